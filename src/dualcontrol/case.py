@@ -1,0 +1,475 @@
+"""The values that travel: a case and what hangs on it, frozen and keyword-only, JSON both ways.
+
+A case is structure plus ``content``.
+Everything that callers or humans wrote (input, candidates, rationale, answers' values, results) lives in
+`Content` slots, so that it can be erased without touching the evidence; the properties of `Case` join both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
+
+import msgspec
+
+JSON: TypeAlias = Any
+
+Mode = Literal["approval", "labels", "preference", "fallback"]
+Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]
+RouteTo = Literal["autopilot", "human", "block"]
+ReviewKind = Literal["decide", "second", "arbiter", "audit", "probe"]
+ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
+CaseState = Literal["open", "decided", "closed"]
+EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknown"]
+By = Literal["autopilot", "human", "timeout", "withdrawn"]
+
+MODES: tuple[str, ...] = ("approval", "labels", "preference", "fallback")
+VERDICTS: dict[str, tuple[str, ...]] = {
+    "approval": ("approve", "edit", "reject", "respond"),
+    "labels": ("label", "approve"),
+    "preference": ("prefer",),
+    "fallback": ("respond", "edit"),
+}
+PASSING: tuple[str, ...] = ("abstain", "escalate")
+RISK_LEVELS: dict[str, float] = {"low": 0.25, "medium": 0.5, "high": 0.75, "critical": 1.0}
+
+
+class Content:
+    """Content by slot: ``values`` in memory, ``seals`` (one commitment a slot) on paper.
+
+    Encoding a Content writes its seals only; the values are rows in ``payloads``.
+    """
+
+    __slots__ = ("seals", "values")
+
+    def __init__(self, values: Mapping[str, JSON] | None = None, seals: Mapping[str, str] | None = None) -> None:
+        self.values: dict[str, JSON] = dict(values or {})
+        self.seals: dict[str, str] = dict(seals or {})
+
+    def __or__(self, other: Content) -> Content:
+        return Content({**self.values, **other.values}, {**self.seals, **other.seals})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Content) and self.values == other.values and self.seals == other.seals
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.seals.items())))
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.seals)
+
+    def __repr__(self) -> str:
+        return f"Content({sorted(self.values | self.seals)})"
+
+    def get(self, slot: str, default: JSON = None) -> JSON:
+        """The value in a slot, or the default when there is none or it was erased."""
+        return self.values.get(slot, default)
+
+
+def _encode_content(value: Any) -> Any:
+    if isinstance(value, Content):
+        return value.seals
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def _decode_content(kind: type, value: Any) -> Any:
+    if kind is Content:
+        return Content(seals=value)
+    raise TypeError(f"cannot decode {kind}")
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The root of all values: immutable, keyword-only, equal by content, JSON both ways."""
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This value as plain JSON values."""
+        built: dict[str, JSON] = msgspec.to_builtins(self, enc_hook=_encode_content)
+        return built
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JSON]) -> Self:
+        """The value that `to_dict` described; raises msgspec.ValidationError when it does not fit."""
+        return msgspec.convert(dict(data), cls, dec_hook=_decode_content)
+
+
+ENCODER = msgspec.json.Encoder(enc_hook=_encode_content, order="sorted")
+
+
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """A JSON decoder for a value type that knows how content is written."""
+    return msgspec.json.Decoder(kind, dec_hook=_decode_content)
+
+
+class Candidate(Value):
+    """One thing the AI could do or say; `value` holds the args where there is an action."""
+
+    id: str
+    value: JSON
+    action: str | None = None
+    schema: dict[str, JSON] | None = None
+    source: dict[str, JSON] | None = None
+    rationale: str | None = None
+    score: float | None = None
+
+
+class Signal(Value):
+    """The decision signal: confidence and scores in [0, 1], risk as a level or a number in [0, 1]."""
+
+    confidence: float | None = None
+    risk: str | float | None = None
+    requires_approval: bool = False
+    scores: JSON = None
+    segment: str | None = None
+
+
+class Quorum(Value):
+    """How many answers settle a case, from whom, and who arbitrates."""
+
+    answers: int = 1
+    of: int | None = None
+    settle: str | int = "unanimous"
+    veto: bool = False
+    ordered: bool = False
+    arbiter: str | None = None
+    blind: bool = True
+
+    @property
+    def asked(self) -> int:
+        """How many reviewers are asked."""
+        return max(self.answers, self.of or 0)
+
+
+class Route(Value, omit_defaults=False):
+    """Autopilot or human, by what, why, and with what probability a human sees the case."""
+
+    to: RouteTo
+    by: str
+    reason: str
+    control: int
+    inclusion: float
+    audited: bool
+    epoch: int
+    bin: int | None = None
+    group: str | None = None
+    quorum: Quorum = Quorum()
+    risk: str | float | None = None
+    due_at: int | None = None
+    on_timeout: str = "hold"
+
+
+class Review(Value, omit_defaults=False):
+    """One reviewer's work on one case; the row in the queue."""
+
+    id: str
+    case_id: str
+    kind: ReviewKind
+    group: str
+    round: int
+    state: ReviewState
+    due_at: int | None = None
+    order_at: int = 0
+    opened_at: int = 0
+    person: str | None = None
+    claim_id: str | None = None
+    lease_until: int | None = None
+    claimed_at: int | None = None
+    answered_at: int | None = None
+    presented: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+
+
+class Actor(Value):
+    """Who acted: the person, by which door, and how we know."""
+
+    person: str
+    via: str = "python"
+    authenticated: str = "none"
+
+
+class Answer(Value, omit_defaults=False):
+    """What one reviewer said; value, rationale and first commitment are content."""
+
+    review_id: str
+    actor: Actor
+    verdict: Verdict
+    value: JSON = None
+    rationale: str | None = None
+    reasons: tuple[str, ...] = ()
+    confidence: float | None = None
+    first: JSON = None
+    shown: str = ""
+    presented: tuple[str, ...] = ()
+    seconds: float | None = None
+    at: int = 0
+
+
+class Decision(Value, omit_defaults=False):
+    """The settled result of one or more answers."""
+
+    verdict: Verdict
+    value: JSON
+    answers: tuple[str, ...]
+    settled_by: str
+    wrong: int | None
+    effective_at: int
+    distribution: JSON = None
+    source: str | None = None
+
+
+class Effect(Value):
+    """Where running the decided action stands; `fence` is the token of who may finish it."""
+
+    state: EffectState
+    fence: int
+    owner: str | None = None
+    until: int | None = None
+
+
+class Outcome(Value, omit_defaults=False):
+    """What became of a case: the value the program continues with and how it came about."""
+
+    case_id: str
+    value: JSON
+    verdict: Verdict | None
+    by: By
+    reviewers: tuple[str, ...] = ()
+    rationale: str | None = None
+    effect: dict[str, JSON] = {}
+
+
+class Case(Value):
+    """One proposal's life from opening to outcome.
+
+    Structure is in the fields; what people wrote is in `content` and comes back through the properties.
+    Times are integer microseconds, UTC.
+    """
+
+    id: str
+    loop: str
+    mode: Mode
+    kind: Literal["live", "probe", "practice"]
+    origin: Literal["live", "import", "shadow"]
+    state: CaseState
+    proposed: int | None
+    effect: Effect
+    opened_at: int
+    seq: int = 0
+    key: str | None = None
+    run: str | None = None
+    parent: str | None = None
+    leader: str | None = None
+    owner: str | None = None
+    action: str | None = None
+    confidence: float | None = None
+    risk: str | float | None = None
+    requires_approval: bool = False
+    segment: str | None = None
+    route: Route | None = None
+    reviews: tuple[Review, ...] = ()
+    answered: tuple[Answer, ...] = ()
+    settled: Decision | None = None
+    concluded: Outcome | None = None
+    audits: tuple[dict[str, JSON], ...] = ()
+    due_at: int | None = None
+    closed_at: int | None = None
+    erased: bool = False
+    read_only: str | None = None
+    content: Content = Content()
+
+    # what the caller wrote
+
+    @property
+    def input(self) -> JSON:
+        """What the AI was given."""
+        return self.content.get("input")
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the AI could do or say, in the caller's order."""
+        return tuple(Candidate.from_dict(c) for c in self.content.get("candidates", ()))
+
+    @property
+    def proposal(self) -> Candidate | None:
+        """The proposed candidate, or None."""
+        candidates = self.content.get("candidates", ())
+        if self.proposed is None or not candidates:
+            return None
+        return Candidate.from_dict(candidates[self.proposed])
+
+    @property
+    def signal(self) -> Signal:
+        """The decision signal as it was given."""
+        return Signal(
+            confidence=self.confidence,
+            risk=self.risk,
+            requires_approval=self.requires_approval,
+            scores=self.content.get("scores"),
+            segment=self.segment,
+        )
+
+    @property
+    def rationale(self) -> str | None:
+        """Why the AI proposes this."""
+        text: str | None = self.content.get("rationale")
+        return text
+
+    @property
+    def history(self) -> JSON:
+        """What happened before in the run."""
+        return self.content.get("history")
+
+    @property
+    def meta(self) -> dict[str, JSON]:
+        """The caller's own data."""
+        return dict(self.content.get("meta") or {})
+
+    # what humans wrote
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers with what they say."""
+        return tuple(self.answer(a.review_id) for a in self.answered)
+
+    def answer(self, review_id: str) -> Answer:
+        """One answer with what it says, by the review it was given to."""
+        bare = next(a for a in self.answered if a.review_id == review_id)
+        said = self.content.get(f"answer/{review_id}") or {}
+        return msgspec.structs.replace(
+            bare, value=said.get("value"), rationale=said.get("rationale"), first=said.get("first")
+        )
+
+    @property
+    def decision(self) -> Decision | None:
+        """The settled result, with its value."""
+        if self.settled is None:
+            return None
+        value = self._decided_value()
+        spread = None if len(self.settled.answers) < 2 else self._distribution()
+        return msgspec.structs.replace(self.settled, value=value, distribution=spread)
+
+    def _decided_value(self) -> JSON:
+        if self.settled is None or self.settled.source is None:
+            return None
+        return (self.content.get(f"answer/{self.settled.source}") or {}).get("value")
+
+    def _distribution(self) -> list[dict[str, JSON]]:
+        counts: dict[bytes, dict[str, JSON]] = {}
+        for answer in self.answers:
+            if self.settled is not None and answer.review_id in self.settled.answers:
+                shape = {"verdict": answer.verdict, "value": answer.value}
+                counts.setdefault(ENCODER.encode(shape), {**shape, "answers": 0})["answers"] += 1
+        return sorted(counts.values(), key=lambda c: -c["answers"])
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What became of the case, with its value; None while it is undecided."""
+        if self.concluded is None:
+            return None
+        effect: dict[str, JSON] = {"state": self.effect.state}
+        if self.effect.state == "succeeded":
+            effect["result"] = self.content.get("result")
+        elif self.effect.state == "failed":
+            effect["error"] = self.content.get("error")
+        return msgspec.structs.replace(
+            self.concluded, value=self.resolved_value(), rationale=self._decided_rationale(), effect=effect
+        )
+
+    def _decided_rationale(self) -> str | None:
+        if self.settled is None or self.settled.source is None:
+            return None
+        text: str | None = (self.content.get(f"answer/{self.settled.source}") or {}).get("rationale")
+        return text
+
+    def resolved_value(self) -> JSON:
+        """The value the program continues with: proposed on autopilot or approval, else what was answered."""
+        outcome = self.concluded
+        if outcome is None or outcome.verdict == "reject" or outcome.by == "withdrawn":
+            return None
+        if outcome.verdict in (None, "approve") and (self.settled is None or self.settled.source is None):
+            return self.proposed_value()
+        if outcome.verdict == "approve":
+            return self.approved_value(self.settled.source if self.settled else None)
+        if self.settled is not None and self.settled.source is None:
+            return self._distribution()
+        return self._decided_value()
+
+    def proposed_value(self) -> JSON:
+        """The proposal as a value: ``{action, args}`` where there is an action, else the value itself."""
+        proposal = self.proposal
+        if proposal is None:
+            return None
+        return {"action": proposal.action, "args": proposal.value} if proposal.action else proposal.value
+
+    def approved_value(self, review_id: str | None) -> JSON:
+        """What an approval approved: the proposal, or the edit that a second reviewer was asked about."""
+        said = self.content.get(f"answer/{review_id}") or {} if review_id else {}
+        return said["approved"] if "approved" in said else self.proposed_value()
+
+    # access
+
+    def review(self, review_id: str) -> Review | None:
+        """One review of this case."""
+        return next((r for r in self.reviews if r.id == review_id), None)
+
+    def review_of_claim(self, claim_id: str) -> Review | None:
+        """The review that a claim was given for."""
+        return next((r for r in self.reviews if r.claim_id == claim_id), None)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """The case in the shape of one JSON for four modes, content included."""
+        bare = msgspec.structs.replace(self, content=Content(), answered=(), settled=None, concluded=None)
+        built: dict[str, JSON] = msgspec.to_builtins(bare)
+        for flat in ("confidence", "risk", "requires_approval", "segment"):
+            built.pop(flat, None)
+        built |= {
+            "input": self.input,
+            "candidates": [c.to_dict() for c in self.candidates],
+            "signal": self.signal.to_dict(),
+            "rationale": self.rationale,
+            "history": self.history,
+            "meta": self.meta,
+            "route": self.route.to_dict() if self.route else None,
+            "reviews": [r.to_dict() for r in self.reviews],
+            "answers": [a.to_dict() for a in self.answers],
+            "decision": self.decision.to_dict() if self.decision else None,
+            "outcome": self.outcome.to_dict() if self.outcome else None,
+            "seq": self.seq,
+            "content": self.content.values,
+            "seals": self.content.seals,
+        }
+        return built
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JSON]) -> Self:
+        """The case that `to_dict` described."""
+        plain = dict(data)
+        signal = plain.pop("signal", {})
+        seals, values = plain.pop("seals", {}), plain.pop("content", {})
+        answers = [{k: v for k, v in a.items() if k not in ("value", "rationale", "first")} for a in plain.pop("answers", [])]
+        settled, concluded = plain.pop("decision", None), plain.pop("outcome", None)
+        for joined in ("input", "candidates", "rationale", "history", "meta"):
+            plain.pop(joined, None)
+        plain |= {k: v for k, v in signal.items() if k != "scores"}
+        plain |= {"answered": answers}
+        if settled is not None:
+            plain["settled"] = {**settled, "value": None} | {"distribution": None}
+        if concluded is not None:
+            plain["concluded"] = {**concluded, "value": None, "rationale": None, "effect": {}}
+        case = msgspec.convert(plain, cls, dec_hook=_decode_content)
+        return msgspec.structs.replace(case, content=Content(values, seals))
+
+
+def microseconds(text: str | int | float | None) -> int | None:
+    """A duration such as ``"15m"``, ``"7d"`` or a number of seconds, in microseconds; None stays None."""
+    if text is None:
+        return None
+    if isinstance(text, bool):
+        raise ValueError("a duration is a number of seconds or text such as \"15m\"")
+    if isinstance(text, int | float):
+        return int(text * 1_000_000)
+    units = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = text.strip()[len(number) :] or "s"
+    if unit not in units:
+        raise ValueError(f"{text!r} is not a duration; write a number and one of ms, s, m, h, d, w")
+    return int(float(number) * units[unit] * 1_000_000)

@@ -1,0 +1,156 @@
+"""What governs a loop: its settings, the versioned Control folded from its events, and the Env of one step."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from dualcontrol.case import ENCODER, JSON, Candidate, Case, Quorum, Route, RouteTo, Value, microseconds
+
+OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
+
+
+class Rule(Value):
+    """One routing rule: a CEL expression and the route it names, with what it asks of the review."""
+
+    name: str
+    when: str
+    route: RouteTo
+    risk: str | float | None = None
+    group: str | None = None
+    quorum: Quorum | None = None
+    respond_within: str | int | float | None = None
+
+
+class Guarantee(Value):
+    """The bound on autopilot error: at most `max_error`, with probability `confidence`."""
+
+    max_error: float
+    confidence: float = 0.95
+
+
+class Feedback(Value):
+    """How decisions go back into the model: every N answers or every period, by which trainer."""
+
+    retrain_every: int | None = None
+    or_every: str | int | float | None = None
+    trainer: str = "export"
+    holdout: float = 0.2
+
+
+class LoopSettings(Value):
+    """Every knob of one loop, checked; the meaning of each stands in the settings reference."""
+
+    name: str
+    mode: Literal["approval", "labels", "preference", "fallback"] = "approval"
+    threshold: float | None = None
+    guarantee: Guarantee | None = None
+    risk_ceiling: str | float | None = None
+    audit: float = 0.0
+    human_actions: tuple[str, ...] = ()
+    autopilot_actions: tuple[str, ...] = ()
+    block_actions: tuple[str, ...] = ()
+    respond_within: str | int | float | None = None
+    on_timeout: OnTimeout = "hold"
+    context: Literal["minimal", "standard", "full"] | tuple[str, ...] = "standard"
+    rationale: Literal["required", "optional"] = "optional"
+    group: str = "reviewers"
+    quorum: Quorum = Quorum()
+    labels: tuple[JSON, ...] | None = None
+    schema: dict[str, JSON] | None = None
+    start: Literal["shadow", "suggest", "gate"] = "gate"
+    feedback: Feedback | None = None
+    lease: str | int | float = "10m"
+    undo: str | int | float = 0
+    on_unknown: Literal["ask", "retry"] = "ask"
+    effect_lease: str | int | float = "5m"
+    rules: tuple[Rule, ...] = ()
+    groups: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the settings as canonical JSON."""
+        return _digest(self)
+
+    @property
+    def response_time(self) -> int | None:
+        """`respond_within` in microseconds."""
+        return microseconds(self.respond_within)
+
+    def members(self, group: str) -> tuple[str, ...] | None:
+        """Who belongs to a group; None when the group is open to everybody."""
+        return self.groups.get(group)
+
+    def pools(self) -> tuple[str, ...]:
+        """Every group that reviews of this loop can be meant for."""
+        named = [self.group, self.quorum.arbiter]
+        for rule in self.rules:
+            named += [rule.group, rule.quorum.arbiter if rule.quorum else None]
+        return tuple(dict.fromkeys([g for g in named if g] + list(self.groups)))
+
+
+@lru_cache(maxsize=256)
+def _digest_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _digest(settings: LoopSettings) -> str:
+    return _digest_of(ENCODER.encode(settings))
+
+
+class Control(Value):
+    """What governs a loop at a moment, as one versioned value folded from the loop's own events."""
+
+    loop: str
+    loop_id: int
+    version: int
+    settings: LoopSettings
+    epoch: int = 0
+    model: str | None = None
+    thresholds: dict[str, float] = {}
+    closed: dict[str, str] = {}
+    seq: int = 0
+
+    def threshold_for(self, segment: str | None) -> float | None:
+        """The confidence from which autopilot may act in a segment; None while nothing is certified."""
+        moved = self.thresholds.get(segment or "", self.thresholds.get(""))
+        if moved is not None:
+            return moved
+        return None if self.settings.guarantee is not None else self.settings.threshold
+
+    def closed_for(self, segment: str | None) -> str | None:
+        """Why autopilot is closed for a segment, or None when it is open."""
+        return self.closed.get("") or (self.closed.get(segment) if segment else None)
+
+
+class Router(Protocol):
+    """Routes an action of a case without opening anything; how an edit is routed again."""
+
+    def __call__(self, case: Case, candidate: Candidate, control: Control) -> Route:
+        """The route of this candidate in the case's place."""
+        ...
+
+
+class Env(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pure stage may know of the world: the time (microseconds), new ids, and draws."""
+
+    now: int
+    new_id: Callable[[], str]
+    secret: bytes
+    reroute: Router | None = None
+    facts: Mapping[str, Any] = {}
+
+    def draw(self, purpose: str, case_id: str) -> float:
+        """A number in [0, 1), fixed by secret, purpose and case: reproducible, not gameable, independent by purpose."""
+        return draw(self.secret, purpose, case_id)
+
+
+def draw(secret: bytes, purpose: str, case_id: str) -> float:
+    """HMAC-SHA256(secret, purpose || case id) as a number in [0, 1) with 53 bits."""
+    digest = hmac.digest(secret, f"{purpose}\x00{case_id}".encode(), "sha256")
+    return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)

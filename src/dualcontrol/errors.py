@@ -1,0 +1,425 @@
+"""Every exception of dualcontrol; the code of each is also its page in ``docs/errors``.
+
+::
+
+    DualcontrolError
+    ├── ProposalError
+    │   ├── ContextError             context fields the loop requires are missing
+    │   ├── SignalError              confidence, risk or scores that mean nothing
+    │   ├── PayloadError             content that is not JSON (NaN, objects, lone surrogates)
+    │   │   └── PayloadTooLargeError
+    │   ├── KeyConflictError         a key reused with other content
+    │   └── KeyFormatError
+    ├── AnswerError
+    │   ├── VerdictError             the mode does not know this verdict
+    │   ├── AnswerValueError         an edit, response or ranking of the wrong type
+    │   │   └── LabelError           a label outside the set
+    │   ├── RationaleError           the loop requires a reason
+    │   ├── ClaimError               the claim is not held (never taken, released, expired)
+    │   ├── SettledError             the review or case is settled already
+    │   ├── BlockedError             the edited action meets a block rule
+    │   ├── SamePersonError          one person may not answer a case twice
+    │   ├── EligibilityError         this person may not review here
+    │   └── EscalationError          nobody above to escalate to
+    ├── SettingsError                a mistake in settings, with file, line and the nearest right name
+    │   ├── RuleError                a routing rule that cannot be loaded
+    │   └── QuorumError              a quorum that its group cannot fill
+    ├── NotFoundError
+    │   ├── UnknownLoopError
+    │   └── UnknownCaseError
+    ├── ConflictError                somebody else changed the case at the same moment
+    ├── ErasedError                  the content behind a key or a case was erased
+    ├── ReadOnlyError                the case holds an event this version does not know
+    ├── EffectError
+    │   ├── EffectTakenError         the effect is already started elsewhere or done
+    │   ├── EffectUnknownError       started, and nobody knows whether it happened
+    │   └── ResultError              the stored result of an effect is not there to return
+    ├── AccessError                  no token, wrong origin, not allowed
+    ├── StoreError
+    │   ├── StoreUnavailableError
+    │   ├── StoreFullError
+    │   ├── SchemaError              the database is of another (newer) version
+    │   └── LedgerError              the hash chain or the fold does not hold
+    ├── ServeError                   the console cannot start here (port, second server)
+    ├── ModelError                   a model cannot be trained, loaded or trusted
+    ├── ImportRefusedError           a file of answers that cannot be taken in
+    ├── MissingExtraError            an optional package is not installed
+    ├── Rejected                     a gate was answered with no
+    └── TimedOut                     a gate ran out of its response time
+
+    Paused (BaseException)           not an error: the program waits for a human
+    └── Pending                      the case stays open; ask again later
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DualcontrolError(Exception):
+    """Something went wrong in dualcontrol."""
+
+    code: ClassVar[str] = "DC-ERROR"
+    hint: str = "Run `dualcontrol doctor` and read the message above."
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 400
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, **details: Any) -> None:
+        self.message = message or (type(self).__doc__ or self.code).strip().splitlines()[0]
+        if hint is not None:
+            self.hint = hint
+        self.details = details
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.code}] {self.hint}".rstrip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain JSON values: code, message, hint and its details."""
+        return {"code": self.code, "message": self.message, "hint": self.hint, **self.details}
+
+
+class ProposalError(DualcontrolError):
+    """The proposal cannot be taken as it is."""
+
+    code = "DC-PROPOSAL"
+    hint = "Correct the proposal and send it again; nothing was written."
+    status = 422
+
+
+class ContextError(ProposalError):
+    """The proposal lacks context that the loop requires."""
+
+    code = "DC-CONTEXT"
+    hint = "Give the missing fields, or lower `context` for this loop."
+
+
+class SignalError(ProposalError):
+    """The decision signal is not one."""
+
+    code = "DC-SIGNAL"
+    hint = "confidence and scores are numbers from 0 to 1; risk is low, medium, high, critical or a number from 0 to 1."
+
+
+class PayloadError(ProposalError):
+    """The content is not JSON."""
+
+    code = "DC-PAYLOAD"
+    hint = "Send JSON values only: no NaN or infinity, no objects of your own, text that UTF-8 can carry."
+
+
+class PayloadTooLargeError(PayloadError):
+    """The content is larger than 1 MiB."""
+
+    code = "DC-PAYLOAD-SIZE"
+    hint = "Send a reference (an address, a file id) in place of the content itself."
+    status = 413
+
+
+class KeyConflictError(ProposalError):
+    """The key belongs to a case with other content."""
+
+    code = "DC-KEY-CONFLICT"
+    hint = "Use another key for other content; with the same key send the same action, args and input."
+    exit_code = 4
+    status = 409
+
+
+class KeyFormatError(ProposalError):
+    """The key cannot be used."""
+
+    code = "DC-KEY-FORMAT"
+    hint = "A key is a non-empty string of at most 65,536 characters."
+
+
+class AnswerError(DualcontrolError):
+    """The answer cannot be taken."""
+
+    code = "DC-ANSWER"
+    hint = "Correct the answer and send it again; nothing was written."
+    status = 422
+
+
+class VerdictError(AnswerError):
+    """This verdict is not legal in the loop's mode."""
+
+    code = "DC-VERDICT"
+    hint = "Use one of the verdicts named in the message."
+
+
+class AnswerValueError(AnswerError):
+    """The answer's value does not fit."""
+
+    code = "DC-ANSWER-VALUE"
+    hint = "Give a value that fits the schema named in the message; types are kept, never converted."
+
+
+class LabelError(AnswerValueError):
+    """The label is not one of the loop's labels."""
+
+    code = "DC-LABEL"
+    hint = "Use one of the labels named in the message."
+
+
+class RationaleError(AnswerError):
+    """This loop requires a reason for this verdict."""
+
+    code = "DC-RATIONALE"
+    hint = "Say why in `rationale`, or set `rationale = \"optional\"` for the loop."
+
+
+class ClaimError(AnswerError):
+    """The claim is not held."""
+
+    code = "DC-CLAIM"
+    hint = "Claim the next review and answer with that claim's id."
+    exit_code = 4
+    status = 409
+
+
+class SettledError(AnswerError):
+    """This is settled already."""
+
+    code = "DC-SETTLED"
+    hint = "Look at the decision with `dualcontrol show`; nothing was changed."
+    exit_code = 4
+    status = 409
+
+
+class BlockedError(AnswerError):
+    """The edited action meets a rule that blocks it."""
+
+    code = "DC-BLOCKED"
+    hint = "Edit the action so that no block rule applies, or reject it."
+
+
+class SamePersonError(AnswerError):
+    """The same person may not answer a case twice."""
+
+    code = "DC-SAME-PERSON"
+    hint = "Another person has to take this review."
+    exit_code = 4
+    status = 409
+
+
+class EligibilityError(AnswerError):
+    """This person may not review this case."""
+
+    code = "DC-ELIGIBILITY"
+    hint = "The proposer of a case does not review it, and a group's reviews are for its members."
+    status = 403
+
+
+class EscalationError(AnswerError):
+    """There is nobody above to escalate to."""
+
+    code = "DC-ESCALATION"
+    hint = "Name a group in `escalate`, or set `quorum.arbiter` for the loop."
+
+
+class SettingsError(DualcontrolError):
+    """The settings hold a mistake."""
+
+    code = "DC-SETTINGS"
+    hint = "Correct the line named in the message."
+    exit_code = 2
+    status = 422
+
+
+class RuleError(SettingsError):
+    """A routing rule cannot be loaded."""
+
+    code = "DC-RULE"
+    hint = "A rule's `when` is a CEL expression over action, args, input, signal and meta that yields true or false."
+
+
+class QuorumError(SettingsError):
+    """The quorum asks for more people than its group has."""
+
+    code = "DC-QUORUM"
+    hint = "Lower `quorum.answers`, or add members to the group."
+
+
+class NotFoundError(DualcontrolError):
+    """Nothing is known by that name."""
+
+    code = "DC-NOT-FOUND"
+    hint = "Check the name or id; `dualcontrol inbox` lists what is open."
+    exit_code = 3
+    status = 404
+
+
+class UnknownLoopError(NotFoundError):
+    """No loop has that name."""
+
+    code = "DC-LOOP"
+    hint = "Define it as [loop.NAME] in dualcontrol.toml, or give its settings as keyword arguments."
+
+
+class UnknownCaseError(NotFoundError):
+    """No case has that id."""
+
+    code = "DC-CASE"
+
+
+class ConflictError(DualcontrolError):
+    """Others kept changing this case at the same moment."""
+
+    code = "DC-CONFLICT"
+    hint = "Nothing was written; send the same request again."
+    exit_code = 4
+    status = 409
+
+
+class ErasedError(DualcontrolError):
+    """The content of this case was erased."""
+
+    code = "DC-ERASED"
+    hint = "It is never run again under this key; use another key for new work."
+    status = 410
+
+
+class ReadOnlyError(DualcontrolError):
+    """The case holds an event that this version does not know."""
+
+    code = "DC-READ-ONLY"
+    hint = "Upgrade dualcontrol; until then the case can be read, not changed."
+    status = 409
+
+
+class EffectError(DualcontrolError):
+    """The effect cannot be run."""
+
+    code = "DC-EFFECT"
+    exit_code = 4
+    status = 409
+
+
+class EffectTakenError(EffectError):
+    """The effect has been started elsewhere or is done."""
+
+    code = "DC-EFFECT-TAKEN"
+    hint = "Wait for the outcome; an effect is started once."
+
+
+class EffectUnknownError(EffectError):
+    """The effect was started and nobody knows whether it happened."""
+
+    code = "DC-EFFECT-UNKNOWN"
+    hint = "Look whether it happened, then say so: `desk.resolve_effect(case_id, happened=True or False)`."
+
+
+class ResultError(EffectError):
+    """The effect ran, but its result was not kept."""
+
+    code = "DC-RESULT"
+    hint = "Return JSON values from a gated function, so that its result can be given back after a restart."
+
+
+class AccessError(DualcontrolError):
+    """You may not do this."""
+
+    code = "DC-ACCESS"
+    hint = "Open the console with the address that `dualcontrol serve` printed, or send its token."
+    status = 403
+
+
+class StoreError(DualcontrolError):
+    """The database refused."""
+
+    code = "DC-STORE"
+    exit_code = 6
+    status = 503
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached."""
+
+    code = "DC-STORE-UNAVAILABLE"
+    hint = "Check that it runs and that database.url is right; nothing acknowledged is lost."
+
+
+class StoreFullError(StoreError):
+    """The database is full."""
+
+    code = "DC-STORE-FULL"
+    hint = "Free disk space or raise the limit; what was acknowledged is safe, this request was not written."
+
+
+class SchemaError(StoreError):
+    """The database is of another version than this program."""
+
+    code = "DC-SCHEMA"
+    hint = "Upgrade dualcontrol, or run `dualcontrol db upgrade` if the database is the older one."
+
+
+class LedgerError(StoreError):
+    """The evidence does not hold together."""
+
+    code = "DC-LEDGER"
+    hint = "Run `dualcontrol doctor`; it names the case and the sequence number."
+    exit_code = 1
+
+
+class ServeError(DualcontrolError):
+    """The console cannot start here."""
+
+    code = "DC-SERVE"
+    hint = "Choose another port with --port, or stop the other server."
+    exit_code = 2
+
+
+class ModelError(DualcontrolError):
+    """The model cannot be used."""
+
+    code = "DC-MODEL"
+    hint = "Train again with `dualcontrol train LOOP`; until then every case goes to a human."
+
+
+class ImportRefusedError(DualcontrolError):
+    """The file cannot be taken in."""
+
+    code = "DC-IMPORT"
+    hint = "Correct the line named in the message; lines already imported are skipped the next time."
+
+
+class MissingExtraError(DualcontrolError):
+    """An optional package is not installed."""
+
+    code = "DC-EXTRA"
+    hint = "Install the extra named in the message."
+    exit_code = 2
+
+
+class Rejected(DualcontrolError):
+    """A human said no."""
+
+    code = "DC-REJECTED"
+    hint = "The rationale says why; do not try the same again."
+    status = 409
+
+
+class TimedOut(DualcontrolError):
+    """Nobody answered within the loop's response time."""
+
+    code = "DC-TIMED-OUT"
+    hint = "The loop's on_timeout decided; propose again if it is still wanted."
+    status = 409
+
+
+class Paused(BaseException):
+    """The program waits for a human; this is not an error and no `except Exception` catches it."""
+
+    code: ClassVar[str] = "DC-PAUSED"
+    hint: ClassVar[str] = "Let it pass; run the same program again after the answer."
+    exit_code: ClassVar[int] = 5
+
+
+class Pending(Paused):
+    """The case is still open."""
+
+    code = "DC-PENDING"
+
+    def __init__(self, case_id: str, message: str | None = None) -> None:
+        self.case_id = case_id
+        super().__init__(message or f"case {case_id} still waits for a human [{self.code}] {self.hint}")

@@ -1,0 +1,315 @@
+"""The one layer: ports that the loop writes and reads through; ``store.sql`` implements them for two databases.
+
+Rules live above the port.  The store saves, takes, and finds; it knows no stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from dualcontrol.case import JSON, Case, Review, Value
+from dualcontrol.control import Control
+from dualcontrol.events import Entry
+
+MAX_PAYLOAD = 1_048_576
+
+
+class KeyRow(Value):
+    """What a key stands for: its case and the HMAC of the content it was first used with."""
+
+    case_id: str
+    fingerprint: str
+    erased: bool = False
+
+
+class Example(Value):
+    """A row for learning and certificate, made when a review settles; content stays with the case."""
+
+    case_id: str
+    loop_id: int
+    epoch: int
+    kind: str
+    verdict: str
+    wrong: int | None
+    bin: int | None
+    score: float | None
+    inclusion: float
+    at: int
+    cap: float | None = None
+    id: int | None = None
+    pos: int | None = None
+    used_by: str | None = None
+
+
+class ModelRow(Value):
+    """A trained model: where its file lies, what its bytes hash to, and how it did on held-out decisions."""
+
+    id: str
+    loop_id: int
+    version: str
+    path: str
+    sha256: str
+    state: str
+    examples: int
+    metrics: dict[str, JSON]
+    created_at: int
+
+
+class InboxRow(Value):
+    """One open or claimed review with what a list needs to show of its case."""
+
+    review: Review
+    loop: str
+    mode: str
+    action: str | None
+    risk: str | None
+    confidence: float | None
+    reason: str
+    on_timeout: str
+
+
+class CaseRow(Value):
+    """One case in a list."""
+
+    id: str
+    loop: str
+    mode: str
+    state: str
+    kind: str
+    action: str | None
+    route: str
+    audited: bool
+    verdict: str | None
+    by: str | None
+    wrong: int | None
+    effect: str
+    confidence: float | None
+    opened_at: int
+    due_at: int | None
+    closed_at: int | None
+
+
+class Page(Value):
+    """A page of rows and the cursor of the next one (None at the end)."""
+
+    rows: tuple[Any, ...]
+    next: str | None = None
+
+
+class Tx(Protocol):
+    """One transaction: everything in it is written, or nothing."""
+
+    @property
+    def now(self) -> int:
+        """The time by the database (or the injected clock), in microseconds, UTC; fixed within a transaction."""
+        ...
+
+    def find_key(self, loop_id: int, key: str) -> KeyRow | None:
+        """The case that a key of this loop stands for; any text up to 65,536 characters."""
+        ...
+
+    def load(self, case_id: str, *, lock: bool = True) -> Case | None:
+        """The case with its content; no replay.  `lock` holds the row until commit (PostgreSQL)."""
+        ...
+
+    def save(
+        self,
+        before: Case | None,
+        after: Case,
+        entry: Entry,
+        *,
+        fingerprint: str | None = None,
+        examples: Sequence[Example] = (),
+    ) -> Entry:
+        """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
+
+        ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
+        Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
+        `PersonTaken` when the person holds or answered another review of the case.
+        """
+        ...
+
+    def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
+        """Lock and return (case id, review id) of the next open review this person may take, or None.
+
+        `pools` are (loop id, group) pairs.  Order is `order_at`, then id.  Skips reviews that exclude the
+        person, cases the person owns, already answered or holds, and rows other transactions have locked.
+        The caller saves the claim.
+        """
+        ...
+
+    def find_claim(self, claim_id: str) -> tuple[str, str] | None:
+        """(case id, review id) that a claim was given for, also after it lapsed or was answered."""
+        ...
+
+    def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
+        """(case id, review id or None) whose time has come: ``lease``, ``case``, ``settle`` or ``effect``.
+
+        `lease`: claimed reviews past lease_until; `case`: open cases past due_at; `settle`: decided cases
+        without outcome whose effective_at has passed; `effect`: started effects past their lease.
+        """
+        ...
+
+    def control(self, loop: str) -> Control | None:
+        """What governs a loop now, or None when nobody defined it."""
+        ...
+
+    def save_control(self, control: Control, entry: Entry, *, expected_version: int | None) -> Control:
+        """Write a new version of a loop's control with its entry; None creates the loop and assigns loop_id.
+
+        Raises `Conflict` when the version has moved on.
+        """
+        ...
+
+    def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
+        """An entry of a stream that has no row of its own besides its loop's head (batches, system)."""
+        ...
+
+    def erase(self, case: Case) -> int:
+        """Delete every payload row of a case; its commitments stay in the ledger.  Returns how many."""
+        ...
+
+    def mark_used(self, loop_id: int, example_ids: Sequence[int], model: str) -> int:
+        """Say which model learned from these examples."""
+        ...
+
+    def save_model(self, model: ModelRow) -> None:
+        """Insert or update a model row."""
+        ...
+
+    def take_job(self, kinds: Sequence[str], owner: str, now: int, until: int) -> dict[str, JSON] | None:
+        """Lease the next ready job of these kinds."""
+        ...
+
+    def add_job(self, kind: str, ref: str, run_at: int) -> str:
+        """Queue a job; returns its id."""
+        ...
+
+    def finish_job(self, job_id: str, owner: str, result: str) -> bool:
+        """End a job that `owner` still holds."""
+        ...
+
+
+class Queries(Protocol):
+    """The read side: SQL only, cursor-paged, never inside a write transaction."""
+
+    def case(self, case_id: str) -> Case | None:
+        """A case with its content."""
+        ...
+
+    def cases(
+        self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
+        limit: int = 50, cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """Cases, newest first, as `CaseRow`s."""
+        ...
+
+    def inbox(
+        self, pools: Sequence[tuple[int, str]], *, person: str | None = None, limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """Open reviews, and those the person holds, in queue order, as `InboxRow`s."""
+        ...
+
+    def entries(self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True) -> list[Entry]:
+        """The entries of a stream in order, content put back where it was not erased."""
+        ...
+
+    def streams(self) -> Iterator[str]:
+        """Every stream that has entries."""
+        ...
+
+    def loops(self) -> list[Control]:
+        """Every loop's control."""
+        ...
+
+    def examples(
+        self, loop_id: int, *, unused: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[Example]:
+        """Examples of a loop in the order they were made (by id)."""
+        ...
+
+    def counts(self, loop_id: int) -> dict[str, int]:
+        """open, claimed, decided, closed, human, autopilot, audited, unfed, overdue: how much of each there is."""
+        ...
+
+    def unfed(self) -> dict[str, int]:
+        """Answers not yet used for learning, by loop name."""
+        ...
+
+    def models(self, loop_id: int) -> list[ModelRow]:
+        """Models of a loop, newest first."""
+        ...
+
+    def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:
+        """One small row a case, in opening order: id, route, audited, inclusion, wrong, verdict, by, control, score."""
+        ...
+
+
+class Store(Protocol):
+    """A database that keeps cases; made by `store.sql.open_store`."""
+
+    url: str
+    durability: str
+    queries: Queries
+
+    def transaction(self, durable: bool = True) -> AbstractContextManager[Tx]:
+        """A write transaction; commits when the block ends, rolls back when it raises.
+
+        `durable` commits at the configured level; False may be lost by a power cut (claims).
+        """
+        ...
+
+    def secret(self) -> bytes:
+        """The database's own secret for draws and fingerprints, made at creation."""
+        ...
+
+    def sequence(self, limit: int = 1000) -> int:
+        """Give the next entries their dense position; returns how many."""
+        ...
+
+    def feed(self, after_pos: int, limit: int = 100, loop: str | None = None) -> list[Entry]:
+        """Sequenced entries after a position, in order of `pos`."""
+        ...
+
+    def settled(self, case_ids: Sequence[str]) -> dict[str, bool]:
+        """Which of these cases have an outcome."""
+        ...
+
+    def publish(self, case_ids: Sequence[str]) -> None:
+        """Hint to listeners of all processes that these cases have moved; a hint may be lost."""
+        ...
+
+    def listen(self, timeout: float) -> list[str] | None:
+        """Wait for hints at most `timeout` seconds; None says that hints may have been lost."""
+        ...
+
+    def integrity(self) -> list[str]:
+        """What the database itself says is wrong with it (empty when sound)."""
+        ...
+
+    def describe(self) -> dict[str, JSON]:
+        """Dialect, version, schema revision and the durability settings as read back."""
+        ...
+
+    def backup(self, path: str) -> None:
+        """A consistent copy of the database to a file."""
+        ...
+
+    def close(self) -> None:
+        """Give every connection back."""
+        ...
+
+
+class Conflict(Exception):
+    """The row has moved on since it was loaded."""
+
+
+class KeyTaken(Exception):
+    """The key belongs to another case by now."""
+
+
+class PersonTaken(Exception):
+    """The person already holds or answered another review of this case."""
