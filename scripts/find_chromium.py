@@ -1,7 +1,7 @@
 """Find a Chromium that starts, or install one, and write its path to the file named on the command line.
 
 The browser tests and the screenshots read that file.
-Without a browser the tests are skipped with the reason; with CI=true that would hide a gap, so it is an error.
+Without a browser the tests are skipped with the reason; with CI=true that would hide a gap: it is an error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 APT_ENVIRONMENT = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -41,16 +43,12 @@ def on_path() -> Iterator[str]:
 
 def from_playwright() -> Iterator[str]:
     """Yield the browser that playwright downloaded for itself, if it did."""
-    code = "from playwright.sync_api import sync_playwright as p\nwith p() as q: print(q.chromium.executable_path)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if done.returncode == 0:
-        yield done.stdout.strip()
+    with sync_playwright() as driver:
+        yield driver.chromium.executable_path
 
 
 def attempt(command: list[str], timeout: float, env: dict[str, str] | None = None) -> bool:
-    """Run an installer; its output goes to the terminal, its failure only means that the next way is tried."""
+    """Run an installer; its output goes to the terminal, and if it fails the next way is tried."""
     print("+", " ".join(command), flush=True)
     try:
         return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=timeout, env=env).returncode == 0

