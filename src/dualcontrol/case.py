@@ -100,7 +100,7 @@ def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, dec_hook=_decode_content)
 
 
-class Candidate(Value):
+class Candidate(Value, frozen=True, kw_only=True):
     """One thing the AI could do or say; `value` holds the args where there is an action."""
 
     id: str
@@ -112,7 +112,7 @@ class Candidate(Value):
     score: float | None = None
 
 
-class Signal(Value):
+class Signal(Value, frozen=True, kw_only=True):
     """The decision signal: confidence and scores in [0, 1], risk as a level or a number in [0, 1]."""
 
     confidence: float | None = None
@@ -122,7 +122,7 @@ class Signal(Value):
     segment: str | None = None
 
 
-class Quorum(Value):
+class Quorum(Value, frozen=True, kw_only=True):
     """How many answers settle a case, from whom, and who arbitrates."""
 
     answers: int = 1
@@ -139,7 +139,7 @@ class Quorum(Value):
         return max(self.answers, self.of or 0)
 
 
-class Route(Value, omit_defaults=False):
+class Route(Value, omit_defaults=False, frozen=True, kw_only=True):
     """Autopilot or human, by what, why, and with what probability a human sees the case."""
 
     to: RouteTo
@@ -157,7 +157,7 @@ class Route(Value, omit_defaults=False):
     on_timeout: str = "hold"
 
 
-class Review(Value, omit_defaults=False):
+class Review(Value, omit_defaults=False, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue."""
 
     id: str
@@ -178,7 +178,7 @@ class Review(Value, omit_defaults=False):
     excludes: tuple[str, ...] = ()
 
 
-class Actor(Value):
+class Actor(Value, frozen=True, kw_only=True):
     """Who acted: the person, by which door, and how we know."""
 
     person: str
@@ -186,7 +186,7 @@ class Actor(Value):
     authenticated: str = "none"
 
 
-class Answer(Value, omit_defaults=False):
+class Answer(Value, omit_defaults=False, frozen=True, kw_only=True):
     """What one reviewer said; value, rationale and first commitment are content."""
 
     review_id: str
@@ -203,7 +203,7 @@ class Answer(Value, omit_defaults=False):
     at: int = 0
 
 
-class Decision(Value, omit_defaults=False):
+class Decision(Value, omit_defaults=False, frozen=True, kw_only=True):
     """The settled result of one or more answers."""
 
     verdict: Verdict
@@ -216,7 +216,7 @@ class Decision(Value, omit_defaults=False):
     source: str | None = None
 
 
-class Effect(Value):
+class Effect(Value, frozen=True, kw_only=True):
     """Where running the decided action stands; `fence` is the token of who may finish it."""
 
     state: EffectState
@@ -225,7 +225,7 @@ class Effect(Value):
     until: int | None = None
 
 
-class Outcome(Value, omit_defaults=False):
+class Outcome(Value, omit_defaults=False, frozen=True, kw_only=True):
     """What became of a case: the value the program continues with and how it came about."""
 
     case_id: str
@@ -237,7 +237,7 @@ class Outcome(Value, omit_defaults=False):
     effect: dict[str, JSON] = {}
 
 
-class Case(Value):
+class Case(Value, frozen=True, kw_only=True):
     """One proposal's life from opening to outcome.
 
     Structure is in the fields; what people wrote is in `content` and comes back through the properties.
@@ -253,6 +253,7 @@ class Case(Value):
     proposed: int | None
     effect: Effect
     opened_at: int
+    wants_effect: bool = False
     seq: int = 0
     key: str | None = None
     run: str | None = None

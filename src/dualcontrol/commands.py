@@ -7,11 +7,11 @@ from typing import Literal
 from dualcontrol.case import JSON, Actor, Value
 
 
-class Command(Value):
+class Command(Value, frozen=True, kw_only=True):
     """The root of all commands; `by` is who asks."""
 
 
-class Propose(Command):
+class Propose(Command, frozen=True, kw_only=True):
     """Open a case for a proposal and route it."""
 
     loop: str
@@ -36,7 +36,7 @@ class Propose(Command):
     effect: Literal["none", "ready"] = "none"
 
 
-class Claim(Command):
+class Claim(Command, frozen=True, kw_only=True):
     """Take one open review for a time."""
 
     case_id: str
@@ -46,14 +46,14 @@ class Claim(Command):
     until: int
 
 
-class Release(Command):
+class Release(Command, frozen=True, kw_only=True):
     """Give a claimed review back."""
 
     case_id: str
     claim_id: str
 
 
-class Extend(Command):
+class Extend(Command, frozen=True, kw_only=True):
     """Ask for more time on a claim."""
 
     case_id: str
@@ -61,14 +61,14 @@ class Extend(Command):
     until: int
 
 
-class Expire(Command):
+class Expire(Command, frozen=True, kw_only=True):
     """Open a review again whose lease ran out."""
 
     case_id: str
     review_id: str
 
 
-class Answer(Command):
+class Answer(Command, frozen=True, kw_only=True):
     """Answer the review that a claim was given for."""
 
     case_id: str
@@ -83,7 +83,7 @@ class Answer(Command):
     expected_seq: int | None = None
 
 
-class Retract(Command):
+class Retract(Command, frozen=True, kw_only=True):
     """Take a decision back before it is effective."""
 
     case_id: str
@@ -91,26 +91,26 @@ class Retract(Command):
     person: str
 
 
-class Settle(Command):
+class Settle(Command, frozen=True, kw_only=True):
     """Conclude a case whose decision has become effective."""
 
     case_id: str
 
 
-class Timeout(Command):
+class Timeout(Command, frozen=True, kw_only=True):
     """The response time has passed: do what the loop declared."""
 
     case_id: str
 
 
-class Withdraw(Command):
+class Withdraw(Command, frozen=True, kw_only=True):
     """The program no longer wants an answer."""
 
     case_id: str
     by: str
 
 
-class StartEffect(Command):
+class StartEffect(Command, frozen=True, kw_only=True):
     """Take the effect: the one conditional step from decided to started."""
 
     case_id: str
@@ -118,7 +118,7 @@ class StartEffect(Command):
     until: int
 
 
-class FinishEffect(Command):
+class FinishEffect(Command, frozen=True, kw_only=True):
     """Say how the started effect ended; refused unless `fence` is the one in force."""
 
     case_id: str
@@ -129,13 +129,13 @@ class FinishEffect(Command):
     error: str | None = None
 
 
-class LoseEffect(Command):
+class LoseEffect(Command, frozen=True, kw_only=True):
     """The effect's lease ran out without a result."""
 
     case_id: str
 
 
-class ResolveEffect(Command):
+class ResolveEffect(Command, frozen=True, kw_only=True):
     """Somebody looked whether a lost effect happened."""
 
     case_id: str
@@ -144,7 +144,7 @@ class ResolveEffect(Command):
     result: JSON = None
 
 
-class Erase(Command):
+class Erase(Command, frozen=True, kw_only=True):
     """Erase the content of a case; the evidence stays."""
 
     case_id: str

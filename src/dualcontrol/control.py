@@ -15,7 +15,7 @@ from dualcontrol.case import ENCODER, JSON, Candidate, Case, Quorum, Route, Rout
 OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
 
 
-class Rule(Value):
+class Rule(Value, frozen=True, kw_only=True):
     """One routing rule: a CEL expression and the route it names, with what it asks of the review."""
 
     name: str
@@ -27,14 +27,14 @@ class Rule(Value):
     respond_within: str | int | float | None = None
 
 
-class Guarantee(Value):
+class Guarantee(Value, frozen=True, kw_only=True):
     """The bound on autopilot error: at most `max_error`, with probability `confidence`."""
 
     max_error: float
     confidence: float = 0.95
 
 
-class Feedback(Value):
+class Feedback(Value, frozen=True, kw_only=True):
     """How decisions go back into the model: every N answers or every period, by which trainer."""
 
     retrain_every: int | None = None
@@ -43,7 +43,7 @@ class Feedback(Value):
     holdout: float = 0.2
 
 
-class LoopSettings(Value):
+class LoopSettings(Value, frozen=True, kw_only=True):
     """Every knob of one loop, checked; the meaning of each stands in the settings reference."""
 
     name: str
@@ -103,7 +103,7 @@ def _digest(settings: LoopSettings) -> str:
     return _digest_of(ENCODER.encode(settings))
 
 
-class Control(Value):
+class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events."""
 
     loop: str

@@ -59,14 +59,14 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-class Event(Value, tag_field="kind", tag=True):
+class Event(Value, tag_field="kind", tag=True, frozen=True, kw_only=True):
     """One thing that happened."""
 
 
 # the case's stream
 
 
-class Opened(Event):
+class Opened(Event, frozen=True, kw_only=True):
     """A proposal came in; its content is sealed in slots."""
 
     case_id: str
@@ -90,7 +90,7 @@ class Opened(Event):
     content: Content = Content()
 
 
-class Routed(Event):
+class Routed(Event, frozen=True, kw_only=True):
     """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw."""
 
     to: RouteTo
@@ -108,7 +108,7 @@ class Routed(Event):
     on_timeout: str = "hold"
 
 
-class Rerouted(Event):
+class Rerouted(Event, frozen=True, kw_only=True):
     """An edit met rules that ask for more than the original did; the route was tightened."""
 
     by: str
@@ -118,7 +118,7 @@ class Rerouted(Event):
     risk: str | None = None
 
 
-class ReviewOpened(Event):
+class ReviewOpened(Event, frozen=True, kw_only=True):
     """A row for one reviewer came into the queue."""
 
     review_id: str
@@ -131,7 +131,7 @@ class ReviewOpened(Event):
     excludes: tuple[str, ...] = ()
 
 
-class Claimed(Event):
+class Claimed(Event, frozen=True, kw_only=True):
     """A reviewer took a review for a time; `claim_id` is the fencing token."""
 
     review_id: str
@@ -142,14 +142,14 @@ class Claimed(Event):
     presented: tuple[str, ...] = ()
 
 
-class Released(Event):
+class Released(Event, frozen=True, kw_only=True):
     """A reviewer gave a review back."""
 
     review_id: str
     claim_id: str
 
 
-class Extended(Event):
+class Extended(Event, frozen=True, kw_only=True):
     """A reviewer asked for more time on a claim."""
 
     review_id: str
@@ -157,7 +157,7 @@ class Extended(Event):
     until: int
 
 
-class LeaseExpired(Event):
+class LeaseExpired(Event, frozen=True, kw_only=True):
     """A reviewer's time ran out; the review is open again."""
 
     review_id: str
@@ -165,7 +165,7 @@ class LeaseExpired(Event):
     person: str
 
 
-class Answered(Event):
+class Answered(Event, frozen=True, kw_only=True):
     """A reviewer answered; what was said is sealed in the slot ``answer/<review>``."""
 
     review_id: str
@@ -180,7 +180,7 @@ class Answered(Event):
     content: Content = Content()
 
 
-class Passed(Event):
+class Passed(Event, frozen=True, kw_only=True):
     """A reviewer abstained or escalated; another review takes the place."""
 
     review_id: str
@@ -192,14 +192,14 @@ class Passed(Event):
     content: Content = Content()
 
 
-class ReviewCancelled(Event):
+class ReviewCancelled(Event, frozen=True, kw_only=True):
     """A review is no longer needed."""
 
     review_id: str
     reason: str
 
 
-class Decided(Event):
+class Decided(Event, frozen=True, kw_only=True):
     """Answers settled the case; until `effective_at` the answerer may retract."""
 
     verdict: Verdict
@@ -210,14 +210,14 @@ class Decided(Event):
     source: str | None = None
 
 
-class Retracted(Event):
+class Retracted(Event, frozen=True, kw_only=True):
     """The answerer took the decision back before it was effective; the review is claimed again."""
 
     review_id: str
     person: str
 
 
-class Audited(Event):
+class Audited(Event, frozen=True, kw_only=True):
     """A review beside the outcome settled: was the proposal wrong?  The outcome stays."""
 
     review_id: str
@@ -226,21 +226,21 @@ class Audited(Event):
     wrong: int | None = None
 
 
-class TimedOut(Event):
+class TimedOut(Event, frozen=True, kw_only=True):
     """The response time passed without a decision; what the loop declared for that happens."""
 
     how: Literal["reject", "hold", "escalate", "autopilot"]
     at: int
 
 
-class Withdrawn(Event):
+class Withdrawn(Event, frozen=True, kw_only=True):
     """The program no longer wants an answer."""
 
     by: str
     at: int
 
 
-class Concluded(Event):
+class Concluded(Event, frozen=True, kw_only=True):
     """The outcome stands: autopilot, a human, the timeout or a withdrawal."""
 
     by: By
@@ -250,7 +250,7 @@ class Concluded(Event):
     effect: Literal["none", "ready"] = "none"
 
 
-class EffectStarted(Event):
+class EffectStarted(Event, frozen=True, kw_only=True):
     """Somebody holding `fence` runs the decided action."""
 
     fence: int
@@ -259,7 +259,7 @@ class EffectStarted(Event):
     until: int
 
 
-class EffectSucceeded(Event):
+class EffectSucceeded(Event, frozen=True, kw_only=True):
     """The action ran; its result is sealed in the slot ``result``."""
 
     fence: int
@@ -268,7 +268,7 @@ class EffectSucceeded(Event):
     content: Content = Content()
 
 
-class EffectFailed(Event):
+class EffectFailed(Event, frozen=True, kw_only=True):
     """The action raised; the error's text is sealed in the slot ``error``."""
 
     fence: int
@@ -276,14 +276,14 @@ class EffectFailed(Event):
     content: Content = Content()
 
 
-class EffectLost(Event):
+class EffectLost(Event, frozen=True, kw_only=True):
     """The lease ran out without a result: nobody knows whether it happened."""
 
     fence: int
     at: int
 
 
-class EffectResolved(Event):
+class EffectResolved(Event, frozen=True, kw_only=True):
     """A person or a check said whether a lost effect happened."""
 
     fence: int
@@ -293,7 +293,7 @@ class EffectResolved(Event):
     content: Content = Content()
 
 
-class Erased(Event):
+class Erased(Event, frozen=True, kw_only=True):
     """The content was erased; the evidence stays."""
 
     at: int
@@ -303,7 +303,7 @@ class Erased(Event):
 # a loop's stream
 
 
-class PolicyChanged(Event):
+class PolicyChanged(Event, frozen=True, kw_only=True):
     """The loop's settings changed; `settings` is their canonical JSON text."""
 
     version: int
@@ -312,7 +312,7 @@ class PolicyChanged(Event):
     settings: str
 
 
-class ThresholdMoved(Event):
+class ThresholdMoved(Event, frozen=True, kw_only=True):
     """The confidence from which autopilot may act moved, and why."""
 
     version: int
@@ -322,7 +322,7 @@ class ThresholdMoved(Event):
     reason: str
 
 
-class AutopilotClosed(Event):
+class AutopilotClosed(Event, frozen=True, kw_only=True):
     """A segment ("" for the whole loop) goes to humans from here on."""
 
     version: int
@@ -331,7 +331,7 @@ class AutopilotClosed(Event):
     reason: str
 
 
-class AutopilotOpened(Event):
+class AutopilotOpened(Event, frozen=True, kw_only=True):
     """A closed segment is open again."""
 
     version: int
@@ -340,7 +340,7 @@ class AutopilotOpened(Event):
     reason: str
 
 
-class ModelPromoted(Event):
+class ModelPromoted(Event, frozen=True, kw_only=True):
     """A trained model took over: it was better on held-out human decisions."""
 
     version: int
@@ -352,7 +352,7 @@ class ModelPromoted(Event):
     incumbent: str | None = None
 
 
-class ModelKept(Event):
+class ModelKept(Event, frozen=True, kw_only=True):
     """A trained model was not better; the incumbent stays."""
 
     at: int
@@ -363,7 +363,7 @@ class ModelKept(Event):
     incumbent: str | None = None
 
 
-class BatchRouted(Event):
+class BatchRouted(Event, frozen=True, kw_only=True):
     """A chunk of rows was routed in one go; rows for humans opened cases of their own."""
 
     at: int
@@ -379,7 +379,7 @@ class BatchRouted(Event):
     content: Content = Content()
 
 
-class Unknown(Event):
+class Unknown(Event, frozen=True, kw_only=True):
     """An event of a version that this program does not know."""
 
     name: str = ""
@@ -400,7 +400,7 @@ UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 # entries
 
 
-class Entry(Value):
+class Entry(Value, frozen=True, kw_only=True):
     """One transaction's worth of events in one stream, chained by hash to the entry before it."""
 
     stream: str
@@ -508,6 +508,7 @@ def _opened(e: Opened) -> Case:
         proposed=e.proposed, effect=Effect(state="none", fence=0), opened_at=e.at, key=e.key, run=e.run,
         parent=e.parent, leader=e.leader, owner=e.owner, action=e.action, confidence=_number(e.confidence),
         risk=unreal(e.risk), requires_approval=e.requires_approval, segment=e.segment, content=e.content,
+        wants_effect=e.effect == "ready",
     )  # fmt: skip
 
 

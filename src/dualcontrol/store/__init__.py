@@ -16,7 +16,7 @@ from dualcontrol.events import Entry
 MAX_PAYLOAD = 1_048_576
 
 
-class KeyRow(Value):
+class KeyRow(Value, frozen=True, kw_only=True):
     """What a key stands for: its case and the HMAC of the content it was first used with."""
 
     case_id: str
@@ -24,7 +24,7 @@ class KeyRow(Value):
     erased: bool = False
 
 
-class Example(Value):
+class Example(Value, frozen=True, kw_only=True):
     """A row for learning and certificate, made when a review settles; content stays with the case."""
 
     case_id: str
@@ -43,7 +43,7 @@ class Example(Value):
     used_by: str | None = None
 
 
-class ModelRow(Value):
+class ModelRow(Value, frozen=True, kw_only=True):
     """A trained model: where its file lies, what its bytes hash to, and how it did on held-out decisions."""
 
     id: str
@@ -57,7 +57,7 @@ class ModelRow(Value):
     created_at: int
 
 
-class InboxRow(Value):
+class InboxRow(Value, frozen=True, kw_only=True):
     """One open or claimed review with what a list needs to show of its case."""
 
     review: Review
@@ -70,7 +70,7 @@ class InboxRow(Value):
     on_timeout: str
 
 
-class CaseRow(Value):
+class CaseRow(Value, frozen=True, kw_only=True):
     """One case in a list."""
 
     id: str
@@ -91,7 +91,7 @@ class CaseRow(Value):
     closed_at: int | None
 
 
-class Page(Value):
+class Page(Value, frozen=True, kw_only=True):
     """A page of rows and the cursor of the next one (None at the end)."""
 
     rows: tuple[Any, ...]

@@ -1,0 +1,15 @@
+"""Stage 3, review: context contract, view, eligibility, lease, answers, quorum."""
+
+from __future__ import annotations
+
+from dualcontrol import commands
+from dualcontrol.review import answering, lease
+
+HANDLERS = {
+    commands.Claim: lease.claim,
+    commands.Release: lease.release,
+    commands.Extend: lease.extend,
+    commands.Expire: lease.expire,
+    commands.Answer: answering.answer,
+    commands.Retract: answering.retract,
+}

@@ -1,0 +1,66 @@
+"""The context contract: a case that lacks what its loop requires is refused at the door, the fields named."""
+
+from __future__ import annotations
+
+from dualcontrol.case import JSON
+from dualcontrol.commands import Propose
+from dualcontrol.control import LoopSettings
+from dualcontrol.errors import ContextError
+
+LEVELS: dict[str, tuple[str, ...]] = {
+    "minimal": ("input", "proposal"),
+    "standard": ("input", "proposal", "rationale", "alternatives"),
+    "full": ("input", "proposal", "rationale", "alternatives", "history"),
+}
+
+
+def required(settings: LoopSettings) -> tuple[str, ...]:
+    """The fields that a loop requires of every case."""
+    fields = LEVELS[settings.context] if isinstance(settings.context, str) else settings.context
+    if settings.mode == "fallback":
+        return tuple(f for f in fields if f != "proposal")
+    return fields
+
+
+def missing(command: Propose, settings: LoopSettings) -> tuple[str, ...]:
+    """The required fields that a proposal does not give."""
+    return tuple(f for f in required(settings) if not _given(command, f))
+
+
+def admit(command: Propose, settings: LoopSettings) -> None:
+    """Refuse a proposal that lacks required context: `ContextError` names the fields."""
+    lacking = missing(command, settings)
+    if lacking:
+        names = ", ".join(lacking)
+        raise ContextError(
+            f"loop {settings.name!r} requires context that is missing: {names}", fields=list(lacking), loop=settings.name
+        )
+
+
+def _given(command: Propose, field: str) -> bool:
+    head, _, rest = field.partition(".")
+    if head == "proposal":
+        return _has_proposal(command)
+    if head == "alternatives":
+        return "alternatives" in command.given
+    return counts(_dig(getattr(command, head, None), rest))
+
+
+def _has_proposal(command: Propose) -> bool:
+    if command.proposed is None:
+        return len(command.candidates) >= 2
+    candidate = command.candidates[command.proposed]
+    return bool(candidate.get("action")) or counts(candidate.get("value"))
+
+
+def counts(value: JSON) -> bool:
+    """Whether a value is context at all: an explicit empty list counts, an empty text or object does not."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value is not None and value != {}
+
+
+def _dig(value: JSON, path: str) -> JSON:
+    for name in path.split(".") if path else ():
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

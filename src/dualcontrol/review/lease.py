@@ -1,0 +1,66 @@
+"""Claim, release, extend, expire: a review is held for a time by the holder of its fencing token."""
+
+from __future__ import annotations
+
+from dualcontrol.case import Case, Review
+from dualcontrol.commands import Claim, Expire, Extend, Release
+from dualcontrol.control import Control, Env
+from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
+from dualcontrol.events import Claimed, Event, Extended, LeaseExpired, Released
+from dualcontrol.review import eligibility
+
+
+def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]:
+    """Give an open review to a person until the lease ends, with the order in which they see the candidates."""
+    review = case.review(command.review_id)
+    if review is None:
+        raise UnknownCaseError(f"case {case.id} has no review {command.review_id}")
+    eligibility.check(case, review, command.person, control.settings)
+    return [
+        Claimed(
+            review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,
+            presented=presentation(case, review, command.person, env),
+        )
+    ]  # fmt: skip
+
+
+def presentation(case: Case, review: Review, person: str, env: Env) -> tuple[str, ...]:
+    """Candidate ids in the order shown: drawn by reviewer for a preference, the caller's order otherwise."""
+    ids = [c["id"] for c in case.content.get("candidates", ())]
+    if case.mode == "preference":
+        ids.sort(key=lambda i: env.draw(f"side/{person}/{i}", case.id))
+    return tuple(ids)
+
+
+def held(case: Case, claim_id: str, now: int) -> Review:
+    """The review that a claim holds at this moment; `ClaimError` or `SettledError` says why it does not."""
+    review = case.review_of_claim(claim_id)
+    if review is None:
+        raise ClaimError(f"claim {claim_id} was released or has expired; the review may be somebody else's by now")
+    if review.state != "claimed":
+        raise SettledError(f"the review of claim {claim_id} is {review.state} already", by=review.person)
+    if review.lease_until is not None and review.lease_until <= now:
+        raise ClaimError(f"claim {claim_id} has expired; claim again")
+    return review
+
+
+def release(case: Case, command: Release, control: Control, env: Env) -> list[Event]:
+    """Give a held review back to the queue."""
+    review = held(case, command.claim_id, env.now)
+    return [Released(review_id=review.id, claim_id=command.claim_id)]
+
+
+def extend(case: Case, command: Extend, control: Control, env: Env) -> list[Event]:
+    """Give the holder more time; a lease is never shortened."""
+    review = held(case, command.claim_id, env.now)
+    if command.until <= (review.lease_until or 0):
+        return []
+    return [Extended(review_id=review.id, claim_id=command.claim_id, until=command.until)]
+
+
+def expire(case: Case, command: Expire, control: Control, env: Env) -> list[Event]:
+    """Open a review again whose lease has run out; nothing happens when it has not."""
+    review = case.review(command.review_id)
+    if review is None or review.state != "claimed" or (review.lease_until or 0) > env.now:
+        return []
+    return [LeaseExpired(review_id=review.id, claim_id=review.claim_id or "", person=review.person or "")]

@@ -1,0 +1,155 @@
+"""Rows for reviewers: opened by the route, settled by the quorum, replaced when passed, cancelled when over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dualcontrol.case import RISK_LEVELS, Case, Review, ReviewKind, Route, microseconds
+from dualcontrol.control import Control, Env
+from dualcontrol.events import (
+    Answered,
+    Audited,
+    Concluded,
+    Decided,
+    Event,
+    Rerouted,
+    ReviewCancelled,
+    ReviewOpened,
+    Routed,
+    TimedOut,
+)
+from dualcontrol.review import eligibility, quorum
+
+HOUR = 3_600_000_000
+BESIDE = ("audit", "probe")
+
+
+def react(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Event]:
+    """What the review stage adds to what just happened."""
+    follow: list[Event] = []
+    for event in events:
+        if isinstance(event, Routed):
+            follow += _opened_by_route(case, control, env)
+        elif isinstance(event, Answered):
+            follow += _after_answer(case, event, control, env)
+        elif isinstance(event, TimedOut) and event.how == "escalate":
+            follow += _escalated(case, control, env)
+        elif isinstance(event, Decided | Concluded):
+            follow += _no_longer_needed(case)
+    return follow
+
+
+def _opened_by_route(case: Case, control: Control, env: Env) -> list[Event]:
+    route = case.route
+    if route is None or case.origin == "shadow":
+        return []
+    if route.to == "human":
+        count = 1 if route.quorum.ordered else route.quorum.asked
+        return [_row(case, "decide", _group(route, control), 1, (), control, env) for _ in range(count)]
+    if route.to == "autopilot" and route.audited:
+        return [_row(case, "audit", _group(route, control), 1, (), control, env)]
+    return []
+
+
+def _group(route: Route, control: Control) -> str:
+    return route.group or control.settings.group
+
+
+def _row(
+    case: Case, kind: ReviewKind, group: str, round_: int, excludes: tuple[str, ...], control: Control, env: Env
+) -> ReviewOpened:
+    promise = control.settings.response_time or HOUR
+    risk = case.route.risk if case.route else None
+    number = RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.25)
+    weight = max(4.0 * number, 0.25)
+    return ReviewOpened(
+        review_id=env.new_id(), review=kind, group=group, round=round_, opened_at=env.now,
+        order_at=env.now + int(promise / weight), due_at=case.due_at, excludes=excludes,
+    )  # fmt: skip
+
+
+def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> list[Event]:
+    review = case.review(event.review_id)
+    if review is None:
+        return []
+    if review.kind in BESIDE or case.concluded is not None:
+        said = case.answer(review.id)
+        return [Audited(review_id=review.id, review=review.kind, verdict=said.verdict, wrong=quorum.wrong(case, said))]
+    standing = quorum.standing(case)
+    if standing.settled_by is not None:
+        return [_decided(case, standing, control, env)]
+    if standing.dispute:
+        return _arbiter(case, control, env)
+    return _next_votes(case, control, env)
+
+
+def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) -> Decided:
+    source = standing.source
+    undo = microseconds(control.settings.undo) or 0
+    return Decided(
+        verdict=source.verdict if source else case.answers[-1].verdict,
+        answers=standing.answers,
+        settled_by=standing.settled_by or "",
+        effective_at=env.now + undo,
+        wrong=quorum.wrong(case, source) if source else None,
+        source=source.review_id if source else None,
+    )
+
+
+def _next_votes(case: Case, control: Control, env: Env) -> list[Event]:
+    """More rows when the quorum grew or asks one after the other."""
+    route = case.route
+    if route is None:
+        return []
+    votes = [r for r in case.reviews if r.kind in quorum.VOTING and r.state in ("open", "claimed", "answered")]
+    pending = [r for r in votes if r.state != "answered"]
+    lacking = route.quorum.asked - len(votes)
+    if lacking <= 0 or (route.quorum.ordered and pending):
+        return []
+    count = 1 if route.quorum.ordered else lacking
+    edited = any(a.verdict == "edit" for a in case.answered)
+    kind: ReviewKind = "second" if edited and route.quorum.asked > _asked_at_first(case) else "decide"
+    return [
+        _row(case, kind, _group(route, control), 1 + len(votes), _workers(case), control, env) for _ in range(count)
+    ]
+
+
+def _asked_at_first(case: Case) -> int:
+    return len([r for r in case.reviews if r.kind == "decide" and r.state != "passed" and r.state != "cancelled"])
+
+
+def _arbiter(case: Case, control: Control, env: Env) -> list[Event]:
+    if any(r.kind == "arbiter" and r.state in ("open", "claimed") for r in case.reviews):
+        return []
+    route = case.route
+    group = (route.quorum.arbiter if route else None) or control.settings.quorum.arbiter
+    group = group or (_group(route, control) if route else control.settings.group)
+    return [_row(case, "arbiter", group, 1 + max(r.round for r in case.reviews), _workers(case), control, env)]
+
+
+def _escalated(case: Case, control: Control, env: Env) -> list[Event]:
+    route = case.route
+    group = (route.quorum.arbiter if route else None) or control.settings.quorum.arbiter
+    if group is None:
+        return []
+    return [_row(case, "arbiter", group, 1 + max((r.round for r in case.reviews), default=0), _workers(case), control, env)]
+
+
+def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:
+    """The row that takes the place of a passed one: another person, and another group when escalated."""
+    excludes = tuple(dict.fromkeys((*review.excludes, *_workers(case), person)))
+    group = to or review.group
+    arbiter = (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter
+    if to is None and arbiter and eligibility.available(case, group, control.settings, excludes) == 0:
+        group = arbiter
+    return _row(case, review.kind, group, review.round, excludes, control, env)
+
+
+def _workers(case: Case) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(r.person for r in case.reviews if r.person and r.state in ("answered", "passed")))
+
+
+def _no_longer_needed(case: Case) -> list[Event]:
+    open_rows = [r for r in case.reviews if r.state in ("open", "claimed") and r.kind not in BESIDE]
+    return [ReviewCancelled(review_id=r.id, reason="decided" if case.settled else "over") for r in open_rows]
+

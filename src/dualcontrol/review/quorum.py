@@ -1,0 +1,97 @@
+"""Quorum: when answers settle a case, with what value, and when an arbiter is needed (DATA section 2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from dualcontrol.case import Answer, Case, Quorum
+from dualcontrol.review.values import canonical
+
+VOTING = ("decide", "second")
+
+
+class Standing(NamedTuple):
+    """How the votes stand: settled by what and by whom, in dispute, or neither yet."""
+
+    settled_by: str | None = None
+    source: Answer | None = None
+    answers: tuple[str, ...] = ()
+    dispute: bool = False
+
+
+def standing(case: Case) -> Standing:
+    """How the answers of a case stand under its quorum."""
+    quorum = case.route.quorum if case.route else Quorum()
+    kinds = {r.id: r.kind for r in case.reviews}
+    answers = [a for a in case.answers if kinds.get(a.review_id) in (*VOTING, "arbiter")]
+    arbiter = next((a for a in answers if kinds[a.review_id] == "arbiter"), None)
+    ids = tuple(a.review_id for a in answers)
+    if arbiter is not None:
+        return Standing("arbiter", arbiter, ids)
+    veto = next((a for a in answers if a.verdict == "reject"), None) if quorum.veto else None
+    if veto is not None:
+        return Standing("veto", veto, ids)
+    return _tally(case, quorum, answers, ids)
+
+
+def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ...]) -> Standing:
+    if not answers:
+        return Standing()
+    if quorum.settle == "collect":
+        full = len(answers) >= quorum.answers
+        return Standing("collect", answers[0] if len(answers) == 1 else None, ids) if full else Standing()
+    said = [shape(case, a) for a in answers]
+    top, count = Counter(said).most_common(1)[0]
+    leader = answers[said.index(top)]
+    if quorum.settle == "unanimous":
+        return _unanimous(quorum, leader, ids, agree=count == len(answers))
+    if quorum.settle == "majority":
+        return _majority(quorum, leader, ids, count)
+    need = quorum.settle if isinstance(quorum.settle, int) else quorum.answers
+    if count >= need:
+        return Standing("k", leader, ids)
+    return Standing(dispute=count + quorum.asked - len(answers) < need)
+
+
+def _unanimous(quorum: Quorum, leader: Answer, ids: tuple[str, ...], *, agree: bool) -> Standing:
+    if not agree:
+        return Standing(dispute=True)
+    return Standing("unanimous", leader, ids) if len(ids) >= quorum.answers else Standing()
+
+
+def _majority(quorum: Quorum, leader: Answer, ids: tuple[str, ...], count: int) -> Standing:
+    if len(ids) < quorum.answers:
+        return Standing()
+    return Standing("majority", leader, ids) if 2 * count > len(ids) else Standing(dispute=True)
+
+
+def shape(case: Case, answer: Answer) -> str:
+    """What an answer says, as text: answers are equal when their shapes are.
+
+    Approving says "do what was proposed", so it equals an edit to the very same action.
+    """
+    if answer.verdict == "approve" and case.mode != "labels":
+        return canonical(["do", case.approved_value(answer.review_id)])
+    if answer.verdict == "edit":
+        return canonical(["do", answer.value])
+    if answer.verdict in ("label", "approve"):
+        return canonical(["label", answer.value])
+    return canonical([answer.verdict, answer.value])
+
+
+def wrong(case: Case, answer: Answer) -> int | None:
+    """Whether the proposal was wrong by this answer: the one definition, used when a review settles.
+
+    approve 0; edit 1 unless it equals the proposal; reject 1; respond 1; label 1 if unequal; else none.
+    """
+    if answer.verdict in ("abstain", "escalate", "prefer") or case.proposed is None:
+        return None
+    if answer.verdict == "approve":
+        return 0
+    if answer.verdict == "edit":
+        return int(canonical(answer.value) != canonical(case.proposed_value()))
+    if answer.verdict == "label":
+        proposal = case.proposal
+        return None if proposal is None else int(canonical(answer.value) != canonical(proposal.value))
+    return 1

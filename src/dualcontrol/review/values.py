@@ -1,0 +1,206 @@
+"""Answer values by verdict: checked before anything is touched, types kept, never converted."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from dualcontrol.case import JSON, PASSING, VERDICTS, Candidate, Case, Review
+from dualcontrol.commands import Answer
+from dualcontrol.control import LoopSettings
+from dualcontrol.errors import (
+    AnswerValueError,
+    EscalationError,
+    LabelError,
+    RationaleError,
+    SignalError,
+    VerdictError,
+)
+from dualcontrol.review.view import proposal_for
+
+NEEDS_REASON = ("reject", "edit", "escalate")
+
+
+def canonical(value: JSON) -> str:
+    """A value as JSON text with sorted keys: equal text is equal content, and 1 is not 1.0 nor true."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AnswerValueError(f"the answer's value is not JSON: {error}") from error
+
+
+def checked(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    """The value of an answer in its full form, or an `AnswerError` that says what to do."""
+    legal = (*VERDICTS[case.mode], *PASSING)
+    if command.verdict not in legal:
+        raise VerdictError(
+            f"verdict {command.verdict!r} is not legal in {case.mode} mode; use {', '.join(legal)}",
+            verdict=command.verdict, legal=list(legal),
+        )  # fmt: skip
+    _check_confidence(command.confidence)
+    if settings.rationale == "required" and command.verdict in NEEDS_REASON and not (command.rationale or "").strip():
+        raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
+    return _CHECKS[command.verdict](case, review, command, settings)
+
+
+def _check_confidence(confidence: float | None) -> None:
+    if confidence is not None and not 0 <= confidence <= 1:
+        raise SignalError(f"an answer's confidence must be from 0 to 1, not {confidence!r}")
+
+
+def _no_value(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    if command.value is not None:
+        raise AnswerValueError(f"{command.verdict} takes no value; to change the action use edit")
+    return None
+
+
+def _approve(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    _no_value(case, review, command, settings)
+    proposal = proposal_for(case, review)
+    if proposal is None:
+        raise VerdictError("there is no proposal to approve; answer with a value", verdict="approve")
+    return proposal.value if case.mode == "labels" else None
+
+
+def _edit(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    proposal = proposal_for(case, review)
+    if proposal is not None and proposal.action is not None:
+        return _edited_action(case, proposal, command.value)
+    _expect_json(command.value, "edit")
+    _fits(command.value, settings.schema or _inferred(proposal.value if proposal else None), "the edited value")
+    return command.value
+
+
+def _edited_action(case: Case, proposal: Candidate, value: JSON) -> dict[str, JSON]:
+    action, args = _action_and_args(proposal, value)
+    known = {c.action: c for c in (*case.candidates, proposal)}
+    target = known.get(action)
+    schema = (target.schema or _inferred(target.value)) if target is not None else {"type": "object"}
+    _fits(args, schema, f"the edited arguments of {action}")
+    canonical(args)
+    return {"action": action, "args": args}
+
+
+def _action_and_args(proposal: Candidate, value: JSON) -> tuple[str, JSON]:
+    if not isinstance(value, dict):
+        raise AnswerValueError(f"edit takes the arguments as an object, not {_kind(value)}")
+    if set(value) == {"action", "args"} and isinstance(value["action"], str):
+        return value["action"], value["args"]
+    return str(proposal.action), value
+
+
+def _respond(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    value = {"text": command.value} if isinstance(command.value, str) else command.value
+    if value is None or value == {} or (isinstance(value, dict) and not str(value.get("text", "x")).strip()):
+        raise AnswerValueError("respond needs the response: a text, or JSON that fits the loop's schema")
+    if settings.schema is not None and case.mode != "approval":
+        _fits(value, settings.schema, "the response")
+    canonical(value)
+    return value
+
+
+def _label(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    _expect_json(command.value, "label")
+    if settings.labels is not None and canonical(command.value) not in _canonical_labels(settings.labels):
+        shown = ", ".join(canonical(label) for label in settings.labels[:20])
+        raise LabelError(f"label {canonical(command.value)[:80]} is not in the set: {shown}")
+    if settings.schema is not None:
+        _fits(command.value, settings.schema, "the label")
+    return command.value
+
+
+def _canonical_labels(labels: tuple[JSON, ...]) -> set[str]:
+    return {canonical(label) for label in labels}
+
+
+def _prefer(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    ids = [c.id for c in case.candidates]
+    value = _full_ranking(command.value, ids)
+    named = [i for tie in value["ranking"] for i in tie] + list(value["rejected"])
+    if sorted(named) != sorted(ids):
+        raise AnswerValueError(f"a preference names each candidate once, in ranking or rejected: {', '.join(ids)}")
+    strength = value.get("strength")
+    if strength is not None and (
+        isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength)
+    ):
+        raise AnswerValueError("strength is a number")
+    return value
+
+
+def _full_ranking(value: JSON, ids: list[str]) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"ranking": [[value], [i for i in ids if i != value]], "rejected": []}
+    if isinstance(value, list):
+        value = {"ranking": value}
+    if not isinstance(value, dict) or not set(value) <= {"ranking", "rejected", "strength"}:
+        raise AnswerValueError("prefer takes a candidate id, a list of ids, or {ranking, rejected, strength}")
+    ranking = value.get("ranking", [])
+    rejected = value.get("rejected", [])
+    if not isinstance(ranking, list) or not isinstance(rejected, list):
+        raise AnswerValueError("ranking and rejected are lists of candidate ids")
+    ties = [tie if isinstance(tie, list) else [tie] for tie in ranking]
+    if not all(isinstance(i, str) for tie in (*ties, rejected) for i in tie):
+        raise AnswerValueError("ranking and rejected name candidates by their ids")
+    return {**value, "ranking": [tie for tie in ties if tie], "rejected": rejected}
+
+
+def _escalate(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+    value = command.value
+    to = value.get("to") if isinstance(value, dict) else value
+    to = to or (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
+    if not isinstance(to, str) or not to:
+        raise EscalationError(f"nobody is above group {review.group!r} in loop {case.loop!r}")
+    if settings.groups and to not in settings.groups:
+        raise EscalationError(f"there is no group {to!r}; declared are {', '.join(settings.groups)}")
+    if to == review.group and review.kind == "arbiter":
+        raise EscalationError(f"group {to!r} arbitrates already; nobody is above it")
+    return {"to": to}
+
+
+_CHECKS: dict[str, Callable[[Case, Review, Answer, LoopSettings], JSON]] = {
+    "approve": _approve,
+    "edit": _edit,
+    "reject": _no_value,
+    "respond": _respond,
+    "label": _label,
+    "prefer": _prefer,
+    "abstain": _no_value,
+    "escalate": _escalate,
+}
+
+
+def _expect_json(value: JSON, verdict: str) -> None:
+    if value is None:
+        raise AnswerValueError(f"{verdict} needs a value")
+    canonical(value)
+
+
+def _kind(value: JSON) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+    return names.get(type(value), "null")
+
+
+def _inferred(value: JSON) -> dict[str, JSON]:
+    """The schema a value implies where nobody gave one: what is there keeps its JSON type."""
+    if isinstance(value, dict):
+        known = {k: _inferred(v) for k, v in value.items() if v is not None}
+        return {"type": "object", "properties": known}
+    return {"type": _kind(value)} if value is not None else {}
+
+
+def _fits(value: JSON, schema: dict[str, JSON], what: str) -> None:
+    error = best_match(_validator(canonical(schema)).iter_errors(value))
+    if error is not None:
+        where = "".join(f"[{p!r}]" for p in error.absolute_path)
+        raise AnswerValueError(f"{what}{where} does not fit: {error.message[:200]}", path=list(error.absolute_path))
+
+
+@lru_cache(maxsize=512)
+def _validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(schema))
