@@ -8,13 +8,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 STAMP := $(VENV)/.setup-stamp
+BENCH_STAMP := $(VENV)/.bench-stamp
 CHROMIUM := $(VENV)/chromium-path
 # Two test processes are faster on two cores and up; `make test JOBS=0` runs in one, for a debugger.
 JOBS ?= 2
 ARGS ?=
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 PYTEST = $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-# A target whose script belongs to a later stage says so instead of showing a traceback.
+# Where a script is not written yet, its target says so instead of showing a traceback.
 run-script = @test -e $(1) || { echo "$(1) does not exist yet" >&2; exit 2; }; $(BIN)/python $(1) $(ARGS)
 
 .PHONY: help setup browser check format test test-slow bench demo serve docs screenshots build clean
@@ -28,7 +30,7 @@ $(STAMP): pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "dualcontrol needs Python 3.11 or newer; name one with: make setup PYTHON=<path>" >&2; exit 2; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev,demo]'
+	$(PIP_INSTALL) --editable '.[dev,demo]'
 	@touch $@
 
 browser: $(STAMP) ## Find or install a Chromium for the browser tests
@@ -52,8 +54,11 @@ test: $(STAMP) browser ## Run the tests, with SQLite, PostgreSQL and a browser; 
 test-slow: $(STAMP) browser ## Run the slow tests
 	$(PYTEST) -m slow --timeout 900 $(ARGS) || test $$? -eq 5
 
-bench: $(STAMP) ## Measure every figure that the README claims, peers included
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[bench]'
+$(BENCH_STAMP): $(STAMP)
+	$(PIP_INSTALL) --editable '.[bench]'
+	@touch $@
+
+bench: $(BENCH_STAMP) ## Measure every figure that the README claims, peers included
 	$(call run-script,bench/run.py)
 
 demo: $(STAMP) ## Run the demonstration: the whole loop with simulated proposals and reviewers

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.postgres
 
 START_AND_WAIT = """
 import sys, time
+sys.path.insert(0, sys.argv[1])
 from postgres_server import OwnServer
 server = OwnServer()
 print(server.url, server._root, flush=True)
@@ -108,11 +109,8 @@ def test_close_removes_the_folder_and_may_be_repeated() -> None:
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_when_the_test_process_is_killed(blow: signal.Signals) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-c", START_AND_WAIT]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as child:
+    command = [sys.executable, "-c", START_AND_WAIT, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         assert child.stdout is not None
         url, folder = child.stdout.readline().split()
         assert reachable(url)
