@@ -1,0 +1,125 @@
+"""Who speaks first: the order of design section 4, on plain facts and what the rules found."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dualcontrol.case import RouteTo
+from dualcontrol.control import Control, LoopSettings, Rule
+from dualcontrol.route import risk as risks
+from dualcontrol.route.rules import Failure, Findings, Subject
+
+
+class Ruling(NamedTuple):
+    """What was said, by whom and why; `rule` is the rule that matched on the way, if one did."""
+
+    to: RouteTo
+    by: str
+    reason: str
+    rule: Rule | None = None
+    failed: bool = False
+
+
+def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
+    """The first ruling in the order: block, demands, rules, risk, list, confidence; then closures."""
+    settings = control.settings
+    spoken = blocked(subject, settings, findings) or demanded(subject, settings) or ruled(findings)
+    if spoken is None or spoken.to == "autopilot":
+        over = risky(subject, settings, spoken.rule if spoken else None)
+        spoken = over or spoken or listed(subject, settings) or confident(subject, control)
+    return held(spoken, subject, control) if spoken.to == "autopilot" else spoken
+
+
+def blocked(subject: Subject, settings: LoopSettings, findings: Findings) -> Ruling | None:
+    """Step 1: a block by action or by any rule; a block rule that fails sends the case to a human."""
+    if subject.action and subject.action in settings.block_actions:
+        return Ruling("block", "block_actions", f"action {subject.action!r} is named in block_actions")
+    failed: Ruling | None = None
+    for place in findings.set.blocking:
+        found, rule = findings[place], findings.set.rules[place]
+        if found is True:
+            return Ruling("block", f"rule:{rule.name}", f"rule {rule.name!r} blocks this", rule)
+        if isinstance(found, Failure) and failed is None:
+            failed = Ruling("human", f"rule:{rule.name}", found.reason, failed=True)
+    return failed
+
+
+def demanded(subject: Subject, settings: LoopSettings) -> Ruling | None:
+    """Step 2: nothing to run, or the case or its action asks for a human."""
+    if not subject.proposed or settings.mode == "preference":
+        return Ruling("human", "no_proposal", "nothing is proposed that autopilot could do")
+    if subject.signal.requires_approval:
+        return Ruling("human", "requires_approval", "the proposal says that it requires approval")
+    if subject.action and subject.action in settings.human_actions:
+        return Ruling("human", "human_actions", f"action {subject.action!r} is named in human_actions")
+    return None
+
+
+def ruled(findings: Findings) -> Ruling | None:
+    """Step 3: the first rule that matches or fails."""
+    for place in findings.set.routing:
+        found = findings[place]
+        if found is False:
+            continue
+        rule = findings.set.rules[place]
+        if isinstance(found, Failure):
+            return Ruling("human", f"rule:{rule.name}", found.reason, failed=True)
+        says = "sends this to a human" if rule.route == "human" else "lets this run on autopilot"
+        return Ruling(rule.route, f"rule:{rule.name}", f"rule {rule.name!r} {says}", rule)
+    return None
+
+
+def risky(subject: Subject, settings: LoopSettings, rule: Rule | None) -> Ruling | None:
+    """Step 4: a risk that cannot be compared, or one above the ceiling."""
+    unknown = risks.why_unknown(subject.signal.risk)
+    if unknown is not None:
+        return Ruling("human", "error", unknown, rule, failed=True)
+    risk = risks.higher(subject.signal.risk, rule.risk if rule else None)
+    if not risks.above(risk, settings.risk_ceiling):
+        return None
+    return Ruling("human", "risk_ceiling", f"risk {risk} is above the ceiling {settings.risk_ceiling}", rule)
+
+
+def listed(subject: Subject, settings: LoopSettings) -> Ruling | None:
+    """Step 5: the action is one that autopilot may always run."""
+    if subject.action and subject.action in settings.autopilot_actions:
+        reason = f"action {subject.action!r} is named in autopilot_actions"
+        return Ruling("autopilot", "autopilot_actions", reason)
+    return None
+
+
+def confident(subject: Subject, control: Control) -> Ruling:
+    """Step 6: confidence against the threshold in force; autopilot needs a positive reason."""
+    confidence = subject.signal.confidence
+    threshold = control.threshold_for(subject.signal.segment)
+    if confidence is None:
+        return Ruling("human", "no_signal", "no confidence was given, and autopilot needs a positive reason")
+    if threshold is None:
+        certified = control.settings.guarantee is not None
+        missing = "nothing is certified yet" if certified else "no threshold is set"
+        return Ruling("human", "threshold", f"{missing}, so nothing runs on autopilot")
+    above = confidence >= threshold
+    given, needed = distinct(confidence, threshold)
+    relation = "reaches" if above else "is below"
+    reason = f"confidence {given} {relation} {needed}, from which {control.loop} run on autopilot"
+    return Ruling("autopilot" if above else "human", "threshold", reason)
+
+
+def held(spoken: Ruling, subject: Subject, control: Control) -> Ruling:
+    """What turns autopilot into a human after all: a closed segment, or a loop that only suggests."""
+    closed = control.closed_for(subject.signal.segment)
+    if closed is not None:
+        return Ruling("human", "closed", f"autopilot is closed: {closed}", spoken.rule)
+    if control.settings.start == "suggest":
+        return Ruling("human", "start", "this loop only suggests: a human decides every case", spoken.rule)
+    return spoken
+
+
+def distinct(confidence: float, threshold: float) -> tuple[str, str]:
+    """Both numbers with the threshold's decimals, two at least, and as many more as tell them apart."""
+    written = len(repr(threshold).partition(".")[2])
+    for digits in range(min(max(written, 2), 6), 18):
+        texts = f"{confidence:.{digits}f}", f"{threshold:.{digits}f}"
+        if texts[0] != texts[1] or confidence == threshold:
+            return texts
+    return repr(confidence), repr(threshold)

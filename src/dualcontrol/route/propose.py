@@ -1,0 +1,133 @@
+"""The handler of Propose: a case is opened and routed; an edit is routed again in the case's place."""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from dualcontrol.case import JSON, Candidate, Case, Content, Route, Signal
+from dualcontrol.commands import Propose
+from dualcontrol.control import Control, Env
+from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.events import Event, Opened, Routed, real
+from dualcontrol.route import audit
+from dualcontrol.route.demands import demands, timeout
+from dualcontrol.route.precedence import rule_on
+from dualcontrol.route.rules import Findings, Subject, compiled
+
+SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
+
+
+def propose(case: None, command: Propose, control: Control, env: Env) -> list[Event]:
+    """Open a case for the proposal and route it; raises only for a signal or a proposal that is none."""
+    candidate = proposed(command)
+    check_signal(command.confidence, command.risk)
+    case_id = env.new_id()
+    action = (candidate or {}).get("action")
+    opened = _opened(command, control, env, case_id, action)
+    return [opened, _routed(command, candidate, control, env, case_id)]
+
+
+def proposed(command: Propose) -> dict[str, JSON] | None:
+    """The proposed candidate, or None; raises ProposalError for an index without a candidate."""
+    if command.proposed is None:
+        return None
+    if not 0 <= command.proposed < len(command.candidates):
+        count = len(command.candidates)
+        raise ProposalError(f"candidate {command.proposed} is proposed, but there are {count}")
+    return command.candidates[command.proposed]
+
+
+def check_signal(confidence: object, risk: object) -> None:
+    """Refuse a confidence that is not a number from 0 to 1, and a risk that is neither text nor number."""
+    if confidence is not None and not (_is_number(confidence) and 0.0 <= confidence <= 1.0):
+        raise SignalError("confidence is not a number from 0 to 1")
+    if risk is not None and not isinstance(risk, str) and not _is_number(risk):
+        raise SignalError("risk is neither a level nor a number")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _opened(command: Propose, control: Control, env: Env, case_id: str, action: str | None) -> Opened:
+    shadow = control.settings.start == "shadow" and command.origin == "live"
+    return Opened(
+        case_id=case_id, loop=control.loop, mode=control.settings.mode, at=env.now, case_kind=command.kind,
+        origin="shadow" if shadow else command.origin, key=command.key, run=command.run, owner=command.owner,
+        parent=command.parent, proposed=command.proposed, action=action, confidence=real(command.confidence),
+        risk=real(command.risk), requires_approval=command.requires_approval, segment=command.segment,
+        effect=command.effect, content=_content(command),
+    )  # fmt: skip
+
+
+def _content(command: Propose) -> Content:
+    values: dict[str, JSON] = {}
+    for slot in SLOTS:
+        value = getattr(command, slot)
+        if value is not None:
+            values[slot] = list(value) if slot == "candidates" else value
+    return Content(values)
+
+
+def _routed(
+    command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, case_id: str
+) -> Routed:
+    signal = Signal(
+        confidence=command.confidence, risk=command.risk, requires_approval=command.requires_approval,
+        scores=command.scores, segment=command.segment,
+    )  # fmt: skip
+    action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
+    subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
+    found = route(subject, control, env.now)
+    audited = audit.drawn(env, case_id, found.to, found.inclusion)
+    return Routed(
+        to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(found.inclusion),
+        audited=audited, epoch=found.epoch, bin=found.bin, group=found.group, quorum=found.quorum,
+        risk=real(found.risk), due_at=found.due_at if audited or found.to == "human" else None,
+        on_timeout=found.on_timeout,
+    )  # fmt: skip
+
+
+def reroute(case: Case, candidate: Candidate, control: Control) -> Route:
+    """The route of an edited action in the case's place, as if proposed when it opened; nothing is drawn."""
+    subject = subject_of(candidate.action, candidate.value, case.input, case.signal, case.meta, True)
+    return route(subject, control, case.opened_at)
+
+
+def subject_of(
+    action: str | None, value: JSON, given: JSON, signal: Signal, meta: JSON, is_proposed: bool
+) -> Subject:
+    """What rules may look at; a proposal without an action has no args."""
+    args = value if action else {}
+    return Subject(action or "", args, given, signal, {} if meta is None else meta, is_proposed)
+
+
+def route(subject: Subject, control: Control, now: int) -> Route:
+    """The route of a subject with nothing drawn; whatever fails on the way sends it to a human."""
+    try:
+        return _route(subject, control, now)
+    except Exception as error:  # rule 1 of the product: an error is never an approval
+        return _failed(error, control, now)
+
+
+def _route(subject: Subject, control: Control, now: int) -> Route:
+    settings = control.settings
+    findings = Findings(compiled(settings.rules), subject)
+    ruling = rule_on(subject, control, findings)
+    asked = demands(ruling, settings, findings)
+    return Route(
+        to=ruling.to, by=ruling.by, reason=ruling.reason, control=control.version,
+        inclusion=audit.inclusion(ruling.to, settings.audit), audited=False, epoch=control.epoch,
+        group=asked.group, quorum=asked.quorum, risk=asked.risk,
+        due_at=None if asked.within is None or ruling.to == "block" else now + asked.within,
+        on_timeout=timeout(settings, ruling, asked.risk),
+    )  # fmt: skip
+
+
+def _failed(error: Exception, control: Control, now: int) -> Route:
+    settings = control.settings
+    return Route(
+        to="human", by="error", reason=f"routing failed ({type(error).__name__})", control=control.version,
+        inclusion=1.0, audited=False, epoch=control.epoch, group=settings.group, quorum=settings.quorum,
+        on_timeout="reject" if settings.on_timeout == "autopilot" else settings.on_timeout,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Routing rules: CEL compiled once for each set of rules, evaluated on one context for each case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import cel
+
+from dualcontrol.case import JSON, Signal
+from dualcontrol.control import Rule
+
+
+class Subject(NamedTuple):
+    """What rules and steps may look at: one proposal as plain facts."""
+
+    action: str
+    args: JSON
+    input: JSON
+    signal: Signal
+    meta: JSON
+    proposed: bool
+
+
+class Failure(NamedTuple):
+    """Why a rule could not be evaluated; the text names the rule and the kind, never content."""
+
+    reason: str
+
+
+Finding: TypeAlias = bool | Failure
+
+def _failure(rule: Rule, why: str) -> Failure:
+    return Failure(f"rule {rule.name!r} could not be evaluated: {why}")
+
+
+VARIABLES: dict[str, Callable[[Subject], JSON]] = {
+    "action": lambda subject: subject.action,
+    "args": lambda subject: subject.args,
+    "input": lambda subject: subject.input,
+    "signal": lambda subject: signal_map(subject.signal),
+    "meta": lambda subject: subject.meta,
+}
+
+
+def signal_map(signal: Signal) -> dict[str, JSON]:
+    """The decision signal as rules see it: what was not given is not there."""
+    given: dict[str, JSON] = {"requires_approval": signal.requires_approval}
+    if signal.confidence is not None:
+        given["confidence"] = signal.confidence
+    if signal.risk is not None:
+        given["risk"] = signal.risk
+    if signal.segment is not None:
+        given["segment"] = signal.segment
+    if signal.scores is not None:
+        given["scores"] = signal.scores
+    return given
+
+
+class RuleSet:
+    """The compiled rules of a loop and the variables that they name."""
+
+    __slots__ = ("blocking", "broken", "names", "programs", "routing", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        self.programs: list[Any] = []
+        self.broken: dict[int, Failure] = {}
+        for place, rule in enumerate(rules):
+            self.programs.append(self._compiled(place, rule))
+        named = {name for program in self.programs if program for name in program.variables()}
+        self.names = tuple(name for name in VARIABLES if name in named)
+        self.blocking = tuple(i for i, rule in enumerate(rules) if rule.route == "block")
+        self.routing = tuple(i for i, rule in enumerate(rules) if rule.route != "block")
+
+    def _compiled(self, place: int, rule: Rule) -> Any:
+        try:
+            return cel.compile(rule.when)
+        except Exception:  # a rule that was never checked must not open the gate
+            self.broken[place] = _failure(rule, "it does not parse")
+            return None
+
+
+@lru_cache(maxsize=256)
+def compiled(rules: tuple[Rule, ...]) -> RuleSet:
+    """The rules compiled, once for each distinct tuple of rules."""
+    return RuleSet(rules)
+
+
+class Findings:
+    """What each rule says about one subject: evaluated when first asked, on one shared context."""
+
+    __slots__ = ("_context", "_found", "set", "subject")
+
+    def __init__(self, ruleset: RuleSet, subject: Subject) -> None:
+        self.set = ruleset
+        self.subject = subject
+        self._found: dict[int, Finding] = {}
+        self._context: Any = None
+
+    def __getitem__(self, place: int) -> Finding:
+        found = self._found.get(place)
+        if found is None:
+            found = self._found[place] = self._evaluated(place)
+        return found
+
+    def _evaluated(self, place: int) -> Finding:
+        if place in self.set.broken:
+            return self.set.broken[place]
+        rule = self.set.rules[place]
+        try:
+            result = self.set.programs[place].execute(self._variables())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the Rust binding's panics are no Exception
+            return _failure(rule, _kind(error, rule))
+        if isinstance(result, bool):
+            return result
+        return _failure(rule, f"it yields {_type(result)}, not true or false")
+
+    def _variables(self) -> Any:
+        if self._context is None:
+            values = {name: VARIABLES[name](self.subject) for name in self.set.names}
+            self._context = cel.Context(variables=values)
+        return self._context
+
+
+def _kind(error: BaseException, rule: Rule) -> str:
+    """What went wrong in words; a field is named only where the rule itself names it."""
+    if isinstance(error, KeyError):
+        field = str(error.args[0]) if error.args else ""
+        named = field and re.search(rf"(?<!\w){re.escape(field)}(?!\w)", rule.when)
+        return "it names a field that is not there" + (f" ({field})" if named else "")
+    return _KINDS.get(type(error), type(error).__name__)
+
+
+_KINDS: dict[type[BaseException], str] = {
+    IndexError: "it names a place in a list that is not there",
+    TypeError: "the types do not fit",
+    ZeroDivisionError: "it divides by zero",
+    OverflowError: "a number is too large",
+    ValueError: "it meets a value that CEL does not know",
+    RuntimeError: "a name or function in it is unknown, or fails",
+}
+
+
+def _type(value: Any) -> str:
+    return _TYPES.get(type(value), "something else")
+
+
+_TYPES = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a map", type(None): "null"}
