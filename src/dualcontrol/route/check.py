@@ -17,10 +17,11 @@ from dualcontrol.route.rules import VARIABLES
 
 ROUTES = ("human", "autopilot", "block")
 TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
+_PARTS = ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds")
 FUNCTIONS = frozenset(
     {"size", "contains", "startsWith", "endsWith", "matches", "string", "int", "uint", "double", "bytes"}
-    | {"type", "timestamp", "duration", "dyn", "getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate"}
-    | {"getDayOfWeek", "getHours", "getMinutes", "getSeconds", "getMilliseconds"}
+    | {"type", "timestamp", "duration", "dyn", "getMilliseconds"}
+    | {f"get{part}" for part in _PARTS}
 )
 _NUMBERS = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_", "-_", "size", "int", "uint", "double", "string"})
 

@@ -32,6 +32,7 @@ class Failure(NamedTuple):
 
 Finding: TypeAlias = bool | Failure
 
+
 def _failure(rule: Rule, why: str) -> Failure:
     return Failure(f"rule {rule.name!r} could not be evaluated: {why}")
 
