@@ -6,10 +6,10 @@ that ran out without a result is unknown, never silently tried again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
-from dualcontrol.case import RISK_LEVELS, By, Case, Content, Verdict
+from dualcontrol.case import By, Case, Content, Verdict, risk_number
 from dualcontrol.commands import (
     Erase,
     FinishEffect,
@@ -110,11 +110,7 @@ def _arbiter(case: Case, control: Control) -> str | None:
 def _above_ceiling(case: Case, control: Control) -> bool:
     ceiling = control.settings.risk_ceiling
     risk = case.route.risk if case.route else None
-    return ceiling is not None and risk is not None and _number(risk) > _number(ceiling)
-
-
-def _number(risk: str | float) -> float:
-    return RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk)
+    return ceiling is not None and risk is not None and risk_number(risk) > risk_number(ceiling)
 
 
 def withdraw(case: Case, command: Withdraw, control: Control, env: Env) -> list[Event]:
@@ -136,13 +132,13 @@ def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -
     if case.concluded.verdict not in DOING:
         raise Rejected(f"case {case.id} was answered with {case.concluded.verdict}; there is no effect to run")
     if state == "none":
-        raise EffectError(f"case {case.id} was proposed without an effect", hint="Propose it with effect=\"ready\".")
+        raise EffectError(f"case {case.id} was proposed without an effect", hint='Propose it with effect="ready".')
     closed = control.closed_for(case.segment) if case.concluded.by == "autopilot" else None
     if closed:
         raise EffectError(f"autopilot was closed before the effect of case {case.id} began: {closed}",
                           hint="Propose it again; a human will see it.")  # fmt: skip
     fence = case.effect.fence + 1
-    return [EffectStarted(fence=fence, owner=command.owner, at=env.now, until=command.until)]
+    return [EffectStarted(fence=fence, owner=command.owner, at=env.now, until=env.now + command.lease)]
 
 
 def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env) -> list[Event]:
@@ -172,9 +168,7 @@ def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: En
         raise EffectTakenError(f"the effect of case {case.id} is {case.effect.state}, not unknown")
     content = Content({"result": command.result}) if command.happened else Content()
     return [
-        EffectResolved(
-            fence=case.effect.fence, at=env.now, happened=command.happened, by=command.by, content=content
-        )
+        EffectResolved(fence=case.effect.fence, at=env.now, happened=command.happened, by=command.by, content=content)
     ]
 
 
@@ -183,7 +177,7 @@ def erase(case: Case, command: Erase, control: Control, env: Env) -> list[Event]
     return [] if case.erased else [Erased(at=env.now, by=command.by)]
 
 
-HANDLERS = {
+HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     Settle: settle,
     Timeout: timeout,
     Withdraw: withdraw,

@@ -223,6 +223,7 @@ class Effect(Value, frozen=True, kw_only=True):
     fence: int
     owner: str | None = None
     until: int | None = None
+    kept: bool = True
 
 
 class Outcome(Value, omit_defaults=False, frozen=True, kw_only=True):
@@ -446,7 +447,9 @@ class Case(Value, frozen=True, kw_only=True):
         plain = dict(data)
         signal = plain.pop("signal", {})
         seals, values = plain.pop("seals", {}), plain.pop("content", {})
-        answers = [{k: v for k, v in a.items() if k not in ("value", "rationale", "first")} for a in plain.pop("answers", [])]
+        answers = [
+            {k: v for k, v in a.items() if k not in ("value", "rationale", "first")} for a in plain.pop("answers", [])
+        ]
         settled, concluded = plain.pop("decision", None), plain.pop("outcome", None)
         for joined in ("input", "candidates", "rationale", "history", "meta"):
             plain.pop(joined, None)
@@ -460,12 +463,36 @@ class Case(Value, frozen=True, kw_only=True):
         return msgspec.structs.replace(case, content=Content(values, seals))
 
 
+class Example(Value, frozen=True, kw_only=True):
+    """A row for learning and certificate, made when a review settles; content stays with the case."""
+
+    case_id: str
+    loop_id: int
+    epoch: int
+    kind: str
+    verdict: str
+    wrong: int | None
+    bin: int | None
+    score: float | None
+    inclusion: float
+    at: int
+    cap: float | None = None
+    id: int | None = None
+    pos: int | None = None
+    used_by: str | None = None
+
+
+def risk_number(risk: str | float | None) -> float:
+    """A risk level or number as a number; no risk is 0, a level nobody knows is the highest."""
+    return RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.0)
+
+
 def microseconds(text: str | int | float | None) -> int | None:
     """A duration such as ``"15m"``, ``"7d"`` or a number of seconds, in microseconds; None stays None."""
     if text is None:
         return None
     if isinstance(text, bool):
-        raise ValueError("a duration is a number of seconds or text such as \"15m\"")
+        raise ValueError('a duration is a number of seconds or text such as "15m"')
     if isinstance(text, int | float):
         return int(text * 1_000_000)
     units = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -58,7 +58,7 @@ class Extend(Command, frozen=True, kw_only=True):
 
     case_id: str
     claim_id: str
-    until: int
+    time: int
 
 
 class Expire(Command, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ class StartEffect(Command, frozen=True, kw_only=True):
 
     case_id: str
     owner: str
-    until: int
+    lease: int
 
 
 class FinishEffect(Command, frozen=True, kw_only=True):
@@ -149,4 +149,3 @@ class Erase(Command, frozen=True, kw_only=True):
 
     case_id: str
     by: str
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, Protocol
@@ -154,3 +156,12 @@ def draw(secret: bytes, purpose: str, case_id: str) -> float:
     """HMAC-SHA256(secret, purpose || case id) as a number in [0, 1) with 53 bits."""
     digest = hmac.digest(secret, f"{purpose}\x00{case_id}".encode(), "sha256")
     return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
+
+
+def uuid7() -> str:
+    """A UUID of version 7 (RFC 9562, method 3): milliseconds, 12 bits of their fraction, 62 random bits."""
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = nanoseconds * 4096 // 1_000_000
+    noise = int.from_bytes(os.urandom(8), "big") >> 2
+    text = f"{milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | noise:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

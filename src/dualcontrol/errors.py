@@ -165,7 +165,7 @@ class RationaleError(AnswerError):
     """This loop requires a reason for this verdict."""
 
     code = "DC-RATIONALE"
-    hint = "Say why in `rationale`, or set `rationale = \"optional\"` for the loop."
+    hint = 'Say why in `rationale`, or set `rationale = "optional"` for the loop.'
 
 
 class ClaimError(AnswerError):

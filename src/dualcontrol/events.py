@@ -524,9 +524,7 @@ def _routed(case: Case, e: Routed) -> Case:
 def _rerouted(case: Case, e: Rerouted) -> Case:
     if case.route is None:
         raise ValueError("Rerouted before Routed")
-    route = replace(
-        case.route, by=e.by, reason=e.reason, group=e.group, quorum=e.quorum, risk=unreal(e.risk)
-    )
+    route = replace(case.route, by=e.by, reason=e.reason, group=e.group, quorum=e.quorum, risk=unreal(e.risk))
     return replace(case, route=route)
 
 
@@ -556,7 +554,14 @@ def _extended(case: Case, e: Extended) -> Case:
 
 def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
     return _with_review(
-        case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, lease_until=None, presented=()
+        case,
+        e.review_id,
+        state="open",
+        person=None,
+        claim_id=None,
+        claimed_at=None,
+        lease_until=None,
+        presented=(),
     )
 
 
@@ -565,16 +570,12 @@ def _answered(case: Case, e: Answered) -> Case:
         review_id=e.review_id, actor=e.actor, verdict=e.verdict, reasons=e.reasons, at=e.at,
         confidence=_number(e.confidence), shown=e.shown, presented=e.presented, seconds=_number(e.seconds),
     )  # fmt: skip
-    case = _with_review(
-        case, e.review_id, state="answered", person=e.actor.person, answered_at=e.at, lease_until=None
-    )
+    case = _with_review(case, e.review_id, state="answered", person=e.actor.person, answered_at=e.at, lease_until=None)
     return replace(case, answered=(*case.answered, answer), content=case.content | e.content)
 
 
 def _passed(case: Case, e: Passed) -> Case:
-    case = _with_review(
-        case, e.review_id, state="passed", person=e.actor.person, answered_at=e.at, lease_until=None
-    )
+    case = _with_review(case, e.review_id, state="passed", person=e.actor.person, answered_at=e.at, lease_until=None)
     return replace(case, content=case.content | e.content)
 
 
@@ -627,7 +628,8 @@ def _effect_started(case: Case, e: EffectStarted) -> Case:
 
 
 def _effect_succeeded(case: Case, e: EffectSucceeded) -> Case:
-    return _effect_over(case, "succeeded", e.fence, e.at, e.content)
+    done = _effect_over(case, "succeeded", e.fence, e.at, e.content)
+    return done if e.kept else replace(done, effect=replace(done.effect, kept=False))
 
 
 def _effect_failed(case: Case, e: EffectFailed) -> Case:

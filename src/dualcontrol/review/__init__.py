@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from dualcontrol import commands
+from dualcontrol.events import Event
 from dualcontrol.review import answering, lease
 
-HANDLERS = {
+HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.Claim: lease.claim,
     commands.Release: lease.release,
     commands.Extend: lease.extend,

@@ -22,12 +22,17 @@ def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Even
     if command.expected_seq is not None and command.expected_seq != case.seq:
         raise ConflictError(f"case {case.id} has moved on: it is at {case.seq}, not {command.expected_seq}")
     review = held(case, command.claim_id, env.now)
+    if not command.actor.person:
+        command = replace(command, actor=replace(command.actor, person=review.person))
     if command.actor.person != review.person:
         raise ClaimError(f"claim {command.claim_id} is not {command.actor.person}'s")
     value = checked(case, review, command, control.settings)
     if command.verdict in PASSING:
         return _pass(case, review, command, value, control, env)
-    return [_answered(case, review, command, value, env), *_routed_again(case, review, command, value, control, env)]
+    return [
+        _answered(case, review, command, value, env),
+        *_routed_again(case, review, command, value, control, env),
+    ]
 
 
 def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env) -> Answered:
@@ -45,9 +50,7 @@ def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env
     )  # fmt: skip
 
 
-def _pass(
-    case: Case, review: Review, command: Answer, value: JSON, control: Control, env: Env
-) -> list[Event]:
+def _pass(case: Case, review: Review, command: Answer, value: JSON, control: Control, env: Env) -> list[Event]:
     to = value["to"] if value else None
     note = {f"answer/{review.id}": {"rationale": command.rationale}} if command.rationale else {}
     passed = Passed(
@@ -57,9 +60,7 @@ def _pass(
     return [passed, reopened(case, review, command.actor.person, to, control, env)]
 
 
-def _routed_again(
-    case: Case, review: Review, command: Answer, value: JSON, control: Control, env: Env
-) -> list[Event]:
+def _routed_again(case: Case, review: Review, command: Answer, value: JSON, control: Control, env: Env) -> list[Event]:
     """An edit must not slip under a rule that the original would have hit."""
     if command.verdict != "edit" or env.reroute is None or review.kind == "audit":
         return []
@@ -73,9 +74,7 @@ def _routed_again(
     fresh = route.group not in {r.group for r in case.reviews}
     need = max(route.quorum.asked, voters + 1 if fresh else 0, case.route.quorum.asked)
     quorum = route.quorum if need == route.quorum.answers else replace(route.quorum, answers=need)
-    return [
-        Rerouted(by=route.by, reason=route.reason, group=route.group, quorum=quorum, risk=real(route.risk))
-    ]
+    return [Rerouted(by=route.by, reason=route.reason, group=route.group, quorum=quorum, risk=real(route.risk))]
 
 
 def _asks_for_more(before: Route, after: Route) -> bool:

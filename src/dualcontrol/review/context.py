@@ -33,7 +33,9 @@ def admit(command: Propose, settings: LoopSettings) -> None:
     if lacking:
         names = ", ".join(lacking)
         raise ContextError(
-            f"loop {settings.name!r} requires context that is missing: {names}", fields=list(lacking), loop=settings.name
+            f"loop {settings.name!r} requires context that is missing: {names}",
+            fields=list(lacking),
+            loop=settings.name,
         )
 
 

@@ -53,9 +53,10 @@ def release(case: Case, command: Release, control: Control, env: Env) -> list[Ev
 def extend(case: Case, command: Extend, control: Control, env: Env) -> list[Event]:
     """Give the holder more time; a lease is never shortened."""
     review = held(case, command.claim_id, env.now)
-    if command.until <= (review.lease_until or 0):
+    until = env.now + command.time
+    if until <= (review.lease_until or 0):
         return []
-    return [Extended(review_id=review.id, claim_id=command.claim_id, until=command.until)]
+    return [Extended(review_id=review.id, claim_id=command.claim_id, until=until)]
 
 
 def expire(case: Case, command: Expire, control: Control, env: Env) -> list[Event]:

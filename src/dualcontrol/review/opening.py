@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dualcontrol.case import RISK_LEVELS, Case, Review, ReviewKind, Route, microseconds
+from dualcontrol.case import Case, Review, ReviewKind, Route, microseconds, risk_number
 from dualcontrol.control import Control, Env
 from dualcontrol.events import (
     Answered,
@@ -12,7 +12,6 @@ from dualcontrol.events import (
     Concluded,
     Decided,
     Event,
-    Rerouted,
     ReviewCancelled,
     ReviewOpened,
     Routed,
@@ -56,12 +55,17 @@ def _group(route: Route, control: Control) -> str:
 
 
 def _row(
-    case: Case, kind: ReviewKind, group: str, round_: int, excludes: tuple[str, ...], control: Control, env: Env
+    case: Case,
+    kind: ReviewKind,
+    group: str,
+    round_: int,
+    excludes: tuple[str, ...],
+    control: Control,
+    env: Env,
 ) -> ReviewOpened:
     promise = control.settings.response_time or HOUR
     risk = case.route.risk if case.route else None
-    number = RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.25)
-    weight = max(4.0 * number, 0.25)
+    weight = max(4.0 * risk_number(risk), 1.0)
     return ReviewOpened(
         review_id=env.new_id(), review=kind, group=group, round=round_, opened_at=env.now,
         order_at=env.now + int(promise / weight), due_at=case.due_at, excludes=excludes,
@@ -132,7 +136,17 @@ def _escalated(case: Case, control: Control, env: Env) -> list[Event]:
     group = (route.quorum.arbiter if route else None) or control.settings.quorum.arbiter
     if group is None:
         return []
-    return [_row(case, "arbiter", group, 1 + max((r.round for r in case.reviews), default=0), _workers(case), control, env)]
+    return [
+        _row(
+            case,
+            "arbiter",
+            group,
+            1 + max((r.round for r in case.reviews), default=0),
+            _workers(case),
+            control,
+            env,
+        )
+    ]
 
 
 def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:
@@ -152,4 +166,3 @@ def _workers(case: Case) -> tuple[str, ...]:
 def _no_longer_needed(case: Case) -> list[Event]:
     open_rows = [r for r in case.reviews if r.state in ("open", "claimed") and r.kind not in BESIDE]
     return [ReviewCancelled(review_id=r.id, reason="decided" if case.settled else "over") for r in open_rows]
-

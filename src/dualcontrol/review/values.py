@@ -156,8 +156,8 @@ def _escalate(case: Case, review: Review, command: Answer, settings: LoopSetting
     to = to or (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
     if not isinstance(to, str) or not to:
         raise EscalationError(f"nobody is above group {review.group!r} in loop {case.loop!r}")
-    if settings.groups and to not in settings.groups:
-        raise EscalationError(f"there is no group {to!r}; declared are {', '.join(settings.groups)}")
+    if to not in settings.pools():
+        raise EscalationError(f"there is no group {to!r}; known are {', '.join(settings.pools())}")
     if to == review.group and review.kind == "arbiter":
         raise EscalationError(f"group {to!r} arbitrates already; nobody is above it")
     return {"to": to}

@@ -78,7 +78,7 @@ def ordered(case: Case, review: Review) -> tuple[Candidate, ...]:
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
     """The earlier answers that this review may see."""
     blind = case.route.quorum.blind if case.route else True
-    if review.kind in ("arbiter", "second") or not blind or case.concluded is not None and review.kind == "decide":
+    if review.kind in ("arbiter", "second") or not blind or (case.concluded is not None and review.kind == "decide"):
         return tuple(a for a in case.answers if a.review_id != review.id)
     return ()
 
@@ -94,4 +94,9 @@ def _shown(candidate: Candidate, case: Case) -> dict[str, JSON]:
 def _route(case: Case) -> dict[str, JSON] | None:
     if case.route is None:
         return None
-    return {"to": case.route.to, "by": case.route.by, "reason": case.route.reason, "on_timeout": case.route.on_timeout}
+    return {
+        "to": case.route.to,
+        "by": case.route.by,
+        "reason": case.route.reason,
+        "on_timeout": case.route.on_timeout,
+    }

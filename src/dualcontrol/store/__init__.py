@@ -9,10 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from dualcontrol.case import JSON, Case, Review, Value
+from dualcontrol.case import JSON, Case, Example, Review, Value
 from dualcontrol.control import Control
 from dualcontrol.events import Entry
 
+__all__ = [
+    "MAX_PAYLOAD", "CaseRow", "Conflict", "Example", "InboxRow", "KeyRow", "KeyTaken", "ModelRow", "Page",
+    "PersonTaken", "Queries", "Store", "Tx",
+]  # fmt: skip
 MAX_PAYLOAD = 1_048_576
 
 
@@ -22,25 +26,6 @@ class KeyRow(Value, frozen=True, kw_only=True):
     case_id: str
     fingerprint: str
     erased: bool = False
-
-
-class Example(Value, frozen=True, kw_only=True):
-    """A row for learning and certificate, made when a review settles; content stays with the case."""
-
-    case_id: str
-    loop_id: int
-    epoch: int
-    kind: str
-    verdict: str
-    wrong: int | None
-    bin: int | None
-    score: float | None
-    inclusion: float
-    at: int
-    cap: float | None = None
-    id: int | None = None
-    pos: int | None = None
-    used_by: str | None = None
 
 
 class ModelRow(Value, frozen=True, kw_only=True):
@@ -213,7 +198,9 @@ class Queries(Protocol):
         """Open reviews, and those the person holds, in queue order, as `InboxRow`s."""
         ...
 
-    def entries(self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True) -> list[Entry]:
+    def entries(
+        self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True
+    ) -> list[Entry]:
         """The entries of a stream in order, content put back where it was not erased."""
         ...
 

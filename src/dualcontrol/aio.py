@@ -1,0 +1,60 @@
+"""The same verbs for async programs: each call runs in a worker thread; no logic of its own."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+LIMIT = 16
+
+
+class Aio:
+    """A desk, loop or claim whose methods are awaited; attributes and context managers pass through.
+
+    Results that have verbs of their own (a loop, a claim) come back wrapped the same way.
+    """
+
+    def __init__(self, wrapped: Any, limiter: anyio.CapacityLimiter | None = None) -> None:
+        self._wrapped = wrapped
+        self._limiter = limiter
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._wrapped, name)
+        if not inspect.ismethod(attribute) or name in PLAIN:
+            return attribute
+        if inspect.iscoroutinefunction(attribute):
+            return attribute
+        if name == "wait":
+            return self._wrapped.await_outcome
+        return functools.partial(self._call, attribute)
+
+    async def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(LIMIT)
+        work = functools.partial(method, *args, **kwargs)
+        result = await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        return Aio(result, self._limiter) if _has_verbs(result) else result
+
+    async def ask(self, *, timeout: float | None = None, **given: Any) -> Any:
+        """Propose and wait in one call."""
+        case = await self._call(self._wrapped.propose, **given)
+        return await self._wrapped.await_outcome(case, timeout)
+
+    async def __aenter__(self) -> Aio:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._call(self._wrapped.close)
+
+
+PLAIN = ("gate", "context", "run")
+
+
+def _has_verbs(result: Any) -> bool:
+    return type(result).__module__ == "dualcontrol.desk" and not isinstance(result, AbstractContextManager)

@@ -1,0 +1,364 @@
+"""Desk, Loop, Claim: the façade; each verb is a line or two over `step`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from msgspec.structs import replace
+
+from dualcontrol import commands as do
+from dualcontrol.aio import Aio
+from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
+from dualcontrol.control import Control, LoopSettings
+from dualcontrol.errors import AnswerError, Pending, Rejected, UnknownCaseError, UnknownLoopError
+from dualcontrol.events import Event
+from dualcontrol.gate import OWNER, Gate
+from dualcontrol.propose import command
+from dualcontrol.review.view import view
+from dualcontrol.step import Steps, fingerprint
+from dualcontrol.store import Store
+from dualcontrol.sweep import sweep
+from dualcontrol.wait import Waiters
+
+_run: ContextVar[Any] = ContextVar("dualcontrol_run", default=None)
+_context: ContextVar[dict[str, dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
+
+
+class _Run:
+    """A named run: the n-th equal call in it stands for its own case."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seen: dict[str, int] = {}
+
+    def key(self, loop: str, print_: str) -> str:
+        count = self.seen[f"{loop}/{print_}"] = self.seen.get(f"{loop}/{print_}", 0) + 1
+        return f"run/{self.name}/{loop}/{print_[:32]}/{count}"
+
+
+class Desk:
+    """All loops over one database; made by `dualcontrol.open`."""
+
+    def __init__(
+        self,
+        store: Store,
+        steps: Steps,
+        settle: Callable[..., LoopSettings | None] | None = None,
+        settings: Any = None,
+    ) -> None:
+        self.store = store
+        self.steps = steps
+        self.settings = settings
+        self._settle = settle
+        self._waiters = Waiters(steps)
+
+    @property
+    def aio(self) -> Aio:
+        """The same verbs for async programs."""
+        return Aio(self)
+
+    def loop(self, name: str, **settings: Any) -> Loop:
+        """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it."""
+        wanted = self._settle(name, **settings) if self._settle else None
+        control = self.steps.govern(wanted) if wanted is not None else self.control(name)
+        if control is None:
+            known = ", ".join(c.loop for c in self.loops()) or "none"
+            raise UnknownLoopError(f"there is no loop {name!r}; known are: {known}", loop=name)
+        return Loop(self, control)
+
+    def loops(self) -> list[Control]:
+        """What governs each loop now."""
+        return self.store.queries.loops()
+
+    def control(self, name: str) -> Control | None:
+        """What governs a loop now, or None when nobody defined it."""
+        return next((c for c in self.loops() if c.loop == name), None)
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[None]:
+        """Name a run, so that a restarted program finds the cases of its earlier calls again."""
+        token = _run.set(_Run(name))
+        try:
+            yield
+        finally:
+            _run.reset(token)
+
+    def case(self, case_id: str) -> Case:
+        """A case as it is now."""
+        case = self.store.queries.case(case_id)
+        if case is None:
+            raise UnknownCaseError(f"there is no case {case_id}", case_id=case_id)
+        return case
+
+    def events(self, case_id: str) -> list[Event]:
+        """Everything that happened to a case, in order."""
+        self.case(case_id)
+        return [event for entry in self.store.queries.entries(f"case/{case_id}") for event in entry.events]
+
+    def claim(self, person: str, loop: str | Loop | None = None, *, lease: str | float | None = None) -> Claim | None:
+        """Take the next review for a person, or None when there is nothing they may do."""
+        sweep(self.steps, ("lease",))
+        names = [loop.name if isinstance(loop, Loop) else loop] if loop else [c.loop for c in self.loops()]
+        case = self.steps.claim(person, names, microseconds(lease))
+        if case is None:
+            return None
+        return Claim(self, case, next(r for r in case.reviews if r.person == person and r.state == "claimed"))
+
+    def claimed(self, claim_id: str) -> Claim:
+        """The claim that an id stands for."""
+        case_id = self.steps.case_of_claim(claim_id)
+        case = self.case(case_id) if case_id else None
+        review = case.review_of_claim(claim_id) if case else None
+        if case is None or review is None:
+            raise AnswerError(f"claim {claim_id} is not held", hint="Claim the next review.")
+        return Claim(self, case, review)
+
+    def answer(self, claim_id: str, verdict: str, value: JSON = None, **said: Any) -> Case:
+        """Answer the review of a claim by the verdict's name; see `Claim` for what may be said."""
+        return self._answer("", claim_id, verdict, value, **said)
+
+    def _answer(
+        self, case_id: str, claim_id: str, verdict: str, value: JSON = None, *, person: str | None = None,
+        rationale: str | None = None, reasons: Sequence[str] = (), confidence: float | None = None,
+        first: JSON = None, via: str = "python", authenticated: str = "none", expected_seq: int | None = None,
+    ) -> Case:  # fmt: skip
+        return self.steps.run(
+            do.Answer(
+                case_id=case_id, claim_id=claim_id, verdict=verdict, value=value, rationale=rationale,
+                reasons=tuple(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
+                actor=Actor(person=person or "", via=via, authenticated=authenticated),
+            )
+        )  # fmt: skip
+
+    def release(self, claim_id: str) -> Case:
+        """Give a claimed review back."""
+        return self.steps.run(do.Release(case_id="", claim_id=claim_id))
+
+    def extend(self, claim_id: str, time: str | float) -> Case:
+        """Hold a claim for `time` from now on."""
+        return self.steps.run(do.Extend(case_id="", claim_id=claim_id, time=microseconds(time) or 0))
+
+    def retract(self, case_id: str, person: str) -> Case:
+        """Take one's decision back before it is effective."""
+        mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == person]
+        return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1] if mine else "", person=person))
+
+    def withdraw(self, case_id: str, by: str = "program") -> Case:
+        """Say that the program no longer wants an answer."""
+        return self.steps.run(do.Withdraw(case_id=case_id, by=by))
+
+    def resolve_effect(self, case_id: str, *, happened: bool, by: str = "operator", result: JSON = None) -> Case:
+        """Say whether an effect of unknown end happened; if not, it may be started again."""
+        return self.steps.run(do.ResolveEffect(case_id=case_id, happened=happened, by=by, result=result))
+
+    def erase(self, case_id: str, by: str = "operator") -> Case:
+        """Erase what people wrote in a case; the evidence stays."""
+        return self.steps.run(do.Erase(case_id=case_id, by=by))
+
+    def sweep(self) -> int:
+        """Do what is due: leases, response times, effective decisions, lost effects."""
+        return sweep(self.steps)
+
+    def close(self) -> None:
+        """Stop listening and give the database connections back."""
+        self._waiters.close()
+        self.store.close()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Loop:
+    """One AI task under human control."""
+
+    def __init__(self, desk: Desk, control: Control) -> None:
+        self.desk = desk
+        self.name = control.loop
+        self._control = control
+
+    @property
+    def control(self) -> Control:
+        """What governs this loop now."""
+        return self.desk.control(self.name) or self._control
+
+    @property
+    def settings(self) -> LoopSettings:
+        """The loop's settings as this program opened it."""
+        return self._control.settings
+
+    def propose(self, **given: Any) -> Case:
+        """Open a case; see `dualcontrol.propose.command` for what may be given."""
+        run = _run.get()
+        here = (_context.get() or {}).get(self.name, {})
+        made = command(self.settings, **{**here, **given})
+        if run is not None and made.key is None:
+            made = _keyed(made, run, self.desk.steps.secret)
+        return self.desk.steps.propose(made)[0]
+
+    def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
+        """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
+        return _outcome(self.look(_id(case))) or self._waited(_id(case), timeout)
+
+    def _waited(self, case_id: str, timeout: float | None) -> Outcome:
+        if (timeout is not None and timeout <= 0) or not self.desk._waiters.wait(case_id, timeout):
+            raise Pending(case_id)
+        return self._concluded(case_id)
+
+    async def await_outcome(self, case: Case | str, timeout: float | None = None) -> Outcome:
+        """The same for a coroutine; no thread is held while it waits."""
+        found = _outcome(await asyncio.to_thread(self.look, _id(case)))
+        if found is not None:
+            return found
+        patient = timeout is None or timeout > 0
+        if not (patient and await self.desk._waiters.wait_async(_id(case), timeout)):
+            raise Pending(_id(case))
+        return await asyncio.to_thread(self._concluded, _id(case))
+
+    def _concluded(self, case_id: str) -> Outcome:
+        outcome = self.desk.case(case_id).outcome
+        if outcome is None:
+            raise Pending(case_id)
+        return outcome
+
+    def ask(self, *, timeout: float | None = None, **given: Any) -> Outcome:
+        """Propose and wait in one call."""
+        return self.wait(self.propose(**given), timeout)
+
+    @contextmanager
+    def context(self, **given: Any) -> Iterator[None]:
+        """Context (input, rationale, history, alternatives, meta …) for every proposal inside the block."""
+        outer = _context.get() or {}
+        token = _context.set({**outer, self.name: {**outer.get(self.name, {}), **given}})
+        try:
+            yield
+        finally:
+            _context.reset(token)
+
+    def gate(self, fn: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """Put a function behind this loop: ``@loop.gate`` or ``@loop.gate(risk="high", timeout=900)``."""
+        if fn is None:
+            return functools.partial(self.gate, **options)
+        return Gate(self, fn, **options)
+
+    @contextmanager
+    def effect(self, case: Case | str) -> Iterator[JSON]:
+        """Run the decided action yourself, once: gives its value, and records how the block ended."""
+        outcome = self.look(_id(case)).outcome
+        if outcome is not None and outcome.verdict in ("reject", "respond"):
+            raise Rejected(f"case {outcome.case_id} was answered with {outcome.verdict}")
+        fence = self.start_effect(_id(case), OWNER)
+        try:
+            yield self.desk.case(_id(case)).resolved_value()
+        except Exception as error:
+            self.finish_effect(_id(case), fence, succeeded=False, error=f"{type(error).__name__}: {error}")
+            raise
+        self.finish_effect(_id(case), fence, succeeded=True)
+
+    def start_effect(self, case_id: str, owner: str = OWNER) -> int:
+        """Take the effect of a decided case; the fence returned is needed to finish it."""
+        lease = microseconds(self.settings.effect_lease) or 0
+        return self.desk.steps.run(do.StartEffect(case_id=case_id, owner=owner, lease=lease)).effect.fence
+
+    def finish_effect(
+        self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
+        error: str | None = None,
+    ) -> Case:  # fmt: skip
+        """Say how a started effect ended."""
+        return self.desk.steps.run(
+            do.FinishEffect(case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error)
+        )
+
+    def look(self, case_id: str) -> Case:
+        """The case as it is now, after what is due in it has been done."""
+        case = self.desk.case(case_id)
+        if _is_due(case, self.desk.steps.now()):
+            self.desk.sweep()
+            case = self.desk.case(case_id)
+        return case
+
+
+class Claim:
+    """A review held by one person for a time; `id` is the fencing token."""
+
+    def __init__(self, desk: Desk, case: Case, review: Review) -> None:
+        self.desk = desk
+        self.case = case
+        self.review = review
+        self.id: str = review.claim_id or ""
+        self.person: str = review.person or ""
+
+    @property
+    def view(self) -> dict[str, JSON]:
+        """What this reviewer may see."""
+        return view(self.case, self.review, self.person)
+
+    def answer(self, verdict: str, value: JSON = None, **said: Any) -> Case:
+        """Answer by the verdict's name."""
+        return self.desk._answer(self.case.id, self.id, verdict, value, person=self.person, **said)
+
+    def approve(self, **said: Any) -> Case:
+        """The proposal is right."""
+        return self.answer("approve", **said)
+
+    def edit(self, value: JSON, **said: Any) -> Case:
+        """The proposal is right when changed to this: the arguments, or ``{action, args}``."""
+        return self.answer("edit", value, **said)
+
+    def reject(self, rationale: str | None = None, **said: Any) -> Case:
+        """The proposal is wrong and nothing is to happen."""
+        return self.answer("reject", rationale=rationale, **said)
+
+    def respond(self, value: JSON, **said: Any) -> Case:
+        """Answer in the AI's place: a text, or JSON by the loop's schema."""
+        return self.answer("respond", value, **said)
+
+    def label(self, value: JSON, **said: Any) -> Case:
+        """The right label."""
+        return self.answer("label", value, **said)
+
+    def prefer(self, value: JSON, **said: Any) -> Case:
+        """The order of the candidates: an id, a list of ids, or ``{ranking, rejected, strength}``."""
+        return self.answer("prefer", value, **said)
+
+    def abstain(self, **said: Any) -> Case:
+        """Let somebody else decide."""
+        return self.answer("abstain", **said)
+
+    def escalate(self, to: str | None = None, **said: Any) -> Case:
+        """Pass it to the group above."""
+        return self.answer("escalate", {"to": to} if to else None, **said)
+
+    def release(self) -> Case:
+        """Give it back."""
+        return self.desk.steps.run(do.Release(case_id=self.case.id, claim_id=self.id))
+
+    def extend(self, time: str | float = "10m") -> Case:
+        """Hold it for `time` from now on."""
+        return self.desk.extend(self.id, time)
+
+
+def _id(case: Case | str) -> str:
+    return case if isinstance(case, str) else case.id
+
+
+def _outcome(case: Case) -> Outcome | None:
+    return case.outcome
+
+
+def _is_due(case: Case, now: int) -> bool:
+    waiting = case.due_at if case.state == "open" else None
+    settling = case.settled.effective_at if case.settled and case.concluded is None else None
+    lost = case.effect.until if case.effect.state == "started" else None
+    return any(at is not None and at <= now for at in (waiting, settling, lost))
+
+
+def _keyed(made: do.Propose, run: _Run, secret: bytes) -> do.Propose:
+    return replace(made, key=run.key(made.loop, fingerprint(secret, made)), run=run.name)

@@ -1,0 +1,1 @@
+"""Stage 5, learn: decisions become examples, examples a model, and a better model is promoted."""

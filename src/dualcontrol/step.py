@@ -1,0 +1,317 @@
+"""The one mechanism: load the case, ask the stages, save case and entry in one transaction, wake who waits.
+
+Nothing else joins stages and store.
+A command that meets a conflict is tried again on the fresh case, at most `ATTEMPTS` times.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from dualcontrol import apply, review, route
+from dualcontrol.case import JSON, Case, microseconds
+from dualcontrol.commands import (
+    Answer,
+    Claim,
+    Command,
+    Erase,
+    Extend,
+    FinishEffect,
+    Propose,
+    Release,
+    Retract,
+    Settle,
+    StartEffect,
+)
+from dualcontrol.control import Control, Env, LoopSettings, uuid7
+from dualcontrol.errors import (
+    ClaimError,
+    ConflictError,
+    ErasedError,
+    KeyConflictError,
+    KeyFormatError,
+    PayloadError,
+    ReadOnlyError,
+    SamePersonError,
+    UnknownCaseError,
+    UnknownLoopError,
+)
+from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold
+from dualcontrol.learn import examples
+from dualcontrol.review import context, opening
+from dualcontrol.route import reroute
+from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
+
+ATTEMPTS = 5
+MAX_KEY = 65_536
+Handler = Callable[[Any, Any, Control, Env], list[Event]]
+Done = TypeVar("Done")
+HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
+REACTIONS = (opening.react, apply.react)
+UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
+
+
+class Steps:
+    """Runs commands against a store, one transaction each; knows the time, the ids and the draws."""
+
+    def __init__(
+        self, store: Store, *, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        self.store = store
+        self.now = clock or (lambda: time.time_ns() // 1000)
+        self.new_id = new_id
+        self.secret = secret or store.secret()
+
+    # commands on a case
+
+    def run(self, command: Command) -> Case:
+        """Carry out a command on its case; returns the case after it."""
+        return self._again(lambda: self._run(command))
+
+    def _run(self, command: Any) -> Case:
+        with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
+            case = self._meant(tx, command)
+            after, fresh = self._step(tx, case, command)
+        self._announce(after, fresh)
+        return after
+
+    def _meant(self, tx: Tx, command: Any) -> Case:
+        case_id = command.case_id
+        if not case_id:
+            found = tx.find_claim(command.claim_id)
+            if found is None:
+                raise ClaimError(f"no claim {short(str(command.claim_id))} was ever given")
+            case_id = found[0]
+        case = tx.load(case_id)
+        if case is None:
+            raise UnknownCaseError(f"there is no case {short(str(case_id))}")
+        return case
+
+    def _step(self, tx: Tx, case: Case, command: Any) -> tuple[Case, list[Event]]:
+        if case.read_only:
+            raise ReadOnlyError(f"case {case.id} holds an event {case.read_only!r} that this version does not know")
+        if case.erased and not isinstance(command, Erase):
+            raise ErasedError(f"the content of case {case.id} was erased")
+        control = self._control(tx, case.loop)
+        env = self._env(tx.now)
+        after, fresh = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
+        if not fresh:
+            return case, []
+        entry = Entry(
+            stream=f"case/{case.id}",
+            seq=case.seq + 1,
+            at=env.now,
+            actor=actor_of(command, case),
+            events=tuple(fresh),
+        )
+        after = replace(after, seq=entry.seq)
+        tx.save(case, after, entry, examples=examples.rows(after, fresh, control, env))
+        if isinstance(command, Erase):
+            tx.erase(after)
+        return after, fresh
+
+    def _events(
+        self, case: Case | None, events: Sequence[Event], control: Control, env: Env
+    ) -> tuple[Case, list[Event]]:
+        """The case after the events and all that the stages add to them, and those events."""
+        fresh: list[Event] = []
+        latest = list(events)
+        while latest:
+            fresh += latest
+            case = fold(case, latest)
+            latest = self._reactions(case, latest, control, env)
+        return case, fresh  # type: ignore[return-value]
+
+    def _reactions(self, case: Case, latest: list[Event], control: Control, env: Env) -> list[Event]:
+        return [event for react in REACTIONS for event in react(case, latest, control, env)]
+
+    # opening a case
+
+    def propose(self, command: Propose) -> tuple[Case, bool]:
+        """Open a case, or find the one its key stands for; says whether it is new."""
+        check_key(command.key)
+        return self._again(lambda: self._propose(command))
+
+    def _propose(self, command: Propose) -> tuple[Case, bool]:
+        with self.store.transaction() as tx:
+            control = self._control(tx, command.loop)
+            print_ = fingerprint(self.secret, command) if command.key else None
+            if command.key and print_:
+                known = self._known(tx, control, command.key, print_)
+                if known is not None:
+                    return known, False
+            context.admit(command, control.settings)
+            case, fresh = self._open(tx, command, control, print_)
+        self._announce(case, fresh)
+        return case, True
+
+    def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
+        row = tx.find_key(control.loop_id, key)
+        if row is None:
+            return None
+        if row.erased:
+            raise ErasedError(f"the case behind key {short(key)} was erased; it is not run again", case_id=row.case_id)
+        if not hmac.compare_digest(row.fingerprint, print_):
+            raise KeyConflictError(f"key {short(key)} belongs to case {row.case_id} with other content",
+                                   case_id=row.case_id)  # fmt: skip
+        return tx.load(row.case_id, lock=False)
+
+    def _open(self, tx: Tx, command: Propose, control: Control, print_: str | None) -> tuple[Case, list[Event]]:
+        env = self._env(tx.now)
+        case, fresh = self._events(None, HANDLERS[Propose](None, command, control, env), control, env)
+        entry = Entry(
+            stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(fresh)
+        )
+        case = replace(case, seq=1)
+        tx.save(None, case, entry, fingerprint=print_)
+        return case, fresh
+
+    # claims
+
+    def claim(self, person: str, loops: Sequence[str], lease: int | None = None) -> Case | None:
+        """Take the next review of these loops that this person may do; None when there is none.
+
+        `lease` is in microseconds; the loop's own otherwise.
+        """
+        return self._again(lambda: self._claim(person, loops, lease))
+
+    def _claim(self, person: str, loops: Sequence[str], lease: int | None) -> Case | None:
+        with self.store.transaction(durable=False) as tx:
+            controls = {name: self._control(tx, name) for name in loops}
+            pools = [pool for control in controls.values() for pool in pools_of(person, control)]
+            taken = tx.take(person, pools, now=tx.now) if pools else None
+            case = tx.load(taken[0]) if taken else None
+            if taken is None or case is None:
+                return None
+            held = lease or microseconds(controls[case.loop].settings.lease) or 0
+            command = Claim(case_id=case.id, review_id=taken[1], person=person, claim_id=self.new_id(),
+                            until=tx.now + held)  # fmt: skip
+            return self._step(tx, case, command)[0]
+
+    def case_of_claim(self, claim_id: str) -> str | None:
+        """The case that a claim was given for, or None when no such claim was ever given."""
+        with self.store.transaction(durable=False) as tx:
+            found = tx.find_claim(claim_id)
+        return found[0] if found else None
+
+    # control
+
+    def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
+        """Put these settings in force for their loop; a new version only when they differ from what is."""
+        return self._again(lambda: self._govern(settings))
+
+    def _govern(self, settings: LoopSettings) -> Control:
+        with self.store.transaction() as tx:
+            now = tx.control(settings.name)
+            if now is not None and now.settings.digest == settings.digest:
+                return now
+            version = 1 if now is None else now.version + 1
+            event = PolicyChanged(version=version, at=tx.now, digest=settings.digest, settings=as_text(settings))
+            before = now or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
+            return self._moved(tx, before, event, replace(before, settings=settings), expected=now)
+
+    def move(self, loop: str, make: Callable[[Control, int], tuple[Event, dict[str, Any]] | None]) -> Control:
+        """Change a loop's control by an event that `make(control, now)` gives with the fields it changes."""
+        return self._again(lambda: self._move(loop, make))
+
+    def _move(self, loop: str, make: Callable[[Control, int], tuple[Event, dict[str, Any]] | None]) -> Control:
+        with self.store.transaction() as tx:
+            now = self._control(tx, loop)
+            made = make(now, tx.now)
+            if made is None:
+                return now
+            event, changes = made
+            return self._moved(tx, now, event, replace(now, **changes), expected=now)
+
+    def _moved(self, tx: Tx, before: Control, event: Event, after: Control, expected: Control | None) -> Control:
+        entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor="system", events=(event,))
+        after = replace(after, version=before.version + 1, seq=before.seq + 1)
+        return tx.save_control(after, entry, expected_version=expected.version if expected else None)
+
+    # the small parts
+
+    def _control(self, tx: Tx, loop: str) -> Control:
+        control = tx.control(loop)
+        if control is None:
+            raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
+        return control
+
+    def _env(self, now: int) -> Env:
+        return Env(now=now, new_id=self.new_id, secret=self.secret, reroute=reroute)
+
+    def _announce(self, case: Case, fresh: Sequence[Event]) -> None:
+        if any(isinstance(event, Concluded) for event in fresh):
+            self.store.publish([case.id])
+
+    def _again(self, attempt: Callable[[], Done]) -> Done:
+        for _ in range(ATTEMPTS):
+            try:
+                return attempt()
+            except (Conflict, KeyTaken):
+                continue
+            except PersonTaken as error:
+                raise SamePersonError("this person already works on the case or has answered it") from error
+        raise ConflictError
+
+
+def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
+    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
+    settings = control.settings
+    mine = [g for g in settings.pools() if settings.members(g) is None or person in settings.groups[g]]
+    return [(control.loop_id, group) for group in mine]
+
+
+def fingerprint(secret: bytes, command: Propose) -> str:
+    """HMAC of what a key stands for: action, args and input (all candidates where nothing is proposed)."""
+    meant = command.candidates if command.proposed is None else (command.candidates[command.proposed],)
+    content = [[c.get("action"), c.get("value")] for c in meant]
+    return hmac.digest(secret, json_text([content, command.input]), "sha256").hex()
+
+
+def json_text(value: JSON) -> bytes:
+    """Content as JSON bytes with sorted keys; `PayloadError` when it is not JSON."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"the content is not JSON: {error}") from error
+
+
+def check_key(key: str | None) -> None:
+    """Refuse a key that cannot name a case."""
+    if key is None:
+        return
+    if not key or len(key) > MAX_KEY:
+        raise KeyFormatError
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise KeyFormatError("the key holds text that UTF-8 cannot carry") from error
+
+
+def short(key: str) -> str:
+    """A key as it is quoted in a message."""
+    return repr(key if len(key) <= 60 else key[:57] + "…")
+
+
+def actor_of(command: Any, case: Case) -> str:
+    """Who stands behind a command on a case, for the ledger."""
+    if isinstance(command, Answer | Release | Extend):
+        review = case.review_of_claim(command.claim_id)
+        return (review.person if review else None) or "reviewer"
+    if isinstance(command, Claim | Retract):
+        return command.person
+    if isinstance(command, StartEffect | FinishEffect):
+        return "program"
+    return str(getattr(command, "by", "system"))
+
+
+def as_text(settings: LoopSettings) -> str:
+    """Settings as canonical JSON text, as the ledger keeps them."""
+    return json_text(settings.to_dict()).decode()

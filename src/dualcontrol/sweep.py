@@ -1,0 +1,37 @@
+"""What time does: leases run out, response times pass, decisions become effective, effects are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dualcontrol.commands import Command, Expire, LoseEffect, Settle, Timeout
+from dualcontrol.errors import DualcontrolError, StoreError
+from dualcontrol.step import Steps
+
+Maker = Callable[[str, str | None], Command]
+DUE: dict[str, Maker] = {
+    "lease": lambda case, review: Expire(case_id=case, review_id=review or ""),
+    "settle": lambda case, _: Settle(case_id=case),
+    "case": lambda case, _: Timeout(case_id=case),
+    "effect": lambda case, _: LoseEffect(case_id=case),
+}
+
+
+def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), limit: int = 200) -> int:
+    """Carry out what is due; the pure stage checks each again.  Returns how many were looked at."""
+    done = 0
+    for kind in kinds:
+        for case_id, review_id in _due(steps, kind, limit):
+            try:
+                steps.run(DUE[kind](case_id, review_id))
+                done += 1
+            except StoreError:
+                raise
+            except DualcontrolError:
+                continue
+    return done
+
+
+def _due(steps: Steps, kind: str, limit: int) -> list[tuple[str, str | None]]:
+    with steps.store.transaction(durable=False) as tx:
+        return tx.due(kind, tx.now, limit)
