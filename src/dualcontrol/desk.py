@@ -102,7 +102,6 @@ class Desk:
 
     def claim(self, person: str, loop: str | Loop | None = None, *, lease: str | float | None = None) -> Claim | None:
         """Take the next review for a person, or None when there is nothing they may do."""
-        sweep(self.steps, ("lease",))
         names = [loop.name if isinstance(loop, Loop) else loop] if loop else [c.loop for c in self.loops()]
         case = self.steps.claim(person, names, microseconds(lease))
         if case is None:
@@ -205,7 +204,9 @@ class Loop:
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
-        return _outcome(self.look(_id(case))) or self._waited(_id(case), timeout)
+        if isinstance(case, Case) and case.outcome is not None:
+            return case.outcome
+        return self.look(_id(case)).outcome or self._waited(_id(case), timeout)
 
     def _waited(self, case_id: str, timeout: float | None) -> Outcome:
         if (timeout is not None and timeout <= 0) or not self.desk._waiters.wait(case_id, timeout):
@@ -214,7 +215,7 @@ class Loop:
 
     async def await_outcome(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """The same for a coroutine; no thread is held while it waits."""
-        found = _outcome(await asyncio.to_thread(self.look, _id(case)))
+        found = (await asyncio.to_thread(self.look, _id(case))).outcome
         if found is not None:
             return found
         patient = timeout is None or timeout > 0
@@ -347,10 +348,6 @@ class Claim:
 
 def _id(case: Case | str) -> str:
     return case if isinstance(case, str) else case.id
-
-
-def _outcome(case: Case) -> Outcome | None:
-    return case.outcome
 
 
 def _is_due(case: Case, now: int) -> bool:

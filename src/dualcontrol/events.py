@@ -386,8 +386,8 @@ class Unknown(Event, frozen=True, kw_only=True):
 
 
 CASE_EVENTS: tuple[type[Event], ...] = (
-    Opened, Routed, Rerouted, ReviewOpened, Claimed, Released, Extended, LeaseExpired, Answered, Passed, ReviewCancelled,
-    Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted, EffectSucceeded, EffectFailed,
+    Opened, Routed, Rerouted, ReviewOpened, Claimed, Released, Extended, LeaseExpired, Answered, Passed,
+    ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted, EffectSucceeded, EffectFailed,
     EffectLost, EffectResolved, Erased,
 )  # fmt: skip
 LOOP_EVENTS: tuple[type[Event], ...] = (

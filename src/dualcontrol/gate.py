@@ -25,6 +25,7 @@ from dualcontrol.errors import (
     EffectTakenError,
     EffectUnknownError,
     PayloadError,
+    Pending,
     Rejected,
     ResultError,
     TimedOut,
@@ -183,22 +184,23 @@ class Gate:
         proposal = {"action": self.action, "args": call.as_json(), "schema": self.schema(bool(call.lead))}
         given = self._given(call)
         case: Case = yield functools.partial(self.loop.propose, **proposal, **given, effect="ready")
-        outcome: Outcome = yield Wait(self.loop, case, self.timeout)
-        while True:
-            over = _over(outcome, (yield functools.partial(self.loop.look, case.id)))
-            if over is not GO:
-                return over
+        if case.concluded is None:
+            yield Wait(self.loop, case, self.timeout)
+            case = yield functools.partial(self.loop.look, case.id)
+        while (over := _over(case)) is GO:
             try:
                 fence: int = yield functools.partial(self.loop.start_effect, case.id, OWNER)
             except EffectTakenError:
                 yield Nap(POLL)
+                case = yield functools.partial(self.loop.look, case.id)
             else:
-                return (yield from self._effect(call, case.id, outcome, fence))
+                return (yield from self._effect(call, case, fence))
+        return over
 
-    def _effect(self, call: Call, case_id: str, outcome: Outcome, fence: int) -> Trip:
-        finish = functools.partial(self.loop.finish_effect, case_id, fence)
+    def _effect(self, call: Call, case: Case, fence: int) -> Trip:
+        finish = functools.partial(self.loop.finish_effect, case.id, fence)
         try:
-            result = yield Run(call, outcome.value["args"])
+            result = yield Run(call, case.resolved_value()["args"])
         except Exception as error:
             yield functools.partial(finish, succeeded=False, error=f"{type(error).__name__}: {error}")
             raise
@@ -284,8 +286,11 @@ def _soon(step: Any) -> Awaitable[Any]:
 GO: Any = object()
 
 
-def _over(outcome: Outcome, case: Case) -> Any:
+def _over(case: Case) -> Any:
     """What the gate returns or raises without running, or GO when the effect is still to be run."""
+    outcome = case.outcome
+    if outcome is None:
+        raise Pending(case.id)
     if outcome.verdict == "reject":
         raise _refusal(outcome)
     if outcome.verdict == "respond":

@@ -21,6 +21,7 @@ from dualcontrol.commands import (
     Claim,
     Command,
     Erase,
+    Expire,
     Extend,
     FinishEffect,
     Propose,
@@ -49,6 +50,7 @@ from dualcontrol.route import reroute
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 
 ATTEMPTS = 5
+EXPIRED_AT_ONCE = 20
 MAX_KEY = 65_536
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
 Done = TypeVar("Done")
@@ -185,6 +187,7 @@ class Steps:
     def _claim(self, person: str, loops: Sequence[str], lease: int | None) -> Case | None:
         with self.store.transaction(durable=False) as tx:
             controls = {name: self._control(tx, name) for name in loops}
+            self._expire(tx)
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
             taken = tx.take(person, pools, now=tx.now) if pools else None
             case = tx.load(taken[0]) if taken else None
@@ -194,6 +197,13 @@ class Steps:
             command = Claim(case_id=case.id, review_id=taken[1], person=person, claim_id=self.new_id(),
                             until=tx.now + held)  # fmt: skip
             return self._step(tx, case, command)[0]
+
+    def _expire(self, tx: Tx) -> None:
+        """Open the reviews again whose lease has run out, so that the next claim may get them."""
+        for case_id, review_id in tx.due("lease", tx.now, EXPIRED_AT_ONCE):
+            case = tx.load(case_id)
+            if case is not None and case.read_only is None:
+                self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
 
     def case_of_claim(self, claim_id: str) -> str | None:
         """The case that a claim was given for, or None when no such claim was ever given."""
