@@ -1,0 +1,161 @@
+"""The constructs of the read side; what is not `live` is left out in one place, here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+
+from dualcontrol.store.sql.hot import literal, takeable
+from dualcontrol.store.sql.schema import cases, entries, examples, feed, loops, models, reviews
+
+CASE_ROW = (
+    "id", "loop", "mode", "state", "kind", "action", "route", "audited", "verdict", "by", "wrong", "effect",
+    "confidence", "opened_at", "due_at", "closed_at",
+)  # fmt: skip
+ROUTE_ROW = ("id", "route", "audited", "inclusion", "wrong", "verdict", "by", "control", "score")
+COUNTED = ("open", "decided", "closed", "human", "autopilot", "audited", "overdue")
+EXAMPLE = (
+    "id", "loop_id", "epoch", "pos", "case_id", "kind", "verdict", "wrong", "bin", "score", "inclusion", "at", "cap",
+    "used_by",
+)  # fmt: skip
+MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
+ONE: ColumnElement[int] = literal_column("1")
+NONE: ColumnElement[int] = literal_column("0")
+LIVE = cases.c.kind == literal("live")
+
+
+def _rows(statement: Select[Any]) -> Select[Any]:
+    return statement.limit(bindparam("rows", type_=Integer)).offset(NONE)
+
+
+def _at() -> ColumnElement[Any]:
+    return tuple_(bindparam("at", type_=BigInteger), bindparam("last", type_=Text))
+
+
+def list_cases(loop: bool, state: bool, kind: bool, cursor: bool) -> Select[Any]:
+    """Cases, newest first; each flag says whether that filter is on."""
+    statement = select(
+        cases.c.id, loops.c.name, loops.c.mode, cases.c.state, cases.c.kind, cases.c.action, cases.c.route,
+        cases.c.audited, cases.c.verdict, cases.c.by, cases.c.wrong, cases.c.effect, cases.c.score,
+        cases.c.opened_at, cases.c.due_at, cases.c.closed_at,
+    ).join(loops, loops.c.id == cases.c.loop_id)  # fmt: skip
+    if loop:
+        named = select(loops.c.id).where(loops.c.tenant == literal(""), loops.c.name == bindparam("loop"))
+        statement = statement.where(cases.c.loop_id == named.scalar_subquery())
+    if state:
+        statement = statement.where(cases.c.state == bindparam("state"))
+    if kind:
+        statement = statement.where(cases.c.kind == bindparam("kind"))
+    if cursor:
+        statement = statement.where(tuple_(cases.c.opened_at, cases.c.id) < _at())
+    return _rows(statement.order_by(cases.c.opened_at.desc(), cases.c.id.desc()))
+
+
+def settled(count: int) -> Select[Any]:
+    """Ids and how each of these cases was concluded."""
+    return select(cases.c.id, cases.c.by).where(cases.c.id.in_([bindparam(f"id{i}") for i in range(count)]))
+
+
+def route_rows() -> Select[Any]:
+    """One small row a case, in opening order."""
+    columns = [cases.c[name] for name in ROUTE_ROW]
+    statement = select(*columns).where(cases.c.loop_id == bindparam("loop_id"), LIVE)
+    return statement.order_by(cases.c.opened_at, cases.c.id)
+
+
+def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    return func.sum(case((condition, ONE), else_=NONE))
+
+
+def case_counts() -> Select[Any]:
+    """What `COUNTED` names, of one loop."""
+    overdue = (cases.c.state == literal("open")) & (cases.c.due_at < bindparam("now", type_=BigInteger))
+    return select(
+        _how_many(cases.c.state == literal("open")), _how_many(cases.c.state == literal("decided")),
+        _how_many(cases.c.state == literal("closed")), _how_many(cases.c.route == literal("human")),
+        _how_many(cases.c.route == literal("autopilot")), _how_many(cases.c.audited), _how_many(overdue),
+    ).where(cases.c.loop_id == bindparam("loop_id"), LIVE)  # fmt: skip
+
+
+def claimed_count() -> Select[Any]:
+    """Reviews somebody holds."""
+    held = (reviews.c.state == literal("claimed"), reviews.c.loop_id == bindparam("loop_id"))
+    return select(func.count()).select_from(reviews).where(*held)
+
+
+def unfed_count() -> Select[Any]:
+    """Examples of a loop that no model learned from."""
+    unused = (examples.c.used_by.is_(None), examples.c.loop_id == bindparam("loop_id"))
+    return select(func.count()).select_from(examples).where(*unused)
+
+
+def unfed() -> Select[Any]:
+    """Loop names and how many of their examples no model learned from."""
+    statement = select(loops.c.name, func.count()).join(examples, examples.c.loop_id == loops.c.id)
+    return statement.where(examples.c.used_by.is_(None)).group_by(loops.c.name).order_by(loops.c.name)
+
+
+def _queued() -> Select[Any]:
+    statement = select(reviews.c.order_at, reviews.c.id, cases.c.snapshot)
+    statement = statement.join(cases, cases.c.id == reviews.c.case_id)
+    statement = statement.where(tuple_(reviews.c.order_at, reviews.c.id) > _at())
+    return _rows(statement.order_by(reviews.c.order_at, reviews.c.id))
+
+
+def inbox(person: bool) -> Select[Any]:
+    """Open reviews of one pool in queue order; with a person, those the person may take."""
+    of_pool = (reviews.c.loop_id == bindparam("loop_id"), reviews.c.pool == bindparam("pool"))
+    allowed = takeable() if person else reviews.c.state == literal("open")
+    return _queued().where(*of_pool, allowed)
+
+
+def held() -> Select[Any]:
+    """Reviews a person holds."""
+    return _queued().where(reviews.c.state == literal("claimed"), reviews.c.person == bindparam("person"))
+
+
+def read_entries() -> Select[Any]:
+    """The entries of a stream, with the one before the first as well."""
+    statement = select(entries.c.seq, entries.c.body, entries.c.hash, feed.c.pos)
+    statement = statement.outerjoin(feed, feed.c.entry_id == entries.c.id)
+    statement = statement.where(entries.c.stream == bindparam("stream"), entries.c.seq >= bindparam("after"))
+    return _rows(statement.order_by(entries.c.seq))
+
+
+def streams() -> Select[Any]:
+    """Stream names after a name; every stream has an entry 1."""
+    statement = select(entries.c.stream).where(entries.c.seq == ONE, entries.c.stream > bindparam("after"))
+    return _rows(statement.order_by(entries.c.stream))
+
+
+def all_loops() -> Select[Any]:
+    """Every loop's control with its id and sequence number."""
+    return select(loops.c.id, loops.c.seq, loops.c.control).order_by(loops.c.name)
+
+
+def list_examples(unused: bool) -> Select[Any]:
+    """Examples of a loop by id."""
+    statement = select(*(examples.c[name] for name in EXAMPLE))
+    statement = statement.where(examples.c.loop_id == bindparam("loop_id"), examples.c.id > bindparam("after"))
+    if unused:
+        statement = statement.where(examples.c.used_by.is_(None))
+    return _rows(statement.order_by(examples.c.id))
+
+
+def list_models() -> Select[Any]:
+    """Models of a loop, newest first."""
+    statement = select(*(models.c[name] for name in MODEL)).where(models.c.loop_id == bindparam("loop_id"))
+    return statement.order_by(models.c.created_at.desc(), models.c.id.desc())

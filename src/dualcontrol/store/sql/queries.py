@@ -1,0 +1,227 @@
+"""The read side: SQL only, cursor-paged, never inside a write transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dualcontrol.case import JSON, Case, Content
+from dualcontrol.control import Control
+from dualcontrol.errors import NotFoundError
+from dualcontrol.events import Entry, opened, with_values
+from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page
+from dualcontrol.store.sql import lookups, rows
+from dualcontrol.store.sql.dialect import Session
+from dualcontrol.store.sql.hot import FIRST, rendered
+from dualcontrol.store.sql.seal import line, value_of
+from dualcontrol.store.sql.unit import Shared
+
+Reading = Callable[[], AbstractContextManager[Session]]
+MANY = 2**31 - 1
+CHUNK = 500
+NO_CONTENT = Content()
+
+
+class Prepared(NamedTuple):
+    """A compiled construct and the order in which its parameters come."""
+
+    text: str
+    order: tuple[str, ...]
+
+    def arguments(self, given: dict[str, Any]) -> list[Any]:
+        """The parameters in the order of the text."""
+        return [given[name] for name in self.order]
+
+
+class SqlQueries:
+    """Reads for pages, search, statistics and learning."""
+
+    def __init__(self, shared: Shared, reading: Reading) -> None:
+        self._shared, self._reading = shared, reading
+        self._prepared: dict[Hashable, Prepared] = {}
+
+    def _rows(self, session: Session, build: Callable[..., Any], *shape: Hashable, **given: Any) -> list[Any]:
+        """Rows of a construct that `build(*shape)` makes; compiled once a shape."""
+        prepared = self._prepared.get((build, shape))
+        if prepared is None:
+            prepared = Prepared(*rendered(self._shared.dialect.sql, build(*shape)))
+            self._prepared[build, shape] = prepared
+        return session.all(prepared.text, prepared.arguments(given))
+
+    # cases
+
+    def case(self, case_id: str) -> Case | None:
+        """A case with its content."""
+        hot = self._shared.hot
+        with self._reading() as session:
+            row, slots = session.two(hot.case, hot.payloads, (case_id,))
+        return None if row is None else rows.case_of(row[2], slots)
+
+    def cases(
+        self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
+        limit: int = 50, cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """Cases, newest first, as `CaseRow`s."""
+        at, last = _position(cursor)
+        shape = (loop is not None, state is not None, kind is not None, cursor is not None)
+        given = {"loop": loop, "state": state, "kind": kind, "at": at, "last": last, "rows": limit + 1}
+        with self._reading() as session:
+            found = self._rows(session, lookups.list_cases, *shape, **given)
+        listed = [_case_row(row) for row in found[:limit]]
+        return _page(listed, len(found) > limit, lambda row: (row.opened_at, row.id))
+
+    def settled(self, case_ids: Sequence[str]) -> dict[str, bool]:
+        """Which of these cases have an outcome."""
+        found: dict[str, bool] = {}
+        with self._reading() as session:
+            for start in range(0, len(case_ids), CHUNK):
+                chunk = list(case_ids[start : start + CHUNK])
+                size = 1 << (len(chunk) - 1).bit_length()
+                padded = chunk + chunk[-1:] * (size - len(chunk))
+                given = {f"id{i}": case_id for i, case_id in enumerate(padded)}
+                found |= {row[0]: row[1] is not None for row in self._rows(session, lookups.settled, size, **given)}
+        return found
+
+    def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:
+        """One small row a case, in opening order."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.route_rows, loop_id=loop_id)
+        return [dict(zip(lookups.ROUTE_ROW, (*row[:2], bool(row[2]), *row[3:]), strict=True)) for row in found]
+
+    def counts(self, loop_id: int) -> dict[str, int]:
+        """How much of each there is: see the port."""
+        with self._reading() as session:
+            (found,) = self._rows(session, lookups.case_counts, loop_id=loop_id, now=session.now)
+            (claimed,) = self._rows(session, lookups.claimed_count, loop_id=loop_id)
+            (unfed,) = self._rows(session, lookups.unfed_count, loop_id=loop_id)
+        counted = dict(zip(lookups.COUNTED, (int(n or 0) for n in found), strict=True))
+        return {**counted, "claimed": claimed[0], "unfed": unfed[0]}
+
+    # reviews
+
+    def inbox(
+        self, pools: Sequence[tuple[int, str]], *, person: str | None = None, limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """Open reviews that the person may take, and those the person holds, in queue order."""
+        at, last = _position(cursor)
+        given = {
+            "at": at, "last": last, "person": person, "line": line(person or ""), "rows": limit + 1,
+        }  # fmt: skip
+        with self._reading() as session:
+            found = [
+                row
+                for loop_id, pool in dict.fromkeys(pools)
+                for row in self._rows(session, lookups.inbox, person is not None, loop_id=loop_id, pool=pool, **given)
+            ]
+            if person is not None:
+                found += self._rows(session, lookups.held, **given)
+        found.sort(key=lambda row: (row[0], row[1]))
+        listed = [_inbox_row(row[1], row[2]) for row in found[:limit]]
+        return _page(listed, len(found) > limit, lambda row: (row.review.order_at, row.review.id))
+
+    # entries
+
+    def entries(self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True) -> list[Entry]:
+        """The entries of a stream in order, content put back where it was not erased."""
+        count = MANY if limit is None else limit + 1
+        owner = stream.removeprefix("case/")
+        with self._reading() as session:
+            found = self._rows(session, lookups.read_entries, stream=stream, after=after, rows=count)
+            slots = session.all(self._shared.hot.payloads, (owner,)) if values and found else []
+        read: list[Entry] = []
+        prev = ""
+        for seq, body, digest, pos in found:
+            if seq > after and (limit is None or len(read) < limit):
+                read.append(opened(body, prev=prev, digest=digest, pos=pos))
+            prev = digest
+        return _with_slots(read, slots) if slots else read
+
+    def streams(self) -> Iterator[str]:
+        """Every stream that has entries, in pages of its own."""
+        last = ""
+        while True:
+            with self._reading() as session:
+                found = self._rows(session, lookups.streams, after=last, rows=CHUNK)
+            if not found:
+                return
+            yield from (row[0] for row in found)
+            last = found[-1][0]
+
+    # loops and learning
+
+    def loops(self) -> list[Control]:
+        """Every loop's control."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.all_loops)
+        return [rows.control_of(text, loop_id, seq) for loop_id, seq, text in found]
+
+    def examples(
+        self, loop_id: int, *, unused: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[Example]:
+        """Examples of a loop in the order they were made."""
+        given = {"loop_id": loop_id, "after": after, "rows": MANY if limit is None else limit}
+        with self._reading() as session:
+            found = self._rows(session, lookups.list_examples, unused, **given)
+        return [Example(**dict(zip(lookups.EXAMPLE, row, strict=True))) for row in found]
+
+    def unfed(self) -> dict[str, int]:
+        """Answers not yet used for learning, by loop name."""
+        with self._reading() as session:
+            return dict(self._rows(session, lookups.unfed))
+
+    def models(self, loop_id: int) -> list[ModelRow]:
+        """Models of a loop, newest first."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.list_models, loop_id=loop_id)
+        named = (dict(zip(lookups.MODEL, row, strict=True)) for row in found)
+        return [ModelRow(**{**row, "metrics": msgspec.json.decode(row["metrics"])}) for row in named]
+
+
+def _case_row(row: Any) -> CaseRow:
+    named = dict(zip(lookups.CASE_ROW, row, strict=True))
+    return CaseRow(**{**named, "audited": bool(named["audited"])})
+
+
+def _inbox_row(review_id: str, snapshot: str) -> InboxRow:
+    case: Case = rows.decode_case(snapshot)
+    review, route = case.review(review_id), case.route
+    if review is None:
+        raise LookupError(f"case {case.id} does not know its review {review_id}")
+    risk = route.risk if route is not None and route.risk is not None else case.risk
+    return InboxRow(
+        review=review, loop=case.loop, mode=case.mode, action=case.action,
+        risk=None if risk is None else str(risk), confidence=case.confidence,
+        reason=route.reason if route else "", on_timeout=route.on_timeout if route else "hold",
+    )  # fmt: skip
+
+
+def _with_slots(read: list[Entry], slots: list[Any]) -> list[Entry]:
+    """Each entry with the rows that its own seals commit to; a slot may have been written more than once."""
+    bodies = {(slot, commitment): body for slot, commitment, body in slots}
+    filled = []
+    for entry in read:
+        seals = [pair for event in entry.events for pair in getattr(event, "content", NO_CONTENT).seals.items()]
+        values = {pair[0]: value_of(bodies[pair]) for pair in seals if pair in bodies}
+        filled.append(with_values(entry, values) if values else entry)
+    return filled
+
+
+def _page(listed: list[Any], more: bool, position: Callable[[Any], tuple[int, str]]) -> Page:
+    if not more:
+        return Page(rows=tuple(listed))
+    at, last = position(listed[-1])
+    return Page(rows=tuple(listed), next=f"{at}.{last}")
+
+
+def _position(cursor: str | None) -> tuple[int, str]:
+    """Where the page before ended."""
+    if cursor is None:
+        return FIRST
+    at, _, last = cursor.partition(".")
+    if not at.isdigit():
+        raise NotFoundError(f"no page begins at {cursor!r}", hint="Leave the cursor out to begin with the first page.")
+    return int(at), last

@@ -1,0 +1,143 @@
+"""Values to rows: what each column of a case and its reviews says, derived from the Case alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from dualcontrol.case import ENCODER, Case, Content, Review, decoder
+from dualcontrol.control import Control
+from dualcontrol.events import Entry, real
+from dualcontrol.store import Example
+from dualcontrol.store.sql.seal import Sealed, lines, value_of
+
+Row = tuple[Any, ...]
+
+decode_case = decoder(Case).decode
+decode_control = decoder(Control).decode
+_encode = ENCODER.encode
+
+
+def fixed_columns(case: Case, loop_id: int) -> Row:
+    """The columns of a case that never change: see `hot.CASE_FIXED`."""
+    return (
+        case.id, loop_id, case.kind, case.origin, case.action, case.segment, case.confidence, case.parent,
+        case.leader, case.run, case.opened_at,
+    )  # fmt: skip
+
+
+def moving_columns(case: Case, head: str) -> Row:
+    """The columns of a case that an event may change: see `hot.CASE_MOVING`."""
+    effect, settled, concluded = case.effect, case.settled, case.concluded
+    effective_at = settled.effective_at if settled is not None else None
+    verdict = settled.verdict if settled is not None else None
+    by = None
+    if concluded is not None:
+        verdict, by = concluded.verdict, concluded.by
+    return (
+        case.state, case.seq, head, *_route_columns(case), verdict, by, _wrong(case), case.due_at, effective_at,
+        case.closed_at, effect.state, effect.fence, effect.owner, effect.until, _encode(case).decode(),
+    )  # fmt: skip
+
+
+def _route_columns(case: Case) -> Row:
+    route = case.route
+    if route is None:
+        return (real(case.risk), "", None, None, None, 1.0, False)
+    risk = case.risk if route.risk is None else route.risk
+    return (real(risk), route.to, route.control, route.epoch, route.bin, route.inclusion, route.audited)
+
+
+def _wrong(case: Case) -> int | None:
+    """Whether the proposal was wrong: by the decision, else by the last audit that said so."""
+    if case.settled is not None:
+        return case.settled.wrong
+    judged = [a["wrong"] for a in case.audits if a.get("wrong") is not None]
+    return judged[-1] if judged else None
+
+
+def review_fixed(review: Review, case: Case, loop_id: int) -> Row:
+    """The columns of a review that never change: see `hot.REVIEW_FIXED`."""
+    return (review.id, loop_id, case.id, review.kind, review.opened_at, lines(review.excludes), case.owner)
+
+
+def review_moving(review: Review, case: Case) -> Row:
+    """The columns of a review that an event may change: see `hot.REVIEW_MOVING`."""
+    return (
+        review.group, review.round, review.state, review.order_at, review.due_at, review.person, review.claim_id,
+        review.lease_until, review.claimed_at, review.answered_at,
+        _encode(review.presented).decode() if review.presented else "", _shown(review, case),
+    )  # fmt: skip
+
+
+def _shown(review: Review, case: Case) -> str:
+    if review.state != "answered":
+        return ""
+    return next((a.shown for a in case.answered if a.review_id == review.id), "")
+
+
+def changed_reviews(before: Case | None, after: Case) -> Iterator[tuple[Review | None, Review]]:
+    """(old, new) of every review that the events opened or changed."""
+    if before is None:
+        for review in after.reviews:
+            yield None, review
+        return
+    if after.reviews is before.reviews:
+        return
+    known = {r.id: r for r in before.reviews}
+    for review in after.reviews:
+        old = known.get(review.id)
+        if old is not review and old != review:
+            yield old, review
+
+
+def payload_rows(owner: str, sealed: list[Sealed]) -> list[Row]:
+    """Rows for slots that are written for the first time."""
+    return [(owner, s.slot, 0, s.body, s.size, s.salt, s.commitment) for s in sealed]
+
+
+def rewritten_rows(owner: str, sealed: list[Sealed]) -> list[Row]:
+    """Rows for slots that may have been written before; the statement counts up their number."""
+    return [(owner, s.slot, owner, s.slot, s.body, s.size, s.salt, s.commitment) for s in sealed]
+
+
+def entry_row(entry: Entry, loop_id: int | None) -> Row:
+    """An entry as its row."""
+    return (loop_id, entry.stream, entry.seq, entry.at, entry.actor, entry.body, entry.hash)
+
+
+def example_row(example: Example) -> Row:
+    """An example as its row; id and position are given by the database."""
+    e = example
+    return (
+        e.loop_id, e.epoch, e.case_id, e.kind, e.verdict, e.wrong, e.bin, e.score, e.inclusion, e.at, e.cap, e.used_by
+    )  # fmt: skip
+
+
+def contents_of(entry: Entry) -> list[Content]:
+    """The contents that an entry's events carry."""
+    found = (getattr(event, "content", None) for event in entry.events)
+    return [content for content in found if content is not None and content.values]
+
+
+def filled(case: Case, rows: list[Row]) -> Case:
+    """The case with the values of its slots: of each slot the row that its seal commits to."""
+    seals, values = case.content.seals, case.content.values
+    for slot, commitment, body in rows:
+        if seals.get(slot) == commitment and body is not None:
+            values[slot] = value_of(body)
+    return case
+
+
+def case_of(snapshot: str, rows: list[Row]) -> Case:
+    """The case that a snapshot and its payload rows make up."""
+    case: Case = decode_case(snapshot)
+    return filled(case, rows) if case.content.seals else case
+
+
+def control_of(text: str, loop_id: int, seq: int) -> Control:
+    """The control that a loop's row holds; id and sequence number are the row's."""
+    control: Control = decode_control(text)
+    return msgspec.structs.replace(control, loop_id=loop_id, seq=seq)

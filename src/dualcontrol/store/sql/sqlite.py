@@ -1,0 +1,348 @@
+"""SQLite: one writer connection a process behind a lock, readers of their own, WAL, BEGIN IMMEDIATE."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, bindparam
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from dualcontrol.case import JSON
+from dualcontrol.errors import StoreError, StoreFullError, StoreUnavailableError
+from dualcontrol.store import Conflict, KeyTaken, PersonTaken
+from dualcontrol.store.sql.dialect import Clock, Write
+from dualcontrol.store.sql.hub import Hub
+from dualcontrol.store.sql.schema import VERSION_TABLE, entries
+
+BUSY_SECONDS = 30.0
+POLL_SECONDS = 0.05
+IDLE_READERS = 8
+NORMAL, FULL = 1, 2
+SETTINGS = (
+    "PRAGMA busy_timeout=30000", "PRAGMA cache_size=-16000", "PRAGMA temp_store=MEMORY", "PRAGMA fullfsync=ON",
+    "PRAGMA secure_delete=ON", "PRAGMA journal_size_limit=67108864",
+)  # fmt: skip
+UNIQUE = {"case_keys.": KeyTaken, "reviews.case_id, reviews.person": PersonTaken}
+
+
+def connect(url: str, durability: str, clock: Clock | None) -> SqliteDialect:
+    """Open the database that a URL names: ``sqlite:///relative``, ``sqlite:////absolute``, ``:memory:``."""
+    path = url.partition("://")[2].removeprefix("/")
+    return SqliteDialect(path or ":memory:", durability, clock or _now)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class SqliteSession:
+    """A cursor of one connection."""
+
+    __slots__ = ("_cursor", "now")
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._cursor = cursor
+        self.now = 0
+
+    def one(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
+        """The first row, or None."""
+        return self._cursor.execute(sql, arguments).fetchone()
+
+    def all(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
+        """Every row."""
+        return self._cursor.execute(sql, arguments).fetchall()
+
+    def two(self, first: str, second: str, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The first row of one statement and every row of a second with the same arguments."""
+        run = self._cursor.execute
+        return run(first, arguments).fetchone(), run(second, arguments).fetchall()
+
+    def write(self, *batch: Write) -> int:
+        """Run a batch in order; returns how many rows the first statement touched."""
+        touched, cursor = -1, self._cursor
+        for sql, rows in batch:
+            if len(rows) == 1:
+                cursor.execute(sql, rows[0])
+            else:
+                cursor.executemany(sql, rows)
+            if touched < 0:
+                touched = cursor.rowcount
+        return touched
+
+
+class SqliteDialect:
+    """One SQLite database."""
+
+    name = "sqlite"
+    skips_locked = False
+    order = (entries.c.id,)
+    position = ("last_id",)
+    sql = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+    def __init__(self, path: str, durability: str, clock: Clock) -> None:
+        self.path, self._clock = path, clock
+        self._memory = path == ":memory:"
+        self._level = FULL if durability == "power" else NORMAL
+        self._level_now = 0
+        self._lock, self._owner = threading.Lock(), 0
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._hub = Hub()
+        try:
+            self._writer = self._connect()
+            self._enter_wal()
+        except sqlite3.Error as error:
+            raise self.translated(error) from error
+        self._session = SqliteSession(self._writer.cursor())
+        self._seen = self._data_version()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        for setting in SETTINGS:
+            connection.execute(setting)
+        return connection
+
+    def _enter_wal(self) -> None:
+        """Turn on the write-ahead log; the busy timeout does not cover two processes that do so at once."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while not self._memory:
+            try:
+                if self._writer.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
+                    return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
+
+    # transactions
+
+    def begin(self, durable: bool) -> SqliteSession:
+        """Take the writer connection and start a transaction on it."""
+        self._hold()
+        try:
+            level = self._level if durable else NORMAL
+            if level != self._level_now:
+                self._session.one(f"PRAGMA synchronous={level}")
+                self._level_now = level
+            self._session.one("BEGIN IMMEDIATE")
+        except BaseException:
+            self._let_go()
+            raise
+        self._session.now = self._clock()
+        return self._session
+
+    def commit(self, session: SqliteSession) -> None:
+        """Commit and give the writer back; what cannot be committed is rolled back."""
+        try:
+            session.one("COMMIT")
+        except BaseException:
+            self.rollback(session)
+            raise
+        self._let_go()
+
+    def rollback(self, session: SqliteSession) -> None:
+        """Undo and give the writer back; SQLite may have rolled back by itself already."""
+        try:
+            if self._writer.in_transaction:
+                session.one("ROLLBACK")
+        finally:
+            self._let_go()
+
+    def _hold(self) -> None:
+        me = threading.get_ident()
+        if self._owner == me:
+            raise RuntimeError("a transaction is already open in this thread")
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailableError(f"another thread has been writing for {BUSY_SECONDS:.0f} seconds")
+        self._owner = me
+
+    def _let_go(self) -> None:
+        self._owner = 0
+        self._lock.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[SqliteSession]:
+        """A reader's connection with one snapshot; in memory the one connection there is."""
+        if self._memory:
+            yield from self._reading_memory()
+            return
+        connection = self._reader()
+        session = SqliteSession(connection.cursor())
+        session.now = self._clock()
+        try:
+            session.one("BEGIN")
+            yield session
+        finally:
+            if connection.in_transaction:
+                session.one("ROLLBACK")
+            self._give_back(connection)
+
+    def _reading_memory(self) -> Iterator[SqliteSession]:
+        mine = self._owner == threading.get_ident()
+        if not mine:
+            self._hold()
+        session = SqliteSession(self._writer.cursor())
+        session.now = self._clock()
+        try:
+            yield session
+        finally:
+            if not mine:
+                self._let_go()
+
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
+            return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if len(self._readers) < IDLE_READERS:
+            self._readers.append(connection)
+        else:
+            connection.close()
+
+    # errors
+
+    def translated(self, error: Exception) -> Exception:
+        """A sqlite3 error as one of ours."""
+        if not isinstance(error, sqlite3.Error):
+            return error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_CONSTRAINT:
+            return _violation(str(error))
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._disk_full()):
+            return StoreFullError(f"{self.path}: {error}")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreUnavailableError(f"{self.path} is locked by another process")
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            return StoreUnavailableError(f"{self.path} has been closed")
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
+            return StoreUnavailableError(f"{self.path}: {error}")
+        return StoreError(f"{self.path}: {error}")
+
+    def _disk_full(self) -> bool:
+        try:
+            return not self._memory and shutil.disk_usage(os.path.dirname(self.path) or ".").free < 1 << 20
+        except OSError:
+            return False
+
+    # order
+
+    def unsequenced(self) -> ColumnElement[bool]:
+        """With one writer, insertion order is commit order."""
+        return entries.c.id > bindparam("last_id", type_=BigInteger)
+
+    def lock_sequencer(self, session: Any) -> None:
+        """Nothing to do: a transaction is alone."""
+
+    # schema
+
+    def revision(self) -> str | None:
+        """The schema's revision, or None in a database without our tables."""
+        with self.reading() as session:
+            if not session.one("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)):
+                return None
+            row = session.one(f"SELECT version_num FROM {VERSION_TABLE}")
+            return None if row is None else str(row[0])
+
+    def create(self, statements: Sequence[str], revision: str) -> None:
+        """Run DDL in one transaction, unless another process was faster."""
+        session = self.begin(durable=True)
+        try:
+            if not session.one("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)):
+                for statement in statements:
+                    session.one(statement)
+                session.one(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES (?)", (revision,))
+        except BaseException:
+            self.rollback(session)
+            raise
+        self.commit(session)
+
+    # hints
+
+    def publish(self, case_ids: Sequence[str]) -> None:
+        """Wake the listener of this process; other processes see the data version change."""
+        self._hub.push(case_ids)
+
+    def listen(self, timeout: float) -> list[str] | None:
+        """Wait for hints of this process and for commits of others."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            ids = self._hub.wait(max(0.0, left if self._memory else min(left, POLL_SECONDS)))
+            if ids is None or ids:
+                return ids
+            if self._moved_elsewhere():
+                return None
+            if left <= 0:
+                return []
+
+    def _moved_elsewhere(self) -> bool:
+        """Whether another connection committed: the writer's own data version changes for no other reason."""
+        if self._memory or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            seen, self._seen = self._seen, self._data_version()
+            return seen != self._seen
+        except sqlite3.Error:
+            return True
+        finally:
+            self._lock.release()
+
+    def _data_version(self) -> int:
+        return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
+
+    # care
+
+    def integrity(self) -> list[str]:
+        """What ``PRAGMA integrity_check`` finds."""
+        with self.reading() as session:
+            return [text for (text,) in session.all("PRAGMA integrity_check") if text != "ok"]
+
+    def describe(self) -> dict[str, JSON]:
+        """Version, journal and synchronous level, read back from the connection."""
+        session = self.begin(durable=True)
+        try:
+            names = ("journal_mode", "synchronous", "secure_delete", "page_size")
+            found = {name: session.one(f"PRAGMA {name}")[0] for name in names}
+        finally:
+            self.rollback(session)
+        return {"version": sqlite3.sqlite_version, **found}
+
+    def backup(self, path: str) -> None:
+        """Copy the database page by page to a new file, then move it in place."""
+        if os.path.exists(path) and not self._memory and os.path.samefile(path, self.path):
+            raise StoreError("a backup cannot replace the database itself", hint="Name another file.")
+        part = f"{path}.part"
+        with self.reading() as session, sqlite3.connect(part) as target:
+            source = session._cursor.connection
+            if source.in_transaction and not self._memory:
+                session.one("COMMIT")
+            source.backup(target)
+        target.close()
+        os.replace(part, path)
+
+    def close(self) -> None:
+        """Close every connection."""
+        while self._readers:
+            self._readers.pop().close()
+        self._writer.close()
+
+
+def _violation(message: str) -> Exception:
+    columns = message.partition("failed: ")[2]
+    for prefix, kind in UNIQUE.items():
+        if columns.startswith(prefix):
+            return kind(message)
+    return Conflict(message)

@@ -1,0 +1,193 @@
+"""One transaction on cases: load, save, take, and what is due."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from dualcontrol.case import Case
+from dualcontrol.errors import PayloadError, ReadOnlyError, UnknownLoopError
+from dualcontrol.events import Entry, sealed
+from dualcontrol.store import Conflict, Example, KeyRow
+from dualcontrol.store.sql import rows
+from dualcontrol.store.sql.dialect import Write
+from dualcontrol.store.sql.hot import CANDIDATES, FIRST
+from dualcontrol.store.sql.seal import Sealed, line
+from dualcontrol.store.sql.streams import StreamTx
+from dualcontrol.store.sql.work import WorkTx
+
+
+class SqlTx(StreamTx, WorkTx):
+    """One transaction; everything in it is written, or nothing."""
+
+    @property
+    def now(self) -> int:
+        """The time of this transaction, in microseconds."""
+        return self._session.now
+
+    # cases
+
+    def find_key(self, loop_id: int, key: str) -> KeyRow | None:
+        """The case that a key of this loop stands for."""
+        row = self._session.one(self._hot.key, (loop_id, digest_of(key)))
+        return None if row is None else KeyRow(case_id=row[0], fingerprint=row[1], erased=bool(row[2]))
+
+    def load(self, case_id: str, *, lock: bool = True) -> Case | None:
+        """The case with its content; its row is held until commit."""
+        hot = self._hot
+        row, slots = self._session.two(hot.case_locked if lock else hot.case, hot.payloads, (case_id,))
+        if row is None:
+            return None
+        self._heads[case_id] = (row[0], row[1])
+        try:
+            return rows.case_of(row[2], slots)
+        except msgspec.ValidationError as error:
+            raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
+
+    def save(
+        self,
+        before: Case | None,
+        after: Case,
+        entry: Entry,
+        *,
+        fingerprint: str | None = None,
+        examples: Sequence[Example] = (),
+    ) -> Entry:
+        """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
+        loop_id, head = self._loop_id(after.loop), self._head(before, after, entry)
+        slots = self._seal(entry)
+        if slots:
+            _show_seals(after, entry)
+        try:
+            entry = sealed(entry, head)
+            batch = self._case_writes(before, after, entry, loop_id, fingerprint)
+        except UnicodeEncodeError as error:
+            raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
+        if slots:
+            batch.append(self._payload_writes(before, after.id, slots))
+        self._review_writes(batch, before, after, loop_id)
+        if examples:
+            batch.append(Write(self._hot.new_example, [rows.example_row(e) for e in examples]))
+        if self._write(batch) != 1:
+            raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
+        self._heads[after.id] = (entry.seq, entry.hash)
+        return entry
+
+    def _head(self, before: Case | None, after: Case, entry: Entry) -> str:
+        """The hash to chain to; raises `Conflict` when the row is already known to have moved on."""
+        expected = 0 if before is None else before.seq
+        if entry.seq != expected + 1 or after.seq != entry.seq:
+            raise ValueError(f"entry {entry.seq} and case at {after.seq} do not follow {expected}")
+        if before is None:
+            return ""
+        known = self._heads.get(after.id) or self._session.one(self._hot.case_head, (after.id,))
+        if known is None or known[0] != expected:
+            raise Conflict(f"case {after.id} has moved on from entry {expected}")
+        return str(known[1])
+
+    def _case_writes(
+        self, before: Case | None, after: Case, entry: Entry, loop_id: int, fingerprint: str | None
+    ) -> list[Write]:
+        hot, moving = self._hot, rows.moving_columns(after, entry.hash)
+        kept = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
+        if before is not None:
+            return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept]
+        batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving),)), kept]
+        if after.key is not None:
+            key = (loop_id, digest_of(after.key), after.id, fingerprint or "")
+            batch.append(Write(hot.new_key, (key,)))
+        return batch
+
+    def _payload_writes(self, before: Case | None, case_id: str, slots: list[Sealed]) -> Write:
+        if before is None and len({s.slot for s in slots}) == len(slots):
+            return Write(self._hot.first_payload, rows.payload_rows(case_id, slots))
+        return Write(self._hot.next_payload, rows.rewritten_rows(case_id, slots))
+
+    def _review_writes(self, batch: list[Write], before: Case | None, after: Case, loop_id: int) -> None:
+        hot = self._hot
+        for old, new in rows.changed_reviews(before, after):
+            moving = rows.review_moving(new, after)
+            if old is None:
+                batch.append(Write(hot.new_review, ((*rows.review_fixed(new, after, loop_id), *moving),)))
+            else:
+                batch.append(Write(hot.move_review, ((*moving, new.id),)))
+            if new.claim_id is not None and (old is None or old.claim_id != new.claim_id):
+                batch.append(Write(hot.new_claim, ((new.claim_id, after.id, new.id),)))
+
+    def erase(self, case: Case) -> int:
+        """Delete every payload row of a case and close its key; the commitments stay in the ledger."""
+        count = self._session.write(Write(self._hot.erase, ((case.id,),)), Write(self._hot.erase_drafts, ((case.id,),)))
+        if case.key is not None:
+            key = (self._loop_id(case.loop), digest_of(case.key))
+            self._session.write(Write(self._hot.erase_key, (key,)))
+        return count
+
+    # reviews
+
+    def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
+        """Lock and return (case id, review id) of the next open review this person may take, or None."""
+        if self._shared.dialect.skips_locked:
+            return self._take_unlocked(person, pools)
+        found = self._queued(self._hot.next_review, person, pools, FIRST)
+        return (found[0][2], found[0][1]) if found else None
+
+    def _queued(
+        self, statement: str, person: str, pools: Sequence[tuple[int, str]], after: tuple[int, str]
+    ) -> list[Any]:
+        """(order_at, review id, case id) of the first reviews in these pools, in queue order."""
+        rest = (*after, line(person), person, person)
+        found = [row for pool in pools for row in self._session.all(statement, (*pool, *rest))]
+        return sorted(tuple(row) for row in found)
+
+    def _take_unlocked(self, person: str, pools: Sequence[tuple[int, str]]) -> tuple[str, str] | None:
+        """Candidates first, then the first of them that nobody else has locked."""
+        after = FIRST
+        while found := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
+            ids = [review_id for _, review_id, _ in found]
+            row = self._session.one(self._hot.lock_review, ids + ids[-1:] * (CANDIDATES - len(ids)))
+            if row is not None:
+                return row[1], row[0]
+            after = found[-1][:2]
+        return None
+
+    def find_claim(self, claim_id: str) -> tuple[str, str] | None:
+        """(case id, review id) that a claim was given for, also after it lapsed or was answered."""
+        row = self._session.one(self._hot.claim, (claim_id,))
+        return None if row is None else (row[0], row[1])
+
+    def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
+        """(case id, review id or None) whose time has come."""
+        statement = self._shared.work.due.get(what)
+        if statement is None:
+            raise ValueError(f"{what!r} is never due; lease, case, settle and effect are")
+        return [(row[0], row[1]) for row in self._session.all(statement, (now, limit))]
+
+    # loops
+
+    def _loop_id(self, loop: str) -> int:
+        known = self._shared.loop_ids.get(loop)
+        if known is not None:
+            return known
+        row = self._session.one(self._hot.loop_id, (loop,))
+        if row is None:
+            raise UnknownLoopError(f"no loop is called {loop!r}", loop=loop)
+        if not self._wrote_loops:
+            self._shared.loop_ids[loop] = row[0]
+        return int(row[0])
+
+
+def digest_of(key: str) -> str:
+    """How a key is found again: SHA-256, since an index entry of PostgreSQL cannot hold 65,536 characters."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _show_seals(after: Case, entry: Entry) -> None:
+    """Put the new seals into the case that the caller keeps."""
+    content = after.content
+    for written in rows.contents_of(entry):
+        for slot in written.values:
+            if slot in content.values:
+                content.seals[slot] = written.seals[slot]
