@@ -1,0 +1,231 @@
+"""What a value may be: one check for each kind; nothing is converted, what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dualcontrol.case import ENCODER, RISK_LEVELS, microseconds
+from dualcontrol.settings.place import Place, nearest
+from dualcontrol.settings.schemas import check_schema
+
+Check: TypeAlias = Callable[[Any, Place], Any]
+
+CENTURY = 36_525 * 86_400_000_000
+MOST_PEOPLE = 1_000
+CONTEXT_FIELDS = ("input", "proposal", "rationale", "alternatives", "history")
+SIGNAL_FIELDS = ("meta", "confidence", "risk", "scores", "segment")
+
+
+def listed(value: Any, place: Place, wanted: str) -> list[Any]:
+    """A list."""
+    if isinstance(value, list):
+        return value
+    raise place.wrong(wanted, value)
+
+
+def text(value: Any, place: Place) -> str:
+    """Text that is not empty."""
+    if not _is_text(value):
+        raise place.wrong("text that is not empty", value)
+    return str(value)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether this is text that is not empty and that every database takes."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value)
+
+
+def secret(value: Any, place: Place) -> str:
+    """Text that is never shown."""
+    if not _is_text(value):
+        raise place.error(f"{place.words} must be text that is not empty")
+    return str(value)
+
+
+def key_material(value: Any, place: Place) -> str:
+    """A secret that is long enough that nobody guesses it."""
+    if len(secret(value, place)) < 16:
+        raise place.error(f"{place.words} must have at least 16 characters")
+    return str(value)
+
+
+def database_url(value: Any, place: Place) -> str:
+    """The address of a SQLite or PostgreSQL database."""
+    url = secret(value, place)
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise place.error(f"{place.words} is not an address") from None
+    if scheme not in ("sqlite", "postgresql") or "://" not in url:
+        near = nearest(scheme, ("sqlite", "postgresql")) if scheme else None
+        raise place.error(
+            f"{place.words} must begin with sqlite:/// or postgresql://, not {scheme or 'anything else'}",
+            near=near,
+        )
+    return url
+
+
+def flag(value: Any, place: Place) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        near = value.casefold() if isinstance(value, str) and value.casefold() in ("true", "false") else None
+        raise place.wrong("true or false", value, near)
+    return value
+
+
+def whole(low: int, high: int) -> Check:
+    """A whole number from `low` to `high`."""
+    wanted = f"a whole number from {low} to {high}"
+
+    def check(value: Any, place: Place) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise place.wrong(wanted, value)
+        if not low <= value <= high:
+            raise place.wrong(wanted, value)
+        return value
+
+    return check
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, int):
+        return not isinstance(value, bool)
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _percent(value: Any) -> float | None:
+    return value / 100 if _is_number(value) and 1 < value <= 100 else None
+
+
+def share(value: Any, place: Place) -> float:
+    """A number from 0 to 1."""
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise place.wrong("a number from 0 to 1", value, _percent(value))
+    return float(value)
+
+
+def between(value: Any, place: Place) -> float:
+    """A number above 0 and below 1."""
+    if not _is_number(value) or not 0 < value < 1:
+        raise place.wrong("a number above 0 and below 1", value, _percent(value))
+    return float(value)
+
+
+def word(*words: str) -> Check:
+    """One of a few words."""
+
+    def check(value: Any, place: Place) -> str:
+        if value not in words or not isinstance(value, str):
+            near = nearest(value, words) if isinstance(value, str) else None
+            raise place.wrong(_either(words), value, near)
+        return value
+
+    return check
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return ", ".join(words[:-1]) + f" or {words[-1]}"
+
+
+def risk(value: Any, place: Place) -> str | float:
+    """A risk level, or a number from 0 to 1."""
+    if isinstance(value, str):
+        return str(word(*RISK_LEVELS)(value, place))
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise place.wrong(f"{_either(tuple(RISK_LEVELS))}, or a number from 0 to 1", value, _percent(value))
+    return float(value)
+
+
+def duration(value: Any, place: Place) -> str | int | float:
+    """A time longer than nothing: a number of seconds or text such as ``15m``."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            if 0 < (microseconds(value) or 0) <= CENTURY:
+                return value
+        except (ValueError, OverflowError):
+            pass
+    raise place.wrong('a time such as "90s", "15m", "8h" or "7d", or a number of seconds, above 0', value)
+
+
+def pause(value: Any, place: Place) -> str | int | float:
+    """A time that may be nothing."""
+    return value if value == 0 and _is_number(value) else duration(value, place)
+
+
+def texts(value: Any, place: Place) -> tuple[str, ...]:
+    """A list of texts that are not empty."""
+    items = listed(value, place, 'a list of texts, such as ["one", "two"]')
+    for item in items:
+        if not _is_text(item):
+            raise place.wrong("a list of texts that are not empty", item)
+    return tuple(items)
+
+
+def people(value: Any, place: Place) -> tuple[str, ...]:
+    """The members of a group, each named once."""
+    names = texts(value, place)
+    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    if twice is not None:
+        raise place.error(f"{place.words} names {twice!r} twice: a quorum counts persons, not entries")
+    return names
+
+
+def context(value: Any, place: Place) -> str | tuple[str, ...]:
+    """A context level, or a list of required fields; ``input.customer`` names a field of a field."""
+    if isinstance(value, str):
+        return str(word("minimal", "standard", "full")(value, place))
+    fields = texts(value, place)
+    for field in fields:
+        head = field.partition(".")[0]
+        if head not in CONTEXT_FIELDS + SIGNAL_FIELDS:
+            near = nearest(head, CONTEXT_FIELDS + SIGNAL_FIELDS)
+            raise place.error(f"{place.words} names an unknown field {field!r}", near=near)
+    if not fields:
+        raise place.wrong("minimal, standard, full or a list of at least one field", value)
+    return fields
+
+
+def settle(value: Any, place: Place) -> str | int:
+    """How equal answers settle: a word, or how many must agree."""
+    if isinstance(value, str):
+        return str(word("unanimous", "majority", "collect")(value, place))
+    return int(whole(1, MOST_PEOPLE)(value, place))
+
+
+def labels(value: Any, place: Place) -> tuple[Any, ...]:
+    """A list of JSON values, each once."""
+    items = listed(value, place, 'a list, such as ["spam", "ham"]')
+    seen: set[str] = set()
+    for item in items:
+        shape = _canonical(item, place)
+        if shape in seen:
+            raise place.error(f"{place.words} has {shape} twice")
+        seen.add(shape)
+    if not items:
+        raise place.error(f"{place.words} must name at least one label")
+    return tuple(items)
+
+
+def _canonical(value: Any, place: Place) -> str:
+    try:
+        ENCODER.encode(value)
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        raise place.wrong("JSON values (no dates, no infinity)", value) from None
+
+
+def schema(value: Any, place: Place) -> dict[str, Any]:
+    """A JSON Schema."""
+    if not isinstance(value, dict):
+        raise place.wrong("a table that holds a JSON Schema", value)
+    _canonical(value, place)
+    check_schema(value, place)
+    return value
