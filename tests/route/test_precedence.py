@@ -18,9 +18,7 @@ BROKEN = Rule(name="broken", when="args.missing > 1", route="human")
 
 
 def test_opened_carries_structure_and_seals_only_what_was_given(make: Any) -> None:
-    command = make.command(
-        args={"amount": 1.5}, input={"q": 1}, confidence=0.5, key="k", run="r", owner="ana"
-    )
+    command = make.command(args={"amount": 1.5}, input={"q": 1}, confidence=0.5, key="k", run="r", owner="ana")
     opened, routed = make.propose(make.control(threshold=0.9, epoch=3), command)
     assert (opened.action, opened.confidence, opened.key, opened.run, opened.owner) == (
         "refund", "0.5", "k", "r", "ana",
@@ -113,9 +111,7 @@ def test_rules_are_read_from_the_top(routed: Any) -> None:
         ("low", "medium", 0.5, "autopilot"),
     ],
 )
-def test_no_rule_overrides_the_risk_ceiling(
-    routed: Any, given: Any, rule_risk: Any, ceiling: Any, to: str
-) -> None:
+def test_no_rule_overrides_the_risk_ceiling(routed: Any, given: Any, rule_risk: Any, ceiling: Any, to: str) -> None:
     rule = Rule(name="go", when="true", route="autopilot", risk=rule_risk)
     found = routed({"rules": (rule,), "risk_ceiling": ceiling}, risk=given)
     assert (found.to, found.by) == (to, "risk_ceiling" if to == "human" else "rule:go")
@@ -240,8 +236,6 @@ def test_an_index_without_a_candidate_is_refused(routed: Any) -> None:
 
 
 def test_whatever_fails_on_the_way_asks_a_human(routed: Any) -> None:
-    found = routed(
-        {"threshold": 0.5, "risk_ceiling": "spicy", "on_timeout": "autopilot"}, confidence=0.9, risk="low"
-    )
+    found = routed({"threshold": 0.5, "risk_ceiling": "spicy", "on_timeout": "autopilot"}, confidence=0.9, risk="low")
     assert (found.to, found.by, found.on_timeout) == ("human", "error", "reject")
     assert "UnknownRiskError" in found.reason

@@ -69,9 +69,7 @@ def _content(command: Propose) -> Content:
     return Content(values)
 
 
-def _routed(
-    command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, case_id: str
-) -> Routed:
+def _routed(command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, case_id: str) -> Routed:
     signal = Signal(
         confidence=command.confidence, risk=command.risk, requires_approval=command.requires_approval,
         scores=command.scores, segment=command.segment,
@@ -94,9 +92,7 @@ def reroute(case: Case, candidate: Candidate, control: Control) -> Route:
     return route(subject, control, case.opened_at)
 
 
-def subject_of(
-    action: str | None, value: JSON, given: JSON, signal: Signal, meta: JSON, is_proposed: bool
-) -> Subject:
+def subject_of(action: str | None, value: JSON, given: JSON, signal: Signal, meta: JSON, is_proposed: bool) -> Subject:
     """What rules may look at; a proposal without an action has no args."""
     args = value if action else {}
     return Subject(action or "", args, given, signal, {} if meta is None else meta, is_proposed)

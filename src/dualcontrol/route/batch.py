@@ -1,0 +1,179 @@
+"""Routing a batch of rows in columns: the same routes as one by one, at the speed of array arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from dualcontrol.case import Route
+from dualcontrol.control import Control
+from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.route.columns import Array, Column, Columns
+from dualcontrol.route.gaps import drawn_rows
+from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
+from dualcontrol.route.propose import route
+from dualcontrol.route.rules import Failure, Findings, compiled
+from dualcontrol.route.tape import CHUNK
+
+__all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRoutes:
+    """The routes of a batch: `to` is an index into ROUTES, `by` an index into `names`."""
+
+    to: Array
+    by: Array
+    names: tuple[str, ...]
+    audited: Array
+    share: float
+    rows_singly: int
+    control: Control
+    columns: Columns = field(repr=False)
+
+    @property
+    def inclusion(self) -> Array:
+        """With what probability a human sees each row."""
+        return np.array([0.0, 1.0, self.share])[self.to]
+
+    @property
+    def for_people(self) -> Array:
+        """The rows that a human sees: routed to one, or audited."""
+        return np.flatnonzero((self.to == HUMAN) | self.audited)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows went where."""
+        blocked, human, autopilot = np.bincount(self.to, minlength=3).tolist()
+        audited = int(np.count_nonzero(self.audited))
+        return {"autopilot": autopilot, "human": human, "blocked": blocked, "audited": audited}
+
+    def route(self, row: int, now: int) -> Route:
+        """The whole route of one row, with its reason and demands, and the draw made for it here."""
+        subject = self.columns.row(row, self.control.settings.mode != "preference")
+        found = route(subject, self.control, now)
+        audited = bool(self.audited[row])
+        due_at = found.due_at if audited or found.to == "human" else None
+        return replace(found, audited=audited, due_at=due_at)
+
+
+def route_batch(
+    columns: Mapping[str, Any] | Columns,
+    control: Control,
+    *,
+    batch_id: str | None = None,
+    secret: bytes | None = None,
+    draws: Array | None = None,
+) -> BatchRoutes:
+    """Route every row; audits are drawn from `secret` and `batch_id`, or from `draws` (one number a row)."""
+    table = columns if isinstance(columns, Columns) else Columns(columns)
+    _check_signals(table)
+    ruleset = compiled(control.settings.rules)
+    plans = [Plan(table, control, ruleset, careful=careful) for careful in (False, True)]
+    order = plans[0].order
+    to, by = np.empty(table.rows, np.uint8), np.empty(table.rows, order.code_type)
+    code, singly = np.empty(CHUNK, order.code_type), 0
+    for start in range(0, table.rows, CHUNK):
+        stop = min(start + CHUNK, table.rows)
+        singly += _route_chunk(table, plans, start, stop, code[: stop - start])
+        np.bitwise_and(code[: stop - start], 3, out=to[start:stop], casting="unsafe")
+        np.right_shift(code[: stop - start], 2, out=by[start:stop])
+    audited = _audits(to, control.settings.audit, batch_id, secret, draws)
+    return BatchRoutes(
+        to=to, by=by, names=order.names, audited=audited, share=control.settings.audit, rows_singly=singly,
+        control=control, columns=table,
+    )  # fmt: skip
+
+
+def _route_chunk(table: Columns, plans: list[Plan], start: int, stop: int, code: Array) -> int:
+    _check_confidence(table.get("signal.confidence"), start, stop)
+    plan = plans[any(np.isnan(np.minimum.reduce(a[start:stop])) for a in plans[0].masker.ordered)]
+    code.fill(plan.base)
+    plan.tape.run(start, stop, code)
+    singly = _route_singly(table, plan, start, code) if plan.singly else 0
+    plan.finish(code)
+    return singly
+
+
+def _route_singly(table: Columns, plan: Plan, start: int, code: Array) -> int:
+    """Evaluate the rules that columns cannot do on the rows where nothing before them has spoken."""
+    rows = np.flatnonzero(code < plan.singly[0].match).tolist()
+    for row in rows:
+        code[row] = _judged(Findings(plan.ruleset, table.row(start + row)), plan, int(code[row]))
+    return len(rows)
+
+
+def _judged(findings: Findings, plan: Plan, spoken: int) -> int:
+    for single in plan.singly:
+        if spoken >= single.match:
+            break
+        found = findings[single.place]
+        if isinstance(found, Failure):
+            spoken = max(spoken, single.failure)
+        elif found:
+            spoken = max(spoken, single.match)
+    return spoken
+
+
+def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None, draws: Array | None) -> Array:
+    if draws is not None:
+        drawn: Array = (to == AUTOPILOT) & (np.asarray(draws) < share)
+        return drawn
+    audited = np.zeros(len(to), np.bool_)
+    if 0.0 < share < 1.0 and (batch_id is None or secret is None):
+        raise ProposalError("audits of a batch are drawn from its id and a secret", hint="Give batch_id and secret.")
+    rows = drawn_rows(secret or b"", batch_id or "", len(to), share)
+    audited[rows[to[rows] == AUTOPILOT]] = True
+    return audited
+
+
+# the door
+
+
+def _check_signals(table: Columns) -> None:
+    _check_risk(table.get("signal.risk"))
+    segment = table.get("signal.segment")
+    if segment is not None and segment.kind != "text":
+        raise SignalError("column 'signal.segment' is not text")
+    confidence = table.get("signal.confidence")
+    if confidence is not None and confidence.kind != "number":
+        table.by_path["signal.confidence"] = _as_numbers(confidence)
+
+
+def _as_numbers(found: Column) -> Column:
+    """A confidence column of whole and real numbers as real numbers."""
+    numbers = np.zeros(len(found.data))
+    for row in range(len(found.data)):
+        value = found.value(row)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise SignalError(f"row {row}: confidence is not a number from 0 to 1", row=row)
+        numbers[row] = 0.0 if value is None else value
+    return Column("number", numbers, found.absent)
+
+
+def _check_risk(found: Column | None) -> None:
+    if found is None or found.kind in ("text", "number"):
+        return
+    for row in range(len(found.data)):
+        value = found.value(row)
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+            raise SignalError(f"row {row}: risk is neither a level nor a number", row=row)
+
+
+def _check_confidence(found: Column | None, start: int, stop: int) -> None:
+    """Refuse a confidence that is not a number from 0 to 1, and name the row; NaN fails both comparisons."""
+    if found is None:
+        return
+    part = found.data[start:stop]
+    if np.minimum.reduce(part) >= 0 and np.maximum.reduce(part) <= 1:
+        return
+    bad = ~((part >= 0) & (part <= 1))
+    if found.absent is not None:
+        bad &= ~found.absent[start:stop]
+    if bad.any():
+        row = start + int(np.argmax(bad))
+        raise SignalError(f"row {row}: confidence is not a number from 0 to 1", row=row)

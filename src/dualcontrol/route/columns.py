@@ -1,0 +1,267 @@
+"""Columns for batch routing: what callers hand in, as arrays that comparisons can run on, and rows as subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualcontrol.case import JSON, Signal
+from dualcontrol.errors import ProposalError
+from dualcontrol.route.rules import Subject
+
+Array: TypeAlias = NDArray[Any]
+
+ROOTS = ("args", "input", "meta")
+FIXED = ("action", "input")
+SIGNALS = ("confidence", "risk", "requires_approval", "segment", "scores")
+_TEXT_TYPES = ("string", "large_string", "string_view", "utf8", "large_utf8")
+
+
+class Coded(NamedTuple):
+    """A column of text as integer codes into a list of categories; -1 stands for absent."""
+
+    codes: Array
+    categories: Sequence[str]
+
+
+class Column(NamedTuple):
+    """One column: numbers, flags, text (plain, or codes into labels) or anything else, and where it is absent."""
+
+    kind: str
+    data: Array
+    absent: Array | None = None
+    labels: tuple[str, ...] | None = None
+    code_of: Mapping[str, int] = {}
+    words: tuple[Array, ...] = ()
+
+    def value(self, row: int) -> JSON:
+        """The value in a row as plain JSON, None where it is absent."""
+        if self.absent is not None and self.absent[row]:
+            return None
+        if self.labels is not None:
+            return self.labels[self.data[row]]
+        value = self.data[row]
+        return value.item() if isinstance(value, np.generic) else value
+
+    def spelled(self, text: str) -> list[Any]:
+        """The words of a text in a column of fixed width; None for one that does not fit."""
+        size = self.data.dtype.itemsize
+        if len(text) * 4 > size:
+            return [None] * len(self.words)
+        return [word[0] for word in _words(np.array([text], dtype=self.data.dtype))]
+
+
+def _words(data: Array) -> tuple[Array, ...]:
+    """Text of fixed width as columns of whole numbers: equal texts have equal words."""
+    size = data.dtype.itemsize
+    wide = np.dtype(np.uint64 if size % 8 == 0 else np.uint32)
+    table = data.view(wide).reshape(len(data), size // wide.itemsize)
+    return tuple(table[:, place] for place in range(table.shape[1]))
+
+
+def column(values: Any) -> Column:
+    """A column from a NumPy array, masked or not, an Arrow array, codes with categories, or a sequence."""
+    if hasattr(values, "codes") and hasattr(values, "categories"):
+        return _coded(np.asarray(values.codes), list(values.categories))
+    if hasattr(values, "is_null") and hasattr(values, "to_numpy"):
+        return _from_arrow(values)
+    if isinstance(values, np.ma.MaskedArray):
+        found = column(values.data)
+        return _with_absent(found, np.ma.getmaskarray(values))
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    if array.ndim != 1:
+        raise ProposalError("a column is an array of one dimension")
+    return _from_array(array)
+
+
+def _with_absent(found: Column, absent: Array) -> Column:
+    both = absent if found.absent is None else absent | found.absent
+    return found._replace(absent=both if both.any() else None)
+
+
+def _coded(codes: Array, categories: list[Any]) -> Column:
+    if not all(isinstance(label, str) for label in categories):
+        values = np.array([*categories, None], dtype=object)
+        return _from_array(values[codes])
+    code_of = {label: place for place, label in reversed(list(enumerate(categories)))}
+    if len(code_of) != len(categories):
+        codes = np.array([code_of[label] for label in categories] + [-1], dtype=np.int64)[codes]
+    absent = codes < 0
+    return Column("text", codes, absent if absent.any() else None, tuple(map(str, categories)), code_of)
+
+
+def _from_arrow(values: Any) -> Column:
+    whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
+    if str(whole.type) in _TEXT_TYPES:
+        whole = whole.dictionary_encode()
+    if hasattr(whole, "indices") and hasattr(whole, "dictionary"):
+        codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return _coded(codes, whole.dictionary.to_pylist())
+    absent = whole.is_null().to_numpy(zero_copy_only=False)
+    if not absent.any():
+        return column(whole.to_numpy(zero_copy_only=False))
+    if str(whole.type).startswith(("int", "uint", "float", "double", "halffloat", "bool")):
+        return _with_absent(column(whole.fill_null(False if str(whole.type) == "bool" else 0)), absent)
+    return column(np.array([*whole.to_pylist(), None], dtype=object)[:-1])
+
+
+def _from_array(array: Array) -> Column:
+    kind = array.dtype.kind
+    if kind == "b":
+        return Column("flag", array)
+    if kind == "i" or (kind == "u" and array.dtype.itemsize < 8):
+        return Column("number", array.astype(array.dtype.newbyteorder("="), copy=False))
+    if kind == "u":
+        small = not len(array) or int(array.max()) < 2**63
+        return Column("number", array.astype(np.int64)) if small else Column("other", array)
+    if kind == "f":
+        return Column("number", array.astype(np.float32 if array.dtype.itemsize < 8 else np.float64, copy=False))
+    if kind == "U":
+        data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+        return Column("text", data, words=_words(data))
+    if kind == "T" and not hasattr(array.dtype, "na_object"):
+        return Column("text", array)
+    return _from_objects(array.astype(object) if kind == "T" else array)
+
+
+def _constant(value: Any, rows: int) -> Array:
+    """One value for every row, stored once."""
+    return np.broadcast_to(value, (rows,))
+
+
+class _Numbering(dict[Any, int]):
+    """Gives each new key the next number."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = number = len(self)
+        return number
+
+
+_PLAIN: dict[Any, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
+
+
+def _from_objects(array: Array) -> Column:
+    if array.dtype.kind != "O":
+        return Column("other", array)
+    kinds = set(map(type, array))
+    holes = type(None) in kinds
+    kinds.discard(type(None))
+    if kinds <= {str, np.str_}:
+        return _numbered(array)
+    absent = np.fromiter((value is None for value in array), np.bool_, len(array)) if holes else None
+    kind: Any = kinds.pop() if len(kinds) == 1 else list
+    if kind not in _PLAIN:
+        return Column("other", array, absent)
+    present = array if absent is None else np.where(absent, kind(), array)
+    try:
+        return Column("flag" if kind is bool else "number", present.astype(_PLAIN[kind]), absent)
+    except OverflowError:
+        return Column("other", array, absent)
+
+
+def _numbered(array: Array) -> Column:
+    """Text in an object array, each distinct text numbered once."""
+    numbers = _Numbering()
+    codes = np.fromiter(map(numbers.__getitem__, array), np.int64, len(array))
+    labels = list(numbers)
+    if None in numbers:
+        place = numbers[None]
+        codes = np.where(codes == place, -1, np.where(codes > place, codes - 1, codes))
+        labels.remove(None)
+    return _coded(codes.astype(np.int8 if len(labels) < 2**7 else np.int64), labels)
+
+
+class Columns:
+    """The columns of one batch by path, all of one length, and each row as a subject."""
+
+    def __init__(self, given: Any) -> None:
+        if hasattr(given, "column_names"):
+            given = {name: given[name] for name in given.column_names}
+        self.by_path: dict[str, Column] = {}
+        for name, values in given.items():
+            _check_name(name)
+            self.by_path[name] = column(values)
+        lengths = {name: len(found.data) for name, found in self.by_path.items()}
+        if len(set(lengths.values())) > 1:
+            raise ProposalError(f"columns differ in length: {lengths}")
+        self.rows = next(iter(lengths.values()), 0)
+        self._check_args()
+        self._drop_empty()
+        self._fill_action()
+        self._fill_approval()
+
+    def _check_args(self) -> None:
+        args = [name for name in self.by_path if name.startswith("args.")]
+        if args and "action" not in self.by_path:
+            raise ProposalError(f"column {args[0]!r} needs a column 'action': without an action there are no args")
+
+    def _drop_empty(self) -> None:
+        """A column that no row has is no column."""
+        for name, found in list(self.by_path.items()):
+            if self.rows == 0 or (found.absent is not None and found.absent.all()):
+                del self.by_path[name]
+
+    def _fill_action(self) -> None:
+        """An absent action is the empty text, as it is for a single case."""
+        found = self.by_path.get("action", Column("text", _constant(np.int8(0), self.rows), None, ("",), {"": 0}))
+        if found.kind != "text":
+            raise ProposalError("column 'action' is not text")
+        if found.absent is not None:
+            texts = np.array([found.value(row) or "" for row in range(self.rows)] + [None], dtype=object)[:-1]
+            found = _numbered(texts)
+        self.by_path["action"] = found
+
+    def _fill_approval(self) -> None:
+        """Approval that is not said to be required is not."""
+        found = self.by_path.get("signal.requires_approval")
+        self.asks_approval = found is not None
+        if found is None:
+            found = Column("flag", _constant(np.False_, self.rows))
+        if found.kind != "flag":
+            raise ProposalError("column 'signal.requires_approval' is not true or false")
+        if found.absent is not None:
+            found = Column("flag", found.data & ~found.absent)
+        self.by_path["signal.requires_approval"] = found
+
+    def get(self, path: str) -> Column | None:
+        """The column of a path."""
+        return self.by_path.get(path)
+
+    def is_flat(self, path: str) -> bool:
+        """Whether no other column lies above or below this path, so that it stands for itself."""
+        above = {path[:at] for at, sign in enumerate(path) if sign == "."}
+        return not any(name in above or name.startswith(path + ".") for name in self.by_path)
+
+    def row(self, row: int, proposed: bool = True) -> Subject:
+        """One row as the subject of a single case."""
+        values: dict[str, Any] = {"args": {}, "input": {}, "meta": {}, "signal": {}}
+        for path, found in self.by_path.items():
+            value = found.value(row)
+            if value is not None:
+                _put(values, path, value)
+        action = values.get("action", "")
+        args = values["args"] if action else {}
+        return Subject(action, args, values["input"], Signal(**values["signal"]), values["meta"], proposed)
+
+
+def _put(values: dict[str, Any], path: str, value: JSON) -> None:
+    *above, last = path.split(".")
+    for name in above:
+        if not isinstance(values.get(name), dict):
+            values[name] = {}
+        values = values[name]
+    values[last] = value
+
+
+def _check_name(name: str) -> None:
+    root, _, rest = name.partition(".")
+    if name in FIXED or (root in ROOTS and rest) or (root == "signal" and rest in SIGNALS):
+        return
+    known = [*FIXED, "args.NAME", "input.NAME", "meta.NAME", *(f"signal.{one}" for one in SIGNALS)]
+    near = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(f"signal.{name}", known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Columns are named {', '.join(known)}."
+    raise ProposalError(f"column {name!r} is not one that routing knows", hint=hint)

@@ -1,0 +1,46 @@
+"""Audit draws of a batch: rows drawn by geometric gaps, so that the cost goes with the rows drawn.
+
+The generator is Philox, keyed by HMAC(secret, "audit", batch id): reproducible by whoever holds the secret,
+and not to be steered by who writes the rows, for a row's draw depends on its place alone.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualcontrol.route.audit import PURPOSE
+
+
+def drawn_rows(secret: bytes, batch_id: str, rows: int, probability: float) -> NDArray[np.int64]:
+    """The rows drawn, in order, each by itself with this probability."""
+    if probability <= 0.0 or rows == 0:
+        return np.empty(0, np.int64)
+    if probability >= 1.0:
+        return np.arange(rows, dtype=np.int64)
+    digest = hmac.digest(secret, f"{PURPOSE}\x00batch\x00{batch_id}".encode(), "sha256")
+    bits = np.random.Philox(key=int.from_bytes(digest[:16], "big"))
+    parts, last = [], -1
+    while last < rows:
+        part = last + np.cumsum(_gaps(bits, _enough(rows - last, probability), probability))
+        parts.append(part)
+        last = int(part[-1])
+    found = np.concatenate(parts)
+    return found[: np.searchsorted(found, rows)]
+
+
+def _enough(rows: int, probability: float) -> int:
+    """A count of gaps that most often covers the rows: the mean and four deviations."""
+    mean = rows * probability
+    return int(mean + 4.0 * math.sqrt(mean) + 16.0)
+
+
+def _gaps(bits: np.random.Philox, count: int, probability: float) -> NDArray[np.int64]:
+    """Distances from one drawn row to the next, by inversion of 53 random bits each."""
+    uniform = (bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
+    gaps = np.floor(np.log1p(-uniform) / math.log1p(-probability))
+    whole: NDArray[np.int64] = 1 + np.minimum(gaps, 2.0**62 / max(count, 1)).astype(np.int64)
+    return whole
