@@ -285,6 +285,9 @@ def test_arguments_nest_by_tables_or_names_and_none_is_not_given() -> None:
         ("sqlite:///:memory:", "dualcontrol-models"),
         ("sqlite://", "dualcontrol-models"),
         ("postgresql://host/db", "dualcontrol-models"),
+        ("postgres://host/db", "dualcontrol-models"),
+        ("postgresql+psycopg://host/db", "dualcontrol-models"),
+        ("sqlite+pysqlite:///a.db", "a.db.models"),
     ],
 )
 def test_models_lie_beside_the_database(url: str, models: str) -> None:
@@ -601,7 +604,7 @@ def test_values_of_the_web(line: str, words: str, near: Any) -> None:
 
 
 def test_values_of_the_rest() -> None:
-    assert refused_key("url = 'postgres://h/d'", "[database]").details["nearest"] == "postgresql"
+    assert refused_key("url = 'postgre://h/d'", "[database]").details["nearest"] == "postgresql"
     assert refused_key("durability = 'proces'", "[database]").details["nearest"] == "process"
     assert "at least 16 characters" in refused("secret = 'short'").message
     assert "names 'ana' twice" in refused_key("g = ['ana', 'ana']", "[groups]").message

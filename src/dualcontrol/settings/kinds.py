@@ -61,10 +61,10 @@ def database_url(value: Any, place: Place) -> str:
     """The address of a SQLite or PostgreSQL database."""
     url = secret(value, place)
     try:
-        scheme = urlsplit(url).scheme
+        scheme = urlsplit(url).scheme.partition("+")[0]
     except ValueError:
         raise place.error(f"{place.words} is not an address") from None
-    if scheme not in ("sqlite", "postgresql") or "://" not in url:
+    if scheme not in ("sqlite", "postgresql", "postgres") or "://" not in url:
         near = nearest(scheme, ("sqlite", "postgresql")) if scheme else None
         raise place.error(
             f"{place.words} must begin with sqlite:/// or postgresql://, not {scheme or 'anything else'}",

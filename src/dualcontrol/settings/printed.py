@@ -31,7 +31,7 @@ def model_folder(url: str) -> str:
     """The folder of model files when none is set: beside a SQLite file, else in the working directory."""
     parts = urlsplit(url)
     file = unquote(parts.path.removeprefix("/"))
-    beside = parts.scheme == "sqlite" and file and ":memory:" not in file and "mode=memory" not in parts.query
+    beside = parts.scheme.startswith("sqlite") and file and ":memory:" not in file and "mode=memory" not in parts.query
     return f"{file}.models" if beside else "dualcontrol-models"
 
 
