@@ -420,7 +420,7 @@ class Case(Value, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, JSON]:
         """The case in the shape of one JSON for four modes, content included."""
         bare = msgspec.structs.replace(self, content=Content(), answered=(), settled=None, concluded=None)
-        built: dict[str, JSON] = msgspec.to_builtins(bare)
+        built: dict[str, JSON] = msgspec.to_builtins(bare, enc_hook=_encode_content)
         for flat in ("confidence", "risk", "requires_approval", "segment"):
             built.pop(flat, None)
         built |= {

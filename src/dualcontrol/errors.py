@@ -34,6 +34,7 @@
     │   ├── EffectTakenError         the effect is already started elsewhere or done
     │   ├── EffectUnknownError       started, and nobody knows whether it happened
     │   └── ResultError              the stored result of an effect is not there to return
+    ├── RequestError                 an HTTP request that does not fit its address
     ├── AccessError                  no token, wrong origin, not allowed
     ├── StoreError
     │   ├── StoreUnavailableError
@@ -314,6 +315,14 @@ class ResultError(EffectError):
 
     code = "DC-RESULT"
     hint = "Return JSON values from a gated function, so that its result can be given back after a restart."
+
+
+class RequestError(DualcontrolError):
+    """The request does not fit."""
+
+    code = "DC-REQUEST"
+    hint = "Correct what the message names; /api/v1/openapi.json describes every request."
+    status = 422
 
 
 class AccessError(DualcontrolError):

@@ -1,0 +1,154 @@
+"""Who may come in: one API token, one single-use address, signed sessions, and the hosts this server answers to.
+
+The scheme, whole: the *entry token* stands in the address that ``dualcontrol serve`` prints and works once, for the
+browser that opens it first; the *API token* (``serve --token``, ``web.token``, or drawn at the start) goes into
+``Authorization: Bearer`` and may be typed into the entry page as often as needed.  Both end with the process unless
+the API token was configured.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+WEEK = 7 * 24 * 3600
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+ANYWHERE = ("0.0.0.0", "::", "[::]", "")
+MAX_PERSON = 80
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: the person they say they are, and how we know that they may ask."""
+
+    person: str
+    by: str
+    session: str | None = None
+    shortcuts: bool = True
+
+
+class Access:
+    """The keys to one server: what is accepted, and what is handed out in return."""
+
+    def __init__(
+        self, *, token: str | None, secret: bytes, host: str, port: int, allowed: Sequence[str] = (), person: str = "",
+    ) -> None:  # fmt: skip
+        self.token = token or secrets.token_urlsafe(24)
+        self.entry = secrets.token_urlsafe(24)
+        self.person = clean_person(person) or default_person()
+        self.cookie = f"dualcontrol-{port}"
+        self.any_address = host in ANYWHERE
+        self.hosts = {h.casefold() for h in (*LOCAL, *allowed, *(() if self.any_address else (bracketed(host),)))}
+        self._key = hmac.digest(secret, f"web session\x00{self.token}".encode(), "sha256")
+        self._signer = URLSafeTimedSerializer(
+            self._key, salt="session", signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+        )
+        self._lock = threading.Lock()
+        self._entered = False
+
+    # tokens
+
+    def enter(self, given: str) -> bool:
+        """Use the entry token up; True for the first who brings it, and for no other."""
+        with self._lock:
+            fits = not self._entered and same(given, self.entry)
+            self._entered = self._entered or fits
+        return fits
+
+    def holds(self, given: str) -> bool:
+        """Whether this is the API token."""
+        return same(given, self.token)
+
+    def bearer(self, header: str) -> Visitor | None:
+        """The visitor behind an Authorization header, or None."""
+        scheme, _, given = header.partition(" ")
+        if scheme.casefold() != "bearer" or not self.holds(given.strip()):
+            return None
+        return Visitor(person=self.person, by="token")
+
+    # sessions
+
+    def issue(self, visitor: Visitor | None = None, **changes: Any) -> str:
+        """A signed cookie for a new session, or for a visitor's own with changes."""
+        session = (visitor.session if visitor else None) or secrets.token_urlsafe(18)
+        body = {
+            "session": session,
+            "person": visitor.person if visitor else self.person,
+            "shortcuts": visitor.shortcuts if visitor else True,
+        }
+        return str(self._signer.dumps({**body, **changes}))
+
+    def session(self, cookie: str) -> Visitor | None:
+        """The visitor behind a session cookie, or None when it is not ours or too old."""
+        try:
+            body: Mapping[str, Any] = self._signer.loads(cookie, max_age=WEEK)
+            return Visitor(
+                person=body["person"],
+                by="session",
+                session=body["session"],
+                shortcuts=bool(body.get("shortcuts", True)),
+            )
+        except (BadSignature, KeyError, TypeError, AttributeError):
+            return None
+
+    def csrf(self, visitor: Visitor) -> str:
+        """What a form of this session has to carry."""
+        return hmac.digest(self._key, f"csrf\x00{visitor.session}".encode(), "sha256").hex()[:40]
+
+    def meant(self, visitor: Visitor, given: str) -> bool:
+        """Whether a form was made for this session; a bearer needs no proof, no browser adds its token by itself."""
+        return visitor.session is None or same(given, self.csrf(visitor))
+
+    # hosts
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a Host header names this server; a foreign name may be a DNS rebinding attack."""
+        name = without_port(host).casefold()
+        return name in self.hosts or (self.any_address and is_address(name))
+
+
+def same(given: str, wanted: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
+
+
+def without_port(host: str) -> str:
+    """The name in a Host header, brackets of an IPv6 address kept."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in an address: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is a literal IP address; those cannot be rebound."""
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def clean_person(name: str) -> str:
+    """A person's name as it is kept: printable, without outer spaces, not too long."""
+    return "".join(c for c in name if c.isprintable()).strip()[:MAX_PERSON]
+
+
+def default_person() -> str:
+    """The name of the user who runs the server, or "you"."""
+    try:
+        return clean_person(getpass.getuser()) or "you"
+    except (OSError, KeyError, ImportError):
+        return "you"

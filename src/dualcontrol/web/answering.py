@@ -1,0 +1,35 @@
+"""One way to answer a claim, for API and pages: who was first is said when somebody was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dualcontrol.case import JSON, Case
+from dualcontrol.desk import Claim
+from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
+from dualcontrol.web.shapes import blind
+
+
+def answer(claim: Claim, verdict: str, value: JSON, *, via: str, **said: Any) -> Case:
+    """Give the answer; a refusal because of others carries ``by``, ``seq`` and ``verdict``."""
+    try:
+        return claim.answer(verdict, value, via=via, authenticated="token", **said)
+    except (SettledError, ConflictError, ClaimError) as error:
+        raise first_come(claim, error) from error
+
+
+def first_come(claim: Claim, error: DualcontrolError) -> DualcontrolError:
+    """The refusal with the names of those who answered first."""
+    case = claim.desk.case(claim.case.id)
+    names = people(case)
+    error.details |= {"case_id": case.id, "seq": case.seq, "by": ", ".join(names) or None}
+    if names and not blind(case) and case.settled is not None:
+        error.details["verdict"] = case.settled.verdict
+        if claim.person not in names:
+            error.message = f"{', '.join(names)} answered first: {case.settled.verdict}"
+    return error
+
+
+def people(case: Case) -> list[str]:
+    """Who answered a case, first first."""
+    return list(dict.fromkeys(a.actor.person for a in case.answered))

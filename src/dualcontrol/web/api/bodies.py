@@ -1,0 +1,115 @@
+"""What requests may say: strict types, no unknown fields, JSON content taken as it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from dualcontrol.case import JSON
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Person = Annotated[
+    str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$")
+]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Seconds = Annotated[float, Field(gt=0, le=2_592_000)]
+Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(ms|s|m|h|d)$")]
+Risk = Literal["low", "medium", "high", "critical"] | Unit
+Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]
+
+
+class Body(BaseModel):
+    """A request body: types are never converted, an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, validate_by_alias=True)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were given, by the names in the JSON, their values untouched."""
+        names = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        return {names[name]: getattr(self, name) for name in self.model_fields_set}
+
+
+class Proposal(Body):
+    """What the AI wants to do or say, with its context and its decision signal."""
+
+    action: Name | None = Field(None, description="What to do; `args` are its arguments.")
+    args: JSON = None
+    proposal: JSON = Field(None, description="Stands for action and args where there is no action.")
+    input: JSON = Field(None, description="What the AI was given.")
+    alternatives: list[JSON] | None = Field(
+        None, description="What else it considered; an empty list counts as context."
+    )
+    candidates: list[JSON] | None = Field(None, description="Stands for both where nothing is proposed (preference).")
+    schema_: dict[str, JSON] | None = Field(None, alias="schema", description="JSON Schema of args or proposal.")
+    source: dict[str, JSON] | None = None
+    confidence: Unit | None = None
+    risk: Risk | None = None
+    requires_approval: bool = False
+    scores: list[Unit] | dict[str, Unit] | None = None
+    segment: Name | None = None
+    rationale: str | None = None
+    history: JSON = None
+    meta: dict[str, JSON] | None = None
+    key: str | None = Field(None, min_length=1, max_length=65_536, description="Same key, same content: the same case.")
+    run: Name | None = None
+    owner: Person | None = Field(None, description="Who proposes; may not review the case.")
+    parent: Name | None = None
+    origin: Literal["live", "import", "shadow"] = "live"
+    effect: Literal["none", "ready"] | None = None
+
+
+class Claiming(Body):
+    """Who wants to review, and what."""
+
+    person: Person
+    loop: Name | None = None
+    lease: Duration | Seconds | None = Field(
+        None, description='How long the review is held: seconds, or text such as "10m".'
+    )
+
+
+class Extending(Body):
+    """For how long to hold a claim from now on."""
+
+    time: Duration | Seconds
+
+
+class Answering(Body):
+    """What a reviewer says."""
+
+    verdict: Verdict
+    value: JSON = None
+    rationale: str | None = None
+    reasons: list[Name] = []
+    confidence: Unit | None = None
+    first: JSON = Field(None, description="What the reviewer said before seeing the proposal.")
+
+
+class Withdrawing(Body):
+    """Who no longer wants an answer."""
+
+    by: Person = "program"
+
+
+class Starting(Body):
+    """Who runs the effect."""
+
+    owner: Name = "http"
+
+
+class Finishing(Body):
+    """How a started effect ended."""
+
+    fence: int = Field(ge=0, le=2**53)
+    succeeded: bool
+    result: JSON = None
+    error: str | None = None
+
+
+class Resolving(Body):
+    """What somebody found who looked whether a lost effect happened."""
+
+    happened: bool
+    by: Person = "operator"
+    result: JSON = None

@@ -1,0 +1,115 @@
+"""Cases: propose one, look at it, wait for its outcome, withdraw it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query
+from msgspec import to_builtins
+from starlette.responses import Response
+
+from dualcontrol.case import Case
+from dualcontrol.desk import Desk, Loop
+from dualcontrol.errors import Pending
+from dualcontrol.propose import command
+from dualcontrol.web.api.bodies import Proposal, Withdrawing
+from dualcontrol.web.deps import CaseId, Here, LoopName, governing
+from dualcontrol.web.ledger import ledger
+from dualcontrol.web.reply import case_response, reply, seq_of, unchanged
+from dualcontrol.web.shapes import CasePage, CaseReply, EntryPage, replies
+from dualcontrol.web.strict import StrictRoute
+
+router = APIRouter(tags=["cases"], route_class=StrictRoute)
+LONGEST_WAIT = 60.0
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+
+
+@router.post("/loops/{loop}/cases", status_code=201, response_class=Response, responses={
+    **replies(CaseReply, 400, 404, 409, 410, 413, ok=201, says="The new case."),
+    200: {"description": "The key was known: its case.", **replies(CaseReply)[200]},
+})  # fmt: skip
+def propose(
+    loop: LoopName,
+    body: Proposal,
+    desk: Here,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=4096, description="The key, when the body gives none.")
+    ] = None,
+) -> Response:
+    """Open a case for a proposal and route it; with a known key, find its case again."""
+    given = body.given()
+    if given.get("key") is None and idempotency_key is not None:
+        given["key"] = idempotency_key
+    made = command(governing(desk, loop).settings, **given)
+    case, new = desk.steps.propose(made)
+    return case_response(case, 201 if new else 200, Location=f"/api/v1/cases/{case.id}")
+
+
+@router.get("/cases", response_class=Response, responses=replies(CasePage, 404))
+def listed(
+    desk: Here,
+    loop: Annotated[str | None, Query(max_length=200)] = None,
+    state: Literal["open", "decided", "closed"] | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Cases, newest first."""
+    if loop is not None:
+        governing(desk, loop)
+    page = desk.store.queries.cases(loop=loop, state=state, limit=limit, cursor=cursor)
+    return reply({"rows": [_row(row) for row in page.rows], "next": page.next})
+
+
+def _row(row: Any) -> dict[str, Any]:
+    built: dict[str, Any] = to_builtins(row)
+    return built
+
+
+@router.get("/cases/{case_id}", response_class=Response, responses={
+    **replies(CaseReply, 404), 304: {"description": "The copy named in If-None-Match is still right."},
+})  # fmt: skip
+async def show(
+    case_id: CaseId,
+    desk: Here,
+    prefer: Annotated[str | None, Header(description="`wait=30` waits up to 30 s (60 at most) for an outcome.")] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A case as it is now, or as soon as it has an outcome."""
+    case: Case = await desk.aio.case(case_id)
+    patience = _patience(prefer)
+    if patience is None:
+        return unchanged(case.seq) if seq_of(if_none_match) == case.seq else case_response(case)
+    case = await _awaited(desk, case, patience)
+    return case_response(case, Preference_Applied=f"wait={patience:g}")
+
+
+def _patience(prefer: str | None) -> float | None:
+    found = WAIT.search(prefer or "")
+    return min(float(found[1]), LONGEST_WAIT) if found else None
+
+
+async def _awaited(desk: Desk, case: Case, patience: float) -> Case:
+    """The case once it has an outcome or patience has ended; no thread is held meanwhile."""
+    control = next(c for c in await desk.aio.loops() if c.loop == case.loop)
+    with contextlib.suppress(Pending):
+        await Loop(desk, control).await_outcome(case, patience)
+    fresh: Case = await desk.aio.case(case.id)
+    return fresh
+
+
+@router.get("/cases/{case_id}/events", response_class=Response, responses=replies(EntryPage, 404))
+def events(case_id: CaseId, desk: Here) -> Response:
+    """Everything that happened to a case: its ledger entries with hashes, content where it is not erased."""
+    return reply({"case_id": case_id, "entries": ledger(desk, desk.case(case_id))})
+
+
+@router.post(
+    "/cases/{case_id}/withdraw", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413)
+)
+def withdraw(case_id: CaseId, desk: Here, body: Withdrawing | None = None) -> Response:
+    """Say that the program no longer wants an answer."""
+    return case_response(desk.withdraw(case_id, (body or Withdrawing()).by))

@@ -1,0 +1,44 @@
+"""Effects: any program, in any language, runs the decided action itself, once."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from dualcontrol.case import Case
+from dualcontrol.desk import Desk, Loop
+from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
+from dualcontrol.web.deps import CaseId, Here, governing
+from dualcontrol.web.reply import case_response, etag, reply
+from dualcontrol.web.shapes import CaseReply, EffectReply, replies
+from dualcontrol.web.strict import StrictRoute
+
+router = APIRouter(prefix="/cases/{case_id}/effect", tags=["effects"], route_class=StrictRoute)
+
+
+def loop_of(desk: Desk, case: Case) -> Loop:
+    """The loop of a case, under the settings in force."""
+    return Loop(desk, governing(desk, case.loop))
+
+
+@router.post("/start", response_class=Response, responses=replies(EffectReply, 400, 404, 409, 410, 413))
+def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response:
+    """Take the effect: the one conditional step; who comes second gets 409."""
+    fence = loop_of(desk, desk.case(case_id)).start_effect(case_id, (body or Starting()).owner)
+    case = desk.case(case_id)
+    told = {"case_id": case.id, "fence": fence, "value": case.resolved_value(), "until": case.effect.until}
+    return reply(told, ETag=etag(case.seq))
+
+
+@router.post("/finish", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413))
+def finish(case_id: CaseId, body: Finishing, desk: Here) -> Response:
+    """Say how the started effect ended; only the holder of the fence may."""
+    loop = loop_of(desk, desk.case(case_id))
+    loop.finish_effect(case_id, body.fence, succeeded=body.succeeded, result=body.result, error=body.error)
+    return case_response(desk.case(case_id))
+
+
+@router.post("/resolve", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413))
+def resolve(case_id: CaseId, body: Resolving, desk: Here) -> Response:
+    """Say whether an effect of unknown end happened; if not, it may be started again."""
+    return case_response(desk.resolve_effect(case_id, happened=body.happened, by=body.by, result=body.result))

@@ -1,0 +1,53 @@
+"""The inbox: open reviews in queue order, for everybody or as one person may take them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from msgspec import to_builtins
+from starlette.responses import Response
+
+from dualcontrol.control import Control
+from dualcontrol.desk import Desk
+from dualcontrol.step import pools_of
+from dualcontrol.store import Page
+from dualcontrol.web.api.cases import Cursor, Limit
+from dualcontrol.web.deps import Here, governing
+from dualcontrol.web.reply import reply
+from dualcontrol.web.shapes import InboxPage, replies
+
+router = APIRouter(prefix="/inbox", tags=["inbox"])
+
+
+def queue(
+    desk: Desk, *, person: str | None = None, loop: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Page:
+    """Open reviews, and those the person holds, in queue order."""
+    controls = [governing(desk, loop)] if loop else desk.loops()
+    pools = [pool for control in controls for pool in _pools(person, control)]
+    return desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
+
+
+def _pools(person: str | None, control: Control) -> list[tuple[int, str]]:
+    if person is None:
+        return [(control.loop_id, group) for group in control.settings.pools()]
+    return pools_of(person, control)
+
+
+def rows(page: Page) -> list[dict[str, Any]]:
+    """The rows of a page as plain values."""
+    return [to_builtins(row) for row in page.rows]
+
+
+@router.get("", response_class=Response, responses=replies(InboxPage, 404))
+def listed(
+    desk: Here,
+    person: Annotated[str | None, Query(max_length=80)] = None,
+    loop: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Open reviews in queue order."""
+    page = queue(desk, person=person, loop=loop, limit=limit, cursor=cursor)
+    return reply({"rows": rows(page), "next": page.next})

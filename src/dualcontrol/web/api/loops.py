@@ -1,0 +1,53 @@
+"""Loops: what governs each, how much of everything there is, and the rows for learning."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from dualcontrol.case import JSON
+from dualcontrol.control import Control
+from dualcontrol.desk import Desk
+from dualcontrol.web.deps import Here, LoopName, governing
+from dualcontrol.web.reply import reply
+from dualcontrol.web.shapes import ExamplePage, LoopPage, LoopReply, replies
+
+router = APIRouter(prefix="/loops", tags=["loops"])
+
+
+def as_loop(desk: Desk, control: Control, unfed: dict[str, int]) -> dict[str, JSON]:
+    """A loop as plain values."""
+    return {
+        "loop": control.loop, "mode": control.settings.mode, "control": control.to_dict(),
+        "counts": desk.store.queries.counts(control.loop_id), "unfed": unfed.get(control.loop, 0),
+        "model": control.model,
+    }  # fmt: skip
+
+
+@router.get("", response_class=Response, responses=replies(LoopPage))
+def listed(desk: Here) -> Response:
+    """Every loop."""
+    unfed = desk.store.queries.unfed()
+    return reply({"loops": [as_loop(desk, control, unfed) for control in desk.loops()]})
+
+
+@router.get("/{loop}", response_class=Response, responses=replies(LoopReply, 404))
+def show(loop: LoopName, desk: Here) -> Response:
+    """One loop."""
+    return reply(as_loop(desk, governing(desk, loop), desk.store.queries.unfed()))
+
+
+@router.get("/{loop}/examples", response_class=Response, responses=replies(ExamplePage, 404))
+def examples(
+    loop: LoopName,
+    desk: Here,
+    unused: bool = False,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Learning rows made from decisions, in the order they were made; `next` goes into `after`."""
+    found = desk.store.queries.examples(governing(desk, loop).loop_id, unused=unused, after=after, limit=limit)
+    following = found[-1].id if len(found) == limit else None
+    return reply({"rows": [row.to_dict() for row in found], "next": following})

@@ -1,0 +1,52 @@
+"""The app factory: one FastAPI application over a desk, for `server.serve` or to be mounted into one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.security import HTTPBearer
+
+from dualcontrol import __version__
+from dualcontrol.desk import Desk
+from dualcontrol.web import openapi, problem
+from dualcontrol.web.access import Access
+from dualcontrol.web.api import answers, cases, claims, effects, events, health, inbox, loops
+from dualcontrol.web.guard import Guard
+
+API = "/api/v1"
+RESOURCES = (cases, claims, answers, effects, inbox, loops, events)
+
+
+def create_app(
+    desk: Desk, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765, person: str = "",
+    allowed_hosts: Sequence[str] = (),
+) -> FastAPI:  # fmt: skip
+    """The console and the API of a desk; `app.state.access` holds the tokens (`token` None: one is drawn).
+
+    `host` and `port` are where it will be reached, `person` is who a visitor is until they say otherwise.
+    """
+    access = Access(
+        token=token, secret=desk.steps.secret, host=host, port=port, allowed=allowed_hosts, person=person,
+    )  # fmt: skip
+    app = FastAPI(
+        title="dualcontrol", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json",
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.state.desk = desk
+    app.state.access = access
+    _mount(app)
+    problem.install(app)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    app.add_middleware(Guard, access=access)
+    return app
+
+
+def _mount(app: FastAPI) -> None:
+    bearer: Any = Security(HTTPBearer(auto_error=False, description="The API token that `dualcontrol serve` prints."))
+    api = APIRouter(prefix=API)
+    for resource in RESOURCES:
+        api.include_router(resource.router, dependencies=[bearer])
+    api.include_router(health.router)
+    app.include_router(api)

@@ -1,0 +1,71 @@
+"""What handlers ask for: the desk, the visitor, a loop, a checked form."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Path, Request
+from starlette.datastructures import FormData
+
+from dualcontrol.control import Control
+from dualcontrol.desk import Claim, Desk
+from dualcontrol.errors import AccessError, NotFoundError, UnknownLoopError
+from dualcontrol.settings import nearest
+from dualcontrol.web.access import Access, Visitor
+
+MAX_FIELDS = 2000
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk behind this server."""
+    return cast(Desk, request.app.state.desk)
+
+
+def access_of(request: Request) -> Access:
+    """The keys of this server."""
+    return cast(Access, request.app.state.access)
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Who asks; the guard has let nobody in without."""
+    visitor = request.scope["state"].get("visitor")
+    if visitor is None:
+        raise AccessError("this needs a token")
+    return cast(Visitor, visitor)
+
+
+def governing(desk: Desk, name: str) -> Control:
+    """What governs a loop; the error names the nearest one there is."""
+    loops = {control.loop: control for control in desk.loops()}
+    if name in loops:
+        return loops[name]
+    near = nearest(name, loops)
+    known = f"did you mean {near!r}?" if near else f"known are: {', '.join(sorted(loops)) or 'none'}"
+    raise UnknownLoopError(f"there is no loop {name[:80]!r}; {known}", loop=name)
+
+
+def claim_of(desk: Desk, claim_id: str) -> Claim:
+    """The claim that an id stands for; one that was never given is not found."""
+    if desk.steps.case_of_claim(claim_id) is None:
+        raise NotFoundError(f"no claim {claim_id[:80]!r} was ever given", hint="Claim the next review.")
+    return desk.claimed(claim_id)
+
+
+async def posted(request: Request) -> FormData:
+    """The fields of a form that was made for this session."""
+    form = await request.form(max_files=0, max_fields=MAX_FIELDS)
+    visitor = request.scope["state"].get("visitor")
+    if visitor is not None and not access_of(request).meant(visitor, str(form.get("csrf", ""))):
+        raise AccessError("the form is not of this session", hint="Go back, reload the page and send it again.")
+    return form
+
+
+Here = Annotated[Desk, Depends(desk_of)]
+Keys = Annotated[Access, Depends(access_of)]
+Who = Annotated[Visitor, Depends(visitor_of)]
+Form = Annotated[FormData, Depends(posted)]
+CaseId = Annotated[str, Path(min_length=1, max_length=200, description="The id of a case.")]
+ClaimId = Annotated[
+    str, Path(min_length=1, max_length=200, description="The id of a claim, which is its fencing token.")
+]
+LoopName = Annotated[str, Path(min_length=1, max_length=200, description="The name of a loop.")]

@@ -1,0 +1,153 @@
+"""The gate before every handler: hosts, sizes, tokens, sessions, cross-site requests, and the headers of each reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dualcontrol.errors import AccessError, PayloadTooLargeError
+from dualcontrol.web.access import Access, Visitor
+from dualcontrol.web.problem import refusal
+from dualcontrol.web.twin import API, strip_suffix
+
+MAX_BODY = 2 * 1024 * 1024
+SAFE = ("GET", "HEAD", "OPTIONS")
+OPEN = ("/static/", "/errors/", "/favicon.ico", "/enter", f"{API}v1/health", f"{API}v1/openapi.json")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Guard:
+    """ASGI middleware: lets a request through with its `Visitor` in ``scope["state"]``, or answers it itself."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app = app
+        self.access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope.setdefault("state", {})
+        strip_suffix(scope)
+        send = _with_headers(scope, send)
+        try:
+            self._admit(scope)
+        except Refused as refused:
+            await refusal(Request(scope), refused.error, refused.status)(scope, receive, send)
+            return
+        await self.app(scope, _limited(receive), send)
+
+    def _admit(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self.access.answers_to(host):
+            hint = "Open the address that `dualcontrol serve` printed, or name the host in web.allowed_hosts."
+            raise Refused(AccessError(f"this server does not answer to the host {host[:80]!r}", hint=hint), 421)
+        if int(_digits(headers.get("content-length"))) > MAX_BODY:
+            raise Refused(PayloadTooLargeError("the request is larger than 2 MiB"))
+        visitor = self._visitor(headers)
+        scope["state"]["visitor"] = visitor
+        if visitor is None and not _is_open(scope):
+            raise Refused(AccessError("this needs a token", hint=_entrance(headers)), 401)
+        if scope["method"] not in SAFE and (visitor is None or visitor.session is not None):
+            self._check_origin(scope, headers, visitor)
+
+    def _visitor(self, headers: Headers) -> Visitor | None:
+        if "authorization" in headers:
+            return self.access.bearer(headers["authorization"])
+        cookie = _cookies(headers.get("cookie", "")).get(self.access.cookie)
+        return self.access.session(cookie) if cookie else None
+
+    def _check_origin(self, scope: Scope, headers: Headers, visitor: Visitor | None) -> None:
+        """A browser says where a form came from; ours come from here, and carry a token besides."""
+        site = headers.get("sec-fetch-site", "same-origin")
+        origin = headers.get("origin")
+        foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
+        if foreign or site not in ("same-origin", "none"):
+            raise Refused(
+                AccessError("this request came from another site", hint="Use the form in the console itself.")
+            )
+        if visitor is None or not scope["path"].startswith(API):
+            return
+        if not self.access.meant(visitor, headers.get("x-csrf-token", "")):
+            raise Refused(AccessError("the request lacks the session's X-CSRF-Token", hint="Reload the page."))
+
+
+class Refused(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, error: AccessError | PayloadTooLargeError, status: int | None = None) -> None:
+        self.error = error
+        self.status = status
+        super().__init__(error.message)
+
+
+def _is_open(scope: Scope) -> bool:
+    path: str = scope["path"]
+    if path == "/" and b"token=" in scope.get("query_string", b""):
+        return True
+    return path.startswith(OPEN)
+
+
+def _entrance(headers: Headers) -> str:
+    if "authorization" in headers:
+        return "The token in the Authorization header is not this server's; `dualcontrol serve` prints it."
+    return AccessError.hint
+
+
+def _digits(text: str | None) -> str:
+    return text if text and text.isascii() and text.isdigit() else "0"
+
+
+def _cookies(header: str) -> dict[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+    except CookieError:
+        return {}
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count the bytes of a body that did not say its size."""
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MAX_BODY:
+            raise HTTPException(413, "the request is larger than 2 MiB")
+        return message
+
+    return counted
+
+
+def _with_headers(scope: Scope, send: Send) -> Callable[[Message], Coroutine[Any, Any, None]]:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            if not scope["path"].startswith("/static/"):
+                headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return sending

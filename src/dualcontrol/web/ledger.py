@@ -1,0 +1,48 @@
+"""The ledger of a case as plain values; what is still blind stays closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dualcontrol.case import JSON, Case
+from dualcontrol.desk import Desk
+from dualcontrol.events import Answered, Entry, Event, Opened
+from dualcontrol.web.shapes import blind
+
+
+def ledger(desk: Desk, case: Case) -> list[dict[str, JSON]]:
+    """A case's entries in order."""
+    closed = blind(case)
+    return [as_entry(e, closed) for e in desk.store.queries.entries(f"case/{case.id}")]
+
+
+def as_entry(entry: Entry, closed: bool) -> dict[str, JSON]:
+    """One entry as plain values."""
+    events = [as_event(event, closed) for event in entry.events]
+    return {
+        "seq": entry.seq, "at": entry.at, "actor": entry.actor, "hash": entry.hash, "prev": entry.prev,
+        "pos": entry.pos, "events": events,
+    }  # fmt: skip
+
+
+def as_event(event: Event, closed: bool) -> dict[str, JSON]:
+    """One event: its kind and fields, `content` by slot, `seals` for the commitments of the slots."""
+    body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
+    content = getattr(event, "content", None)
+    if content is not None and content.seals:
+        hidden = closed and isinstance(event, Answered | Opened)
+        body |= {"content": {} if hidden else content.values, "seals": content.seals}
+    if closed and isinstance(event, Answered):
+        body = {k: v for k, v in body.items() if k not in ("verdict", "reasons", "confidence")}
+    return body
+
+
+def feed_row(entry: Entry) -> dict[str, JSON]:
+    """One sequenced entry as the event stream tells it: ids and kinds, no content."""
+    kind, _, name = entry.stream.partition("/")
+    return {
+        "pos": entry.pos or 0, "stream": entry.stream, "case_id": name if kind == "case" else None,
+        "seq": entry.seq, "at": entry.at, "kinds": [type(event).__name__ for event in entry.events],
+    }  # fmt: skip

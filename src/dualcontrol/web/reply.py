@@ -1,0 +1,41 @@
+"""JSON replies: integers exact, no NaN, an ETag where a case is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from dualcontrol.case import JSON, Case
+from dualcontrol.web.shapes import case_reply
+
+
+def reply(value: JSON, status: int = 200, **headers: str) -> JSONResponse:
+    """A value as JSON; header names are given with underscores."""
+    return JSONResponse(value, status_code=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def case_response(case: Case, status: int = 200, **headers: str) -> JSONResponse:
+    """A case, with its sequence number as ETag."""
+    return reply(case_reply(case), status, ETag=etag(case.seq), **headers)
+
+
+def etag(seq: int) -> str:
+    """A sequence number as an entity tag."""
+    return f'"{seq}"'
+
+
+def unchanged(seq: int) -> Response:
+    """Say that the client's copy is still right."""
+    return Response(status_code=304, headers={"ETag": etag(seq)})
+
+
+def seq_of(header: str | None) -> int | None:
+    """The sequence number in an If-Match or If-None-Match header; None for ``*`` and for no header."""
+    text = (header or "").strip().removeprefix("W/").strip('"')
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def plain(**given: Any) -> dict[str, Any]:
+    """Only what was given."""
+    return {k: v for k, v in given.items() if v is not None}

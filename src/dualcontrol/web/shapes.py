@@ -1,0 +1,229 @@
+"""The shapes of replies: described once, from the core's own values, for OpenAPI and for its readers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from dualcontrol.case import (
+    JSON,
+    Answer,
+    Candidate,
+    Case,
+    CaseState,
+    Decision,
+    Effect,
+    Example,
+    Mode,
+    Outcome,
+    Review,
+    Route,
+    Signal,
+)
+from dualcontrol.store import CaseRow, InboxRow
+
+REF = "#/components/schemas/{name}"
+HIDDEN_SLOTS = ("content",)
+
+
+class Shape(msgspec.Struct, kw_only=True):
+    """The root of reply shapes."""
+
+
+class CaseReply(Shape):
+    """One case: one JSON for four modes."""
+
+    id: str
+    loop: str
+    mode: Mode
+    state: CaseState
+    effect: Effect
+    opened_at: int
+    input: JSON
+    candidates: list[Candidate]
+    proposed: int | None
+    signal: Signal
+    rationale: JSON
+    history: JSON
+    meta: dict[str, JSON]
+    route: Route | None
+    reviews: list[Review]
+    answers: list[Answer]
+    answers_hidden: int
+    decision: Decision | None
+    outcome: Outcome | None
+    seq: int
+
+
+class ClaimReply(Shape):
+    """A review held by one person for a time; `id` is the fencing token."""
+
+    id: str
+    person: str
+    case_id: str
+    review: Review
+    view: dict[str, JSON]
+    lease_until: int | None
+    etag: str
+
+
+class EntryReply(Shape):
+    """One transaction's worth of events in a case's ledger, chained by hash."""
+
+    seq: int
+    at: int
+    actor: str
+    hash: str
+    prev: str
+    pos: int | None
+    events: list[dict[str, JSON]]
+
+
+class EntryPage(Shape):
+    """The entries of a case in order."""
+
+    case_id: str
+    entries: list[EntryReply]
+
+
+class FeedRow(Shape):
+    """One sequenced entry: ids and kinds, no content."""
+
+    pos: int
+    stream: str
+    case_id: str | None
+    seq: int
+    at: int
+    kinds: list[str]
+
+
+class FeedPage(Shape):
+    """Sequenced entries after a position, and the position to go on from."""
+
+    entries: list[FeedRow]
+    next: int
+
+
+class CasePage(Shape):
+    """Cases, newest first."""
+
+    rows: list[CaseRow]
+    next: str | None
+
+
+class InboxPage(Shape):
+    """Open reviews in queue order."""
+
+    rows: list[InboxRow]
+    next: str | None
+
+
+class ExamplePage(Shape):
+    """Learning rows in the order they were made."""
+
+    rows: list[Example]
+    next: int | None
+
+
+class LoopReply(Shape):
+    """A loop: what governs it, how much of each there is, and answers not yet used for learning."""
+
+    loop: str
+    mode: Mode
+    control: dict[str, JSON]
+    counts: dict[str, int]
+    unfed: int
+    model: str | None
+
+
+class LoopPage(Shape):
+    """Every loop."""
+
+    loops: list[LoopReply]
+
+
+class EffectReply(Shape):
+    """The effect is yours: run `value` once, then finish with `fence`."""
+
+    case_id: str
+    fence: int
+    value: JSON
+    until: int | None
+
+
+class Health(Shape):
+    """The server answers and its database does."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Problem(Shape):
+    """A refusal (RFC 9457), with a code that is also a page, and what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str
+
+
+SHAPES: tuple[type[Shape], ...] = (
+    CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, Health, InboxPage, LoopPage,
+    LoopReply, Problem,
+)  # fmt: skip
+REASONS = {
+    400: "The body cannot be read.",
+    401: "No token, or not this server's.",
+    403: "Not allowed: a cross-site request, or a person who may not review this.",
+    404: "Nothing is known by that name.",
+    409: "Somebody or something was first; `by` says who.",
+    410: "The content was erased.",
+    413: "The body is larger than 2 MiB, or a content larger than 1 MiB.",
+    422: "The request does not fit; `errors` says where.",
+    503: "The database refused.",
+}
+
+
+def replies(
+    shape: type[Shape] | None, *statuses: int, ok: int = 200, says: str = ""
+) -> dict[int | str, dict[str, Any]]:
+    """The documented replies of an address: one shape, and problems for the other statuses."""
+    told: dict[int | str, dict[str, Any]] = {ok: {"description": says or (shape.__doc__ or "Done.").splitlines()[0]}}
+    if shape is not None:
+        told[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
+    refused = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
+    for status in sorted({401, 422, 503, *statuses}):
+        told[status] = {"description": REASONS[status], "content": refused}
+    return told
+
+
+def components() -> dict[str, Any]:
+    """The schemas of all shapes, for ``#/components/schemas``."""
+    return msgspec.json.schema_components(SHAPES, ref_template=REF)[1]
+
+
+def case_reply(case: Case) -> dict[str, JSON]:
+    """A case as its reply: what is still blind is left out, and counted."""
+    built = case.to_dict()
+    for slot in HIDDEN_SLOTS:
+        built.pop(slot, None)
+    built["answers_hidden"] = 0
+    if blind(case):
+        built |= {"answers": [], "answers_hidden": len(case.answered)}
+        built["candidates"] = (
+            [_unsourced(c) for c in built["candidates"]] if case.mode == "preference" else built["candidates"]
+        )
+    return built
+
+
+def blind(case: Case) -> bool:
+    """Whether a case still asks people who must not see each other's answers."""
+    undecided = case.settled is None and case.concluded is None
+    return undecided and (case.route is None or case.route.quorum.blind)
+
+
+def _unsourced(candidate: dict[str, JSON]) -> dict[str, JSON]:
+    return {k: v for k, v in candidate.items() if k not in ("source", "score")}
