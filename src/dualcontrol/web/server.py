@@ -1,0 +1,151 @@
+"""Running the console: a port, uvicorn, a sweeper beside it, and the address to open."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from dualcontrol import __version__
+from dualcontrol.desk import Desk
+from dualcontrol.errors import ServeError, StoreError
+from dualcontrol.web.access import ANYWHERE, Access, bracketed
+from dualcontrol.web.app import create_app
+
+log = logging.getLogger("dualcontrol.web")
+SWEEP_EVERY = 1.0
+GRACE = 2
+
+
+class Serving:
+    """A console on a port: its app, its addresses, and how to run and stop it."""
+
+    def __init__(
+        self, desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
+        allowed_hosts: Sequence[str] = (), any_port: bool = False,
+    ) -> None:  # fmt: skip
+        self.desk = desk
+        self.configured = token is not None
+        self.socket = listening(host, port, any_port=any_port)
+        self.host, self.port = host, int(self.socket.getsockname()[1])
+        self.app: FastAPI = create_app(
+            desk, token=token, host=host, port=self.port, person=person, allowed_hosts=allowed_hosts
+        )
+        self._server = uvicorn.Server(self._config())
+        self._stopped = threading.Event()
+
+    def _config(self) -> uvicorn.Config:
+        logging.getLogger("uvicorn.access").addFilter(without_query)
+        return uvicorn.Config(
+            self.app, log_level="warning", server_header=False, date_header=True, timeout_graceful_shutdown=GRACE,
+            lifespan="off", ws="none",
+        )  # fmt: skip
+
+    @property
+    def access(self) -> Access:
+        """The keys of this server."""
+        access: Access = self.app.state.access
+        return access
+
+    @property
+    def url(self) -> str:
+        """The address of the front page."""
+        name = socket.gethostname() if self.host in ANYWHERE else bracketed(self.host)
+        return f"http://{name}:{self.port}/"
+
+    @property
+    def entry_url(self) -> str:
+        """The address that lets one browser in, once."""
+        return f"{self.url}?token={self.access.entry}"
+
+    def told(self) -> str:
+        """What a person who started the server reads first."""
+        token = "the one you configured" if self.configured else self.access.token
+        lines = [
+            f"dualcontrol {__version__} serves {self.url}",
+            f"  open in a browser   {self.entry_url}",
+            "                      (works once; a restart prints a new one)",
+            f"  API token           {token}",
+        ]
+        if self.desk.store.durability == "process":
+            lines.append('  durability          "process": what was acknowledged survives a crash, not a power cut')
+        return "\n".join(lines)
+
+    def run(self) -> None:
+        """Serve until a signal or `stop`; sweeps every second meanwhile."""
+        sweeper = threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True)
+        sweeper.start()
+        try:
+            self._server.run(sockets=[self.socket])
+        finally:
+            self._stopped.set()
+            sweeper.join(timeout=5)
+            self.socket.close()
+
+    def stop(self) -> None:
+        """Ask the server to end."""
+        self._server.should_exit = True
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are answered by now."""
+        return bool(self._server.started)
+
+    def _sweep(self) -> None:
+        while not self._stopped.wait(SWEEP_EVERY):
+            try:
+                self.desk.sweep()
+                self.desk.store.sequence()
+            except StoreError as error:
+                log.warning("nothing swept this time: %s", error.message)
+
+
+def serve(
+    desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
+    allowed_hosts: Sequence[str] = (), any_port: bool = False, say: Callable[[str], None] = print,
+) -> None:  # fmt: skip
+    """Serve the console until interrupted; `ServeError` when the port is taken, unless any port will do."""
+    serving = Serving(
+        desk, host=host, port=port, token=token, person=person, allowed_hosts=allowed_hosts, any_port=any_port
+    )
+    say(serving.told())
+    serving.run()
+
+
+@contextmanager
+def background(desk: Desk, **options: object) -> Iterator[Serving]:
+    """A server in a thread of its own while the block runs (demo, tests, notebooks)."""
+    serving = Serving(desk, **options)  # type: ignore[arg-type]
+    thread = threading.Thread(target=serving.run, name="dualcontrol-server", daemon=True)
+    thread.start()
+    try:
+        while not serving.started and thread.is_alive():
+            thread.join(0.02)
+        yield serving
+    finally:
+        serving.stop()
+        thread.join(timeout=10)
+
+
+def listening(host: str, port: int, *, any_port: bool = False) -> socket.socket:
+    """A listening socket; when the port is taken another is tried only where any will do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = (host.strip("[]"), port)
+    try:
+        return socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        if any_port and port:
+            return listening(host, 0)
+        raise ServeError(f"cannot listen on {bracketed(host)}:{port}: {error.strerror or error}") from error
+
+
+def without_query(record: logging.LogRecord) -> bool:
+    """A log filter: the query string of a request may hold a token and is never written."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(a.partition("?")[0] if isinstance(a, str) and "?" in a else a for a in record.args)
+    return True
