@@ -29,7 +29,7 @@ from sqlalchemy.types import UserDefinedType
 
 REVISIONS: tuple[str, ...] = ("0001",)
 HEAD = REVISIONS[-1]
-VERSION_TABLE = "schema_version"
+VERSION_TABLE = "dualcontrol_schema"
 
 metadata = MetaData()
 
@@ -306,7 +306,7 @@ def _partial(name: str, *columns: ColumnElement[Any], where: ColumnElement[bool]
 
 Index("cases_by_opening", cases.c.loop_id, cases.c.opened_at, cases.c.id)
 _partial("cases_by_closing", cases.c.loop_id, cases.c.closed_at, cases.c.id, where=cases.c.closed_at.is_not(None))
-_partial("cases_due", cases.c.due_at, where=cases.c.state == "open")
+_partial("cases_due", cases.c.due_at, where=(cases.c.state == "open") & cases.c.due_at.is_not(None))
 _partial("cases_to_settle", cases.c.effective_at, where=(cases.c.state == "decided") & cases.c.by.is_(None))
 _partial("cases_running", cases.c.effect_until, where=cases.c.effect == "started")
 Index("entries_commit_order", entries.c.xid, entries.c.id).ddl_if(dialect="postgresql")

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import BigInteger, ColumnElement, bindparam
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -28,14 +29,14 @@ IDLE_READERS = 8
 NORMAL, FULL = 1, 2
 SETTINGS = (
     "PRAGMA busy_timeout=30000", "PRAGMA cache_size=-16000", "PRAGMA temp_store=MEMORY", "PRAGMA fullfsync=ON",
-    "PRAGMA secure_delete=ON", "PRAGMA journal_size_limit=67108864",
+    "PRAGMA secure_delete=ON", "PRAGMA journal_size_limit=67108864", "PRAGMA wal_autocheckpoint=4000",
 )  # fmt: skip
 UNIQUE = {"case_keys.": KeyTaken, "reviews.case_id, reviews.person": PersonTaken}
 
 
 def connect(url: str, durability: str, clock: Clock | None) -> SqliteDialect:
     """Open the database that a URL names: ``sqlite:///relative``, ``sqlite:////absolute``, ``:memory:``."""
-    path = url.partition("://")[2].removeprefix("/")
+    path = unquote(url.partition("://")[2].partition("?")[0].removeprefix("/"))
     return SqliteDialect(path or ":memory:", durability, clock or _now)
 
 

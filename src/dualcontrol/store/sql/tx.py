@@ -35,10 +35,14 @@ class SqlTx(StreamTx, WorkTx):
         row = self._session.one(self._hot.key, (loop_id, digest_of(key)))
         return None if row is None else KeyRow(case_id=row[0], fingerprint=row[1], erased=bool(row[2]))
 
-    def load(self, case_id: str, *, lock: bool = True) -> Case | None:
-        """The case with its content; its row is held until commit."""
+    def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
+        """The case with its content, or with its seals alone; its row is held until commit."""
         hot = self._hot
-        row, slots = self._session.two(hot.case_locked if lock else hot.case, hot.payloads, (case_id,))
+        wanted = hot.case_locked if lock else hot.case
+        if values:
+            row, slots = self._session.two(wanted, hot.payloads, (case_id,))
+        else:
+            row, slots = self._session.one(wanted, (case_id,)), []
         if row is None:
             return None
         self._heads[case_id] = (row[0], row[1])

@@ -1,0 +1,308 @@
+"""PostgreSQL through psycopg 3: pooled connections, READ COMMITTED, row locks, LISTEN and NOTIFY."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, cast, exists, func, literal_column, tuple_
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine import Dialect as SqlDialect
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+from dualcontrol.case import JSON
+from dualcontrol.errors import (
+    MissingExtraError,
+    PayloadError,
+    SchemaError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from dualcontrol.store import Conflict, KeyTaken, PersonTaken
+from dualcontrol.store.sql.dialect import Clock, Write
+from dualcontrol.store.sql.schema import VERSION_TABLE, Xid, entries, feed
+
+try:
+    import psycopg
+    from psycopg import errors as pg
+
+    from dualcontrol.store.sql.notify import Listener, Publisher
+except ImportError as error:
+    raise MissingExtraError(
+        "PostgreSQL needs psycopg", hint='Install the extra `postgres`: pip install "dualcontrol[postgres]"'
+    ) from error
+
+POOL, OVERFLOW = 8, 56
+CONNECT_SECONDS = 10
+WAIT_SECONDS = 30
+CREATING, SEQUENCING = 0x6475_616C_01, 0x6475_616C_02  # keys of advisory locks
+NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+# An abandoned transaction would hold the sequencer back; a row lock that never comes would hold a thread.
+SETTINGS = "SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '30s'; "
+POWER = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+PROCESS = "SET synchronous_commit = off"
+WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED; "
+RELAXED = WRITING + "SET LOCAL synchronous_commit = off; "
+READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+UNTYPED: Any = PGDialect_psycopg
+UNIQUE = {"case_keys_pkey": KeyTaken, "reviews_person": PersonTaken}
+
+
+def connect(url: str, durability: str, clock: Clock | None) -> PostgresDialect:
+    """A pool for the database that a URL names; a driver named in it is left out."""
+    return PostgresDialect(urlunsplit(urlsplit(url)._replace(scheme="postgresql")), durability, clock)
+
+
+class PostgresSession:
+    """One pooled connection while it is ours."""
+
+    __slots__ = ("_connection", "_cursor", "now", "pooled")
+
+    def __init__(self, pooled: PoolProxiedConnection, connection: psycopg.Connection[Any]) -> None:
+        self.pooled, self._connection = pooled, connection
+        self._cursor = connection.cursor()
+        self.now = 0
+
+    def start(self, text: str, clock: Clock | None) -> None:
+        """Begin a transaction and learn the time in one trip."""
+        if clock is not None:
+            self.run(text)
+            self.now = clock()
+            return
+        cursor = self.run(text + NOW)
+        while cursor.nextset():
+            pass
+        (self.now,) = cursor.fetchone() or (0,)
+
+    def run(self, text: str) -> psycopg.Cursor[Any]:
+        """Run statements without arguments; they are not prepared."""
+        return self._cursor.execute(text.encode(), prepare=False)
+
+    def one(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
+        """The first row, or None."""
+        return self._cursor.execute(sql.encode(), arguments).fetchone()
+
+    def all(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
+        """Every row."""
+        return self._cursor.execute(sql.encode(), arguments).fetchall()
+
+    def two(self, first: str, second: str, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The first row of one statement and every row of a second, which sees what the first waited for."""
+        other = self._connection.cursor()
+        with self._connection.pipeline():
+            self._cursor.execute(first.encode(), arguments)
+            other.execute(second.encode(), arguments)
+        return self._cursor.fetchone(), other.fetchall()
+
+    def write(self, *batch: Write) -> int:
+        """Run a batch in one trip; returns how many rows the first statement touched."""
+        (sql, rows), rest = batch[0], batch[1:]
+        if not rest and len(rows) == 1:
+            return self._cursor.execute(sql.encode(), rows[0]).rowcount
+        other = self._connection.cursor()
+        with self._connection.pipeline():
+            _run(self._cursor, sql, rows)
+            for text, arguments in rest:
+                _run(other, text, arguments)
+        return self._cursor.rowcount
+
+
+def _run(cursor: psycopg.Cursor[Any], sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    if len(rows) == 1:
+        cursor.execute(sql.encode(), rows[0])
+    else:
+        cursor.executemany(sql.encode(), rows)
+
+
+class PostgresDialect:
+    """One PostgreSQL database."""
+
+    name = "postgresql"
+    skips_locked = True
+    sql: SqlDialect = UNTYPED(paramstyle="format")
+    order = (entries.c.xid, entries.c.id)
+    position = ("last_xid", "last_xid", "last_id")
+
+    def __init__(self, url: str, durability: str, clock: Clock | None) -> None:
+        self.url, self._clock = url, clock
+        self._durability = PROCESS if durability == "process" else POWER
+        self._pool = QueuePool(
+            self._connect, pool_size=POOL, max_overflow=OVERFLOW, timeout=WAIT_SECONDS, use_lifo=True,
+            reset_on_return=None,
+        )  # fmt: skip
+        self._publisher = Publisher(url)
+        self._listener = Listener(url)
+
+    def _connect(self) -> Any:
+        connection = psycopg.connect(
+            self.url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="dualcontrol"
+        )
+        connection.execute((SETTINGS + self._durability).encode(), prepare=False)
+        return connection
+
+    # transactions
+
+    def begin(self, durable: bool) -> PostgresSession:
+        """Start a write transaction, on a connection that still lives."""
+        return self._start(WRITING if durable else RELAXED)
+
+    def _start(self, text: str) -> PostgresSession:
+        """Dead connections of the pool are thrown away here, before anything was done on them."""
+        for _ in range(POOL + OVERFLOW):
+            pooled = self._pool.connect()
+            fresh = pooled.record_info is not None and pooled.record_info.setdefault("used", False) is False
+            try:
+                session = PostgresSession(pooled, pooled.dbapi_connection)  # type: ignore[arg-type]
+                session.start(text, self._clock)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                pooled.invalidate(error)
+                if fresh:
+                    raise
+                continue
+            pooled.record_info["used"] = True  # type: ignore[index]
+            return session
+        raise StoreUnavailableError("no connection of the pool is alive")
+
+    def commit(self, session: PostgresSession) -> None:
+        """Commit and give the connection back; a transaction that failed on the way is not taken for committed."""
+        try:
+            done = session.run("COMMIT").statusmessage
+        except BaseException:
+            self.rollback(session)
+            raise
+        session.pooled.close()
+        if done != "COMMIT":
+            raise StoreError("a statement of this transaction had failed, so nothing was written")
+
+    def rollback(self, session: PostgresSession) -> None:
+        """Roll back and give the connection back, or throw it away when it is broken."""
+        try:
+            session.run("ROLLBACK")
+        except psycopg.Error as error:
+            session.pooled.invalidate(error)
+        finally:
+            session.pooled.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[PostgresSession]:
+        """One snapshot for several reads."""
+        session = self._start(READING)
+        try:
+            yield session
+        finally:
+            self.rollback(session)
+
+    # errors
+
+    def translated(self, error: Exception) -> Exception:
+        """A psycopg error as one of ours."""
+        if isinstance(error, PoolTimeoutError):
+            return StoreUnavailableError(f"every connection has been busy for {WAIT_SECONDS} seconds")
+        if not isinstance(error, psycopg.Error):
+            return error
+        text = str(error).strip()
+        match error:
+            case pg.UniqueViolation():
+                return UNIQUE.get(error.diag.constraint_name or "", Conflict)(text)
+            case pg.SerializationFailure() | pg.DeadlockDetected():
+                return Conflict(text)
+            case pg.DiskFull():
+                return StoreFullError(text)
+            case pg.UndefinedTable() | pg.UndefinedColumn():
+                return SchemaError(text)
+            case psycopg.DataError():
+                return PayloadError(f"PostgreSQL cannot hold this: {text}")
+            case psycopg.OperationalError() | psycopg.InterfaceError() | pg.ReadOnlySqlTransaction():
+                return StoreUnavailableError(text)
+            case _:
+                return StoreError(text)
+
+    # order
+
+    def unsequenced(self) -> ColumnElement[bool]:
+        """Below every transaction still running; or beyond all, in a database restored from another server."""
+        snapshot = func.pg_current_snapshot()
+        oldest, beyond = func.pg_snapshot_xmin(snapshot, type_=Xid), func.pg_snapshot_xmax(snapshot, type_=Xid)
+        last = cast(bindparam("last_xid", type_=Text), Xid)
+        start = case((last >= beyond, literal_column("'0'::xid8", Xid)), else_=last)
+        place = tuple_(entries.c.xid, entries.c.id) > tuple_(start, bindparam("last_id", type_=BigInteger))
+        fixed = (entries.c.xid < oldest) | (entries.c.xid >= beyond)
+        return place & fixed & ~exists().where(feed.c.entry_id == entries.c.id)
+
+    def lock_sequencer(self, session: Any) -> None:
+        """Wait for the sequencer of another process."""
+        session.run(f"SELECT pg_advisory_xact_lock({SEQUENCING})")
+
+    # schema
+
+    def revision(self) -> str | None:
+        """The schema's revision, or None in a database without our tables."""
+        with self.reading() as session:
+            if session.one(f"SELECT to_regclass('{VERSION_TABLE}')")[0] is None:
+                return None
+            row = session.one(f"SELECT version_num FROM {VERSION_TABLE}")
+            return None if row is None else str(row[0])
+
+    def create(self, statements: Sequence[str], revision: str) -> None:
+        """Run DDL in one transaction, unless another process was faster."""
+        session = self.begin(durable=True)
+        try:
+            session.run(f"SELECT pg_advisory_xact_lock({CREATING})")
+            if session.one(f"SELECT to_regclass('{VERSION_TABLE}')")[0] is None:
+                session.run(";\n".join(statements))
+                session.one(f"INSERT INTO {VERSION_TABLE} VALUES (%s) RETURNING 1", (revision,))
+        except BaseException:
+            self.rollback(session)
+            raise
+        self.commit(session)
+
+    # hints
+
+    def publish(self, case_ids: Sequence[str]) -> None:
+        """Send hints to the listeners of all processes."""
+        self._publisher.send(case_ids)
+
+    def listen(self, timeout: float) -> list[str] | None:
+        """Wait for hints; None after the connection for them was made or lost."""
+        return self._listener.wait(timeout)
+
+    # care
+
+    def integrity(self) -> list[str]:
+        """Invalid indexes, and pages whose checksum did not hold since the statistics began."""
+        with self.reading() as session:
+            broken = session.all("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid")
+            (pages,) = session.one(
+                "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()"
+            )
+        found = [f"index {name} is not valid" for (name,) in broken]
+        return found + ([f"{pages} pages have failed their checksum"] if pages else [])
+
+    def describe(self) -> dict[str, JSON]:
+        """Version and durability settings, read back from a connection in use."""
+        names = ("synchronous_commit", "fsync", "full_page_writes")
+        with self.reading() as session:
+            settings = {name: session.one(f"SHOW {name}")[0] for name in names}
+            return {"version": session.one("SHOW server_version")[0], **settings}
+
+    def backup(self, path: str) -> None:
+        """A dump in PostgreSQL's own format, for ``pg_restore``."""
+        command = ["pg_dump", "--format=custom", f"--file={path}", self.url]
+        hint = "Install PostgreSQL's client programs of the server's version, or back up with your own tools."
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise StoreError(f"pg_dump cannot be run: {error}", hint=hint) from error
+        if done.returncode:
+            raise StoreError(f"pg_dump failed: {done.stderr.strip()}", hint=hint)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._listener.close()
+        self._publisher.close()
+        self._pool.dispose()
