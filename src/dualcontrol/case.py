@@ -482,6 +482,20 @@ class Example(Value, frozen=True, kw_only=True):
     used_by: str | None = None
 
 
+class ModelRow(Value, frozen=True, kw_only=True):
+    """A trained model: where its file lies, what its bytes hash to, and how it did on held-out decisions."""
+
+    id: str
+    loop_id: int
+    version: str
+    path: str
+    sha256: str
+    state: str
+    examples: int
+    metrics: dict[str, JSON]
+    created_at: int
+
+
 def risk_number(risk: str | float | None) -> float:
     """A risk level or number as a number; no risk is 0, a level nobody knows is the highest."""
     return RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from dualcontrol.case import JSON, Case, Example, Review, Value
+from dualcontrol.case import JSON, Case, Example, ModelRow, Review, Value
 from dualcontrol.control import Control
 from dualcontrol.events import Entry
 
@@ -26,20 +26,6 @@ class KeyRow(Value, frozen=True, kw_only=True):
     case_id: str
     fingerprint: str
     erased: bool = False
-
-
-class ModelRow(Value, frozen=True, kw_only=True):
-    """A trained model: where its file lies, what its bytes hash to, and how it did on held-out decisions."""
-
-    id: str
-    loop_id: int
-    version: str
-    path: str
-    sha256: str
-    state: str
-    examples: int
-    metrics: dict[str, JSON]
-    created_at: int
 
 
 class InboxRow(Value, frozen=True, kw_only=True):
@@ -95,8 +81,11 @@ class Tx(Protocol):
         """The case that a key of this loop stands for; any text up to 65,536 characters."""
         ...
 
-    def load(self, case_id: str, *, lock: bool = True) -> Case | None:
-        """The case with its content; no replay.  `lock` holds the row until commit (PostgreSQL)."""
+    def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
+        """The case with its content; no replay.  `lock` holds the row until commit (PostgreSQL).
+
+        Without `values` its content has seals only: enough for steps that do not look at it.
+        """
         ...
 
     def save(
