@@ -18,13 +18,18 @@ def ensure(dialect: Dialect) -> None:
     if found is None:
         dialect.create(ddl(dialect.sql), HEAD)
         found = dialect.revision()
-    if found == HEAD:
-        return
-    if found in REVISIONS:
+    refuse_newer(found)
+    if found != HEAD:
         raise SchemaError(
             f"the database is at revision {found}; this program needs {HEAD}",
             hint="Run `dualcontrol db upgrade`; make a backup first.", found=found, needed=HEAD,
         )  # fmt: skip
+
+
+def refuse_newer(found: str | None) -> None:
+    """Raise `SchemaError` for a revision that this program does not know."""
+    if found is None or found in REVISIONS:
+        return
     raise SchemaError(
         f"the database is at revision {found}, which is newer than {HEAD}, the newest this program knows",
         hint="Upgrade dualcontrol to the version that wrote it.", found=found, needed=HEAD,
@@ -33,7 +38,8 @@ def ensure(dialect: Dialect) -> None:
 
 def ddl(dialect: SqlDialect) -> list[str]:
     """Every statement that makes an empty database ours, the secret included."""
-    made = [f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"]
+    key = f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)"  # as Alembic would make it
+    made = [f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, {key})"]
     for table in metadata.sorted_tables:
         made.append(str(CreateTable(table).compile(dialect=dialect)))
         wanted = (CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name)))

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, NoReturn, Protocol, cast
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Engine
 from sqlalchemy.engine import Dialect as SqlDialect
 
 from dualcontrol.case import JSON
@@ -58,6 +58,7 @@ class Dialect(Protocol):
     sql: SqlDialect
     skips_locked: bool
     order: tuple[ColumnElement[Any], ...]  # of entries, as they were committed
+    migration_lock: str  # a statement that lets one process migrate at a time
     position: tuple[str, ...]  # the parameters of `unsequenced`, of last_xid and last_id
 
     def begin(self, durable: bool) -> Session:
@@ -94,6 +95,10 @@ class Dialect(Protocol):
 
     def revision(self) -> str | None:
         """The schema's revision, or None in a database without our tables."""
+        ...
+
+    def engine(self) -> Engine:
+        """An SQLAlchemy engine for migrations, whose transactions hold DDL too."""
         ...
 
     def publish(self, case_ids: Sequence[str]) -> None:

@@ -8,11 +8,24 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, case, cast, exists, func, literal_column, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Engine,
+    Text,
+    bindparam,
+    case,
+    cast,
+    create_engine,
+    exists,
+    func,
+    literal_column,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Dialect as SqlDialect
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import NullPool, PoolProxiedConnection, QueuePool
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import (
@@ -127,6 +140,7 @@ class PostgresDialect:
     sql: SqlDialect = UNTYPED(paramstyle="format")
     order = (entries.c.xid, entries.c.id)
     position = ("last_xid", "last_xid", "last_id")
+    migration_lock = f"SELECT pg_advisory_xact_lock({CREATING})"
 
     def __init__(self, url: str, durability: str, clock: Clock | None) -> None:
         self.url, self._clock = url, clock
@@ -252,7 +266,7 @@ class PostgresDialect:
         """Run DDL in one transaction, unless another process was faster."""
         session = self.begin(durable=True)
         try:
-            session.run(f"SELECT pg_advisory_xact_lock({CREATING})")
+            session.run(self.migration_lock)
             if session.one(f"SELECT to_regclass('{VERSION_TABLE}')")[0] is None:
                 session.run(";\n".join(statements))
                 session.one(f"INSERT INTO {VERSION_TABLE} VALUES (%s) RETURNING 1", (revision,))
@@ -260,6 +274,15 @@ class PostgresDialect:
             self.rollback(session)
             raise
         self.commit(session)
+
+    def engine(self) -> Engine:
+        """An engine of its own connections, outside the pool."""
+        return create_engine("postgresql+psycopg://", creator=self._transactional, poolclass=NullPool)
+
+    def _transactional(self) -> Any:
+        connection = self._connect()
+        connection.autocommit = False
+        return connection
 
     # hints
 

@@ -50,14 +50,14 @@ class CurrentXid(ColumnElement[int]):
     inherit_cache = True
 
 
+@compiles(CurrentXid)
+def _no_xid(element: CurrentXid, compiler: Any, **_: Any) -> str:
+    return "0"
+
+
 @compiles(CurrentXid, "postgresql")
 def _current_xid(element: CurrentXid, compiler: Any, **_: Any) -> str:
     return "pg_current_xact_id()"
-
-
-@compiles(CurrentXid, "sqlite")
-def _no_xid(element: CurrentXid, compiler: Any, **_: Any) -> str:
-    return "0"
 
 
 Id = String(36)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam
+from sqlalchemy import BigInteger, ColumnElement, Engine, bindparam, create_engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.pool import NullPool
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import StoreError, StoreFullError, StoreUnavailableError
@@ -86,6 +87,7 @@ class SqliteDialect:
     skips_locked = False
     order = (entries.c.id,)
     position = ("last_id",)
+    migration_lock = "SELECT 1"
     sql = SQLiteDialect_pysqlite(paramstyle="qmark")
 
     def __init__(self, path: str, durability: str, clock: Clock) -> None:
@@ -269,6 +271,12 @@ class SqliteDialect:
             self.rollback(session)
             raise
         self.commit(session)
+
+    def engine(self) -> Engine:
+        """An engine that takes the write lock when a transaction begins, so that DDL can be rolled back."""
+        engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return engine
 
     # hints
 

@@ -19,6 +19,8 @@ from dualcontrol.store.sql.seal import Sealed, line
 from dualcontrol.store.sql.streams import StreamTx
 from dualcontrol.store.sql.work import WorkTx
 
+NO_SLOTS: list[rows.Row] = []
+
 
 class SqlTx(StreamTx, WorkTx):
     """One transaction; everything in it is written, or nothing."""
@@ -36,13 +38,13 @@ class SqlTx(StreamTx, WorkTx):
         return None if row is None else KeyRow(case_id=row[0], fingerprint=row[1], erased=bool(row[2]))
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
-        """The case with its content, or with its seals alone; its row is held until commit."""
-        hot = self._hot
-        wanted = hot.case_locked if lock else hot.case
+        """The case with its content (without `values`: its seals only); its row is held until commit."""
+        hot, slots = self._hot, NO_SLOTS
+        statement = hot.case_locked if lock else hot.case
         if values:
-            row, slots = self._session.two(wanted, hot.payloads, (case_id,))
+            row, slots = self._session.two(statement, hot.payloads, (case_id,))
         else:
-            row, slots = self._session.one(wanted, (case_id,)), []
+            row = self._session.one(statement, (case_id,))
         if row is None:
             return None
         self._heads[case_id] = (row[0], row[1])
