@@ -20,7 +20,7 @@ from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate
 from dualcontrol.propose import command
 from dualcontrol.review.view import view
-from dualcontrol.step import Steps, fingerprint
+from dualcontrol.step import Steps, fingerprint, overdue
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters
@@ -100,8 +100,17 @@ class Desk:
         self.case(case_id)
         return [event for entry in self.store.queries.entries(f"case/{case_id}") for event in entry.events]
 
-    def claim(self, person: str, loop: str | Loop | None = None, *, lease: str | float | None = None) -> Claim | None:
-        """Take the next review for a person, or None when there is nothing they may do."""
+    def claim(
+        self, person: str, loop: str | Loop | None = None, *, case: Case | str | None = None,
+        lease: str | float | None = None,
+    ) -> Claim | None:  # fmt: skip
+        """Take the next review for a person, or None when there is nothing they may do.
+
+        With `case`, a review of that very case; an error says why they may not.
+        """
+        if case is not None:
+            found = self.steps.claim_case(_id(case), person, microseconds(lease))
+            return Claim(self, found, next(r for r in found.reviews if r.person == person and r.state == "claimed"))
         names = [loop.name if isinstance(loop, Loop) else loop] if loop else [c.loop for c in self.loops()]
         case = self.steps.claim(person, names, microseconds(lease))
         if case is None:
@@ -195,12 +204,19 @@ class Loop:
 
     def propose(self, **given: Any) -> Case:
         """Open a case; see `dualcontrol.propose.command` for what may be given."""
+        return self.desk.steps.propose(self._command(given))[0]
+
+    def enter(self, owner: str, **given: Any) -> tuple[Case, int | None]:
+        """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
+        lease = microseconds(self.settings.effect_lease) or 0
+        start = do.StartEffect(case_id="", owner=owner, lease=lease)
+        return self.desk.steps.propose(self._command({**given, "effect": "ready"}), start)
+
+    def _command(self, given: dict[str, Any]) -> do.Propose:
         run = _run.get()
         here = (_context.get() or {}).get(self.name, {})
         made = command(self.settings, **{**here, **given})
-        if run is not None and made.key is None:
-            made = _keyed(made, run, self.desk.steps.secret)
-        return self.desk.steps.propose(made)[0]
+        return made if run is None or made.key is not None else _keyed(made, run, self.desk.steps.secret)
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
@@ -271,16 +287,16 @@ class Loop:
     def finish_effect(
         self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
         error: str | None = None,
-    ) -> Case:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Say how a started effect ended."""
-        return self.desk.steps.run(
+        self.desk.steps.run(
             do.FinishEffect(case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error)
         )
 
     def look(self, case_id: str) -> Case:
         """The case as it is now, after what is due in it has been done."""
         case = self.desk.case(case_id)
-        if _is_due(case, self.desk.steps.now()):
+        if overdue(case, self.desk.steps.now()):
             self.desk.sweep()
             case = self.desk.case(case_id)
         return case
@@ -348,13 +364,6 @@ class Claim:
 
 def _id(case: Case | str) -> str:
     return case if isinstance(case, str) else case.id
-
-
-def _is_due(case: Case, now: int) -> bool:
-    waiting = case.due_at if case.state == "open" else None
-    settling = case.settled.effective_at if case.settled and case.concluded is None else None
-    lost = case.effect.until if case.effect.state == "started" else None
-    return any(at is not None and at <= now for at in (waiting, settling, lost))
 
 
 def _keyed(made: do.Propose, run: _Run, secret: bytes) -> do.Propose:

@@ -41,8 +41,8 @@ class GatedLoop(Protocol):
 
     name: str
 
-    def propose(self, **given: Any) -> Case:
-        """Open a case."""
+    def enter(self, owner: str, **given: Any) -> tuple[Case, int | None]:
+        """Open a case or find it again, and take its effect when that is ready."""
         ...
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
@@ -60,7 +60,7 @@ class GatedLoop(Protocol):
     def finish_effect(
         self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
         error: str | None = None,
-    ) -> Case:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Say how it ended."""
         ...
 
@@ -183,19 +183,21 @@ class Gate:
     def _trip(self, call: Call) -> Trip:
         proposal = {"action": self.action, "args": call.as_json(), "schema": self.schema(bool(call.lead))}
         given = self._given(call)
-        case: Case = yield functools.partial(self.loop.propose, **proposal, **given, effect="ready")
-        if case.concluded is None:
+        fence: int | None
+        case: Case
+        case, fence = yield functools.partial(self.loop.enter, OWNER, **proposal, **given)
+        if fence is None and case.concluded is None:
+            if self.timeout is not None and self.timeout <= 0:
+                raise Pending(case.id)
             yield Wait(self.loop, case, self.timeout)
             case = yield functools.partial(self.loop.look, case.id)
-        while (over := _over(case)) is GO:
+        while fence is None and (over := _over(case)) is GO:
             try:
-                fence: int = yield functools.partial(self.loop.start_effect, case.id, OWNER)
+                fence = yield functools.partial(self.loop.start_effect, case.id, OWNER)
             except EffectTakenError:
                 yield Nap(POLL)
                 case = yield functools.partial(self.loop.look, case.id)
-            else:
-                return (yield from self._effect(call, case, fence))
-        return over
+        return over if fence is None else (yield from self._effect(call, case, fence))
 
     def _effect(self, call: Call, case: Case, fence: int) -> Trip:
         finish = functools.partial(self.loop.finish_effect, case.id, fence)

@@ -7,7 +7,6 @@ A command that meets a conflict is tried again on the fresh case, at most `ATTEM
 from __future__ import annotations
 
 import hmac
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from dualcontrol import apply, review, route
-from dualcontrol.case import JSON, Case, microseconds
+from dualcontrol.case import ENCODER, JSON, Case, Review, microseconds
 from dualcontrol.commands import (
     Answer,
     Claim,
@@ -24,11 +23,13 @@ from dualcontrol.commands import (
     Expire,
     Extend,
     FinishEffect,
+    LoseEffect,
     Propose,
     Release,
     Retract,
     Settle,
     StartEffect,
+    Timeout,
 )
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
 from dualcontrol.errors import (
@@ -40,6 +41,7 @@ from dualcontrol.errors import (
     PayloadError,
     ReadOnlyError,
     SamePersonError,
+    SettledError,
     UnknownCaseError,
     UnknownLoopError,
 )
@@ -57,6 +59,7 @@ Done = TypeVar("Done")
 HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
 REACTIONS = (opening.react, apply.react)
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
+UNREAD: tuple[type[Command], ...] = (StartEffect, FinishEffect, LoseEffect, Release, Extend, Expire)
 
 
 class Steps:
@@ -91,7 +94,7 @@ class Steps:
             if found is None:
                 raise ClaimError(f"no claim {short(str(command.claim_id))} was ever given")
             case_id = found[0]
-        case = tx.load(case_id)
+        case = tx.load(case_id, values=not isinstance(command, UNREAD))
         if case is None:
             raise UnknownCaseError(f"there is no case {short(str(case_id))}")
         return case
@@ -136,23 +139,29 @@ class Steps:
 
     # opening a case
 
-    def propose(self, command: Propose) -> tuple[Case, bool]:
-        """Open a case, or find the one its key stands for; says whether it is new."""
-        check_key(command.key)
-        return self._again(lambda: self._propose(command))
+    def propose(self, command: Propose, start: StartEffect | None = None) -> tuple[Case, int | None]:
+        """Open a case, or find the one its key stands for.
 
-    def _propose(self, command: Propose) -> tuple[Case, bool]:
+        With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
+        """
+        check_key(command.key)
+        return self._again(lambda: self._propose(command, start))
+
+    def _propose(self, command: Propose, start: StartEffect | None) -> tuple[Case, int | None]:
+        fresh: list[Event] = []
         with self.store.transaction() as tx:
             control = self._control(tx, command.loop)
             print_ = fingerprint(self.secret, command) if command.key else None
-            if command.key and print_:
-                known = self._known(tx, control, command.key, print_)
-                if known is not None:
-                    return known, False
-            context.admit(command, control.settings)
-            case, fresh = self._open(tx, command, control, print_)
+            case = self._known(tx, control, command.key, print_) if command.key and print_ else None
+            if case is None:
+                context.admit(command, control.settings)
+                case, fresh = self._open(tx, command, control, print_)
+            fence = None
+            if start is not None and case.effect.state == "ready":
+                case, _ = self._step(tx, case, start)
+                fence = case.effect.fence
         self._announce(case, fresh)
-        return case, True
+        return case, fence
 
     def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
         row = tx.find_key(control.loop_id, key)
@@ -163,7 +172,15 @@ class Steps:
         if not hmac.compare_digest(row.fingerprint, print_):
             raise KeyConflictError(f"key {short(key)} belongs to case {row.case_id} with other content",
                                    case_id=row.case_id)  # fmt: skip
-        return tx.load(row.case_id, lock=False)
+        case = tx.load(row.case_id)
+        return None if case is None else self._caught_up(tx, case)
+
+    def _caught_up(self, tx: Tx, case: Case) -> Case:
+        """The case after what is due in it has been done, so that who comes back sees where it stands."""
+        for command in overdue(case, tx.now):
+            case, fresh = self._step(tx, case, command)
+            self._announce(case, fresh)
+        return case
 
     def _open(self, tx: Tx, command: Propose, control: Control, print_: str | None) -> tuple[Case, list[Event]]:
         env = self._env(tx.now)
@@ -201,9 +218,46 @@ class Steps:
     def _expire(self, tx: Tx) -> None:
         """Open the reviews again whose lease has run out, so that the next claim may get them."""
         for case_id, review_id in tx.due("lease", tx.now, EXPIRED_AT_ONCE):
-            case = tx.load(case_id)
+            case = tx.load(case_id, values=False)
             if case is not None and case.read_only is None:
                 self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
+
+    def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:
+        """Take a review of one very case for this person; the error says why they may not."""
+        return self._again(lambda: self._claim_case(case_id, person, lease))
+
+    def _claim_case(self, case_id: str, person: str, lease: int | None) -> Case:
+        with self.store.transaction(durable=False) as tx:
+            return self._claimed(tx, case_id, person, lease, None)
+
+    def answer_case(
+        self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None = None
+    ) -> Case:
+        """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
+        return self._again(lambda: self._answer_case(case_id, person, said, review_id))
+
+    def _answer_case(
+        self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None
+    ) -> Case:
+        with self.store.transaction() as tx:
+            case = self._claimed(tx, case_id, person, None, review_id)
+            held = next(r for r in case.reviews if r.person == person and r.state == "claimed")
+            after, fresh = self._step(tx, case, said(case, held))
+        self._announce(after, fresh)
+        return after
+
+    def _claimed(self, tx: Tx, case_id: str, person: str, lease: int | None, review_id: str | None) -> Case:
+        """The case with a review of it held by this person; a lease that has run out holds nothing."""
+        case = self._meant(tx, Claim(case_id=case_id, review_id="", person=person, claim_id="", until=0))
+        for lapsed in case.reviews:
+            case = self._step(tx, case, Expire(case_id=case_id, review_id=lapsed.id))[0]
+        control = self._control(tx, case.loop)
+        meant = meant_review(case, person, control, review_id)
+        if meant.state == "claimed" and meant.person == person:
+            return case
+        until = tx.now + (lease or microseconds(control.settings.lease) or 0)
+        command = Claim(case_id=case_id, review_id=meant.id, person=person, claim_id=self.new_id(), until=until)
+        return self._step(tx, case, command)[0]
 
     def case_of_claim(self, claim_id: str) -> str | None:
         """The case that a claim was given for, or None when no such claim was ever given."""
@@ -271,11 +325,37 @@ class Steps:
         raise ConflictError
 
 
+def overdue(case: Case, now: int) -> list[Command]:
+    """The commands whose time has come for a case."""
+    if case.erased or case.read_only:
+        return []
+    due: list[Command] = []
+    if case.concluded is None and case.settled is not None and case.settled.effective_at <= now:
+        due.append(Settle(case_id=case.id))
+    if case.state == "open" and case.due_at is not None and case.due_at <= now:
+        due.append(Timeout(case_id=case.id))
+    if case.effect.state == "started" and (case.effect.until or 0) <= now:
+        due.append(LoseEffect(case_id=case.id))
+    return due
+
+
 def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
     settings = control.settings
     mine = [g for g in settings.pools() if settings.members(g) is None or person in settings.groups[g]]
     return [(control.loop_id, group) for group in mine]
+
+
+def meant_review(case: Case, person: str, control: Control, review_id: str | None = None) -> Review:
+    """The review of a case that a person means: the one named, held, or next in the queue for their groups."""
+    groups = {group for _, group in pools_of(person, control)}
+    places = ("open", "claimed", "answered", "passed", "cancelled")
+    wanted = [r for r in case.reviews if review_id in (None, r.id)]
+    if not wanted:
+        missing = f"no review {review_id}" if review_id else "no review: it was not routed to a human"
+        raise SettledError(f"case {case.id} has {missing}")
+    mine = [r for r in wanted if r.state == "claimed" and r.person == person]
+    return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]
 
 
 def fingerprint(secret: bytes, command: Propose) -> str:
@@ -288,7 +368,7 @@ def fingerprint(secret: bytes, command: Propose) -> str:
 def json_text(value: JSON) -> bytes:
     """Content as JSON bytes with sorted keys; `PayloadError` when it is not JSON."""
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"the content is not JSON: {error}") from error
 

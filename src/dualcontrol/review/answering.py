@@ -65,6 +65,8 @@ def _routed_again(case: Case, review: Review, command: Answer, value: JSON, cont
     if command.verdict != "edit" or env.reroute is None or review.kind == "audit":
         return []
     action, args = (value["action"], value["args"]) if case.action else (None, value)
+    if action == case.action and not control.settings.rules:
+        return []
     route = env.reroute(case, Candidate(id="edit", action=action, value=args), control)
     if route.to == "block":
         raise BlockedError(f"the edited action is blocked: {route.reason}", by=route.by)

@@ -9,6 +9,7 @@ from dualcontrol.case import Answer, Case, Quorum
 from dualcontrol.review.values import canonical
 
 VOTING = ("decide", "second")
+COUNTING = (*VOTING, "arbiter")
 
 
 class Standing(NamedTuple):
@@ -24,7 +25,7 @@ def standing(case: Case) -> Standing:
     """How the answers of a case stand under its quorum."""
     quorum = case.route.quorum if case.route else Quorum()
     kinds = {r.id: r.kind for r in case.reviews}
-    answers = [a for a in case.answers if kinds.get(a.review_id) in (*VOTING, "arbiter")]
+    answers = [case.answer(a.review_id) for a in case.answered if kinds.get(a.review_id) in COUNTING]
     arbiter = next((a for a in answers if kinds[a.review_id] == "arbiter"), None)
     ids = tuple(a.review_id for a in answers)
     if arbiter is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from dualcontrol.case import JSON, PASSING, VERDICTS, Candidate, Case, Review
+from dualcontrol.case import ENCODER, JSON, PASSING, VERDICTS, Candidate, Case, Review
 from dualcontrol.commands import Answer
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import (
@@ -30,7 +30,7 @@ NEEDS_REASON = ("reject", "edit", "escalate")
 def canonical(value: JSON) -> str:
     """A value as JSON text with sorted keys: equal text is equal content, and 1 is not 1.0 nor true."""
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return ENCODER.encode(value).decode()
     except (TypeError, ValueError) as error:
         raise AnswerValueError(f"the answer's value is not JSON: {error}") from error
 
@@ -73,16 +73,23 @@ def _edit(case: Case, review: Review, command: Answer, settings: LoopSettings) -
     if proposal is not None and proposal.action is not None:
         return _edited_action(case, proposal, command.value)
     _expect_json(command.value, "edit")
-    _fits(command.value, settings.schema or _inferred(proposal.value if proposal else None), "the edited value")
+    if settings.schema is not None:
+        _fits(command.value, settings.schema, "the edited value")
+    elif proposal is not None:
+        _keeps_types(command.value, proposal.value, "the edited value")
     return command.value
 
 
 def _edited_action(case: Case, proposal: Candidate, value: JSON) -> dict[str, JSON]:
     action, args = _action_and_args(proposal, value)
-    known = {c.action: c for c in (*case.candidates, proposal)}
-    target = known.get(action)
-    schema = (target.schema or _inferred(target.value)) if target is not None else {"type": "object"}
-    _fits(args, schema, f"the edited arguments of {action}")
+    target = proposal
+    if action != proposal.action:
+        target = next((c for c in case.candidates if c.action == action), Candidate(id="", value={}))
+    what = f"the edited arguments of {action}"
+    if target.schema is not None:
+        _fits(args, target.schema, what)
+    else:
+        _keeps_types(args, target.value, what)
     canonical(args)
     return {"action": action, "args": args}
 
@@ -181,22 +188,28 @@ def _expect_json(value: JSON, verdict: str) -> None:
     canonical(value)
 
 
+KINDS = {dict: "object", list: "array", tuple: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+
+
 def _kind(value: JSON) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")
+    return KINDS.get(type(value), "null")
 
 
-def _inferred(value: JSON) -> dict[str, JSON]:
-    """The schema a value implies where nobody gave one: what is there keeps its JSON type."""
-    if isinstance(value, dict):
-        known = {k: _inferred(v) for k, v in value.items() if v is not None}
-        return {"type": "object", "properties": known}
-    return {"type": _kind(value)} if value is not None else {}
+def _keeps_types(value: JSON, model: JSON, what: str) -> None:
+    """Where nobody gave a schema, what is there keeps its JSON type; keys may come and go."""
+    if model is None:
+        return
+    if _kind(value) != _kind(model):
+        raise AnswerValueError(f"{what} does not fit: it is {_kind(value)}, and {_kind(model)} was proposed")
+    if isinstance(model, dict):
+        for key in model.keys() & value.keys():
+            _keeps_types(value[key], model[key], f"{what}[{key!r}]")
 
 
 def _fits(value: JSON, schema: dict[str, JSON], what: str) -> None:
-    error = best_match(_validator(canonical(schema)).iter_errors(value))
-    if error is not None:
+    validator = _validator(canonical(schema))
+    if not validator.is_valid(value):
+        error = best_match(validator.iter_errors(value))
         where = "".join(f"[{p!r}]" for p in error.absolute_path)
         raise AnswerValueError(f"{what}{where} does not fit: {error.message[:200]}", path=list(error.absolute_path))
 

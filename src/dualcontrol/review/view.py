@@ -6,9 +6,8 @@ It feeds page, JSON, CLI and export, and the digest of what it gave is part of t
 from __future__ import annotations
 
 import hashlib
-import json
 
-from dualcontrol.case import JSON, Answer, Candidate, Case, Review
+from dualcontrol.case import ENCODER, JSON, Answer, Candidate, Case, Review
 
 DECIDING = ("decide", "second", "arbiter")
 
@@ -29,7 +28,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "round": review.round,
         "group": review.group,
         "input": case.input,
-        "proposal": _shown(proposal, case) if proposal else None,
+        "proposal": proposal.to_dict() if proposal else None,
         "candidates": [_shown(c, case) for c in ordered(case, review)],
         "signal": case.signal.to_dict(),
         "rationale": case.rationale,
@@ -44,8 +43,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
 
 def digest(shown: dict[str, JSON]) -> str:
     """SHA-256 of a view as JSON with sorted keys."""
-    body = json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(ENCODER.encode(shown)).hexdigest()
 
 
 def proposal_for(case: Case, review: Review) -> Candidate | None:
@@ -67,12 +65,13 @@ def edit_under_review(case: Case, review: Review) -> dict[str, JSON] | None:
     return None
 
 
-def ordered(case: Case, review: Review) -> tuple[Candidate, ...]:
-    """The candidates in the order in which this review presents them."""
-    by_id = {c.id: c for c in case.candidates}
+def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
+    """The candidates, as their JSON, in the order in which this review presents them."""
+    candidates: list[dict[str, JSON]] = list(case.content.get("candidates", ()))
     if not review.presented:
-        return tuple(by_id.values())
-    return tuple(by_id[i] for i in review.presented if i in by_id)
+        return candidates
+    by_id = {c["id"]: c for c in candidates}
+    return [by_id[i] for i in review.presented if i in by_id]
 
 
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
@@ -83,12 +82,10 @@ def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
     return ()
 
 
-def _shown(candidate: Candidate, case: Case) -> dict[str, JSON]:
-    shown = candidate.to_dict()
-    if case.mode == "preference":
-        shown.pop("source", None)
-        shown.pop("score", None)
-    return shown
+def _shown(candidate: dict[str, JSON], case: Case) -> dict[str, JSON]:
+    if case.mode != "preference":
+        return candidate
+    return {k: v for k, v in candidate.items() if k not in ("source", "score")}
 
 
 def _route(case: Case) -> dict[str, JSON] | None:
