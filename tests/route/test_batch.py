@@ -27,10 +27,9 @@ def quoted(text: str) -> str:
     return f'"{text}"'
 
 
-PATHS = st.sampled_from(
-    ["action", "args.n", "args.k", "args.s", "args.f", "input.c", "meta.m", "meta.gone", "signal.confidence"]
-    + ["signal.risk", "signal.requires_approval", "signal.segment"]
-)
+PLAIN_PATHS = ["action", "args.n", "args.k", "args.s", "args.f", "input.c", "meta.m", "meta.gone"]
+SIGNAL_PATHS = ["signal.confidence", "signal.risk", "signal.requires_approval", "signal.segment"]
+PATHS = st.sampled_from(PLAIN_PATHS + SIGNAL_PATHS)
 LITERALS = st.one_of(
     st.sampled_from(TEXTS).map(quoted),
     st.sampled_from(NUMBERS).map(repr),
@@ -126,7 +125,7 @@ def batches(draw_: st.DrawFn) -> tuple[dict[str, list[Any]], dict[str, Any]]:
 
 
 def shaped(values: list[Any], shape: str) -> Any:
-    if shape == "object" or any(isinstance(v, float) for v in values) and shape in ("unicode", "coded"):
+    if shape == "object" or (shape in ("unicode", "coded") and any(isinstance(v, float) for v in values)):
         return np.array([*values, None], dtype=object)[:-1]
     if shape == "coded":
         names = sorted({v for v in values if v is not None})

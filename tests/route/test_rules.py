@@ -89,8 +89,9 @@ def test_compiled_once_for_equal_rules() -> None:
         "input.items.exists(i, i.price > 3)",
         "type(args.x) == int",
         "!!args.flag",
-    ]
-    + ["args.a.filter(x, x > 1).exists(y, y > 2)", 'args.s.startsWith("map(") && args.t == ".exists("'],
+        "args.a.filter(x, x > 1).exists(y, y > 2)",
+        'args.s.startsWith("map(") && args.t == ".exists("',
+    ],
 )
 def test_good_rules_load(when: str) -> None:
     check_rules([rule(when)])

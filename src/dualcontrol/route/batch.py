@@ -15,8 +15,9 @@ from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route.columns import Array, Column, Columns
 from dualcontrol.route.gaps import drawn_rows
 from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
+from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.propose import route
-from dualcontrol.route.rules import Failure, Findings, compiled
+from dualcontrol.route.rules import Findings, compiled
 from dualcontrol.route.tape import CHUNK
 
 __all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"]
@@ -71,7 +72,6 @@ def route_batch(
 ) -> BatchRoutes:
     """Route every row; audits are drawn from `secret` and `batch_id`, or from `draws` (one number a row)."""
     table = columns if isinstance(columns, Columns) else Columns(columns)
-    _check_signals(table)
     ruleset = compiled(control.settings.rules)
     plans = [Plan(table, control, ruleset, careful=careful) for careful in (False, True)]
     order = plans[0].order
@@ -84,39 +84,45 @@ def route_batch(
         np.right_shift(code[: stop - start], 2, out=by[start:stop])
     audited = _audits(to, control.settings.audit, batch_id, secret, draws)
     return BatchRoutes(
-        to=to, by=by, names=order.names, audited=audited, share=control.settings.audit, rows_singly=singly,
+        to=to, by=by, names=tuple(order.names), audited=audited, share=control.settings.audit, rows_singly=singly,
         control=control, columns=table,
     )  # fmt: skip
 
 
 def _route_chunk(table: Columns, plans: list[Plan], start: int, stop: int, code: Array) -> int:
     _check_confidence(table.get("signal.confidence"), start, stop)
-    plan = plans[any(np.isnan(np.minimum.reduce(a[start:stop])) for a in plans[0].masker.ordered)]
-    code.fill(plan.base)
+    plan = plans[_needs_care(table, plans[0], start, stop)]
     plan.tape.run(start, stop, code)
-    singly = _route_singly(table, plan, start, code) if plan.singly else 0
-    plan.finish(code)
+    singly = _route_singly(table, plan, start, code) if plan.singly_below else 0
+    plan.close(code)
     return singly
 
 
+def _needs_care(table: Columns, plan: Plan, start: int, stop: int) -> bool:
+    """Whether a compared number is NaN or a risk unknown; NaN is what a minimum with NaN gives."""
+    risk = table.risk
+    if risk is not None and risk.kind == "number" and not _within(risk.data[start:stop]):
+        return True
+    return any(np.isnan(np.minimum.reduce(array[start:stop])) for array in plan.ordered)
+
+
+def _within(part: Array) -> bool:
+    """Whether all are from 0 to 1; as whole numbers, the bits of NaN and of what is below 0 are above those of 1."""
+    if part.dtype.kind == "f":
+        bits, one = (np.uint32, 0x3F80_0000) if part.dtype.itemsize == 4 else (np.uint64, 0x3FF0_0000_0000_0000)
+        if np.maximum.reduce(part.view(bits)) <= one:
+            return True
+    return bool(np.minimum.reduce(part) >= 0 and np.maximum.reduce(part) <= 1)
+
+
 def _route_singly(table: Columns, plan: Plan, start: int, code: Array) -> int:
-    """Evaluate the rules that columns cannot do on the rows where nothing before them has spoken."""
-    rows = np.flatnonzero(code < plan.singly[0].match).tolist()
+    """Route one by one where nothing has spoken above the first rule that columns cannot do."""
+    rows = np.flatnonzero(code < plan.singly_below).tolist()
     for row in rows:
-        code[row] = _judged(Findings(plan.ruleset, table.row(start + row)), plan, int(code[row]))
+        subject = table.row(start + row, plan.control.settings.mode != "preference")
+        ruling = rule_on(subject, plan.control, Findings(plan.ruleset, subject))
+        code[row] = plan.order.code(ruling.by, ROUTES.index(ruling.to))
     return len(rows)
-
-
-def _judged(findings: Findings, plan: Plan, spoken: int) -> int:
-    for single in plan.singly:
-        if spoken >= single.match:
-            break
-        found = findings[single.place]
-        if isinstance(found, Failure):
-            spoken = max(spoken, single.failure)
-        elif found:
-            spoken = max(spoken, single.match)
-    return spoken
 
 
 def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None, draws: Array | None) -> Array:
@@ -127,41 +133,8 @@ def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None,
     if 0.0 < share < 1.0 and (batch_id is None or secret is None):
         raise ProposalError("audits of a batch are drawn from its id and a secret", hint="Give batch_id and secret.")
     rows = drawn_rows(secret or b"", batch_id or "", len(to), share)
-    audited[rows[to[rows] == AUTOPILOT]] = True
+    audited[rows] = to[rows] == AUTOPILOT
     return audited
-
-
-# the door
-
-
-def _check_signals(table: Columns) -> None:
-    _check_risk(table.get("signal.risk"))
-    segment = table.get("signal.segment")
-    if segment is not None and segment.kind != "text":
-        raise SignalError("column 'signal.segment' is not text")
-    confidence = table.get("signal.confidence")
-    if confidence is not None and confidence.kind != "number":
-        table.by_path["signal.confidence"] = _as_numbers(confidence)
-
-
-def _as_numbers(found: Column) -> Column:
-    """A confidence column of whole and real numbers as real numbers."""
-    numbers = np.zeros(len(found.data))
-    for row in range(len(found.data)):
-        value = found.value(row)
-        if isinstance(value, bool) or not isinstance(value, int | float | None):
-            raise SignalError(f"row {row}: confidence is not a number from 0 to 1", row=row)
-        numbers[row] = 0.0 if value is None else value
-    return Column("number", numbers, found.absent)
-
-
-def _check_risk(found: Column | None) -> None:
-    if found is None or found.kind in ("text", "number"):
-        return
-    for row in range(len(found.data)):
-        value = found.value(row)
-        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
-            raise SignalError(f"row {row}: risk is neither a level nor a number", row=row)
 
 
 def _check_confidence(found: Column | None, start: int, stop: int) -> None:
@@ -169,7 +142,7 @@ def _check_confidence(found: Column | None, start: int, stop: int) -> None:
     if found is None:
         return
     part = found.data[start:stop]
-    if np.minimum.reduce(part) >= 0 and np.maximum.reduce(part) <= 1:
+    if _within(part):
         return
     bad = ~((part >= 0) & (part <= 1))
     if found.absent is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualcontrol.case import JSON, Signal
-from dualcontrol.errors import ProposalError
+from dualcontrol.case import JSON, RISK_LEVELS, Signal
+from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route.rules import Subject
 
 Array: TypeAlias = NDArray[Any]
@@ -193,6 +195,7 @@ class Columns:
         self._drop_empty()
         self._fill_action()
         self._fill_approval()
+        self._check_signals()
 
     def _check_args(self) -> None:
         args = [name for name in self.by_path if name.startswith("args.")]
@@ -227,6 +230,17 @@ class Columns:
             found = Column("flag", found.data & ~found.absent)
         self.by_path["signal.requires_approval"] = found
 
+    def _check_signals(self) -> None:
+        """Confidence as numbers, risk as text or numbers; anything else is refused with its row."""
+        segment, confidence = self.get("signal.segment"), self.get("signal.confidence")
+        if segment is not None and segment.kind != "text":
+            raise SignalError("column 'signal.segment' is not text")
+        if confidence is not None and confidence.kind != "number":
+            self.by_path["signal.confidence"] = _numbers(confidence, "confidence is not a number from 0 to 1", ())
+        self.risk = self.get("signal.risk")
+        if self.risk is not None and self.risk.kind not in ("text", "number"):
+            self.risk = _numbers(self.risk, "risk is neither a level nor a number", (str,))
+
     def get(self, path: str) -> Column | None:
         """The column of a path."""
         return self.by_path.get(path)
@@ -246,6 +260,23 @@ class Columns:
         action = values.get("action", "")
         args = values["args"] if action else {}
         return Subject(action, args, values["input"], Signal(**values["signal"]), values["meta"], proposed)
+
+
+def _numbers(found: Column, what: str, also: tuple[type, ...]) -> Column:
+    """A column of mixed values as numbers, risk levels on their scale, and NaN for an unknown level."""
+    numbers = np.zeros(len(found.data))
+    for row in range(len(found.data)):
+        value = found.value(row)
+        if isinstance(value, bool) or not isinstance(value, (int, float, NoneType, *also)):
+            raise SignalError(f"row {row}: {what}", row=row)
+        numbers[row] = _on_scale(value)
+    return Column("number", numbers, found.absent)
+
+
+def _on_scale(value: Any) -> float:
+    if isinstance(value, str):
+        return RISK_LEVELS.get(value, math.nan)
+    return math.nan if value is None or abs(value) > 1 else float(value)
 
 
 def _put(values: dict[str, Any], path: str, value: JSON) -> None:

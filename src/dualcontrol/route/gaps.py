@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from dualcontrol.route.audit import PURPOSE
 
+_BLOCK = 4_096
+_FAR = 2.0**48
+
 
 def drawn_rows(secret: bytes, batch_id: str, rows: int, probability: float) -> NDArray[np.int64]:
     """The rows drawn, in order, each by itself with this probability."""
@@ -25,22 +28,22 @@ def drawn_rows(secret: bytes, batch_id: str, rows: int, probability: float) -> N
     bits = np.random.Philox(key=int.from_bytes(digest[:16], "big"))
     parts, last = [], -1
     while last < rows:
-        part = last + np.cumsum(_gaps(bits, _enough(rows - last, probability), probability))
-        parts.append(part)
+        part = _gaps(bits, probability)
+        part[0] += last
+        parts.append(np.cumsum(part, out=part))
         last = int(part[-1])
     found = np.concatenate(parts)
     return found[: np.searchsorted(found, rows)]
 
 
-def _enough(rows: int, probability: float) -> int:
-    """A count of gaps that most often covers the rows: the mean and four deviations."""
-    mean = rows * probability
-    return int(mean + 4.0 * math.sqrt(mean) + 16.0)
-
-
-def _gaps(bits: np.random.Philox, count: int, probability: float) -> NDArray[np.int64]:
+def _gaps(bits: np.random.Philox, probability: float) -> NDArray[np.int64]:
     """Distances from one drawn row to the next, by inversion of 53 random bits each."""
-    uniform = (bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
-    gaps = np.floor(np.log1p(-uniform) / math.log1p(-probability))
-    whole: NDArray[np.int64] = 1 + np.minimum(gaps, 2.0**62 / max(count, 1)).astype(np.int64)
-    return whole
+    raw = bits.random_raw(_BLOCK)
+    raw >>= np.uint64(11)
+    uniform = 1.0 - raw * 2.0**-53
+    np.log(uniform, out=uniform)
+    uniform /= math.log1p(-probability)
+    np.minimum(uniform, _FAR, out=uniform)
+    gaps: NDArray[np.int64] = uniform.astype(np.int64)
+    gaps += 1
+    return gaps

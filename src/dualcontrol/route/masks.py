@@ -7,7 +7,8 @@ False absorbs an error in ``&&``, true absorbs it in ``||``.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from dualcontrol.route.subset import (
     Not,
     Path,
     UnsupportedError,
+    literal,
 )
 from dualcontrol.route.tape import FALSE, TRUE, Tape
 
@@ -44,15 +46,19 @@ class Masks(NamedTuple):
 
 
 class Masker:
-    """Writes expressions over the columns of one batch onto a tape; `careful` looks for NaN in orderings."""
+    """Writes expressions over the columns of one batch onto a tape.
 
-    def __init__(self, columns: Columns, tape: Tape, careful: bool) -> None:
+    With `careful`, NaN is looked for in orderings; `uses` counts the leaves, so that what several rules ask is
+    computed once and what one rule asks gives its memory back.
+    """
+
+    def __init__(self, columns: Columns, tape: Tape, uses: Counter[Expression], *, careful: bool) -> None:
         self.columns = columns
         self.tape = tape
         self.careful = careful
         self.ordered: list[Array] = []
-        self._memo: dict[Any, Masks] = {}
-        self._equal: dict[tuple[str, str], int] = {}
+        self._uses = uses
+        self._memo: dict[Expression, Masks] = {}
 
     def masks(self, tree: Expression) -> Masks:
         """The masks of an expression; raises UnsupportedError where columns cannot do it."""
@@ -61,11 +67,17 @@ class Masker:
         if isinstance(tree, Not):
             part = self.masks(tree.part)
             return Masks(self.tape.neither(self.tape.either(part.yes, part.error)), part.error)
-        if tree not in self._memo:
-            found = self._memo[tree] = self._leaf(tree)
-            self.tape.pin(found.yes)
-            self.tape.pin(found.error)
-        return self._memo[tree]
+        found = self._memo.get(tree)
+        if found is None:
+            found = self._leaf(tree)
+            if self._uses[tree] > 1:
+                self._memo[tree] = found
+                self.tape.pin(found.yes, found.error)
+        return found
+
+    def equal(self, path: str, text: str) -> int:
+        """Where a column of text is there and is this text."""
+        return self.masks(Compare("==", Path(path), literal(text))).yes
 
     def _join(self, op: str, a: Masks, b: Masks) -> Masks:
         tape = self.tape
@@ -135,7 +147,7 @@ class Masker:
         if found.kind == "number" and right.kind in ("int", "float"):
             return self._with_nan(tree.left, found, self.number(found, tree.op, value), ordering)
         if found.kind == "text" and isinstance(value, str):
-            return self._present(tree.left, self._text(tree.left.name, found, tree.op, value))
+            return self._present(tree.left, self._text(found, tree.op, value))
         if found.kind == "flag" and isinstance(value, bool):
             cell = self.tape.constant(np.bool_(value))
             return self._present(tree.left, self.tape.apply(UFUNCS[tree.op], self.tape.source(found.data), cell))
@@ -183,17 +195,10 @@ class Masker:
             return self._failing(found)
         yes = FALSE
         for item in tree.items:
-            yes = self.tape.either(yes, self._compare(Compare("==", tree.path, item), item).yes)
-        return self._present(tree.path, yes)
+            yes = self.tape.either(yes, self.masks(Compare("==", tree.path, item)).yes)
+        return Masks(yes, self.absent(tree.path.name))
 
     # text
-
-    def equal(self, path: str, text: str) -> int:
-        """Where a column of text is this text, computed once for all rules."""
-        if (path, text) not in self._equal:
-            found = self.columns.by_path[path]
-            self._equal[path, text] = self.tape.pin(self._equal_text(found, text))
-        return self._equal[path, text]
 
     def _equal_text(self, found: Column, text: str) -> int:
         if found.labels is not None:
@@ -217,14 +222,27 @@ class Masker:
             np.array(text, dtype=np.dtypes.StringDType() if found.data.dtype.kind == "T" else None)
         )
 
-    def _text(self, path: str, found: Column, op: str, text: str) -> int:
+    def _text(self, found: Column, op: str, text: str) -> int:
         if op in ("==", "!="):
-            same = self.equal(path, text)
+            same = self._equal_text(found, text)
             return same if op == "==" else self.tape.neither(same)
         if found.labels is None:
             return self.tape.apply(UFUNCS[op], self.tape.source(found.data), self._scalar(found, text))
         yes = FALSE
         for label in found.labels:
             if _ORDER[op](label, text):
-                yes = self.tape.either(yes, self.equal(path, label))
+                yes = self.tape.either(yes, self._equal_text(found, label))
         return yes
+
+
+def leaves(tree: Expression) -> Iterator[Expression]:
+    """The leaves of an expression, membership also as the comparisons it stands for."""
+    if isinstance(tree, Join):
+        yield from leaves(tree.left)
+        yield from leaves(tree.right)
+    elif isinstance(tree, Not):
+        yield from leaves(tree.part)
+    else:
+        yield tree
+        if isinstance(tree, Member):
+            yield from (Compare("==", tree.path, item) for item in tree.items)

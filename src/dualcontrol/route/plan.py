@@ -1,12 +1,14 @@
-"""The order of routing as numbers: each thing that can be said has a code, and the highest code is heard.
+"""The order of routing as numbers: whatever can be said has a code, and the highest code is heard.
 
-A code is a place in the order and a route in its two lowest bits; rules that columns can do raise codes on the
-tape, the others row by row; what stops autopilot afterwards stands in `finish`.
+A code is a place in the order and, in its two lowest bits, a route.
+The tape raises codes from the top of the order to the bottom; rules that columns cannot do are left for the
+rows where nothing above them has spoken; what closes autopilot afterwards is laid over the result.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,141 +16,167 @@ from dualcontrol.case import RISK_LEVELS
 from dualcontrol.control import Control, Rule
 from dualcontrol.route import risk as risks
 from dualcontrol.route.columns import Array, Column, Columns
-from dualcontrol.route.masks import Masker
+from dualcontrol.route.masks import Masker, Masks, leaves
 from dualcontrol.route.rules import RuleSet
-from dualcontrol.route.subset import Member, Path, UnsupportedError, literal, parse
+from dualcontrol.route.subset import Compare, Expression, Member, Path, UnsupportedError, literal, parse
 from dualcontrol.route.tape import FALSE, TRUE, Tape
 
 BLOCK, HUMAN, AUTOPILOT = 0, 1, 2
 ROUTES = ("block", "human", "autopilot")
-FLAGGED = -3
-
-
-class Single(NamedTuple):
-    """A rule that is evaluated row by row, with its codes for a match and for a failure."""
-
-    place: int
-    match: int
-    failure: int
+_STEPS = 11
 
 
 class Order:
-    """Who may speak, from first to last; names by place, and codes that grow with precedence."""
+    """Places from the top down, each with the name of who speaks there."""
 
-    def __init__(self, ruleset: RuleSet) -> None:
-        rules = ruleset.rules
-        said = ["block_actions"]
-        said += [f"rule:{rules[place].name}" for place in ruleset.blocking] * 2
-        said += ["no_proposal", "requires_approval", "human_actions"]
-        said += [f"rule:{rules[place].name}" for place in ruleset.routing]
-        said += ["error", "risk_ceiling", "autopilot_actions", "no_signal", "threshold", "closed", "start"]
-        self.names = tuple(reversed(said))
-        self.code_type = np.uint8 if len(said) < 64 else np.uint16
-        self._blocks, self._routes = len(ruleset.blocking), len(ruleset.routing)
+    def __init__(self, places: int) -> None:
+        self.code_type = np.uint8 if places <= 64 else np.uint16
+        self.names = [""] * places
+        self._left = places
 
-    def step(self, name: str, route: int) -> int:
-        """The code of a step that is no rule."""
+    def place(self, name: str) -> int:
+        """The next place below all others, as the code that blocks."""
+        self._left -= 1
+        self.names[self._left] = name
+        return self._left << 2
+
+    def code(self, name: str, route: int) -> int:
+        """The code of a name that has a place already."""
         return self.names.index(name) << 2 | route
-
-    def blocking(self, nth: int, failed: bool) -> int:
-        """The code of the n-th block rule, matching or failing."""
-        place = len(self.names) - 2 - nth - (self._blocks if failed else 0)
-        return place << 2 | (HUMAN if failed else BLOCK)
-
-    def routing(self, nth: int, route: int) -> int:
-        """The code of the n-th other rule."""
-        return (len(self.names) - 5 - 2 * self._blocks - nth) << 2 | route
 
 
 class Plan:
-    """The order of one loop written onto a tape for the columns of one batch."""
+    """The order of one loop written onto a tape for the columns of one batch.
+
+    Without `careful` it holds for chunks in which no compared number is NaN and every risk is known.
+    """
 
     def __init__(self, columns: Columns, control: Control, ruleset: RuleSet, *, careful: bool) -> None:
-        self.columns, self.control, self.ruleset = columns, control, ruleset
-        self.order = Order(ruleset)
+        self.columns, self.control, self.ruleset, self.careful = columns, control, ruleset, careful
+        autopilots = sum(rule.route == "autopilot" for rule in ruleset.rules)
+        self.order = Order(_STEPS + len(ruleset.blocking) + len(ruleset.rules) + 2 * autopilots)
+        self._trees = [parse(rule.when) for rule in ruleset.rules]
         self.tape = Tape(self.order.code_type)
-        self.masker = Masker(columns, self.tape, careful)
-        self.singly: list[Single] = []
-        self.overrides: list[tuple[int, int]] = []
-        self.flagged: list[int] = []
-        self.base = self.order.step("threshold", HUMAN)
+        self.masker = Masker(columns, self.tape, self._uses(), careful=careful)
+        self.singly_below = 0
+        self.closures: list[tuple[int, int]] = []
         self._write()
+
+    @property
+    def ordered(self) -> list[Array]:
+        """The columns of numbers in which a NaN would make this plan wrong."""
+        signals = [self.columns.get("signal.confidence"), self.columns.risk]
+        checked = [id(found.data) for found in signals if found is not None]
+        return [array for array in self.masker.ordered if id(array) not in checked]
+
+    def _uses(self) -> Counter[Expression]:
+        """How often each leaf is asked for, by rules, by lists of actions and by steps of the order."""
+        settings = self.control.settings
+        uses: Counter[Expression] = Counter()
+        for tree in self._trees:
+            uses.update(leaves(tree) if tree is not None else ())
+        for action in {*settings.human_actions, *settings.autopilot_actions, *settings.block_actions}:
+            uses[Compare("==", Path("action"), literal(action))] += 1
+        uses[Compare("==", Path("action"), literal(""))] += 2
+        uses.update([Compare("==", Path("signal.risk"), literal(level)) for level in RISK_LEVELS] * 2)
+        return uses
 
     def _write(self) -> None:
         settings = self.control.settings
         self._listed("block_actions", settings.block_actions, BLOCK)
-        self._rules()
-        if settings.mode == "preference":
-            self.tape.pick(TRUE, self.order.step("no_proposal", HUMAN))
-        if self.columns.asks_approval:
-            asked = self.masker.masks(Path("signal.requires_approval")).yes
-            self.tape.pick(asked, self.order.step("requires_approval", HUMAN))
+        self._blocking()
+        proposed = FALSE if settings.mode == "preference" else TRUE
+        self._say("no_proposal", self.tape.neither(proposed), HUMAN)
+        asked = self.masker.masks(Path("signal.requires_approval")).yes if self.columns.asks_approval else FALSE
+        self._say("requires_approval", asked, HUMAN)
         self._listed("human_actions", settings.human_actions, HUMAN)
-        self._risk()
+        self._routing()
         self._listed("autopilot_actions", settings.autopilot_actions, AUTOPILOT)
         self._confidence()
-        self._closed()
+        self._close()
 
-    def _listed(self, name: str, actions: tuple[str, ...], route: int) -> None:
+    def _say(self, name: str, mask: int, route: int) -> None:
+        self.tape.pick(mask, self.order.place(name) | route)
+
+    def _listed(self, name: str, actions: Iterable[str], route: int) -> None:
+        code = self.order.place(name) | route
         for action in actions:
             if action:
-                self.tape.pick(self.masker.equal("action", action), self.order.step(name, route))
+                self.tape.pick(self.masker.equal("action", action), code)
 
     # rules
 
-    def _rules(self) -> None:
-        for nth, place in enumerate(self.ruleset.blocking):
-            self._rule(place, self.order.blocking(nth, False), self.order.blocking(nth, True))
-        for nth, place in enumerate(self.ruleset.routing):
-            rule = self.ruleset.rules[place]
-            route = HUMAN if rule.route == "human" else AUTOPILOT
-            match = self.order.routing(nth, route)
-            if route == AUTOPILOT and self._too_risky(rule):
-                self.flagged.append(match)
-            self._rule(place, match, self.order.routing(nth, HUMAN))
+    def _blocking(self) -> None:
+        """All matches stand above all failures, so the failures' places come after the last match."""
+        rules = [(place, self.ruleset.rules[place]) for place in self.ruleset.blocking]
+        failed: list[tuple[str, int]] = []
+        for place, rule in rules:
+            code = self.order.place(f"rule:{rule.name}")
+            masks = self._masks(place, code)
+            self.tape.pick(masks.yes, code | BLOCK)
+            self.tape.pin(masks.error)
+            failed.append((f"rule:{rule.name}", masks.error))
+        for name, error in failed:
+            self._say(name, error, HUMAN)
 
-    def _too_risky(self, rule: Rule) -> bool:
-        return risks.above(rule.risk, self.control.settings.risk_ceiling)
+    def _routing(self) -> None:
+        unknown, above = self._risk()
+        for place in self.ruleset.routing:
+            mark, rule = self.tape.mark(), self.ruleset.rules[place]
+            if rule.route == "autopilot":
+                self._autopilot(place, rule, unknown, above)
+            else:
+                code = self.order.place(f"rule:{rule.name}") | HUMAN
+                masks = self._masks(place, code)
+                self.tape.pick(self.tape.either(masks.yes, masks.error), code)
+            self.tape.release(mark)
+        self._say("error", unknown, HUMAN)
+        self._say("risk_ceiling", above, HUMAN)
 
-    def _rule(self, place: int, match: int, failure: int) -> None:
+    def _autopilot(self, place: int, rule: Rule, unknown: int, above: int) -> None:
+        """An autopilot rule speaks only where the risk, the case's or its own, lets it."""
+        error, ceiling = self.order.place("error"), self.order.place("risk_ceiling")
+        code = self.order.place(f"rule:{rule.name}")
+        masks = self._masks(place, error)
+        risky = risks.above(rule.risk, self.control.settings.risk_ceiling)
+        self.tape.pick(self.tape.both(masks.yes, unknown), error | HUMAN)
+        self.tape.pick(self.tape.both(masks.yes, TRUE if risky else above), ceiling | HUMAN)
+        self.tape.pick(masks.yes, code | AUTOPILOT)
+        self.tape.pick(masks.error, code | HUMAN)
+
+    def _masks(self, place: int, code: int) -> Masks:
+        """The masks of a rule; one that columns cannot do is noted, and speaks nowhere yet."""
         if place in self.ruleset.broken:
-            self.tape.pick(TRUE, failure)
-            return
-        mark = self.tape.mark()
-        tree = parse(self.ruleset.rules[place].when)
+            return Masks(FALSE, TRUE)
+        tree = self._trees[place]
         try:
-            masks = self.masker.masks(tree) if tree is not None else None
+            if tree is not None:
+                return self.masker.masks(tree)
         except UnsupportedError:
-            masks = None
-        if masks is None:
-            self.singly.append(Single(place, match, failure))
-        else:
-            self.tape.pick(masks.yes, match)
-            self.tape.pick(masks.error, failure)
-        self.tape.release(mark)
+            pass
+        self.singly_below = max(self.singly_below, code)
+        return Masks(FALSE, FALSE)
 
     # risk
 
-    def _risk(self) -> None:
-        found = self.columns.get("signal.risk")
-        unknown, above = (FALSE, FALSE) if found is None else self._risk_masks(found)
-        error, ceiling = self.order.step("error", HUMAN), self.order.step("risk_ceiling", HUMAN)
-        self.tape.pick(unknown, error)
-        self.tape.pick(above, ceiling)
-        if any(self.ruleset.rules[place].route == "autopilot" for place in self.ruleset.routing):
-            self.overrides = [(unknown, error), (FLAGGED, ceiling), (above, ceiling)]
-
-    def _risk_masks(self, found: Column) -> tuple[int, int]:
+    def _risk(self) -> tuple[int, int]:
+        """Where the risk given is unknown, and where it is above the ceiling."""
+        found = self.columns.risk
+        if found is None:
+            return FALSE, FALSE
         tape, ceiling = self.tape, self.control.settings.risk_ceiling
         limit = 2.0 if ceiling is None else risks.number(ceiling)
         there = tape.neither(self.masker.absent("signal.risk"))
         if found.kind == "text":
-            known = self._levels(-1.0)
-            return tape.both(there, tape.neither(known)), tape.both(there, self._levels(limit))
-        numbers = found if found.kind == "number" else risk_numbers(found)
-        known = tape.both(self.masker.number(numbers, ">=", 0.0), self.masker.number(numbers, "<=", 1.0))
-        above = self.masker.number(numbers, ">", limit)
-        return tape.both(there, tape.neither(known)), tape.both(there, above)
+            return tape.both(there, tape.neither(self._levels(-1.0))), self._levels(limit)
+        above = self.masker.number(found, ">", limit)
+        return self._unknown(found, there), tape.both(there, above)
+
+    def _unknown(self, found: Column, there: int) -> int:
+        if not self.careful:
+            return FALSE
+        known = self.tape.both(self.masker.number(found, ">=", 0.0), self.masker.number(found, "<=", 1.0))
+        return self.tape.both(there, self.tape.neither(known))
 
     def _levels(self, limit: float) -> int:
         named = tuple(literal(level) for level, number in RISK_LEVELS.items() if number > limit)
@@ -158,61 +186,40 @@ class Plan:
 
     def _confidence(self) -> None:
         found = self.columns.get("signal.confidence")
-        if found is None:
-            self.tape.pick(TRUE, self.order.step("no_signal", HUMAN))
-            return
-        self.tape.pick(self.masker.absent("signal.confidence"), self.order.step("no_signal", HUMAN))
+        self._say("no_signal", self.masker.absent("signal.confidence"), HUMAN)
         reached = self._reached(found, self.control.threshold_for(None))
         for segment, mask in self._segments(self.control.thresholds):
-            here = self._reached(found, self.control.threshold_for(segment))
-            reached = self._chosen(mask, here, reached)
-        self.tape.pick(reached, self.order.step("threshold", AUTOPILOT))
+            reached = self._chosen(mask, self._reached(found, self.control.threshold_for(segment)), reached)
+        code = self.order.place("threshold")
+        self.tape.pick(TRUE, code | HUMAN)
+        self.tape.pick(reached, code | AUTOPILOT)
 
-    def _reached(self, found: Column, threshold: float | None) -> int:
-        return FALSE if threshold is None else self.masker.number(found, ">=", threshold)
+    def _reached(self, found: Column | None, threshold: float | None) -> int:
+        if found is None or threshold is None:
+            return FALSE
+        return self.masker.number(found, ">=", threshold)
 
-    def _segments(self, named: Any) -> list[tuple[str, int]]:
+    def _segments(self, named: Iterable[str]) -> list[tuple[str, int]]:
         if self.columns.get("signal.segment") is None:
             return []
-        there = self.tape.neither(self.masker.absent("signal.segment"))
-        listed = [segment for segment in named if segment]
-        return [(s, self.tape.both(there, self.masker.equal("signal.segment", s))) for s in listed]
+        return [(segment, self.masker.equal("signal.segment", segment)) for segment in named if segment]
 
     def _chosen(self, mask: int, here: int, elsewhere: int) -> int:
         tape = self.tape
         return tape.either(tape.both(mask, here), tape.both(tape.neither(mask), elsewhere))
 
-    def _closed(self) -> None:
+    def _close(self) -> None:
         closed = TRUE if self.control.closed_for(None) is not None else FALSE
         for segment, mask in self._segments(self.control.closed):
             here = TRUE if self.control.closed_for(segment) is not None else FALSE
             closed = self._chosen(mask, here, closed)
-        self.overrides.append((closed, self.order.step("closed", HUMAN)))
-        if self.control.settings.start == "suggest":
-            self.overrides.append((TRUE, self.order.step("start", HUMAN)))
+        self.closures = [(closed, self.order.place("closed") | HUMAN)]
+        suggests = TRUE if self.control.settings.start == "suggest" else FALSE
+        self.closures.append((suggests, self.order.place("start") | HUMAN))
 
-    def finish(self, code: Array) -> None:
-        """Turn autopilot into a human where the risk, a closed segment or the start of the loop says so."""
-        for mask, spoken in self.overrides:
-            stopped = self._stopped(mask, code)
-            if stopped is not None:
-                code[stopped] = spoken
-
-    def _stopped(self, mask: int, code: Array) -> Array | None:
-        if mask == FLAGGED:
-            return np.isin(code, np.array(self.flagged, code.dtype)) if self.flagged else None
-        where = self.tape.mask(mask)
-        if where is False:
-            return None
-        found: Array = (code & 3) == AUTOPILOT
-        return found if where is True else found & where
-
-
-def risk_numbers(found: Column) -> Column:
-    """A risk column of levels and numbers as numbers, NaN where the risk is unknown."""
-    numbers = np.full(len(found.data), np.nan)
-    for row in range(len(found.data)):
-        value = found.value(row)
-        if value is not None and risks.known(value):
-            numbers[row] = risks.number(value)
-    return Column("number", numbers, found.absent)
+    def close(self, code: Array) -> None:
+        """Turn autopilot into a human where a segment is closed, or where the loop only suggests."""
+        for mask, spoken in self.closures:
+            where = self.tape.mask(mask)
+            if where is not False:
+                np.copyto(code, code.dtype.type(spoken), where=((code & 3) == AUTOPILOT) & where)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dualcontrol.route.columns import Array
 
-CHUNK = 65_536
+CHUNK = 65_536  # a few columns and masks of this length fit into the second-level cache
 TRUE, FALSE = -1, -2
 
 
@@ -16,7 +16,9 @@ class Tape:
     """Operations on cells: constants, chunks of columns, and masks; TRUE and FALSE stand for whole masks."""
 
     def __init__(self, code_type: Any) -> None:
-        self._cells: list[Any] = [np.True_]
+        self.base = 0
+        self._cells: list[Any] = [np.array(True)]
+        self._rows = 0
         self._sources: list[tuple[int, Array]] = []
         self._registers: list[tuple[int, Array]] = []
         self._known: dict[int, int] = {}
@@ -28,21 +30,27 @@ class Tape:
         self._code_type = code_type
 
     def run(self, start: int, stop: int, code: Array) -> None:
-        """Run on the rows of one chunk: masks are filled, picks raise `code`."""
+        """Run on the rows of one chunk: masks are filled, picks raise `code` from the base."""
         cells, rows = self._cells, stop - start
         for cell, array in self._sources:
             cells[cell] = array[start:stop]
-        for cell, array in self._registers:
-            cells[cell] = array[:rows]
+            cells[cell + 1] = cells[cell].view(np.uint8) if array.dtype == np.bool_ else None
+        if rows != self._rows:
+            self._resize(rows)
         scratch = self._scratch[:rows]
+        code.fill(self.base)
         for ufunc, first, second, out in self._steps:
             if ufunc is not None:
                 ufunc(cells[first], cells[second], cells[out])
-            elif first == TRUE:
-                np.maximum(code, second, out=code)
             else:
-                np.multiply(cells[first].view(np.uint8), second, out=scratch)
+                np.multiply(cells[first + 1], cells[second], scratch)
                 np.maximum(code, scratch, out=code)
+
+    def _resize(self, rows: int) -> None:
+        self._rows = rows
+        for cell, array in self._registers:
+            self._cells[cell] = array[:rows]
+            self._cells[cell + 1] = array[:rows].view(np.uint8)
 
     def mask(self, cell: int) -> Array | bool:
         """A mask after a run, as True or False where it is the same for all rows."""
@@ -55,14 +63,19 @@ class Tape:
         """The cell of a column."""
         cell = self._known.get(id(array))
         if cell is None:
-            cell = self._known[id(array)] = self.constant(None)
+            cell = self._known[id(array)] = self._pair()
             self._sources.append((cell, array))
         return cell
 
     def constant(self, value: Any) -> int:
         """The cell of a constant."""
-        self._cells.append(value)
+        self._cells.append(np.asarray(value))
         return len(self._cells) - 1
+
+    def _pair(self) -> int:
+        """Two cells: an array, and its bytes where it is a mask."""
+        self._cells += [None, None]
+        return len(self._cells) - 2
 
     def apply(self, ufunc: Any, first: int, second: int) -> int:
         """A mask computed from two cells."""
@@ -72,7 +85,7 @@ class Tape:
         return out
 
     def _new(self) -> int:
-        cell = self.constant(None)
+        cell = self._pair()
         self._registers.append((cell, np.empty(CHUNK, np.bool_)))
         return cell
 
@@ -100,13 +113,14 @@ class Tape:
 
     def pick(self, mask: int, code: int) -> None:
         """Raise the code of the rows in a mask to at least this one."""
-        if mask != FALSE:
-            self._steps.append((None, mask, self._code_type(code), 0))
+        if mask == TRUE:
+            self.base = max(self.base, code)
+        elif mask != FALSE:
+            self._steps.append((None, mask, self.constant(self._code_type(code)), 0))
 
-    def pin(self, mask: int) -> int:
-        """Keep a mask: its memory is not used again for another."""
-        self._pinned.add(mask)
-        return mask
+    def pin(self, *masks: int) -> None:
+        """Keep masks: their memory is not used again for others."""
+        self._pinned.update(masks)
 
     def mark(self) -> int:
         """A place to `release` to."""
