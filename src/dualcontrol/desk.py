@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,8 @@ from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import AnswerError, Pending, Rejected, UnknownCaseError, UnknownLoopError
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate
+from dualcontrol.learn.dataset import Row, dataset
+from dualcontrol.learn.export import export
 from dualcontrol.propose import command
 from dualcontrol.review.view import view
 from dualcontrol.step import Steps, fingerprint, overdue
@@ -292,6 +295,14 @@ class Loop:
         self.desk.steps.run(
             do.FinishEffect(case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error)
         )
+
+    def examples(self, unused: bool = False) -> list[Row]:
+        """Every human decision with what it was about and where it comes from; or those that no model learned from."""
+        return dataset(self.desk, self.name, unused=unused).rows
+
+    def export(self, path: str | os.PathLike[str], *, format: str = "jsonl", unused: bool = False) -> int:
+        """Write the examples as ``jsonl``, ``labels``, ``trl-preference`` or ``sft``; returns how many lines."""
+        return export(self.examples(unused), path, format)
 
     def look(self, case_id: str) -> Case:
         """The case as it is now, after what is due in it has been done."""

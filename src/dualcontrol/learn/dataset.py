@@ -1,0 +1,125 @@
+"""The data set: every example with what it was about and where it comes from.
+
+No decision is used without its provenance: a row says who answered, when, what they were shown, and with what
+probability a human saw the case at all.  What lacks any of it (its content was erased) is left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from dualcontrol.case import JSON, Answer, Case, Example, Value
+from dualcontrol.learn.ports import DeskPort
+
+PAGE = 1_000
+
+
+class Row(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One human decision as a training row, with its provenance.
+
+    `weight` is one over the inclusion probability (Horvitz and Thompson 1952): with it, what humans happened to
+    see stands for all cases.
+    """
+
+    id: int
+    case_id: str
+    loop: str
+    mode: str
+    kind: str
+    verdict: str
+    input: JSON
+    value: JSON
+    proposal: JSON = None
+    candidates: list[JSON] = []
+    rationale: str | None = None
+    who: list[str]
+    at: int
+    shown: list[str]
+    inclusion: float
+    weight: float
+    wrong: int | None = None
+    audit: bool = False
+    origin: str = "live"
+    epoch: int = 0
+    score: float | None = None
+    source: JSON = None
+    meta: JSON = None
+    used_by: str | None = None
+
+
+class Dataset(NamedTuple):
+    """Rows that may be used, and how many examples may not."""
+
+    rows: list[Row]
+    left_out: int
+
+
+def dataset(desk: DeskPort, loop: str, *, unused: bool = False) -> Dataset:
+    """Every example of a loop with its content and provenance, in the order they were made."""
+    control = desk.control(loop)
+    found = [] if control is None else list(_examples(desk, control.loop_id, unused))
+    rows = [_row(desk.case(e.case_id), e) for e in found]
+    kept = [row for row in rows if row is not None]
+    return Dataset(kept, len(rows) - len(kept))
+
+
+def _examples(desk: DeskPort, loop_id: int, unused: bool) -> Iterator[Example]:
+    after = 0
+    while page := desk.store.queries.examples(loop_id, unused=unused, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].id or 0
+
+
+def _row(case: Case, example: Example) -> Row | None:
+    answers = _meant(case, example)
+    if not complete(case, example, answers):
+        return None
+    proposal, audit = case.proposal, _is_audit(case, answers)
+    return Row(
+        id=example.id or 0, case_id=case.id, loop=case.loop, mode=case.mode, kind=example.kind,
+        verdict=example.verdict, input=case.input, value=_value(case, answers, audit),
+        proposal=case.proposed_value(), candidates=[_plain(c) for c in case.content.get("candidates", ())],
+        rationale=answers[0].rationale, who=list(dict.fromkeys(a.actor.person for a in answers)), at=example.at,
+        shown=[a.shown for a in answers], inclusion=example.inclusion, weight=1.0 / example.inclusion,
+        wrong=example.wrong, audit=audit, origin=case.origin, epoch=example.epoch, score=example.score,
+        source=proposal.source if proposal else None, meta=case.meta, used_by=example.used_by,
+    )  # fmt: skip
+
+
+def complete(case: Case, example: Example, answers: Sequence[Answer]) -> bool:
+    """Whether a decision has its provenance: content, who, what they were shown, and a probability."""
+    known = bool(answers) and all(a.actor.person and a.shown for a in answers)
+    return known and not case.erased and case.input is not None and 0.0 < example.inclusion <= 1.0
+
+
+def _meant(case: Case, example: Example) -> tuple[Answer, ...]:
+    """The answers that an example was made from: one review beside the outcome, or all that settled the case."""
+    if case.erased:
+        return ()
+    settled = case.settled.answers if case.settled is not None else ()
+    beside = [a for a in case.answers if a.review_id not in settled]
+    audit = next((a for a in beside if a.at == example.at and a.verdict == example.verdict), None)
+    if audit is not None:
+        return (audit,)
+    return tuple(a for a in case.answers if a.review_id in settled)
+
+
+def _is_audit(case: Case, answers: Sequence[Answer]) -> bool:
+    return case.settled is None or answers[0].review_id not in case.settled.answers
+
+
+def _value(case: Case, answers: Sequence[Answer], audit: bool) -> JSON:
+    """What the human said is right; an approval says that the proposal is."""
+    if not audit:
+        return case.resolved_value()
+    return case.proposed_value() if answers[0].verdict == "approve" else answers[0].value
+
+
+def _plain(candidate: JSON) -> JSON:
+    return {key: item for key, item in candidate.items() if key != "schema"}
+
+
+def labelled(rows: Iterable[Row]) -> list[Row]:
+    """The rows that say what the right label is."""
+    return [row for row in rows if row.kind == "label" and row.value is not None]

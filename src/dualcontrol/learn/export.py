@@ -1,0 +1,131 @@
+"""Examples as files: for people (jsonl, csv) and for trainers (TRL's preference and prompt-completion formats).
+
+TRL's formats are those of its 1.x line: explicit prompts, one pair or one completion a line; the provenance rides
+along in columns of its own, which trainers leave alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dualcontrol.case import JSON
+from dualcontrol.errors import SettingsError
+from dualcontrol.learn.dataset import Row
+
+PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
+LABEL_COLUMNS = ("input", "label", "proposal", "wrong", *PROVENANCE)
+Lines = Iterator[dict[str, JSON]]
+
+
+def export(rows: Sequence[Row], path: str | os.PathLike[str], format: str = "jsonl") -> int:
+    """Write rows in a format to a file, whole or not at all; returns how many lines it holds."""
+    if format not in FORMATS:
+        raise SettingsError(f"there is no export format {format!r}; known are {', '.join(sorted(FORMATS))}",
+                            hint="Use one of the formats named in the message.")  # fmt: skip
+    lines = list(FORMATS[format](rows))
+    target = Path(path)
+    text = _csv(lines) if target.suffix == ".csv" and format == "labels" else _jsonl(lines)
+    _write(target, text)
+    return len(lines)
+
+
+def _write(target: Path, text: str) -> None:
+    """Beside the target first, so that a reader never sees half a file."""
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target)
+
+
+def _jsonl(lines: Sequence[dict[str, JSON]]) -> str:
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _csv(lines: Sequence[dict[str, JSON]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, LABEL_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in line.items()}
+                     for line in lines)  # fmt: skip
+    return out.getvalue()
+
+
+def _rows(rows: Sequence[Row]) -> Lines:
+    """Everything, one decision a line."""
+    return (row.to_dict() for row in rows)
+
+
+def _labels(rows: Sequence[Row]) -> Lines:
+    """Input and label."""
+    for row in rows:
+        if row.kind == "label":
+            yield {"input": row.input, "label": row.value, "proposal": row.proposal, "wrong": row.wrong, **_source(row)}
+
+
+def _completions(rows: Sequence[Row]) -> Lines:
+    """Prompt and completion: what a human wrote or corrected."""
+    for row in rows:
+        if row.kind in ("edit", "demonstration") and row.value is not None:
+            yield {"prompt": prompt(row.input), "completion": text(row.value), **_source(row)}
+
+
+def _pairs(rows: Sequence[Row]) -> Lines:
+    """Prompt, chosen and rejected: each pair of a ranking, and each edit over what it corrected."""
+    for row in rows:
+        for chosen, rejected in preferences(row):
+            yield {"prompt": prompt(row.input), "chosen": text(chosen), "rejected": text(rejected), **_source(row)}
+
+
+def preferences(row: Row) -> Iterator[tuple[JSON, JSON]]:
+    """What was preferred to what in a decision."""
+    if row.kind == "edit" and row.proposal is not None and row.value != row.proposal:
+        yield row.value, row.proposal
+    for ranking in _rankings(row):
+        values = {c["id"]: c["value"] for c in row.candidates}
+        tiers = [tier for tier in (*ranking.get("ranking", ()), ranking.get("rejected", ())) if tier]
+        for place, tier in enumerate(tiers):
+            below = [other for lower in tiers[place + 1 :] for other in lower]
+            yield from ((values[better], values[worse]) for better in tier for worse in below)
+
+
+def _rankings(row: Row) -> list[dict[str, JSON]]:
+    """A decision's ranking, or each of a distribution of them, as often as it was given."""
+    if row.kind != "preference":
+        return []
+    if isinstance(row.value, dict):
+        return [row.value]
+    spread = row.value if isinstance(row.value, list) else []
+    return [said["value"] for said in spread for _ in range(int(said.get("answers", 1)))]
+
+
+def _source(row: Row) -> dict[str, JSON]:
+    return {name: getattr(row, name) for name in PROVENANCE}
+
+
+def prompt(given: JSON) -> str:
+    """An input as a prompt: its own text where it has one, else JSON."""
+    if isinstance(given, dict):
+        for name in ("prompt", "question", "text"):
+            if isinstance(given.get(name), str):
+                return str(given[name])
+    return text(given)
+
+
+def text(value: JSON) -> str:
+    """A value as text: a response's text, a text itself, else JSON with sorted keys."""
+    if isinstance(value, dict) and set(value) == {"text"}:
+        value = value["text"]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+FORMATS: dict[str, Callable[[Sequence[Row]], Lines]] = {
+    "jsonl": _rows,
+    "labels": _labels,
+    "prompt-completion": _completions,
+    "sft": _completions,
+    "trl-preference": _pairs,
+}

@@ -1,0 +1,96 @@
+"""Promotion: the candidate's file, its row, the event that puts it in force, and the marks on what it learned from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dualcontrol.case import JSON, ModelRow
+from dualcontrol.control import Control
+from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
+from dualcontrol.learn.dataset import Row
+from dualcontrol.learn.ports import DeskPort
+from dualcontrol.learn.report import Report
+from dualcontrol.learn.serving import CLOSED_BY_FILE, model_folder
+
+UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
+
+
+def write_file(desk: DeskPort, control: Control, version: str, data: bytes) -> tuple[str, str]:
+    """Write the model's file, whole or not at all; its name and digest."""
+    folder = model_folder(desk)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{control.loop_id}-{UNFIT.sub('_', version)[-80:]}.joblib"
+    partial = folder / f".{name}.partial"
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / name)
+    _sync_folder(folder)
+    return name, hashlib.sha256(data).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def record(
+    desk: DeskPort, control: Control, report: Report, file: tuple[str, str], used: Sequence[tuple[Sequence[Row], str]]
+) -> Report:  # fmt: skip
+    """File first, then row, then event, then marks: a crash in between leaves nothing in force that is not there."""
+    metrics: dict[str, JSON] = {k: v for k, v in report.to_dict().items() if k not in ("loop", "version")}
+    row = ModelRow(
+        id=desk.steps.new_id(), loop_id=control.loop_id, version=report.version, path=file[0], sha256=file[1],
+        state="candidate", examples=report.trained, metrics=metrics, created_at=desk.steps.now(),
+    )  # fmt: skip
+    with desk.store.transaction() as tx:
+        tx.save_model(row)
+    after = _moved(desk, control, report)
+    promoted = after.model == report.version
+    if report.promoted and not promoted:
+        report = Report.from_dict(report.to_dict() | {"promoted": False, "reason": "another model took over meanwhile"})
+    with desk.store.transaction() as tx:
+        tx.save_model(ModelRow.from_dict(row.to_dict() | {"state": "promoted" if promoted else "kept"}))
+        for rows, name in used:
+            tx.mark_used(control.loop_id, [r.id for r in rows if r.used_by is None], name)
+    return report
+
+
+def _moved(desk: DeskPort, control: Control, report: Report) -> Control:
+    said: dict[str, Any] = {
+        "model": report.version, "examples": report.trained, "metric": "log_loss",
+        "score": real(report.candidate.log_loss if report.candidate else None) or "", "incumbent": report.incumbent,
+    }  # fmt: skip
+
+    def make(now: Control, at: int) -> tuple[Event, dict[str, Any]] | None:
+        if not report.promoted or now.model != control.model:
+            return ModelKept(at=at, **said), {}
+        changes: dict[str, Any] = {"model": report.version, "epoch": now.epoch + 1}
+        if now.settings.guarantee is not None:
+            changes["thresholds"] = {}  # what was certified was the old model
+        return ModelPromoted(version=now.version + 1, at=at, **said), changes
+
+    after = desk.steps.move(control.loop, make)
+    return _reopened(desk, after) if after.model == report.version else after
+
+
+def _reopened(desk: DeskPort, control: Control) -> Control:
+    """Autopilot that was closed because a model file was bad opens with the model that takes its place."""
+
+    def make(now: Control, at: int) -> tuple[Event, dict[str, Any]] | None:
+        if not now.closed.get("", "").startswith(CLOSED_BY_FILE):
+            return None
+        event = AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")
+        return event, {"closed": {k: v for k, v in now.closed.items() if k}}
+
+    return desk.steps.move(control.loop, make)

@@ -1,0 +1,100 @@
+"""What a training came to: candidate and incumbent measured on the same held-out human decisions, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dualcontrol.case import Value
+from dualcontrol.learn import calibrate
+from dualcontrol.learn.dataset import Row
+from dualcontrol.learn.trainers import Floats, Model, positions
+
+MIN_HELD_OUT = 10
+
+
+class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """How a model does on held-out human decisions."""
+
+    log_loss: float
+    accuracy: float
+    calibration_error: float
+
+
+class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """What a training came to; `gain` is the paired fall in log loss and `gain_error` its standard error."""
+
+    loop: str
+    version: str
+    trainer: str
+    promoted: bool
+    reason: str
+    trained: int
+    held_out: int
+    left_out: int
+    incumbent: str | None
+    candidate: Measures | None = None
+    before: Measures | None = None
+    gain: float | None = None
+    gain_error: float | None = None
+
+
+def compared(report: Report, candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> Report:
+    """The report with both models' measures and whether the candidate is better."""
+    plain = report.to_dict()
+    if incumbent is None:
+        why = "the first model of the loop" if report.incumbent is None else "the file of the one before cannot be used"
+        plain |= {"promoted": True, "reason": why}
+    elif not held_out:
+        plain |= {"reason": "no held-out decisions to compare on"}
+    if held_out:
+        plain |= _both(candidate, incumbent, held_out)
+    return Report.from_dict(plain)
+
+
+def _both(candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> dict[str, Any]:
+    weights = np.array([row.weight for row in held_out])
+    new = _judged(candidate, held_out)
+    said: dict[str, Any] = {"candidate": _measures(new, weights).to_dict()}
+    if incumbent is None:
+        return said
+    old = _judged(incumbent, held_out)
+    gain, error = calibrate.difference(old.losses, new.losses, weights)
+    more, more_error = calibrate.difference(new.hits, old.hits, weights)
+    promoted, reason = _verdict(len(held_out), gain, more, more_error)
+    said |= {"before": _measures(old, weights).to_dict(), "gain": gain, "gain_error": error}
+    return said | {"promoted": promoted, "reason": reason}
+
+
+class _Judged(NamedTuple):
+    probabilities: Floats
+    index: Any
+    losses: Floats
+    hits: Floats
+
+
+def _judged(model: Model, rows: Sequence[Row]) -> _Judged:
+    probabilities = model.predict_proba([row.input for row in rows])
+    index = positions(model.classes, [row.value for row in rows])
+    return _Judged(probabilities, index, calibrate.losses(probabilities, index), calibrate.hits(probabilities, index))
+
+
+def _measures(judged: _Judged, weights: Floats) -> Measures:
+    return Measures(
+        log_loss=float(np.average(judged.losses, weights=weights)),
+        accuracy=float(np.average(judged.hits, weights=weights)),
+        calibration_error=calibrate.calibration_error(judged.probabilities, judged.index, weights),
+    )
+
+
+def _verdict(count: int, gain: float, more: float, more_error: float) -> tuple[bool, str]:
+    """Better: a lower log loss, and an accuracy that is not lower by more than its standard error."""
+    if count < MIN_HELD_OUT:
+        return False, f"{count} held-out decisions are too few to compare on; {MIN_HELD_OUT} are needed"
+    if gain <= 0:
+        return False, f"its log loss on held-out decisions is {-gain:.4f} higher"
+    if more < -more_error:
+        return False, f"its accuracy on held-out decisions is {-more:.4f} lower"
+    return True, f"its log loss on held-out decisions is {gain:.4f} lower"

@@ -1,0 +1,168 @@
+"""The scikit-learn trainer: extra trees for numbers and fields, logistic regression for text, both calibrated.
+
+Extremely randomised trees are Geurts, Ernst and Wehenkel (2006).  Their temperature is fitted on out-of-bag
+scores (Breiman 1996), which no tree has seen; for text, on scores of five-fold cross-validation.
+
+Weights (one over the inclusion probability) enter the calibration, truncated (Ionides 2008), and the evaluation,
+whole.  The fit itself goes without: what a case is chosen for depends on its input alone, so that the label given
+the input is the same with or without, and weights would only cost variance.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import hstack
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import MaxAbsScaler
+
+from dualcontrol.case import JSON
+from dualcontrol.errors import ModelError
+from dualcontrol.learn.calibrate import Floats, Temperature, fit_temperature
+from dualcontrol.learn.features import is_vector, parts
+from dualcontrol.learn.trainers import Model, class_key
+
+TREES = 300
+FOLDS = 5
+WEIGHT_CAP = 2.0
+DENSE = 2_000
+TINY = 1.0 / (2 * TREES)
+Fitted = tuple[Any, Floats]
+
+
+class SklearnModel:
+    """Features, an estimator and its temperature; what the model file holds."""
+
+    def __init__(self, features: Features, estimator: Any, heat: Temperature, classes: tuple[JSON, ...]) -> None:
+        self.features, self.estimator, self.heat, self.classes = features, estimator, heat, classes
+
+    def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
+        """One row an input, one column a class; rows sum to 1."""
+        if not inputs:
+            return np.zeros((0, len(self.classes)))
+        return self.heat.apply(_logs(self.estimator, self.features.transform(inputs)))
+
+
+class Features:
+    """Inputs as a matrix, by what the inputs of the fit held."""
+
+    def __init__(self, inputs: Sequence[JSON]) -> None:
+        self.width = len(inputs[0]) if is_vector(inputs) else 0
+        if self.width:
+            return
+        rows = [parts(value) for value in inputs]
+        self.fields = DictVectorizer().fit([r.fields for r in rows]) if any(r.fields for r in rows) else None
+        prose = [r.prose for r in rows if r.prose]
+        self.words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=1).fit(prose) if prose else None
+        if self.fields is None and self.words is None:
+            raise ModelError("the inputs hold neither numbers nor words", hint="Give numbers, fields or text as input.")
+        self.scale = MaxAbsScaler().fit(self._stacked(inputs)) if self.words is not None else None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether prose is among the features."""
+        return not self.width and self.words is not None
+
+    def transform(self, inputs: Sequence[JSON]) -> Any:
+        """The matrix of these inputs; fields that the fit never saw are left out."""
+        if self.width:
+            return self._vectors(inputs)
+        stacked = self._stacked(inputs)
+        if self.scale is not None:
+            return self.scale.transform(stacked)
+        return stacked.toarray() if stacked.shape[1] <= DENSE else stacked
+
+    def _vectors(self, inputs: Sequence[JSON]) -> Floats:
+        if not is_vector(inputs) or len(inputs[0]) != self.width:
+            raise ModelError(f"the model takes lists of {self.width} numbers", hint="Give the input it was trained on.")
+        return np.asarray(inputs, dtype=float)
+
+    def _stacked(self, inputs: Sequence[JSON]) -> Any:
+        rows = [parts(value) for value in inputs]
+        blocks = [] if self.fields is None else [self.fields.transform([r.fields for r in rows])]
+        blocks += [] if self.words is None else [self.words.transform([r.prose for r in rows])]
+        return hstack(blocks, format="csr")
+
+
+class SklearnTrainer:
+    """Trains with scikit-learn; the same labels and seed give the same model."""
+
+    name = "sklearn"
+
+    def fit(self, inputs: Sequence[JSON], labels: Sequence[JSON], weights: Sequence[float], *, seed: int) -> Model:
+        """A calibrated model of these labels."""
+        keys = np.array([class_key(label) for label in labels])
+        known = {class_key(label): label for label in labels}
+        if len(known) < 2:
+            raise ModelError(f"{len(known)} class among {len(keys)} labels: nothing to tell apart",
+                             hint="Collect answers of at least two classes.")  # fmt: skip
+        features = Features(inputs)
+        train = _text if features.has_text else _trees
+        estimator, unseen = train(features.transform(inputs), keys, seed)
+        index = np.searchsorted(estimator.classes_, keys)
+        heat = fit_temperature(unseen, index, np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP))
+        return SklearnModel(features, estimator, heat, tuple(known[key] for key in estimator.classes_))
+
+    def dump(self, model: Model) -> bytes:
+        """The model as a joblib file's content."""
+        file = io.BytesIO()
+        joblib.dump(model, file, compress=3)
+        return file.getvalue()
+
+    def load(self, data: bytes) -> Model:
+        """The model in a joblib file; unpickling runs code, so the digest must have been checked."""
+        model = joblib.load(io.BytesIO(data))
+        if not isinstance(model, SklearnModel):
+            raise ModelError(f"the file holds a {type(model).__name__}, not a model of this trainer")
+        return model
+
+
+TRAINER = SklearnTrainer
+
+
+def _trees(matrix: Any, keys: NDArray[Any], seed: int) -> Fitted:
+    """Extra trees, and the log scores that trees give to rows they have not seen."""
+    forest = ExtraTreesClassifier(TREES, bootstrap=True, oob_score=True, random_state=seed, n_jobs=1)
+    forest.fit(matrix, keys)
+    return forest, np.log(np.nan_to_num(forest.oob_decision_function_) + TINY)
+
+
+def _text(matrix: Any, keys: NDArray[Any], seed: int) -> Fitted:
+    """Logistic regression, and the log scores of each fold by the model of the others."""
+    whole = _regression(seed).fit(matrix, keys)
+    unseen = np.full((len(keys), len(whole.classes_)), np.log(TINY))
+    fold = _folds(keys, seed)
+    for part in range(FOLDS):
+        train, test = fold != part, fold == part
+        if test.any() and len(np.unique(keys[train])) > 1:
+            one = _regression(seed).fit(matrix[train], keys[train])
+            columns = np.searchsorted(whole.classes_, one.classes_)
+            unseen[np.ix_(test, columns)] = _logs(one, matrix[test])
+    return whole, unseen
+
+
+def _regression(seed: int) -> LogisticRegression:
+    return LogisticRegression(C=10.0, max_iter=2_000, random_state=seed)
+
+
+def _folds(keys: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """A fold for each row, the classes spread evenly."""
+    order = np.random.default_rng(seed).permutation(len(keys))
+    fold = np.zeros(len(keys), dtype=np.int64)
+    for key in np.unique(keys):
+        mine = order[keys[order] == key]
+        fold[mine] = np.arange(len(mine)) % FOLDS
+    return fold
+
+
+def _logs(estimator: Any, matrix: Any) -> Floats:
+    predict: Callable[[Any], Floats] = estimator.predict_proba
+    return np.asarray(np.log(predict(matrix) + TINY))

@@ -1,0 +1,82 @@
+"""The seam for trainers: what turns inputs and labels into a model, found by name and loaded when first used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualcontrol.case import JSON
+from dualcontrol.errors import MissingExtraError, ModelError
+
+Floats = NDArray[np.float64]
+
+
+class Model(Protocol):
+    """Gives each input a calibrated probability for each class."""
+
+    @property
+    def classes(self) -> tuple[JSON, ...]:
+        """The labels it knows, as reviewers write them."""
+        ...
+
+    def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
+        """One row an input, one column a class; rows sum to 1."""
+        ...
+
+
+class Trainer(Protocol):
+    """Makes models, and turns them into bytes and back."""
+
+    name: str
+
+    def fit(self, inputs: Sequence[JSON], labels: Sequence[JSON], weights: Sequence[float], *, seed: int) -> Model:
+        """A model of these labels; `weights` are one over the inclusion probability.  Same seed, same model."""
+        ...
+
+    def dump(self, model: Model) -> bytes:
+        """The model as a file's content."""
+        ...
+
+    def load(self, data: bytes) -> Model:
+        """The model that `dump` wrote; only for bytes whose digest has been checked."""
+        ...
+
+
+class _Module(Protocol):
+    TRAINER: type[Trainer]
+
+
+TRAINERS: dict[str, tuple[str, str]] = {"sklearn": ("dualcontrol.learn.sklearn_trainer", "learn")}
+NONE = ("export", "off")
+
+
+def trainer(name: str) -> Trainer:
+    """The trainer of that name; `MissingExtraError` when its package is not installed."""
+    if name not in TRAINERS:
+        raise ModelError(f"there is no trainer {name!r}; known are {', '.join(sorted(TRAINERS))}",
+                         hint="Set feedback.trainer to one of them, or to \"export\".")  # fmt: skip
+    module, extra = TRAINERS[name]
+    try:
+        loaded = cast(_Module, import_module(module))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dualcontrol"):
+            raise
+        raise MissingExtraError(f"the trainer {name!r} needs {error.name}, of the extra {extra!r}",
+                                hint=f'Run: pip install "dualcontrol[{extra}]"', extra=extra) from error  # fmt: skip
+    return loaded.TRAINER()
+
+
+def class_key(label: JSON) -> str:
+    """A label as text with sorted keys: equal text is the same class, and 1 is not "1"."""
+    return json.dumps(label, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def positions(classes: Sequence[JSON], labels: Sequence[JSON]) -> NDArray[np.int64]:
+    """The column of each label among the classes; -1 where the model does not know it."""
+    known = {class_key(label): place for place, label in enumerate(classes)}
+    return np.array([known.get(class_key(label), -1) for label in labels], dtype=np.int64)
