@@ -161,3 +161,18 @@ def test_words_cover_the_source_or_refuse_it(source: str) -> None:
     except ValueError:
         return
     assert "".join(word.text for word in found).replace(" ", "") == source.replace(" ", "")
+
+
+def test_only_the_fields_that_rules_name_are_converted(routed: Any) -> None:
+    deep: Any = 1
+    for _ in range(50_000):
+        deep = [deep]
+    args = {"amount": 700.0, "transcript": deep}
+    assert routed({"rules": (rule("args.amount > 500.0"),)}, args=args).by == "rule:r"
+    while isinstance(deep, list):
+        deep = deep.pop()
+
+
+def test_a_rule_that_looks_at_a_whole_variable_gets_it_whole(routed: Any) -> None:
+    rules = (rule("args.amount > 5000.0"), Rule(name="many", when="size(args) == 2", route="human"))
+    assert routed({"rules": rules}, args={"amount": 7.0, "other": 1}).by == "rule:many"

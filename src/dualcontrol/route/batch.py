@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dualcontrol.case import Route
 from dualcontrol.control import Control
 from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.route.bounds import all_shares, any_nan
 from dualcontrol.route.columns import Array, Column, Columns
 from dualcontrol.route.gaps import drawn_rows
 from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
@@ -99,20 +100,11 @@ def _route_chunk(table: Columns, plans: list[Plan], start: int, stop: int, code:
 
 
 def _needs_care(table: Columns, plan: Plan, start: int, stop: int) -> bool:
-    """Whether a compared number is NaN or a risk unknown; NaN is what a minimum with NaN gives."""
+    """Whether a compared number is NaN or a risk unknown."""
     risk = table.risk
-    if risk is not None and risk.kind == "number" and not _within(risk.data[start:stop]):
+    if risk is not None and risk.kind == "number" and not all_shares(risk.data[start:stop]):
         return True
-    return any(np.isnan(np.minimum.reduce(array[start:stop])) for array in plan.ordered)
-
-
-def _within(part: Array) -> bool:
-    """Whether all are from 0 to 1; as whole numbers, the bits of NaN and of what is below 0 are above those of 1."""
-    if part.dtype.kind == "f":
-        bits, one = (np.uint32, 0x3F80_0000) if part.dtype.itemsize == 4 else (np.uint64, 0x3FF0_0000_0000_0000)
-        if np.maximum.reduce(part.view(bits)) <= one:
-            return True
-    return bool(np.minimum.reduce(part) >= 0 and np.maximum.reduce(part) <= 1)
+    return any(any_nan(array[start:stop]) for array in plan.ordered)
 
 
 def _route_singly(table: Columns, plan: Plan, start: int, code: Array) -> int:
@@ -142,7 +134,7 @@ def _check_confidence(found: Column | None, start: int, stop: int) -> None:
     if found is None:
         return
     part = found.data[start:stop]
-    if _within(part):
+    if all_shares(part):
         return
     bad = ~((part >= 0) & (part <= 1))
     if found.absent is not None:

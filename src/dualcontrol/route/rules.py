@@ -11,6 +11,7 @@ import cel
 
 from dualcontrol.case import JSON, Signal
 from dualcontrol.control import Rule
+from dualcontrol.route.subset import parse, paths
 
 
 class Subject(NamedTuple):
@@ -61,9 +62,9 @@ def signal_map(signal: Signal) -> dict[str, JSON]:
 
 
 class RuleSet:
-    """The compiled rules of a loop and the variables that they name."""
+    """The compiled rules of a loop, and what they name: variables, and of these the fields where that is known."""
 
-    __slots__ = ("blocking", "broken", "names", "programs", "routing", "rules")
+    __slots__ = ("blocking", "broken", "fields", "names", "programs", "routing", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
@@ -73,6 +74,7 @@ class RuleSet:
             self.programs.append(self._compiled(place, rule))
         named = {name for program in self.programs if program for name in program.variables()}
         self.names = tuple(name for name in VARIABLES if name in named)
+        self.fields = _fields(rules)
         self.blocking = tuple(i for i, rule in enumerate(rules) if rule.route == "block")
         self.routing = tuple(i for i, rule in enumerate(rules) if rule.route != "block")
 
@@ -82,6 +84,20 @@ class RuleSet:
         except Exception:  # a rule that was never checked must not open the gate
             self.broken[place] = _failure(rule, "it does not parse")
             return None
+
+
+def _fields(rules: tuple[Rule, ...]) -> dict[str, tuple[str, ...]]:
+    """The fields that rules name of each variable; a variable that a rule may look at in another way has none."""
+    trees = [parse(rule.when) for rule in rules]
+    if None in trees:
+        return {}
+    named = [path.name.split(".") for tree in trees if tree is not None for path in paths(tree)]
+    whole = {names[0] for names in named if len(names) == 1}
+    fields: dict[str, dict[str, None]] = {}
+    for root, *rest in named:
+        if root not in whole:
+            fields.setdefault(root, {})[rest[0]] = None
+    return {root: tuple(found) for root, found in fields.items()}
 
 
 @lru_cache(maxsize=256)
@@ -123,9 +139,16 @@ class Findings:
 
     def _variables(self) -> Any:
         if self._context is None:
-            values = {name: VARIABLES[name](self.subject) for name in self.set.names}
+            values = {name: self._value(name) for name in self.set.names}
             self._context = cel.Context(variables=values)
         return self._context
+
+    def _value(self, name: str) -> JSON:
+        """A variable, cut down to the fields that rules name: converting content for CEL is what costs."""
+        value, fields = VARIABLES[name](self.subject), self.set.fields.get(name)
+        if fields is None or type(value) is not dict:
+            return value
+        return {field: value[field] for field in fields if field in value}
 
 
 def _kind(error: BaseException, rule: Rule) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -93,6 +94,19 @@ def parse(source: str) -> Expression | None:
     except (UnsupportedError, ValueError, RecursionError):
         return None
     return None if isinstance(tree, _List) else tree
+
+
+def paths(tree: Expression) -> Iterator[Path]:
+    """Every path in an expression."""
+    if isinstance(tree, Path):
+        yield tree
+    elif isinstance(tree, Join | Compare):
+        yield from paths(tree.left)
+        yield from paths(tree.right)
+    elif isinstance(tree, Not):
+        yield from paths(tree.part)
+    elif isinstance(tree, Member | Has):
+        yield tree.path
 
 
 @dataclass(frozen=True, slots=True)
