@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from dualcontrol.case import JSON
-from dualcontrol.errors import LedgerError
+from dualcontrol.errors import LedgerError, StoreError
 from dualcontrol.events import Entry
 from dualcontrol.store import Queries
 from dualcontrol.store.sql import ledger
@@ -23,7 +23,7 @@ from dualcontrol.store.sql.work import WorkStatements
 class Transaction:
     """A block that commits when it ends and rolls back when it raises."""
 
-    __slots__ = ("_durable", "_session", "_shared")
+    __slots__ = ("_durable", "_session", "_shared", "_tx")
 
     def __init__(self, shared: Shared, durable: bool) -> None:
         self._shared, self._durable = shared, durable
@@ -34,13 +34,17 @@ class Transaction:
             self._session = self._shared.dialect.begin(self._durable)
         except Exception as error:
             raise_ours(self._shared.dialect, error)
-        return SqlTx(self._shared, self._session)
+        self._tx = SqlTx(self._shared, self._session)
+        return self._tx
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         session, self._session = self._session, None
         if session is None:
             return
         dialect = self._shared.dialect
+        if error is None and self._tx.failed:
+            dialect.rollback(session)
+            raise StoreError("a write of this transaction failed, so nothing of it was kept")
         if error is None:
             try:
                 return dialect.commit(session)

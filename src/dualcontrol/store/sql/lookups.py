@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from dualcontrol.store.sql.hot import literal, takeable
-from dualcontrol.store.sql.schema import cases, entries, examples, feed, loops, models, reviews
+from dualcontrol.store.sql.schema import cases, entries, examples, feed, loops, models, payloads, reviews
 
 CASE_ROW = (
     "id", "loop", "mode", "state", "kind", "action", "route", "audited", "verdict", "by", "wrong", "effect",
@@ -139,6 +139,19 @@ def streams() -> Select[Any]:
     """Stream names after a name; every stream has an entry 1."""
     statement = select(entries.c.stream).where(entries.c.seq == ONE, entries.c.stream > bindparam("after"))
     return _rows(statement.order_by(entries.c.stream))
+
+
+def slots() -> Select[Any]:
+    """The payload rows of a case or stream, as they are stored."""
+    columns = (payloads.c.slot, payloads.c.n, payloads.c.body, payloads.c.salt, payloads.c.commitment)
+    statement = select(*columns).where(payloads.c.case_id == bindparam("owner"))
+    return statement.order_by(payloads.c.slot, payloads.c.n)
+
+
+def unplaced() -> Select[Any]:
+    """How many entries have no position."""
+    placed = select(func.count()).select_from(feed).scalar_subquery()
+    return select(func.count() - placed).select_from(entries)
 
 
 def all_loops() -> Select[Any]:

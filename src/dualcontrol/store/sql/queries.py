@@ -12,11 +12,11 @@ from dualcontrol.case import JSON, Case, Content
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, with_values
-from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page
+from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow
 from dualcontrol.store.sql import lookups, rows
 from dualcontrol.store.sql.dialect import Session
 from dualcontrol.store.sql.hot import FIRST, rendered
-from dualcontrol.store.sql.seal import line, value_of
+from dualcontrol.store.sql.seal import commitment, line, value_of
 from dualcontrol.store.sql.unit import Shared
 
 Reading = Callable[[], AbstractContextManager[Session]]
@@ -139,6 +139,21 @@ class SqlQueries:
                 read.append(opened(body, prev=prev, digest=digest, pos=pos))
             prev = digest
         return _with_slots(read, slots) if slots else read
+
+    def slots(self, stream: str) -> list[SlotRow]:
+        """Every stored slot of a stream's content, its bytes checked against its commitment."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.slots, owner=stream.removeprefix("case/"))
+        return [
+            SlotRow(slot=slot, commitment=kept, sound=kept == commitment(slot, bytes(salt), (body or "").encode()))
+            for slot, _, body, salt, kept in found
+        ]
+
+    def unplaced(self) -> int:
+        """How many entries have no position yet."""
+        with self._reading() as session:
+            ((count,),) = self._rows(session, lookups.unplaced)
+        return int(count)
 
     def streams(self) -> Iterator[str]:
         """Every stream that has entries, in pages of its own."""

@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from dualcontrol.case import JSON
 from dualcontrol.errors import StoreError, StoreFullError, StoreUnavailableError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken
+from dualcontrol.store.sql.checkpoint import AUTOMATIC, Checkpointer
 from dualcontrol.store.sql.dialect import Clock, Write
 from dualcontrol.store.sql.hub import Hub
 from dualcontrol.store.sql.schema import VERSION_TABLE, entries
@@ -30,7 +31,7 @@ IDLE_READERS = 8
 NORMAL, FULL = 1, 2
 SETTINGS = (
     "PRAGMA busy_timeout=30000", "PRAGMA cache_size=-16000", "PRAGMA temp_store=MEMORY", "PRAGMA fullfsync=ON",
-    "PRAGMA secure_delete=ON", "PRAGMA journal_size_limit=67108864", "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA secure_delete=ON", "PRAGMA journal_size_limit=67108864", f"PRAGMA wal_autocheckpoint={AUTOMATIC}",
 )  # fmt: skip
 UNIQUE = {"case_keys.": KeyTaken, "reviews.case_id, reviews.person": PersonTaken}
 
@@ -104,6 +105,7 @@ class SqliteDialect:
         except sqlite3.Error as error:
             raise self.translated(error) from error
         self._session = SqliteSession(self._writer.cursor())
+        self._checkpointer = None if self._memory else Checkpointer(self._connect)
         self._seen = self._data_version()
 
     def _connect(self) -> sqlite3.Connection:
@@ -150,6 +152,8 @@ class SqliteDialect:
         except BaseException:
             self.rollback(session)
             raise
+        if self._checkpointer is not None:
+            self._checkpointer.committed()
         self._let_go()
 
     def rollback(self, session: SqliteSession) -> None:
@@ -344,6 +348,8 @@ class SqliteDialect:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         while self._readers:
             self._readers.pop().close()
         self._writer.close()

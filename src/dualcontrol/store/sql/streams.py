@@ -76,6 +76,7 @@ class StreamTx(Unit):
         try:
             (loop_id,) = self._session.one(self._shared.streams.new_loop, values)
         except Exception as error:
+            self.failed = True
             raise_ours(self._shared.dialect, error)
         return self._move_loop(replace(control, loop_id=loop_id), self._chained(entry, loop_id, 0, ""))
 
@@ -83,7 +84,7 @@ class StreamTx(Unit):
         control = replace(control, seq=entry.seq)
         text = ENCODER.encode(control).decode()
         row = (control.settings.mode, control.version, text, entry.seq, entry.hash, control.loop_id)
-        self._write([Write(self._shared.streams.move_loop, (row,)), *self._entry_writes(entry, control.loop_id)])
+        self._write(Write(self._shared.streams.move_loop, (row,)), *self._entry_writes(entry, control.loop_id))
         return control
 
     def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
@@ -97,14 +98,14 @@ class StreamTx(Unit):
             return self._append_to_loop(entry, int(name))
         seq, head = self._session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
         entry = self._chained(entry, None, seq, head)
-        self._write(self._entry_writes(entry, None))
+        self._write(*self._entry_writes(entry, None))
         return entry
 
     def _append_to_loop(self, entry: Entry, loop_id: int) -> Entry:
         seq, head, _ = self._loop_head(loop_id)
         entry = self._chained(entry, loop_id, seq, head)
         moved = Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))
-        self._write([moved, *self._entry_writes(entry, loop_id)])
+        self._write(moved, *self._entry_writes(entry, loop_id))
         return entry
 
     def _loop_head(self, loop_id: int) -> Any:

@@ -77,7 +77,8 @@ class SqlTx(StreamTx, WorkTx):
         self._review_writes(batch, before, after, loop_id)
         if examples:
             batch.append(Write(self._hot.new_example, [rows.example_row(e) for e in examples]))
-        if self._write(batch) != 1:
+        if self._write(*batch) != 1:
+            self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
         self._heads[after.id] = (entry.seq, entry.hash)
         return entry
@@ -125,10 +126,10 @@ class SqlTx(StreamTx, WorkTx):
 
     def erase(self, case: Case) -> int:
         """Delete every payload row of a case and close its key; the commitments stay in the ledger."""
-        count = self._session.write(Write(self._hot.erase, ((case.id,),)), Write(self._hot.erase_drafts, ((case.id,),)))
+        count = self._write(Write(self._hot.erase, ((case.id,),)), Write(self._hot.erase_drafts, ((case.id,),)))
         if case.key is not None:
             key = (self._loop_id(case.loop), digest_of(case.key))
-            self._session.write(Write(self._hot.erase_key, (key,)))
+            self._write(Write(self._hot.erase_key, (key,)))
         return count
 
     # reviews

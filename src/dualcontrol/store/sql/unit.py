@@ -37,12 +37,15 @@ class Unit:
         self._heads: dict[str, tuple[int, str]] = {}
         self._sealed_slots: list[Sealed] = []
         self._wrote_loops = False
+        self.failed = False
 
     def _seal(self, entry: Entry) -> list[Sealed]:
         return seal(contents_of(entry), self._shared.salt)
 
-    def _write(self, batch: list[Write]) -> int:
+    def _write(self, *batch: Write) -> int:
+        """Write a batch; after a failure, part of it may stand, so the transaction can no longer commit."""
         try:
             return self._session.write(*batch)
         except Exception as error:
+            self.failed = True
             raise_ours(self._shared.dialect, error)

@@ -92,7 +92,7 @@ class WorkTx(Unit):
     def add_job(self, kind: str, ref: str, run_at: int) -> str:
         """Queue a job; returns its id."""
         job_id = _uuid7()
-        self._session.write(Write(self._shared.work.new_job, ((job_id, kind, ref, run_at, "ready"),)))
+        self._write(Write(self._shared.work.new_job, ((job_id, kind, ref, run_at, "ready"),)))
         return job_id
 
     def take_job(self, kinds: Sequence[str], owner: str, now: int, until: int) -> dict[str, JSON] | None:
@@ -102,7 +102,7 @@ class WorkTx(Unit):
             found = [row for kind in kinds if (row := self._session.one(statement, (kind, now))) is not None]
             if found:
                 job_id, kind, ref, run_at, attempts = min(found, key=lambda row: (row[3], row[0]))
-                self._session.write(Write(work.lease_job, ((owner, until, job_id),)))
+                self._write(Write(work.lease_job, ((owner, until, job_id),)))
                 return {
                     "id": job_id, "kind": kind, "ref": ref, "run_at": run_at, "attempts": attempts + 1,
                     "owner": owner, "until": until,
@@ -111,14 +111,14 @@ class WorkTx(Unit):
 
     def finish_job(self, job_id: str, owner: str, result: str) -> bool:
         """End a job that `owner` still holds."""
-        return self._session.write(Write(self._shared.work.end_job, ((result, job_id, owner),))) == 1
+        return self._write(Write(self._shared.work.end_job, ((result, job_id, owner),))) == 1
 
     def mark_used(self, loop_id: int, example_ids: Sequence[int], model: str) -> int:
         """Say which model learned from these examples."""
         if not example_ids:
             return 0
         marks = [(model, loop_id, example_id) for example_id in example_ids]
-        return self._session.write(Write(self._shared.work.mark_used, marks))
+        return self._write(Write(self._shared.work.mark_used, marks))
 
     def save_model(self, model: ModelRow) -> None:
         """Insert or update a model's row."""
@@ -127,8 +127,8 @@ class WorkTx(Unit):
             model.id, model.loop_id, model.version, model.path, model.sha256, model.state, model.examples, metrics,
             model.created_at,
         )  # fmt: skip
-        if self._session.write(Write(work.move_model, ((*row[1:], model.id),))) == 0:
-            self._session.write(Write(work.new_model, (row,)))
+        if self._write(Write(work.move_model, ((*row[1:], model.id),))) == 0:
+            self._write(Write(work.new_model, (row,)))
 
 
 def _uuid7() -> str:
