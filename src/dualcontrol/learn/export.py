@@ -24,14 +24,19 @@ Lines = Iterator[dict[str, JSON]]
 
 def export(rows: Sequence[Row], path: str | os.PathLike[str], format: str = "jsonl") -> int:
     """Write rows in a format to a file, whole or not at all; returns how many lines it holds."""
+    target = Path(path)
+    lines, text = content(rows, format, as_csv=target.suffix == ".csv")
+    _write(target, text)
+    return lines
+
+
+def content(rows: Sequence[Row], format: str = "jsonl", *, as_csv: bool = False) -> tuple[int, str]:
+    """How many lines the rows make in a format, and their text; labels may be CSV."""
     if format not in FORMATS:
         raise SettingsError(f"there is no export format {format!r}; known are {', '.join(sorted(FORMATS))}",
                             hint="Use one of the formats named in the message.")  # fmt: skip
     lines = list(FORMATS[format](rows))
-    target = Path(path)
-    text = _csv(lines) if target.suffix == ".csv" and format == "labels" else _jsonl(lines)
-    _write(target, text)
-    return len(lines)
+    return len(lines), _csv(lines) if as_csv and format == "labels" else _jsonl(lines)
 
 
 def _write(target: Path, text: str) -> None:

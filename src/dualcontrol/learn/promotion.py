@@ -24,7 +24,8 @@ def write_file(desk: DeskPort, control: Control, version: str, data: bytes) -> t
     """Write the model's file, whole or not at all; its name and digest."""
     folder = model_folder(desk)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{control.loop_id}-{UNFIT.sub('_', version)[-80:]}.joblib"
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"{control.loop_id}-{UNFIT.sub('_', version)[-80:]}-{digest[:12]}.joblib"
     partial = folder / f".{name}.partial"
     with partial.open("wb") as file:
         file.write(data)
@@ -32,7 +33,7 @@ def write_file(desk: DeskPort, control: Control, version: str, data: bytes) -> t
         os.fsync(file.fileno())
     partial.replace(folder / name)
     _sync_folder(folder)
-    return name, hashlib.sha256(data).hexdigest()
+    return name, digest
 
 
 def _sync_folder(folder: Path) -> None:

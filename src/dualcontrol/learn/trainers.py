@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Protocol, cast
 
 import numpy as np
@@ -61,14 +62,18 @@ def trainer(name: str) -> Trainer:
         raise ModelError(f"there is no trainer {name!r}; known are {', '.join(sorted(TRAINERS))}",
                          hint="Set feedback.trainer to one of them, or to \"export\".")  # fmt: skip
     module, extra = TRAINERS[name]
+    return cast(_Module, optional(module, extra)).TRAINER()
+
+
+def optional(module: str, extra: str) -> ModuleType:
+    """A module of ours that needs an extra; `MissingExtraError` says how to install it."""
     try:
-        loaded = cast(_Module, import_module(module))
+        return import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("dualcontrol"):
             raise
-        raise MissingExtraError(f"the trainer {name!r} needs {error.name}, of the extra {extra!r}",
+        raise MissingExtraError(f"this needs {error.name}, which the extra {extra!r} brings",
                                 hint=f'Run: pip install "dualcontrol[{extra}]"', extra=extra) from error  # fmt: skip
-    return loaded.TRAINER()
 
 
 def class_key(label: JSON) -> str:

@@ -1,0 +1,84 @@
+"""Digits: scans stream past a model that starts on 60 labels; answers retrain it, and human load falls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dualcontrol.case import JSON, Case
+from dualcontrol.demo import scans
+from dualcontrol.desk import Desk, Loop
+from dualcontrol.learn.report import Report
+from dualcontrol.learn.serving import Scored, current_model
+from dualcontrol.learn.training import train
+
+NAME = "digits"
+THRESHOLD = 0.90
+AUDIT = 0.05
+RETRAIN_EVERY = 100
+START_PERSON = "start labels"
+SETTINGS: dict[str, Any] = {
+    "mode": "labels",
+    "threshold": THRESHOLD,
+    "audit": AUDIT,
+    "labels": list(range(10)),
+    "feedback": {"retrain_every": RETRAIN_EVERY, "trainer": "sklearn", "holdout": 0.2},
+}
+
+
+def open_loop(desk: Desk, **more: Any) -> Loop:
+    """The loop with its settings in force."""
+    return desk.loop(NAME, **{**SETTINGS, **more})
+
+
+def enter_start_labels(desk: Desk, loop: Loop, samples: Sequence[int]) -> None:
+    """Put the start labels on the record: imported cases without a proposal, each answered once."""
+    for sample in samples:
+        case = loop.propose(
+            input=scans.scan(sample), candidates=list(range(10)), origin="import", meta={"sample": sample},
+            rationale="one of the labels that the model starts on; nothing has been proposed yet",
+        )  # fmt: skip
+        claim = desk.claim(START_PERSON, loop)
+        if claim is None or claim.case.id != case.id:
+            raise RuntimeError(f"another case is in the way of start label {case.id}")
+        claim.label(scans.truth(sample))
+
+
+def first_model(desk: Desk, seed: int) -> Report:
+    """The model of the start labels."""
+    return train(desk, NAME, seed=seed)
+
+
+def propose(loop: Loop, sample: int, scored: Scored | None, version: str | None) -> Case:
+    """Open the case of a scan; without a model there is no confidence, and it goes to a human."""
+    given: dict[str, Any] = {"input": scans.scan(sample), "meta": {"sample": sample}}
+    if scored is None:
+        return loop.propose(
+            **given, candidates=list(range(10)), rationale="no model is in force, so nothing is proposed"
+        )
+    source: dict[str, JSON] = {"model": NAME, "version": version}
+    return loop.propose(
+        **given, proposal=scored.label, scores=scored.scores, source=source, rationale=reason(scored, version)
+    )
+
+
+def reason(scored: Scored, version: str | None) -> str:
+    """Why the model says so, in a line."""
+    first, second = sorted(scored.scores.items(), key=lambda item: -item[1])[:2]
+    return f"model {version}: {first[0]} at {first[1]:.1%}, then {second[0]} at {second[1]:.1%}"
+
+
+def scored_stream(desk: Desk, samples: Sequence[int]) -> Iterator[tuple[int, Scored | None, str | None]]:
+    """Each sample with what the model in force says of it; scored in one go after each change of model."""
+    version: str | None = None
+    known: dict[int, Scored] = {}
+    for place, sample in enumerate(samples):
+        served = current_model(desk, NAME)
+        if served is None:
+            yield sample, None, None
+            continue
+        if served.version != version:
+            ahead = samples[place:]
+            known = dict(zip(ahead, served.score_all([scans.scan(s) for s in ahead]), strict=True))
+            version = served.version
+        yield sample, known[sample], version

@@ -1,0 +1,114 @@
+"""The headless demo: the digits loop played through the desk by a reviewer who errs on 2 % of answers.
+
+One seed, one result: order, ids, draws, clock, models and errors all come from the seed.  The ledger stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dualcontrol import compose
+from dualcontrol.case import JSON
+from dualcontrol.demo.figures import Figures, figures
+from dualcontrol.desk import Desk
+from dualcontrol.errors import SettingsError
+from dualcontrol.learn.trainers import optional
+from dualcontrol.learn.training import train_if_due
+from dualcontrol.settings import Database, Settings
+from dualcontrol.settings.printed import model_folder
+from dualcontrol.testing import FakeClock, ScriptedReviewer, seeded_ids
+
+ERRS = 0.02
+PERSON = "scripted reviewer"
+CASE_EVERY = 1.0
+ANSWER_TAKES = 3.0
+DATABASE = "dualcontrol-headless"
+Watch = Callable[[int, int], None]
+
+
+def run(
+    seed: int = 0, database: str | None = None, *, limit: int | None = None, watch: Watch | None = None
+) -> tuple[Figures, str]:  # fmt: skip
+    """Play the demo into a fresh database; the figures, and the URL of the ledger.
+
+    `watch(done, of)` hears of the progress; `limit` plays only the first cases of the stream.
+    """
+    scans = optional("dualcontrol.demo.scans", "demo")
+    url = database or fresh_url()
+    clock = FakeClock()
+    with open_desk(url, seed, clock) as desk:
+        refuse_used(desk, url)
+        play(desk, seed, clock, limit=limit, watch=watch)
+        found = figures(desk, "digits", scans.truth)
+    start = {"seed": seed, "start_labels": len(scans.order(seed).starters)}
+    return {"rounds": found["rounds"], "total": found["total"] | start}, url
+
+
+def fresh_url(folder: str = ".") -> str:
+    """A SQLite file in the working directory that does not exist yet."""
+    number = 1
+    while True:
+        path = Path(folder) / (f"{DATABASE}.db" if number == 1 else f"{DATABASE}-{number}.db")
+        if not path.exists():
+            return f"sqlite:///{path}"
+        number += 1
+
+
+def open_desk(url: str, seed: int, clock: FakeClock) -> Desk:
+    """A desk whose clock, ids and draws come from the seed; no settings file is read."""
+    settings = Settings(
+        database=Database(url=url, durability="process"), models=model_folder(url),
+        secret=hashlib.sha256(f"dualcontrol headless demo {seed}".encode()).hexdigest(),
+    )  # fmt: skip
+    return compose.open(settings=settings, clock=clock, new_id=seeded_ids(seed))
+
+
+def refuse_used(desk: Desk, url: str) -> None:
+    """A ledger holds one run: another would meet its ids."""
+    if desk.loops():
+        raise SettingsError("this database is in use already; a headless run needs one of its own",
+                            hint="Name a new database with --database, or none to have a new file made.")  # fmt: skip
+
+
+def play(
+    desk: Desk, seed: int, clock: FakeClock, *, limit: int | None = None, watch: Watch | None = None
+) -> None:  # fmt: skip
+    """Start labels, first model, then the stream, each case answered before the next one comes."""
+    digits = optional("dualcontrol.demo.digits", "demo")
+    scans = optional("dualcontrol.demo.scans", "demo")
+    order = scans.order(seed)
+    loop = digits.open_loop(desk)
+    digits.enter_start_labels(desk, loop, order.starters)
+    digits.first_model(desk, seed)
+    reviewer = scripted(desk, seed, clock, scans.truth)
+    stream: Sequence[int] = order.stream[:limit]
+    for done, (sample, scored, version) in enumerate(digits.scored_stream(desk, stream), start=1):
+        clock.tick(CASE_EVERY)
+        case = digits.propose(loop, sample, scored, version)
+        if case.route.to == "human" or case.route.audited:
+            reviewer.all()
+            train_if_due(desk, digits.NAME, seed=seed)
+        if watch is not None:
+            watch(done, len(stream))
+
+
+def scripted(desk: Desk, seed: int, clock: FakeClock, truth: Callable[[int], int]) -> ScriptedReviewer:
+    """A reviewer who types the digit, and on 2 % of the scans another one."""
+
+    def script(view: dict[str, JSON]) -> tuple[str, JSON]:
+        clock.tick(ANSWER_TAKES)
+        sample = view["meta"]["sample"]
+        return "label", misread(seed, sample, truth(sample))
+
+    return ScriptedReviewer(desk, PERSON, script, loop="digits")
+
+
+def misread(seed: int, sample: int, right: int) -> int:
+    """What the reviewer reads; fixed by seed and scan, whatever the order of the answers."""
+    noise = random.Random(f"{seed}/{sample}")
+    others: list[Any] = [digit for digit in range(10) if digit != right]
+    return int(noise.choice(others)) if noise.random() < ERRS else right
