@@ -124,7 +124,7 @@ def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -
     """Take the effect: the one conditional step from ready to started, under a new fence."""
     state = case.effect.state
     if state == "unknown":
-        raise EffectUnknownError(f"the effect of case {case.id} was started and never reported back")
+        raise EffectUnknownError(f"the effect of case {case.id} was started and never reported back", case_id=case.id)
     if state in ("started", "succeeded", "failed"):
         raise EffectTakenError(f"the effect of case {case.id} is {state} already", state=state)
     if case.concluded is None:

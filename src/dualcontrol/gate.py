@@ -305,7 +305,7 @@ def _over(case: Case) -> Any:
         raise EffectError(f"the effect of case {case.id} failed before: {case.content.get('error')}",
                           hint="Propose it under another key to try again.")  # fmt: skip
     if state == "unknown":
-        raise EffectUnknownError(f"the effect of case {case.id} was started and never reported back")
+        raise EffectUnknownError(f"the effect of case {case.id} was started and never reported back", case_id=case.id)
     return GO
 
 

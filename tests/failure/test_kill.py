@@ -1,0 +1,69 @@
+"""Killed after each kind of event, started again: the same outcome, and the effect happened once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from failure.trips import TRIPS
+
+from dualcontrol.events import EVENTS
+
+SCRIPT = Path(__file__).with_name("trips.py")
+DURABLE = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=DURABLE)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that outlives a process."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/dc.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+def play(url: str, witness: Path, event: str, when: str) -> tuple[int, dict[str, Any] | None]:
+    """Run one trip in a child process: its exit status and how it ended."""
+    command = [sys.executable, str(SCRIPT), url, str(witness), event, when]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "TZ": "UTC"})
+    if done.returncode not in (0, -signal.SIGKILL):
+        raise AssertionError(done.stderr[-3000:])
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+
+
+def without_result(end: dict[str, Any] | None) -> dict[str, Any]:
+    """What must be equal: a result found by looking need not read like one that was returned."""
+    return {k: v for k, v in (end or {}).items() if k != "result"}
+
+
+@pytest.mark.parametrize("event", sorted(EVENTS))
+def test_killed_after_each_kind_of_event(url: str, tmp_path: Path, event: str) -> None:
+    """The list comes from the code: a new event without a kill point has no trip and fails here."""
+    assert event in TRIPS, f"{event} has no kill point in tests/failure/trips.py"
+    killed, _ = play(url, tmp_path / "witness", event, "after")
+    assert killed == -signal.SIGKILL, f"no {event} happened in its trip"
+    status, end = play(url, tmp_path / "witness", event, "never")
+    _, expected = play(f"sqlite:///{tmp_path}/quiet.db", tmp_path / "quiet", event, "never")
+    assert status == 0
+    assert without_result(end) == without_result(expected)
+    assert len(end["witness"] if end else []) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("event", sorted(EVENTS))
+def test_killed_before_the_commit_of_each_kind_of_event(url: str, tmp_path: Path, event: str) -> None:
+    """What was not committed did not happen, and is done again."""
+    killed, _ = play(url, tmp_path / "witness", event, "before")
+    assert killed == -signal.SIGKILL
+    status, end = play(url, tmp_path / "witness", event, "never")
+    _, expected = play(f"sqlite:///{tmp_path}/quiet.db", tmp_path / "quiet", event, "never")
+    assert status == 0
+    if event in ("EffectSucceeded", "EffectFailed"):
+        assert len(end["witness"] if end else []) == 1
+    else:
+        assert without_result(end) == without_result(expected)

@@ -1,0 +1,448 @@
+"""Programs that are killed and started again: one for each kind of event, run in a child process.
+
+    python trips.py URL WITNESS EVENT [after|before|never]
+
+Plays the trip in which EVENT happens.
+With ``after`` the process is killed with SIGKILL right after the transaction with the first such event has
+committed, with ``before`` right before it commits.
+Every trip may be started again at any point and goes on from what the database says.
+The witness is a file outside the store: the effect appends a line to it with fsync.
+The last line printed is the trip's end as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dualcontrol as dc
+from dualcontrol.case import Case
+from dualcontrol.errors import EffectError, EffectUnknownError
+from dualcontrol.events import (
+    AutopilotClosed,
+    AutopilotOpened,
+    Entry,
+    ModelKept,
+    ModelPromoted,
+    ThresholdMoved,
+)
+
+SHORT = 0.4
+PAY = {"input": {"mail": "please pay"}, "rationale": "the invoice is right"}
+
+
+class Killer:
+    """A store whose transactions end the process around the first commit that holds an event of one kind."""
+
+    def __init__(self, store: Any, event: str, when: str) -> None:
+        self._store, self._event, self._when = store, event, when
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[Any]:
+        """The store's own transaction, watched."""
+        seen = Seen()
+        with self._store.transaction(durable) as tx:
+            yield seen.watch(tx)
+            if self._when == "before" and self._event in seen.kinds:
+                os.kill(os.getpid(), signal.SIGKILL)
+        if self._when == "after" and self._event in seen.kinds:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Seen:
+    """Which kinds of events a transaction has written."""
+
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+
+    def watch(self, tx: Any) -> Any:
+        """Note the kinds of every entry on its way into the database."""
+        for name in ("save", "save_control", "append"):
+            setattr(tx, name, self._noting(getattr(tx, name)))
+        return tx
+
+    def _noting(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            entry = next(a for a in (*args, *kwargs.values()) if isinstance(a, Entry))
+            self.kinds |= {type(e).__name__ for e in entry.events}
+            return write(*args, **kwargs)
+
+        return noted
+
+
+class Trip:
+    """What every trip needs: a desk, a loop with short times, a witness, and looks at the record."""
+
+    def __init__(self, desk: dc.Desk, witness: str, **settings: Any) -> None:
+        self.desk, self.witness = desk, witness
+        times = {"lease": SHORT, "effect_lease": SHORT, "threshold": 0.9}
+        self.loop = desk.loop("pay", **{**times, **settings})
+
+    def append(self, line: str) -> None:
+        """The effect: one line, on the disk."""
+        with open(self.witness, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def lines(self) -> list[str]:
+        """What the witness saw."""
+        try:
+            with open(self.witness, encoding="utf-8") as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def gate(self, confidence: float = 0.5, *, fails: bool = False) -> Any:
+        """The gated function."""
+
+        @self.loop.gate(timeout=0, confidence=confidence)
+        def pay(order: str, amount: float) -> str:
+            self.append(f"{order} {amount}")
+            if fails:
+                raise RuntimeError("the bank said no")
+            return f"paid {amount}"
+
+        return pay
+
+    def call(self, pay: Any) -> Any:
+        """One attempt of the program, under its run's name."""
+        with self.desk.run("r"), self.loop.context(**PAY):
+            return pay("A-17", 420.0)
+
+    def until_done(self, pay: Any, human: Callable[[], Any]) -> Any:
+        """The program, again and again, with a human beside it, until it gives or raises something final."""
+        for _ in range(200):
+            try:
+                return self.call(pay)
+            except dc.Pending:
+                human()
+            except EffectUnknownError as error:
+                case_id = str(error.details["case_id"])
+                self.desk.resolve_effect(case_id, happened=bool(self.lines()), result="found done")
+            except (EffectError, dc.Rejected, dc.TimedOut) as error:
+                return error.code
+            time.sleep(0.05)
+        raise AssertionError("the trip does not end")
+
+    def case(self) -> Case | None:
+        """The one case of this trip."""
+        rows = self.desk.store.queries.cases(loop="pay").rows
+        return self.desk.case(rows[0].id) if rows else None
+
+    def happened(self, kind: str) -> int:
+        """How many events of a kind the case has."""
+        case = self.case()
+        return sum(type(e).__name__ == kind for e in self.desk.events(case.id)) if case else 0
+
+    def answer(self, verdict: str = "approve", value: Any = None, person: str = "ana") -> None:
+        """One human, if there is something for them."""
+        claim = self.desk.claim(person, "pay")
+        if claim is not None:
+            claim.answer(verdict, value, rationale="seen")
+
+    def end(self, result: Any) -> dict[str, Any]:
+        """How it ended, for the comparison."""
+        self.desk.sweep()
+        case = self.case()
+        assert case is not None
+        outcome = case.outcome
+        return {
+            "result": result,
+            "by": outcome.by if outcome else None,
+            "verdict": outcome.verdict if outcome else None,
+            "value": outcome.value if outcome else None,
+            "effect": case.effect.state,
+            "witness": self.lines(),
+            "cases": len(self.desk.store.queries.cases(loop="pay").rows),
+            "decided": self.happened("Decided"),
+            "concluded": self.happened("Concluded"),
+        }
+
+
+def plain(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """Propose, claim, approve, run once."""
+    trip = Trip(desk, witness)
+    return trip.end(trip.until_done(trip.gate(), trip.answer))
+
+
+def failing(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The effect runs and fails; it is not tried again."""
+    trip = Trip(desk, witness)
+    pay = trip.gate(fails=True)
+
+    def attempt(*args: Any) -> Any:
+        try:
+            return pay(*args)
+        except RuntimeError as error:
+            return str(error)
+
+    result = trip.until_done(attempt, trip.answer)
+    return trip.end("failed" if result in ("DC-EFFECT", "the bank said no") else result)
+
+
+def released(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A claim is given back before somebody else answers."""
+    trip = Trip(desk, witness)
+
+    def human() -> None:
+        if not trip.happened("Released"):
+            claim = desk.claim("ana", "pay")
+            if claim is not None:
+                claim.release()
+        else:
+            trip.answer(person="ben")
+
+    return trip.end(trip.until_done(trip.gate(), human))
+
+
+def extended(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A claim is held longer."""
+    trip = Trip(desk, witness)
+
+    def human() -> None:
+        claim = desk.claim("ana", "pay")
+        if claim is not None:
+            claim.extend(SHORT * 2)
+            claim.approve()
+
+    return trip.end(trip.until_done(trip.gate(), human))
+
+
+def expired(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A claim runs out; somebody else answers."""
+    trip = Trip(desk, witness)
+
+    def human() -> None:
+        if not trip.happened("LeaseExpired"):
+            desk.claim("ana", "pay")
+            time.sleep(SHORT + 0.05)
+            desk.sweep()
+        else:
+            trip.answer(person="ben")
+
+    return trip.end(trip.until_done(trip.gate(), human))
+
+
+def passed(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The first reviewer abstains, the second approves."""
+    trip = Trip(desk, witness)
+
+    def human() -> None:
+        if not trip.happened("Passed"):
+            trip.answer("abstain")
+        else:
+            trip.answer(person="ben")
+
+    return trip.end(trip.until_done(trip.gate(), human))
+
+
+def rerouted(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An edit meets a rule that wants two people."""
+    rule = {"name": "large", "when": "args.amount > 500.0", "route": "human", "quorum": {"answers": 2}}
+    trip = Trip(desk, witness, rules=[rule])
+
+    def human() -> None:
+        if not trip.happened("Rerouted"):
+            trip.answer("edit", {"order": "A-17", "amount": 700.0})
+        else:
+            trip.answer(person="ben")
+
+    return trip.end(trip.until_done(trip.gate(), human))
+
+
+def cancelled(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """One veto of two reviewers decides; the other's row is cancelled."""
+    trip = Trip(desk, witness, quorum={"answers": 2, "veto": True})
+    return trip.end(trip.until_done(trip.gate(), lambda: trip.answer("reject")))
+
+
+def retracted(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A decision is taken back in time; another one counts."""
+    trip = Trip(desk, witness, undo=3)
+
+    def human() -> None:
+        case = trip.case()
+        assert case is not None
+        if not trip.happened("Retracted") and case.settled is not None:
+            desk.retract(case.id, "ana")
+        elif not trip.happened("Retracted"):
+            trip.answer("reject")
+        else:
+            trip.answer("approve", person="ben")
+
+    return trip.end(trip.until_done(trip.gate(), human)) | {"decided": None}
+
+
+def audited(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """Autopilot runs; the audit says it was wrong; history stays."""
+    trip = Trip(desk, witness, audit=1.0)
+    result = trip.until_done(trip.gate(confidence=0.99), lambda: None)
+    for _ in range(40):
+        if trip.happened("Audited"):
+            break
+        trip.answer("reject")
+        time.sleep(0.05)
+    return trip.end(result) | {"audited": trip.happened("Audited")}
+
+
+def timed_out(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """Nobody answers in time."""
+    trip = Trip(desk, witness, respond_within=SHORT, on_timeout="reject")
+    return trip.end(trip.until_done(trip.gate(), lambda: None))
+
+
+def withdrawn(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The program takes its proposal back."""
+    trip = Trip(desk, witness)
+
+    def human() -> None:
+        case = trip.case()
+        assert case is not None
+        desk.withdraw(case.id)
+
+    return trip.end(trip.until_done(trip.gate(), human))
+
+
+def lost(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An effect never reports back; somebody looks, it did not happen, it runs."""
+    trip = Trip(desk, witness)
+    pay = trip.gate()
+
+    def human() -> None:
+        trip.answer()
+        case = trip.case()
+        if case is not None and case.effect.state == "ready" and not trip.happened("EffectStarted"):
+            trip.loop.start_effect(case.id, "a program that dies")
+            time.sleep(SHORT + 0.05)
+            desk.sweep()
+
+    return trip.end(trip.until_done(pay, human))
+
+
+def erased(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The content is erased; the outcome stays, the key is never run again."""
+    trip = Trip(desk, witness)
+    case = trip.case()
+    if case is None or not case.erased:
+        trip.until_done(trip.gate(), trip.answer)
+        case = trip.case()
+        assert case is not None
+        desk.erase(case.id)
+    try:
+        trip.call(trip.gate())
+    except dc.DualcontrolError as error:
+        return trip.end(error.code)
+    raise AssertionError("an erased key ran again")
+
+
+def policy(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The settings change while a case waits."""
+    trip = Trip(desk, witness)
+    result = trip.until_done(trip.gate(), trip.answer)
+    desk.loop("pay", threshold=0.8)
+    control = desk.control("pay")
+    assert control is not None
+    return trip.end(result) | {"threshold": control.settings.threshold}
+
+
+def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
+    """A trip that ends with one event in the loop's own stream."""
+
+    def trip_of(desk: dc.Desk, witness: str) -> dict[str, Any]:
+        trip = Trip(desk, witness)
+        result = trip.until_done(trip.gate(), trip.answer)
+        desk.steps.move("pay", lambda control, now: None if done(control) else make(control, now))
+        control = desk.control("pay")
+        return trip.end(result) | {"control": control.to_dict() if control else None}
+
+    return trip_of
+
+
+def moved(control: Any, now: int) -> Any:
+    event = ThresholdMoved(version=control.version + 1, at=now, segment="", threshold="0.95", reason="test")
+    return event, {"thresholds": {"": 0.95}}
+
+
+def closed(control: Any, now: int) -> Any:
+    event = AutopilotClosed(version=control.version + 1, at=now, segment="x", reason="test")
+    return event, {"closed": {"x": "test"}}
+
+
+def opened(control: Any, now: int) -> Any:
+    event = AutopilotOpened(version=control.version + 1, at=now, segment="x", reason="test")
+    return event, {"closed": {}, "epoch": 7}
+
+
+def model(kind: Any, **changes: Any) -> Callable[[Any, int], Any]:
+    def make(control: Any, now: int) -> Any:
+        version = {"version": control.version + 1} if kind is ModelPromoted else {}
+        event = kind(**version, at=now, model="m1", examples=10, metric="log loss", score="0.5")
+        return event, changes
+
+    return make
+
+
+def batch(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A chunk of rows is routed in one entry; rows for humans are cases."""
+    loop = desk.loop("pay", mode="labels", threshold=0.9, context="minimal", lease=SHORT)
+    columns = {"input": ["a", "b", "c"], "proposal": ["x", "y", "z"], "signal.confidence": [0.95, 0.2, 0.99]}
+    loop.propose_batch(columns, key="chunk")
+    rows = desk.store.queries.cases(loop="pay").rows
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(loop.stream) for e in entry.events]
+    return {"cases": len(rows), "batches": stream.count("BatchRouted"), "witness": []}
+
+
+TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
+    "Opened": plain,
+    "Routed": plain,
+    "Rerouted": rerouted,
+    "ReviewOpened": plain,
+    "Claimed": plain,
+    "Released": released,
+    "Extended": extended,
+    "LeaseExpired": expired,
+    "Answered": plain,
+    "Passed": passed,
+    "ReviewCancelled": cancelled,
+    "Decided": plain,
+    "Retracted": retracted,
+    "Audited": audited,
+    "TimedOut": timed_out,
+    "Withdrawn": withdrawn,
+    "Concluded": plain,
+    "EffectStarted": plain,
+    "EffectSucceeded": plain,
+    "EffectFailed": failing,
+    "EffectLost": lost,
+    "EffectResolved": lost,
+    "Erased": erased,
+    "PolicyChanged": policy,
+    "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
+    "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
+    "AutopilotOpened": control_event(opened, lambda c: c.epoch == 7),
+    "ModelPromoted": control_event(model(ModelPromoted, model="m1"), lambda c: c.model == "m1"),
+    "ModelKept": control_event(model(ModelKept, epoch=3), lambda c: c.epoch == 3),
+    "BatchRouted": batch,
+}
+
+
+def main(url: str, witness: str, event: str, when: str) -> None:
+    """Play one trip, to its end or to its kill."""
+    desk = dc.open(url, durability="power")
+    desk.steps.store = Killer(desk.store, event, when)
+    print(json.dumps(TRIPS[event](desk, witness), sort_keys=True))
+    desk.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
