@@ -15,7 +15,7 @@ from dualcontrol.events import Entry
 
 __all__ = [
     "MAX_PAYLOAD", "CaseRow", "Conflict", "Example", "InboxRow", "KeyRow", "KeyTaken", "ModelRow", "Page",
-    "PersonTaken", "Queries", "Store", "Tx",
+    "PersonTaken", "Queries", "SlotRow", "Store", "Tx",
 ]  # fmt: skip
 MAX_PAYLOAD = 1_048_576
 
@@ -60,6 +60,14 @@ class CaseRow(Value, frozen=True, kw_only=True):
     opened_at: int
     due_at: int | None
     closed_at: int | None
+
+
+class SlotRow(Value, frozen=True, kw_only=True):
+    """One stored slot of content: its commitment, and whether the stored bytes are what it commits to."""
+
+    slot: str
+    commitment: str
+    sound: bool
 
 
 class Page(Value, frozen=True, kw_only=True):
@@ -191,6 +199,14 @@ class Queries(Protocol):
         self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True
     ) -> list[Entry]:
         """The entries of a stream in order, content put back where it was not erased."""
+        ...
+
+    def slots(self, stream: str) -> list[SlotRow]:
+        """Every stored slot of a stream's content, its bytes checked against its commitment."""
+        ...
+
+    def unplaced(self) -> int:
+        """How many entries the sequencer has not given a position yet."""
         ...
 
     def streams(self) -> Iterator[str]:

@@ -1,0 +1,101 @@
+"""Past cases routed again by today's rules, in the head only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from dualcontrol.case import JSON, Case
+from dualcontrol.control import Control
+from dualcontrol.desk import Desk
+from dualcontrol.errors import UnknownLoopError
+from dualcontrol.route.propose import route, subject_of
+
+
+class Again(NamedTuple):
+    """Cases that were routed one way and would be routed another, for one reason."""
+
+    was: str
+    now: str
+    by: str
+    cases: int
+    reason: str
+    example: str
+
+
+class Replayed(NamedTuple):
+    """How many past cases would go the same way, and where the others would go."""
+
+    loop: str
+    same: int
+    skipped: int
+    moves: tuple[Again, ...]
+
+    @property
+    def moved(self) -> int:
+        """How many would be routed differently."""
+        return sum(move.cases for move in self.moves)
+
+    @property
+    def cases(self) -> int:
+        """How many were routed again."""
+        return self.same + self.moved
+
+    def to_dict(self) -> dict[str, JSON]:
+        """The result as plain JSON values."""
+        moves = [move._asdict() for move in self.moves]
+        found = {"loop": self.loop, "cases": self.cases, "same": self.same, "moved": self.moved}
+        return {**found, "skipped": self.skipped, "moves": moves}
+
+
+def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Replayed:
+    """Route the newest `limit` cases of a loop again, under the settings of this call; writes nothing."""
+    control = today(desk, loop)
+    same, skipped = 0, 0
+    moves: dict[tuple[str, str, str], Again] = {}
+    for case in _cases(desk, loop, limit):
+        done()
+        if case.erased or case.route is None:
+            skipped += 1
+            continue
+        now = routed(case, control)
+        if now[0] == case.route.to:
+            same += 1
+            continue
+        known = moves.get((case.route.to, *now[:2]))
+        count = known.cases + 1 if known else 1
+        moves[case.route.to, *now[:2]] = Again(case.route.to, now[0], now[1], count, now[2], case.id)
+    return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)))
+
+
+def today(desk: Desk, loop: str) -> Control:
+    """What governs a loop now, with the settings of this call in place of those in force."""
+    control = desk.control(loop)
+    settings = desk.settings.loops.get(loop)
+    if control is None:
+        raise UnknownLoopError(f"the database knows no loop {loop!r}", loop=loop)
+    return control if settings is None else replace(control, settings=settings)
+
+
+def routed(case: Case, control: Control) -> tuple[str, str, str]:
+    """Where a past case would go: route, what spoke, and why."""
+    proposal = case.proposal
+    action, value = (proposal.action, proposal.value) if proposal else (None, None)
+    subject = subject_of(action, value, case.input, case.signal, case.meta, proposal is not None)
+    found = route(subject, control, case.opened_at)
+    return found.to, found.by, found.reason
+
+
+def _cases(desk: Desk, loop: str, limit: int) -> Iterator[Case]:
+    cursor: str | None = None
+    left = limit
+    while left > 0:
+        page = desk.store.queries.cases(loop=loop, limit=min(left, 200), cursor=cursor)
+        for row in page.rows:
+            yield desk.case(row.id)
+        left -= len(page.rows)
+        cursor = page.next
+        if cursor is None:
+            return

@@ -1,0 +1,129 @@
+"""The table of commands, the group that loads one when it is called, and `main`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from dualcontrol.cli.failure import failed
+from dualcontrol.cli.state import State
+from dualcontrol.cli.verb import DatabaseUrl, JsonFlag, SettingsFile
+
+NAME = "dualcontrol"
+
+
+class Place(NamedTuple):
+    """Where a command is defined, and its line in the list of commands."""
+
+    module: str
+    panel: str
+    help: str
+
+
+START, WORK, CASES, CARE = "Start", "Review", "Learn and choose", "Care"
+PLACES: dict[str, Place] = {
+    "init": Place("starting", START, "Write a commented dualcontrol.toml with one loop to begin with."),
+    "demo": Place("showing", START, "Run the whole loop with simulated proposals and reviewers."),
+    "serve": Place("serving", START, "Serve the web console and the HTTP API."),
+    "propose": Place("proposing", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
+    "inbox": Place("looking", WORK, "List the reviews that wait for a person."),
+    "show": Place("looking", WORK, "Show a case: what is proposed, why it waits, what was decided."),
+    "approve": Place("answering", WORK, "Answer that the proposal is right."),
+    "edit": Place("answering", WORK, "Answer that the proposal is right when changed."),
+    "reject": Place("answering", WORK, "Answer that the proposal is wrong and nothing is to happen."),
+    "answer": Place("answering", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
+    "export": Place("exporting", CASES, "Write examples for training, or open reviews to answer elsewhere."),
+    "import": Place("importing", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
+    "replay": Place("replaying", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
+    "train": Place("training", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
+    "policy": Place("policy", CASES, "Check settings and rules, and try a case on them without writing."),
+    "doctor": Place("caring", CARE, "Examine the database, the evidence, the models and what waits too long."),
+    "db": Place("caring", CARE, "Upgrade or back up the database."),
+    "config": Place("configuring", CARE, "Show the settings in force."),
+    "openapi": Place("serving", CARE, "Write the OpenAPI description of the HTTP API."),
+}
+
+
+class Commands(TyperGroup):
+    """All commands by name; the list needs no module, a call loads the one of its command."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name, place in PLACES.items():
+            self.commands[name] = TyperCommand(name, help=place.help, rich_help_panel=place.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name, loaded."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if name is None else loaded(name), rest
+
+
+def loaded(name: str) -> Any:
+    """The command or group of this name, from its module."""
+    module = import_module(f"dualcontrol.cli.{PLACES[name].module}")
+    of_name: typer.Typer | None = getattr(module, f"{name}_app", None)
+    if of_name is not None:
+        return typer.main.get_group(of_name)
+    return typer.main.get_group(module.app).commands[name]
+
+
+app = typer.Typer(
+    name=NAME, cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from dualcontrol import __version__
+
+        typer.echo(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    as_json: JsonFlag = False,
+    database: DatabaseUrl = None,
+    settings: SettingsFile = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Put a human in the loop of an AI: propose, route, review, apply, learn, on one record."""
+    ctx.obj.take(as_json, database, settings)
+
+
+def command() -> Any:
+    """The whole command line as one command object."""
+    return typer.main.get_command(app)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; returns the exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    state = State()
+    state.as_json = "--json" in given
+    try:
+        code = command().main(given, prog_name=NAME, standalone_mode=False, obj=state)
+        sys.stdout.flush()
+        return int(code or 0)
+    except BrokenPipeError:
+        _silence()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as error:
+        return failed(error, as_json=state.as_json)
+
+
+def _silence() -> None:
+    """Nobody reads stdout any more: let what is left in the buffer go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

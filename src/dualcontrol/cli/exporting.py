@@ -1,0 +1,82 @@
+"""``export``: examples for training, or open reviews that people or other tools answer elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from dualcontrol.case import Case
+from dualcontrol.cli.looking import pools
+from dualcontrol.cli.opening import desk_of
+from dualcontrol.cli.reading import usage, write
+from dualcontrol.cli.rowing import jsonl, row_of, table_text, waiting
+from dualcontrol.cli.screen import document, note, progress
+from dualcontrol.cli.state import State, os_user
+from dualcontrol.cli.verb import group, verb
+from dualcontrol.desk import Desk
+from dualcontrol.learn.export import content
+
+app = group("exporting", "Export.")
+Format = Literal["jsonl", "trl-preference", "sft", "labels"]
+
+
+@verb(
+    app, "export",
+    "dualcontrol export refunds examples.jsonl --format trl-preference",
+    "dualcontrol export --open answers.jsonl --person ana, then: dualcontrol import answers.jsonl --person ana",
+)  # fmt: skip
+def export(
+    state: State,
+    what: Annotated[list[str], typer.Argument(metavar="[LOOP] OUT", help="The loop and the file; - is stdout.")],
+    open_reviews: Annotated[
+        bool, typer.Option("--open", help="Open reviews with empty answers; .csv for labels, JSON lines otherwise.")
+    ] = False,
+    format: Annotated[Format, typer.Option(help="The shape of the examples.")] = "jsonl",
+    loop: Annotated[str | None, typer.Option(metavar="LOOP", help="With --open: only this loop.")] = None,
+    person: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="With --open: who will answer; the system's user if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write examples for training, or with --open the reviews that wait, to be answered elsewhere.
+
+    Rows of --open hold what this reviewer may see, and empty fields verdict, value and rationale to fill in.
+    """
+    with desk_of(state) as desk:
+        if open_reviews:
+            if len(what) != 1:
+                raise usage("export --open takes one file: dualcontrol export --open OUT [--loop LOOP]")
+            count = _open(state, desk, what[0], loop, person or os_user(), force)
+            _report(state, what[0], count, "open review", "nothing waits for this person; --person names another")
+        else:
+            if len(what) != 2:
+                raise usage("export takes a loop and a file: dualcontrol export LOOP OUT")
+            count = _examples(desk, what[0], what[1], format, force)
+            _report(state, what[1], count, "example", "people have decided nothing here yet")
+
+
+def _open(state: State, desk: Desk, out: str, loop: str | None, person: str, force: bool) -> int:
+    found = list(waiting(desk, pools(desk, loop, person), person))
+    rows = []
+    with progress("reading what is open", len(found), quiet=state.as_json) as steps:
+        for listed in found:
+            case: Case = desk.case(listed.review.case_id)
+            review = case.review(listed.review.id)
+            if review is not None and not case.erased:
+                rows.append(row_of(case, review, person, desk))
+            steps.on()
+    write(out, table_text(rows) if out.lower().endswith(".csv") else jsonl(rows), force=force)
+    return len(rows)
+
+
+def _examples(desk: Desk, loop: str, out: str, format: Format, force: bool) -> int:
+    count, text = content(desk.loop(loop).examples(), format, as_csv=out.lower().endswith(".csv"))
+    write(out, text, force=force)
+    return count
+
+
+def _report(state: State, out: str, count: int, what: str, none: str) -> None:
+    if state.as_json and out != "-":
+        return document({"out": out, "rows": count})
+    return note(f"{count} {what}{'' if count == 1 else 's'} in {out}" if count else f"0 {what}s in {out}: {none}")

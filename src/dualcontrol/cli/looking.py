@@ -1,0 +1,94 @@
+"""``inbox`` and ``show``: what waits, and one case in full."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from dualcontrol.cli.casting import blind_to, case_parts, event_document, event_rows, plain_case
+from dualcontrol.cli.opening import desk_of
+from dualcontrol.cli.screen import document, note, show, styled, table
+from dualcontrol.cli.state import State, os_user
+from dualcontrol.cli.text import one_line
+from dualcontrol.cli.times import due
+from dualcontrol.cli.verb import group, verb
+from dualcontrol.desk import Desk
+from dualcontrol.errors import UnknownLoopError
+from dualcontrol.step import pools_of
+from dualcontrol.store import InboxRow
+
+app = group("looking", "Look at what waits.")
+COLUMNS = ("due", "loop", "what", "confidence", "risk", "kind", "held by", "case")
+
+
+@verb(app, "inbox", "dualcontrol inbox --loop refunds --person ana")
+def inbox(
+    state: State,
+    loop: Annotated[str | None, typer.Option(metavar="LOOP", help="Only this loop.")] = None,
+    person: Annotated[str | None, typer.Option(metavar="PERSON", help="Only what this person may take.")] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 50,
+) -> None:
+    """List the reviews that wait for a person, in the order in which they should be answered."""
+    with desk_of(state) as desk:
+        page = desk.store.queries.inbox(pools(desk, loop, person), person=person, limit=limit)
+        now = desk.steps.now()
+    rows: list[InboxRow] = list(page.rows)
+    if state.as_json:
+        return document([row.to_dict() for row in rows])
+    if not rows:
+        return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
+    show(table(COLUMNS, [_row(row, now) for row in rows], whole=("case", "due")))
+    if page.next:
+        note(f"these are the first {limit}; --limit shows more")
+    return None
+
+
+def pools(desk: Desk, loop: str | None, person: str | None) -> list[tuple[int, str]]:
+    """Every queue of the loops, or those that a person may take reviews from."""
+    controls = [c for c in desk.loops() if loop in (None, c.loop)]
+    if loop and not controls:
+        known = ", ".join(c.loop for c in desk.loops()) or "none"
+        raise UnknownLoopError(f"there is no loop {loop!r}; known are: {known}", loop=loop)
+    if person is not None:
+        return [pool for control in controls for pool in pools_of(person, control)]
+    return [(control.loop_id, name) for control in controls for name in control.settings.pools()]
+
+
+def _row(row: InboxRow, now: int) -> list[str | Text]:
+    late = row.review.due_at is not None and row.review.due_at < now
+    return [
+        styled(due(row.review.due_at, now), "bold red" if late else None),
+        one_line(row.loop, 24),
+        one_line(row.action or row.mode, 32),
+        "" if row.confidence is None else f"{row.confidence:g}",
+        styled(row.risk or ""),
+        row.review.kind,
+        row.review.person or "",
+        row.review.case_id,
+    ]
+
+
+@verb(app, "show", "dualcontrol show 01890a5d-ac96-774b-bcce-b302099a8057 --events")
+def show_case(
+    state: State,
+    case: Annotated[str, typer.Argument(metavar="CASE", help="The case's id.")],
+    events: Annotated[bool, typer.Option("--events", help="Also everything that happened, in order.")] = False,
+    person: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="Who looks; others' answers are hidden while a quorum is open.")
+    ] = None,
+) -> None:
+    """Show a case: what is proposed, why it waits, what was decided."""
+    with desk_of(state) as desk:
+        found = desk.case(case.strip())
+        entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
+        now = desk.steps.now()
+    hidden = blind_to(found, person or os_user())
+    if state.as_json:
+        listed = {"events": event_document(entries, hidden)} if events else {}
+        return document(plain_case(found, hidden) | listed)
+    show(*case_parts(found, now, hidden))
+    if events:
+        show(table(("no", "at", "who", "event", "details"), event_rows(entries, hidden), whole=("at", "event")))
+    return None

@@ -1,0 +1,114 @@
+"""``policy check`` and ``policy test``: settings and rules, before anybody is exposed to them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from dualcontrol.cli.opening import settings_of
+from dualcontrol.cli.reading import json_of, usage
+from dualcontrol.cli.screen import document, facts, show, styled, table
+from dualcontrol.cli.state import State
+from dualcontrol.cli.trying import Tried, governing, tried, tried_file
+from dualcontrol.cli.verb import group, verb
+from dualcontrol.control import LoopSettings
+
+policy_app = group("policy", "Check settings and rules, and try a case on them without writing.")
+
+
+@verb(policy_app, "check", "dualcontrol policy check", "dualcontrol policy check deploy/dualcontrol.toml --json")
+def check(
+    state: State,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="The settings file.")] = None,
+) -> None:
+    """Load the settings and every rule; a mistake is named with file and line, and the exit code is 2."""
+    state.settings = file or state.settings
+    settings = settings_of(state)
+    if state.as_json:
+        return document({"loops": {name: loop.to_dict() for name, loop in settings.loops.items()}})
+    if not settings.loops:
+        return show("The settings are sound, and define no loop.")
+    for loop in settings.loops.values():
+        show(Text(f"\n{loop.name}", style="bold"), facts(_loop(loop)))
+        if loop.rules:
+            columns = ("rule", "when", "route", "risk", "group", "answers")
+            show(table(columns, [_rule(rule) for rule in loop.rules]))
+    return show(f"{len(settings.loops)} loop{'s are' if len(settings.loops) > 1 else ' is'} sound.")
+
+
+def _loop(loop: LoopSettings) -> list[tuple[str, str | Text]]:
+    bound = loop.guarantee
+    promise = f"certified for an error of at most {bound.max_error:g}" if bound else None
+    start = "from certified confidence" if bound else "never" if loop.threshold is None else f"from {loop.threshold:g}"
+    rows = [
+        ("mode", loop.mode), ("autopilot", start), ("guarantee", promise),
+        ("human above", None if loop.risk_ceiling is None else f"risk {loop.risk_ceiling}"),
+        ("audit", f"{loop.audit:.1%} of autopilot cases" if loop.audit else None),
+        ("start", loop.start), ("group", loop.group),
+        ("answer within", f"{loop.respond_within}, then {loop.on_timeout}" if loop.respond_within else None),
+    ]  # fmt: skip
+    rows += [(name, ", ".join(getattr(loop, name))) for name in ("human_actions", "autopilot_actions", "block_actions")]
+    return [(name, value) for name, value in rows if value]
+
+
+def _rule(rule: Any) -> list[str | Text]:
+    risk = "" if rule.risk is None else str(rule.risk)
+    answers = str(rule.quorum.answers) if rule.quorum else ""
+    return [rule.name, rule.when, styled(rule.route), styled(risk), rule.group or "", answers]
+
+
+@verb(
+    policy_app, "test",
+    "dualcontrol policy test refunds --case '{\"action\": \"refund\", \"args\": {\"amount\": 900}}'",
+    "dualcontrol policy test refunds --cases cases.jsonl",
+)  # fmt: skip
+def try_cases(
+    state: State,
+    loop: Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")],
+    case: Annotated[
+        str | None, typer.Option(metavar="JSON", help="A proposal, with the fields of propose: JSON, @FILE or -.")
+    ] = None,
+    cases: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Proposals, one a line, with the expected route (and by).")
+    ] = None,
+) -> int:
+    """Route a case, or a file of cases with the route expected of each, and write nothing.
+
+    The exit code is 1 when a case of the file goes another way than expected.
+    """
+    if (case is None) == (cases is None):
+        raise usage("give one case with --case, or a file with --cases")
+    control = governing(state, loop)
+    if case is not None:
+        found = [tried(control, "--case", json_of(case, "--case"))]
+    else:
+        found = list(tried_file(control, str(cases)))
+    if state.as_json:
+        document(found[0]._asdict() if case is not None else {"cases": [row._asdict() for row in found]})
+    elif case is not None:
+        show(facts(_facts(found[0])))
+    else:
+        show(table(("line", "route", "by", "why", "as expected"), [_tried(row) for row in found]))
+    wrong = sum(row.met is False for row in found)
+    if wrong and not state.as_json:
+        show(f"{wrong} of {len(found)} cases go another way than expected")
+    return 1 if wrong else 0
+
+
+def _tried(row: Tried) -> list[str | Text]:
+    return [str(row.line), styled(row.route), row.by, row.reason, _verdict(row)]
+
+
+def _facts(tried: Tried) -> list[tuple[str, str | Text]]:
+    rows: list[tuple[str, str | Text]] = [("route", styled(tried.route)), ("by", tried.by), ("why", tried.reason)]
+    rows += [("a human sees it", f"with probability {tried.inclusion:g}")]
+    rows += [(name, text) for name, text in (("group", tried.group), ("risk", tried.risk)) if text]
+    return rows
+
+
+def _verdict(tried: Tried) -> Text:
+    if tried.met is None:
+        return styled("not said")
+    return styled("yes", "green") if tried.met else styled(f"no: {tried.expected}", "bold red")

@@ -1,0 +1,98 @@
+"""Open reviews as rows of a file: what the reviewer may see, what may be answered, and empty fields for the answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from dualcontrol.case import JSON, PASSING, VERDICTS, Case, Review
+from dualcontrol.cli.reading import usage
+from dualcontrol.cli.text import written
+from dualcontrol.control import Env
+from dualcontrol.desk import Desk
+from dualcontrol.review.lease import presentation
+from dualcontrol.review.view import digest, view
+from dualcontrol.store import InboxRow
+
+CSV_COLUMNS = (
+    "review_id", "case_id", "loop", "input", "proposal", "confidence_of_ai", "rationale_of_ai", "labels", "shown",
+    "verdict", "value", "rationale",
+)  # fmt: skip
+ANSWER = {"verdict": None, "value": None, "rationale": None}
+
+
+def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> Iterator[InboxRow]:
+    """Every open review that this person may take, in queue order."""
+    cursor: str | None = None
+    while True:
+        page = desk.store.queries.inbox(pools, person=person, limit=200, cursor=cursor)
+        yield from (row for row in page.rows if row.review.state == "open")
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def as_claimed(case: Case, review: Review, person: str, desk: Desk) -> Review:
+    """The review as it would be shown to this person after the claim: candidates in the person's own order."""
+    env = Env(now=desk.steps.now(), new_id=desk.steps.new_id, secret=desk.steps.secret)
+    return replace(review, presented=presentation(case, review, person, env))
+
+
+def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:
+    """One open review as a row; `shown` binds an answer to what stands in it."""
+    seen = view(case, as_claimed(case, review, person, desk), person)
+    control = desk.control(case.loop)
+    return {
+        "review_id": review.id,
+        "case_id": case.id,
+        "loop": case.loop,
+        "mode": case.mode,
+        "person": person,
+        "verdicts": [*VERDICTS[case.mode], *PASSING],
+        "labels": list(control.settings.labels) if control and control.settings.labels is not None else None,
+        "view": seen,
+        "shown": digest(seen),
+        **ANSWER,
+    }
+
+
+def jsonl(rows: Iterable[dict[str, JSON]]) -> str:
+    """The rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def table_text(rows: Iterable[dict[str, JSON]]) -> str:
+    """The rows as CSV; only labels fit into a table."""
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        if row["mode"] != "labels":
+            raise usage(f"CSV holds labels only, and loop {row['loop']!r} is in {row['mode']} mode; write .jsonl")
+        writer.writerow(_flat(row))
+    return out.getvalue()
+
+
+def _flat(row: dict[str, JSON]) -> dict[str, Any]:
+    seen = row["view"]
+    proposal = seen["proposal"]
+    cells = {
+        "input": seen["input"],
+        "proposal": proposal["value"] if proposal else None,
+        "confidence_of_ai": seen["signal"].get("confidence"),
+        "rationale_of_ai": seen["rationale"],
+        "labels": row["labels"],
+    }
+    return {name: row[name] for name in ("review_id", "case_id", "loop", "shown")} | {
+        name: "" if value is None else harmless(written(value)) for name, value in cells.items()
+    }
+
+
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t") else cell

@@ -1,0 +1,158 @@
+"""One line of a file of answers: applied, skipped because it is in force already, unanswered, or refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
+from dualcontrol.cli.saying import authenticated, meant
+from dualcontrol.commands import Answer, Claim, Expire
+from dualcontrol.control import Env
+from dualcontrol.desk import Desk
+from dualcontrol.errors import ConflictError, DualcontrolError, ImportRefusedError, StoreError
+from dualcontrol.events import fold
+from dualcontrol.review import answering, lease, values
+from dualcontrol.review.view import digest, view
+from dualcontrol.route import reroute
+
+KNOWN_TEXTS = ("case_id", "review_id", "verdict", "rationale", "shown", "person")
+
+
+class Said(NamedTuple):
+    """What became of a line."""
+
+    line: int
+    became: str
+    case_id: str = ""
+    code: str = ""
+    why: str = ""
+
+
+class _Row(NamedTuple):
+    """The fields of a line that count."""
+
+    case_id: str
+    review_id: str
+    verdict: str
+    value: JSON
+    rationale: str | None
+    reasons: tuple[str, ...]
+    confidence: float | None
+    shown: str | None
+
+
+def take(desk: Desk, line: int, row: dict[str, Any] | str, person: str, *, dry_run: bool) -> Said:
+    """Apply one line, or say why not; only a store that is down stops the whole file."""
+    case_id = str(row.get("case_id", "")) if isinstance(row, dict) else ""
+    try:
+        if isinstance(row, str):
+            raise ImportRefusedError(row)
+        if not row.get("verdict") and row.get("value") in (None, ""):
+            return Said(line, "unanswered", case_id)
+        return Said(line, _taken(desk, _read(row), person, dry_run), case_id)
+    except StoreError:
+        raise
+    except DualcontrolError as error:
+        return Said(line, "refused", case_id, error.code, error.message)
+
+
+def _read(row: dict[str, Any]) -> _Row:
+    for name in KNOWN_TEXTS:
+        if not isinstance(row.get(name) or "", str):
+            raise ImportRefusedError(f"{name} is not a text")
+    for name in ("case_id", "review_id"):
+        if not row.get(name):
+            raise ImportRefusedError(f"the line has no {name}")
+    reasons = row.get("reasons") or ()
+    if not isinstance(reasons, list | tuple) or not all(isinstance(code, str) for code in reasons):
+        raise ImportRefusedError("reasons is not a list of texts")
+    return _Row(
+        row["case_id"], row["review_id"], row.get("verdict") or "label", row.get("value"),
+        row.get("rationale") or None, tuple(reasons), _confidence(row.get("confidence")), row.get("shown") or None,
+    )  # fmt: skip
+
+
+def _confidence(given: Any) -> float | None:
+    """How sure the reviewer was; the AI's own confidence stands elsewhere."""
+    if given in (None, ""):
+        return None
+    try:
+        number = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ImportRefusedError("confidence is not a number from 0 to 1")
+    return number
+
+
+def _taken(desk: Desk, row: _Row, person: str, dry_run: bool) -> str:
+    case = desk.case(row.case_id)
+    review = case.review(row.review_id)
+    if review is None:
+        raise ImportRefusedError(f"case {case.id} has no review {row.review_id}")
+    if _in_force(desk, case, review, row, person):
+        return "skipped"
+
+    def said(case: Case, held: Review) -> Answer:
+        return _answer(desk, case, held, row, person)
+
+    if dry_run:
+        _rehearsed(desk, case, review, person, said)
+    else:
+        desk.steps.answer_case(case.id, person, said, review_id=review.id)
+    return "applied"
+
+
+def _answer(desk: Desk, case: Case, held: Review, row: _Row, person: str) -> Answer:
+    """The line as an answer; refused when the reviewer was shown something else than there is now."""
+    if row.shown is not None and row.shown != digest(view(case, held, person)):
+        raise ConflictError(
+            f"what {person} would see of case {case.id} is not what the file shows",
+            hint="Export again: the case has moved on, or the file was written for somebody else.",
+        )
+    return Answer(
+        case_id=case.id, claim_id=held.claim_id or "", verdict=row.verdict, value=_value(desk, case, row),
+        actor=Actor(person=person, via="import", authenticated=authenticated(person)),
+        rationale=row.rationale, reasons=row.reasons, confidence=row.confidence,
+    )  # fmt: skip
+
+
+def _value(desk: Desk, case: Case, row: _Row) -> JSON:
+    if isinstance(row.value, str):
+        return meant(row.verdict, row.value, desk.control(case.loop))
+    return row.value
+
+
+def _in_force(desk: Desk, case: Case, review: Review, row: _Row, person: str) -> bool:
+    """Whether this person's very answer stands already."""
+    if review.person != person or review.state not in ("answered", "passed"):
+        return False
+    given = next((a for a in case.answers if a.review_id == review.id), None)
+    if given is None:
+        return review.state == "passed" and row.verdict in ("abstain", "escalate")
+    control = desk.control(case.loop)
+    again = _answer(desk, case, review, row._replace(shown=None), person)
+    verdict = "label" if row.verdict == "approve" and case.mode == "labels" else row.verdict
+    if control is None or verdict != given.verdict:
+        return False
+    value = values.checked(case, review, again, control.settings)
+    return ENCODER.encode(value) == ENCODER.encode(given.value)
+
+
+def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callable[[Case, Review], Answer]) -> None:
+    """Claim and answer in the head only: every check is made, nothing is written."""
+    control = desk.control(case.loop)
+    if control is None:
+        raise ImportRefusedError(f"loop {case.loop!r} is gone")
+    now = desk.steps.now()
+    env = Env(now=now, new_id=desk.steps.new_id, secret=desk.steps.secret, reroute=reroute)
+    case = fold(case, lease.expire(case, Expire(case_id=case.id, review_id=review.id), control, env))
+    meant = case.review(review.id) or review
+    if meant.state != "claimed" or meant.person != person:
+        claim = Claim(case_id=case.id, review_id=review.id, person=person, claim_id=env.new_id(), until=now + 1)
+        case = fold(case, lease.claim(case, claim, control, env))
+    held = case.review(review.id)
+    if held is not None:
+        fold(case, answering.answer(case, said(case, held), control, env))

@@ -1,0 +1,53 @@
+"""``train``: a model from a loop's decisions, promoted if it beats the incumbent on held-out ones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from dualcontrol.cli.opening import desk_of
+from dualcontrol.cli.screen import document, facts, progress, show, styled, table
+from dualcontrol.cli.state import State
+from dualcontrol.cli.verb import group, verb
+from dualcontrol.learn.report import Measures, Report
+from dualcontrol.learn.training import train
+
+app = group("training", "Train.")
+
+
+@verb(app, "train", "dualcontrol train spam")
+def train_loop(
+    state: State,
+    loop: Annotated[str, typer.Argument(metavar="LOOP", help="The loop, in labels mode and with a trainer.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same model from the same data.")] = 0,
+) -> None:
+    """Train a model from a loop's decisions, and promote it if it is better on held-out human decisions.
+
+    A model that is not better is kept and not put in force; the exit code is 0 all the same.
+    """
+    with desk_of(state) as desk:
+        desk.store.sequence()
+        with progress(f"training {loop}", None, quiet=state.as_json):
+            report = train(desk, loop, seed=seed)
+    if state.as_json:
+        return document(report.to_dict())
+    show(facts(_facts(report)))
+    rows = [_measured(name, of) for name, of in (("this model", report.candidate), ("incumbent", report.before)) if of]
+    if rows:
+        show(table(("on held-out decisions", "log loss", "accuracy", "calibration error"), rows))
+    return None
+
+
+def _facts(report: Report) -> list[tuple[str, str | Text]]:
+    word = styled("promoted", "green") if report.promoted else styled("kept, not in force", "yellow")
+    return [
+        ("model", report.version), ("outcome", word), ("why", report.reason or "it is the first"),
+        ("trained on", f"{report.trained} decisions"), ("held out", f"{report.held_out} decisions"),
+        ("left out", f"{report.left_out} decisions without content"),
+    ]  # fmt: skip
+
+
+def _measured(name: str, of: Measures) -> list[str | Text]:
+    return [name, f"{of.log_loss:.4f}", f"{of.accuracy:.1%}", f"{of.calibration_error:.4f}"]

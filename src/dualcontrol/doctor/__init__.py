@@ -1,0 +1,36 @@
+"""Is everything as it should be?  `examine` looks at a whole database and returns findings; it writes nothing.
+
+The database, the evidence and the queue are looked at one after the other; ``dualcontrol doctor`` prints what
+is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dualcontrol.doctor.database import database, durability, sequencer
+from dualcontrol.doctor.evidence import Evidence
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.loops import loops
+from dualcontrol.store import Store
+
+__all__ = ["OK", "PROBLEM", "WARNING", "Finding", "examine", "size"]
+
+
+def size(store: Store) -> int:
+    """About how many streams `examine` will read."""
+    counts = (store.queries.counts(control.loop_id) for control in store.queries.loops())
+    return sum(1 + count["open"] + count["decided"] + count["closed"] for count in counts)
+
+
+def examine(
+    store: Store, *, now: int, models: str | Path | None = None, done: Callable[[], None] = lambda: None
+) -> Iterator[Finding]:
+    """Everything that is found, problems and warnings as they come; one finding says "ok" for each sound part."""
+    yield from database(store)
+    yield from durability(store)
+    evidence = Evidence(store, done)
+    yield from evidence.findings()
+    yield from sequencer(store)
+    yield from loops(store, now=now, models=models)

@@ -1,0 +1,72 @@
+"""The database by its own account: integrity, durability as read back, and whether the sequencer keeps up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dualcontrol.case import JSON
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.store import Store
+
+LAG = 1_000
+RESTORE = "Stop all programs, keep a copy of the database, and restore the newest sound backup."
+# What each database must answer when an acknowledged step is to survive a power cut.
+POWER: dict[str, dict[str, tuple[str, ...]]] = {
+    "sqlite": {"synchronous": ("2", "3")},
+    "postgresql": {
+        "synchronous_commit": ("on", "remote_write", "remote_apply"),
+        "fsync": ("on",),
+        "full_page_writes": ("on",),
+    },
+}
+
+
+def database(store: Store) -> Iterator[Finding]:
+    """What the database says is wrong with itself."""
+    found = store.integrity()
+    for what in found:
+        yield Finding("database", PROBLEM, what, RESTORE)
+    if not found:
+        yield Finding("database", OK, "the database finds itself sound")
+
+
+def durability(store: Store) -> Iterator[Finding]:
+    """What an acknowledged step survives, as the database answers and not as it was configured."""
+    told = store.describe()
+    if store.durability != "power":
+        yield Finding(
+            "durability", WARNING, 'durability is "process": an acknowledged step may not survive a power cut',
+            'Set database.durability to "power" where that matters.',
+        )  # fmt: skip
+        return
+    weak = list(weaker(told))
+    for what in weak:
+        yield Finding("durability", PROBLEM, what, "Correct the database's own configuration.")
+    if not weak:
+        yield Finding("durability", OK, f"an acknowledged step survives a power cut ({', '.join(_read_back(told))})")
+
+
+def weaker(told: dict[str, JSON]) -> Iterator[str]:
+    """Settings read back that are weaker than "power" needs."""
+    for name, enough in POWER.get(str(told.get("dialect")), {}).items():
+        if name in told and str(told[name]).lower() not in enough:
+            yield f'{name} is {told[name]}: an acknowledged step may not survive a power cut, though "power" is set'
+
+
+def _read_back(told: dict[str, JSON]) -> Iterator[str]:
+    for name in POWER.get(str(told.get("dialect")), {}):
+        if name in told:
+            yield f"{name} {told[name]}"
+
+
+def sequencer(store: Store) -> Iterator[Finding]:
+    """Entries that have no position yet; consumers do not see them."""
+    waiting = store.queries.unplaced()
+    if waiting > LAG:
+        yield Finding(
+            "sequencer", WARNING, f"{waiting} entries have no position yet: consumers and learning do not see them",
+            "Run `dualcontrol serve`, and look for a transaction that never ends.",
+        )  # fmt: skip
+    else:
+        what = f"{waiting} entries wait for their position" if waiting else "every entry has its position"
+        yield Finding("sequencer", OK, what)

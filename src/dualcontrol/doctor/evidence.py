@@ -1,0 +1,137 @@
+"""The evidence: the hash chain of every stream, the fold of every case against its row, every payload's seal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from dualcontrol.case import ENCODER, Case
+from dualcontrol.doctor.chain import chain
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.events import Entry, fold
+from dualcontrol.store import CaseRow, Store
+
+KEEP = "Keep a copy of the database as it is, and compare it with a backup."
+UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError)
+
+
+class Evidence:
+    """Reads every stream once; counts what it read."""
+
+    def __init__(self, store: Store, done: Callable[[], None] = lambda: None) -> None:
+        self._queries = store.queries
+        self._done = done
+        self._cases: set[str] = set()
+        self._streams = 0
+
+    def findings(self) -> Iterator[Finding]:
+        """What does not hold, and what is waiting in a state that somebody has to look at."""
+        problems = 0
+        for finding in self._all():
+            problems += finding.level == PROBLEM
+            yield finding
+        if not problems:
+            sound = f"{len(self._cases)} cases are what their entries say, content included"
+            yield Finding("evidence", OK, f"{self._streams} hash chains hold; {sound}")
+
+    def _all(self) -> Iterator[Finding]:
+        for stream in self._queries.streams():
+            self._streams += 1
+            yield from self._stream(stream)
+            self._done()
+        for row in self._rows():
+            if row.id not in self._cases:
+                yield Finding("evidence", PROBLEM, f"case {row.id} has a row and no entries", KEEP, row.id)
+
+    def _stream(self, stream: str) -> Iterator[Finding]:
+        kind, _, name = stream.partition("/")
+        if kind == "case":
+            self._cases.add(name)
+        entries, broken = chain(self._queries, stream)
+        yield from broken
+        if kind == "case":
+            yield from self._case(name, entries, whole=not broken)
+        elif kind == "loop":
+            yield from self._loop(stream, entries)
+
+    def _loop(self, stream: str, entries: list[Entry]) -> Iterator[Finding]:
+        control = next((c for c in self._queries.loops() if f"loop/{c.loop_id}" == stream), None)
+        if control is None:
+            yield Finding("evidence", PROBLEM, f"{stream} has entries and no loop", KEEP)
+        elif control.seq != len(entries):
+            what = f"loop {control.loop} is at entry {control.seq}, its stream ends at {len(entries)}"
+            yield Finding("evidence", PROBLEM, what, KEEP, seq=len(entries))
+
+    def _case(self, case_id: str, entries: list[Entry], *, whole: bool) -> Iterator[Finding]:
+        try:
+            case = self._queries.case(case_id)
+        except UNREADABLE as error:
+            yield Finding("evidence", PROBLEM, f"the row of case {case_id} cannot be read: {error}", KEEP, case_id)
+            return
+        if case is None:
+            yield Finding("evidence", PROBLEM, f"case {case_id} has entries and no row", KEEP, case_id)
+            return
+        if whole:
+            yield from folded(case, entries)
+        yield from self._seals(case)
+        yield from attention(case)
+
+    def _seals(self, case: Case) -> Iterator[Finding]:
+        """Every slot that the case names has the bytes it committed to; an erased case has none."""
+        rows = self._queries.slots(f"case/{case.id}")
+        for row in rows:
+            if not row.sound:
+                what = f"the content {row.slot} of case {case.id} is not what it was sealed as"
+                yield Finding("evidence", PROBLEM, what, KEEP, case.id)
+        if case.erased and rows:
+            hint = "Erase the case again; until then its content can be read."
+            what = f"case {case.id} was erased, and {len(rows)} slots of its content remain"
+            yield Finding("evidence", PROBLEM, what, hint, case.id)
+        kept = {(row.slot, row.commitment) for row in rows}
+        for slot, seal in case.content.seals.items():
+            if not case.erased and (slot, seal) not in kept:
+                yield Finding("evidence", PROBLEM, f"the content {slot} of case {case.id} is gone", KEEP, case.id)
+
+    def _rows(self) -> Iterator[CaseRow]:
+        cursor: str | None = None
+        while True:
+            page = self._queries.cases(kind=None, limit=500, cursor=cursor)
+            yield from page.rows
+            cursor = page.next
+            if cursor is None:
+                return
+
+
+def folded(case: Case, entries: list[Entry]) -> Iterator[Finding]:
+    """Whether the entries of a case, folded, are its row."""
+    again: Case | None = None
+    for entry in entries:
+        try:
+            again = fold(again, entry.events, seq=entry.seq)
+        except UNREADABLE as error:
+            what = f"entry {entry.seq} of case {case.id} does not follow from those before: {error}"
+            yield Finding("evidence", PROBLEM, what, KEEP, case.id, entry.seq)
+            return
+    if again is not None and again.seq != case.seq:
+        what = f"case {case.id} is at entry {case.seq}, its stream ends at {again.seq}"
+        yield Finding("evidence", PROBLEM, what, KEEP, case.id, again.seq)
+    elif again is not None and ENCODER.encode(again) != ENCODER.encode(case):
+        fields = ", ".join(f for f in Case.__struct_fields__ if _differs(getattr(again, f), getattr(case, f)))
+        what = f"the row of case {case.id} is not what its entries say: {fields}"
+        yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
+
+
+def _differs(one: object, other: object) -> bool:
+    return ENCODER.encode(one) != ENCODER.encode(other)
+
+
+def attention(case: Case) -> Iterator[Finding]:
+    """What is sound and still needs somebody: an effect of unknown end, an event of a newer version."""
+    if case.effect.state == "unknown":
+        hint = "Look whether it happened, then say so: desk.resolve_effect(case_id, happened=True or False)."
+        what = f"nobody knows whether the effect of case {case.id} happened"
+        yield Finding("effects", WARNING, what, hint, case.id)
+    if case.read_only:
+        what = f"case {case.id} holds an event {case.read_only!r} that this version does not know"
+        yield Finding("evidence", WARNING, what, "Upgrade dualcontrol; until then the case cannot be changed.", case.id)
