@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -319,3 +321,20 @@ def test_a_batch_row_gives_its_whole_route() -> None:
 @pytest.mark.parametrize("source", ["size(a) > 1", "a ? b : c", "a[0] == 1", "a == 1 == true", "x in y", 'a == r"\\d"'])
 def test_what_columns_cannot_do_is_left_to_cel(source: str) -> None:
     assert parse(source) is None
+
+
+@pytest.mark.parametrize("codes", [np.array([3], np.int8), np.array([0.0])])
+def test_codes_without_a_category_are_refused(codes: Any) -> None:
+    with pytest.raises(ProposalError, match="place of a category"):
+        route_batch({"action": Coded(codes, ["a", "b"])}, control_of())
+
+
+def test_categories_may_repeat_and_lists_may_stand_for_arrays() -> None:
+    columns = {"action": Coded(np.array([0, 1, -1], np.int8), ["a", "a"]), "input.tags": [["x"], ["x", "y"], []]}
+    routes = route_batch(columns, control_of('"y" in input.tags', human_actions=("a",)))
+    assert [routes.names[by] for by in routes.by] == ["human_actions", "human_actions", "no_signal"]
+
+
+def test_the_scalar_path_does_not_import_numpy() -> None:
+    code = "import sys, dualcontrol.route; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

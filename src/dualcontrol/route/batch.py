@@ -125,7 +125,7 @@ def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None,
     if 0.0 < share < 1.0 and (batch_id is None or secret is None):
         raise ProposalError("audits of a batch are drawn from its id and a secret", hint="Give batch_id and secret.")
     rows = drawn_rows(secret or b"", batch_id or "", len(to), share)
-    audited[rows] = to[rows] == AUTOPILOT
+    audited[rows] = to.take(rows) == AUTOPILOT
     return audited
 
 

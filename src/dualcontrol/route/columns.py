@@ -69,15 +69,23 @@ def column(values: Any) -> Column:
     """A column from a NumPy array, masked or not, an Arrow array, codes with categories, or a sequence."""
     if hasattr(values, "codes") and hasattr(values, "categories"):
         return _coded(np.asarray(values.codes), list(values.categories))
-    if hasattr(values, "is_null") and hasattr(values, "to_numpy"):
+    if hasattr(values, "is_null") and hasattr(values, "type"):
         return _from_arrow(values)
+    if hasattr(values, "to_numpy"):
+        return column(values.to_numpy())
     if isinstance(values, np.ma.MaskedArray):
         found = column(values.data)
         return _with_absent(found, np.ma.getmaskarray(values))
-    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    array = values if isinstance(values, np.ndarray) else _objects(values)
     if array.ndim != 1:
         raise ProposalError("a column is an array of one dimension")
     return _from_array(array)
+
+
+def _objects(values: Any) -> Array:
+    """An array of one dimension whatever the values are; lists of lists would give two."""
+    array: Array = np.array([*values, None], dtype=object)[:-1]
+    return array
 
 
 def _with_absent(found: Column, absent: Array) -> Column:
@@ -86,14 +94,16 @@ def _with_absent(found: Column, absent: Array) -> Column:
 
 
 def _coded(codes: Array, categories: list[Any]) -> Column:
+    if codes.dtype.kind not in "iu" or codes.max(initial=0) >= max(len(categories), 1):
+        raise ProposalError("codes are whole numbers, each the place of a category, or -1")
     if not all(isinstance(label, str) for label in categories):
         values = np.array([*categories, None], dtype=object)
         return _from_array(values[codes])
     code_of = {label: place for place, label in reversed(list(enumerate(categories)))}
     if len(code_of) != len(categories):
         codes = np.array([code_of[label] for label in categories] + [-1], dtype=np.int64)[codes]
-    absent = codes < 0
-    return Column("text", codes, absent if absent.any() else None, tuple(map(str, categories)), code_of)
+    absent = codes < 0 if codes.min(initial=0) < 0 else None
+    return Column("text", codes, absent, tuple(map(str, categories)), code_of)
 
 
 def _from_arrow(values: Any) -> Column:
@@ -108,7 +118,7 @@ def _from_arrow(values: Any) -> Column:
         return column(whole.to_numpy(zero_copy_only=False))
     if str(whole.type).startswith(("int", "uint", "float", "double", "halffloat", "bool")):
         return _with_absent(column(whole.fill_null(False if str(whole.type) == "bool" else 0)), absent)
-    return column(np.array([*whole.to_pylist(), None], dtype=object)[:-1])
+    return column(_objects(whole.to_pylist()))
 
 
 def _from_array(array: Array) -> Column:
@@ -214,7 +224,7 @@ class Columns:
         if found.kind != "text":
             raise ProposalError("column 'action' is not text")
         if found.absent is not None:
-            texts = np.array([found.value(row) or "" for row in range(self.rows)] + [None], dtype=object)[:-1]
+            texts = _objects([found.value(row) or "" for row in range(self.rows)])
             found = _numbered(texts)
         self.by_path["action"] = found
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dualcontrol.route.audit import PURPOSE
 
-_BLOCK = 4_096
+_BLOCK = 16_384
 _FAR = 2.0**48
 
 
