@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dualcontrol import commands as do
 from dualcontrol.aio import Aio
+from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import AnswerError, Pending, Rejected, UnknownCaseError, UnknownLoopError
@@ -196,6 +197,11 @@ class Loop:
         self._control = control
 
     @property
+    def stream(self) -> str:
+        """The name of the loop's own stream in the ledger."""
+        return f"loop/{self._control.loop_id}"
+
+    @property
     def control(self) -> Control:
         """What governs this loop now."""
         return self.desk.control(self.name) or self._control
@@ -214,6 +220,10 @@ class Loop:
         lease = microseconds(self.settings.effect_lease) or 0
         start = do.StartEffect(case_id="", owner=owner, lease=lease)
         return self.desk.steps.propose(self._command({**given, "effect": "ready"}), start)
+
+    def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
+        """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
+        return propose_batch(self.desk.steps, self.name, columns, key=key)
 
     def _command(self, given: dict[str, Any]) -> do.Propose:
         run = _run.get()

@@ -78,7 +78,7 @@ class Steps:
 
     def run(self, command: Command) -> Case:
         """Carry out a command on its case; returns the case after it."""
-        return self._again(lambda: self._run(command))
+        return self.retried(lambda: self._run(command))
 
     def _run(self, command: Any) -> Case:
         with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
@@ -104,8 +104,8 @@ class Steps:
             raise ReadOnlyError(f"case {case.id} holds an event {case.read_only!r} that this version does not know")
         if case.erased and not isinstance(command, Erase):
             raise ErasedError(f"the content of case {case.id} was erased")
-        control = self._control(tx, case.loop)
-        env = self._env(tx.now)
+        control = self.control(tx, case.loop)
+        env = self.env(tx.now)
         after, fresh = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
         if not fresh:
             return case, []
@@ -145,17 +145,18 @@ class Steps:
         With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
         """
         check_key(command.key)
-        return self._again(lambda: self._propose(command, start))
+        return self.retried(lambda: self._propose(command, start))
 
     def _propose(self, command: Propose, start: StartEffect | None) -> tuple[Case, int | None]:
         fresh: list[Event] = []
         with self.store.transaction() as tx:
-            control = self._control(tx, command.loop)
+            control = self.control(tx, command.loop)
             print_ = fingerprint(self.secret, command) if command.key else None
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
             if case is None:
                 context.admit(command, control.settings)
-                case, fresh = self._open(tx, command, control, print_)
+                events = HANDLERS[Propose](None, command, control, self.env(tx.now))
+                case, fresh = self.open(tx, command, control, events)
             fence = None
             if start is not None and case.effect.state == "ready":
                 case, _ = self._step(tx, case, start)
@@ -182,13 +183,15 @@ class Steps:
             self._announce(case, fresh)
         return case
 
-    def _open(self, tx: Tx, command: Propose, control: Control, print_: str | None) -> tuple[Case, list[Event]]:
-        env = self._env(tx.now)
-        case, fresh = self._events(None, HANDLERS[Propose](None, command, control, env), control, env)
+    def open(self, tx: Tx, command: Propose, control: Control, events: Sequence[Event]) -> tuple[Case, list[Event]]:
+        """Write a new case that begins with these events, in a transaction of the caller's."""
+        env = self.env(tx.now)
+        case, fresh = self._events(None, events, control, env)
         entry = Entry(
             stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(fresh)
         )
         case = replace(case, seq=1)
+        print_ = fingerprint(self.secret, command) if command.key else None
         tx.save(None, case, entry, fingerprint=print_)
         return case, fresh
 
@@ -199,11 +202,11 @@ class Steps:
 
         `lease` is in microseconds; the loop's own otherwise.
         """
-        return self._again(lambda: self._claim(person, loops, lease))
+        return self.retried(lambda: self._claim(person, loops, lease))
 
     def _claim(self, person: str, loops: Sequence[str], lease: int | None) -> Case | None:
         with self.store.transaction(durable=False) as tx:
-            controls = {name: self._control(tx, name) for name in loops}
+            controls = {name: self.control(tx, name) for name in loops}
             self._expire(tx)
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
             taken = tx.take(person, pools, now=tx.now) if pools else None
@@ -224,7 +227,7 @@ class Steps:
 
     def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:
         """Take a review of one very case for this person; the error says why they may not."""
-        return self._again(lambda: self._claim_case(case_id, person, lease))
+        return self.retried(lambda: self._claim_case(case_id, person, lease))
 
     def _claim_case(self, case_id: str, person: str, lease: int | None) -> Case:
         with self.store.transaction(durable=False) as tx:
@@ -234,7 +237,7 @@ class Steps:
         self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None = None
     ) -> Case:
         """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
-        return self._again(lambda: self._answer_case(case_id, person, said, review_id))
+        return self.retried(lambda: self._answer_case(case_id, person, said, review_id))
 
     def _answer_case(
         self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None
@@ -251,7 +254,7 @@ class Steps:
         case = self._meant(tx, Claim(case_id=case_id, review_id="", person=person, claim_id="", until=0))
         for lapsed in case.reviews:
             case = self._step(tx, case, Expire(case_id=case_id, review_id=lapsed.id))[0]
-        control = self._control(tx, case.loop)
+        control = self.control(tx, case.loop)
         meant = meant_review(case, person, control, review_id)
         if meant.state == "claimed" and meant.person == person:
             return case
@@ -269,7 +272,7 @@ class Steps:
 
     def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
         """Put these settings in force for their loop; a new version only when they differ from what is."""
-        return self._again(lambda: self._govern(settings))
+        return self.retried(lambda: self._govern(settings))
 
     def _govern(self, settings: LoopSettings) -> Control:
         with self.store.transaction() as tx:
@@ -283,11 +286,11 @@ class Steps:
 
     def move(self, loop: str, make: Callable[[Control, int], tuple[Event, dict[str, Any]] | None]) -> Control:
         """Change a loop's control by an event that `make(control, now)` gives with the fields it changes."""
-        return self._again(lambda: self._move(loop, make))
+        return self.retried(lambda: self._move(loop, make))
 
     def _move(self, loop: str, make: Callable[[Control, int], tuple[Event, dict[str, Any]] | None]) -> Control:
         with self.store.transaction() as tx:
-            now = self._control(tx, loop)
+            now = self.control(tx, loop)
             made = make(now, tx.now)
             if made is None:
                 return now
@@ -301,20 +304,28 @@ class Steps:
 
     # the small parts
 
-    def _control(self, tx: Tx, loop: str) -> Control:
+    def control(self, tx: Tx, loop: str) -> Control:
+        """What governs a loop now."""
         control = tx.control(loop)
         if control is None:
             raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
         return control
 
-    def _env(self, now: int) -> Env:
+    def env(self, now: int) -> Env:
+        """What a stage may know of the world at this moment."""
         return Env(now=now, new_id=self.new_id, secret=self.secret, reroute=reroute)
 
     def _announce(self, case: Case, fresh: Sequence[Event]) -> None:
         if any(isinstance(event, Concluded) for event in fresh):
             self.store.publish([case.id])
 
-    def _again(self, attempt: Callable[[], Done]) -> Done:
+    def announce(self, cases: Sequence[Case]) -> None:
+        """Wake who waits for these cases."""
+        if cases:
+            self.store.publish([case.id for case in cases])
+
+    def retried(self, attempt: Callable[[], Done]) -> Done:
+        """Try again on the fresh rows while others are faster, at most `ATTEMPTS` times."""
         for _ in range(ATTEMPTS):
             try:
                 return attempt()
