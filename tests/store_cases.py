@@ -43,7 +43,9 @@ def define(store: Store, name: str = "refunds") -> Control:
         settings = LoopSettings(name=name)
         control = Control(loop=name, loop_id=0, version=1, settings=settings)
         changed = PolicyChanged(version=1, at=1, digest=settings.digest, settings="{}")
-        return tx.save_control(control, Entry(stream="", seq=1, at=1, actor="test", events=(changed,)), expected_version=None)
+        return tx.save_control(
+            control, Entry(stream="", seq=1, at=1, actor="test", events=(changed,)), expected_version=None
+        )
 
 
 def entry(case: Case, *events: Event, at: int = 2) -> Entry:
@@ -115,7 +117,9 @@ def answered(review_id: str, person: str, value: Any = None, verdict: Any = "edi
     """What a person said."""
     said = {"value": value, "rationale": "too much"}
     content = Content({f"answer/{review_id}": said})
-    return Answered(review_id=review_id, actor=Actor(person=person), verdict=verdict, at=30, shown="digest", content=content)
+    return Answered(
+        review_id=review_id, actor=Actor(person=person), verdict=verdict, at=30, shown="digest", content=content
+    )
 
 
 def decided(review_id: str, *, effective_at: int = 30, wrong: int | None = 1) -> Decided:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +17,11 @@ def store(database_url: str) -> Iterator[Store]:
     opened = open_store(database_url, durability="process")
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def lasting_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database that two connections can see."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/dc.db"
+    return str(request.getfixturevalue("postgres_url"))

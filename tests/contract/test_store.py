@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import PayloadError, PayloadTooLargeError, StoreError, UnknownLoopError
 from dualcontrol.events import BatchRouted, Entry, Erased, Retracted, ThresholdMoved, fold, link
 from dualcontrol.store import Conflict, Example, KeyTaken, ModelRow, Store
+from dualcontrol.store.sql import open_store
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(
@@ -81,7 +83,8 @@ def test_content_of_every_json_shape_survives(store: Store, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1, 1.0, True, -0.0, 2**53 + 1, -(10**40), 1e22, 5e-324, "\x00", "😀", "\u2028", {"": {"\x00": []}}, [[[]]], ""]
+    "value",
+    [1, 1.0, True, -0.0, 2**53 + 1, -(10**40), 1e22, 5e-324, "\x00", "😀", "\u2028", {"": {"\x00": []}}, [[[]]], ""],
 )
 def test_types_are_kept(store: Store, value: Any) -> None:
     define(store)
@@ -195,9 +198,14 @@ def test_of_two_writers_of_one_case_both_get_through_in_turn(store: Store) -> No
 def test_a_transaction_that_raises_leaves_nothing_and_the_store_usable(store: Store) -> None:
     define(store)
     case, first = opening()
-    with pytest.raises(KeyboardInterrupt), store.transaction() as tx:
-        tx.save(None, case, first)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with store.transaction() as tx:
+            tx.save(None, case, first)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert store.queries.case(case.id) is None
     assert propose(store).seq == 1
 
@@ -211,10 +219,15 @@ def test_a_loop_rolled_back_is_not_remembered(store: Store) -> None:
     settled = define(store)
     loop = replace(settled, loop="other", settings=replace(settled.settings, name="other"))
     moved = ThresholdMoved(version=1, at=1, segment="", threshold="0.9", reason="r")
-    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
-        tx.save_control(loop, Entry(stream="", seq=1, at=1, actor="a", events=(moved,)), expected_version=None)
-        assert tx.control("other") is not None
-        raise ZeroDivisionError
+
+    def rolled_back() -> None:
+        with store.transaction() as tx:
+            tx.save_control(loop, Entry(stream="", seq=1, at=1, actor="a", events=(moved,)), expected_version=None)
+            assert tx.control("other") is not None
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rolled_back()
     with store.transaction() as tx:
         assert tx.control("other") is None
     with pytest.raises(UnknownLoopError):
@@ -263,8 +276,6 @@ def test_every_slot_is_committed_to_with_a_salt_of_its_own(store: Store) -> None
 
 
 def test_a_commitment_is_what_the_design_says(database_url: str) -> None:
-    from dualcontrol.store.sql import open_store
-
     store = open_store(database_url, salt=lambda size: b"\x07" * size)
     define(store)
     case = propose(store, content={"input": {"b": 1, "a": "é"}}, groups=())
@@ -380,13 +391,9 @@ def test_a_loop_is_created_once(store: Store) -> None:
         define(store)
 
 
-def test_another_process_sees_a_new_control(store: Store, database_url: str) -> None:
-    if store.url == "sqlite:///:memory:":
-        pytest.skip("a database in memory has one process")
-    from dualcontrol.store.sql import open_store
-
+def test_another_process_sees_a_new_control(lasting_url: str) -> None:
+    store, other = open_store(lasting_url), open_store(lasting_url)
     first = define(store)
-    other = open_store(database_url)
     with other.transaction() as tx:
         assert tx.control("refunds") == first
     with store.transaction() as tx:
@@ -394,6 +401,7 @@ def test_another_process_sees_a_new_control(store: Store, database_url: str) -> 
     with other.transaction() as tx:
         assert tx.control("refunds") == second
     other.close()
+    store.close()
 
 
 def batch(chunk: int) -> BatchRouted:
@@ -501,9 +509,14 @@ def test_a_transaction_whose_write_failed_cannot_commit(store: Store) -> None:
     propose(store, key="k")
     case, first = opening(key="k")
     other, second = opening()
-    with pytest.raises(StoreError), store.transaction() as tx:
-        tx.save(None, other, second)
-        with pytest.raises(KeyTaken):
-            tx.save(None, case, first)
+
+    def looking_away() -> None:
+        with store.transaction() as tx:
+            tx.save(None, other, second)
+            with suppress(KeyTaken):
+                tx.save(None, case, first)
+
+    with pytest.raises(StoreError):
+        looking_away()
     assert store.queries.case(case.id) is None
     assert store.queries.case(other.id) is None
