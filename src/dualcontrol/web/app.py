@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.security import HTTPBearer
+from starlette.staticfiles import StaticFiles
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
@@ -14,7 +15,11 @@ from dualcontrol.web import openapi, problem
 from dualcontrol.web.access import Access
 from dualcontrol.web.api import answers, cases, claims, effects, events, health, inbox, loops
 from dualcontrol.web.guard import Guard
+from dualcontrol.web.pages import case, enter, front, help, live, review
+from dualcontrol.web.pages import inbox as inbox_page
+from dualcontrol.web.pages.site import STATIC, Pages
 
+PAGES = (front, inbox_page, review, case, enter, help, live)
 API = "/api/v1"
 RESOURCES = (cases, claims, answers, effects, inbox, loops, events)
 
@@ -36,6 +41,7 @@ def create_app(
     )  # fmt: skip
     app.state.desk = desk
     app.state.access = access
+    app.state.pages = Pages(desk, access)
     _mount(app)
     problem.install(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
@@ -50,3 +56,6 @@ def _mount(app: FastAPI) -> None:
         api.include_router(resource.router, dependencies=[bearer])
     api.include_router(health.router)
     app.include_router(api)
+    for page in PAGES:
+        app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -1,0 +1,114 @@
+"""The case page: everything about a case without a claim, and what may be done with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from dualcontrol.case import Case
+from dualcontrol.desk import Desk
+from dualcontrol.errors import NotFoundError
+from dualcontrol.web.access import Visitor
+from dualcontrol.web.api.inbox import rows as as_rows
+from dualcontrol.web.deps import CaseId, Form, Here, Who, governing
+from dualcontrol.web.ledger import ledger
+from dualcontrol.web.pages.flash import flash
+from dualcontrol.web.pages.inbox import LoopFilter
+from dualcontrol.web.pages.reviewed import why
+from dualcontrol.web.pages.site import go, pages_of
+from dualcontrol.web.shapes import blind, case_reply
+from dualcontrol.web.show import diff, words
+
+router = APIRouter(prefix="/cases", include_in_schema=False)
+STATES = ("open", "decided", "closed")
+
+
+@router.get("")
+def listed(
+    request: Request, desk: Here, visitor: Who, loop: LoopFilter = None,
+    state: Literal["open", "decided", "closed", ""] = "", cursor: Annotated[str | None, Query()] = None,
+) -> Response:  # fmt: skip
+    """All cases, newest first."""
+    if loop:
+        governing(desk, loop)
+    page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
+    return pages_of(request).show(
+        request, "cases.html", {"rows": as_rows(page), "next": page.next, "loop": loop or "", "state": state},
+        loops=[control.loop for control in desk.loops()], states=STATES, first=cursor is None,
+    )  # fmt: skip
+
+
+@router.get("/{case_id}")
+def show(
+    request: Request, case_id: CaseId, desk: Here, visitor: Who, lost: bool = False,
+    done: Annotated[str | None, Query()] = None,
+) -> Response:  # fmt: skip
+    """A case as anybody may see it; answers stay closed while others still have to give theirs."""
+    case = desk.case(case_id)
+    control = governing(desk, case.loop)
+    data = {**case_reply(case), "entries": ledger(desk, case)}
+    return pages_of(request).show(
+        request, "case.html", data, case=case, control=control, title=words.title(case), blind=blind(case),
+        why=why(case, control, "decide"), changes=changes(case), lost=lost, claims=claimable(desk, case, visitor),
+        mine=mine(case, visitor, desk.steps.now()), flash=flash(desk, done, visitor.person),
+    )  # fmt: skip
+
+
+def changes(case: Case) -> tuple[diff.Row, ...]:
+    """What the decision changed in the proposal, field by field."""
+    decision = case.decision
+    if decision is None or decision.verdict != "edit" or case.proposal is None:
+        return ()
+    after = decision.value
+    if case.action and isinstance(after, dict) and "args" in after:
+        if after.get("action") != case.action:
+            return diff.rows(case.proposed_value(), after)
+        after = after["args"]
+    return diff.rows(case.proposal.value, after)
+
+
+def claimable(desk: Desk, case: Case, visitor: Visitor) -> bool:
+    """Whether there is an open review that this visitor may try to take."""
+    open_rows = [r for r in case.reviews if r.state == "open" and visitor.person not in r.excludes]
+    return (
+        bool(open_rows) and case.owner != visitor.person and not any(r.person == visitor.person for r in case.reviews)
+    )
+
+
+def mine(case: Case, visitor: Visitor, now: int) -> str | None:
+    """The claim this visitor holds on the case."""
+    held = [r for r in case.reviews if r.state == "claimed" and r.person == visitor.person]
+    return next((r.claim_id for r in held if (r.lease_until or 0) > now), None)
+
+
+@router.post("/{case_id}/claim")
+def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Take a review of this very case."""
+    case = desk.case(case_id)
+    held = mine(case, visitor, desk.steps.now())
+    if held is None:
+        claim = desk.claim(visitor.person, case=case)
+        if claim is None:
+            raise NotFoundError("there is no open review of this case")
+        held = claim.id
+    return go(f"/claims/{held}?loop={form.get('loop', '')}")
+
+
+@router.post("/{case_id}/undo")
+def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Take one's own decision back while it is not effective, and hold the review again."""
+    desk.retract(case_id, visitor.person)
+    claim = desk.claim(visitor.person, case=case_id)
+    return go(f"/claims/{claim.id}" if claim else f"/cases/{case_id}")
+
+
+@router.post("/{case_id}/effect")
+def resolve(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Say whether an effect of unknown end happened."""
+    happened = {"yes": True, "no": False}.get(str(form.get("happened", "")))
+    if happened is None:
+        raise NotFoundError("say whether it happened: yes or no")
+    desk.resolve_effect(case_id, happened=happened, by=visitor.person)
+    return go(f"/cases/{case_id}")

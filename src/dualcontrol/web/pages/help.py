@@ -1,0 +1,42 @@
+"""Pages that explain: one per error code, and the sheet of keys."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from dualcontrol import errors
+from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.web.deps import Who
+from dualcontrol.web.pages.site import pages_of
+
+router = APIRouter(include_in_schema=False)
+
+
+def known() -> dict[str, type[DualcontrolError]]:
+    """Every error by its code."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DualcontrolError)]
+    return {kind.code: kind for kind in kinds}
+
+
+@router.get("/errors/{code}")
+def error(request: Request, code: str) -> Response:
+    """What an error means and what to do."""
+    kind = known().get(code.upper())
+    if kind is None:
+        raise NotFoundError(f"there is no error {code[:40]!r}")
+    lines = (kind.__doc__ or "").strip().splitlines()
+    told = {
+        "code": kind.code,
+        "meaning": lines[0],
+        "hint": kind.hint,
+        "status": kind.status,
+        "exit_code": kind.exit_code,
+    }
+    return pages_of(request).show(request, "error.html", {"error": told})
+
+
+@router.get("/keys")
+def keys(request: Request, visitor: Who) -> Response:
+    """The sheet of keys, and the switch that turns single keys off."""
+    return pages_of(request).show(request, "keys.html", {"shortcuts": visitor.shortcuts})

@@ -1,0 +1,78 @@
+"""The inbox: the queue in order, and the way to the next review."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from dualcontrol.desk import Desk
+from dualcontrol.store import InboxRow
+from dualcontrol.web.api.inbox import queue, rows
+from dualcontrol.web.deps import Form, Here, Who, governing
+from dualcontrol.web.pages.flash import flash
+from dualcontrol.web.pages.site import go, pages_of
+from dualcontrol.web.show import words
+
+router = APIRouter(include_in_schema=False)
+A_PAGE = 40
+LoopFilter = Annotated[str | None, Query(max_length=200)]
+
+
+@router.get("/inbox")
+def inbox(
+    request: Request, desk: Here, visitor: Who, loop: LoopFilter = None, cursor: Annotated[str | None, Query()] = None,
+    done: Annotated[str | None, Query()] = None,
+) -> Response:  # fmt: skip
+    """Open reviews that this person may take, and those they hold."""
+    loop = loop or None
+    page = queue(desk, person=visitor.person, loop=loop, limit=A_PAGE, cursor=cursor)
+    names = [control.loop for control in desk.loops()]
+    return pages_of(request).show(
+        request, "inbox.html", {"rows": rows(page), "next": page.next, "loop": loop},
+        items=[item(desk, row) for row in page.rows], loops=names, first=cursor is None,
+        flash=flash(desk, done, visitor.person),
+    )  # fmt: skip
+
+
+def item(desk: Desk, row: InboxRow) -> dict[str, Any]:
+    """What one line of the inbox shows."""
+    case = desk.case(row.review.case_id)
+    proposal = case.proposed_value()
+    shown = proposal["args"] if case.action and isinstance(proposal, dict) else None
+    return {
+        "row": row, "title": words.title(case), "brief": words.brief(shown, 110) if shown else "",
+        "address": f"/claims/{row.review.claim_id}" if row.review.claim_id else f"/cases/{case.id}",
+        "segment": case.segment,
+    }  # fmt: skip
+
+
+@router.post("/inbox/next")
+def following(desk: Here, visitor: Who, form: Form) -> Response:
+    """Take the next review and open it: one that is held already, else the first in the queue."""
+    return go(next_address(desk, visitor.person, str(form.get("loop", "")) or None))
+
+
+def next_address(desk: Desk, person: str, loop: str | None, done: str = "") -> str:
+    """Where the next review is answered, or the inbox when there is none."""
+    if loop is not None:
+        governing(desk, loop)
+    asked = "&".join(part for part in (f"done={done}" if done else "", f"loop={loop}" if loop else "") if part)
+    claim_id = held(desk, person, loop)
+    if claim_id is None:
+        claim = desk.claim(person, loop)
+        claim_id = claim.id if claim else None
+    where = f"/claims/{claim_id}" if claim_id else "/inbox"
+    return f"{where}?{asked}" if asked else where
+
+
+def held(desk: Desk, person: str, loop: str | None) -> str | None:
+    """A claim this person holds already."""
+    now = desk.steps.now()
+    for row in queue(desk, person=person, loop=loop, limit=200).rows:
+        review = row.review
+        if review.state == "claimed" and review.person == person and (review.lease_until or 0) > now:
+            claim_id: str | None = review.claim_id
+            return claim_id
+    return None

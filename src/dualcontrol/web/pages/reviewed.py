@@ -1,0 +1,100 @@
+"""What the review page shows of a claim: why it is here, what is proposed, which answers there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dualcontrol.case import JSON, Candidate, Case
+from dualcontrol.control import Control
+from dualcontrol.desk import Claim
+from dualcontrol.review.view import proposal_for, visible_answers
+from dualcontrol.web.pages.saying import editable
+from dualcontrol.web.show import words
+from dualcontrol.web.show.content import pretty
+from dualcontrol.web.show.diff import equal
+from dualcontrol.web.show.fields import fields
+
+MANY_LABELS = 24
+
+
+def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
+    """Everything the template asks for besides the claim itself."""
+    case, review = claim.case, claim.review
+    proposal = proposal_for(case, review)
+    schema = control.settings.schema
+    return {
+        "title": words.title(case),
+        "proposal": proposal,
+        "alternatives": alternatives(case, claim, proposal),
+        "why": why(case, control, review.kind),
+        "edit": editable(proposal, schema),
+        "edit_json": pretty(proposal.value) if proposal else "",
+        "reply": fields(schema, {}) if case.mode == "fallback" and schema else (),
+        "labels": labels(case, control),
+        "many": len(labels(case, control)) > MANY_LABELS,
+        "panes": seen(claim) if case.mode == "preference" else [],
+        "earlier": visible_answers(case, review),
+        "groups": [g for g in control.settings.pools() if g != review.group],
+        "arbiter": (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter,
+        "reason_needed": control.settings.rationale == "required",
+        "left": review.due_at - now if review.due_at is not None else None,
+        "lease_left": (review.lease_until or now) - now,
+        "undo": control.settings.undo,
+    }
+
+
+def seen(claim: Claim) -> list[Candidate]:
+    """The candidates as this reviewer may see them, in this reviewer's order."""
+    return [Candidate.from_dict(shown) for shown in claim.view["candidates"]]
+
+
+def alternatives(case: Case, claim: Claim, proposal: Candidate | None) -> list[Candidate]:
+    """What else the AI considered, best first as far as it said."""
+    if case.mode in ("preference", "labels"):
+        return []
+    return [c for c in seen(claim) if proposal is None or c.id != proposal.id]
+
+
+def labels(case: Case, control: Control) -> list[dict[str, Any]]:
+    """The labels to choose from, each with its key, its score and whether it is the proposed one."""
+    if case.mode != "labels":
+        return []
+    scores = [(c.value, c.score) for c in case.candidates]
+    known = list(control.settings.labels) if control.settings.labels is not None else [c.value for c in case.candidates]
+    proposal = case.proposal
+    digits = all(isinstance(label, str | int) and len(str(label)) == 1 and str(label).isdigit() for label in known)
+    return [
+        {
+            "value": pretty(label), "text": label if isinstance(label, str) else pretty(label),
+            "key": str(label) if digits else "1234567890"[index] if index < 10 else "",
+            "score": next((score for value, score in scores if equal(value, label)), None),
+            "proposed": proposal is not None and equal(proposal.value, label),
+        }
+        for index, label in enumerate(known)
+    ]  # fmt: skip
+
+
+def why(case: Case, control: Control, kind: str) -> dict[str, JSON]:
+    """Why a human sees this: the route's sentence, and the figures behind it."""
+    route = case.route
+    return {
+        "reason": _sentence(case, kind),
+        "by": route.by if route else None,
+        "confidence": case.confidence,
+        "threshold": control.threshold_for(case.segment),
+        "risk": route.risk if route and route.risk is not None else case.risk,
+        "ceiling": control.settings.risk_ceiling,
+        "segment": case.segment,
+        "requires_approval": case.requires_approval,
+    }
+
+
+def _sentence(case: Case, kind: str) -> str:
+    if kind == "audit":
+        return "Autopilot acted; this case was drawn at random for an audit. What was done stands."
+    if kind == "arbiter":
+        return "The reviewers disagree, or nobody answered in time: your answer settles it."
+    if kind == "second":
+        return "Another reviewer changed the proposal; a second person has to agree."
+    reason = case.route.reason if case.route else "it was opened for review"
+    return reason[:1].upper() + reason[1:]

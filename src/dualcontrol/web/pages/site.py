@@ -1,0 +1,108 @@
+"""What all pages share: templates, the visitor, the counts in the top bar, the JSON twin."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from dualcontrol import __version__
+from dualcontrol.case import JSON
+from dualcontrol.desk import Desk
+from dualcontrol.web.access import Access, Visitor
+from dualcontrol.web.reply import reply
+from dualcontrol.web.show import content, words
+from dualcontrol.web.show.history import history
+from dualcontrol.web.twin import wants_json
+
+STATIC = Path(__file__).parent.parent / "static"
+FRESH = 1.5
+
+
+class Pages:
+    """Renders templates and twins for one desk."""
+
+    def __init__(self, desk: Desk, access: Access) -> None:
+        self.desk = desk
+        self.access = access
+        self.waiting = Waiting(desk)
+        self.env = Environment(
+            loader=PackageLoader("dualcontrol.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True, extensions=["jinja2.ext.do"],
+        )  # fmt: skip
+        self.env.globals.update(
+            words=words, block=content.block, pretty=content.pretty, story=history, icon=self.icon,
+            version=__version__, static=_static_version(),
+        )  # fmt: skip
+
+    def show(
+        self, request: Request, template: str, data: dict[str, JSON], *, status: int = 200, **extra: Any
+    ) -> Response:
+        """A page from what it shows, or that as JSON; `extra` is for the template only."""
+        if wants_json(request.scope):
+            return reply(data, status)
+        visitor: Visitor | None = request.scope["state"].get("visitor")
+        around = {
+            "visitor": visitor,
+            "csrf": self.access.csrf(visitor) if visitor and visitor.session else "",
+            "nav": self.waiting.now() if visitor else {},
+            "now": self.desk.steps.now(),
+            "here": request.url.path,
+            "person": visitor.person if visitor else "",
+        }
+        body = self.env.get_template(template).render({**around, **data, **extra})
+        return HTMLResponse(body, status_code=status, headers={"Vary": "Accept, Cookie"})
+
+    def icon(self, name: str) -> Markup:
+        """An inline icon by name; decorative, the words stand beside it."""
+        return Markup(
+            '<svg class="icon" aria-hidden="true" width="16" height="16"><use href="/static/icons.svg#{0}"/></svg>'
+        ).format(name)
+
+
+class Waiting:
+    """How much waits for a human, counted at most every second or so, whoever asks."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._lock = threading.Lock()
+        self._at = -FRESH
+        self._counts = {"open": 0, "overdue": 0}
+
+    def now(self) -> dict[str, int]:
+        """Open and overdue cases over all loops."""
+        with self._lock:
+            if time.monotonic() - self._at >= FRESH:
+                self._counts = self._counted()
+                self._at = time.monotonic()
+            return self._counts
+
+    def _counted(self) -> dict[str, int]:
+        found = [self._desk.store.queries.counts(control.loop_id) for control in self._desk.loops()]
+        return {name: sum(counts[name] for counts in found) for name in ("open", "overdue")}
+
+
+def pages_of(request: Request) -> Pages:
+    """The pages of this server."""
+    pages: Pages = request.app.state.pages
+    return pages
+
+
+def go(address: str) -> Response:
+    """Send a browser on after a form was taken."""
+    return RedirectResponse(address, status_code=303)
+
+
+def _static_version() -> str:
+    """A short hash of all static files, so that browsers fetch a new release at once."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]

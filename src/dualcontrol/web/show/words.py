@@ -1,0 +1,115 @@
+"""Times, durations and states in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from dualcontrol.case import JSON, Case
+
+SECOND = 1_000_000
+VERDICTS = {
+    "approve": "Approved", "edit": "Edited", "reject": "Rejected", "respond": "Answered", "label": "Labelled",
+    "prefer": "Preferred", "abstain": "Abstained", "escalate": "Escalated",
+}  # fmt: skip
+MODES = {"approval": "Approval", "labels": "Labels", "preference": "Preference", "fallback": "Fallback"}
+KINDS = {
+    "decide": "Decision", "second": "Second reading", "arbiter": "Arbitration", "audit": "Audit", "probe": "Decision",
+}  # fmt: skip
+TIMEOUTS = {
+    "reject": "it is rejected", "hold": "it keeps waiting", "escalate": "it goes to the group above",
+    "autopilot": "it goes through as proposed",
+}  # fmt: skip
+EFFECTS = {
+    "none": "No effect", "ready": "Ready to run", "started": "Running", "succeeded": "Done", "failed": "Failed",
+    "unknown": "Unknown",
+}  # fmt: skip
+BY = {"autopilot": "autopilot", "human": "a human", "timeout": "the timeout", "withdrawn": "withdrawal"}
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def duration(micros: int) -> str:
+    """A span in its two largest units: ``2 h 5 min``."""
+    seconds = max(abs(micros) // SECOND, 0)
+    parts = []
+    for size, unit in UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[: 1 if parts and parts[0].endswith(" d") and len(parts) < 2 else 2]) or "0 s"
+
+
+def rough(micros: int) -> str:
+    """A span in its largest unit: ``2 h``."""
+    seconds = abs(micros) // SECOND
+    for size, unit in UNITS:
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return "0 s"
+
+
+def relative(at: int, now: int) -> str:
+    """A moment as seen from now: ``3 min ago``, ``in 2 h``, ``just now``."""
+    if abs(at - now) < 5 * SECOND:
+        return "just now"
+    return f"in {rough(at - now)}" if at > now else f"{rough(now - at)} ago"
+
+
+def absolute(at: int) -> str:
+    """A moment in full: ``2026-11-22 17:44:21 UTC``."""
+    return f"{_moment(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(at: int) -> str:
+    """A moment as an HTML time element takes it."""
+    return f"{_moment(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / SECOND, UTC)
+
+
+def percent(share: float | None) -> str:
+    """A share as people say it: ``93 %``, ``0.4 %``; a dash when there is none."""
+    if share is None:
+        return "–"
+    return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"
+
+
+def number(value: float | None) -> str:
+    """A confidence or score with two digits; a dash when there is none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def count(many: int, one: str, more: str | None = None) -> str:
+    """A number with its noun: ``1 answer``, ``1,204 answers``."""
+    return f"{many:,} {one if many == 1 else more or one + 's'}"
+
+
+def brief(value: JSON, most: int = 90) -> str:
+    """A value on one line."""
+    if isinstance(value, dict) and set(value) == {"text"}:
+        value = value["text"]
+    if isinstance(value, dict):
+        value = ", ".join(f"{k} {brief(v, 30)}" for k, v in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(brief(v, 30) for v in value)
+    text = {True: "true", False: "false", None: "nothing"}.get(value) if isinstance(value, bool | None) else str(value)
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def title(case: Case) -> str:
+    """What a case is called on a page: its action, or the start of what is proposed or was asked."""
+    if case.action:
+        return case.action
+    if case.mode == "preference":
+        return f"Which of {len(case.candidates)} is best?"
+    if case.mode == "labels":
+        return brief(case.input, 70) if case.input is not None else "Label this"
+    return brief(_last_said(case.input), 70) if case.input is not None else "Answer this"
+
+
+def _last_said(value: JSON) -> JSON:
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and "content" in value[-1]:
+        return value[-1]["content"]
+    return value

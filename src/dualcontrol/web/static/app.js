@@ -1,0 +1,15 @@
+// Starts what makes the console quick; every page works without any of it.
+import { keys } from "./keys.js";
+import { live } from "./live.js";
+import { panels } from "./panels.js";
+import { times } from "./times.js";
+
+panels();
+keys(document.body.dataset.shortcuts === "on");
+times();
+if (document.querySelector("[data-live]")) live();
+if (new URLSearchParams(location.search).has("done")) {
+  const clean = new URL(location.href);
+  clean.searchParams.delete("done");
+  history.replaceState(null, "", clean);
+}
