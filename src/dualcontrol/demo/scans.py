@@ -40,6 +40,7 @@ def truth(sample: int) -> int:
     return int(_digits().target[sample])
 
 
+@lru_cache(maxsize=2_000)
 def scan(sample: int) -> dict[str, JSON]:
     """A scan as a case's input: the picture for people, the 64 grey values for the model."""
     picture = _digits().images[sample].astype(int)

@@ -1,0 +1,201 @@
+"""Training: candidates compared on held-out human decisions, promoted or kept, and served from a verified file."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from dualcontrol import compose
+from dualcontrol.control import draw
+from dualcontrol.errors import ModelError
+from dualcontrol.events import ThresholdMoved
+from dualcontrol.learn import serving, trainers, training
+from dualcontrol.learn.sklearn_trainer import SklearnTrainer
+from dualcontrol.learn.training import PURPOSE, should_train, train, train_if_due
+from dualcontrol.testing import FakeClock, seeded_ids
+
+
+def loop_events(desk, loop) -> list[str]:
+    entries = desk.store.queries.entries(f"loop/{loop.control.loop_id}")
+    return [type(event).__name__ for entry in entries for event in entry.events]
+
+
+def model_file(desk, loop):
+    return serving.model_folder(desk) / desk.store.queries.models(loop.control.loop_id)[0].path
+
+
+def test_the_first_model_takes_over_and_the_answers_are_used(desk, loop, answer):
+    answer(60)
+    before = loop.control
+    report = train(desk, loop.name)
+    assert report.promoted
+    assert report.reason == "the first model of the loop"
+    assert (loop.control.model, loop.control.epoch) == (report.version, before.epoch + 1)
+    assert loop_events(desk, loop)[-1] == "ModelPromoted"
+    assert desk.store.queries.unfed().get(loop.name, 0) == 0
+    assert serving.current_model(desk, loop.name).score({"x": 0.9, "y": 0.0}).label == "right"
+
+
+def test_a_better_model_is_promoted_on_held_out_decisions(desk, loop, answer):
+    answer(30)
+    first = train(desk, loop.name)
+    answer(300)
+    second = train(desk, loop.name)
+    assert second.promoted
+    assert second.incumbent == first.version
+    assert second.gain > 0
+    assert second.candidate.log_loss < second.before.log_loss
+    assert loop_events(desk, loop).count("ModelPromoted") == 2
+
+
+class Contrary(SklearnTrainer):
+    """A trainer of models that say the opposite."""
+
+    name = "contrary"
+
+    def fit(self, inputs, labels, weights, *, seed):
+        other = {"left": "right", "right": "left"}
+        return super().fit(inputs, [other[label] for label in labels], weights, seed=seed)
+
+
+@pytest.fixture
+def contrary(monkeypatch):
+    """The seam: any module with a TRAINER may be named in the settings."""
+    module = ModuleType("contrary_trainer")
+    module.TRAINER = Contrary
+    monkeypatch.setitem(sys.modules, "contrary_trainer", module)
+    monkeypatch.setitem(trainers.TRAINERS, "contrary", ("contrary_trainer", "learn"))
+    return {"retrain_every": 20, "trainer": "contrary", "holdout": 0.25}
+
+
+def test_a_worse_model_is_kept_and_the_incumbent_stays(desk, loop, answer, contrary):
+    answer(60)
+    first = train(desk, loop.name)
+    answer(60)
+    desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=contrary)
+    second = train(desk, loop.name)
+    assert (second.promoted, second.trainer) == (False, "contrary")
+    assert "higher" in second.reason
+    assert second.candidate.accuracy < second.before.accuracy
+    assert loop.control.model == first.version
+    assert loop_events(desk, loop)[-1] == "ModelKept"
+    assert [m.state for m in desk.store.queries.models(loop.control.loop_id)] == ["kept", "promoted"]
+
+
+def test_held_out_cases_are_fixed_by_their_draw_and_never_train(desk, loop, answer):
+    answer(100)
+    report = train(desk, loop.name)
+    rows = loop.examples()
+    held_out = {row.case_id for row in rows if draw(desk.steps.secret, PURPOSE, row.case_id) < 0.25}
+    assert {row.case_id for row in rows if row.used_by == f"{report.version}/held-out"} == held_out
+    assert report.held_out == len(held_out)
+    assert report.trained == 100 - len(held_out)
+
+
+def test_imported_labels_only_train(desk, loop, answer):
+    answer(40, origin="import")
+    assert (train(desk, loop.name).held_out, loop.examples()[0].origin) == (0, "import")
+
+
+def test_too_few_held_out_decisions_promote_nothing(desk, loop, answer):
+    answer(20, origin="import")
+    train(desk, loop.name)
+    answer(12)
+    report = train(desk, loop.name)
+    assert not report.promoted
+    assert "too few" in report.reason
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_too_few_answers_train_nothing(desk, loop, answer, count):
+    answer(count)
+    with pytest.raises(ModelError, match="to train on"):
+        train(desk, loop.name)
+
+
+def test_a_loop_without_a_trainer_says_so(desk):
+    desk.loop("plain", mode="labels", labels=["a"], feedback="export")
+    with pytest.raises(ModelError, match="has no trainer"):
+        train(desk, "plain")
+    assert not should_train(desk, "plain")
+
+
+def test_training_is_due_after_so_many_answers_or_so_much_time(desk, loop, answer, clock):
+    assert not should_train(desk, loop.name)
+    answer(19)
+    assert not should_train(desk, loop.name)
+    assert should_train(desk, loop.name, now=clock() + 8 * 86_400_000_000)
+    answer(1)
+    assert should_train(desk, loop.name)
+    assert train_if_due(desk, loop.name).promoted
+    assert train_if_due(desk, loop.name) is None
+    clock.tick(8 * 86_400)
+    assert not should_train(desk, loop.name)
+
+
+def test_a_promotion_takes_back_what_was_certified_for_the_model_before(desk, loop, answer):
+    answer(40)
+    given = {"mode": "labels", "labels": ["left", "right"], "feedback": {"trainer": "sklearn"}}
+    desk.loop(loop.name, guarantee={"max_error": 0.05}, **given)
+    desk.steps.move(loop.name, lambda now, at: (moved(now, at), {"thresholds": {"": 0.8}}))
+    assert loop.control.threshold_for(None) == 0.8
+    train(desk, loop.name)
+    assert loop.control.threshold_for(None) is None
+
+
+def moved(now, at) -> ThresholdMoved:
+    return ThresholdMoved(version=now.version + 1, at=at, segment="", threshold="0.8", reason="test")
+
+
+@pytest.mark.parametrize("harm", ["missing", "altered"])
+def test_a_bad_model_file_closes_autopilot_at_a_restart(desk, loop, answer, settings, harm):
+    answer(40)
+    train(desk, loop.name)
+    file = model_file(desk, loop)
+    file.unlink() if harm == "missing" else file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with compose.open(settings=settings, clock=FakeClock(), new_id=seeded_ids(1)) as again:
+        assert list(serving.check(again)) == [loop.name]
+        assert serving.current_model(again, loop.name) is None
+        control = again.control(loop.name)
+        assert "the model file of" in control.closed_for(None)
+        assert loop_events(again, loop).count("AutopilotClosed") == 1
+        case = again.loop(loop.name).propose(input={"x": 1.0}, scores={"right": 0.99, "left": 0.01})
+        assert (case.route.to, case.route.by) == ("human", "closed")
+
+
+def test_a_new_model_opens_what_a_bad_file_closed(desk, loop, answer, settings):
+    answer(40)
+    train(desk, loop.name)
+    model_file(desk, loop).unlink()
+    with compose.open(settings=settings, clock=FakeClock(), new_id=seeded_ids(1)) as again:
+        assert serving.current_model(again, loop.name) is None
+        report = train(again, loop.name)
+        assert (report.promoted, report.reason) == (True, "the file of the one before cannot be used")
+        assert again.control(loop.name).closed_for(None) is None
+        assert serving.check(again) == {}
+
+
+def test_a_training_that_another_overtook_changes_nothing(desk, loop, answer, monkeypatch):
+    answer(40)
+    real = training.write_file
+
+    def meanwhile(*given):
+        monkeypatch.setattr(training, "write_file", real)
+        train(desk, loop.name)
+        return real(*given)
+
+    monkeypatch.setattr(training, "write_file", meanwhile)
+    report = train(desk, loop.name)
+    assert (report.promoted, report.reason) == (False, "another model took over meanwhile")
+    assert loop_events(desk, loop)[-2:] == ["ModelPromoted", "ModelKept"]
+
+
+def test_scores_may_stand_as_a_signal(desk, loop, answer):
+    answer(80)
+    train(desk, loop.name)
+    scored = serving.current_model(desk, loop.name).score({"x": 0.95, "y": 0.0})
+    case = loop.propose(input={"x": 0.95, "y": 0.0}, proposal=scored.label, scores=scored.scores)
+    assert case.confidence == pytest.approx(scored.confidence)
+    assert sum(scored.scores.values()) == pytest.approx(1.0)
