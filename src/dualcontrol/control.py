@@ -127,7 +127,8 @@ class Control(Value, frozen=True, kw_only=True):
 
     def closed_for(self, segment: str | None) -> str | None:
         """Why autopilot is closed for a segment, or None when it is open."""
-        return self.closed.get("") or (self.closed.get(segment) if segment else None)
+        whole = self.closed.get("")
+        return whole if whole is not None or not segment else self.closed.get(segment)
 
 
 class Router(Protocol):

@@ -17,7 +17,7 @@ from dualcontrol.aio import Aio
 from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
 from dualcontrol.control import Control, LoopSettings
-from dualcontrol.errors import AnswerError, Pending, Rejected, UnknownCaseError, UnknownLoopError
+from dualcontrol.errors import ClaimError, Pending, Rejected, UnknownCaseError, UnknownLoopError
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate
 from dualcontrol.learn.dataset import Row, dataset
@@ -127,7 +127,7 @@ class Desk:
         case = self.case(case_id) if case_id else None
         review = case.review_of_claim(claim_id) if case else None
         if case is None or review is None:
-            raise AnswerError(f"claim {claim_id} is not held", hint="Claim the next review.")
+            raise ClaimError(f"claim {claim_id} is not held")
         return Claim(self, case, review)
 
     def answer(self, claim_id: str, verdict: str, value: JSON = None, **said: Any) -> Case:
@@ -158,7 +158,9 @@ class Desk:
     def retract(self, case_id: str, person: str) -> Case:
         """Take one's decision back before it is effective."""
         mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == person]
-        return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1] if mine else "", person=person))
+        if not mine:
+            raise ClaimError(f"{person} has given no answer in case {case_id} that could be taken back")
+        return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1], person=person))
 
     def withdraw(self, case_id: str, by: str = "program") -> Case:
         """Say that the program no longer wants an answer."""
@@ -219,16 +221,17 @@ class Loop:
         """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
         lease = microseconds(self.settings.effect_lease) or 0
         start = do.StartEffect(case_id="", owner=owner, lease=lease)
-        return self.desk.steps.propose(self._command({**given, "effect": "ready"}), start)
+        made = self._command({**given, "effect": "ready"}, alternatives=[])
+        return self.desk.steps.propose(made, start)
 
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
-    def _command(self, given: dict[str, Any]) -> do.Propose:
+    def _command(self, given: dict[str, Any], **otherwise: Any) -> do.Propose:
         run = _run.get()
         here = (_context.get() or {}).get(self.name, {})
-        made = command(self.settings, **{**here, **given})
+        made = command(self.settings, **{**otherwise, **here, **given})
         return made if run is None or made.key is not None else _keyed(made, run, self.desk.steps.secret)
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:

@@ -211,7 +211,7 @@ class Decided(Event, frozen=True, kw_only=True):
 
 
 class Retracted(Event, frozen=True, kw_only=True):
-    """The answerer took the decision back before it was effective; the review is claimed again."""
+    """The answerer took the decision back before it was effective; the review is open again."""
 
     review_id: str
     person: str

@@ -177,7 +177,6 @@ class Gate:
         given = {k: v(**call.named) if callable(v) else v for k, v in self.signal.items()}
         if self.context is not None:
             given |= self.context(**call.named)
-        given.setdefault("alternatives", [])
         return given
 
     def _trip(self, call: Call) -> Trip:
@@ -311,15 +310,18 @@ def _over(case: Case) -> Any:
 
 def _refusal(outcome: Outcome) -> Exception:
     why = f": {outcome.rationale}" if outcome.rationale else ""
+    case_id = outcome.case_id
     details: dict[str, Any] = {
         "case_id": outcome.case_id,
         "rationale": outcome.rationale,
         "reviewers": list(outcome.reviewers),
     }
     if outcome.by == "timeout":
-        return TimedOut(f"nobody answered case {outcome.case_id} in time; it counts as rejected", **details)
-    who = ", ".join(outcome.reviewers) or outcome.by
-    return Rejected(f"{who} rejected case {outcome.case_id}{why}", **details)
+        return TimedOut(f"nobody answered case {case_id} in time; it counts as rejected", **details)
+    if outcome.by == "human":
+        return Rejected(f"{', '.join(outcome.reviewers)} rejected case {case_id}{why}", **details)
+    what = "was withdrawn" if outcome.by == "withdrawn" else "is blocked by a rule or an action list"
+    return Rejected(f"case {case_id} {what}", **details)
 
 
 def _kept_result(case: Case) -> JSON:

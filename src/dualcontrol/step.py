@@ -154,7 +154,7 @@ class Steps:
             print_ = fingerprint(self.secret, command) if command.key else None
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
             if case is None:
-                context.admit(command, control.settings)
+                admitted(command, control)
                 events = HANDLERS[Propose](None, command, control, self.env(tx.now))
                 case, fresh = self.open(tx, command, control, events)
             fence = None
@@ -334,6 +334,13 @@ class Steps:
             except PersonTaken as error:
                 raise SamePersonError("this person already works on the case or has answered it") from error
         raise ConflictError
+
+
+def admitted(command: Propose, control: Control) -> None:
+    """Refuse a proposal before rules look at it: context that is missing, content that is not JSON."""
+    context.admit(command, control.settings)
+    if control.settings.rules:
+        json_text([command.input, command.candidates, command.meta])
 
 
 def overdue(case: Case, now: int) -> list[Command]:

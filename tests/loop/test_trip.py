@@ -497,3 +497,45 @@ def test_the_fold_of_the_ledger_is_the_case(desk, refunds):
 
 def test_same_person_error_is_exported():
     assert SamePersonError.code == "DC-SAME-PERSON"
+
+
+def test_a_gate_takes_alternatives_from_its_context(desk, refunds):
+    @refunds.gate(timeout=0)
+    def refund(order: str) -> str:
+        return order
+
+    with refunds.context(input="mail", rationale="r", alternatives=[{"action": "wait", "args": {}}]):
+        with pytest.raises(dc.Pending) as waiting:
+            refund("A-1")
+    assert [c.action for c in desk.case(waiting.value.case_id).candidates] == ["refund", "wait"]
+
+
+def test_a_blocked_gate_says_so(desk):
+    loop = desk.loop("pay", block_actions=["drop"], context="minimal")
+
+    @loop.gate(timeout=0, context=lambda: {"input": 1})
+    def drop() -> None:
+        raise AssertionError("must not run")
+
+    with pytest.raises(dc.Rejected, match="blocked"):
+        drop()
+
+
+def test_too_few_people_for_a_quorum_go_to_the_arbiter(database_url):
+    groups = {"team": ["ana", "ben"], "leads": ["cleo"]}
+    with dc.open(database_url, durability="process", groups=groups) as desk:
+        loop = desk.loop("pay", group="team", quorum={"answers": 2, "arbiter": "leads"})
+        case = loop.propose(**REFUND, confidence=0.5, owner="ana")
+        assert [(r.kind, r.group) for r in case.reviews] == [("arbiter", "leads")]
+        assert desk.claim("ben") is None
+        desk.claim("cleo").approve()
+        assert loop.wait(case, timeout=0).verdict == "approve"
+
+
+def test_content_too_deep_for_rules_is_refused(desk):
+    loop = desk.loop("pay", rules=[{"name": "r", "when": "input.a > 1", "route": "human"}])
+    deep: list = []
+    for _ in range(30_000):
+        deep = [deep]
+    with pytest.raises(PayloadError):
+        loop.propose(**{**REFUND, "input": {"a": deep}}, confidence=0.5)

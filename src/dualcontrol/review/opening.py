@@ -43,11 +43,20 @@ def _opened_by_route(case: Case, control: Control, env: Env) -> list[Event]:
     if route is None or case.origin == "shadow":
         return []
     if route.to == "human":
-        count = 1 if route.quorum.ordered else route.quorum.asked
-        return [_row(case, "decide", _group(route, control), 1, (), control, env) for _ in range(count)]
+        return _first_rows(case, route, control, env)
     if route.to == "autopilot" and route.audited:
         return [_row(case, "audit", _group(route, control), 1, (), control, env)]
     return []
+
+
+def _first_rows(case: Case, route: Route, control: Control, env: Env) -> list[Event]:
+    """The rows a human route opens; the arbiter decides alone where the group has too few eligible people."""
+    group, arbiter = _group(route, control), route.quorum.arbiter or control.settings.quorum.arbiter
+    people = eligibility.available(case, group, control.settings, ())
+    if people is not None and people < route.quorum.answers and arbiter:
+        return [_row(case, "arbiter", arbiter, 1, (), control, env)]
+    count = 1 if route.quorum.ordered else route.quorum.asked
+    return [_row(case, "decide", group, 1, (), control, env) for _ in range(count)]
 
 
 def _group(route: Route, control: Control) -> str:

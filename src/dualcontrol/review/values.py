@@ -85,7 +85,7 @@ def _edited_action(case: Case, proposal: Candidate, value: JSON) -> dict[str, JS
     target = proposal
     if action != proposal.action:
         target = next((c for c in case.candidates if c.action == action), Candidate(id="", value={}))
-    what = f"the edited arguments of {action}"
+    what = f"the edited {action}"
     if target.schema is not None:
         _fits(args, target.schema, what)
     else:
@@ -200,7 +200,7 @@ def _keeps_types(value: JSON, model: JSON, what: str) -> None:
     if model is None:
         return
     if _kind(value) != _kind(model):
-        raise AnswerValueError(f"{what} does not fit: it is {_kind(value)}, and {_kind(model)} was proposed")
+        raise AnswerValueError(f"{what} is of the wrong type: {_kind(value)}, where {_kind(model)} was proposed")
     if isinstance(model, dict):
         for key in model.keys() & value.keys():
             _keeps_types(value[key], model[key], f"{what}[{key!r}]")
