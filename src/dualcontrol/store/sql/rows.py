@@ -93,9 +93,12 @@ def changed_reviews(before: Case | None, after: Case) -> Iterator[tuple[Review |
             yield old, review
 
 
-def payload_rows(owner: str, sealed: list[Sealed]) -> list[Row]:
-    """Rows for slots that are written for the first time."""
-    return [(owner, s.slot, 0, s.body, s.size, s.salt, s.commitment) for s in sealed]
+def payload_row(owner: str, sealed: list[Sealed]) -> Row:
+    """Slots that are written for the first time, one row after the other."""
+    row: list[Any] = []
+    for s in sealed:
+        row += (owner, s.slot, 0, s.body, s.size, s.salt, s.commitment)
+    return tuple(row)
 
 
 def rewritten_rows(owner: str, sealed: list[Sealed]) -> list[Row]:

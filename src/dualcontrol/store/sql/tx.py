@@ -14,7 +14,7 @@ from dualcontrol.events import Entry, sealed
 from dualcontrol.store import Conflict, Example, KeyRow
 from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Write
-from dualcontrol.store.sql.hot import CANDIDATES, FIRST
+from dualcontrol.store.sql.hot import CANDIDATES, FIRST, SLOTS_AT_ONCE
 from dualcontrol.store.sql.seal import Sealed, line
 from dualcontrol.store.sql.streams import StreamTx
 from dualcontrol.store.sql.work import WorkTx
@@ -109,8 +109,8 @@ class SqlTx(StreamTx, WorkTx):
         return batch
 
     def _payload_writes(self, before: Case | None, case_id: str, slots: list[Sealed]) -> Write:
-        if before is None and len({s.slot for s in slots}) == len(slots):
-            return Write(self._hot.first_payload, rows.payload_rows(case_id, slots))
+        if before is None and len(slots) <= SLOTS_AT_ONCE and len({s.slot for s in slots}) == len(slots):
+            return Write(self._hot.first_payloads[len(slots) - 1], (rows.payload_row(case_id, slots),))
         return Write(self._hot.next_payload, rows.rewritten_rows(case_id, slots))
 
     def _review_writes(self, batch: list[Write], before: Case | None, after: Case, loop_id: int) -> None:
