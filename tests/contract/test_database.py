@@ -318,9 +318,8 @@ def test_a_closed_store_is_unavailable(database_url: str) -> None:
     store = open_store(database_url)
     store.close()
     store.close()
-    if database_url.startswith("sqlite"):
-        with pytest.raises(StoreUnavailableError), store.transaction():
-            pass
+    with pytest.raises(StoreUnavailableError), store.transaction():
+        pass
 
 
 def test_readers_and_writers_in_threads(store: Store) -> None:

@@ -149,6 +149,7 @@ class PostgresDialect:
             self._connect, pool_size=POOL, max_overflow=OVERFLOW, timeout=WAIT_SECONDS, use_lifo=True,
             reset_on_return=None,
         )  # fmt: skip
+        self._closed = False
         self._publisher = Publisher(url)
         self._listener = Listener(url)
 
@@ -167,6 +168,8 @@ class PostgresDialect:
 
     def _start(self, text: str) -> PostgresSession:
         """Dead connections of the pool are thrown away here, before anything was done on them."""
+        if self._closed:
+            raise StoreUnavailableError("the store has been closed")
         for _ in range(POOL + OVERFLOW):
             pooled = self._pool.connect()
             fresh = pooled.record_info is not None and pooled.record_info.setdefault("used", False) is False
@@ -326,6 +329,7 @@ class PostgresDialect:
 
     def close(self) -> None:
         """Close every connection."""
+        self._closed = True
         self._listener.close()
         self._publisher.close()
         self._pool.dispose()

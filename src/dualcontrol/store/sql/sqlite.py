@@ -347,12 +347,13 @@ class SqliteDialect:
         os.replace(part, path)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, after the transaction under way."""
         if self._checkpointer is not None:
             self._checkpointer.close()
         while self._readers:
             self._readers.pop().close()
-        self._writer.close()
+        with self._lock:
+            self._writer.close()
 
 
 def _violation(message: str) -> Exception:
