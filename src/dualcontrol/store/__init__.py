@@ -122,10 +122,6 @@ class Tx(Protocol):
         """
         ...
 
-    def find_claim(self, claim_id: str) -> tuple[str, str] | None:
-        """(case id, review id) that a claim was given for, also after it lapsed or was answered."""
-        ...
-
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
         """(case id, review id or None) whose time has come: ``lease``, ``case``, ``settle`` or ``effect``.
 
@@ -195,9 +191,7 @@ class Queries(Protocol):
         """Open reviews, and those the person holds, in queue order, as `InboxRow`s."""
         ...
 
-    def entries(
-        self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True
-    ) -> list[Entry]:
+    def entries(self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True) -> list[Entry]:
         """The entries of a stream in order, content put back where it was not erased."""
         ...
 

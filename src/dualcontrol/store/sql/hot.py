@@ -33,7 +33,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from dualcontrol.store.sql.schema import (
     case_keys,
     cases,
-    claims,
     drafts,
     entries,
     examples,
@@ -196,9 +195,6 @@ class Hot(Statements):
         moved = update(reviews).where(reviews.c.id == bindparam("review_id"))
         moved = moved.ordered_values(*given(reviews, REVIEW_MOVING).items())
         self.move_review = self._add(moved, *(f"new_{n}" for n in REVIEW_MOVING), "review_id")
-        self.new_claim = self._insert(claims, ("claim_id", "case_id", "review_id"))
-        claim = select(claims.c.case_id, claims.c.review_id).where(claims.c.claim_id == bindparam("claim_id"))
-        self.claim = self._add(claim, "claim_id")
         order = ("loop_id", "pool", "after_at", "after_id", "line", "person", "person")
         self.next_review = self._add(_candidates(1), *order)
         self.candidates = self._add(_candidates(CANDIDATES), *order)

@@ -166,8 +166,7 @@ payloads = Table(
     Column("subject", Text),
     Column("expires_at", BigInteger),
     PrimaryKeyConstraint("case_id", "slot", "n", name="payloads_pkey"),
-    sqlite_with_rowid=False,
-)  # fmt: skip
+    )  # fmt: skip
 
 reviews = Table(
     "reviews", metadata,
@@ -191,13 +190,6 @@ reviews = Table(
     Column("answered_at", BigInteger),
     Column("presented", Text, nullable=False),
     Column("shown", Text, nullable=False),
-)  # fmt: skip
-
-claims = Table(
-    "claims", metadata,
-    Column("claim_id", Text, primary_key=True),
-    Column("case_id", Id, nullable=False),
-    Column("review_id", Id, nullable=False),
     sqlite_with_rowid=False,
 )  # fmt: skip
 
@@ -316,7 +308,9 @@ _partial(
 )  # fmt: skip
 _partial("reviews_person", reviews.c.case_id, reviews.c.person, where=reviews.c.person.is_not(None), unique=True)
 _partial("reviews_leased", reviews.c.lease_until, where=reviews.c.state == "claimed")
-Index("examples_by_position", examples.c.loop_id, examples.c.epoch, examples.c.pos)
+_partial(
+    "examples_by_position", examples.c.loop_id, examples.c.epoch, examples.c.pos, where=examples.c.pos.is_not(None)
+)
 _partial("examples_unused", examples.c.loop_id, where=examples.c.used_by.is_(None))
 _partial("examples_unplaced", examples.c.case_id, where=examples.c.pos.is_(None))
 Index("models_by_loop", models.c.loop_id, models.c.created_at)

@@ -46,7 +46,12 @@ class StreamTx(Unit):
     """Control and entries of loops, and the entries of streams that have no row at all."""
 
     def control(self, loop: str) -> Control | None:
-        """What governs a loop now, or None when nobody defined it; parsed once a version."""
+        """What governs a loop now, or None when nobody defined it; read once a transaction, parsed once a version."""
+        if loop not in self._controls:
+            self._controls[loop] = self._control(loop)
+        return self._controls[loop]
+
+    def _control(self, loop: str) -> Control | None:
         row = self._session.one(self._hot.loop, (loop,))
         if row is None:
             return None
@@ -63,6 +68,7 @@ class StreamTx(Unit):
     def save_control(self, control: Control, entry: Entry, *, expected_version: int | None) -> Control:
         """Write a new version of a loop's control with its entry; None creates the loop."""
         self._wrote_loops = True
+        self._controls.clear()
         if expected_version is None:
             return self._new_loop(control, entry)
         seq, head, version = self._loop_head(control.loop_id)
@@ -102,6 +108,7 @@ class StreamTx(Unit):
         return entry
 
     def _append_to_loop(self, entry: Entry, loop_id: int) -> Entry:
+        self._controls.clear()
         seq, head, _ = self._loop_head(loop_id)
         entry = self._chained(entry, loop_id, seq, head)
         moved = Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))

@@ -121,8 +121,6 @@ class SqlTx(StreamTx, WorkTx):
                 batch.append(Write(hot.new_review, ((*rows.review_fixed(new, after, loop_id), *moving),)))
             else:
                 batch.append(Write(hot.move_review, ((*moving, new.id),)))
-            if new.claim_id is not None and (old is None or old.claim_id != new.claim_id):
-                batch.append(Write(hot.new_claim, ((new.claim_id, after.id, new.id),)))
 
     def erase(self, case: Case) -> int:
         """Delete every payload row of a case and close its key; the commitments stay in the ledger."""
@@ -159,11 +157,6 @@ class SqlTx(StreamTx, WorkTx):
                 return row[1], row[0]
             after = found[-1][:2]
         return None
-
-    def find_claim(self, claim_id: str) -> tuple[str, str] | None:
-        """(case id, review id) that a claim was given for, also after it lapsed or was answered."""
-        row = self._session.one(self._hot.claim, (claim_id,))
-        return None if row is None else (row[0], row[1])
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
         """(case id, review id or None) whose time has come."""

@@ -37,6 +37,7 @@ class Unit:
         self._heads: dict[str, tuple[int, str]] = {}
         self._sealed_slots: list[Sealed] = []
         self._wrote_loops = False
+        self._controls: dict[str, Control | None] = {}
         self.failed = False
 
     def _seal(self, entry: Entry) -> list[Sealed]:

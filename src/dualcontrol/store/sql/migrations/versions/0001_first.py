@@ -99,14 +99,6 @@ def upgrade() -> None:
         "cases_to_settle", "cases", ["effective_at"], unique=False, **_where("state = 'decided' AND \"by\" IS NULL")
     )
     op.create_table(
-        "claims",
-        sa.Column("claim_id", sa.Text(), nullable=False),
-        sa.Column("case_id", sa.String(length=36), nullable=False),
-        sa.Column("review_id", sa.String(length=36), nullable=False),
-        sa.PrimaryKeyConstraint("claim_id"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "cursors",
         sa.Column("consumer", sa.Text(), nullable=False),
         sa.Column("pos", sa.BigInteger(), nullable=False),
@@ -156,7 +148,9 @@ def upgrade() -> None:
         sa.Column("used_by", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("examples_by_position", "examples", ["loop_id", "epoch", "pos"], unique=False)
+    op.create_index(
+        "examples_by_position", "examples", ["loop_id", "epoch", "pos"], unique=False, **_where("pos IS NOT NULL")
+    )
     op.create_index("examples_unplaced", "examples", ["case_id"], unique=False, **_where("pos IS NULL"))
     op.create_index("examples_unused", "examples", ["loop_id"], unique=False, **_where("used_by IS NULL"))
     op.create_table(
@@ -264,6 +258,7 @@ def upgrade() -> None:
         sa.Column("presented", sa.Text(), nullable=False),
         sa.Column("shown", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
     )
     op.create_index("reviews_leased", "reviews", ["lease_until"], unique=False, **_where("state = 'claimed'"))
     op.create_index("reviews_person", "reviews", ["case_id", "person"], unique=True, **_where("person IS NOT NULL"))
