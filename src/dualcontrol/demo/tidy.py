@@ -1,0 +1,164 @@
+"""Tidy: an agent that tidies a real folder through gates: it reads alone, renames when sure, and asks to delete.
+
+The agent never waits: a call whose case is open raises `Pending`, and the next pass over the folder makes the same
+call again.  Inside the named run equal calls find their own cases, so that a killed agent goes on where it was,
+and each effect happens once, with the arguments that were decided.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from dualcontrol.case import JSON
+from dualcontrol.demo.folder import Folder
+from dualcontrol.demo.sorting import Kind, kind_of, title_of
+from dualcontrol.desk import Desk
+from dualcontrol.errors import EffectError, Pending, Rejected, TimedOut
+
+NAME = "tidy"
+MOST_OPEN = 5
+EXCERPT = 600
+SETTINGS: dict[str, Any] = {
+    "mode": "approval",
+    "threshold": 0.95,
+    "risk_ceiling": "medium",
+    "audit": 0.1,
+    "autopilot_actions": ["list_files", "read_file"],
+    "human_actions": ["delete"],
+}
+WAITS: Any = object()
+OVER: Any = object()
+
+
+class Agent:
+    """Tidies one folder in passes; `finished` holds the files it is done with."""
+
+    def __init__(self, desk: Desk, folder: Folder, *, run: str = NAME, most_open: int = MOST_OPEN) -> None:
+        self.desk, self.folder, self.run, self.most_open = desk, folder, run, most_open
+        loop = desk.loop(NAME, **SETTINGS)
+        self.list_files = loop.gate(self._list_files, action="list_files", timeout=0, context=self._about_listing)
+        self.read_file = loop.gate(self._read_file, action="read_file", timeout=0, context=self._about_reading)
+        self.rename = loop.gate(self._rename, action="rename", timeout=0, context=self._about_renaming)
+        self.delete = loop.gate(self._delete, action="delete", timeout=0, risk="high", context=self._about_deleting)
+        self.texts: dict[str, str] = {}
+        self.names: list[str] | None = None
+        self.finished: set[str] = set()
+        self.errors: dict[str, str] = {}
+
+    def tidy(self) -> int:
+        """One pass: read everything, then act file by file; returns how many files wait for a human."""
+        with self.desk.run(self.run):
+            self.names = self._known_names()
+            if self.names is None:
+                return 1
+            waiting = sum(not self._has_read(name) for name in self.names)
+            if waiting:  # what to do with a file depends on all of them, so that a restart decides the same
+                return waiting
+            for name in self.names:
+                if waiting < self.most_open and name not in self.finished:
+                    waiting += not self._has_settled(name)
+            return waiting
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.names is not None and self.finished >= set(self.names)
+
+    def _known_names(self) -> list[str] | None:
+        if self.names is not None:
+            return self.names
+        found = self._ask("", self.list_files)
+        return list(found) if isinstance(found, list) else None
+
+    def _has_read(self, name: str) -> bool:
+        if name not in self.texts and name not in self.finished:
+            text = self._ask(name, self.read_file, name)
+            if isinstance(text, str):
+                self.texts[name] = text
+            elif text is OVER:
+                self.finished.add(name)
+            return text is not WAITS
+        return True
+
+    def _has_settled(self, name: str) -> bool:
+        """Do what is to be done with a file; False while a human decides."""
+        if self._useless(name) is not None:
+            found = self._ask(name, self.delete, name)
+        else:
+            found = self._ask(name, self.rename, name, target_of(name, self.texts[name]))
+        if found is WAITS:
+            return False
+        self.finished.add(name)
+        return True
+
+    def _ask(self, name: str, gate: Callable[..., Any], *args: str) -> Any:
+        try:
+            return gate(*args)
+        except Pending:
+            return WAITS
+        except (Rejected, TimedOut):
+            return OVER
+        except (EffectError, ValueError, OSError) as error:
+            self.errors[name] = str(error)
+            return OVER
+
+    # what is behind the gates
+
+    def _list_files(self) -> list[str]:
+        return self.folder.names()
+
+    def _read_file(self, path: str) -> str:
+        return self.folder.read(path)
+
+    def _rename(self, path: str, to: str) -> str:
+        return self.folder.rename(path, to)
+
+    def _delete(self, path: str) -> str:
+        return self.folder.delete(path)
+
+    # what a reviewer is shown
+
+    def _about_listing(self) -> dict[str, JSON]:
+        return {"input": {"task": "tidy the folder"}, "rationale": "to see what there is to tidy"}
+
+    def _about_reading(self, path: str) -> dict[str, JSON]:
+        return {"input": {"task": "tidy the folder", "path": path}, "rationale": "to see what the file is"}
+
+    def _about_renaming(self, path: str, to: str) -> dict[str, JSON]:
+        text = self.texts[path]
+        kind = kind_of(text)
+        other = {"path": path, "to": f"{kind.second}/{os.path.basename(to)}"}
+        return {
+            "input": {"path": path, "text": text[:EXCERPT]},
+            "rationale": why(kind),
+            "confidence": kind.confidence,
+            "alternatives": [{"action": "rename", "args": other}],
+        }
+
+    def _about_deleting(self, path: str) -> dict[str, JSON]:
+        return {"input": {"path": path, "text": self.texts[path][:EXCERPT]}, "rationale": self._useless(path)}
+
+    def _useless(self, name: str) -> str | None:
+        """Why a file may go, or None when it is worth keeping."""
+        text = self.texts[name]
+        if not text.strip():
+            return "the file is empty"
+        same = [other for other in self.texts if self.texts[other] == text]
+        first = min(same, key=lambda other: (other.startswith("copy of "), other))
+        if first != name:
+            return f"it holds the same as {first}"
+        return "nothing in it says what it is for" if kind_of(text).hits == 0 else None
+
+
+def target_of(name: str, text: str) -> str:
+    """Where a file belongs."""
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    return f"{kind_of(text).name}/{title_of(text, stem)}{suffix}"
+
+
+def why(kind: Kind) -> str:
+    """Why the agent takes a file for what it does."""
+    words = "one telling word" if kind.hits == 1 else f"{kind.hits} telling words"
+    return f"{words} of {kind.name}; next likely: {kind.second}"
