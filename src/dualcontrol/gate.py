@@ -80,9 +80,10 @@ class Call:
         self.bound = arguments
         skip = next(iter(arguments.arguments), None) if self.lead else None
         self.named = {k: v for k, v in arguments.arguments.items() if k != skip}
+        self.as_json = self._as_json()
 
-    def as_json(self) -> dict[str, JSON]:
-        """The arguments by name as JSON values."""
+    def _as_json(self) -> dict[str, JSON]:
+        """The arguments by name as JSON values, as they are now: what a caller changed meanwhile is not run."""
         try:
             plain: dict[str, JSON] = to_jsonable_python(self.named)
         except PydanticSerializationError as error:
@@ -91,7 +92,7 @@ class Call:
 
     def run(self, args: dict[str, JSON]) -> Any:
         """Call the function with the decided arguments: the caller's own objects unless they were edited."""
-        if args != self.as_json():
+        if args != self._as_json():
             self._take(args)
         return self.gate.fn(*self.bound.args, **self.bound.kwargs)
 
@@ -180,7 +181,7 @@ class Gate:
         return given
 
     def _trip(self, call: Call) -> Trip:
-        proposal = {"action": self.action, "args": call.as_json(), "schema": self.schema(bool(call.lead))}
+        proposal = {"action": self.action, "args": call.as_json, "schema": self.schema(bool(call.lead))}
         given = self._given(call)
         fence: int | None
         case: Case
