@@ -29,7 +29,7 @@ class Place(NamedTuple):
 START, WORK, CASES, CARE = "Start", "Review", "Learn and choose", "Care"
 PLACES: dict[str, Place] = {
     "init": Place("starting", START, "Write a commented dualcontrol.toml with one loop to begin with."),
-    "demo": Place("showing", START, "Run the whole loop with simulated proposals and reviewers."),
+    "demo": Place("showing", START, "Run the whole loop with simulated proposals."),
     "serve": Place("serving", START, "Serve the web console and the HTTP API."),
     "propose": Place("proposing", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
     "inbox": Place("looking", WORK, "List the reviews that wait for a person."),
@@ -38,7 +38,7 @@ PLACES: dict[str, Place] = {
     "edit": Place("answering", WORK, "Answer that the proposal is right when changed."),
     "reject": Place("answering", WORK, "Answer that the proposal is wrong and nothing is to happen."),
     "answer": Place("answering", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
-    "export": Place("exporting", CASES, "Write examples for training, or open reviews to answer elsewhere."),
+    "export": Place("exporting", CASES, "Write examples for training, or with --open the reviews that wait."),
     "import": Place("importing", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
     "replay": Place("replaying", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
     "train": Place("training", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
@@ -46,7 +46,7 @@ PLACES: dict[str, Place] = {
     "doctor": Place("caring", CARE, "Examine the database, the evidence, the models and what waits too long."),
     "db": Place("caring", CARE, "Upgrade or back up the database."),
     "config": Place("configuring", CARE, "Show the settings in force."),
-    "openapi": Place("serving", CARE, "Write the OpenAPI description of the HTTP API."),
+    "openapi": Place("serving", CARE, "Write the OpenAPI 3.1 description of the HTTP API."),
 }
 
 

@@ -34,10 +34,8 @@ def doctor(state: State) -> int:
     store = open_store(existing(settings.database.url), durability=settings.database.durability)
     try:
         told = {"url": masked_url(settings.database.url), **store.describe()}
-        with store.transaction(durable=False) as tx:
-            now = tx.now
         with progress("examining", size(store), quiet=state.as_json) as steps:
-            found = list(examine(store, now=now, models=settings.models, done=steps.on))
+            found = list(examine(store, models=settings.models, done=steps.on))
     finally:
         store.close()
     counts = Counter(finding.level for finding in found)

@@ -24,7 +24,7 @@ Format = Literal["jsonl", "trl-preference", "sft", "labels"]
 @verb(
     app, "export",
     "dualcontrol export refunds examples.jsonl --format trl-preference",
-    "dualcontrol export --open answers.jsonl --person ana, then: dualcontrol import answers.jsonl --person ana",
+    "dualcontrol export --open answers.jsonl --person ana",
 )  # fmt: skip
 def export(
     state: State,
@@ -32,16 +32,19 @@ def export(
     open_reviews: Annotated[
         bool, typer.Option("--open", help="Open reviews with empty answers; .csv for labels, JSON lines otherwise.")
     ] = False,
-    format: Annotated[Format, typer.Option(help="The shape of the examples.")] = "jsonl",
+    format: Annotated[
+        Format, typer.Option(metavar="jsonl|trl-preference|sft|labels", help="The shape of the examples.")
+    ] = "jsonl",
     loop: Annotated[str | None, typer.Option(metavar="LOOP", help="With --open: only this loop.")] = None,
     person: Annotated[
         str | None, typer.Option(metavar="PERSON", help="With --open: who will answer; the system's user if not given.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write examples for training, or with --open the reviews that wait, to be answered elsewhere.
+    """Write examples for training, or with --open the reviews that wait.
 
-    Rows of --open hold what this reviewer may see, and empty fields verdict, value and rationale to fill in.
+    Rows of --open hold what this reviewer may see, and empty fields verdict, value and rationale to fill in,
+    by hand or with another tool.
     """
     with desk_of(state) as desk:
         if open_reviews:

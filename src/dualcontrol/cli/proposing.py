@@ -53,7 +53,7 @@ def propose(
     key: Annotated[str | None, typer.Option(metavar="KEY", help="Same key and content: the same case again.")] = None,
     effect: Annotated[
         Literal["none", "ready"],
-        typer.Option(help="ready: another program takes the effect; none: whoever reads the outcome acts on it."),
+        typer.Option(metavar="none|ready", help="ready: a program takes the effect; none: who reads the outcome acts."),
     ] = "none",
     wait: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Wait so long for the outcome.")] = None,
 ) -> int:
@@ -70,8 +70,10 @@ def propose(
         "args": args, "proposal": proposal, "input": input, "alternatives": alternatives, "candidates": candidates,
         "scores": scores, "history": history, "meta": meta,
     }  # fmt: skip
+    if list(texts.values()).count("-") > 1:
+        raise usage("stdin can be read once: give - to one option only")
     given |= {name: json_of(text, f"--{name}") for name, text in texts.items() if text is not None}
-    _check(texts, given)
+    _check(given)
     with desk_of(state, create=True) as desk:
         found = desk.loop(loop)
         case = found.propose(**given)
@@ -80,9 +82,7 @@ def propose(
     return _report(state, case, waited=wait is not None)
 
 
-def _check(texts: dict[str, str | None], given: dict[str, JSON]) -> None:
-    if [name for name, text in texts.items() if text == "-"][1:]:
-        raise usage("stdin can be read once: give - to one option only")
+def _check(given: dict[str, JSON]) -> None:
     if given["action"] is not None and "proposal" in given:
         raise usage("--action and --proposal are two ways to say the same: give one of them")
     if "args" in given and given["action"] is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dualcontrol.doctor.database import database, durability, sequencer
+from dualcontrol.doctor.database import durability, integrity, sequencer
 from dualcontrol.doctor.evidence import Evidence
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
 from dualcontrol.doctor.loops import loops
@@ -25,12 +25,12 @@ def size(store: Store) -> int:
 
 
 def examine(
-    store: Store, *, now: int, models: str | Path | None = None, done: Callable[[], None] = lambda: None
+    store: Store, *, models: str | Path | None = None, done: Callable[[], None] = lambda: None
 ) -> Iterator[Finding]:
     """Everything that is found, problems and warnings as they come; one finding says "ok" for each sound part."""
-    yield from database(store)
+    yield from integrity(store)
     yield from durability(store)
     evidence = Evidence(store, done)
     yield from evidence.findings()
     yield from sequencer(store)
-    yield from loops(store, now=now, models=models)
+    yield from loops(store, evidence.waiting, models)

@@ -21,7 +21,7 @@ POWER: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def database(store: Store) -> Iterator[Finding]:
+def integrity(store: Store) -> Iterator[Finding]:
     """What the database says is wrong with itself."""
     found = store.integrity()
     for what in found:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from dualcontrol.case import ENCODER, Case
+from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.doctor.chain import chain
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
 from dualcontrol.events import Entry, fold
@@ -17,16 +17,17 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError
 
 
 class Evidence:
-    """Reads every stream once; counts what it read."""
+    """Reads every case and stream once; remembers which reviews are open."""
 
     def __init__(self, store: Store, done: Callable[[], None] = lambda: None) -> None:
         self._queries = store.queries
         self._done = done
         self._cases: set[str] = set()
         self._streams = 0
+        self.waiting: dict[str, list[Review]] = {}
 
     def findings(self) -> Iterator[Finding]:
-        """What does not hold, and what is waiting in a state that somebody has to look at."""
+        """What does not hold, and what is sound and still needs somebody."""
         problems = 0
         for finding in self._all():
             problems += finding.level == PROBLEM
@@ -36,23 +37,31 @@ class Evidence:
             yield Finding("evidence", OK, f"{self._streams} hash chains hold; {sound}")
 
     def _all(self) -> Iterator[Finding]:
+        for row in self._rows():
+            self._cases.add(row.id)
+            yield from self._case(row)
+            self._done()
         for stream in self._queries.streams():
             self._streams += 1
-            yield from self._stream(stream)
-            self._done()
-        for row in self._rows():
-            if row.id not in self._cases:
-                yield Finding("evidence", PROBLEM, f"case {row.id} has a row and no entries", KEEP, row.id)
+            kind, _, name = stream.partition("/")
+            if kind != "case":
+                yield from self._stream(stream)
+            elif name not in self._cases:
+                yield Finding("evidence", PROBLEM, f"case {name} has entries and no row", KEEP, name)
+
+    def _rows(self) -> Iterator[CaseRow]:
+        cursor: str | None = None
+        while True:
+            page = self._queries.cases(kind=None, limit=500, cursor=cursor)
+            yield from page.rows
+            cursor = page.next
+            if cursor is None:
+                return
 
     def _stream(self, stream: str) -> Iterator[Finding]:
-        kind, _, name = stream.partition("/")
-        if kind == "case":
-            self._cases.add(name)
         entries, broken = chain(self._queries, stream)
         yield from broken
-        if kind == "case":
-            yield from self._case(name, entries, whole=not broken)
-        elif kind == "loop":
+        if stream.startswith("loop/") and not broken:
             yield from self._loop(stream, entries)
 
     def _loop(self, stream: str, entries: list[Entry]) -> Iterator[Finding]:
@@ -63,17 +72,18 @@ class Evidence:
             what = f"loop {control.loop} is at entry {control.seq}, its stream ends at {len(entries)}"
             yield Finding("evidence", PROBLEM, what, KEEP, seq=len(entries))
 
-    def _case(self, case_id: str, entries: list[Entry], *, whole: bool) -> Iterator[Finding]:
+    def _case(self, row: CaseRow) -> Iterator[Finding]:
         try:
-            case = self._queries.case(case_id)
+            case = self._queries.case(row.id)
         except UNREADABLE as error:
-            yield Finding("evidence", PROBLEM, f"the row of case {case_id} cannot be read: {error}", KEEP, case_id)
+            yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
             return
         if case is None:
-            yield Finding("evidence", PROBLEM, f"case {case_id} has entries and no row", KEEP, case_id)
             return
-        if whole:
-            yield from folded(case, entries)
+        self.waiting.setdefault(case.loop, []).extend(r for r in case.reviews if r.state == "open")
+        entries, broken = chain(self._queries, f"case/{case.id}")
+        yield from broken if broken else folded(case, entries)
+        yield from columns(row, case)
         yield from self._seals(case)
         yield from attention(case)
 
@@ -93,19 +103,12 @@ class Evidence:
             if not case.erased and (slot, seal) not in kept:
                 yield Finding("evidence", PROBLEM, f"the content {slot} of case {case.id} is gone", KEEP, case.id)
 
-    def _rows(self) -> Iterator[CaseRow]:
-        cursor: str | None = None
-        while True:
-            page = self._queries.cases(kind=None, limit=500, cursor=cursor)
-            yield from page.rows
-            cursor = page.next
-            if cursor is None:
-                return
-
 
 def folded(case: Case, entries: list[Entry]) -> Iterator[Finding]:
     """Whether the entries of a case, folded, are its row."""
     again: Case | None = None
+    if not entries:
+        yield Finding("evidence", PROBLEM, f"case {case.id} has a row and no entries", KEEP, case.id)
     for entry in entries:
         try:
             again = fold(again, entry.events, seq=entry.seq)
@@ -120,6 +123,20 @@ def folded(case: Case, entries: list[Entry]) -> Iterator[Finding]:
         fields = ", ".join(f for f in Case.__struct_fields__ if _differs(getattr(again, f), getattr(case, f)))
         what = f"the row of case {case.id} is not what its entries say: {fields}"
         yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
+
+
+def columns(row: CaseRow, case: Case) -> Iterator[Finding]:
+    """Whether the columns that queues and lists go by are what the case says."""
+    said = {
+        "loop": case.loop, "kind": case.kind, "state": case.state, "action": case.action, "effect": case.effect.state,
+        "opened_at": case.opened_at, "due_at": case.due_at, "closed_at": case.closed_at,
+        "route": case.route.to if case.route else "", "audited": case.route.audited if case.route else False,
+        "by": case.concluded.by if case.concluded else None,
+    }  # fmt: skip
+    wrong = [name for name, value in said.items() if getattr(row, name) != value]
+    if wrong:
+        what = f"the columns of case {case.id} are not what the case says: {', '.join(wrong)}"
+        yield Finding("evidence", PROBLEM, what, KEEP, case.id)
 
 
 def _differs(one: object, other: object) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from dualcontrol.case import Review
 from dualcontrol.control import Control
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
 from dualcontrol.store import ModelRow, Store
@@ -13,43 +14,50 @@ from dualcontrol.store import ModelRow, Store
 SERVE = "Run `dualcontrol serve`, which does what is due each second."
 
 
-def loops(store: Store, *, now: int, models: str | Path | None) -> Iterator[Finding]:
-    """Findings on every loop, in the order of their names."""
+def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | Path | None) -> Iterator[Finding]:
+    """Findings on every loop, in the order of their names; `waiting` holds the open reviews of each."""
     unfed = store.queries.unfed()
     for control in store.queries.loops():
-        yield from queue(store, control)
+        yield from queue(store, control, waiting.get(control.loop, ()))
         yield from feedback(control, unfed.get(control.loop, 0))
         yield from files(control, store.queries.models(control.loop_id), models)
 
 
-def queue(store: Store, control: Control) -> Iterator[Finding]:
-    """Overdue cases, and reviews in a group that the loop no longer names, which nobody is offered."""
+def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
+    """Overdue cases, and reviews that nobody is offered: in a group that is not named, or not in the queue."""
     counts = store.queries.counts(control.loop_id)
+    found = list(_unseen(store, control, waiting))
+    yield from found
     if counts["overdue"]:
         what = f"loop {control.loop}: {counts['overdue']} open cases are past their response time"
         yield Finding("queue", WARNING, what, SERVE)
-    lost = lost_reviews(store, control)
-    if lost:
-        what = f"loop {control.loop}: {len(lost)} cases wait in a group that the loop no longer names"
-        yield Finding("queue", WARNING, what, "Name the group in the settings again.", lost[0])
-    if not counts["overdue"] and not lost:
+    elif not found:
         yield Finding("queue", OK, f"loop {control.loop}: {counts['open']} open cases, none overdue")
 
 
-def lost_reviews(store: Store, control: Control) -> list[str]:
-    """Open cases with an open review in a group that is none of the loop's."""
-    groups = set(control.settings.pools())
-    found: list[str] = []
+def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
+    groups = control.settings.pools()
+    lost = [review for review in waiting if review.group not in groups]
+    if lost:
+        what = f"loop {control.loop}: {len(lost)} reviews wait in a group that it no longer names: {lost[0].group}"
+        yield Finding("queue", WARNING, what, "Name the group in the settings again.", lost[0].case_id)
+    offered = set(_offered(store, control))
+    for review in waiting:
+        if review.group in groups and review.id not in offered:
+            what = f"review {review.id} of case {review.case_id} is open, and nobody is offered it"
+            yield Finding("queue", PROBLEM, what, "Restore the table `reviews` from a backup.", review.case_id)
+
+
+def _offered(store: Store, control: Control) -> Iterator[str]:
+    """The reviews in the queues of a loop."""
+    pools = [(control.loop_id, group) for group in control.settings.pools()]
     cursor: str | None = None
     while True:
-        page = store.queries.cases(loop=control.loop, state="open", kind=None, limit=500, cursor=cursor)
-        for row in page.rows:
-            case = store.queries.case(row.id)
-            if case is not None and any(r.state == "open" and r.group not in groups for r in case.reviews):
-                found.append(row.id)
+        page = store.queries.inbox(pools, limit=500, cursor=cursor)
+        yield from (row.review.id for row in page.rows)
         cursor = page.next
         if cursor is None:
-            return found
+            return
 
 
 def feedback(control: Control, unfed: int) -> Iterator[Finding]:

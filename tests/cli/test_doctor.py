@@ -1,0 +1,215 @@
+"""The doctor on real databases, each part of the record broken in turn."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dualcontrol as dc
+from dualcontrol.doctor import PROBLEM, WARNING, Finding, examine
+from dualcontrol.testing import FakeClock
+
+CONTENT = {"input": {"mail": "please"}, "rationale": "late", "alternatives": []}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    """A database of each kind."""
+    return f"sqlite:///{tmp_path}/dc.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def desk(url: str, clock: FakeClock, folder: Path) -> Iterator[dc.Desk]:
+    (folder / "dualcontrol.toml").unlink()
+    desk = dc.open(url, clock=clock)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def case(desk: dc.Desk) -> str:
+    """A case with four entries, one answer, and more cases beside it."""
+    loop = desk.loop("refunds", threshold=0.9, respond_within="15m", audit=1.0)
+    loop.propose(action="refund", args={"amount": 1}, confidence=0.99, **CONTENT)
+    loop.propose(action="refund", args={"amount": 2}, confidence=0.5, **CONTENT)
+    case = loop.propose(action="refund", args={"amount": 3}, confidence=0.5, **CONTENT)
+    desk.claim("ana", case=case).reject("no")
+    return case.id
+
+
+@pytest.fixture
+def sql(url: str, desk: dc.Desk) -> Callable[..., None]:
+    """Change the database behind the program's back."""
+
+    def change(statement: str) -> None:
+        if url.startswith("sqlite"):
+            with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+                assert connection.execute(statement).rowcount > 0
+            connection.close()
+            return
+        import psycopg
+
+        with psycopg.connect(url) as connection:
+            assert connection.execute(statement).rowcount > 0
+
+    return change
+
+
+def problems(desk: dc.Desk, level: str = PROBLEM, **more: Any) -> list[Finding]:
+    """What is found at a level."""
+    return [finding for finding in examine(desk.store, **more) if finding.level == level]
+
+
+def test_a_sound_database_has_no_problem(desk, case):
+    assert problems(desk) == []
+    desk.erase(case)
+    assert problems(desk) == []
+    assert {f.check for f in examine(desk.store)} >= {"database", "durability", "evidence", "sequencer", "queue"}
+
+
+@pytest.mark.parametrize(
+    ("change", "seq"),
+    [
+        ("UPDATE entries SET body = replace(body, '\"ana\"', '\"eve\"') WHERE stream = 'case/{case}' AND seq = 2", 2),
+        ("UPDATE entries SET hash = 'x' WHERE stream = 'case/{case}' AND seq = 1", 1),
+        ("UPDATE entries SET body = 'rubbish' WHERE stream = 'case/{case}' AND seq = 3", 3),
+        ("DELETE FROM entries WHERE stream = 'case/{case}' AND seq = 2", 2),
+        ("DELETE FROM entries WHERE stream = 'case/{case}' AND seq = 3", 2),
+    ],
+    ids=["body", "hash", "rubbish", "gap", "tail"],
+)
+def test_a_broken_chain_is_named_by_case_and_number(desk, case, sql, change, seq):
+    sql(change.format(case=case))
+    found = problems(desk)
+    assert (found[0].case_id, found[0].seq) == (case, seq)
+    assert case in found[0].what
+
+
+def test_the_chain_of_a_loop_is_examined_as_well(desk, case, sql):
+    sql("UPDATE entries SET body = replace(body, '0.9', '0.1') WHERE stream = 'loop/1'")
+    assert "loop/1" in problems(desk)[0].what
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            "UPDATE cases SET snapshot = replace(snapshot, '\"reject\"', '\"approve\"') WHERE id = '{case}'",
+            "the row of",
+        ),
+        ("UPDATE cases SET snapshot = '[]' WHERE id = '{case}'", "cannot be read"),
+        ("UPDATE cases SET state = 'open' WHERE id = '{case}'", "the columns of"),
+        ("DELETE FROM cases WHERE id = '{case}'", "has entries and no row"),
+        ("DELETE FROM entries WHERE stream = 'case/{case}'", "has a row and no entries"),
+        (
+            "UPDATE payloads SET body = '\"bribe\"' WHERE case_id = '{case}' AND slot = 'rationale'",
+            "the content rationale",
+        ),
+        ("DELETE FROM payloads WHERE case_id = '{case}' AND slot = 'input'", "the content input"),
+    ],
+)
+def test_what_is_not_what_was_recorded_is_found(desk, case, sql, change, says):
+    sql(change.format(case=case))
+    found = problems(desk)
+    assert any(says in finding.what and finding.case_id == case for finding in found)
+
+
+def test_content_left_after_an_erasure_is_found(desk, case, sql):
+    desk.erase(case)
+    sql(
+        "INSERT INTO payloads (case_id, slot, n, body, size, salt, commitment) "
+        f"SELECT '{case}', slot, n, body, size, salt, commitment FROM payloads WHERE slot = 'input' LIMIT 1"
+    )
+    assert "erased" in problems(desk)[0].what
+
+
+def test_a_review_that_fell_out_of_the_queue_is_found(desk, case, sql):
+    sql("DELETE FROM reviews WHERE state = 'open' AND kind = 'decide'")
+    assert "nobody is offered it" in problems(desk)[0].what
+
+
+def test_reviews_in_a_group_that_is_gone_are_a_warning(desk, case):
+    desk.loop("refunds", group="elsewhere", audit=1.0, threshold=0.9)
+    found = problems(desk, WARNING)
+    assert any("no longer names" in finding.what for finding in found)
+
+
+def test_overdue_cases_are_a_warning(desk, case, clock):
+    clock.tick(3600)
+    assert any("past their response time" in finding.what for finding in problems(desk, WARNING))
+
+
+def test_an_effect_of_unknown_end_is_named(desk, clock):
+    loop = desk.loop("refunds", threshold=0.5)
+    case = loop.propose(action="refund", args={}, confidence=0.9, **CONTENT)
+    loop.start_effect(case.id)
+    clock.tick(3600)
+    desk.sweep()
+    found = problems(desk, WARNING)
+    assert [(f.check, f.case_id) for f in found if f.check == "effects"] == [("effects", case.id)]
+
+
+def test_answers_not_yet_used_are_counted(desk, case):
+    assert any("1 answers not yet used" in finding.what for finding in problems(desk, WARNING))
+
+
+def test_a_lag_of_the_sequencer_is_a_warning(desk, case, monkeypatch):
+    monkeypatch.setattr("dualcontrol.doctor.database.LAG", 1)
+    assert any(finding.check == "sequencer" for finding in problems(desk, WARNING))
+    desk.store.sequence()
+    assert not any(finding.check == "sequencer" for finding in problems(desk, WARNING))
+
+
+def test_durability_is_what_the_database_answers(desk, case, monkeypatch):
+    weak = {**desk.store.describe(), "synchronous": 1, "fsync": "off"}
+    monkeypatch.setattr(desk.store, "describe", lambda: weak)
+    assert any(finding.check == "durability" for finding in problems(desk))
+
+
+def test_a_model_file_that_is_gone_or_changed_is_found(desk, tmp_path):
+    from msgspec.structs import replace
+
+    from dualcontrol.doctor.loops import files
+    from dualcontrol.store import ModelRow
+
+    control = replace(desk.loop("refunds", threshold=0.9).control, model="m1")
+    row = ModelRow(
+        id="1", loop_id=1, version="m1", path="m1.bin", state="promoted", examples=1, metrics={}, created_at=0,
+        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    )  # fmt: skip
+    assert "cannot be read" in next(files(control, [row], tmp_path)).what
+    (tmp_path / "m1.bin").write_bytes(b"foo")
+    assert next(files(control, [row], tmp_path)).level == "ok"
+    (tmp_path / "m1.bin").write_bytes(b"bar")
+    assert "not what was trained" in next(files(control, [row], tmp_path)).what
+
+
+def test_the_command_says_1_for_a_problem_and_0_for_a_warning(run, refund, folder):
+    case = refund()
+    assert run("doctor").code == 0
+    assert run("doctor", "--json").json["problems"] == 0
+    with sqlite3.connect(folder / "dualcontrol.db") as connection:
+        connection.execute("UPDATE entries SET hash = 'x' WHERE stream LIKE 'case/%'")
+    connection.close()
+    result = run("doctor")
+    assert result.code == 1
+    assert case in result.out.replace("\n", "")
+    assert run("doctor", "--json").json["findings"][-1]
+    assert run("doctor", "--json").json["problems"] == 1
+
+
+def test_a_damaged_file_is_no_traceback(run, refund, folder):
+    refund()
+    (folder / "dualcontrol.db").write_bytes(b"not a database at all" * 500)
+    result = run("doctor")
+    assert result.code == 6
+    assert "error:" in result.err
