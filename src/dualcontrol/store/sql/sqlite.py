@@ -352,8 +352,9 @@ class SqliteDialect:
             self._checkpointer.close()
         while self._readers:
             self._readers.pop().close()
-        with self._lock:
-            self._writer.close()
+        self._hold()
+        self._writer.close()
+        self._let_go()
 
 
 def _violation(message: str) -> Exception:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, bindparam, literal_column, null, select, update
 
 from dualcontrol.case import ENCODER, JSON
+from dualcontrol.control import uuid7
 from dualcontrol.store import ModelRow
 from dualcontrol.store.sql.dialect import Write
 from dualcontrol.store.sql.hot import Statements, given, literal
@@ -91,7 +89,7 @@ class WorkTx(Unit):
 
     def add_job(self, kind: str, ref: str, run_at: int) -> str:
         """Queue a job; returns its id."""
-        job_id = _uuid7()
+        job_id = uuid7()
         self._write(Write(self._shared.work.new_job, ((job_id, kind, ref, run_at, "ready"),)))
         return job_id
 
@@ -129,10 +127,3 @@ class WorkTx(Unit):
         )  # fmt: skip
         if self._write(Write(work.move_model, ((*row[1:], model.id),))) == 0:
             self._write(Write(work.new_model, (row,)))
-
-
-def _uuid7() -> str:
-    """A UUIDv7: its order is the order of making."""
-    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    number = number & ~(0xF << 76) | 7 << 76
-    return str(uuid.UUID(int=number & ~(0b11 << 62) | 0b10 << 62))
