@@ -96,7 +96,7 @@ def changed_reviews(before: Case | None, after: Case) -> Iterator[tuple[Review |
 def payload_row(owner: str, sealed: list[Sealed]) -> Row:
     """Slots that are written for the first time, one row after the other."""
     row: list[Any] = []
-    for s in sorted(sealed):
+    for s in sealed:
         row += (owner, s.slot, 0, s.body, s.size, s.salt, s.commitment)
     return tuple(row)
 

@@ -166,7 +166,8 @@ payloads = Table(
     Column("subject", Text),
     Column("expires_at", BigInteger),
     PrimaryKeyConstraint("case_id", "slot", "n", name="payloads_pkey"),
-    )  # fmt: skip
+    sqlite_with_rowid=False,
+)  # fmt: skip
 
 reviews = Table(
     "reviews", metadata,
