@@ -258,7 +258,6 @@ def upgrade() -> None:
         sa.Column("presented", sa.Text(), nullable=False),
         sa.Column("shown", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sqlite_with_rowid=False,
     )
     op.create_index("reviews_leased", "reviews", ["lease_until"], unique=False, **_where("state = 'claimed'"))
     op.create_index("reviews_person", "reviews", ["case_id", "person"], unique=True, **_where("person IS NOT NULL"))
