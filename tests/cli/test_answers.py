@@ -242,6 +242,11 @@ def test_a_mistyped_database_is_not_made(run, folder):
     assert not (folder / "mistyped.db").exists()
 
 
+def test_an_unknown_loop_makes_no_database(run, folder):
+    assert run("propose", "nope", "--action", "a").code == 3
+    assert not (folder / "dualcontrol.db").exists()
+
+
 def test_a_database_that_is_down_is_exit_code_6(run):
     result = run("inbox", "--database", "postgresql://nobody:s3cret@127.0.0.1:1/none")
     assert result.code == 6

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from dualcontrol.cli.opening import existing, settings_of
+from dualcontrol.cli.locating import existing, settings_of
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.screen import document, facts, progress, show, styled, table
 from dualcontrol.cli.state import State

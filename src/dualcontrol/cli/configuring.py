@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from dualcontrol.cli.opening import settings_of
+from dualcontrol.cli.locating import settings_of
 from dualcontrol.cli.screen import document, show, table
 from dualcontrol.cli.state import State
 from dualcontrol.cli.text import written

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from dualcontrol.cli.opening import settings_of
+from dualcontrol.cli.locating import settings_of
 from dualcontrol.cli.reading import json_of, usage
 from dualcontrol.cli.screen import document, facts, show, styled, table
 from dualcontrol.cli.state import State

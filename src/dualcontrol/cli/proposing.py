@@ -74,7 +74,7 @@ def propose(
         raise usage("stdin can be read once: give - to one option only")
     given |= {name: json_of(text, f"--{name}") for name, text in texts.items() if text is not None}
     _check(given)
-    with desk_of(state, create=True) as desk:
+    with desk_of(state, create=True, loop=loop) as desk:
         found = desk.loop(loop)
         case = found.propose(**given)
         if wait is not None and case.outcome is None:

@@ -49,6 +49,7 @@ def document(value: Any) -> None:
         sys.stdout.write(text + "\n")
     except UnicodeEncodeError:  # a lone surrogate, which no encoding carries
         sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.flush()
 
 
 def styled(text: str, style: str | None = None) -> Text:

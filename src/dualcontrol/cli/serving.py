@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.opening import desk_of, settings_of
+from dualcontrol.cli.locating import settings_of
+from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import write
 from dualcontrol.cli.screen import document
 from dualcontrol.cli.state import State, os_user

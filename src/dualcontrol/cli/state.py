@@ -24,5 +24,5 @@ def os_user() -> str:
     """The name of the user who runs this process."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no entry for the user id, as in a bare container
+    except (OSError, KeyError, ImportError):  # no entry for the user id, as in a bare container
         return "unknown"

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.opening import desk_of, settings_of, sqlite_file
+from dualcontrol.cli.locating import settings_of, sqlite_file
+from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import rows_of, usage
 from dualcontrol.cli.state import State
 from dualcontrol.control import Control, Env, uuid7

@@ -1,0 +1,222 @@
+"""Offline batch: open reviews to a file, answers back, each line under the same checks as everywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def rows(path: str = "open.jsonl") -> list[dict]:
+    """The rows of a file."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def save(found: list[dict], path: str = "open.jsonl") -> str:
+    """Write rows as JSON lines."""
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    return path
+
+
+def filled(run, verdict: str = "approve", value: object = None) -> list[dict]:
+    """What is open, with the same answer in each row."""
+    assert run("export", "--open", "open.jsonl", "--force").code == 0
+    return [{**row, "verdict": verdict, "value": value} for row in rows()]
+
+
+def test_a_row_shows_what_the_reviewer_may_see_and_leaves_the_answer_open(run, refund):
+    case = refund()
+    result = run("export", "--open", "open.jsonl")
+    assert result.code == 0
+    (row,) = rows()
+    assert (row["case_id"], row["person"]) == (case, "ana")
+    assert row["view"]["input"] == {"mail": "please"}
+    assert (row["verdict"], row["value"], row["rationale"]) == (None, None, None)
+    assert "approve" in row["verdicts"]
+
+
+def test_answers_are_applied_once_and_skipped_when_repeated(run, refund):
+    cases = [refund(), refund(), refund()]
+    answers = filled(run)
+    answers[1] |= {"verdict": "edit", "value": {"order": "A-17", "amount": 1.5}}
+    answers[2] |= {"verdict": "reject", "rationale": "no", "reasons": ["fraud"]}
+    result = run("import", save(answers), "--json")
+    assert (result.code, result.json["applied"], result.json["refused"]) == (0, 3, 0)
+    assert run("show", cases[1], "--json").json["outcome"]["value"]["args"]["amount"] == 1.5
+    again = run("import", "open.jsonl", "--json")
+    assert (again.code, again.json["applied"], again.json["skipped"]) == (0, 0, 3)
+    assert run("show", cases[0], "--json").json["answers"][0]["actor"]["via"] == "import"
+
+
+def test_a_dry_run_makes_every_check_and_writes_nothing(run, refund):
+    case = refund()
+    answers = filled(run)
+    result = run("import", save([*answers, {**answers[0], "verdict": "label", "value": 1}]), "--dry-run", "--json")
+    assert (result.code, result.json["applied"], result.json["refused"]) == (1, 1, 1)
+    assert run("show", case, "--json").json["seq"] == 1
+
+
+def test_a_bad_line_is_named_and_the_others_are_applied(run, refund):
+    for _ in range(3):
+        refund()
+    answers = filled(run)
+    answers[1]["verdict"] = "aprove"
+    text = Path(save(answers)).read_text(encoding="utf-8")
+    Path("open.jsonl").write_text(text + "{half a line\n[1]\n", encoding="utf-8")
+    result = run("import", "open.jsonl", "--json")
+    assert (result.code, result.json["applied"], result.json["refused"]) == (1, 2, 3)
+    refused = {line["line"]: line["code"] for line in result.json["lines"] if line["became"] == "refused"}
+    assert refused == {2: "DC-VERDICT", 4: "DC-IMPORT", 5: "DC-IMPORT"}
+    shown = run("import", "open.jsonl")
+    assert shown.code == 1
+    assert "aprove" in shown.out
+    assert "2 skipped" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"case_id": "nope"}, "DC-CASE"),
+        ({"case_id": None}, "DC-IMPORT"),
+        ({"review_id": "nope"}, "DC-IMPORT"),
+        ({"review_id": 7}, "DC-IMPORT"),
+        ({"verdict": ["approve"]}, "DC-IMPORT"),
+        ({"confidence": "high"}, "DC-IMPORT"),
+        ({"reasons": "fraud"}, "DC-IMPORT"),
+        ({"verdict": "edit", "value": {"order": 17, "amount": 1.0}}, "DC-ANSWER-VALUE"),
+        ({"verdict": "edit", "value": {"action": "drop_table", "args": {}}}, "DC-BLOCKED"),
+        ({"shown": "0" * 64}, "DC-CONFLICT"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("mode", ["--dry-run", "--json"])
+def test_every_check_holds_in_a_file_too(run, refund, change, code, mode):
+    case = refund()
+    (answer,) = filled(run)
+    result = run("import", save([answer | change]), mode, "--json")
+    assert result.code == 1
+    assert result.json["lines"][0]["code"] == code
+    assert run("show", case, "--json").json["seq"] == 1
+
+
+def test_a_stranger_and_a_second_answer_are_refused(run, refund):
+    refund()
+    answers = filled(run)
+    assert run("import", save(answers), "--person", "mallory", "--json").json["lines"][0]["code"] == "DC-ELIGIBILITY"
+    assert run("import", "open.jsonl", "--person", "ben").code == 0
+    assert run("import", "open.jsonl", "--json").json["lines"][0]["code"] == "DC-SETTLED"
+    changed = save([answers[0] | {"verdict": "reject"}])
+    assert run("import", changed, "--person", "ben", "--json").json["lines"][0]["code"] == "DC-SETTLED"
+
+
+def test_rows_without_an_answer_stay_open(run, refund):
+    refund()
+    run("export", "--open", "open.jsonl")
+    result = run("import", "open.jsonl", "--json")
+    assert (result.code, result.json["unanswered"]) == (0, 1)
+    assert len(run("inbox", "--json").json) == 1
+
+
+def test_what_others_said_is_not_in_the_file_while_a_quorum_is_open(run, refund):
+    case = refund(loop="both")
+    assert run("approve", case, "--rationale", "secret reason").code == 0
+    run("export", "--open", "open.jsonl", "--person", "ben")
+    assert "secret reason" not in Path("open.jsonl").read_text(encoding="utf-8")
+    (row,) = rows()
+    assert run("import", save([row | {"verdict": "approve"}]), "--person", "ben").code == 0
+    assert run("show", case, "--json").json["outcome"]["reviewers"] == ["ana", "ben"]
+
+
+def test_a_preference_is_shown_in_the_order_that_is_recorded(run):
+    for number in range(4):
+        given = json.dumps([f"{name}{number}" for name in "abcde"])
+        run("propose", "pairs", "--candidates", given, "--input", '"q"')
+    answers = filled(run, "prefer", "c2")
+    told = run("import", save(answers), "--person", "ben", "--dry-run", "--json").json
+    assert "DC-CONFLICT" in {line["code"] for line in told["lines"]}
+    assert run("import", save(answers), "--json").json["applied"] == 4
+    for row in answers:
+        (given,) = run("show", row["case_id"], "--json").json["answers"]
+        assert given["presented"] == [c["id"] for c in row["view"]["candidates"]]
+
+
+def test_labels_travel_as_csv_and_back(run, mail, folder):
+    mail("=1+1", "spam")
+    mail('a "quoted", text\nof two lines', "ham")
+    assert run("export", "--open", "labels.csv", "--loop", "spam").code == 0
+    with open("labels.csv", encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert table[0]["input"] == "'=1+1"
+    assert table[1]["input"] == 'a "quoted", text\nof two lines'
+    table[0]["value"], table[1]["value"] = "HAM", "1"
+    with open("labels.csv", "w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    result = run("import", "labels.csv", "--json")
+    assert (result.code, result.json["applied"]) == (0, 2), result.out
+    values = [run("show", row["case_id"], "--json").json["outcome"]["value"] for row in table]
+    assert values == ["ham", 1]
+    assert run("import", "labels.csv", "--json").json["skipped"] == 2
+
+
+def test_csv_holds_labels_only(run, refund):
+    refund()
+    assert run("export", "--open", "open.csv").code == 2
+
+
+def test_an_existing_file_is_kept_without_force(run, refund, folder):
+    refund()
+    (folder / "open.jsonl").write_text("mine", encoding="utf-8")
+    assert run("export", "--open", "open.jsonl").code == 2
+    assert (folder / "open.jsonl").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("given", [["--open"], ["--open", "a", "b"], ["refunds"], ["refunds", "a", "b"]])
+def test_export_says_which_words_it_takes(run, refund, given):
+    refund()
+    assert run("export", *given).code == 2
+
+
+def test_examples_are_exported_in_each_shape(run, refund, mail):
+    run("edit", refund(), "--set", "amount=1.0")
+    run("answer", mail(), "label", "--value", "ham")
+    assert run("export", "refunds", "pairs.jsonl", "--format", "trl-preference", "--json").json["rows"] == 1
+    assert run("export", "spam", "labels.jsonl", "--format", "labels", "--json").json["rows"] == 1
+    assert run("export", "spam", "labels.csv", "--format", "labels").code == 0
+    assert json.loads(run("export", "spam", "-", "--format", "labels").out)["label"] == "ham"
+    assert run("export", "nope", "x.jsonl").code == 3
+
+
+def test_a_killed_import_leaves_nothing_half_done(run, refund, folder):
+    """Whole lines are applied or not at all: no claim is left, and the rest is applied the next time."""
+    for _ in range(30):
+        refund()
+    save(filled(run))
+    code = (
+        "import os, sys\n"
+        "from dualcontrol.cli import main\n"
+        "from dualcontrol.store.sql import tx\n"
+        "real, count = tx.SqlTx.save, 0\n"
+        "def save(self, *a, **k):\n"
+        "    global count\n"
+        "    count += 1\n"
+        "    if count == 26:\n"
+        "        os._exit(9)\n"
+        "    return real(self, *a, **k)\n"
+        "tx.SqlTx.save = save\n"
+        "main(['import', 'open.jsonl'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 9
+    waiting = run("inbox", "--limit", "100", "--json").json
+    assert {row["review"]["state"] for row in waiting} == {"open"}
+    assert len(waiting) == 30 - 12
+    result = run("import", "open.jsonl", "--json")
+    assert (result.json["skipped"], result.json["applied"], result.json["refused"]) == (12, 18, 0)
+    assert run("doctor").code == 0
