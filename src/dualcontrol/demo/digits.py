@@ -44,6 +44,17 @@ def enter_start_labels(desk: Desk, loop: Loop, samples: Sequence[int]) -> None:
         claim.label(scans.truth(sample))
 
 
+def enter_missing_start_labels(desk: Desk, loop: Loop, samples: Sequence[int]) -> None:
+    """The same where a run before this one may have been stopped in between."""
+    known = len(desk.store.queries.route_rows(loop.control.loop_id))
+    if known >= len(samples):
+        return
+    claim = desk.claim(START_PERSON, loop)
+    if claim is not None:
+        claim.label(scans.truth(claim.case.meta["sample"]))
+    enter_start_labels(desk, loop, samples[known:])
+
+
 def first_model(desk: Desk, seed: int) -> Report:
     """The model of the start labels."""
     return train(desk, NAME, seed=seed)

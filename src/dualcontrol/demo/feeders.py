@@ -1,0 +1,172 @@
+"""The programs of the demo: one thread a loop proposes cases while the console runs, a few open at a time.
+
+All that a feeder knows it reads from the database, so that a demo that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+from dualcontrol.demo import digits, fallback, pairs, scans
+from dualcontrol.demo.folder import copy_samples
+from dualcontrol.demo.passages import Index, passages
+from dualcontrol.demo.tidy import Agent
+from dualcontrol.desk import Desk, Loop
+from dualcontrol.errors import DualcontrolError, ErasedError, KeyConflictError
+from dualcontrol.learn.serving import check, current_model
+from dualcontrol.learn.training import train_if_due
+
+log = logging.getLogger("dualcontrol.demo")
+MOST_OPEN = 5
+RETRAIN_EVERY = 20
+PACE = 0.05
+IDLE = 1.0
+TROUBLED = 5.0
+
+
+class Turn(Protocol):
+    """One small piece of a feeder's work."""
+
+    def __call__(self) -> bool:
+        """Do it; False when there is nothing to do for now."""
+        ...
+
+
+def has_room(loop: Loop, most: int = MOST_OPEN) -> bool:
+    """Whether fewer reviews of a loop than `most` wait for people."""
+    pools = [(loop.control.loop_id, group) for group in loop.settings.pools()]
+    return len(loop.desk.store.queries.inbox(pools, limit=most).rows) < most
+
+
+def digits_turn(desk: Desk, seed: int) -> Turn:
+    """Scans stream past the model; it is trained again as answers come."""
+    order = scans.order(seed)
+    feedback = {**digits.SETTINGS["feedback"], "retrain_every": RETRAIN_EVERY}
+    loop = digits.open_loop(desk, feedback=feedback)
+    left: list[int] = []
+
+    def turn() -> bool:
+        if not left:
+            digits.enter_missing_start_labels(desk, loop, order.starters)
+            if loop.control.model is None:
+                digits.first_model(desk, seed)
+            known = len(desk.store.queries.route_rows(loop.control.loop_id)) - len(order.starters)
+            left.extend(reversed(order.stream[known:]))
+        report = train_if_due(desk, digits.NAME, seed=seed)
+        if report is not None:
+            log.info("%s: %s", report.version, report.reason)
+        if not left or not has_room(loop):
+            return False
+        served = current_model(desk, digits.NAME)
+        scored = served.score(scans.scan(left[-1])) if served else None
+        digits.propose(loop, left[-1], scored, served.version if served else None)
+        left.pop()
+        return True
+
+    return turn
+
+
+def tidy_turn(desk: Desk, folder: str | os.PathLike[str]) -> Turn:
+    """An agent tidies a copy of the files that the package ships."""
+    agent = Agent(desk, copy_samples(folder), most_open=MOST_OPEN)
+
+    def turn() -> bool:
+        if not agent.done:
+            agent.tidy()
+        return False
+
+    return turn
+
+
+def pairs_turn(desk: Desk) -> Turn:
+    """Pairs of summaries, and a scorer that is fitted again before each."""
+    loop = pairs.open_loop(desk)
+
+    def propose(pair: pairs.Pair) -> None:
+        pairs.propose(loop, pair, pairs.train(loop))
+
+    return _keyed(loop, (partial(propose, pair) for pair in pairs.pairs()))
+
+
+def fallback_turn(desk: Desk) -> Turn:
+    """Questions to the package's own docs."""
+    loop, index = fallback.open_loop(desk), Index(passages())
+    return _keyed(loop, (partial(fallback.propose, loop, index, question) for question in fallback.QUESTIONS))
+
+
+def _keyed(loop: Loop, proposals: Iterator[Callable[[], object]]) -> Turn:
+    """Proposals that carry keys: made again after a restart, each finds its own case."""
+
+    def turn() -> bool:
+        propose = next(proposals, None) if has_room(loop) else None
+        if propose is None:
+            return False
+        try:
+            propose()
+        except (KeyConflictError, ErasedError) as error:
+            log.info("left out: %s", error.message)
+        return True
+
+    return turn
+
+
+class Feeder(threading.Thread):
+    """A thread that takes turns until it is stopped; `ready` is set when it first has nothing to do."""
+
+    def __init__(self, name: str, make: Callable[[], Turn]) -> None:
+        super().__init__(name=f"dualcontrol-demo-{name}", daemon=True)
+        self.make = make
+        self.ready = threading.Event()
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        """Take turns; trouble is logged and tried again later."""
+        turn: Turn | None = None
+        pause = 0.0
+        while not self.stopped.wait(pause):
+            try:
+                turn = turn or self.make()
+                pause = PACE if turn() else IDLE
+            except DualcontrolError as error:
+                log.warning("%s: %s", self.name, error)
+                pause = TROUBLED
+            if pause > PACE:
+                self.ready.set()
+
+
+class Feeders:
+    """All feeders of a demo."""
+
+    def __init__(self, feeders: list[Feeder]) -> None:
+        self.feeders = feeders
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until every loop has its first cases; False when that took too long."""
+        return all(feeder.ready.wait(timeout) for feeder in self.feeders)
+
+    def stop(self) -> None:
+        """Let every feeder end its turn."""
+        for feeder in self.feeders:
+            feeder.stopped.set()
+        for feeder in self.feeders:
+            feeder.join(timeout=10)
+
+
+def start(desk: Desk, folder: str | os.PathLike[str], seed: int = 0) -> Feeders:
+    """Start the four loops' feeders; a model file that is missing or altered is noticed first."""
+    for loop, why in check(desk).items():
+        log.warning("%s: autopilot is closed: %s", loop, why)
+    feeders = [
+        Feeder("digits", lambda: digits_turn(desk, seed)),
+        Feeder("tidy", lambda: tidy_turn(desk, folder)),
+        Feeder("pairs", lambda: pairs_turn(desk)),
+        Feeder("fallback", lambda: fallback_turn(desk)),
+    ]
+    for feeder in feeders:
+        feeder.start()
+    return Feeders(feeders)
