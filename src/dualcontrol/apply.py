@@ -145,10 +145,12 @@ def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env)
     """Record how the effect ended; only the fence in force may, also after its lease ran out."""
     if case.effect.state not in ("started", "unknown") or case.effect.fence != command.fence:
         raise EffectTakenError(f"fence {command.fence} does not hold the effect of case {case.id}")
+    said = {"result": command.result} if command.succeeded else {"error": command.error or ""}
+    content = Content() if case.erased else Content(said)
     if command.succeeded:
-        content = Content({"result": command.result})
-        return [EffectSucceeded(fence=command.fence, at=env.now, kept=command.kept, content=content)]
-    return [EffectFailed(fence=command.fence, at=env.now, content=Content({"error": command.error or ""}))]
+        kept = command.kept and not case.erased
+        return [EffectSucceeded(fence=command.fence, at=env.now, kept=kept, content=content)]
+    return [EffectFailed(fence=command.fence, at=env.now, content=content)]
 
 
 def lose_effect(case: Case, command: LoseEffect, control: Control, env: Env) -> list[Event]:
@@ -166,15 +168,18 @@ def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: En
     """Somebody looked: it happened (closed with the result they give) or it did not (ready to start again)."""
     if case.effect.state != "unknown":
         raise EffectTakenError(f"the effect of case {case.id} is {case.effect.state}, not unknown")
-    content = Content({"result": command.result}) if command.happened else Content()
+    content = Content({"result": command.result}) if command.happened and not case.erased else Content()
     return [
         EffectResolved(fence=case.effect.fence, at=env.now, happened=command.happened, by=command.by, content=content)
     ]
 
 
 def erase(case: Case, command: Erase, control: Control, env: Env) -> list[Event]:
-    """Forget what people wrote; what happened stays provable."""
-    return [] if case.erased else [Erased(at=env.now, by=command.by)]
+    """Forget what people wrote; what happened stays provable.  A case without an outcome is withdrawn with it."""
+    if case.erased:
+        return []
+    over = [] if case.concluded else withdraw(case, Withdraw(case_id=case.id, by=command.by), control, env)
+    return [*over, Erased(at=env.now, by=command.by)]
 
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {

@@ -69,6 +69,9 @@ class Content:
 def _encode_content(value: Any) -> Any:
     if isinstance(value, Content):
         return value.seals
+    for kind in (str, float, int):
+        if isinstance(value, kind) and type(value) is not kind:
+            return kind.__str__(value) if kind is str else kind(value)
     raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
@@ -178,7 +181,7 @@ class Review(Value, omit_defaults=False, frozen=True, kw_only=True):
     excludes: tuple[str, ...] = ()
 
 
-class Actor(Value, frozen=True, kw_only=True):
+class Actor(Value, omit_defaults=False, frozen=True, kw_only=True):
     """Who acted: the person, by which door, and how we know."""
 
     person: str

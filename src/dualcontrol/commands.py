@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
 
 from dualcontrol.case import JSON, Actor, Value
+from dualcontrol.errors import (
+    AnswerError,
+    DualcontrolError,
+    EligibilityError,
+    KeyFormatError,
+    ProposalError,
+    RequestError,
+    SignalError,
+    VerdictError,
+)
+
+LONGEST = 200
+Word = Annotated[str, msgspec.Meta(max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*$")]
+Person = Annotated[Word, msgspec.Meta(min_length=1)]
 
 
 class Command(Value, frozen=True, kw_only=True):
@@ -14,7 +30,7 @@ class Command(Value, frozen=True, kw_only=True):
 class Propose(Command, frozen=True, kw_only=True):
     """Open a case for a proposal and route it."""
 
-    loop: str
+    loop: Word
     input: JSON = None
     candidates: tuple[dict[str, JSON], ...] = ()
     proposed: int | None = None
@@ -23,56 +39,56 @@ class Propose(Command, frozen=True, kw_only=True):
     risk: str | float | None = None
     requires_approval: bool = False
     scores: JSON = None
-    segment: str | None = None
+    segment: Word | None = None
     rationale: str | None = None
     history: JSON = None
-    meta: JSON = None
+    meta: dict[str, JSON] | None = None
     key: str | None = None
-    run: str | None = None
+    run: Word | None = None
     kind: Literal["live", "probe", "practice"] = "live"
     origin: Literal["live", "import", "shadow"] = "live"
-    parent: str | None = None
-    owner: str | None = None
+    parent: Word | None = None
+    owner: Person | None = None
     effect: Literal["none", "ready"] = "none"
 
 
 class Claim(Command, frozen=True, kw_only=True):
     """Take one open review for a time."""
 
-    case_id: str
-    review_id: str
-    person: str
-    claim_id: str
+    case_id: Word
+    review_id: Word
+    person: Person
+    claim_id: Word
     until: int
 
 
 class Release(Command, frozen=True, kw_only=True):
     """Give a claimed review back."""
 
-    case_id: str
-    claim_id: str
+    case_id: Word
+    claim_id: Word
 
 
 class Extend(Command, frozen=True, kw_only=True):
     """Ask for more time on a claim."""
 
-    case_id: str
-    claim_id: str
+    case_id: Word
+    claim_id: Word
     time: int
 
 
 class Expire(Command, frozen=True, kw_only=True):
     """Open a review again whose lease ran out."""
 
-    case_id: str
-    review_id: str
+    case_id: Word
+    review_id: Word
 
 
 class Answer(Command, frozen=True, kw_only=True):
     """Answer the review that a claim was given for."""
 
-    case_id: str
-    claim_id: str
+    case_id: Word
+    claim_id: Word
     verdict: str
     actor: Actor
     value: JSON = None
@@ -86,42 +102,42 @@ class Answer(Command, frozen=True, kw_only=True):
 class Retract(Command, frozen=True, kw_only=True):
     """Take a decision back before it is effective."""
 
-    case_id: str
-    review_id: str
-    person: str
+    case_id: Word
+    review_id: Word
+    person: Person
 
 
 class Settle(Command, frozen=True, kw_only=True):
     """Conclude a case whose decision has become effective."""
 
-    case_id: str
+    case_id: Word
 
 
 class Timeout(Command, frozen=True, kw_only=True):
     """The response time has passed: do what the loop declared."""
 
-    case_id: str
+    case_id: Word
 
 
 class Withdraw(Command, frozen=True, kw_only=True):
     """The program no longer wants an answer."""
 
-    case_id: str
-    by: str
+    case_id: Word
+    by: Person
 
 
 class StartEffect(Command, frozen=True, kw_only=True):
     """Take the effect: the one conditional step from decided to started."""
 
-    case_id: str
-    owner: str
+    case_id: Word
+    owner: Word
     lease: int
 
 
 class FinishEffect(Command, frozen=True, kw_only=True):
     """Say how the started effect ended; refused unless `fence` is the one in force."""
 
-    case_id: str
+    case_id: Word
     fence: int
     succeeded: bool
     result: JSON = None
@@ -132,20 +148,72 @@ class FinishEffect(Command, frozen=True, kw_only=True):
 class LoseEffect(Command, frozen=True, kw_only=True):
     """The effect's lease ran out without a result."""
 
-    case_id: str
+    case_id: Word
 
 
 class ResolveEffect(Command, frozen=True, kw_only=True):
     """Somebody looked whether a lost effect happened."""
 
-    case_id: str
+    case_id: Word
     happened: bool
-    by: str
+    by: Person
     result: JSON = None
 
 
 class Erase(Command, frozen=True, kw_only=True):
     """Erase the content of a case; the evidence stays."""
 
-    case_id: str
-    by: str
+    case_id: Word
+    by: Person
+
+
+Given = TypeVar("Given", bound=Command)
+# What msgspec raises for what does not fit; beside its own, for objects and texts that it cannot look at.
+UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
+BLAME: dict[str, type[DualcontrolError]] = {
+    "key": KeyFormatError, "confidence": SignalError, "risk": SignalError, "requires_approval": SignalError,
+    "segment": SignalError, "verdict": VerdictError, "person": EligibilityError,
+}  # fmt: skip
+
+
+def checked(command: Given) -> Given:
+    """The command with every field of its declared type, texts and numbers as plain ones; an error names the field."""
+    given = {name: plain(getattr(command, name)) for name in command.__struct_fields__}
+    try:
+        return msgspec.convert(given, type(command))
+    except UNFIT as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise _refused(command, where.rstrip("`"), what) from None
+
+
+def person(name: Any) -> str:
+    """The name of a person; `EligibilityError` when it cannot be one."""
+    try:
+        return msgspec.convert(plain(name), Person)
+    except UNFIT as error:
+        raise EligibilityError(f"a person is named by 1 to {LONGEST} signs of text, not {name!r:.80}") from error
+
+
+def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
+    """A name or id that somebody looks for; the error is the one for what is not there."""
+    try:
+        return msgspec.convert(plain(name), Word)
+    except UNFIT as error:
+        raise unknown(f"{what} is named by a text of at most {LONGEST} signs, not {name!r:.80}") from error
+
+
+def plain(value: Any) -> Any:
+    """A value without the subclasses of text and number that libraries bring along."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float(value)
+    return msgspec.structs.asdict(value) if isinstance(value, Value) else value
+
+
+def _refused(command: Command, where: str, what: str) -> DualcontrolError:
+    kind: type[DualcontrolError] = {Propose: ProposalError, Answer: AnswerError}.get(type(command), RequestError)
+    name = where.split(".")[-1]
+    if "regex" in what or "length" in what:
+        what = f"1 to {LONGEST} signs of text, without control signs and lone surrogates"
+    return BLAME.get(name, kind)(f"{where or 'the request'}: {what[:1].lower()}{what[1:]}", field=where)

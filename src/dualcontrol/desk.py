@@ -16,8 +16,18 @@ from dualcontrol import commands as do
 from dualcontrol.aio import Aio
 from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
+from dualcontrol.commands import known_as
+from dualcontrol.commands import person as named
 from dualcontrol.control import Control, LoopSettings
-from dualcontrol.errors import ClaimError, Pending, Rejected, UnknownCaseError, UnknownLoopError
+from dualcontrol.errors import (
+    AnswerError,
+    ClaimError,
+    Pending,
+    Rejected,
+    RequestError,
+    UnknownCaseError,
+    UnknownLoopError,
+)
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate
 from dualcontrol.learn.dataset import Row, dataset
@@ -29,6 +39,7 @@ from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters
 
+CENTURY = 36_525 * 86_400_000_000
 _run: ContextVar[Any] = ContextVar("dualcontrol_run", default=None)
 _context: ContextVar[dict[str, dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
 
@@ -68,6 +79,7 @@ class Desk:
 
     def loop(self, name: str, **settings: Any) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it."""
+        known_as(name, UnknownLoopError, "a loop")
         wanted = self._settle(name, **settings) if self._settle else None
         control = self.steps.govern(wanted) if wanted is not None else self.control(name)
         if control is None:
@@ -86,7 +98,7 @@ class Desk:
     @contextmanager
     def run(self, name: str) -> Iterator[None]:
         """Name a run, so that a restarted program finds the cases of its earlier calls again."""
-        token = _run.set(_Run(name))
+        token = _run.set(_Run(known_as(name, RequestError, "a run")))
         try:
             yield
         finally:
@@ -94,7 +106,7 @@ class Desk:
 
     def case(self, case_id: str) -> Case:
         """A case as it is now."""
-        case = self.store.queries.case(case_id)
+        case = self.store.queries.case(known_as(case_id, UnknownCaseError, "a case"))
         if case is None:
             raise UnknownCaseError(f"there is no case {case_id}", case_id=case_id)
         return case
@@ -113,17 +125,17 @@ class Desk:
         With `case`, a review of that very case; an error says why they may not.
         """
         if case is not None:
-            found = self.steps.claim_case(_id(case), person, microseconds(lease))
+            found = self.steps.claim_case(_id(case), person, lasting(lease))
             return Claim(self, found, next(r for r in found.reviews if r.person == person and r.state == "claimed"))
-        names = [loop.name if isinstance(loop, Loop) else loop] if loop else [c.loop for c in self.loops()]
-        case = self.steps.claim(person, names, microseconds(lease))
+        names = [c.loop for c in self.loops()] if loop is None else [_name(loop)]
+        case = self.steps.claim(person, names, lasting(lease))
         if case is None:
             return None
         return Claim(self, case, next(r for r in case.reviews if r.person == person and r.state == "claimed"))
 
     def claimed(self, claim_id: str) -> Claim:
         """The claim that an id stands for."""
-        case_id = self.steps.case_of_claim(claim_id)
+        case_id = self.steps.case_of_claim(known_as(claim_id, ClaimError, "a claim"))
         case = self.case(case_id) if case_id else None
         review = case.review_of_claim(claim_id) if case else None
         if case is None or review is None:
@@ -142,8 +154,8 @@ class Desk:
         return self.steps.run(
             do.Answer(
                 case_id=case_id, claim_id=claim_id, verdict=verdict, value=value, rationale=rationale,
-                reasons=tuple(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
-                actor=Actor(person=person or "", via=via, authenticated=authenticated),
+                reasons=_codes(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
+                actor=Actor(person="" if person is None else person, via=via, authenticated=authenticated),
             )
         )  # fmt: skip
 
@@ -153,11 +165,11 @@ class Desk:
 
     def extend(self, claim_id: str, time: str | float) -> Case:
         """Hold a claim for `time` from now on."""
-        return self.steps.run(do.Extend(case_id="", claim_id=claim_id, time=microseconds(time) or 0))
+        return self.steps.run(do.Extend(case_id="", claim_id=claim_id, time=lasting(time) or 0))
 
     def retract(self, case_id: str, person: str) -> Case:
         """Take one's decision back before it is effective."""
-        mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == person]
+        mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == named(person)]
         if not mine:
             raise ClaimError(f"{person} has given no answer in case {case_id} that could be taken back")
         return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1], person=person))
@@ -241,6 +253,7 @@ class Loop:
         return self.look(_id(case)).outcome or self._waited(_id(case), timeout)
 
     def _waited(self, case_id: str, timeout: float | None) -> Outcome:
+        timeout = patience(timeout)
         if (timeout is not None and timeout <= 0) or not self.desk._waiters.wait(case_id, timeout):
             raise Pending(case_id)
         return self._concluded(case_id)
@@ -250,6 +263,7 @@ class Loop:
         found = (await asyncio.to_thread(self.look, _id(case))).outcome
         if found is not None:
             return found
+        timeout = patience(timeout)
         patient = timeout is None or timeout > 0
         if not (patient and await self.desk._waiters.wait_async(_id(case), timeout)):
             raise Pending(_id(case))
@@ -387,7 +401,37 @@ class Claim:
 
 
 def _id(case: Case | str) -> str:
-    return case if isinstance(case, str) else case.id
+    return case.id if isinstance(case, Case) else known_as(case, UnknownCaseError, "a case")
+
+
+def _name(loop: Loop | str) -> str:
+    return loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")
+
+
+def lasting(time: str | float | None) -> int | None:
+    """A time somebody asks for, in microseconds: longer than nothing, at most a century; None stays None."""
+    try:
+        wanted = None if time is None else microseconds(time)
+    except (TypeError, ValueError, OverflowError, AttributeError):
+        wanted = 0
+    if wanted is not None and not 0 < wanted <= CENTURY:
+        raise RequestError(f'a time is "90s", "15m", "8h" or a number of seconds above 0, not {time!r:.80}')
+    return wanted
+
+
+def patience(timeout: Any) -> float | None:
+    """How long a caller waits, in seconds; None is for as long as it takes."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
+        raise RequestError(f"timeout is a number of seconds, or None for no end, not {timeout!r:.80}")
+    return None if timeout > CENTURY / 1_000_000 else timeout
+
+
+def _codes(reasons: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(reasons, list | tuple):
+        raise AnswerError(f"reasons is a list of codes, not {reasons!r:.80}")
+    return tuple(reasons)
 
 
 def _keyed(made: do.Propose, run: _Run, secret: bytes) -> do.Propose:

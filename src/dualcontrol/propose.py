@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from numbers import Real
 from typing import Any, Literal
 
-from dualcontrol.case import JSON
-from dualcontrol.commands import Propose
+import msgspec
+
+from dualcontrol.case import ENCODER, JSON, Candidate
+from dualcontrol.commands import UNFIT, Propose, plain
 from dualcontrol.control import LoopSettings
-from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.errors import PayloadError, ProposalError, SignalError
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET", "__bool__": lambda self: False})()
 CANDIDATE_KEYS = {"id", "action", "args", "value", "schema", "source", "rationale", "score"}
@@ -48,7 +51,9 @@ def command(
     """
     rows, proposed = _candidates(settings, action, args, proposal, alternatives, candidates, schema, source, scores)
     confidence = _confidence(confidence, rows, proposed)
-    _check_risk(risk)
+    risk = _risk(risk)
+    if not isinstance(requires_approval, bool):
+        raise SignalError(f"requires_approval is true or false, not {requires_approval!r:.80}")
     if settings.mode == "approval" and (proposed is None or not rows[proposed].get("action")):
         raise ProposalError(f"loop {settings.name!r} is in approval mode: a proposal names an action and its args")
     if settings.mode == "preference" and len(rows) < 2:
@@ -57,10 +62,10 @@ def command(
                   if v is not None)  # fmt: skip
     return Propose(
         loop=settings.name, input=input, candidates=tuple(rows), proposed=proposed, given=given,
-        confidence=confidence, risk=risk, requires_approval=bool(requires_approval),
+        confidence=confidence, risk=risk, requires_approval=requires_approval,
         scores=[r.get("score") for r in rows] if scores is not None else None, segment=segment,
         rationale=rationale, history=history, meta=meta, key=key, run=run, owner=owner, parent=parent,
-        origin=origin, effect=effect or ("ready" if settings.mode == "approval" else "none"),
+        origin=origin, effect=("ready" if settings.mode == "approval" else "none") if effect is None else effect,
     )  # fmt: skip
 
 
@@ -69,19 +74,33 @@ def _candidates(
     candidates: Sequence[JSON] | None, schema: dict[str, JSON] | None, source: dict[str, JSON] | None,
     scores: Sequence[float] | Mapping[Any, float] | None,
 ) -> tuple[list[dict[str, JSON]], int | None]:  # fmt: skip
-    if action is not None and not str(action).strip():
-        raise ProposalError("an action is named by a non-empty text")
+    named: Any = action
+    if named is not None and not (isinstance(named, str) and named.strip()):
+        raise ProposalError(f"an action is named by a non-empty text, not {action!r:.80}")
     rows: list[dict[str, JSON]] = []
     proposed: int | None = None
     if action is not None:
         rows.append({"action": action, "value": {} if args is UNSET else args, "schema": schema, "source": source})
     elif proposal is not UNSET and proposal is not None:
-        rows.append({**_row(proposal), "source": source} if source else _row(proposal))
+        given = {"schema": schema, "source": source}
+        rows.append({**_row(proposal), **{k: v for k, v in given.items() if v is not None}})
     if rows and settings.mode != "preference":
         proposed = 0
-    rows += [_row(value) for value in (*(alternatives or ()), *(candidates or ()))]
+    for what, values in (("alternatives", alternatives), ("candidates", candidates)):
+        rows += [_row(value) for value in _listed(values, what)]
     rows, proposed = _with_scores(settings, rows, proposed, scores)
-    return [_identified(row, index) for index, row in enumerate(rows)], proposed
+    rows = [_checked(row, index) for index, row in enumerate(rows)]
+    _check_together(settings, rows)
+    return rows, proposed
+
+
+def _listed(values: Any, what: str) -> list[JSON]:
+    """A list; texts, objects and whatever else can be walked through are none."""
+    if values is None:
+        return []
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence):
+        raise ProposalError(f"{what} is a list, not {values!r:.80}")
+    return list(values)
 
 
 def _row(value: JSON) -> dict[str, JSON]:
@@ -95,10 +114,31 @@ def _row(value: JSON) -> dict[str, JSON]:
     return row
 
 
-def _identified(row: dict[str, JSON], index: int) -> dict[str, JSON]:
-    if not isinstance(row.get("id", ""), str):
-        raise ProposalError("a candidate's id is a text")
-    return {"id": f"c{index + 1}"} | {k: v for k, v in row.items() if v is not None or k == "value"}
+def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
+    """A candidate's JSON with every part of its type."""
+    given = {k: plain(v) if k != "value" else v for k, v in row.items() if v is not None or k == "value"}
+    row = {"id": f"c{index + 1}"} | given
+    if "score" in row:
+        row["score"] = _unit(row["score"], "a score")
+    try:
+        msgspec.convert(row, Candidate)
+    except UNFIT as error:
+        raise ProposalError(f"a candidate is not one: {error}") from None
+    return row
+
+
+def _check_together(settings: LoopSettings, rows: list[dict[str, JSON]]) -> None:
+    """Ids are distinct, and where the labels are a set every candidate is one of them."""
+    ids = [row["id"] for row in rows]
+    if len(set(ids)) != len(ids):
+        raise ProposalError(f"two candidates have the same id: {', '.join(ids):.80}")
+    if settings.mode != "labels" or settings.labels is None:
+        return
+    labels = {_mark(label) for label in settings.labels}
+    for row in rows:
+        if _mark(row["value"]) not in labels:
+            known = ", ".join(map(repr, settings.labels[:20]))
+            raise ProposalError(f"{row['value']!r:.80} is not a label of loop {settings.name!r}: {known}")
 
 
 def _with_scores(
@@ -109,6 +149,8 @@ def _with_scores(
         return rows, proposed
     if isinstance(scores, Mapping):
         return _from_classes(settings, rows, scores)
+    if isinstance(scores, str | bytes) or not hasattr(scores, "__len__") or isinstance(scores, Set):
+        raise SignalError(f"scores is a list of one number for each candidate, or an object, not {scores!r:.80}")
     if len(scores) != len(rows):
         raise SignalError(f"there are {len(scores)} scores for {len(rows)} candidates; give one each")
     for row, score in zip(rows, scores, strict=True):
@@ -124,15 +166,35 @@ def _from_classes(
     """One candidate a class, likeliest first; what was proposed keeps its details."""
     if not scores:
         raise SignalError("scores name no class")
-    by_text = {str(label): label for label in settings.labels or ()}
-    labels = {by_text.get(str(name), name): _unit(p, "a score") for name, p in scores.items()}
-    details = {repr(row["value"]): row for row in rows}
-    for row in rows:
-        labels.setdefault(row["value"] if isinstance(row["value"], str | int | float) else str(row["value"]), 0.0)
-    ranked = sorted(labels.items(), key=lambda item: -item[1])
-    full = [{**details.get(repr(label), {}), "value": label, "score": p} for label, p in ranked]
-    wanted = repr(rows[0]["value"]) if rows else repr(ranked[0][0])
-    return full, next((i for i, row in enumerate(full) if repr(row["value"]) == wanted), 0)
+    found: dict[bytes, tuple[JSON, float]] = {}
+    for name, score in scores.items():
+        label = _class(settings, name)
+        if found.setdefault(_mark(label), (label, _unit(score, "a score")))[0] is not label:
+            raise SignalError(f"scores name the class {label!r:.80} twice")
+    details = {_mark(row["value"]): row for row in reversed(rows)}
+    for mark, row in details.items():
+        found.setdefault(mark, (row["value"], 0.0))
+    ranked = sorted(found.items(), key=lambda item: -item[1][1])
+    full = [{**details.get(mark, {}), "value": label, "score": p} for mark, (label, p) in ranked]
+    wanted = _mark(rows[0]["value"]) if rows else ranked[0][0]
+    return full, [mark for mark, _ in ranked].index(wanted)
+
+
+def _class(settings: LoopSettings, name: Any) -> JSON:
+    """The label that a class of scores names: JSON and HTTP have texts for numbers, NumPy has types of its own."""
+    label = plain(name.item() if callable(getattr(name, "item", None)) else name)
+    if _mark(label) in {_mark(known) for known in settings.labels or ()}:
+        return label
+    alike = [known for known in settings.labels or () if str(known) == str(label)]
+    return alike[0] if len(alike) == 1 else label
+
+
+def _mark(value: JSON) -> bytes:
+    """A value as JSON text: 1 is neither 1.0 nor true nor "1"."""
+    try:
+        return ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"a candidate is not JSON: {error}") from error
 
 
 def _confidence(confidence: float | None, rows: list[dict[str, JSON]], proposed: int | None) -> float | None:
@@ -145,19 +207,15 @@ def _confidence(confidence: float | None, rows: list[dict[str, JSON]], proposed:
 def _unit(number: Any, what: str) -> float:
     """A number from 0 to 1; NumPy numbers are taken, booleans and texts are not."""
     try:
-        value = math.nan if isinstance(number, bool | str) else float(number)
-    except (TypeError, ValueError):
+        value = math.nan if isinstance(number, bool) or not isinstance(number, Real) else float(number)
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not 0.0 <= value <= 1.0:
-        raise SignalError(f"{what} must be a number from 0 to 1, not {number!r}", value=repr(number))
+        raise SignalError(f"{what} must be a number from 0 to 1, not {number!r:.80}", value=f"{number!r:.80}")
     return value
 
 
-def _check_risk(risk: str | float | None) -> None:
-    if risk is None:
-        return
-    if isinstance(risk, str):
-        if not risk.strip():
-            raise SignalError("risk is low, medium, high, critical or a number from 0 to 1, not an empty text")
-        return
-    _unit(risk, "risk")
+def _risk(risk: str | float | None) -> str | float | None:
+    if isinstance(risk, str) and not risk.strip():
+        raise SignalError("risk is low, medium, high, critical or a number from 0 to 1, not an empty text")
+    return risk if risk is None or isinstance(risk, str) else _unit(risk, "risk")

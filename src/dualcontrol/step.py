@@ -26,11 +26,14 @@ from dualcontrol.commands import (
     LoseEffect,
     Propose,
     Release,
+    ResolveEffect,
     Retract,
     Settle,
     StartEffect,
     Timeout,
+    checked,
 )
+from dualcontrol.commands import person as named
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
 from dualcontrol.errors import (
     ClaimError,
@@ -47,7 +50,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold
 from dualcontrol.learn import examples
-from dualcontrol.review import context, opening
+from dualcontrol.review import context, opening, values
 from dualcontrol.route import reroute
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 
@@ -59,6 +62,7 @@ Done = TypeVar("Done")
 HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
 REACTIONS = (opening.react, apply.react)
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
+AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
 UNREAD: tuple[type[Command], ...] = (StartEffect, FinishEffect, LoseEffect, Release, Extend, Expire)
 
 
@@ -78,7 +82,8 @@ class Steps:
 
     def run(self, command: Command) -> Case:
         """Carry out a command on its case; returns the case after it."""
-        return self.retried(lambda: self._run(command))
+        made = checked(command)
+        return self.retried(lambda: self._run(made))
 
     def _run(self, command: Any) -> Case:
         with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
@@ -89,10 +94,10 @@ class Steps:
 
     def _meant(self, tx: Tx, command: Any) -> Case:
         case_id = command.case_id
-        if not case_id:
+        if not case_id and hasattr(command, "claim_id"):
             case_id = case_of_claim(command.claim_id)
         case = tx.load(case_id, values=not isinstance(command, UNREAD))
-        if case is None and not command.case_id:
+        if case is None and not command.case_id and hasattr(command, "claim_id"):
             raise ClaimError(f"no claim {short(str(command.claim_id))} was ever given")
         if case is None:
             raise UnknownCaseError(f"there is no case {short(str(case_id))}")
@@ -101,7 +106,7 @@ class Steps:
     def _step(self, tx: Tx, case: Case, command: Any) -> tuple[Case, list[Event]]:
         if case.read_only:
             raise ReadOnlyError(f"case {case.id} holds an event {case.read_only!r} that this version does not know")
-        if case.erased and not isinstance(command, Erase):
+        if case.erased and not isinstance(command, AFTER_ERASURE):
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
         env = self.env(tx.now)
@@ -143,8 +148,9 @@ class Steps:
 
         With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
         """
-        check_key(command.key)
-        return self.retried(lambda: self._propose(command, start))
+        made = checked(command)
+        check_key(made.key)
+        return self.retried(lambda: self._propose(made, start))
 
     def _propose(self, command: Propose, start: StartEffect | None) -> tuple[Case, int | None]:
         fresh: list[Event] = []
@@ -201,7 +207,8 @@ class Steps:
 
         `lease` is in microseconds; the loop's own otherwise.
         """
-        return self.retried(lambda: self._claim(person, loops, lease))
+        name = named(person)
+        return self.retried(lambda: self._claim(name, loops, lease))
 
     def _claim(self, person: str, loops: Sequence[str], lease: int | None) -> Case | None:
         with self.store.transaction(durable=False) as tx:
@@ -226,7 +233,8 @@ class Steps:
 
     def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:
         """Take a review of one very case for this person; the error says why they may not."""
-        return self.retried(lambda: self._claim_case(case_id, person, lease))
+        name = named(person)
+        return self.retried(lambda: self._claim_case(case_id, name, lease))
 
     def _claim_case(self, case_id: str, person: str, lease: int | None) -> Case:
         with self.store.transaction(durable=False) as tx:
@@ -236,7 +244,8 @@ class Steps:
         self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None = None
     ) -> Case:
         """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
-        return self.retried(lambda: self._answer_case(case_id, person, said, review_id))
+        name = named(person)
+        return self.retried(lambda: self._answer_case(case_id, name, said, review_id))
 
     def _answer_case(
         self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None
@@ -244,7 +253,7 @@ class Steps:
         with self.store.transaction() as tx:
             case = self._claimed(tx, case_id, person, None, review_id)
             held = next(r for r in case.reviews if r.person == person and r.state == "claimed")
-            after, fresh = self._step(tx, case, said(case, held))
+            after, fresh = self._step(tx, case, checked(said(case, held)))
         self._announce(after, fresh)
         return after
 
@@ -344,6 +353,7 @@ class Steps:
 def admitted(command: Propose, control: Control) -> None:
     """Refuse a proposal before rules look at it: context that is missing, content that is not JSON."""
     context.admit(command, control.settings)
+    values.check_schemas(command.candidates)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
 

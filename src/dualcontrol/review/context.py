@@ -59,7 +59,7 @@ def counts(value: JSON) -> bool:
     """Whether a value is context at all: an explicit empty list counts, an empty text or object does not."""
     if isinstance(value, str):
         return bool(value.strip())
-    return value is not None and value != {}
+    return value is not None and not (isinstance(value, dict) and not value)
 
 
 def _dig(value: JSON, path: str) -> JSON:

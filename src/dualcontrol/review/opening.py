@@ -11,6 +11,7 @@ from dualcontrol.events import (
     Audited,
     Concluded,
     Decided,
+    Erased,
     Event,
     ReviewCancelled,
     ReviewOpened,
@@ -21,6 +22,7 @@ from dualcontrol.review import eligibility, quorum
 
 HOUR = 3_600_000_000
 BESIDE = ("audit", "probe")
+WAITING = ("open", "claimed")
 
 
 def react(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Event]:
@@ -35,6 +37,8 @@ def react(case: Case, events: Sequence[Event], control: Control, env: Env) -> li
             follow += _escalated(case, control, env)
         elif isinstance(event, Decided | Concluded):
             follow += _no_longer_needed(case)
+        elif isinstance(event, Erased):
+            follow += [_cancelled(r, "erased") for r in case.reviews if r.kind in BESIDE and r.state in WAITING]
     return follow
 
 
@@ -173,5 +177,9 @@ def _workers(case: Case) -> tuple[str, ...]:
 
 
 def _no_longer_needed(case: Case) -> list[Event]:
-    open_rows = [r for r in case.reviews if r.state in ("open", "claimed") and r.kind not in BESIDE]
-    return [ReviewCancelled(review_id=r.id, reason="decided" if case.settled else "over") for r in open_rows]
+    open_rows = [r for r in case.reviews if r.state in WAITING and r.kind not in BESIDE]
+    return [_cancelled(r, "decided" if case.settled else "over") for r in open_rows]
+
+
+def _cancelled(review: Review, reason: str) -> ReviewCancelled:
+    return ReviewCancelled(review_id=review.id, reason=reason)

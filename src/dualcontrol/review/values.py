@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import SchemaError, best_match
+from referencing import Registry
 
 from dualcontrol.case import ENCODER, JSON, PASSING, VERDICTS, Candidate, Case, Review
 from dualcontrol.commands import Answer
@@ -18,6 +19,8 @@ from dualcontrol.errors import (
     AnswerValueError,
     EscalationError,
     LabelError,
+    PayloadError,
+    ProposalError,
     RationaleError,
     SignalError,
     VerdictError,
@@ -31,7 +34,7 @@ def canonical(value: JSON) -> str:
     """A value as JSON text with sorted keys: equal text is equal content, and 1 is not 1.0 nor true."""
     try:
         return ENCODER.encode(value).decode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise AnswerValueError(f"the answer's value is not JSON: {error}") from error
 
 
@@ -43,6 +46,7 @@ def checked(case: Case, review: Review, command: Answer, settings: LoopSettings)
             f"verdict {command.verdict!r} is not legal in {case.mode} mode; use {', '.join(legal)}",
             verdict=command.verdict, legal=list(legal),
         )  # fmt: skip
+    canonical(command.value)
     _check_confidence(command.confidence)
     if settings.rationale == "required" and command.verdict in NEEDS_REASON and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
@@ -207,13 +211,31 @@ def _keeps_types(value: JSON, model: JSON, what: str) -> None:
 
 
 def _fits(value: JSON, schema: dict[str, JSON], what: str) -> None:
-    validator = _validator(canonical(schema))
-    if not validator.is_valid(value):
-        error = best_match(validator.iter_errors(value))
+    try:
+        error = best_match(_validator(canonical(schema)).iter_errors(value))
+    except Exception as broken:  # a schema that cannot be applied proves nothing about the value
+        raise AnswerValueError(f"{what} cannot be held against its schema: {broken!s:.200}") from broken
+    if error is not None:
         where = "".join(f"[{p!r}]" for p in error.absolute_path)
         raise AnswerValueError(f"{what}{where} does not fit: {error.message[:200]}", path=list(error.absolute_path))
 
 
 @lru_cache(maxsize=512)
 def _validator(schema: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema))
+    """A validator that knows this schema and fetches no other."""
+    read = json.loads(schema)
+    Draft202012Validator.check_schema(read)
+    return Draft202012Validator(read, registry=Registry())
+
+
+def check_schemas(candidates: Sequence[dict[str, JSON]]) -> None:
+    """Refuse a proposal whose JSON Schema is none, before somebody's edit is held against it."""
+    for candidate in candidates:
+        schema = candidate.get("schema")
+        if schema is not None:
+            try:
+                _validator(canonical(schema))
+            except SchemaError as error:
+                raise ProposalError(f"a candidate's schema is not a JSON Schema: {error.message:.200}") from None
+            except AnswerValueError as error:
+                raise PayloadError("the schema of a candidate is not JSON") from error
