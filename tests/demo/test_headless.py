@@ -57,18 +57,22 @@ def test_one_seed_gives_one_result_and_another_gives_another(short, tmp_path):
     assert other["rounds"] != again["rounds"][:10]
 
 
-def test_the_ledger_is_left_with_every_sample_and_its_start_labels(short):
+def test_the_ledger_is_left_with_every_sample_of_the_stream_and_nothing_else(short):
     with compose.open(short[1], durability="process") as desk:
         rows = desk.store.queries.cases(loop="digits", limit=500).rows
         events = [desk.events(row.id) for row in rows]
         samples = [desk.case(row.id).meta["sample"] for row in rows]
+    assert sorted(samples) == sorted(scans.order(7).stream[:SHORT])
+    assert all(isinstance(found[0], Opened) and isinstance(found[1], Routed) for found in events)
+
+
+def test_every_model_names_the_start_labels_it_was_trained_on(short):
+    with compose.open(short[1], durability="process") as desk:
         models = desk.store.queries.models(desk.control("digits").loop_id)
-    order = scans.order(7)
-    origins = [found[0].origin for found in events if isinstance(found[0], Opened)]
-    assert (origins.count("import"), origins.count("live")) == (60, SHORT)
-    assert sorted(samples) == sorted(order.starters + order.stream[:SHORT])
-    assert all(any(isinstance(e, Routed) for e in found) for found in events)
+    starters = " ".join(str(sample) for sample in scans.order(7).starters)
     assert models[-1].examples == 60
+    assert all(model.metrics["start"]["rows"] == 60 for model in models)
+    assert all(model.metrics["start"]["source"].endswith(starters) for model in models)
 
 
 def test_the_truth_reaches_neither_proposals_nor_the_model(short):

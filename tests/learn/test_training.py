@@ -13,7 +13,7 @@ from dualcontrol.errors import ModelError
 from dualcontrol.events import ThresholdMoved
 from dualcontrol.learn import serving, trainers, training
 from dualcontrol.learn.sklearn_trainer import SklearnTrainer
-from dualcontrol.learn.training import PURPOSE, should_train, train, train_if_due
+from dualcontrol.learn.training import PURPOSE, StartSet, should_train, train, train_if_due
 from dualcontrol.testing import FakeClock, seeded_ids
 
 
@@ -97,6 +97,17 @@ def test_held_out_cases_are_fixed_by_their_draw_and_never_train(desk, loop, answ
 def test_imported_labels_only_train(desk, loop, answer):
     answer(40, origin="import")
     assert (train(desk, loop.name).held_out, loop.examples()[0].origin) == (0, "import")
+
+
+def test_a_start_set_trains_every_model_and_is_named_in_its_row(desk, loop, answer):
+    points = [{"x": x / 10, "y": 0.0} for x in range(-10, 11) if x]
+    start = StartSet("by hand", points, ["right" if p["x"] > 0 else "left" for p in points])
+    first = train(desk, loop.name, start=start)
+    assert (first.promoted, first.trained, first.start["rows"]) == (True, 20, 20)
+    answer(8)
+    second = train(desk, loop.name, start=start)
+    assert second.trained + second.held_out == 28
+    assert [m.metrics["start"] for m in desk.store.queries.models(loop.control.loop_id)] == [start.told()] * 2
 
 
 def test_too_few_held_out_decisions_promote_nothing(desk, loop, answer):

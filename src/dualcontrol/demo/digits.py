@@ -10,13 +10,12 @@ from dualcontrol.demo import scans
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.learn.report import Report
 from dualcontrol.learn.serving import Scored, current_model
-from dualcontrol.learn.training import train
+from dualcontrol.learn.training import StartSet, train, train_if_due
 
 NAME = "digits"
 THRESHOLD = 0.90
 AUDIT = 0.05
 RETRAIN_EVERY = 100
-START_PERSON = "start labels"
 SETTINGS: dict[str, Any] = {
     "mode": "labels",
     "threshold": THRESHOLD,
@@ -31,33 +30,19 @@ def open_loop(desk: Desk, **more: Any) -> Loop:
     return desk.loop(NAME, **{**SETTINGS, **more})
 
 
-def enter_start_labels(desk: Desk, loop: Loop, samples: Sequence[int]) -> None:
-    """Put the start labels on the record: imported cases without a proposal, each answered once."""
-    for sample in samples:
-        case = loop.propose(
-            input=scans.scan(sample), candidates=list(range(10)), origin="import", meta={"sample": sample},
-            rationale="one of the labels that the model starts on; nothing has been proposed yet",
-        )  # fmt: skip
-        claim = desk.claim(START_PERSON, loop)
-        if claim is None or claim.case.id != case.id:
-            raise RuntimeError(f"another case is in the way of start label {case.id}")
-        claim.label(scans.truth(sample))
+def start_set(seed: int) -> StartSet:
+    """The 60 labels that every model trains on; its row in the database names them."""
+    samples = scans.order(seed).starters
+    source = "scikit-learn load_digits(), rows " + " ".join(str(sample) for sample in samples)
+    return StartSet(source, [scans.scan(sample) for sample in samples], [scans.truth(sample) for sample in samples])
 
 
-def enter_missing_start_labels(desk: Desk, loop: Loop, samples: Sequence[int]) -> None:
-    """The same where a run before this one may have been stopped in between."""
-    known = len(desk.store.queries.route_rows(loop.control.loop_id))
-    if known >= len(samples):
-        return
-    claim = desk.claim(START_PERSON, loop)
-    if claim is not None:
-        claim.label(scans.truth(claim.case.meta["sample"]))
-    enter_start_labels(desk, loop, samples[known:])
-
-
-def first_model(desk: Desk, seed: int) -> Report:
-    """The model of the start labels."""
-    return train(desk, NAME, seed=seed)
+def learn(desk: Desk, seed: int) -> Report | None:
+    """The first model when there is none, and another when enough answers wait."""
+    control = desk.control(NAME)
+    if control is not None and control.model is None:
+        return train(desk, NAME, seed=seed, start=start_set(seed))
+    return train_if_due(desk, NAME, seed=seed, start=start_set(seed))
 
 
 def propose(loop: Loop, sample: int, scored: Scored | None, version: str | None) -> Case:

@@ -19,7 +19,6 @@ from dualcontrol.demo.tidy import Agent
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import DualcontrolError, ErasedError, KeyConflictError
 from dualcontrol.learn.serving import check, current_model
-from dualcontrol.learn.training import train_if_due
 
 log = logging.getLogger("dualcontrol.demo")
 MOST_OPEN = 5
@@ -48,16 +47,11 @@ def digits_turn(desk: Desk, seed: int) -> Turn:
     order = scans.order(seed)
     feedback = {**digits.SETTINGS["feedback"], "retrain_every": RETRAIN_EVERY}
     loop = digits.open_loop(desk, feedback=feedback)
-    left: list[int] = []
+    known = len(desk.store.queries.route_rows(loop.control.loop_id))
+    left = order.stream[known:][::-1]
 
     def turn() -> bool:
-        if not left:
-            digits.enter_missing_start_labels(desk, loop, order.starters)
-            if loop.control.model is None:
-                digits.first_model(desk, seed)
-            known = len(desk.store.queries.route_rows(loop.control.loop_id)) - len(order.starters)
-            left.extend(reversed(order.stream[known:]))
-        report = train_if_due(desk, digits.NAME, seed=seed)
+        report = digits.learn(desk, seed)
         if report is not None:
             log.info("%s: %s", report.version, report.reason)
         if not left or not has_room(loop):

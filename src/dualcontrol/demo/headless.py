@@ -17,7 +17,6 @@ from dualcontrol.demo.figures import Figures, figures
 from dualcontrol.desk import Desk
 from dualcontrol.errors import SettingsError
 from dualcontrol.learn.trainers import optional
-from dualcontrol.learn.training import train_if_due
 from dualcontrol.settings import Database, Settings
 from dualcontrol.settings.printed import model_folder
 from dualcontrol.testing import FakeClock, ScriptedReviewer, seeded_ids
@@ -77,13 +76,12 @@ def refuse_used(desk: Desk, url: str) -> None:
 def play(
     desk: Desk, seed: int, clock: FakeClock, *, limit: int | None = None, watch: Watch | None = None
 ) -> None:  # fmt: skip
-    """Start labels, first model, then the stream, each case answered before the next one comes."""
+    """The first model, then the stream, each case answered before the next one comes."""
     digits = optional("dualcontrol.demo.digits", "demo")
     scans = optional("dualcontrol.demo.scans", "demo")
     order = scans.order(seed)
     loop = digits.open_loop(desk)
-    digits.enter_start_labels(desk, loop, order.starters)
-    digits.first_model(desk, seed)
+    digits.learn(desk, seed)
     reviewer = scripted(desk, seed, clock, scans.truth)
     stream: Sequence[int] = order.stream[:limit]
     for done, (sample, scored, version) in enumerate(digits.scored_stream(desk, stream), start=1):
@@ -91,7 +89,7 @@ def play(
         case = digits.propose(loop, sample, scored, version)
         if case.route.to == "human" or case.route.audited:
             reviewer.all()
-            train_if_due(desk, digits.NAME, seed=seed)
+            digits.learn(desk, seed)
         if watch is not None:
             watch(done, len(stream))
 

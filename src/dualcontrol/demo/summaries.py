@@ -73,7 +73,7 @@ def _best(text: Sequence[str], scores: Sequence[float], count: int) -> str:
 
 
 def features(summary: str, section: Sequence[str]) -> list[float]:
-    """What a scorer may go by: length, how early its sentences stand, coverage, and code in them; each of about unit spread."""
+    """What a scorer may go by, of about unit spread each: length, how early it stands, coverage, jumps, and code."""
     parts = sentences(summary)
     known = set().union(*(words(sentence) for sentence in section)) or {""}
     mine = {word for part in parts for word in words(part)}

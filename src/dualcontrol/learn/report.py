@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dualcontrol.case import Value
+from dualcontrol.case import JSON, Value
 from dualcontrol.learn import calibrate
 from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.trainers import Floats, Model, positions
@@ -39,6 +39,7 @@ class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     before: Measures | None = None
     gain: float | None = None
     gain_error: float | None = None
+    start: dict[str, JSON] | None = None
 
 
 def compared(report: Report, candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> Report:

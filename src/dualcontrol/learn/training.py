@@ -6,10 +6,12 @@ decisions, pair by pair, each weighted by one over its inclusion probability.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dualcontrol.case import ModelRow, microseconds
+from dualcontrol.case import JSON, ModelRow, microseconds
 from dualcontrol.control import Control, Feedback, draw
 from dualcontrol.errors import ModelError, UnknownLoopError
 from dualcontrol.learn.dataset import Row, dataset, labelled
@@ -23,6 +25,22 @@ PURPOSE = "holdout"
 MIN_TRAINING = 10
 
 
+class StartSet(NamedTuple):
+    """Labels that were there before the loop: every model trains on them too, and its record names them."""
+
+    source: str
+    inputs: Sequence[JSON]
+    labels: Sequence[JSON]
+
+    def told(self) -> dict[str, JSON]:
+        """What the record keeps: where they come from, how many, and a digest of what they say."""
+        said = json.dumps([list(self.inputs), list(self.labels)], sort_keys=True, separators=(",", ":"))
+        return {"source": self.source, "rows": len(self.labels), "sha256": hashlib.sha256(said.encode()).hexdigest()}
+
+
+NOTHING = StartSet("", (), ())
+
+
 class Split(NamedTuple):
     """Rows that train, and rows that only measure."""
 
@@ -30,17 +48,21 @@ class Split(NamedTuple):
     held_out: list[Row]
 
 
-def train(desk: DeskPort, loop: str, *, seed: int = 0) -> Report:
-    """Train a candidate on all human decisions and promote it if it is better; `ModelError` when it cannot be."""
+def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet = NOTHING) -> Report:
+    """Train a candidate on all human decisions and promote it if it is better; `ModelError` when it cannot be.
+
+    `start` holds labels from before the loop, for its first model and every later one.
+    """
     control = _control(desk, loop)
     teacher = trainer(_feedback(control).trainer)
     data = dataset(desk, loop)
     parted = split(desk, control, labelled(data.rows))
-    model = _fitted(control, teacher, parted.train, seed)
+    model = _fitted(control, teacher, parted.train, start, seed)
     incumbent = current_model(desk, loop)
     report = Report(
         loop=loop, version=_version(desk, control), trainer=teacher.name, promoted=False, reason="",
-        trained=len(parted.train), held_out=len(parted.held_out), left_out=data.left_out, incumbent=control.model,
+        trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
+        incumbent=control.model, start=start.told() if start.labels else None,
     )  # fmt: skip
     report = compared(report, model, incumbent.model if incumbent else None, parted.held_out)
     file = write_file(desk, control, report.version, teacher.dump(model))
@@ -48,11 +70,14 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0) -> Report:
     return record(desk, control, report, file, used)
 
 
-def _fitted(control: Control, teacher: Trainer, rows: Sequence[Row], seed: int) -> Model:
-    if len(rows) < MIN_TRAINING:
-        raise ModelError(f"loop {control.loop!r} has {len(rows)} labels to train on, and needs {MIN_TRAINING}",
+def _fitted(control: Control, teacher: Trainer, rows: Sequence[Row], start: StartSet, seed: int) -> Model:
+    inputs = [*start.inputs, *(row.input for row in rows)]
+    labels = [*start.labels, *(row.value for row in rows)]
+    if len(labels) < MIN_TRAINING:
+        raise ModelError(f"loop {control.loop!r} has {len(labels)} labels to train on, and needs {MIN_TRAINING}",
                          hint="Answer more cases; the count of unused answers is on the front page.")  # fmt: skip
-    return teacher.fit([r.input for r in rows], [r.value for r in rows], [r.weight for r in rows], seed=seed)
+    weights = [1.0] * len(start.labels) + [row.weight for row in rows]
+    return teacher.fit(inputs, labels, weights, seed=seed)
 
 
 def split(desk: DeskPort, control: Control, rows: Sequence[Row]) -> Split:
@@ -77,9 +102,9 @@ def should_train(desk: DeskPort, loop: str, *, now: int | None = None) -> bool:
     return (desk.steps.now() if now is None else now) - _last_training(desk, control) >= period
 
 
-def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0) -> Report | None:
+def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet = NOTHING) -> Report | None:
     """Train when `should_train` says so."""
-    return train(desk, loop, seed=seed) if should_train(desk, loop) else None
+    return train(desk, loop, seed=seed, start=start) if should_train(desk, loop) else None
 
 
 def _last_training(desk: DeskPort, control: Control) -> int:
