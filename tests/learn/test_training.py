@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from types import ModuleType
 
@@ -13,7 +14,8 @@ from dualcontrol.errors import ModelError
 from dualcontrol.events import ThresholdMoved
 from dualcontrol.learn import serving, trainers, training
 from dualcontrol.learn.sklearn_trainer import SklearnTrainer
-from dualcontrol.learn.training import PURPOSE, StartSet, should_train, train, train_if_due
+from dualcontrol.learn.start import StartSet
+from dualcontrol.learn.training import PURPOSE, should_train, train, train_all_due, train_if_due
 from dualcontrol.testing import FakeClock, seeded_ids
 
 
@@ -100,14 +102,28 @@ def test_imported_labels_only_train(desk, loop, answer):
 
 
 def test_a_start_set_trains_every_model_and_is_named_in_its_row(desk, loop, answer):
-    points = [{"x": x / 10, "y": 0.0} for x in range(-10, 11) if x]
-    start = StartSet("by hand", points, ["right" if p["x"] > 0 else "left" for p in points])
-    first = train(desk, loop.name, start=start)
+    first = train(desk, loop.name, start=by_hand())
     assert (first.promoted, first.trained, first.start["rows"]) == (True, 20, 20)
     answer(8)
-    second = train(desk, loop.name, start=start)
+    second = train(desk, loop.name)
     assert second.trained + second.held_out == 28
-    assert [m.metrics["start"] for m in desk.store.queries.models(loop.control.loop_id)] == [start.told()] * 2
+    said = {model.metrics["start"]["sha256"] for model in desk.store.queries.models(loop.control.loop_id)}
+    assert said == {hashlib.sha256(by_hand().to_bytes()).hexdigest()}
+
+
+def by_hand() -> StartSet:
+    points = [{"x": x / 10, "y": 0.0} for x in range(-10, 11) if x]
+    return StartSet("by hand", points, ["right" if p["x"] > 0 else "left" for p in points])
+
+
+@pytest.mark.parametrize(("harm", "why"), [("missing", "are missing"), ("altered", "digest differs")])
+def test_start_labels_that_changed_or_went_stop_the_training(desk, loop, answer, harm, why):
+    train(desk, loop.name, start=by_hand())
+    [file] = serving.model_folder(desk).glob("start-*.json")
+    file.unlink() if harm == "missing" else file.write_bytes(file.read_bytes().replace(b"left", b"lift"))
+    answer(20)
+    with pytest.raises(ModelError, match=why):
+        train(desk, loop.name)
 
 
 def test_too_few_held_out_decisions_promote_nothing(desk, loop, answer):
@@ -210,3 +226,14 @@ def test_scores_may_stand_as_a_signal(desk, loop, answer):
     case = loop.propose(input={"x": 0.95, "y": 0.0}, proposal=scored.label, scores=scored.scores)
     assert case.confidence == pytest.approx(scored.confidence)
     assert sum(scored.scores.values()) == pytest.approx(1.0)
+
+
+def test_every_due_loop_is_trained_and_one_that_cannot_be_stops_no_other(desk, loop, answer):
+    desk.loop(
+        "aside", mode="labels", labels=["a"], context=["input"], feedback={"trainer": "sklearn", "retrain_every": 1}
+    )
+    desk.loop("aside").propose(input={"x": 1})
+    desk.claim("ana", "aside").label("a")
+    answer(40)
+    assert [report.loop for report in train_all_due(desk)] == [loop.name]
+    assert train_all_due(desk) == []

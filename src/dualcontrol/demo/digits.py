@@ -10,7 +10,8 @@ from dualcontrol.demo import scans
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.learn.report import Report
 from dualcontrol.learn.serving import Scored, current_model
-from dualcontrol.learn.training import StartSet, train, train_if_due
+from dualcontrol.learn.start import StartSet
+from dualcontrol.learn.training import train, train_if_due
 
 NAME = "digits"
 THRESHOLD = 0.90
@@ -42,7 +43,7 @@ def learn(desk: Desk, seed: int) -> Report | None:
     control = desk.control(NAME)
     if control is not None and control.model is None:
         return train(desk, NAME, seed=seed, start=start_set(seed))
-    return train_if_due(desk, NAME, seed=seed, start=start_set(seed))
+    return train_if_due(desk, NAME, seed=seed)
 
 
 def propose(loop: Loop, sample: int, scored: Scored | None, version: str | None) -> Case:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from dualcontrol.case import JSON, ModelRow
 from dualcontrol.control import Control
 from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
 from dualcontrol.learn.dataset import Row
+from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.report import Report
 from dualcontrol.learn.serving import CLOSED_BY_FILE, model_folder
@@ -22,27 +21,10 @@ UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
 
 def write_file(desk: DeskPort, control: Control, version: str, data: bytes) -> tuple[str, str]:
     """Write the model's file, whole or not at all; its name and digest."""
-    folder = model_folder(desk)
-    folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(data).hexdigest()
     name = f"{control.loop_id}-{UNFIT.sub('_', version)[-80:]}-{digest[:12]}.joblib"
-    partial = folder / f".{name}.partial"
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / name)
-    _sync_folder(folder)
+    write(model_folder(desk) / name, data)
     return name, digest
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def record(

@@ -6,39 +6,24 @@ decisions, pair by pair, each weighted by one over its inclusion probability.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dualcontrol.case import JSON, ModelRow, microseconds
+from dualcontrol.case import ModelRow, microseconds
 from dualcontrol.control import Control, Feedback, draw
-from dualcontrol.errors import ModelError, UnknownLoopError
+from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
 from dualcontrol.learn.dataset import Row, dataset, labelled
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.promotion import record, write_file
 from dualcontrol.learn.report import Report, compared
 from dualcontrol.learn.serving import current_model
+from dualcontrol.learn.start import StartSet, keep, remembered
 from dualcontrol.learn.trainers import NONE, Model, Trainer, trainer
 
+log = logging.getLogger("dualcontrol.learn")
 PURPOSE = "holdout"
 MIN_TRAINING = 10
-
-
-class StartSet(NamedTuple):
-    """Labels that were there before the loop: every model trains on them too, and its record names them."""
-
-    source: str
-    inputs: Sequence[JSON]
-    labels: Sequence[JSON]
-
-    def told(self) -> dict[str, JSON]:
-        """What the record keeps: where they come from, how many, and a digest of what they say."""
-        said = json.dumps([list(self.inputs), list(self.labels)], sort_keys=True, separators=(",", ":"))
-        return {"source": self.source, "rows": len(self.labels), "sha256": hashlib.sha256(said.encode()).hexdigest()}
-
-
-NOTHING = StartSet("", (), ())
 
 
 class Split(NamedTuple):
@@ -48,13 +33,14 @@ class Split(NamedTuple):
     held_out: list[Row]
 
 
-def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet = NOTHING) -> Report:
+def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report:
     """Train a candidate on all human decisions and promote it if it is better; `ModelError` when it cannot be.
 
-    `start` holds labels from before the loop, for its first model and every later one.
+    `start` holds labels from before the loop; given once, every later training finds them again.
     """
     control = _control(desk, loop)
     teacher = trainer(_feedback(control).trainer)
+    start = remembered(desk, control) if start is None else start
     data = dataset(desk, loop)
     parted = split(desk, control, labelled(data.rows))
     model = _fitted(control, teacher, parted.train, start, seed)
@@ -62,7 +48,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet = NOTHING
     report = Report(
         loop=loop, version=_version(desk, control), trainer=teacher.name, promoted=False, reason="",
         trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
-        incumbent=control.model, start=start.told() if start.labels else None,
+        incumbent=control.model, start=keep(desk, start),
     )  # fmt: skip
     report = compared(report, model, incumbent.model if incumbent else None, parted.held_out)
     file = write_file(desk, control, report.version, teacher.dump(model))
@@ -102,9 +88,22 @@ def should_train(desk: DeskPort, loop: str, *, now: int | None = None) -> bool:
     return (desk.steps.now() if now is None else now) - _last_training(desk, control) >= period
 
 
-def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet = NOTHING) -> Report | None:
+def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report | None:
     """Train when `should_train` says so."""
     return train(desk, loop, seed=seed, start=start) if should_train(desk, loop) else None
+
+
+def train_all_due(desk: DeskPort, *, seed: int = 0) -> list[Report]:
+    """Train every loop that is due, for a worker; one that cannot be trained is logged and stops no other."""
+    reports = []
+    for control in desk.store.queries.loops():
+        try:
+            report = train_if_due(desk, control.loop, seed=seed)
+        except (ModelError, MissingExtraError) as error:
+            log.warning("loop %s was not trained: %s", control.loop, error)
+        else:
+            reports += [] if report is None else [report]
+    return reports
 
 
 def _last_training(desk: DeskPort, control: Control) -> int:
