@@ -45,11 +45,11 @@ HISTORY = [
 ]
 
 
-def define(desk: dc.Desk) -> None:
+def define(desk: dc.Desk, undo: str | int = "30s") -> None:
     """One loop a mode."""
     desk.loop(
         "refunds", mode="approval", threshold=0.9, risk_ceiling="medium", respond_within="15m", on_timeout="reject",
-        rationale="required", context="standard", group="support", quorum={"arbiter": "leads"}, undo="30s",
+        rationale="required", context="standard", group="support", quorum={"arbiter": "leads"}, undo=undo,
     )  # fmt: skip
     desk.loop("digits", mode="labels", labels=list(range(10)), threshold=0.95, context="minimal", audit=0.1)
     desk.loop("spam", mode="labels", labels=["spam", "ham", "phishing"], threshold=0.97, context="minimal")
@@ -60,7 +60,8 @@ def define(desk: dc.Desk) -> None:
 def refund(desk: dc.Desk, **given: Any) -> dc.Case:
     """A refund that a human has to look at."""
     return desk.loop("refunds").propose(**{
-        "action": "refund", "args": ARGS, "schema": SCHEMA, "input": {"mail": MAIL, "customer": "Jana Novak", "since": 2019},
+        "action": "refund", "args": ARGS, "schema": SCHEMA,
+        "input": {"mail": MAIL, "customer": "Jana Novak", "since": 2019},
         "confidence": 0.62, "risk": "medium", "history": HISTORY,
         "rationale": "The carrier confirmed the loss, and the customer has **no earlier refunds**.",
         "alternatives": [

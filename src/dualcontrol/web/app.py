@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.security import HTTPBearer
 from starlette.staticfiles import StaticFiles
 
@@ -14,6 +14,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.web import openapi, problem
 from dualcontrol.web.access import Access
 from dualcontrol.web.api import answers, cases, claims, effects, events, health, inbox, loops
+from dualcontrol.web.deps import asked
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.pages import case, enter, front, help, live, review
 from dualcontrol.web.pages import inbox as inbox_page
@@ -53,7 +54,7 @@ def _mount(app: FastAPI) -> None:
     bearer: Any = Security(HTTPBearer(auto_error=False, description="The API token that `dualcontrol serve` prints."))
     api = APIRouter(prefix=API)
     for resource in RESOURCES:
-        api.include_router(resource.router, dependencies=[bearer])
+        api.include_router(resource.router, dependencies=[bearer, Depends(asked)])
     api.include_router(health.router)
     app.include_router(api)
     for page in PAGES:

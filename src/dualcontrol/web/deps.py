@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
+from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
-from dualcontrol.errors import AccessError, NotFoundError, UnknownLoopError
+from dualcontrol.errors import AccessError, NotFoundError, RequestError, UnknownLoopError
 from dualcontrol.settings import nearest
 from dualcontrol.web.access import Access, Visitor
 
@@ -51,6 +52,17 @@ def claim_of(desk: Desk, claim_id: str) -> Claim:
     return desk.claimed(claim_id)
 
 
+def asked(request: Request) -> None:
+    """Refuse a query parameter that the address does not know; the error names the nearest one."""
+    route = request.scope.get("route")
+    known = [str(field.alias) for field in route.dependant.query_params] if isinstance(route, APIRoute) else []
+    for name in request.query_params:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"known are: {', '.join(known) or 'none'}"
+            raise RequestError(f"query.{name[:80]}: there is no such parameter; {hint}")
+
+
 async def posted(request: Request) -> FormData:
     """The fields of a form that was made for this session."""
     form = await request.form(max_files=0, max_fields=MAX_FIELDS)
@@ -64,8 +76,9 @@ Here = Annotated[Desk, Depends(desk_of)]
 Keys = Annotated[Access, Depends(access_of)]
 Who = Annotated[Visitor, Depends(visitor_of)]
 Form = Annotated[FormData, Depends(posted)]
-CaseId = Annotated[str, Path(min_length=1, max_length=200, description="The id of a case.")]
+NAME, ID = r"^[^\x00-\x1f\x7f/]+$", r"^[0-9A-Za-z._-]+$"
+CaseId = Annotated[str, Path(min_length=1, max_length=80, pattern=ID, description="The id of a case.")]
 ClaimId = Annotated[
-    str, Path(min_length=1, max_length=200, description="The id of a claim, which is its fencing token.")
+    str, Path(min_length=1, max_length=80, pattern=ID, description="The id of a claim, which is its fencing token.")
 ]
-LoopName = Annotated[str, Path(min_length=1, max_length=200, description="The name of a loop.")]
+LoopName = Annotated[str, Path(min_length=1, max_length=200, pattern=NAME, description="The name of a loop.")]

@@ -30,9 +30,9 @@ def unchanged(seq: int) -> Response:
     return Response(status_code=304, headers={"ETag": etag(seq)})
 
 
-def seq_of(header: str | None) -> int | None:
-    """The sequence number in an If-Match or If-None-Match header; None for ``*`` and for no header."""
-    text = (header or "").strip().removeprefix("W/").strip('"')
+def seq_of(header: str) -> int | None:
+    """The sequence number in an If-Match or If-None-Match header; None for ``*`` and for none."""
+    text = header.strip().removeprefix("W/").strip('"')
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 

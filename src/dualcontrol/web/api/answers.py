@@ -25,9 +25,9 @@ def give(
     body: Answering,
     desk: Here,
     if_match: Annotated[
-        str | None,
+        str,
         Header(pattern=r'^(\*|(W/)?"[0-9]{1,18}")$', description="The claim's etag: answer only if nothing has moved."),
-    ] = None,
+    ] = "*",
 ) -> Response:
     """Answer; refused with 409 and `by` when somebody else was first."""
     given = {name: value for name, value in body.given().items() if name not in ("verdict", "value")}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dualcontrol.case import JSON
 
+
+def whole(value: Any) -> Any:
+    """1.0 is an integer in JSON; anything else that is not one stays what it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Unit = Annotated[float, Field(ge=0, le=1)]
-Person = Annotated[
-    str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$")
-]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+EDGE, INNER = r"[^\x00-\x20\x7f-\xa0]", r"[^\x00-\x1f\x7f-\x9f]"
+Person = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=rf"^{EDGE}({INNER}*{EDGE})?$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Seconds = Annotated[float, Field(gt=0, le=2_592_000)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(ms|s|m|h|d)$")]
 Risk = Literal["low", "medium", "high", "critical"] | Unit
+Whole = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(whole)]
 Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]
 
 
@@ -101,7 +107,7 @@ class Starting(Body):
 class Finishing(Body):
     """How a started effect ended."""
 
-    fence: int = Field(ge=0, le=2**53)
+    fence: Whole
     succeeded: bool
     result: JSON = None
     error: str | None = None

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 from starlette.responses import Response
 
 from dualcontrol.case import Case
+from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import Pending
 from dualcontrol.propose import command
@@ -36,17 +37,22 @@ def propose(
     loop: LoopName,
     body: Proposal,
     desk: Here,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=4096, description="The key, when the body gives none.")
-    ] = None,
+    idempotency_key: Annotated[str, Header(max_length=4096, description="The key, when the body gives none.")] = "",
 ) -> Response:
     """Open a case for a proposal and route it; with a known key, find its case again."""
     given = body.given()
-    if given.get("key") is None and idempotency_key is not None:
+    if given.get("key") is None and idempotency_key:
         given["key"] = idempotency_key
-    made = command(governing(desk, loop).settings, **given)
-    case, new = desk.steps.propose(made)
-    return case_response(case, 201 if new else 200, Location=f"/api/v1/cases/{case.id}")
+    control = governing(desk, loop)
+    made = command(control.settings, **given)
+    known = made.key is not None and _is_known(desk, control, made.key)
+    case = desk.steps.propose(made)[0]
+    return case_response(case, 200 if known else 201, Location=f"/api/v1/cases/{case.id}")
+
+
+def _is_known(desk: Desk, control: Control, key: str) -> bool:
+    with desk.store.transaction(durable=False) as tx:
+        return tx.find_key(control.loop_id, key) is not None
 
 
 @router.get("/cases", response_class=Response, responses=replies(CasePage, 404))
@@ -75,8 +81,8 @@ def _row(row: Any) -> dict[str, Any]:
 async def show(
     case_id: CaseId,
     desk: Here,
-    prefer: Annotated[str | None, Header(description="`wait=30` waits up to 30 s (60 at most) for an outcome.")] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
+    prefer: Annotated[str, Header(description="`wait=30` waits up to 30 s (60 at most) for an outcome.")] = "",
+    if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """A case as it is now, or as soon as it has an outcome."""
     case: Case = await desk.aio.case(case_id)
@@ -87,8 +93,8 @@ async def show(
     return case_response(case, Preference_Applied=f"wait={patience:g}")
 
 
-def _patience(prefer: str | None) -> float | None:
-    found = WAIT.search(prefer or "")
+def _patience(prefer: str) -> float | None:
+    found = WAIT.search(prefer)
     return min(float(found[1]), LONGEST_WAIT) if found else None
 
 

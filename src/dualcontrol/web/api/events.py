@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
-from dualcontrol.web.deps import Here
+from dualcontrol.web.deps import Here, governing
 from dualcontrol.web.ledger import feed_row
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import FeedPage, replies
@@ -33,7 +33,7 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[di
 
 
 @router.get("/events", response_class=Response, responses={
-    **replies(FeedPage),
+    **replies(FeedPage, 404),
     200: {**replies(FeedPage)[200], "description": "A page, or with Accept: text/event-stream the stream."},
 })  # fmt: skip
 async def events(
@@ -42,15 +42,17 @@ async def events(
     after: Position = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     loop: Annotated[str | None, Query(max_length=200)] = None,
-    last_event_id: Annotated[str | None, Header(description="Where a broken stream goes on.")] = None,
+    last_event_id: Annotated[str, Header(description="Where a broken stream goes on.")] = "",
 ) -> Response:
     """What happened, in order.
 
     With ``Accept: text/event-stream`` this is an endless stream whose event ids are positions; with anything else,
     one page.
     """
-    if last_event_id and last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16:
+    if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16:
         after = max(after, int(last_event_id))
+    if loop is not None:
+        await run_in_threadpool(governing, desk, loop)
     if STREAM not in request.headers.get("accept", ""):
         found = await run_in_threadpool(feed, desk, after, limit, loop)
         return reply({"entries": found, "next": found[-1]["pos"] if found else after})

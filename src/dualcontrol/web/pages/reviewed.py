@@ -31,6 +31,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "edit_json": pretty(proposal.value) if proposal else "",
         "reply": fields(schema, {}) if case.mode == "fallback" and schema else (),
         "labels": labels(case, control),
+        "short": all(len(label["text"]) <= 3 for label in labels(case, control)),
         "many": len(labels(case, control)) > MANY_LABELS,
         "panes": seen(claim) if case.mode == "preference" else [],
         "earlier": visible_answers(case, review),
@@ -97,4 +98,4 @@ def _sentence(case: Case, kind: str) -> str:
     if kind == "second":
         return "Another reviewer changed the proposal; a second person has to agree."
     reason = case.route.reason if case.route else "it was opened for review"
-    return reason[:1].upper() + reason[1:]
+    return words.sentence(reason)

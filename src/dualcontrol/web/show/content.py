@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import struct
+from base64 import b64decode
 from collections.abc import Sequence
 
 import msgspec
@@ -31,6 +33,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     html: Markup = Markup("")
     long: bool = False
     alt: str = ""
+    tiny: bool = False
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Block, ...], ...] = ()
     fields: tuple[tuple[str, Block], ...] = ()
@@ -70,7 +73,7 @@ def pretty(value: JSON) -> str:
 
 def _text(text: str) -> Block:
     if IMAGE.fullmatch(text):
-        return Block(kind="image", text=text, alt="image in the case")
+        return _image(text, "image in the case")
     long = len(text) > LONG_TEXT or text.count("\n") > LONG_LINES
     if looks_like_markdown(text):
         return Block(kind="markdown", html=to_html(text), text=text, long=long)
@@ -82,16 +85,33 @@ def _object(value: dict[str, JSON], depth: int) -> Block:
     if isinstance(image, str) and set(value) <= {"$image", "alt"}:
         alt = str(value.get("alt") or "image in the case")
         if IMAGE.fullmatch(image):
-            return Block(kind="image", text=image, alt=alt)
+            return _image(image, alt)
         return Block(kind="text", text=f"{alt} (not shown: only images inside the case are)")
     marked = value.get("$markdown")
     if isinstance(marked, str) and len(value) == 1:
         return Block(kind="markdown", html=to_html(marked), text=marked, long=len(marked) > LONG_TEXT)
     if not value:
         return Block(kind="json", text="{}")
-    shown = list(value.items())[:MOST]
+    shown = sorted(value.items(), key=lambda item: weight(item[1]))[:MOST]
     fields = tuple((str(name), block(item, depth + 1)) for name, item in shown)
     return Block(kind="fields", fields=fields, more=len(value) - len(shown), long=depth > 1)
+
+
+def _image(address: str, alt: str) -> Block:
+    return Block(kind="image", text=address, alt=alt, tiny=is_tiny(address))
+
+
+def is_tiny(address: str) -> bool:
+    """Whether a PNG is so small that its pixels are shown as squares."""
+    head = b64decode(address.partition(",")[2][:44])[:24] if address.startswith("data:image/png") else b""
+    return len(head) == 24 and max(struct.unpack(">II", head[16:24])) <= 64
+
+
+def weight(value: JSON) -> int:
+    """Facts first, then what takes room: stored objects have lost the order they were written in."""
+    if isinstance(value, dict | list):
+        return 2 if value else 1
+    return 1 if isinstance(value, str) and len(value) > 60 else 0
 
 
 def _list(value: list[JSON], depth: int) -> Block:
@@ -116,8 +136,9 @@ def _columns(value: Sequence[JSON]) -> tuple[str, ...]:
         return ()
     if any(isinstance(cell, dict | list) for row in value for cell in row.values()):
         return ()
-    names = tuple(dict.fromkeys(str(name) for row in value for name in row))
-    return names if len(names) <= 12 else ()
+    names = dict.fromkeys(str(name) for row in value for name in row)
+    numeric = {n for n in names if all(isinstance(row.get(n), int | float | None) for row in value)}
+    return tuple(sorted(names, key=lambda n: n in numeric)) if len(names) <= 12 else ()
 
 
 def _is_chat(value: Sequence[JSON]) -> bool:
@@ -136,7 +157,7 @@ def _turn(turn: dict[str, JSON], depth: int) -> Turn:
         ("system", "developer", "tool"), "aside"
     )
     return Turn(
-        role=role, name=str(turn.get("name") or role), side=sides.get(role.casefold(), "ours"),
+        role=role, name=str(turn.get("name") or role.capitalize()), side=sides.get(role.casefold(), "ours"),
         block=block(_parts(turn.get("content")), depth + 1), rest=block(rest, depth + 2) if rest else None,
     )  # fmt: skip
 

@@ -22,8 +22,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows(before: JSON, after: JSON) -> tuple[Row, ...]:
-    """The fields of two values, nested ones by their path; one row for values that are not objects."""
-    return tuple(_rows(before, after, ""))
+    """The fields of two values, nested ones by their path, changed ones first; other values make one row."""
+    return tuple(sorted(_rows(before, after, ""), key=lambda row: not row.changed))
 
 
 def _rows(before: JSON, after: JSON, path: str) -> Iterator[Row]:

@@ -47,7 +47,8 @@ def fields(schema: Mapping[str, JSON] | None, value: JSON) -> tuple[Field, ...]:
     properties = (schema or {}).get("properties") or {}
     required = (schema or {}).get("required") or []
     names = dict.fromkeys([*properties, *value])
-    return tuple(_field(n, properties.get(n), value, required=n in required) for n in names)
+    made = [_field(n, properties.get(n), value, required=n in required) for n in names]
+    return tuple(sorted(made, key=lambda f: (f.kind in ("long", "json"), f.kind == "json", not f.required)))
 
 
 def _is_plain(schema: Mapping[str, JSON]) -> bool:
@@ -103,10 +104,18 @@ def _as_text(kind: str, value: JSON, *, known: bool) -> str:
     if kind in ("text", "long"):
         return "" if value is None else str(value)
     if kind == "json":
-        return json.dumps(value, indent=2, ensure_ascii=False)
+        return compact(value)
     if kind in ("integer", "number") and value is None:
         return ""
     return json.dumps(value)
+
+
+def compact(value: JSON) -> str:
+    """JSON to be edited: a list with one line an item, anything else on one line while that is short."""
+    line = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list) and value and len(line) > 80:
+        return "[\n" + ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in value) + "\n]"
+    return line if len(line) <= 80 else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _options(rule: Mapping[str, Any], required: bool) -> tuple[tuple[str, str], ...]:

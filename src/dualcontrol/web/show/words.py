@@ -87,8 +87,12 @@ def count(many: int, one: str, more: str | None = None) -> str:
 
 def brief(value: JSON, most: int = 90) -> str:
     """A value on one line."""
-    if isinstance(value, dict) and set(value) == {"text"}:
-        value = value["text"]
+    if isinstance(value, dict):
+        value = (
+            value["text"] if set(value) == {"text"} else value.get("alt", "an image") if "$image" in value else value
+        )
+    if isinstance(value, str) and value.startswith("data:image/"):
+        value = "an image"
     if isinstance(value, dict):
         value = ", ".join(f"{k} {brief(v, 30)}" for k, v in value.items())
     elif isinstance(value, list):
@@ -98,14 +102,21 @@ def brief(value: JSON, most: int = 90) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def sentence(text: str) -> str:
+    """A text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def title(case: Case) -> str:
     """What a case is called on a page: its action, or the start of what is proposed or was asked."""
     if case.action:
         return case.action
     if case.mode == "preference":
-        return f"Which of {len(case.candidates)} is best?"
+        return (
+            "Which of the two is better?" if len(case.candidates) == 2 else f"Which of {len(case.candidates)} is best?"
+        )
     if case.mode == "labels":
-        return brief(case.input, 70) if case.input is not None else "Label this"
+        return sentence(brief(case.input, 70)) if case.input is not None else "Label this"
     return brief(_last_said(case.input), 70) if case.input is not None else "Answer this"
 
 

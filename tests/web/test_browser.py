@@ -1,0 +1,259 @@
+"""The console in a real browser: keys, forms, live counts; with JavaScript and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import web_cases
+
+import dualcontrol as dc
+from dualcontrol.web.server import Serving, background
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 860}
+
+
+@pytest.fixture
+def console(desk: dc.Desk) -> Iterator[Serving]:
+    """The console on a port of its own."""
+    with background(desk, port=0, person="ana") as serving:
+        yield serving
+
+
+@pytest.fixture
+def enter(browser: Browser, console: Serving) -> Iterator[Any]:
+    """Opens pages that are let in; every error in a page's console fails the test."""
+    contexts = []
+    wrong: list[str] = []
+
+    def opened(path: str = "", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        contexts.append(context)
+        context.add_cookies([{"name": console.access.cookie, "value": console.access.issue(), "url": console.url}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.goto(console.url + path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [w for w in wrong if "422" not in w and "409" not in w] == []
+
+
+def hold(desk: dc.Desk, case: dc.Case) -> str:
+    """The path of a review that ana holds."""
+    claim = desk.claim("ana", case=case)
+    assert claim is not None
+    return f"claims/{claim.id}"
+
+
+def outcome(desk: dc.Desk, case: dc.Case) -> Any:
+    """Verdict and value of a decided case."""
+    decision = desk.case(case.id).decision
+    return decision and (decision.verdict, decision.value)
+
+
+def test_the_printed_address(browser: Browser, console: Serving) -> None:
+    """One browser gets in, and the token leaves the address; the second is told why not."""
+    first = browser.new_context().new_page()
+    first.goto(console.entry_url)
+    assert first.url == console.url
+    assert first.get_by_role("heading", name="Loops").is_visible()
+    second = browser.new_context().new_page()
+    second.goto(console.entry_url)
+    assert "used already" in second.inner_text("main")
+    second.fill("#token", console.access.token)
+    second.get_by_role("button", name="Come in").click()
+    assert second.url == console.url
+
+
+def test_keys_all_the_way(enter: Any, desk: dc.Desk) -> None:
+    """From the front page to a decision and the next review without a mouse."""
+    web_cases.refund(desk, risk="high")
+    other = web_cases.refund(desk)
+    page = enter()
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.wait_for_url("**/inbox")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/cases/{other.id}")
+    page.keyboard.press("n")
+    page.wait_for_url("**/claims/**")
+    page.keyboard.press("a")
+    page.wait_for_selector(".flash")
+    assert outcome(desk, other) == ("approve", None)
+    assert page.url.split("/")[3] == "claims"
+
+
+def test_edit_by_keys(enter: Any, desk: dc.Desk) -> None:
+    """e opens the form, single keys rest inside it, Ctrl+Enter sends it."""
+    case = web_cases.refund(desk)
+    page = enter(hold(desk, case))
+    page.keyboard.press("e")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("17.5")
+    page.fill("#why-edit", "arbitrary: a b r x keys rest here")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".flash")
+    verdict, value = outcome(desk, case)
+    assert (verdict, value["args"]) == ("edit", {**web_cases.ARGS, "amount": 17.5})
+
+
+def test_reject_shows_the_mistake_where_it_was_made(enter: Any, desk: dc.Desk) -> None:
+    """A reason is required: the panel is open again and focused."""
+    case = web_cases.refund(desk)
+    page = enter(hold(desk, case))
+    page.keyboard.press("r")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".notice.bad")
+    assert "requires a rationale" in page.inner_text(".notice.bad")
+    page.keyboard.type("No proof.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".flash")
+    assert outcome(desk, case) == ("reject", None)
+
+
+def test_undo(enter: Any, desk: dc.Desk) -> None:
+    """u takes it back while there is time."""
+    case = web_cases.refund(desk)
+    page = enter(hold(desk, case))
+    page.keyboard.press("a")
+    page.wait_for_selector(".flash")
+    page.keyboard.press("u")
+    page.wait_for_url("**/claims/**")
+    assert outcome(desk, case) is None
+
+
+def test_a_digit_is_its_label(enter: Any, desk: dc.Desk) -> None:
+    """Digit labels take the digit typed, and the next case is there."""
+    first, second = web_cases.digit(desk), web_cases.digit(desk)
+    page = enter(hold(desk, first))
+    page.keyboard.press("8")
+    page.wait_for_selector(".flash")
+    page.keyboard.press("0")
+    page.wait_for_url("**/inbox**")
+    assert (outcome(desk, first), outcome(desk, second)) == (("label", 8), ("label", 0))
+
+
+def test_named_labels_have_numbers(enter: Any, desk: dc.Desk) -> None:
+    """1 to 9 pick in the order shown."""
+    case = web_cases.spam(desk)
+    page = enter(hold(desk, case))
+    page.keyboard.press("2")
+    page.wait_for_selector(".flash")
+    assert outcome(desk, case) == ("label", "ham")
+
+
+@pytest.mark.parametrize(("key", "best"), [("ArrowLeft", 0), ("2", 1), ("=", None)])
+def test_preference_keys(enter: Any, desk: dc.Desk, key: str, best: int | None) -> None:
+    """Sides are keys; the order is this reviewer's own."""
+    case = web_cases.summary(desk)
+    path = hold(desk, case)
+    shown = desk.case(case.id).reviews[0].presented
+    page = enter(path)
+    page.keyboard.press(key)
+    page.wait_for_selector(".flash")
+    ranking = outcome(desk, case)[1]["ranking"]
+    assert ranking[0] == ([shown[best]] if best is not None else list(shown))
+
+
+def test_a_reply(enter: Any, desk: dc.Desk) -> None:
+    """t goes into the reply box, Ctrl+Enter sends."""
+    case = web_cases.question(desk)
+    page = enter(hold(desk, case))
+    page.keyboard.press("t")
+    page.keyboard.type("I cancelled the second charge.")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".flash")
+    assert outcome(desk, case) == ("respond", {"text": "I cancelled the second charge."})
+
+
+def test_keys_that_must_not_act(enter: Any, desk: dc.Desk) -> None:
+    """With a modifier, in an open form, under the sheet, or switched off, no key decides."""
+    case = web_cases.refund(desk)
+    page = enter(hold(desk, case))
+    page.keyboard.press("Alt+a")
+    page.keyboard.press("?")
+    assert page.locator("#keys-sheet").is_visible()
+    page.keyboard.press("a")
+    page.locator("#keys-sheet").get_by_role("button", name="Turn single keys off").click()
+    page.wait_for_load_state()
+    page.keyboard.press("a")
+    page.wait_for_timeout(200)
+    assert outcome(desk, case) is None
+
+
+def test_without_javascript(enter: Any, desk: dc.Desk) -> None:
+    """Claim, edit, approve, label and prefer by forms and links alone."""
+    refund, other, digit, summary = (
+        web_cases.refund(desk, risk="high"), web_cases.refund(desk), web_cases.digit(desk), web_cases.summary(desk),
+    )  # fmt: skip
+    page = enter("inbox", java_script_enabled=False)
+    page.get_by_role("button", name="Next review").click()
+    page.get_by_role("button", name="Edit").click()
+    page.fill("[name='f:amount']", "1")
+    page.fill("#why-edit", "less")
+    page.get_by_role("button", name="Send edited").click()
+    assert outcome(desk, refund)[1]["args"]["amount"] == 1
+    page.get_by_role("button", name="Approve").click()
+    assert outcome(desk, other) == ("approve", None)
+    page.get_by_role("button", name="8", exact=False).first.click()
+    assert outcome(desk, digit)[0] == "label"
+    page.get_by_role("button", name="Left is better").click()
+    assert outcome(desk, summary)[0] == "prefer"
+    assert "Nothing waits for you" in page.inner_text("main")
+
+
+def test_the_count_is_live(enter: Any, desk: dc.Desk) -> None:
+    """A new case shows in the top bar; the list says so and stays as it is."""
+    page = enter("inbox")
+    page.wait_for_timeout(500)
+    web_cases.spam(desk)
+    page.wait_for_selector("[data-live=open]:text-is('1')", timeout=10_000)
+    assert page.locator("[data-fresh]").is_visible()
+    assert page.locator("[data-item]").count() == 0
+
+
+NAMELESS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), select, textarea, summary')]
+  .filter(e => e.checkVisibility() && !(e.innerText || '').trim() && !e.getAttribute('aria-label') && !e.labels?.length
+    && !e.querySelector('.sr')).map(e => e.outerHTML.slice(0, 120))"""
+SMALL = """() => [...document.querySelectorAll('button, input:not([type=hidden]), select, textarea, .button, nav a')]
+  .filter(e => e.checkVisibility()).map(e => [e.outerHTML.slice(0, 120), e.getBoundingClientRect()])
+  .filter(([, r]) => r.height < 24 || r.width < 24).map(([html]) => html)"""
+WIDE = "() => document.documentElement.scrollWidth > innerWidth"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_can_be_used(enter: Any, desk: dc.Desk, size: dict[str, int], tmp_path: Path) -> None:
+    """Names for everything that acts, targets of 24 pixels, one main heading, nothing wider than the screen."""
+    cases = web_cases.fill(desk)
+    paths = ["", "inbox", "cases", "keys", f"cases/{cases['spam'].id}", *(hold(desk, c) for c in cases.values())]
+    page = enter(viewport=size)
+    for n, path in enumerate(paths):
+        page.goto(page.url.split("/", 3)[0] + "//" + page.url.split("/")[2] + "/" + path)
+        page.screenshot(path=str(tmp_path / f"{n}.png"))
+        assert page.evaluate(NAMELESS) == [], path
+        assert page.evaluate(SMALL) == [], path
+        assert not page.evaluate(WIDE), path
+        assert page.locator("h1").count() == 1, path
+        assert page.locator("html[lang]").count() == 1
+
+
+def test_the_skip_link_comes_first(enter: Any) -> None:
+    """Tab, Enter: past the navigation."""
+    page = enter("inbox")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip-link"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"

@@ -1,0 +1,296 @@
+"""Pages without JavaScript: every decision is a form, nothing a case says becomes markup."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import web_cases
+from starlette.testclient import TestClient
+
+import dualcontrol as dc
+from dualcontrol.web.app import create_app
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>{{7*7}}"
+
+
+def token(web: TestClient) -> str:
+    """What a form of this session carries."""
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', web.get("/keys").text)
+    assert found is not None
+    return found[1]
+
+
+def take(web: TestClient, case: dc.Case) -> str:
+    """The address of the review after pressing the button on the case's page."""
+    page = web.post(f"/cases/{case.id}/claim", data={"csrf": token(web)})
+    assert page.status_code == 200, page.text
+    return page.url.path
+
+
+def decide(web: TestClient, address: str, verdict: str, **fields: Any) -> Any:
+    """The page after a decision form was sent."""
+    return web.post(f"{address}/answer", data={"csrf": token(web), "verdict": verdict, **fields})
+
+
+def evil_case(desk: dc.Desk, loop: str) -> dc.Case:
+    """A case that says something dangerous in every field."""
+    talk = [{"role": "user", "content": EVIL, "name": EVIL}, {"role": "tool", "content": None, EVIL: {EVIL: [EVIL]}}]
+    document = {
+        EVIL: EVIL, "rows": [{EVIL: EVIL}], "deep": {"a": {"b": [EVIL, {"c": EVIL}]}}, "long": EVIL * 60,
+        "image": {"$image": f"data:image/svg+xml;base64,{EVIL}", "alt": EVIL},
+        "markdown": f"# {EVIL}\n\n**b** [x](javascript:alert(3)) ![i](http://evil.example/i.png)",
+    }  # fmt: skip
+    given: dict[str, Any] = {
+        "input": talk if loop == "helpdesk" else document, "rationale": EVIL, "history": talk, "meta": {EVIL: EVIL},
+        "confidence": 0.1, "segment": EVIL, "owner": "someone",
+    }  # fmt: skip
+    other = {"action": EVIL, "args": {EVIL: EVIL}, "rationale": EVIL}
+    by_loop: dict[str, dict[str, Any]] = {
+        "refunds": {"action": EVIL, "args": {EVIL: EVIL, "n": 1}, "alternatives": [other]},
+        "summaries": {"candidates": [{"value": EVIL, "rationale": EVIL}, EVIL + "2", EVIL + "3"]},
+    }
+    given |= by_loop.get(loop, {"proposal": EVIL})
+    settings = {"mode": "labels", "context": "minimal"} if loop == "tags" else {}
+    return desk.loop(loop, **settings).propose(**given)
+
+
+@pytest.mark.parametrize("loop", ["refunds", "tags", "summaries", "helpdesk"])
+def test_what_a_case_says_is_text(web: TestClient, desk: dc.Desk, loop: str) -> None:
+    """On every page that shows it, a script is text that can be read, and no address is fetched."""
+    case = evil_case(desk, loop)
+    pages = [web.get("/inbox"), web.get(f"/cases/{case.id}"), web.get("/cases"), web.get(take(web, case))]
+    for page in pages:
+        assert page.status_code == 200
+        body = page.text
+        assert "<script>alert" not in body
+        assert "<img src=x" not in body
+        assert not re.search(
+            r'href="\s*javascript|src="(?!/static/|data:image/)|<(?:iframe|object|style|form action)', body
+        )
+    assert "&lt;script&gt;alert(1)" in pages[-1].text
+
+
+def test_a_wrong_answer_shows_the_page_again(web: TestClient, desk: dc.Desk) -> None:
+    """With the error at the top and what was typed still in its field, its panel open, escaped."""
+    address = take(web, web_cases.refund(desk))
+    page = decide(web, address, "edit", how="form", rationale=EVIL, **{"f:amount": "a lot"})
+    assert page.status_code == 422
+    assert "Amount: not JSON" in page.text or "Amount is a number" in page.text
+    assert 'value="a lot"' in page.text
+    assert 'class="panel open" id="edit"' in page.text
+    assert "<script>alert" not in page.text
+    assert decide(web, address, "reject").status_code == 422
+    assert decide(web, address, "nonsense").status_code == 422
+
+
+def outcome(desk: dc.Desk, case: dc.Case) -> Any:
+    """Verdict and value of a decided case."""
+    decision = desk.case(case.id).decision
+    assert decision is not None
+    return decision.verdict, decision.value
+
+
+EDITS: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({"f:amount": "99.5"}, {"amount": 99.5}),
+    ({"f:amount": "99"}, {"amount": 99}),
+    ({"f:account": "90071992547409931"}, {"account": 90071992547409931}),
+    ({"f:to": '"voucher"', "f:notify": "false"}, {"to": "voucher", "notify": False}),
+    ({"f:memo": "one\r\ntwo"}, {"memo": "one\ntwo"}),
+    ({"f:lines": '[{"quantity": 9007199254740993}]'}, {"lines": [{"quantity": 9007199254740993}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "changed"), EDITS)
+def test_an_edit_keeps_every_type(
+    web: TestClient, desk: dc.Desk, typed: dict[str, str], changed: dict[str, Any]
+) -> None:
+    """What is typed changes one argument; the others stay what they were, to the last digit."""
+    case = web_cases.refund(desk)
+    page = decide(web, take(web, case), "edit", how="form", rationale="because", **typed)
+    assert page.status_code == 200
+    assert outcome(desk, case) == ("edit", {"action": "refund", "args": {**web_cases.ARGS, **changed}})
+
+
+def test_an_optional_argument_is_taken_out(web: TestClient, desk: dc.Desk) -> None:
+    """An emptied number that is not required is gone; an emptied text is the empty text."""
+    case = web_cases.refund(desk)
+    decide(web, take(web, case), "edit", how="form", rationale="x", **{"f:account": "", "f:memo": ""})
+    args = {k: v for k, v in web_cases.ARGS.items() if k != "account"} | {"memo": ""}
+    assert outcome(desk, case) == ("edit", {"action": "refund", "args": args})
+
+
+def test_an_edit_as_json_and_an_alternative(web: TestClient, desk: dc.Desk) -> None:
+    """JSON text edits everything; an alternative is an edit to another action."""
+    case = web_cases.refund(desk)
+    page = decide(web, take(web, case), "edit", how="json", rationale="x", json='{"order": "A", "amount": NaN}')
+    assert page.status_code == 422
+    args = '{"order": "A", "amount": 1, "to": "bank"}'
+    decide(web, page.url.path.removesuffix("/answer"), "edit", how="json", rationale="x", json=args)
+    assert outcome(desk, case)[1]["args"] == {"order": "A", "amount": 1, "to": "bank"}
+    other = web_cases.refund(desk)
+    decide(web, take(web, other), "edit", how="alternative", candidate="c2", rationale="x")
+    assert outcome(desk, other)[1] == {"action": "resend", "args": {"order": "A-1207", "express": True}}
+
+
+def test_every_verdict_of_every_mode(web: TestClient, desk: dc.Desk) -> None:
+    """All by plain forms."""
+    case = web_cases.refund(desk)
+    decide(web, take(web, case), "approve")
+    assert outcome(desk, case) == ("approve", None)
+    case = web_cases.refund(desk)
+    decide(web, take(web, case), "respond", text="Ask\r\nthem.")
+    assert outcome(desk, case) == ("respond", {"text": "Ask\nthem."})
+    case = web_cases.digit(desk)
+    decide(web, take(web, case), "label", value="8")
+    assert outcome(desk, case) == ("label", 8)
+    case = web_cases.spam(desk)
+    decide(web, take(web, case), "approve")
+    assert outcome(desk, case) == ("label", "phishing")
+    case = web_cases.question(desk)
+    decide(web, take(web, case), "edit", how="text", text="I cancelled it.")
+    assert outcome(desk, case) == ("edit", "I cancelled it.")
+
+
+PREFERENCES: list[tuple[dict[str, str], Any]] = [
+    ({"prefer": "c2"}, {"ranking": [["c2"], ["c1", "c3"]], "rejected": []}),
+    ({"prefer": "tie"}, {"ranking": [["c1", "c2", "c3"]], "rejected": []}),
+    ({"prefer": "none"}, {"ranking": [], "rejected": ["c1", "c2", "c3"]}),
+    (
+        {"prefer": "ranked", "rank:c1": "2", "rank:c2": "1", "rank:c3": "bad"},
+        {"ranking": [["c2"], ["c1"]], "rejected": ["c3"]},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "value"), PREFERENCES)
+def test_preferences(web: TestClient, desk: dc.Desk, typed: dict[str, str], value: Any) -> None:
+    """One best, a tie, all bad, a full ranking."""
+    case = desk.loop("summaries").propose(input="x", candidates=["one", "two", "three"])
+    decide(web, take(web, case), "prefer", **typed)
+    said = outcome(desk, case)[1]
+    assert {"ranking": [sorted(tie) for tie in said["ranking"]], "rejected": sorted(said["rejected"])} == value
+
+
+def test_panes_hide_where_candidates_come_from(web: TestClient, desk: dc.Desk) -> None:
+    """A preference is blind to its sources, on the page and in its twin."""
+    case = web_cases.summary(desk)
+    address = take(web, case)
+    for text in (web.get(address).text, web.get(f"{address}.json").text, web.get(f"/cases/{case.id}.json").text):
+        assert '"large"' not in text
+        assert "large" not in re.sub(r"(?s)<head>.*?</head>", "", text).replace("enlarge", "")
+
+
+def test_on_to_the_next_review(web: TestClient, desk: dc.Desk) -> None:
+    """After a decision the next review of the same filter opens; what was decided stands on top, with undo."""
+    first, second = web_cases.refund(desk), web_cases.refund(desk)
+    web_cases.spam(desk)
+    page = decide(web, take(web, first), "approve", loop="refunds")
+    held = web.get(f"{page.url.path}.json").json()
+    assert held["case_id"] == second.id
+    assert "<strong>Approved</strong>" in page.text
+    last = decide(web, page.url.path, "reject", rationale="no", loop="refunds")
+    assert last.url.path == "/inbox"
+    assert "<strong>Rejected</strong>" in last.text
+
+
+def test_undo_takes_a_decision_back(web: TestClient, desk: dc.Desk) -> None:
+    """While it is not effective; the review is held again."""
+    case = web_cases.refund(desk)
+    page = decide(web, take(web, case), "reject", rationale="oops")
+    assert f"/cases/{case.id}/undo" in page.text
+    back = web.post(f"/cases/{case.id}/undo", data={"csrf": token(web)})
+    assert back.url.path.startswith("/claims/")
+    assert desk.case(case.id).decision is None
+
+
+def test_a_claim_that_is_lost_leads_to_the_case(web: TestClient, desk: dc.Desk) -> None:
+    """Given back or answered elsewhere: the page says so, and nothing is written."""
+    case = web_cases.refund(desk)
+    address = take(web, case)
+    desk.release(address.rpartition("/")[2])
+    page = web.get(address)
+    assert (page.url.path, "You no longer hold this review" in page.text) == (f"/cases/{case.id}", True)
+    assert decide(web, address, "approve").url.path == f"/cases/{case.id}"
+    assert desk.case(case.id).decision is None
+
+
+def test_abstain_escalate_release(web: TestClient, desk: dc.Desk) -> None:
+    """None settles anything."""
+    case = web_cases.refund(desk)
+    address = take(web, case)
+    web.post(f"{address}/extend", data={"csrf": token(web)})
+    gone = web.post(f"{address}/release", data={"csrf": token(web)})
+    assert "Given back" in gone.text
+    passed = decide(web, take(web, case), "escalate", rationale="too big")
+    assert "Passed on" in passed.text
+    assert desk.case(case.id).decision is None
+
+
+def test_an_effect_nobody_knows_about(web: TestClient, desk: dc.Desk) -> None:
+    """The case page asks whether it happened; the answer is recorded with the name."""
+    web_cases.define(desk, undo=0)
+    case = web_cases.refund(desk)
+    decide(web, take(web, case), "approve")
+    loop = desk.loop("refunds", effect_lease=0.001)
+    loop.start_effect(case.id)
+    while desk.case(case.id).effect.state != "unknown":
+        desk.sweep()
+    assert "It happened" in web.get(f"/cases/{case.id}").text
+    page = web.post(f"/cases/{case.id}/effect", data={"csrf": token(web), "happened": "yes"})
+    assert "ana looked: it happened" in page.text
+
+
+def test_the_front_page_says_what_waits(web: TestClient, desk: dc.Desk) -> None:
+    """Loops with what governs them, and answers not yet used."""
+    case = web_cases.spam(desk)
+    decide(web, take(web, case), "approve")
+    page = web.get("/").text
+    for words in ("Autopilot from", "Human above", "medium risk", "1 answer", "Answers not yet used", "to humans"):
+        assert words in page, words
+
+
+def test_an_empty_console_says_what_to_do(tmp_path: Any) -> None:
+    """No loop yet: how to make one, and how to look around first."""
+    with dc.open(f"sqlite:///{tmp_path}/empty.db", durability="process") as desk:
+        app = create_app(desk, token="t")
+        with TestClient(app, base_url="http://localhost", headers={"Authorization": "Bearer t"}) as client:
+            assert "No loop is defined yet" in client.get("/").text
+            assert "Nothing waits for you" in client.get("/inbox").text
+
+
+TWINS = ["/", "/inbox", "/cases", "/keys"]
+
+
+@pytest.mark.parametrize("path", TWINS)
+def test_every_page_has_its_twin(web: TestClient, path: str) -> None:
+    """The same by suffix and by Accept."""
+    by_suffix = web.get(f"{path}.json" if path != "/" else "/.json")
+    by_accept = web.get(path, headers={"Accept": "application/json"})
+    assert by_suffix.json() == by_accept.json()
+    assert by_suffix.headers["content-type"] == "application/json"
+
+
+def test_the_twin_of_a_case_and_of_a_review(web: TestClient, desk: dc.Desk) -> None:
+    """Integers of any size come out as they went in."""
+    case = web_cases.refund(desk, args={**web_cases.ARGS, "account": 2**65 + 1})
+    assert web.get(f"/cases/{case.id}.json").json()["candidates"][0]["value"]["account"] == 2**65 + 1
+    twin = web.get(f"{take(web, case)}.json").json()
+    assert twin["view"]["proposal"]["value"]["account"] == 2**65 + 1
+
+
+def test_single_keys_are_switched_off(web: TestClient) -> None:
+    """WCAG 2.1.4: for the session, and back again."""
+    page = web.post("/you", data={"csrf": token(web), "shortcuts": "off", "to": "/keys"})
+    assert 'data-shortcuts="off"' in page.text
+    page = web.post("/you", data={"csrf": token(web), "shortcuts": "on", "to": "/keys"})
+    assert 'data-shortcuts="on"' in page.text
+
+
+def test_images_come_from_the_case_only(web: TestClient, desk: dc.Desk) -> None:
+    """A picture's own bytes are shown; an address is never fetched."""
+    page = web.get(take(web, web_cases.digit(desk))).text
+    assert '<img class="v-image tiny" src="data:image/png;base64,' in page
+    far = desk.loop("spam").propose(input={"$image": "https://evil.example/x.png", "alt": "far"}, proposal="spam")
+    assert "evil.example" not in re.sub(r"(?s)<pre.*?</pre>", "", web.get(f"/cases/{far.id}").text)

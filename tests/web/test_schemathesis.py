@@ -1,0 +1,87 @@
+"""The API keeps what its OpenAPI description promises, for requests that nobody thought of.
+
+Operations are run one by one: schemathesis' own pytest plugin does not work with pytest 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import schemathesis
+import web_cases
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+import dualcontrol as dc
+from dualcontrol.web.app import create_app
+
+HEADERS = {"Authorization": "Bearer fuzz", "Host": "localhost"}
+TAGS = ["answers", "cases", "claims", "effects", "events", "health", "inbox", "loops"]
+
+
+@pytest.fixture(scope="module")
+def described() -> Iterator[Any]:
+    """The API of a console with a case of every mode, as its description tells it."""
+    with dc.open("sqlite:///:memory:") as desk:
+        web_cases.fill(desk)
+        app = create_app(desk, token="fuzz")
+        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=HEADERS)
+
+
+def fuzz(schema: Any, examples: int, check: Callable[[Any], None]) -> int:
+    """Run every operation of a schema with so many examples, half of them wrong; returns how many there are."""
+    count = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in GenerationMode:
+            with suppress(Unsatisfiable):  # a request without parameters cannot be wrong
+                _run(operation.as_strategy(generation_mode=mode), examples, check)
+        count += 1
+    return count
+
+
+def _run(strategy: Any, examples: int, check: Callable[[Any], None]) -> None:
+    @settings(
+        max_examples=examples, deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=strategy)
+    def run(case: Any) -> None:
+        check(case)
+
+    run()
+
+
+def as_described(case: Any) -> None:
+    """Every check that schemathesis knows."""
+    case.call_and_validate(headers=HEADERS)
+
+
+def of_a_loop(case: Any) -> None:
+    """The same with a loop that exists, whose own refusals are documented problems."""
+    if "loop" in (case.path_parameters or {}):
+        case.path_parameters["loop"] = "spam"
+    case.call_and_validate(headers=HEADERS, excluded_checks=[positive_data_acceptance])
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_as_described(described: Any, tag: str) -> None:
+    """A short run for every change."""
+    assert fuzz(described.include(tag=tag), 8, as_described) > 0
+
+
+def test_proposals_to_a_loop(described: Any) -> None:
+    """Proposals reach the loop; what it refuses is a documented problem."""
+    assert fuzz(described.include(path_regex="/loops/", method="POST"), 40, of_a_loop) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tag", TAGS)
+def test_as_described_at_length(described: Any, tag: str) -> None:
+    """A long run."""
+    assert fuzz(described.include(tag=tag), 120, as_described) > 0
