@@ -1,0 +1,94 @@
+"""Ledger entries: canonical bytes, the hash chain, and reading what older versions wrote."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from dualcontrol.case import ENCODER, JSON, Content, Value, decoder
+from dualcontrol.events.kinds import EVENTS, Event, Unknown
+
+UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class Entry(Value, frozen=True, kw_only=True):
+    """One transaction's worth of events in one stream, chained by hash to the entry before it."""
+
+    stream: str
+    seq: int
+    at: int
+    actor: str
+    events: tuple[Event, ...]
+    body: str = ""
+    prev: str = ""
+    hash: str = ""
+    pos: int | None = None
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    seq: int
+    at: int
+    actor: str
+    events: list[Event]
+
+
+class _RawBody(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    seq: int
+    at: int
+    actor: str
+    events: list[dict[str, Any]]
+
+
+_RAW = decoder(_RawBody)
+
+
+def sealed(entry: Entry, prev: str) -> Entry:
+    """The entry with its canonical body and its hash, chained to `prev` ("" for the first of a stream)."""
+    body = ENCODER.encode(
+        _Body(stream=entry.stream, seq=entry.seq, at=entry.at, actor=entry.actor, events=list(entry.events))
+    )
+    return replace(entry, body=body.decode(), prev=prev, hash=link(prev, body))
+
+
+def link(prev: str, body: bytes) -> str:
+    """The hash of an entry: SHA-256 over the previous hash in hex, a newline, and the body's bytes."""
+    return hashlib.sha256(prev.encode() + b"\n" + body).hexdigest()
+
+
+def opened(body: str, *, prev: str = "", digest: str = "", pos: int | None = None) -> Entry:
+    """The entry that a stored body holds; kinds this program does not know come back as `Unknown`."""
+    raw: _RawBody = _RAW.decode(body)
+    events = tuple(_event(e) for e in raw.events)
+    return Entry(
+        stream=raw.stream, seq=raw.seq, at=raw.at, actor=raw.actor, events=events,
+        body=body, prev=prev, hash=digest, pos=pos,
+    )  # fmt: skip
+
+
+def _event(raw: dict[str, Any]) -> Event:
+    name, version = raw.get("kind", ""), raw.get("v", 1)
+    while (name, version) in UPCASTS:
+        raw = UPCASTS[name, version](raw)
+        version += 1
+    kind = EVENTS.get(name)
+    if kind is None:
+        return Unknown(name=name)
+    return kind.from_dict({k: v for k, v in raw.items() if k not in ("kind", "v")})
+
+
+def with_values(entry: Entry, values: Mapping[str, JSON]) -> Entry:
+    """The entry with the content of its slots put back, as far as it was not erased."""
+    return replace(entry, events=tuple(_filled(e, values) for e in entry.events))
+
+
+def _filled(event: Event, values: Mapping[str, JSON]) -> Event:
+    content: Content | None = getattr(event, "content", None)
+    if content is None or not content.seals:
+        return event
+    return replace(event, content=Content({s: values[s] for s in content.seals if s in values}, content.seals))

@@ -1,0 +1,241 @@
+"""`evolve`: the only way a case changes; folding its entries gives the same case again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, Route
+from dualcontrol.events.kinds import (
+    Answered,
+    Audited,
+    Claimed,
+    Concluded,
+    Decided,
+    EffectFailed,
+    EffectLost,
+    EffectResolved,
+    EffectStarted,
+    EffectSucceeded,
+    Erased,
+    Event,
+    Extended,
+    LeaseExpired,
+    Opened,
+    Passed,
+    Released,
+    Rerouted,
+    Retracted,
+    ReviewCancelled,
+    ReviewOpened,
+    Routed,
+    TimedOut,
+    Unknown,
+    Withdrawn,
+    unreal,
+)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def evolve(case: Case | None, event: Event) -> Case:
+    """The case after the event; the first event of a case must be `Opened`."""
+    if isinstance(event, Opened):
+        return _opened(event)
+    if case is None:
+        raise ValueError(f"{type(event).__name__} before Opened")
+    if isinstance(event, Unknown):
+        return replace(case, read_only=event.name)
+    return _EVOLVE[type(event)](case, event)
+
+
+def fold(case: Case | None, events: Iterable[Event], *, seq: int | None = None) -> Case:
+    """The case after all events of one entry; `seq` is that entry's number."""
+    for event in events:
+        case = evolve(case, event)
+    if case is None:
+        raise ValueError("no events to fold")
+    return case if seq is None else replace(case, seq=seq)
+
+
+def _opened(e: Opened) -> Case:
+    return Case(
+        id=e.case_id, loop=e.loop, mode=e.mode, kind=e.case_kind, origin=e.origin, state="open",
+        proposed=e.proposed, effect=Effect(state="none", fence=0), opened_at=e.at, key=e.key, run=e.run,
+        parent=e.parent, leader=e.leader, owner=e.owner, action=e.action, confidence=_number(e.confidence),
+        risk=unreal(e.risk), requires_approval=e.requires_approval, segment=e.segment, content=e.content,
+        wants_effect=e.effect == "ready",
+    )  # fmt: skip
+
+
+def _routed(case: Case, e: Routed) -> Case:
+    route = Route(
+        to=e.to, by=e.by, reason=e.reason, control=e.control, inclusion=float(e.inclusion), audited=e.audited,
+        epoch=e.epoch, bin=e.bin, group=e.group, quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at,
+        on_timeout=e.on_timeout,
+    )  # fmt: skip
+    return replace(case, route=route, due_at=e.due_at)
+
+
+def _rerouted(case: Case, e: Rerouted) -> Case:
+    if case.route is None:
+        raise ValueError("Rerouted before Routed")
+    route = replace(case.route, by=e.by, reason=e.reason, group=e.group, quorum=e.quorum, risk=unreal(e.risk))
+    return replace(case, route=route)
+
+
+def _review_opened(case: Case, e: ReviewOpened) -> Case:
+    review = Review(
+        id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
+        due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
+    )  # fmt: skip
+    return replace(case, reviews=(*case.reviews, review))
+
+
+def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
+    reviews = tuple(replace(r, **changes) if r.id == review_id else r for r in case.reviews)
+    return replace(case, reviews=reviews)
+
+
+def _claimed(case: Case, e: Claimed) -> Case:
+    return _with_review(
+        case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
+        lease_until=e.until, presented=e.presented,
+    )  # fmt: skip
+
+
+def _extended(case: Case, e: Extended) -> Case:
+    return _with_review(case, e.review_id, lease_until=e.until)
+
+
+def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
+    return _with_review(
+        case,
+        e.review_id,
+        state="open",
+        person=None,
+        claim_id=None,
+        claimed_at=None,
+        lease_until=None,
+        presented=(),
+    )
+
+
+def _answered(case: Case, e: Answered) -> Case:
+    answer = Answer(
+        review_id=e.review_id, actor=e.actor, verdict=e.verdict, reasons=e.reasons, at=e.at,
+        confidence=_number(e.confidence), shown=e.shown, presented=e.presented, seconds=_number(e.seconds),
+    )  # fmt: skip
+    case = _with_review(case, e.review_id, state="answered", person=e.actor.person, answered_at=e.at, lease_until=None)
+    return replace(case, answered=(*case.answered, answer), content=case.content | e.content)
+
+
+def _passed(case: Case, e: Passed) -> Case:
+    case = _with_review(case, e.review_id, state="passed", person=e.actor.person, answered_at=e.at, lease_until=None)
+    return replace(case, content=case.content | e.content)
+
+
+def _review_cancelled(case: Case, e: ReviewCancelled) -> Case:
+    return _with_review(case, e.review_id, state="cancelled", lease_until=None)
+
+
+def _decided(case: Case, e: Decided) -> Case:
+    decision = Decision(
+        verdict=e.verdict, value=None, answers=e.answers, settled_by=e.settled_by, wrong=e.wrong,
+        effective_at=e.effective_at, source=e.source,
+    )  # fmt: skip
+    return replace(case, settled=decision, state="decided")
+
+
+def _retracted(case: Case, e: Retracted) -> Case:
+    content = Content(
+        {s: v for s, v in case.content.values.items() if s != f"answer/{e.review_id}"},
+        {s: v for s, v in case.content.seals.items() if s != f"answer/{e.review_id}"},
+    )
+    answered = tuple(a for a in case.answered if a.review_id != e.review_id)
+    case = _with_review(case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, answered_at=None)
+    return replace(case, settled=None, state="open", answered=answered, content=content)
+
+
+def _audited(case: Case, e: Audited) -> Case:
+    row = {"review_id": e.review_id, "kind": e.review, "verdict": e.verdict, "wrong": e.wrong}
+    return replace(case, audits=(*case.audits, row))
+
+
+def _timed_out(case: Case, e: TimedOut) -> Case:
+    return replace(case, due_at=None)
+
+
+def _withdrawn(case: Case, e: Withdrawn) -> Case:
+    return replace(case, due_at=None)
+
+
+def _concluded(case: Case, e: Concluded) -> Case:
+    outcome = Outcome(case_id=case.id, value=None, verdict=e.verdict, by=e.by, reviewers=e.reviewers)
+    closed = e.effect == "none"
+    return replace(
+        case, concluded=outcome, effect=Effect(state=e.effect, fence=0), due_at=None,
+        state="closed" if closed else "decided", closed_at=e.at if closed else None,
+    )  # fmt: skip
+
+
+def _effect_started(case: Case, e: EffectStarted) -> Case:
+    return replace(case, effect=Effect(state="started", fence=e.fence, owner=e.owner, until=e.until))
+
+
+def _effect_succeeded(case: Case, e: EffectSucceeded) -> Case:
+    done = _effect_over(case, "succeeded", e.fence, e.at, e.content)
+    return done if e.kept else replace(done, effect=replace(done.effect, kept=False))
+
+
+def _effect_failed(case: Case, e: EffectFailed) -> Case:
+    return _effect_over(case, "failed", e.fence, e.at, e.content)
+
+
+def _effect_over(case: Case, state: Literal["succeeded", "failed"], fence: int, at: int, content: Content) -> Case:
+    effect = Effect(state=state, fence=fence)
+    return replace(case, effect=effect, state="closed", closed_at=at, content=case.content | content)
+
+
+def _effect_lost(case: Case, e: EffectLost) -> Case:
+    return replace(case, effect=Effect(state="unknown", fence=e.fence))
+
+
+def _effect_resolved(case: Case, e: EffectResolved) -> Case:
+    if e.happened:
+        return _effect_over(case, "succeeded", e.fence, e.at, e.content)
+    return replace(case, effect=Effect(state="ready", fence=e.fence))
+
+
+def _erased(case: Case, e: Erased) -> Case:
+    return replace(case, erased=True, content=Content(seals=case.content.seals))
+
+
+_EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
+    Routed: _routed,
+    Rerouted: _rerouted,
+    ReviewOpened: _review_opened,
+    Claimed: _claimed,
+    Released: _given_back,
+    LeaseExpired: _given_back,
+    Extended: _extended,
+    Answered: _answered,
+    Passed: _passed,
+    ReviewCancelled: _review_cancelled,
+    Decided: _decided,
+    Retracted: _retracted,
+    Audited: _audited,
+    TimedOut: _timed_out,
+    Withdrawn: _withdrawn,
+    Concluded: _concluded,
+    EffectStarted: _effect_started,
+    EffectSucceeded: _effect_succeeded,
+    EffectFailed: _effect_failed,
+    EffectLost: _effect_lost,
+    EffectResolved: _effect_resolved,
+    Erased: _erased,
+}

@@ -1,0 +1,361 @@
+"""The kinds of events, in past tense: what a case's stream and a loop's stream may hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dualcontrol.case import Actor, By, Content, Mode, Quorum, ReviewKind, RouteTo, Value, Verdict
+
+
+def real(number: float | int | str | None) -> str | None:
+    """A real number as its shortest round-trip text; levels such as "high" and None pass through."""
+    if number is None or isinstance(number, str):
+        return number
+    return repr(float(number))
+
+
+def unreal(text: str | None) -> str | float | None:
+    """The inverse of `real`."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+class Event(Value, tag_field="kind", tag=True, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+
+# the case's stream
+
+
+class Opened(Event, frozen=True, kw_only=True):
+    """A proposal came in; its content is sealed in slots."""
+
+    case_id: str
+    loop: str
+    mode: Mode
+    at: int
+    case_kind: Literal["live", "probe", "practice"] = "live"
+    origin: Literal["live", "import", "shadow"] = "live"
+    key: str | None = None
+    run: str | None = None
+    parent: str | None = None
+    leader: str | None = None
+    owner: str | None = None
+    proposed: int | None = None
+    action: str | None = None
+    confidence: str | None = None
+    risk: str | None = None
+    requires_approval: bool = False
+    segment: str | None = None
+    effect: Literal["none", "ready"] = "none"
+    content: Content = Content()
+
+
+class Routed(Event, frozen=True, kw_only=True):
+    """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw."""
+
+    to: RouteTo
+    by: str
+    reason: str
+    control: int
+    inclusion: str
+    audited: bool = False
+    epoch: int = 0
+    bin: int | None = None
+    group: str | None = None
+    quorum: Quorum = Quorum()
+    risk: str | None = None
+    due_at: int | None = None
+    on_timeout: str = "hold"
+
+
+class Rerouted(Event, frozen=True, kw_only=True):
+    """An edit met rules that ask for more than the original did; the route was tightened."""
+
+    by: str
+    reason: str
+    group: str | None = None
+    quorum: Quorum = Quorum()
+    risk: str | None = None
+
+
+class ReviewOpened(Event, frozen=True, kw_only=True):
+    """A row for one reviewer came into the queue."""
+
+    review_id: str
+    review: ReviewKind
+    group: str
+    round: int
+    opened_at: int
+    order_at: int
+    due_at: int | None = None
+    excludes: tuple[str, ...] = ()
+
+
+class Claimed(Event, frozen=True, kw_only=True):
+    """A reviewer took a review for a time; `claim_id` is the fencing token."""
+
+    review_id: str
+    person: str
+    claim_id: str
+    at: int
+    until: int
+    presented: tuple[str, ...] = ()
+
+
+class Released(Event, frozen=True, kw_only=True):
+    """A reviewer gave a review back."""
+
+    review_id: str
+    claim_id: str
+
+
+class Extended(Event, frozen=True, kw_only=True):
+    """A reviewer asked for more time on a claim."""
+
+    review_id: str
+    claim_id: str
+    until: int
+
+
+class LeaseExpired(Event, frozen=True, kw_only=True):
+    """A reviewer's time ran out; the review is open again."""
+
+    review_id: str
+    claim_id: str
+    person: str
+
+
+class Answered(Event, frozen=True, kw_only=True):
+    """A reviewer answered; what was said is sealed in the slot ``answer/<review>``."""
+
+    review_id: str
+    actor: Actor
+    verdict: Verdict
+    at: int
+    reasons: tuple[str, ...] = ()
+    confidence: str | None = None
+    shown: str = ""
+    presented: tuple[str, ...] = ()
+    seconds: str | None = None
+    content: Content = Content()
+
+
+class Passed(Event, frozen=True, kw_only=True):
+    """A reviewer abstained or escalated; another review takes the place."""
+
+    review_id: str
+    actor: Actor
+    verdict: Verdict
+    at: int
+    to: str | None = None
+    shown: str = ""
+    content: Content = Content()
+
+
+class ReviewCancelled(Event, frozen=True, kw_only=True):
+    """A review is no longer needed."""
+
+    review_id: str
+    reason: str
+
+
+class Decided(Event, frozen=True, kw_only=True):
+    """Answers settled the case; until `effective_at` the answerer may retract."""
+
+    verdict: Verdict
+    answers: tuple[str, ...]
+    settled_by: str
+    effective_at: int
+    wrong: int | None = None
+    source: str | None = None
+
+
+class Retracted(Event, frozen=True, kw_only=True):
+    """The answerer took the decision back before it was effective; the review is open again."""
+
+    review_id: str
+    person: str
+
+
+class Audited(Event, frozen=True, kw_only=True):
+    """A review beside the outcome settled: was the proposal wrong?  The outcome stays."""
+
+    review_id: str
+    review: ReviewKind
+    verdict: Verdict
+    wrong: int | None = None
+
+
+class TimedOut(Event, frozen=True, kw_only=True):
+    """The response time passed without a decision; what the loop declared for that happens."""
+
+    how: Literal["reject", "hold", "escalate", "autopilot"]
+    at: int
+
+
+class Withdrawn(Event, frozen=True, kw_only=True):
+    """The program no longer wants an answer."""
+
+    by: str
+    at: int
+
+
+class Concluded(Event, frozen=True, kw_only=True):
+    """The outcome stands: autopilot, a human, the timeout or a withdrawal."""
+
+    by: By
+    at: int
+    verdict: Verdict | None = None
+    reviewers: tuple[str, ...] = ()
+    effect: Literal["none", "ready"] = "none"
+
+
+class EffectStarted(Event, frozen=True, kw_only=True):
+    """Somebody holding `fence` runs the decided action."""
+
+    fence: int
+    owner: str
+    at: int
+    until: int
+
+
+class EffectSucceeded(Event, frozen=True, kw_only=True):
+    """The action ran; its result is sealed in the slot ``result``."""
+
+    fence: int
+    at: int
+    kept: bool = True
+    content: Content = Content()
+
+
+class EffectFailed(Event, frozen=True, kw_only=True):
+    """The action raised; the error's text is sealed in the slot ``error``."""
+
+    fence: int
+    at: int
+    content: Content = Content()
+
+
+class EffectLost(Event, frozen=True, kw_only=True):
+    """The lease ran out without a result: nobody knows whether it happened."""
+
+    fence: int
+    at: int
+
+
+class EffectResolved(Event, frozen=True, kw_only=True):
+    """A person or a check said whether a lost effect happened."""
+
+    fence: int
+    at: int
+    happened: bool
+    by: str
+    content: Content = Content()
+
+
+class Erased(Event, frozen=True, kw_only=True):
+    """The content was erased; the evidence stays."""
+
+    at: int
+    by: str
+
+
+# a loop's stream
+
+
+class PolicyChanged(Event, frozen=True, kw_only=True):
+    """The loop's settings changed; `settings` is their canonical JSON text."""
+
+    version: int
+    at: int
+    digest: str
+    settings: str
+
+
+class ThresholdMoved(Event, frozen=True, kw_only=True):
+    """The confidence from which autopilot may act moved, and why."""
+
+    version: int
+    at: int
+    segment: str
+    threshold: str | None
+    reason: str
+
+
+class AutopilotClosed(Event, frozen=True, kw_only=True):
+    """A segment ("" for the whole loop) goes to humans from here on."""
+
+    version: int
+    at: int
+    segment: str
+    reason: str
+
+
+class AutopilotOpened(Event, frozen=True, kw_only=True):
+    """A closed segment is open again."""
+
+    version: int
+    at: int
+    segment: str
+    reason: str
+
+
+class ModelPromoted(Event, frozen=True, kw_only=True):
+    """A trained model took over: it was better on held-out human decisions."""
+
+    version: int
+    at: int
+    model: str
+    examples: int
+    metric: str
+    score: str
+    incumbent: str | None = None
+
+
+class ModelKept(Event, frozen=True, kw_only=True):
+    """A trained model was not better; the incumbent stays."""
+
+    at: int
+    model: str
+    examples: int
+    metric: str
+    score: str
+    incumbent: str | None = None
+
+
+class BatchRouted(Event, frozen=True, kw_only=True):
+    """A chunk of rows was routed in one go; rows for humans opened cases of their own."""
+
+    at: int
+    batch: str
+    chunk: int
+    rows: int
+    autopilot: int
+    human: int
+    blocked: int
+    audited: int
+    control: int
+    digest: str
+    content: Content = Content()
+
+
+class Unknown(Event, frozen=True, kw_only=True):
+    """An event of a version that this program does not know."""
+
+    name: str = ""
+
+
+CASE_EVENTS: tuple[type[Event], ...] = (
+    Opened, Routed, Rerouted, ReviewOpened, Claimed, Released, Extended, LeaseExpired, Answered, Passed,
+    ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted, EffectSucceeded,
+    EffectFailed, EffectLost, EffectResolved, Erased,
+)  # fmt: skip
+LOOP_EVENTS: tuple[type[Event], ...] = (
+    PolicyChanged, ThresholdMoved, AutopilotClosed, AutopilotOpened, ModelPromoted, ModelKept, BatchRouted,
+)  # fmt: skip
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}
