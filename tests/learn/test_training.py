@@ -237,3 +237,15 @@ def test_every_due_loop_is_trained_and_one_that_cannot_be_stops_no_other(desk, l
     answer(40)
     assert [report.loop for report in train_all_due(desk)] == [loop.name]
     assert train_all_due(desk) == []
+
+
+def test_numbers_stay_numbers_also_where_the_labels_are_not_fixed(desk):
+    given = {"mode": "labels", "context": ["input"], "feedback": {"trainer": "sklearn", "retrain_every": 10}}
+    digits = desk.loop("open", threshold=0.8, **given)
+    for step in range(80):
+        digits.propose(input=[step % 2, step % 3], candidates=[7, 8])
+        desk.claim("ana", digits).label(7 + step % 2)
+    train(desk, digits.name)
+    scored = serving.current_model(desk, digits.name).score([1, 0])
+    case = digits.propose(input=[1, 0], proposal=scored.label, scores=scored.scores)
+    assert (case.proposal.value, case.confidence, len(case.candidates)) == (8, scored.confidence, 2)

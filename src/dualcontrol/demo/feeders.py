@@ -129,6 +129,9 @@ class Feeder(threading.Thread):
             except DualcontrolError as error:
                 log.warning("%s: %s", self.name, error)
                 pause = TROUBLED
+            except Exception:  # the other loops and the console go on
+                log.exception("%s stumbled", self.name)
+                pause = TROUBLED
             if pause > PACE:
                 self.ready.set()
 

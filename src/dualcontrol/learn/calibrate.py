@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 GRID = np.geomspace(0.05, 10.0, 120)
-LEVEL = 2.7055  # half the 98 % point of chi-square(1): a one-sided bound at 99 %
+LEVEL = 1.3528  # half the 90 % point of chi-square(1): a one-sided bound at 95 %
 LAPSE = 0.02  # share of labels taken to say something else than the truth
-PRIOR = 3.0  # imagined labels that no score explains
+PRIOR = 6.0  # imagined labels that no score explains
 BINS = 10
 
 
@@ -43,7 +43,7 @@ def _softened(probabilities: Floats, doubt: float) -> Floats:
 
 
 def fit_temperature(logs: Floats, index: NDArray[Any], weights: Floats) -> Temperature:
-    """The most cautious temperature that labels of unseen rows do not contradict (99 %, one-sided)."""
+    """The most cautious temperature that labels of unseen rows do not contradict (95 %, one-sided)."""
     count = len(index)
     if count == 0 or weights.sum() <= 0:
         return Temperature(1.0, 1.0)

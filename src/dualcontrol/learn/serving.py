@@ -28,7 +28,7 @@ class Scored(NamedTuple):
 
     label: JSON
     confidence: float
-    scores: dict[str, float]
+    scores: dict[Any, float]
 
 
 class Served:
@@ -52,10 +52,10 @@ class Served:
 
     def score_all(self, inputs: Sequence[JSON]) -> list[Scored]:
         """The same for many inputs at once, which is much faster."""
-        names = [label if isinstance(label, str) else class_key(label) for label in self.classes]
+        names = [label if isinstance(label, str | int | float) else class_key(label) for label in self.classes]
         return [self._scored(names, [float(p) for p in row]) for row in self.predict_proba(inputs)]
 
-    def _scored(self, names: list[str], row: list[float]) -> Scored:
+    def _scored(self, names: list[JSON], row: list[float]) -> Scored:
         best = max(range(len(row)), key=row.__getitem__)
         return Scored(self.classes[best], row[best], dict(zip(names, row, strict=True)))
 
