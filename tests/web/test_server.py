@@ -1,0 +1,120 @@
+"""Running the console: ports, two servers on one file, sweeping, streams, and what is logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import web_cases
+
+import dualcontrol as dc
+from dualcontrol.errors import ServeError
+from dualcontrol.web.server import Serving, background, listening, without_query
+
+
+def client(serving: Serving) -> httpx2.Client:
+    """A client that holds the API token."""
+    return httpx2.Client(base_url=serving.url, headers={"Authorization": f"Bearer {serving.access.token}"}, timeout=20)
+
+
+def test_a_taken_port(desk: dc.Desk) -> None:
+    """`serve` says so; a demo takes another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"cannot listen on 127.0.0.1:{port}"):
+            Serving(desk, port=port)
+        with listening("127.0.0.1", port, any_port=True) as other:
+            assert other.getsockname()[1] != port
+
+
+def test_what_is_told(desk: dc.Desk) -> None:
+    """Both ways in, and the durability where it is the weaker one; a configured token is not repeated."""
+    with background(desk, port=0) as serving:
+        told = serving.told()
+        assert serving.entry_url in told
+        assert serving.access.token in told
+        assert "not a power cut" in told
+    with background(desk, port=0, token="hush") as serving:
+        assert "hush" not in serving.told()
+
+
+def test_two_servers_on_one_file(tmp_path: Path) -> None:
+    """A case proposed at one is decided at the other, and both know."""
+    url = f"sqlite:///{tmp_path}/dc.db"
+    with dc.open(url, durability="process") as one, dc.open(url, durability="process") as two:
+        web_cases.define(one)
+        with (
+            background(one, port=0) as first,
+            background(two, port=0) as second,
+            client(first) as a,
+            client(second) as b,
+        ):
+            case = a.post("/api/v1/loops/spam/cases", json={"input": "x", "proposal": "spam", "confidence": 0.1}).json()
+            claim = b.post("/api/v1/claims", json={"person": "ana"}).json()
+            waited: list[Any] = []
+            waiter = threading.Thread(
+                target=lambda: waited.append(a.get(f"/api/v1/cases/{case['id']}", headers={"Prefer": "wait=15"}).json())
+            )
+            waiter.start()
+            b.post(f"/api/v1/claims/{claim['id']}/answer", json={"verdict": "approve"})
+            waiter.join(timeout=15)
+            assert waited[0]["outcome"]["value"] == "spam"
+
+
+def test_the_server_sweeps(desk: dc.Desk) -> None:
+    """A response time passes without anybody asking."""
+    loop = desk.loop("quick", mode="approval", context="minimal", respond_within=1, on_timeout="reject")
+    with background(desk, port=0):
+        case = loop.propose(action="x", args={}, input="y")
+        end = time.monotonic() + 10
+        while desk.case(case.id).outcome is None and time.monotonic() < end:
+            time.sleep(0.1)
+    outcome = desk.case(case.id).outcome
+    assert outcome is not None
+    assert (outcome.by, outcome.verdict) == ("timeout", "reject")
+
+
+def events(lines: Iterator[str], count: int) -> list[dict[str, Any]]:
+    """The first events of a stream."""
+    told: list[dict[str, Any]] = []
+    for line in lines:
+        if line.startswith("data: "):
+            told.append(json.loads(line.removeprefix("data: ")))
+            if len(told) == count:
+                break
+    return told
+
+
+def test_the_stream_goes_on_where_it_broke(desk: dc.Desk) -> None:
+    """Event ids are positions; a new connection continues behind the last; stopping does not wait for readers."""
+    with background(desk, port=0) as serving, client(serving) as api:
+        stream = {"Accept": "text/event-stream"}
+        with api.stream("GET", "/api/v1/events", headers=stream) as reply:
+            assert reply.headers["content-type"].startswith("text/event-stream")
+            first = events(reply.iter_lines(), 3)
+        case = web_cases.spam(desk)
+        last = desk.store.sequence() or first[-1]["pos"]
+        with api.stream("GET", "/api/v1/events", headers={**stream, "Last-Event-ID": str(first[-1]["pos"])}) as reply:
+            rows = events(reply.iter_lines(), 3)
+            started = time.monotonic()
+            serving.stop()
+        assert [row["pos"] for row in first + rows] == list(range(1, 7))
+        assert rows[-1]["case_id"] == case.id
+        assert last
+        assert time.monotonic() - started < 8
+
+
+def test_no_token_in_the_log() -> None:
+    """The query string of a request is cut off before it is written."""
+    given = ("127.0.0.1:1", "GET", "/?token=secret", "1.1", 303)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 1, '%s - "%s %s HTTP/%s" %d', given, None)
+    assert without_query(record)
+    assert record.getMessage() == '127.0.0.1:1 - "GET / HTTP/1.1" 303'

@@ -1,0 +1,120 @@
+"""Content by kind, forms by schema, differences, words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import web_cases
+
+from dualcontrol.errors import AnswerValueError
+from dualcontrol.web.show import words
+from dualcontrol.web.show.content import block
+from dualcontrol.web.show.diff import rows
+from dualcontrol.web.show.fields import collect, fields
+from dualcontrol.web.show.markdown import to_html
+
+KINDS: list[tuple[Any, str]] = [
+    (None, "none"), (True, "bool"), (2**70, "number"), (1.5, "number"), ("hello", "text"), ("  ", "empty"),
+    ("# Title\n\ntext", "markdown"), ("2 * 3 * 4", "text"), ({"$markdown": "x"}, "markdown"),
+    ({}, "json"), ([], "json"), ({"a": 1}, "fields"), ([1, 2], "items"), ([{"a": 1}, {"a": 2, "b": "x"}], "table"), ([{"a": {}}], "list"),
+    ([{"role": "user", "content": "hi"}], "chat"), ([{"role": "manager", "name": "x"}], "table"),
+    (web_cases.picture(), "image"), ({"$image": web_cases.picture()}, "image"),
+    ("data:image/svg+xml;base64,AAAA", "text"), ({"$image": "https://example.org/x.png"}, "text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "kind"), KINDS)
+def test_content_is_shown_by_what_it_is(value: Any, kind: str) -> None:
+    """One kind for each shape; what is not known for sure is text."""
+    assert block(value).kind == kind
+
+
+def test_runaway_content_is_cut() -> None:
+    """Deep nesting ends as JSON text, long lists say how much more there is."""
+    deep: Any = "end"
+    for _ in range(40):
+        deep = {"a": deep}
+    assert "end" in str(block(deep))
+    assert block([{"a": n} for n in range(1000)]).more == 600
+
+
+def test_markdown_is_clean() -> None:
+    """No raw HTML, no images, no script links, headings below the page's own."""
+    html = to_html("# T\n\n<b>x</b> ![i](http://e/i.png) [a](javascript:x) [b](https://e.org)")
+    assert "<h3>T</h3>" in html
+    assert "<img" not in html
+    assert "<b>" not in html
+    assert 'href="javascript' not in html
+    assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def form(schema: Any, value: Any) -> dict[str, str]:
+    """What a browser sends back from an untouched form."""
+    return {f.input: f.text.replace("\n", "\r\n") for f in fields(schema, value)}
+
+
+VALUES: list[dict[str, Any]] = [
+    web_cases.ARGS,
+    {"a": "x\ny", "b": "", "c": 1.0, "d": 2**65, "e": None, "f": {"n": [1]}, "g": False, "h": 1e300, "i": -0.0},
+    {"text": " spaces ", "unicode": "ü😀", "quotes": "\"'<>&"},
+]
+
+
+@pytest.mark.parametrize("schema", [None, {**web_cases.SCHEMA, "required": []}])
+@pytest.mark.parametrize("value", VALUES)
+def test_an_untouched_form_changes_nothing(schema: Any, value: dict[str, Any]) -> None:
+    """Every value comes back as it was, types and digits and line ends."""
+    back = collect(fields(schema, value), form(schema, value))
+    assert repr(dict(sorted(back.items()))) == repr(dict(sorted(value.items())))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("1e", "not JSON"), ('"x"', "whole number|number"), ("1.5", "whole number"), ("NaN", "not JSON")],
+)
+def test_a_number_that_is_none(text: str, message: str) -> None:
+    """The error names the field."""
+    known = fields({"properties": {"n": {"type": "integer"}}}, {"n": 1})
+    with pytest.raises(AnswerValueError, match=message):
+        collect(known, {"f:n": text})
+
+
+def test_schemas_without_inputs() -> None:
+    """What inputs cannot carry is edited as JSON."""
+    assert fields({"oneOf": []}, {}) == ()
+    assert fields(None, [1]) == ()
+    (union,) = fields({"properties": {"a": {"type": ["string", "integer"]}}}, {"a": 1})
+    assert union.kind == "json"
+    (wrong,) = fields({"properties": {"a": {"type": "string"}}}, {"a": 1})
+    assert wrong.kind == "json"
+
+
+def test_required_and_null() -> None:
+    """An emptied field is gone, null, or an error, as the schema says."""
+    schema = {"required": ["a"], "properties": {"a": {"type": "integer"}, "b": {"type": ["integer", "null"]}}}
+    known = fields(schema, {"a": 1, "b": 2})
+    assert collect(known, {"f:a": "3", "f:b": ""}) == {"a": 3, "b": None}
+    with pytest.raises(AnswerValueError, match="required"):
+        collect(known, {"f:a": " ", "f:b": "2"})
+
+
+def test_differences() -> None:
+    """Changed fields first, nested ones by their path; 1 is not true."""
+    found = rows({"same": 1, "deep": {"x": 1, "gone": 2}}, {"same": 1, "deep": {"x": True, "new": 3}})
+    assert [(row.path, row.changed) for row in found] == [
+        ("deep.x", True), ("deep.gone", True), ("deep.new", True), ("same", False),
+    ]  # fmt: skip
+    assert [row.changed for row in rows("a", "a")] == [False]
+
+
+def test_words() -> None:
+    """Times and counts as people say them."""
+    minute = 60 * words.SECOND
+    assert words.duration(125 * minute) == "2 h 5 min"
+    assert words.relative(0, 3 * minute) == "3 min ago"
+    assert words.relative(10 * minute, 0) == "in 10 min"
+    assert words.count(1, "answer") == "1 answer"
+    assert words.count(1204, "answer") == "1,204 answers"
+    assert words.percent(0.004) == "0.4 %"
+    assert words.brief({"a": True, "b": None, "c": [1, 2]}) == "a true, b nothing, c 1, 2"
