@@ -29,7 +29,7 @@ from dualcontrol.errors import (
     UnknownLoopError,
 )
 from dualcontrol.events import Event
-from dualcontrol.gate import OWNER, Gate
+from dualcontrol.gate import OWNER, Gate, described
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export
 from dualcontrol.propose import command
@@ -305,7 +305,7 @@ class Loop:
         try:
             yield self.desk.case(_id(case)).resolved_value()
         except Exception as error:
-            self.finish_effect(_id(case), fence, succeeded=False, error=f"{type(error).__name__}: {error}")
+            self.finish_effect(_id(case), fence, succeeded=False, error=described(error))
             raise
         self.finish_effect(_id(case), fence, succeeded=True)
 

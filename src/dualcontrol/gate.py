@@ -21,6 +21,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from dualcontrol.case import JSON, Case, Outcome
 from dualcontrol.errors import (
+    ContextError,
     EffectError,
     EffectTakenError,
     EffectUnknownError,
@@ -33,6 +34,7 @@ from dualcontrol.errors import (
 
 OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 POLL = 0.05
+LONGEST_ERROR = 10_000
 Trip = Generator[Any, Any, Any]
 
 
@@ -86,7 +88,7 @@ class Call:
         """The arguments by name as JSON values, as they are now: what a caller changed meanwhile is not run."""
         try:
             plain: dict[str, JSON] = to_jsonable_python(self.named)
-        except PydanticSerializationError as error:
+        except (PydanticSerializationError, ValueError) as error:
             raise PayloadError(f"an argument of {self.gate.action} is not JSON: {error}") from error
         return plain
 
@@ -177,7 +179,10 @@ class Gate:
     def _given(self, call: Call) -> dict[str, Any]:
         given = {k: v(**call.named) if callable(v) else v for k, v in self.signal.items()}
         if self.context is not None:
-            given |= self.context(**call.named)
+            more = self.context(**call.named)
+            if not isinstance(more, dict):
+                raise ContextError(f"the context of {self.action} gave {more!r:.80}, not a dict of fields")
+            given |= more
         return given
 
     def _trip(self, call: Call) -> Trip:
@@ -204,10 +209,13 @@ class Gate:
         try:
             result = yield Run(call, case.resolved_value()["args"])
         except Exception as error:
-            yield functools.partial(finish, succeeded=False, error=f"{type(error).__name__}: {error}")
+            yield functools.partial(finish, succeeded=False, error=described(error))
             raise
         kept, plain = _plain(result)
-        yield functools.partial(finish, succeeded=True, result=plain, kept=kept)
+        try:
+            yield functools.partial(finish, succeeded=True, result=plain, kept=kept)
+        except PayloadError:  # it ran: that is recorded whatever it returned
+            yield functools.partial(finish, succeeded=True, kept=False)
         return result
 
 
@@ -331,13 +339,18 @@ def _kept_result(case: Case) -> JSON:
     return case.content.get("result")
 
 
+def described(error: Exception) -> str:
+    """An error as text that can be kept: the type, and as much of the message as a page shows."""
+    return f"{type(error).__name__}: {error}"[:LONGEST_ERROR].encode(errors="backslashreplace").decode()
+
+
 def _plain(result: Any) -> tuple[bool, JSON]:
     """Whether a result can be kept as JSON, and how."""
     try:
         plain = to_jsonable_python(result)
         json.dumps(plain, allow_nan=False).encode()
         return True, plain
-    except (PydanticSerializationError, ValueError, TypeError):
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError):
         return False, None
 
 

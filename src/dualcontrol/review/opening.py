@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dualcontrol.case import Case, Review, ReviewKind, Route, microseconds, risk_number
 from dualcontrol.control import Control, Env
+from dualcontrol.errors import EscalationError
 from dualcontrol.events import (
     Answered,
     Audited,
@@ -165,11 +166,19 @@ def _escalated(case: Case, control: Control, env: Env) -> list[Event]:
 def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:
     """The row that takes the place of a passed one: another person, and another group when escalated."""
     excludes = tuple(dict.fromkeys((*review.excludes, *_workers(case), person)))
-    group = to or review.group
     arbiter = (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter
-    if to is None and arbiter and eligibility.available(case, group, control.settings, excludes) == 0:
-        group = arbiter
+    groups = [to] if to else list(dict.fromkeys([review.group, arbiter or review.group]))
+    group = next((g for g in groups if _somebody(case, review, g, excludes, control)), None)
+    if group is None:
+        raise EscalationError(f"nobody else in {' or '.join(groups)} may take this review of case {case.id}")
     return _row(case, review.kind, group, review.round, excludes, control, env)
+
+
+def _somebody(case: Case, review: Review, group: str, excludes: tuple[str, ...], control: Control) -> bool:
+    """Whether a group has a person left for one more row, beside those that its waiting rows will take."""
+    people = eligibility.available(case, group, control.settings, excludes)
+    waiting = [r for r in case.reviews if r.id != review.id and r.group == group and r.state in WAITING]
+    return people is None or people > len(waiting)
 
 
 def _workers(case: Case) -> tuple[str, ...]:

@@ -64,7 +64,9 @@ def _unanimous(quorum: Quorum, leader: Answer, ids: tuple[str, ...], *, agree: b
 def _majority(quorum: Quorum, leader: Answer, ids: tuple[str, ...], count: int) -> Standing:
     if len(ids) < quorum.answers:
         return Standing()
-    return Standing("majority", leader, ids) if 2 * count > len(ids) else Standing(dispute=True)
+    if 2 * count > len(ids):
+        return Standing("majority", leader, ids)
+    return Standing(dispute=len(ids) >= quorum.asked)
 
 
 def shape(case: Case, answer: Answer) -> str:
