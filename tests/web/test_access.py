@@ -189,3 +189,11 @@ def test_every_reply_is_closed(web: TestClient) -> None:
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert reply.headers["referrer-policy"] == "no-referrer"
         assert not re.search(r"<style|style=|<script(?! type=\"module\" src=)| on[a-z]+=\"", reply.text), path
+
+
+def test_a_link_from_another_site_finds_its_session(stranger: TestClient) -> None:
+    """A strict cookie does not come with such a link: the page asks once more by itself, and only once."""
+    link = {"Accept": "text/html", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert 'http-equiv="refresh"' in stranger.get("/inbox", headers=link).text
+    own = stranger.get("/inbox", headers={**link, "Sec-Fetch-Site": "same-origin"})
+    assert (own.status_code, 'http-equiv="refresh"' in own.text) == (401, False)

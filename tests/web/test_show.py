@@ -17,7 +17,8 @@ from dualcontrol.web.show.markdown import to_html
 KINDS: list[tuple[Any, str]] = [
     (None, "none"), (True, "bool"), (2**70, "number"), (1.5, "number"), ("hello", "text"), ("  ", "empty"),
     ("# Title\n\ntext", "markdown"), ("2 * 3 * 4", "text"), ({"$markdown": "x"}, "markdown"),
-    ({}, "json"), ([], "json"), ({"a": 1}, "fields"), ([1, 2], "items"), ([{"a": 1}, {"a": 2, "b": "x"}], "table"), ([{"a": {}}], "list"),
+    ({}, "json"), ([], "json"), ({"a": 1}, "fields"), ([1, 2], "items"), ([{"a": 1}, {"a": 2, "b": "x"}], "table"),
+    ([{"a": {}}], "list"),
     ([{"role": "user", "content": "hi"}], "chat"), ([{"role": "manager", "name": "x"}], "table"),
     (web_cases.picture(), "image"), ({"$image": web_cases.picture()}, "image"),
     ("data:image/svg+xml;base64,AAAA", "text"), ({"$image": "https://example.org/x.png"}, "text"),

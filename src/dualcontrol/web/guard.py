@@ -67,7 +67,7 @@ class Guard:
         visitor = self._visitor(headers)
         scope["state"]["visitor"] = visitor
         if visitor is None and not _is_open(scope):
-            raise Refused(AccessError("this needs a token", hint=_entrance(headers)), 401)
+            raise Refused(AccessError("this needs a token", hint=_entrance(headers), **_again(scope, headers)), 401)
         if scope["method"] not in SAFE and (visitor is None or visitor.session is not None):
             self._check_origin(scope, headers, visitor)
 
@@ -112,6 +112,12 @@ def _entrance(headers: Headers) -> str:
     if "authorization" in headers:
         return "The token in the Authorization header is not this server's; `dualcontrol serve` prints it."
     return AccessError.hint
+
+
+def _again(scope: Scope, headers: Headers) -> dict[str, bool]:
+    """A link on another site brings no strict cookie; asking once more from our own page does."""
+    linked = scope["method"] == "GET" and headers.get("sec-fetch-site") == "cross-site"
+    return {"again": True} if linked and headers.get("sec-fetch-mode") == "navigate" else {}
 
 
 def _digits(text: str | None) -> str:

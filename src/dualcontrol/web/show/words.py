@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from dualcontrol.case import JSON, Case
+from dualcontrol.web.show.content import weight
 
 SECOND = 1_000_000
 VERDICTS = {
@@ -94,7 +95,8 @@ def brief(value: JSON, most: int = 90) -> str:
     if isinstance(value, str) and value.startswith("data:image/"):
         value = "an image"
     if isinstance(value, dict):
-        value = ", ".join(f"{k} {brief(v, 30)}" for k, v in value.items())
+        facts = sorted(value.items(), key=lambda item: weight(item[1]))
+        value = ", ".join(f"{k} {brief(v, 30)}" for k, v in facts)
     elif isinstance(value, list):
         value = ", ".join(brief(v, 30) for v in value)
     text = {True: "true", False: "false", None: "nothing"}.get(value) if isinstance(value, bool | None) else str(value)
