@@ -17,7 +17,7 @@ SHORTEST = 40
 WORD = re.compile(r"[a-z][a-z0-9]+")
 ASKING = frozenset(["what", "how", "why", "who", "does", "do", "happens", "there", "where", "mean", "many", "much"])
 MODULES = (
-    "case", "control", "desk", "errors", "events", "gate", "apply", "wait", "sweep", "step", "propose",
+    "case", "control", "desk", "errors", "events/kinds", "events/entries", "gate", "apply", "wait", "sweep", "step", "propose",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def _of(name: str, source: str) -> Iterator[Passage]:
         text = ast.get_docstring(node) or ""
         own = "" if isinstance(node, ast.Module) else f".{node.name}"
         if len(text) >= SHORTEST and "──" not in text and not getattr(node, "name", "").startswith("_"):
-            yield Passage(f"dualcontrol.{name}{own}", " ".join(text.split()))
+            yield Passage(f"dualcontrol.{name.replace(chr(47), chr(46))}{own}", " ".join(text.split()))
 
 
 class Index:
