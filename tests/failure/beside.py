@@ -1,0 +1,62 @@
+"""Programs beside a test, each in a process of its own: python beside.py URL WHAT [ARGUMENTS].
+
+Prints ``ready``, waits for a line on standard input, does one thing, and prints how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import dualcontrol as dc
+
+
+def claim(desk: dc.Desk, person: str) -> str:
+    """Claim the next review."""
+    found = desk.claim(person, "pay")
+    return found.id if found else "none"
+
+
+def answer(desk: dc.Desk, claim_id: str, verdict: str) -> str:
+    """Answer under a claim that somebody else may use at the same moment."""
+    return desk.answer(claim_id, verdict, rationale="seen").state
+
+
+def gate(desk: dc.Desk, witness: str) -> str:
+    """Come back to a gate that has been decided."""
+
+    @desk.loop("pay").gate(confidence=0.5, timeout=30)
+    def pay(order: str, amount: float) -> str:
+        with open(witness, "a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {order} {amount}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return f"paid {amount}"
+
+    with desk.run("order-17"), desk.loop("pay").context(input={"mail": "please"}):
+        return str(pay("A-17", 420.0))
+
+
+def wait(desk: dc.Desk, case_id: str) -> str:
+    """Wait for an outcome."""
+    return str(desk.loop("pay").wait(case_id, timeout=20).verdict)
+
+
+WHAT: dict[str, Callable[..., str]] = {"claim": claim, "answer": answer, "gate": gate, "wait": wait}
+
+
+def main(url: str, what: str, *arguments: str) -> None:
+    """Be ready, wait for the word, do it."""
+    with dc.open(url, durability="process") as desk:
+        desk.loop("pay")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            print(WHAT[what](desk, *arguments), flush=True)
+        except dc.DualcontrolError as error:
+            print(error.code, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
