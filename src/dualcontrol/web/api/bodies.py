@@ -18,8 +18,8 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 EDGE, INNER = r"[^\x00-\x20\x7f-\xa0]", r"[^\x00-\x1f\x7f-\x9f]"
 Person = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=rf"^{EDGE}({INNER}*{EDGE})?$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Seconds = Annotated[float, Field(gt=0, le=2_592_000)]
-Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(ms|s|m|h|d)$")]
+Seconds = Annotated[float, Field(ge=0.001, le=2_592_000)]
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}(ms|s|m|h|d)$")]
 Risk = Literal["low", "medium", "high", "critical"] | Unit
 Whole = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(whole)]
 Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]

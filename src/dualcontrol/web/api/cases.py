@@ -26,7 +26,8 @@ router = APIRouter(tags=["cases"], route_class=StrictRoute)
 LONGEST_WAIT = 60.0
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
 Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+LoopQuery = Annotated[str, Query(max_length=200, description="Only this loop.")]
+Cursor = Annotated[str, Query(max_length=200, description="`next` of the page before.")]
 
 
 @router.post("/loops/{loop}/cases", status_code=201, response_class=Response, responses={
@@ -58,15 +59,15 @@ def _is_known(desk: Desk, control: Control, key: str) -> bool:
 @router.get("/cases", response_class=Response, responses=replies(CasePage, 404))
 def listed(
     desk: Here,
-    loop: Annotated[str | None, Query(max_length=200)] = None,
-    state: Literal["open", "decided", "closed"] | None = None,
+    loop: LoopQuery = "",
+    state: Literal["open", "decided", "closed", ""] = "",
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: Cursor = "",
 ) -> Response:
     """Cases, newest first."""
-    if loop is not None:
+    if loop:
         governing(desk, loop)
-    page = desk.store.queries.cases(loop=loop, state=state, limit=limit, cursor=cursor)
+    page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)
     return reply({"rows": [_row(row) for row in page.rows], "next": page.next})
 
 

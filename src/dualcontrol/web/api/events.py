@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
+from dualcontrol.web.api.cases import LoopQuery
 from dualcontrol.web.deps import Here, governing
 from dualcontrol.web.ledger import feed_row
 from dualcontrol.web.reply import reply
@@ -41,7 +42,7 @@ async def events(
     desk: Here,
     after: Position = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    loop: Annotated[str | None, Query(max_length=200)] = None,
+    loop: LoopQuery = "",
     last_event_id: Annotated[str, Header(description="Where a broken stream goes on.")] = "",
 ) -> Response:
     """What happened, in order.
@@ -51,12 +52,12 @@ async def events(
     """
     if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16:
         after = max(after, int(last_event_id))
-    if loop is not None:
+    if loop:
         await run_in_threadpool(governing, desk, loop)
     if STREAM not in request.headers.get("accept", ""):
-        found = await run_in_threadpool(feed, desk, after, limit, loop)
+        found = await run_in_threadpool(feed, desk, after, limit, loop or None)
         return reply({"entries": found, "next": found[-1]["pos"] if found else after})
-    return stream(_told(desk, after, limit, loop))
+    return stream(_told(desk, after, limit, loop or None))
 
 
 async def _told(desk: Desk, after: int, limit: int, loop: str | None) -> AsyncIterator[bytes]:

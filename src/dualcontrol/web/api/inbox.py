@@ -12,7 +12,7 @@ from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.step import pools_of
 from dualcontrol.store import Page
-from dualcontrol.web.api.cases import Cursor, Limit
+from dualcontrol.web.api.cases import Cursor, Limit, LoopQuery
 from dualcontrol.web.deps import Here, governing
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import InboxPage, replies
@@ -43,11 +43,11 @@ def rows(page: Page) -> list[dict[str, Any]]:
 @router.get("", response_class=Response, responses=replies(InboxPage, 404))
 def listed(
     desk: Here,
-    person: Annotated[str | None, Query(max_length=80)] = None,
-    loop: Annotated[str | None, Query(max_length=200)] = None,
+    person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
+    loop: LoopQuery = "",
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: Cursor = "",
 ) -> Response:
     """Open reviews in queue order."""
-    page = queue(desk, person=person, loop=loop, limit=limit, cursor=cursor)
+    page = queue(desk, person=person or None, loop=loop or None, limit=limit, cursor=cursor or None)
     return reply({"rows": rows(page), "next": page.next})
