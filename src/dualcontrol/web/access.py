@@ -149,6 +149,7 @@ def clean_person(name: str) -> str:
 def default_person() -> str:
     """The name of the user who runs the server, or "you"."""
     try:
-        return clean_person(getpass.getuser()) or "you"
+        name = clean_person(getpass.getuser())
     except (OSError, KeyError, ImportError):
         return "you"
+    return "you" if name in ("", "root") else name

@@ -73,7 +73,7 @@ def percent(share: float | None) -> str:
     """A share as people say it: ``93 %``, ``0.4 %``; a dash when there is none."""
     if share is None:
         return "–"
-    return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"
+    return f"{share * 100:.{1 if 0 < share < 0.1 else 0}f} %".replace(".0 ", " ")
 
 
 def number(value: float | None) -> str:
@@ -118,11 +118,13 @@ def title(case: Case) -> str:
             "Which of the two is better?" if len(case.candidates) == 2 else f"Which of {len(case.candidates)} is best?"
         )
     if case.mode == "labels":
-        return sentence(brief(case.input, 70)) if case.input is not None else "Label this"
+        return sentence(brief(_last_said(case.input), 70)) if case.input is not None else "Label this"
     return brief(_last_said(case.input), 70) if case.input is not None else "Answer this"
 
 
 def _last_said(value: JSON) -> JSON:
     if isinstance(value, list) and value and isinstance(value[-1], dict) and "content" in value[-1]:
         return value[-1]["content"]
+    if isinstance(value, dict) and len(value) == 1:
+        return next(iter(value.values()))
     return value
