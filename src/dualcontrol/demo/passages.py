@@ -16,9 +16,7 @@ K1, B = 1.4, 0.75
 SHORTEST = 40
 WORD = re.compile(r"[a-z][a-z0-9]+")
 ASKING = frozenset(["what", "how", "why", "who", "does", "do", "happens", "there", "where", "mean", "many", "much"])
-MODULES = (
-    "case", "control", "desk", "errors", "events/kinds", "events/entries", "gate", "apply", "wait", "sweep", "step", "propose",
-)  # fmt: skip
+MODULES = ("case", "control", "desk", "errors", "events", "gate", "apply", "wait", "sweep", "step", "propose")
 
 
 class Passage(NamedTuple):
@@ -43,8 +41,17 @@ def words(text: str) -> list[str]:
 
 def passages() -> list[Passage]:
     """The docstrings of the modules that users meet."""
-    package = resources.files("dualcontrol")
-    return [p for name in MODULES for p in _of(name, (package / f"{name}.py").read_text(encoding="utf-8"))]
+    return [passage for name in MODULES for source in _sources(name) for passage in _of(name, source)]
+
+
+def _sources(name: str) -> Iterator[str]:
+    """The source of a module, or of each file of a package."""
+    place = resources.files("dualcontrol")
+    if (place / f"{name}.py").is_file():
+        yield (place / f"{name}.py").read_text(encoding="utf-8")
+    elif (place / name).is_dir():
+        files = sorted((place / name).iterdir(), key=lambda file: file.name)
+        yield from (file.read_text(encoding="utf-8") for file in files if file.name.endswith(".py"))
 
 
 def _of(name: str, source: str) -> Iterator[Passage]:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 GRID = np.geomspace(0.05, 10.0, 120)
-LEVEL = 1.3528  # half the 90 % point of chi-square(1): a one-sided bound at 95 %
-LAPSE = 0.02  # share of labels taken to say something else than the truth
+LEVEL = 2.7055  # half the 98 % point of chi-square(1): a one-sided bound at 99 %
+LAPSE = 0.02  # share of labels taken to say something else than the truth, while the temperature is fitted
 PRIOR = 6.0  # imagined labels that no score explains
+DOUBT = 0.01  # what is left of doubt however many labels there are
 BINS = 10
 
 
@@ -43,7 +44,7 @@ def _softened(probabilities: Floats, doubt: float) -> Floats:
 
 
 def fit_temperature(logs: Floats, index: NDArray[Any], weights: Floats) -> Temperature:
-    """The most cautious temperature that labels of unseen rows do not contradict (95 %, one-sided)."""
+    """The most cautious temperature that labels of unseen rows do not contradict (99 %, one-sided)."""
     count = len(index)
     if count == 0 or weights.sum() <= 0:
         return Temperature(1.0, 1.0)
@@ -52,7 +53,7 @@ def fit_temperature(logs: Floats, index: NDArray[Any], weights: Floats) -> Tempe
     effective = weights.sum() ** 2 / (weights**2).sum()
     within = effective * (losses[best:] - losses[best]) <= LEVEL
     last = best + (int(np.argmin(within)) - 1 if not within.all() else len(within) - 1)
-    return Temperature(float(GRID[last]), (PRIOR + LAPSE * count) / (PRIOR + count))
+    return Temperature(float(GRID[last]), (PRIOR + DOUBT * count) / (PRIOR + count))
 
 
 def _loss(logs: Floats, index: NDArray[Any], weights: Floats) -> float:

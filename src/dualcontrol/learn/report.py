@@ -13,6 +13,7 @@ from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.trainers import Floats, Model, positions
 
 MIN_HELD_OUT = 10
+WEIGHT_CAP = 4.0  # one mistaken audit at a weight of 20 would outvote twenty reviews
 
 
 class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -56,7 +57,7 @@ def compared(report: Report, candidate: Model, incumbent: Model | None, held_out
 
 
 def _both(candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> dict[str, Any]:
-    weights = np.array([row.weight for row in held_out])
+    weights = np.minimum([row.weight for row in held_out], WEIGHT_CAP)
     new = _judged(candidate, held_out)
     said: dict[str, Any] = {"candidate": _measures(new, weights).to_dict()}
     if incumbent is None:

@@ -1,7 +1,7 @@
 """Training: human decisions become a candidate model, which takes over only when it is better on held-out ones.
 
 A fixed share of cases, drawn by HMAC, never trains any model: both models are compared on those cases' human
-decisions, pair by pair, each weighted by one over its inclusion probability.
+decisions, pair by pair, each weighted by one over its inclusion probability, truncated (Ionides 2008).
 """
 
 from __future__ import annotations
