@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from dualcontrol.case import ENCODER, JSON, Candidate
-from dualcontrol.commands import UNFIT, Propose, plain
+from dualcontrol.commands import UNFIT, Propose, known_as, plain
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import PayloadError, ProposalError, SignalError
 
@@ -120,6 +120,8 @@ def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     row = {"id": f"c{index + 1}"} | given
     if "score" in row:
         row["score"] = _unit(row["score"], "a score")
+    if "action" in row:
+        known_as(row["action"], ProposalError, "an action")
     try:
         msgspec.convert(row, Candidate)
     except UNFIT as error:
