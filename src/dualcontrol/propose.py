@@ -171,8 +171,9 @@ def _from_classes(
     found: dict[bytes, tuple[JSON, float]] = {}
     for name, score in scores.items():
         label = _class(settings, name)
-        if found.setdefault(_mark(label), (label, _unit(score, "a score")))[0] is not label:
+        if _mark(label) in found:
             raise SignalError(f"scores name the class {label!r:.80} twice")
+        found[_mark(label)] = (label, _unit(score, "a score"))
     details = {_mark(row["value"]): row for row in reversed(rows)}
     for mark, row in details.items():
         found.setdefault(mark, (row["value"], 0.0))
