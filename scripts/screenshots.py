@@ -1,6 +1,6 @@
 """Takes the pictures of the docs: the demo's console, with its real loops and data, in a headless Chromium.
 
-    make screenshots
+make screenshots
 """
 
 from __future__ import annotations

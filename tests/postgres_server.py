@@ -309,9 +309,7 @@ def _can_run(folder: Path, account: pwd.struct_passwd | None, root: Path) -> boo
     """Try, rather than compute from mode bits: mounts and access lists have a say too."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        return not any(
-            _spawn([str(folder / name), "--version"], account, root, **quiet).wait() for name in PROGRAMS
-        )
+        return not any(_spawn([str(folder / name), "--version"], account, root, **quiet).wait() for name in PROGRAMS)
     except PermissionError:
         return False
 

@@ -296,9 +296,8 @@ def test_a_gate_on_a_method_and_a_coroutine(desk, refunds):
         return f"shipped {order}"
 
     shop = Shop()
-    with desk.run("r"):
-        with pytest.raises(dc.Pending):
-            shop.cancel("A-1")
+    with desk.run("r"), pytest.raises(dc.Pending):
+        shop.cancel("A-1")
     desk.claim("ana").approve()
     with desk.run("r"):
         assert shop.cancel("A-1") == "A-1"
@@ -504,9 +503,9 @@ def test_a_gate_takes_alternatives_from_its_context(desk, refunds):
     def refund(order: str) -> str:
         return order
 
-    with refunds.context(input="mail", rationale="r", alternatives=[{"action": "wait", "args": {}}]):
-        with pytest.raises(dc.Pending) as waiting:
-            refund("A-1")
+    others = [{"action": "wait", "args": {}}]
+    with refunds.context(input="mail", rationale="r", alternatives=others), pytest.raises(dc.Pending) as waiting:
+        refund("A-1")
     assert [c.action for c in desk.case(waiting.value.case_id).candidates] == ["refund", "wait"]
 
 

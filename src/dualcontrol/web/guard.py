@@ -60,7 +60,7 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self.access.answers_to(host):
-            hint = "Open the address that `dualcontrol serve` printed, or name the host with `dualcontrol serve --allow-host`."
+            hint = "Open the address that `dualcontrol serve` printed, or start it with --allow-host."
             raise Refused(AccessError(f"this server does not answer to the host {host[:80]!r}", hint=hint), 421)
         if int(_digits(headers.get("content-length"))) > MAX_BODY:
             raise Refused(PayloadTooLargeError("the request is larger than 2 MiB"))
