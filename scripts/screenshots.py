@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from dualcontrol.demo import start
 from dualcontrol.demo.runner import open_desk
@@ -21,7 +20,7 @@ from dualcontrol.web.server import Serving, background
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "images"
-SIZE = {"width": 1280, "height": 860}
+SIZE: ViewportSize = {"width": 1280, "height": 860}
 WAITING = 4  # reviews in each loop before the first picture
 LOOPS = {"digits": "label", "tidy": "approve", "pairs": "prefer", "fallback": "respond"}
 
@@ -92,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

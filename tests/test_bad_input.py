@@ -276,3 +276,40 @@ def test_a_schema_that_asks_for_another_address_fetches_nothing(desk: dc.Desk) -
         with pytest.raises(TimeoutError):
             server.accept()
     claim.approve()
+
+
+def test_a_taken_port(desk: dc.Desk) -> None:
+    from dualcontrol.web.server import Serving
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused(desk, lambda: Serving(desk, port=taken.getsockname()[1]), e.ServeError)
+
+
+def test_a_second_server_on_one_file_works(tmp_path: Path) -> None:
+    from dualcontrol.web.server import background
+
+    url = f"sqlite:///{tmp_path}/dc.db"
+    with dc.open(url) as one, dc.open(url) as two, background(one, port=0) as a, background(two, port=0) as b:
+        assert a.url != b.url
+        case = one.loop("pay", context="minimal").propose(**PAY)
+        two.claim("ana", "pay").approve()
+        assert one.loop("pay").wait(case, timeout=5).verdict == "approve"
+
+
+def test_a_model_file_that_is_gone_closes_autopilot(desk: dc.Desk) -> None:
+    from dualcontrol.events import ModelPromoted
+    from dualcontrol.learn.serving import check
+    from dualcontrol.store import ModelRow
+
+    loop = desk.loop("mail")
+    row = ModelRow(
+        id="m", loop_id=loop.control.loop_id, version="m1", path="gone.bin", sha256="0" * 64, state="promoted",
+        examples=9, metrics={}, created_at=0,
+    )  # fmt: skip
+    with desk.store.transaction() as tx:
+        tx.save_model(row)
+    promoted = {"model": "m1", "examples": 9, "metric": "log loss", "score": "0.1"}
+    desk.steps.move("mail", lambda c, at: (ModelPromoted(version=c.version + 1, at=at, **promoted), {"model": "m1"}))
+    assert "missing" in check(desk)["mail"]
+    assert "missing" in desk.control("mail").closed[""]
+    assert loop.propose(proposal="spam", input="x", confidence=1.0).route.to == "human"
