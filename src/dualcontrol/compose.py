@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
+from dualcontrol.learn.serving import FOLDER, check
 from dualcontrol.settings import Settings, load, loop_settings
 from dualcontrol.step import Steps
 from dualcontrol.store.sql import open_store
@@ -35,6 +37,8 @@ def open(
         desk = Desk(store, Steps(store, new_id=new_id, secret=key, clock=clock), _Settle(given), given)
         for loop in given.loops.values():
             desk.steps.govern(loop)
+        if _keeps_models(given):
+            check(desk)
         return desk
     except BaseException:
         store.close()
@@ -48,6 +52,11 @@ def _load(
     database = {k: v for k, v in (("url", url), ("durability", durability)) if v is not None}
     given: dict[str, Any] = {"database": database or None, "groups": groups, "secret": secret}
     return load(path, **{k: v for k, v in given.items() if v is not None})
+
+
+def _keeps_models(settings: Settings) -> bool:
+    """Whether the model files of this database are where this program can see them, or should be."""
+    return settings.database.url.startswith("sqlite") or Path(settings.models or FOLDER).exists()
 
 
 class _Settle:

@@ -31,7 +31,7 @@ def run_demo(
             say(f"The demo keeps its records in {url.rpartition('@')[2]} and tidies {folder}; stop it, and it goes on.")
             feeders.wait_ready(PATIENCE)
             serve = import_module("dualcontrol.web.server").serve
-            serve(desk, host=host, port=port, person=person(), any_port=True, say=say)
+            serve(desk, host=host, port=port, person=person(), any_port=True, trains=False, say=say)
         except KeyboardInterrupt:  # how a demo is stopped
             return
         finally:

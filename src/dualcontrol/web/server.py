@@ -13,12 +13,14 @@ from fastapi import FastAPI
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
-from dualcontrol.errors import ServeError, StoreError
+from dualcontrol.errors import DualcontrolError, ServeError, StoreError
+from dualcontrol.learn.training import train_all_due
 from dualcontrol.web.access import ANYWHERE, Access, bracketed
 from dualcontrol.web.app import create_app
 
 log = logging.getLogger("dualcontrol.web")
 SWEEP_EVERY = 1.0
+TRAIN_EVERY = 10.0
 GRACE = 2
 
 
@@ -27,9 +29,10 @@ class Serving:
 
     def __init__(
         self, desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
-        allowed_hosts: Sequence[str] = (), any_port: bool = False,
+        allowed_hosts: Sequence[str] = (), any_port: bool = False, trains: bool = True,
     ) -> None:  # fmt: skip
         self.desk = desk
+        self.trains = trains
         self.configured = token is not None
         self.socket = listening(host, port, any_port=any_port)
         self.host, self.port = host, int(self.socket.getsockname()[1])
@@ -77,14 +80,18 @@ class Serving:
         return "\n".join(lines)
 
     def run(self) -> None:
-        """Serve until a signal or `stop`; sweeps every second meanwhile."""
-        sweeper = threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True)
-        sweeper.start()
+        """Serve until a signal or `stop`; meanwhile sweeps every second and trains the loops that are due."""
+        beside = [threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True)]
+        if self.trains:
+            beside.append(threading.Thread(target=self._train, name="dualcontrol-trainer", daemon=True))
+        for thread in beside:
+            thread.start()
         try:
             self._server.run(sockets=[self.socket])
         finally:
             self._stopped.set()
-            sweeper.join(timeout=5)
+            for thread in beside:
+                thread.join(timeout=5)
             self.socket.close()
 
     def stop(self) -> None:
@@ -95,6 +102,14 @@ class Serving:
     def started(self) -> bool:
         """Whether requests are answered by now."""
         return bool(self._server.started)
+
+    def _train(self) -> None:
+        while not self._stopped.wait(TRAIN_EVERY):
+            try:
+                for report in train_all_due(self.desk):
+                    log.info("%s", report)
+            except DualcontrolError as error:
+                log.warning("nothing trained this time: %s", error.message)
 
     def _sweep(self) -> None:
         while not self._stopped.wait(SWEEP_EVERY):
@@ -107,12 +122,14 @@ class Serving:
 
 def serve(
     desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
-    allowed_hosts: Sequence[str] = (), any_port: bool = False, say: Callable[[str], None] = print,
+    allowed_hosts: Sequence[str] = (), any_port: bool = False, trains: bool = True,
+    say: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
     """Serve the console until interrupted; `ServeError` when the port is taken, unless any port will do."""
     serving = Serving(
-        desk, host=host, port=port, token=token, person=person, allowed_hosts=allowed_hosts, any_port=any_port
-    )
+        desk, host=host, port=port, token=token, person=person, allowed_hosts=allowed_hosts, any_port=any_port,
+        trains=trains,
+    )  # fmt: skip
     say(serving.told())
     serving.run()
 
