@@ -23,6 +23,13 @@ GROUPS = {"team": ["ana", "ben", "cleo"], "leads": ["lee"]}
 BLOCK = {"name": "never above 1000", "when": "args.amount > 1000.0", "route": "block"}
 
 
+class Odd:
+    """An object that is not JSON; it reads the same in every process, as names of tests must."""
+
+    def __repr__(self) -> str:
+        return "Odd()"
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -63,7 +70,7 @@ PROPOSALS: list[tuple[dict[str, Any], type[e.DualcontrolError]]] = [
     *[({"confidence": bad}, e.SignalError) for bad in (1.2, -0.1, float("nan"), 10**400, True, "0.9", np.True_, [0.9])],
     *[({"risk": bad}, e.SignalError) for bad in ("", 1.5, True, float("nan"), {"level": "low"})],
     *[({"requires_approval": bad}, e.SignalError) for bad in ("yes", 1, None, np.True_)],
-    *[({"input": {"x": bad}}, e.PayloadError) for bad in (float("nan"), float("inf"), object(), {1}, b"x", "\ud800")],
+    *[({"input": {"x": bad}}, e.PayloadError) for bad in (float("nan"), float("inf"), Odd(), {1}, b"x", "\ud800")],
     ({"args": {"at": __import__("datetime").datetime(2026, 1, 1)}}, e.PayloadError),
     ({"args": {"n": __import__("decimal").Decimal(1)}}, e.PayloadError),
     ({"args": {1: 2}}, e.PayloadError),
@@ -118,7 +125,7 @@ ANSWERS: list[tuple[str, str, Any, type[e.DualcontrolError]]] = [
     ("pay", "edit", {"order": "A-17", "amount": True}, e.AnswerValueError),
     ("pay", "edit", {"order": "A-17", "amount": 2000.0}, e.BlockedError),
     ("pay", "edit", {"order": "A-17", "amount": float("nan")}, e.PayloadError),
-    *[("pay", "respond", bad, e.AnswerValueError) for bad in (None, "", " ", {}, {"text": ""}, np.ones(2), object())],
+    *[("pay", "respond", bad, e.AnswerValueError) for bad in (None, "", " ", {}, {"text": ""}, np.ones(2), Odd())],
     ("pay", "respond", "x" * 1_100_000, e.PayloadTooLargeError),
     ("pay", "escalate", None, e.EscalationError),
     *[("pay", "escalate", {"to": bad}, e.EscalationError) for bad in ("nobody", 5, ["leads"])],
