@@ -356,14 +356,20 @@ def policy(desk: dc.Desk, witness: str) -> dict[str, Any]:
 
 
 def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
-    """A trip that ends with one event in the loop's own stream."""
+    """A trip that ends with one event in the loop's own stream.
+
+    A model of these trips has no file, so a program that starts again closes autopilot for the whole loop.
+    """
 
     def trip_of(desk: dc.Desk, witness: str) -> dict[str, Any]:
         trip = Trip(desk, witness)
         result = trip.until_done(trip.gate(), trip.answer)
         desk.steps.move("pay", lambda control, now: None if done(control) else make(control, now))
         control = desk.control("pay")
-        return trip.end(result) | {"control": control.to_dict() if control else None}
+        assert control is not None
+        shut = {segment: why for segment, why in control.closed.items() if segment}
+        moved_to = {"model": control.model, "epoch": control.epoch, "thresholds": control.thresholds, "closed": shut}
+        return trip.end(result) | {"control": moved_to}
 
     return trip_of
 
