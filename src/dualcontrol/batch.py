@@ -22,7 +22,7 @@ from dualcontrol.propose import command
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes, route_batch
 from dualcontrol.route.columns import Array
-from dualcontrol.step import HANDLERS, Steps, check_key, json_text
+from dualcontrol.step import HANDLERS, Steps, check_key, fingerprint, json_text
 from dualcontrol.store import Tx
 
 CHUNK = 8192
@@ -163,7 +163,7 @@ def _open(
             routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(float(routes.inclusion[row])),
             audited=route.audited, due_at=route.due_at, risk=real(route.risk),
         )  # fmt: skip
-    return steps.open(tx, made, control, [opened, routed])
+    return steps.open(tx, made, control, [opened, routed], fingerprint(steps.secret, made))
 
 
 def _entry(tx: Tx, control: Control, name: str, number: int, routes: BatchRoutes) -> Entry:

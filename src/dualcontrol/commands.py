@@ -196,6 +196,8 @@ def person(name: Any) -> str:
 
 def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
     """A name or id that somebody looks for; the error is the one for what is not there."""
+    if type(name) is str and len(name) <= LONGEST and name.isascii() and name.isprintable() and name:
+        return name
     try:
         return msgspec.convert(plain(name), Word)
     except UNFIT as error:

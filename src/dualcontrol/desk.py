@@ -227,24 +227,28 @@ class Loop:
 
     def propose(self, **given: Any) -> Case:
         """Open a case; see `dualcontrol.propose.command` for what may be given."""
-        return self.desk.steps.propose(self._command(given))[0]
+        made, print_ = self._command(given)
+        return self.desk.steps.propose(made, None, print_)[0]
 
     def enter(self, owner: str, **given: Any) -> tuple[Case, int | None]:
         """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
         lease = microseconds(self.settings.effect_lease) or 0
         start = do.StartEffect(case_id="", owner=owner, lease=lease)
-        made = self._command({**given, "effect": "ready"}, alternatives=[])
-        return self.desk.steps.propose(made, start)
+        made, print_ = self._command({**given, "effect": "ready"}, alternatives=[])
+        return self.desk.steps.propose(made, start, print_)
 
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
-    def _command(self, given: dict[str, Any], **otherwise: Any) -> do.Propose:
+    def _command(self, given: dict[str, Any], **otherwise: Any) -> tuple[do.Propose, str | None]:
         run = _run.get()
         here = (_context.get() or {}).get(self.name, {})
         made = command(self.settings, **{**otherwise, **here, **given})
-        return made if run is None or made.key is not None else _keyed(made, run, self.desk.steps.secret)
+        if run is None or made.key is not None:
+            return made, None
+        print_ = fingerprint(self.desk.steps.secret, made)
+        return replace(made, key=run.key(made.loop, print_), run=run.name), print_
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
@@ -432,7 +436,3 @@ def _codes(reasons: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(reasons, list | tuple):
         raise AnswerError(f"reasons is a list of codes, not {reasons!r:.80}")
     return tuple(reasons)
-
-
-def _keyed(made: do.Propose, run: _Run, secret: bytes) -> do.Propose:
-    return replace(made, key=run.key(made.loop, fingerprint(secret, made)), run=run.name)

@@ -143,25 +143,28 @@ class Steps:
 
     # opening a case
 
-    def propose(self, command: Propose, start: StartEffect | None = None) -> tuple[Case, int | None]:
-        """Open a case, or find the one its key stands for.
+    def propose(
+        self, command: Propose, start: StartEffect | None = None, print_: str | None = None
+    ) -> tuple[Case, int | None]:
+        """Open a case, or find the one its key stands for; `print_` is the content's fingerprint if it is known.
 
         With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
         """
         made = checked(command)
         check_key(made.key)
-        return self.retried(lambda: self._propose(made, start))
+        if made.key and print_ is None:
+            print_ = fingerprint(self.secret, made)
+        return self.retried(lambda: self._propose(made, start, print_))
 
-    def _propose(self, command: Propose, start: StartEffect | None) -> tuple[Case, int | None]:
+    def _propose(self, command: Propose, start: StartEffect | None, print_: str | None) -> tuple[Case, int | None]:
         fresh: list[Event] = []
         with self.store.transaction() as tx:
             control = self.control(tx, command.loop)
-            print_ = fingerprint(self.secret, command) if command.key else None
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
             if case is None:
                 admitted(command, control)
                 events = HANDLERS[Propose](None, command, control, self.env(tx.now))
-                case, fresh = self.open(tx, command, control, events)
+                case, fresh = self.open(tx, command, control, events, print_)
             fence = None
             if start is not None and case.effect.state == "ready":
                 case, _ = self._step(tx, case, start)
@@ -188,7 +191,9 @@ class Steps:
             self._announce(case, fresh)
         return case
 
-    def open(self, tx: Tx, command: Propose, control: Control, events: Sequence[Event]) -> tuple[Case, list[Event]]:
+    def open(
+        self, tx: Tx, command: Propose, control: Control, events: Sequence[Event], print_: str | None = None
+    ) -> tuple[Case, list[Event]]:
         """Write a new case that begins with these events, in a transaction of the caller's."""
         env = self.env(tx.now)
         case, fresh = self._events(None, events, control, env)
@@ -196,7 +201,6 @@ class Steps:
             stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(fresh)
         )
         case = replace(case, seq=1)
-        print_ = fingerprint(self.secret, command) if command.key else None
         tx.save(None, case, entry, fingerprint=print_)
         return case, fresh
 

@@ -25,6 +25,7 @@ from dualcontrol.errors import (
     SignalError,
     VerdictError,
 )
+from dualcontrol.review.plain import fits_plainly
 from dualcontrol.review.view import proposal_for
 
 NEEDS_REASON = ("reject", "edit", "escalate")
@@ -211,6 +212,8 @@ def _keeps_types(value: JSON, model: JSON, what: str) -> None:
 
 
 def _fits(value: JSON, schema: dict[str, JSON], what: str) -> None:
+    if fits_plainly(value, schema):
+        return
     try:
         error = best_match(_validator(canonical(schema)).iter_errors(value))
     except Exception as broken:  # a schema that cannot be applied proves nothing about the value
