@@ -103,6 +103,15 @@ def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, dec_hook=_decode_content)
 
 
+class Shown(Value, frozen=True, kw_only=True):
+    """A value that shows every field to people and programs; stored, it leaves out what is at its default."""
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This value as plain JSON values, with every field."""
+        built = super().to_dict()
+        return {f: built[f] if f in built else msgspec.to_builtins(getattr(self, f)) for f in self.__struct_fields__}
+
+
 class Candidate(Value, frozen=True, kw_only=True):
     """One thing the AI could do or say; `value` holds the args where there is an action."""
 
@@ -142,7 +151,7 @@ class Quorum(Value, frozen=True, kw_only=True):
         return max(self.answers, self.of or 0)
 
 
-class Route(Value, omit_defaults=False, frozen=True, kw_only=True):
+class Route(Shown, frozen=True, kw_only=True):
     """Autopilot or human, by what, why, and with what probability a human sees the case."""
 
     to: RouteTo
@@ -160,7 +169,7 @@ class Route(Value, omit_defaults=False, frozen=True, kw_only=True):
     on_timeout: str = "hold"
 
 
-class Review(Value, omit_defaults=False, frozen=True, kw_only=True):
+class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue."""
 
     id: str
@@ -181,7 +190,7 @@ class Review(Value, omit_defaults=False, frozen=True, kw_only=True):
     excludes: tuple[str, ...] = ()
 
 
-class Actor(Value, omit_defaults=False, frozen=True, kw_only=True):
+class Actor(Shown, frozen=True, kw_only=True):
     """Who acted: the person, by which door, and how we know."""
 
     person: str
@@ -189,7 +198,7 @@ class Actor(Value, omit_defaults=False, frozen=True, kw_only=True):
     authenticated: str = "none"
 
 
-class Answer(Value, omit_defaults=False, frozen=True, kw_only=True):
+class Answer(Shown, frozen=True, kw_only=True):
     """What one reviewer said; value, rationale and first commitment are content."""
 
     review_id: str
@@ -206,7 +215,7 @@ class Answer(Value, omit_defaults=False, frozen=True, kw_only=True):
     at: int = 0
 
 
-class Decision(Value, omit_defaults=False, frozen=True, kw_only=True):
+class Decision(Shown, frozen=True, kw_only=True):
     """The settled result of one or more answers."""
 
     verdict: Verdict
@@ -229,7 +238,7 @@ class Effect(Value, frozen=True, kw_only=True):
     kept: bool = True
 
 
-class Outcome(Value, omit_defaults=False, frozen=True, kw_only=True):
+class Outcome(Shown, frozen=True, kw_only=True):
     """What became of a case: the value the program continues with and how it came about."""
 
     case_id: str

@@ -29,6 +29,7 @@ class Leases(RuleBasedStateMachine):
         self.held: dict[str, tuple[str, str, float]] = {}
         self.given: dict[str, tuple[str, str]] = {}
         self.answered: dict[str, tuple[str, str]] = {}
+        self.passed: set[tuple[str, str]] = set()
 
     def teardown(self) -> None:
         assert not [finding for finding in examine(self.desk.store) if finding.level == PROBLEM]
@@ -43,8 +44,10 @@ class Leases(RuleBasedStateMachine):
         held = self.held.get(case)
         return held is not None and held[0] == claim_id and held[2] > self.now
 
-    def free(self) -> list[str]:
-        return [c for c in self.open if c not in self.held or self.held[c][2] <= self.now]
+    def free(self, person: str) -> list[str]:
+        """What this person may claim now; who has abstained from a case does not see it again."""
+        idle = [c for c in self.open if c not in self.held or self.held[c][2] <= self.now]
+        return [c for c in idle if (c, person) not in self.passed]
 
     @rule()
     def propose(self) -> None:
@@ -53,9 +56,9 @@ class Leases(RuleBasedStateMachine):
     @rule(person=PEOPLE)
     def claim(self, person: str) -> None:
         claim = self.desk.claim(person, "pay")
-        assert (claim is None) == (not self.free())
+        assert (claim is None) == (not self.free(person))
         if claim is not None:
-            assert claim.case.id in self.free()
+            assert claim.case.id in self.free(person)
             assert claim.id not in self.given
             self.given[claim.id] = (claim.case.id, person)
             self.held[claim.case.id] = (claim.id, person, self.now + LEASE)
@@ -104,7 +107,7 @@ class Leases(RuleBasedStateMachine):
             self.open.remove(case)
             self.answered[case] = (person, what)
         elif what == "abstain":
-            self.open.remove(case)
+            self.passed.add((case, person))
 
     @invariant()
     def rows_are_what_the_model_says(self) -> None:

@@ -49,6 +49,7 @@ CASE_MOVING = (
     "wrong", "due_at", "effective_at", "closed_at", "effect", "fence", "effect_owner", "effect_until", "snapshot",
 )  # fmt: skip
 REVIEW_FIXED = ("id", "loop_id", "case_id", "kind", "opened_at", "excludes", "owner")
+REVIEW_ENDING = ("state", "lease_until", "answered_at", "shown")
 REVIEW_MOVING = (
     "pool", "round", "state", "order_at", "due_at", "person", "claim_id", "lease_until", "claimed_at", "answered_at",
     "presented", "shown",
@@ -159,9 +160,10 @@ class Hot(Statements):
 
     def _cases(self) -> None:
         by_id = cases.c.id == bindparam("case_id")
-        row = select(cases.c.seq, cases.c.head, cases.c.snapshot).where(by_id)
+        row = select(cases.c.seq, cases.c.head, cases.c.snapshot, loops.c.version, loops.c.seq).where(by_id)
+        row = row.join(loops, loops.c.id == cases.c.loop_id)
         self.case = self._add(row, "case_id")
-        self.case_locked = self._add(row.with_for_update(), "case_id")
+        self.case_locked = self._add(row.with_for_update(of=cases), "case_id")
         self.case_head = self._add(select(cases.c.seq, cases.c.head).where(by_id).with_for_update(), "case_id")
         self.new_case = self._insert(cases, CASE_FIXED + CASE_MOVING)
         guarded = update(cases).where(by_id, cases.c.seq == bindparam("expected"))
@@ -195,6 +197,9 @@ class Hot(Statements):
         moved = update(reviews).where(reviews.c.id == bindparam("review_id"))
         moved = moved.ordered_values(*given(reviews, REVIEW_MOVING).items())
         self.move_review = self._add(moved, *(f"new_{n}" for n in REVIEW_MOVING), "review_id")
+        ended = update(reviews).where(reviews.c.id == bindparam("review_id"))
+        ended = ended.ordered_values(*given(reviews, REVIEW_ENDING).items())
+        self.end_review = self._add(ended, *(f"new_{n}" for n in REVIEW_ENDING), "review_id")
         order = ("loop_id", "pool", "after_at", "after_id", "line", "person", "person")
         self.next_review = self._add(_candidates(1), *order)
         self.candidates = self._add(_candidates(CANDIDATES), *order)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, Case, Content, Review, decoder
 from dualcontrol.control import Control
@@ -70,6 +71,16 @@ def review_moving(review: Review, case: Case) -> Row:
         review.lease_until, review.claimed_at, review.answered_at,
         _encode(review.presented).decode() if review.presented else "", _shown(review, case),
     )  # fmt: skip
+
+
+def review_ending(old: Review, new: Review, case: Case) -> Row | None:
+    """The columns that change when the holder of a review is done with it; None when others change as well.
+
+    A statement that leaves person, pool and order alone leaves their indexes alone.
+    """
+    if replace(new, state=old.state, lease_until=old.lease_until, answered_at=old.answered_at) != old:
+        return None
+    return (new.state, new.lease_until, new.answered_at, _shown(new, case))
 
 
 def _shown(review: Review, case: Case) -> str:

@@ -51,6 +51,12 @@ class StreamTx(Unit):
             self._controls[loop] = self._control(loop)
         return self._controls[loop]
 
+    def _seen(self, loop: str, version: int, seq: int) -> None:
+        """Note the loop's version that came with a case: what is parsed already need not be asked for again."""
+        known = self._shared.controls.get(loop)
+        if known is not None and known.version == version and known.seq == seq and not self._wrote_loops:
+            self._controls.setdefault(loop, known)
+
     def _control(self, loop: str) -> Control | None:
         row = self._session.one(self._hot.loop, (loop,))
         if row is None:

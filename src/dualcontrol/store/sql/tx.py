@@ -49,7 +49,9 @@ class SqlTx(StreamTx, WorkTx):
             return None
         self._heads[case_id] = (row[0], row[1])
         try:
-            return rows.case_of(row[2], slots)
+            case = rows.case_of(row[2], slots)
+            self._seen(case.loop, row[3], row[4])
+            return case
         except msgspec.ValidationError as error:
             raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
 
@@ -116,6 +118,10 @@ class SqlTx(StreamTx, WorkTx):
     def _review_writes(self, batch: list[Write], before: Case | None, after: Case, loop_id: int) -> None:
         hot = self._hot
         for old, new in rows.changed_reviews(before, after):
+            ending = None if old is None else rows.review_ending(old, new, after)
+            if ending is not None:
+                batch.append(Write(hot.end_review, ((*ending, new.id),)))
+                continue
             moving = rows.review_moving(new, after)
             if old is None:
                 batch.append(Write(hot.new_review, ((*rows.review_fixed(new, after, loop_id), *moving),)))
