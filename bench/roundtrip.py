@@ -70,15 +70,13 @@ def ours(folder: str, durability: str, *, effect: bool) -> Contender:
         return "done"
 
     def effect_trip() -> None:
-        name, before = uuid.uuid4().hex, ran[0]
+        before = ran[0]
         try:
-            with desk.run(name):
-                refund(812.5, PAYLOAD)
-        except dc.Pending:
-            desk.claim("ana", loop="refunds").edit({"amount": 90.0, "ctx": PAYLOAD})
-        with desk.run(name):
-            assert refund(812.5, PAYLOAD) == "done"
-        assert ran[0] == before + 1
+            case_id = refund(812.5, PAYLOAD)
+        except dc.Pending as waiting:
+            case_id = waiting.case_id
+        desk.claim("ana", loop="refunds").edit({"amount": 90.0, "ctx": PAYLOAD})
+        assert (refund.resume(case_id), ran[0]) == ("done", before + 1)
 
     def decision_trip() -> None:
         case = loop.propose(

@@ -414,6 +414,11 @@ class Case(Value, frozen=True, kw_only=True):
             return None
         return {"action": proposal.action, "args": proposal.value} if proposal.action else proposal.value
 
+    def decided_action(self) -> str | None:
+        """The name of the action that was decided on, which an edit may have changed; None when there is none."""
+        value = self.resolved_value()
+        return value["action"] if self.action is not None and isinstance(value, dict) else None
+
     def approved_value(self, review_id: str | None) -> JSON:
         """What an approval approved: the proposal, or the edit that a second reviewer was asked about."""
         said = self.content.get(f"answer/{review_id}") or {} if review_id else {}

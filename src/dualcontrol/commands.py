@@ -127,11 +127,12 @@ class Withdraw(Command, frozen=True, kw_only=True):
 
 
 class StartEffect(Command, frozen=True, kw_only=True):
-    """Take the effect: the one conditional step from decided to started."""
+    """Take the effect: the one conditional step from decided to started; with `action`, of that action only."""
 
     case_id: Word
     owner: Word
     lease: int
+    action: str | None = None
 
 
 class FinishEffect(Command, frozen=True, kw_only=True):

@@ -232,10 +232,17 @@ class Loop:
 
     def enter(self, owner: str, **given: Any) -> tuple[Case, int | None]:
         """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
-        lease = microseconds(self.settings.effect_lease) or 0
-        start = do.StartEffect(case_id="", owner=owner, lease=lease)
+        start = self._start(owner, given.get("action"))
         made, print_ = self._command({**given, "effect": "ready"}, alternatives=[])
         return self.desk.steps.propose(made, start, print_)
+
+    def take(self, case_id: str, owner: str, action: str | None = None) -> tuple[Case, int | None]:
+        """A decided case with its effect taken, when that is ready and of this action: the case and the fence."""
+        return self.desk.steps.take(known_as(case_id, UnknownCaseError, "a case"), self._start(owner, action))
+
+    def _start(self, owner: str, action: str | None) -> do.StartEffect:
+        lease = microseconds(self.settings.effect_lease) or 0
+        return do.StartEffect(case_id="", owner=owner, lease=lease, action=action)
 
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""

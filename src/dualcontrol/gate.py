@@ -59,6 +59,10 @@ class GatedLoop(Protocol):
         """Take the effect; returns its fence."""
         ...
 
+    def take(self, case_id: str, owner: str, action: str | None = None) -> tuple[Case, int | None]:
+        """A decided case with its effect taken, when that is ready and of this action."""
+        ...
+
     def finish_effect(
         self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
         error: str | None = None,
@@ -106,6 +110,31 @@ class Call:
         for name, parameter in self.gate.signature.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL and name in self.bound.arguments:
                 self.bound.arguments[name] = tuple(self.bound.arguments[name])
+
+
+class Decided:
+    """A call that is known from its record only: the arguments that were decided, and nothing of the caller's."""
+
+    def __init__(self, gate: Gate, on: Any) -> None:
+        self.gate = gate
+        self.lead = () if on is UNBOUND else (on,)
+
+    def run(self, args: dict[str, JSON]) -> Any:
+        """Call the function with the decided arguments."""
+        model = self.gate.model(bool(self.lead)).model_validate(args)
+        positional: list[Any] = list(self.lead)
+        named: dict[str, Any] = {}
+        for name in type(model).model_fields:
+            kind, value = self.gate.signature.parameters[name].kind, getattr(model, name)
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                positional += value
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                named |= value
+            elif kind is inspect.Parameter.KEYWORD_ONLY:
+                named[name] = value
+            else:
+                positional.append(value)
+        return self.gate.fn(*positional, **named)
 
 
 UNBOUND: Any = object()
@@ -188,15 +217,29 @@ class Gate:
     def _trip(self, call: Call) -> Trip:
         proposal = {"action": self.action, "args": call.as_json, "schema": self.schema(bool(call.lead))}
         given = self._given(call)
-        fence: int | None
-        case: Case
-        case, fence = yield functools.partial(self.loop.enter, OWNER, **proposal, **given)
+        entered: tuple[Case, int | None] = yield functools.partial(self.loop.enter, OWNER, **proposal, **given)
+        return (yield from self._finished(call, *entered))
+
+    def resume(self, case: Case | str, *, on: Any = UNBOUND) -> Any:
+        """Go on with a case that this gate opened, by its id and without its arguments: run it once, if let.
+
+        For a worker, or a program that kept the id from `Pending`; `on` is the object where the gate is a method.
+        """
+        trip = self._resumed(case if isinstance(case, str) else case.id, on)
+        return drive_async(trip) if self.is_async else drive(trip)
+
+    def _resumed(self, case_id: str, on: Any) -> Trip:
+        taken: tuple[Case, int | None] = yield functools.partial(self.loop.take, case_id, OWNER, self.action)
+        return (yield from self._finished(Decided(self, on), *taken))
+
+    def _finished(self, call: Call | Decided, case: Case, fence: int | None) -> Trip:
+        """Wait while undecided, take the effect unless somebody has it, run it, record how it ended."""
         if fence is None and case.concluded is None:
             if self.timeout is not None and self.timeout <= 0:
                 raise Pending(case.id)
             yield Wait(self.loop, case, self.timeout)
             case = yield functools.partial(self.loop.look, case.id)
-        while fence is None and (over := _over(case)) is GO:
+        while fence is None and (over := _over(case, self.action)) is GO:
             try:
                 fence = yield functools.partial(self.loop.start_effect, case.id, OWNER)
             except EffectTakenError:
@@ -204,7 +247,7 @@ class Gate:
                 case = yield functools.partial(self.loop.look, case.id)
         return over if fence is None else (yield from self._effect(call, case, fence))
 
-    def _effect(self, call: Call, case: Case, fence: int) -> Trip:
+    def _effect(self, call: Call | Decided, case: Case, fence: int) -> Trip:
         finish = functools.partial(self.loop.finish_effect, case.id, fence)
         try:
             result = yield Run(call, case.resolved_value()["args"])
@@ -236,7 +279,7 @@ class Nap:
 class Run:
     """A step of the trip: run the gated function."""
 
-    def __init__(self, call: Call, args: dict[str, JSON]) -> None:
+    def __init__(self, call: Call | Decided, args: dict[str, JSON]) -> None:
         self.call, self.args = call, args
 
 
@@ -296,7 +339,7 @@ def _soon(step: Any) -> Awaitable[Any]:
 GO: Any = object()
 
 
-def _over(case: Case) -> Any:
+def _over(case: Case, action: str) -> Any:
     """What the gate returns or raises without running, or GO when the effect is still to be run."""
     outcome = case.outcome
     if outcome is None:
@@ -306,6 +349,11 @@ def _over(case: Case) -> Any:
     if outcome.verdict == "respond":
         value = outcome.value
         return value["text"] if isinstance(value, dict) and set(value) == {"text"} else value
+    if case.decided_action() != action:
+        raise Rejected(
+            f"case {case.id} was decided on another action, {case.decided_action()!r}, which this gate does not run",
+            case_id=case.id, value=outcome.value,
+        )  # fmt: skip
     state = case.effect.state
     if state == "succeeded":
         return _kept_result(case)

@@ -165,12 +165,27 @@ class Steps:
                 admitted(command, control)
                 events = HANDLERS[Propose](None, command, control, self.env(tx.now))
                 case, fresh = self.open(tx, command, control, events, print_)
-            fence = None
-            if start is not None and case.effect.state == "ready":
-                case, _ = self._step(tx, case, start)
-                fence = case.effect.fence
+            case, fence = self._taken(tx, case, start)
         self._announce(case, fresh)
         return case, fence
+
+    def take(self, case_id: str, start: StartEffect) -> tuple[Case, int | None]:
+        """A case after what is due in it has been done, and the fence of its effect if that could be taken."""
+        return self.retried(lambda: self._take(case_id, start))
+
+    def _take(self, case_id: str, start: StartEffect) -> tuple[Case, int | None]:
+        with self.store.transaction() as tx:
+            case = tx.load(case_id)
+            if case is None:
+                raise UnknownCaseError(f"there is no case {short(case_id)}")
+            return self._taken(tx, self._caught_up(tx, case), start)
+
+    def _taken(self, tx: Tx, case: Case, start: StartEffect | None) -> tuple[Case, int | None]:
+        """The case with its effect started, when it is ready and of the action that is asked for."""
+        if start is None or case.effect.state != "ready" or start.action not in (None, case.decided_action()):
+            return case, None
+        case, _ = self._step(tx, case, start)
+        return case, case.effect.fence
 
     def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
         row = tx.find_key(control.loop_id, key)

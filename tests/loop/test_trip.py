@@ -538,3 +538,37 @@ def test_content_too_deep_for_rules_is_refused(desk):
         deep = [deep]
     with pytest.raises(PayloadError):
         loop.propose(**{**REFUND, "input": {"a": deep}}, confidence=0.5)
+
+
+def test_a_gate_goes_on_with_a_case_by_its_id(desk, refunds):
+    ran: list[tuple] = []
+
+    @refunds.gate(timeout=0, context=lambda order, lines, note: {"input": order, "rationale": "r"})
+    def refund(order: str, *lines: int, note: str = "") -> str:
+        ran.append((order, lines, note))
+        return "done"
+
+    with pytest.raises(dc.Pending) as waiting:
+        refund("A-1", 1, 2, note="x")
+    with pytest.raises(dc.Pending):
+        refund.resume(waiting.value.case_id)
+    desk.claim("ana").edit({"order": "A-2", "lines": [3], "note": "y"})
+    assert refund.resume(waiting.value.case_id) == "done"
+    assert refund.resume(waiting.value.case_id) == "done"
+    assert ran == [("A-2", (3,), "y")]
+
+
+def test_a_gate_does_not_run_another_action_that_an_edit_chose(desk, refunds):
+    @refunds.gate(timeout=0, context=lambda order: {"input": order, "rationale": "r"})
+    def refund(order: str) -> str:
+        raise AssertionError("must not run")
+
+    with desk.run("r"), pytest.raises(dc.Pending) as waiting:
+        refund("A-1")
+    desk.claim("ana").edit({"action": "reship", "args": {"order": "A-1"}})
+    with desk.run("r"), pytest.raises(dc.Rejected, match="another action, 'reship'"):
+        refund("A-1")
+    with pytest.raises(dc.Rejected):
+        refund.resume(waiting.value.case_id)
+    with refunds.effect(waiting.value.case_id) as value:
+        assert value == {"action": "reship", "args": {"order": "A-1"}}
