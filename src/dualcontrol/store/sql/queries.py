@@ -10,7 +10,7 @@ import msgspec
 
 from dualcontrol.case import JSON, Case, Content
 from dualcontrol.control import Control
-from dualcontrol.errors import NotFoundError
+from dualcontrol.errors import NotFoundError, ReadOnlyError
 from dualcontrol.events import Entry, opened, with_values
 from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow
 from dualcontrol.store.sql import lookups, rows
@@ -58,7 +58,10 @@ class SqlQueries:
         hot = self._shared.hot
         with self._reading() as session:
             row, slots = session.two(hot.case, hot.payloads, (case_id,))
-        return None if row is None else rows.case_of(row[2], slots)
+        try:
+            return None if row is None else rows.case_of(row[2], slots)
+        except msgspec.ValidationError as error:
+            raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
 
     def cases(
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
