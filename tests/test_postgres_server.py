@@ -19,7 +19,8 @@ from postgres_server import ForeignServer, OwnServer, PostgresError, Server
 pytestmark = pytest.mark.postgres
 
 START_AND_WAIT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
 sys.path.insert(0, sys.argv[1])
 from postgres_server import OwnServer
 server = OwnServer()

@@ -26,12 +26,15 @@ def run_demo(
     url = database or DATABASE
     folder = files_folder(url)
     with open_desk(url) as desk:
+        # the app is built before the feeders' threads begin: both silence warnings, which is one switch for all threads
+        server = import_module("dualcontrol.web.server")
+        serving = server.Serving(desk, host=host, port=port, person=person(), any_port=True, trains=False)
         feeders = start(desk, folder, seed)
         try:
             say(f"The demo keeps its records in {url.rpartition('@')[2]} and tidies {folder}; stop it, and it goes on.")
             feeders.wait_ready(PATIENCE)
-            serve = import_module("dualcontrol.web.server").serve
-            serve(desk, host=host, port=port, person=person(), any_port=True, trains=False, say=say)
+            say(serving.told())
+            serving.run()
         except KeyboardInterrupt:  # how a demo is stopped
             return
         finally:
