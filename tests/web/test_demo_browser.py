@@ -34,14 +34,16 @@ class Demo(NamedTuple):
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The four loops feeding a console on a port of its own."""
     folder = tmp_path_factory.mktemp("demo")
-    with open_desk(f"sqlite:///{folder}/demo.db") as desk:
-        with background(desk, port=0, person=PERSON, trains=False) as serving:
-            feeders = start(desk, folder / "files", 0)
-            try:
-                wait_until(lambda: all(waiting(desk, loop) for loop in LOOPS), 60)
-                yield Demo(desk, serving, folder / "files")
-            finally:
-                feeders.stop()
+    with (
+        open_desk(f"sqlite:///{folder}/demo.db") as desk,
+        background(desk, port=0, person=PERSON, trains=False) as serving,
+    ):
+        feeders = start(desk, folder / "files", 0)
+        try:
+            wait_until(lambda: all(waiting(desk, loop) for loop in LOOPS), 60)
+            yield Demo(desk, serving, folder / "files")
+        finally:
+            feeders.stop()
 
 
 @pytest.fixture(params=[True, False], ids=["javascript", "forms"])
