@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from dualcontrol.doctor.finding import PROBLEM, Finding
+from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Entry, link
 from dualcontrol.store import Queries
 
 HINT = "Keep a copy of the database as it is, and compare this stream with a backup."
-UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError)
+UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, ReadOnlyError)
 
 
 def chain(queries: Queries, stream: str) -> tuple[list[Entry], list[Finding]]:

@@ -9,11 +9,12 @@ import msgspec
 from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.doctor.chain import chain
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Entry, fold
 from dualcontrol.store import CaseRow, Store
 
 KEEP = "Keep a copy of the database as it is, and compare it with a backup."
-UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError)
+UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError, ReadOnlyError)
 
 
 class Evidence:
