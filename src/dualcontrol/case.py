@@ -108,8 +108,13 @@ class Shown(Value, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, JSON]:
         """This value as plain JSON values, with every field."""
-        built = super().to_dict()
-        return {f: built[f] if f in built else msgspec.to_builtins(getattr(self, f)) for f in self.__struct_fields__}
+        return {name: _shown(getattr(self, name)) for name in self.__struct_fields__}
+
+
+def _shown(value: Any) -> JSON:
+    if isinstance(value, Value):
+        return value.to_dict()
+    return [_shown(item) for item in value] if isinstance(value, tuple) else value
 
 
 class Candidate(Value, frozen=True, kw_only=True):

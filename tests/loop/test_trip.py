@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -572,3 +573,16 @@ def test_a_gate_does_not_run_another_action_that_an_edit_chose(desk, refunds):
         refund.resume(waiting.value.case_id)
     with refunds.effect(waiting.value.case_id) as value:
         assert value == {"action": "reship", "args": {"order": "A-1"}}
+
+
+def test_a_case_is_json_both_ways_with_every_field_of_the_contract(desk):
+    loop = desk.loop("pay", quorum={"answers": 2, "arbiter": "leads"})
+    case = loop.propose(**REFUND, confidence=0.5, key="k", meta={"m": 1}, history=[])
+    desk.claim("ana").edit({"order": "A-17", "amount": 1.0})
+    desk.claim("ben").reject("no")
+    desk.claim("cleo").approve(confidence=0.9, reasons=["ok"])
+    said = json.loads(json.dumps(desk.case(case.id).to_dict()))
+    assert dc.Case.from_dict(said) == desk.case(case.id)
+    assert said["answers"][0]["actor"] == {"person": "ana", "via": "python", "authenticated": "none"}
+    assert set(said["outcome"]) == {"case_id", "value", "verdict", "by", "reviewers", "rationale", "effect"}
+    assert {"to", "by", "reason", "control", "inclusion", "audited", "epoch", "bin"} <= set(said["route"])
