@@ -65,10 +65,10 @@ def wait_until(true: Any, seconds: float) -> None:
 
 
 def waiting(desk: dc.Desk, loop: str) -> list[Any]:
-    """What a loop's queue holds."""
+    """What a loop's queue holds, audits aside: they settle without a decision."""
     control = desk.control(loop)
     rows = desk.store.queries.inbox([(control.loop_id, g) for g in control.settings.pools()]).rows if control else ()
-    return [row for row in rows if row.review.state == "open"]
+    return [row for row in rows if row.review.state == "open" and row.review.kind == "decide"]
 
 
 def claimed(demo: Demo, page: Page, loop: str, action: str | None = None) -> dc.Case:
@@ -109,7 +109,7 @@ def test_a_deletion_is_approved_and_a_rename_is_edited(demo: Demo, page: Page) -
     """What was decided happens in the folder, with the edited arguments."""
     deletion = claimed(demo, page, "tidy", "delete")
     page.get_by_role("button", name="Approve").first.click()
-    page.wait_for_selector(".flash")
+    page.wait_for_url(f"**done={deletion.id}**")
     assert decided(demo, deletion).verdict == "approve"
     rename = claimed(demo, page, "tidy", "rename")
     target = f"kept/by-hand-{rename.id[-6:]}.txt"
