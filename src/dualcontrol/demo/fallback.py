@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from dualcontrol.case import Case
-from dualcontrol.demo.passages import Index
+from dualcontrol.case import JSON, Case
+from dualcontrol.demo.passages import Passage
+from dualcontrol.demo.retrieval import Index
 from dualcontrol.desk import Desk, Loop
 
 NAME = "fallback"
-ABSTAINS = 0.45
-SETTINGS: dict[str, Any] = {"mode": "fallback", "threshold": 0.85, "audit": 0.1, "feedback": "export"}
+ABSTAINS = 0.33
+SETTINGS: dict[str, Any] = {"mode": "fallback", "threshold": 0.6, "audit": 0.1, "feedback": "export"}
 QUESTIONS = (
-    "What is a claim?",
-    "What does the fencing token do?",
-    "How do I name a run so that a restarted program finds its cases?",
-    "Can I edit the arguments before they run?",
-    "What is the risk ceiling?",
-    "Who may not review a case?",
-    "What happens to an effect whose lease ran out?",
-    "How much does it cost for a team of twelve?",
-    "What is an audit?",
-    "When is a guarantee in force?",
-    "How do I erase what people wrote?",
-    "Does it run on Kubernetes with autoscaling?",
+    "What is an epoch?",
+    "How do I restore a backup?",
     "What does the gate do with async functions?",
-    "Why is Pending not an exception?",
-    "Which key may I reuse?",
     "Is there a mobile app?",
-    "How are entries chained?",
-    "What does withdraw do?",
+    "How do I take back an answer?",
+    "Who may not review a case?",
+    "How much does it cost for a team of twelve?",
+    "How do I erase what people wrote?",
+    "What is the risk ceiling?",
+    "What happens to a late answer?",
+    "Does it run on Kubernetes with autoscaling?",
+    "How do I move from SQLite to PostgreSQL?",
     "Can two people answer the same case?",
+    "Which exit code means still waiting?",
+    "How do I delete a loop?",
+    "Why is content outside the ledger?",
+    "Can I log in with Google?",
+    "How do I run the demo without a browser?",
+    "What do I do when the database is full?",
+    "Why is Pending not an exception?",
+    "Does it send notifications to Slack?",
+    "How do I follow events as a stream?",
+    "How is the queue ordered?",
     "How do I get my money back?",
 )
 
@@ -47,13 +52,19 @@ def propose(loop: Loop, index: Index, question: str) -> Case:
     if found.confidence < ABSTAINS:
         nearest = found.passages[0].place if found.passages else "nothing"
         return loop.propose(
-            **given,
-            alternatives=[],
-            rationale=f"the docs do not speak of this; nearest: {nearest} ({found.confidence:.0%})",
-        )
+            **given, alternatives=[],
+            rationale=f"the docs do not seem to speak of this; the nearest is {nearest} ({found.confidence:.0%})",
+        )  # fmt: skip
     best, *others = found.passages
     return loop.propose(
-        **given, proposal={"text": best.text}, alternatives=[{"text": p.text} for p in others],
-        confidence=found.confidence, source={"model": "bm25", "version": best.place},
-        rationale=f"from {best.place}, which speaks of {found.confidence:.0%} of the question",
+        **given, proposal={"text": best.text}, source=source(best), confidence=found.confidence,
+        alternatives=[
+            {"value": {"text": p.text}, "source": source(p), "rationale": f"from {p.place}"} for p in others
+        ],
+        rationale=f"from {best.place}; it reaches {found.confidence:.0%} of the highest score for this question",
     )  # fmt: skip
+
+
+def source(passage: Passage) -> dict[str, JSON]:
+    """Where an answer is taken from: the page and the headings down to its section."""
+    return {"model": "bm25", "page": f"docs/{passage.page}", "section": " › ".join(passage.headings)}

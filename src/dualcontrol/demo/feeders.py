@@ -14,7 +14,8 @@ from typing import Protocol
 
 from dualcontrol.demo import digits, fallback, pairs, scans
 from dualcontrol.demo.folder import copy_samples
-from dualcontrol.demo.passages import Index, passages
+from dualcontrol.demo.passages import passages
+from dualcontrol.demo.retrieval import Index
 from dualcontrol.demo.tidy import Agent
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import DualcontrolError, ErasedError, KeyConflictError

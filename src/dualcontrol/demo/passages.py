@@ -1,90 +1,116 @@
-"""The package's own docs as passages, and retrieval over them by BM25 (Robertson and Zaragoza 2009)."""
+"""The package's own docs as passages: the sections of the Markdown pages of `docs/`, ready to be quoted.
+
+A page of an error or a decision is one passage, because its sections answer one question together; of the glossary
+each row is one.
+"""
 
 from __future__ import annotations
 
-import ast
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple
 
-from dualcontrol.demo.summaries import STOP
+from dualcontrol.errors import NotFoundError
 
-K1, B = 1.4, 0.75
-SHORTEST = 40
-WORD = re.compile(r"[a-z][a-z0-9]+")
-ASKING = frozenset(["what", "how", "why", "who", "does", "do", "happens", "there", "where", "mean", "many", "much"])
-MODULES = ("case", "control", "desk", "errors", "events", "gate", "apply", "wait", "sweep", "step", "propose")
+LEFT_OUT = ("README.md", "status.md", "benchmarks.md")  # lists of links, and what is true of one moment
+WHOLE = ("errors", "decisions")
+ASIDE = ("Example", "Alternatives")
+ROWS = ("glossary.md",)
+FENCE = re.compile(r"^\s*(```|~~~)")
+HEADING = re.compile(r"^(#{1,6}) +(.+?) *#*$|^\*\*([^*]+)\.\*\*$")  # also a bold line of its own, as in "**Restore.**"
+RUN_IN = 7
+COMMENT = re.compile(r"<!--.*?-->\n*", re.DOTALL)
+LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 
 class Passage(NamedTuple):
-    """One docstring: where it stands and what it says."""
+    """A piece of a page that can stand alone: the page, the headings above it, and its Markdown."""
 
-    place: str
+    page: str
+    headings: tuple[str, ...]
     text: str
 
-
-class Found(NamedTuple):
-    """The best passage for a question, the next ones, and how much of the question it covers."""
-
-    passages: list[Passage]
-    confidence: float
+    @property
+    def place(self) -> str:
+        """Page and section, as people name them."""
+        return f"docs/{self.page}, “{self.headings[-1]}”"
 
 
-def words(text: str) -> list[str]:
-    """The words that matter, their endings cut so that plural and singular meet."""
-    found = WORD.findall(text.lower())
-    return [re.sub(r"(ing|ed|es|s)$", "", word) for word in found if word not in STOP and word not in ASKING]
+def passages(package: Traversable | None = None) -> list[Passage]:
+    """The passages of all pages that answer questions."""
+    folder = docs_of(package or resources.files("dualcontrol"))
+    return [passage for page, text in sorted(_pages(folder)) for passage in of_page(page, text)]
 
 
-def passages() -> list[Passage]:
-    """The docstrings of the modules that users meet."""
-    return [passage for name in MODULES for source in _sources(name) for passage in _of(name, source)]
+def docs_of(package: Traversable) -> Traversable:
+    """The folder of pages: shipped inside the package, or beside the `src` of a checkout."""
+    places = [package / "docs"]
+    if isinstance(package, Path) and package.parent.name == "src":
+        places.append(package.parent.parent / "docs")
+    for place in places:
+        if place.is_dir():
+            return place
+    raise NotFoundError(
+        f"the pages of docs/ are missing; looked for {' and '.join(map(str, places))}",
+        hint="Install dualcontrol from its wheel, or run it from a checkout that has docs/ beside src/.",
+    )
 
 
-def _sources(name: str) -> Iterator[str]:
-    """The source of a module, or of each file of a package."""
-    place = resources.files("dualcontrol")
-    if (place / f"{name}.py").is_file():
-        yield (place / f"{name}.py").read_text(encoding="utf-8")
-    elif (place / name).is_dir():
-        files = sorted((place / name).iterdir(), key=lambda file: file.name)
-        yield from (file.read_text(encoding="utf-8") for file in files if file.name.endswith(".py"))
+def _pages(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _pages(entry, f"{above}{entry.name}/")
+        elif entry.name.endswith(".md") and entry.name not in LEFT_OUT:
+            yield above + entry.name, entry.read_text(encoding="utf-8")
 
 
-def _of(name: str, source: str) -> Iterator[Passage]:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+def of_page(page: str, markdown: str) -> list[Passage]:
+    """The passages of one page, in order."""
+    found = [Passage(page, headings, text) for headings, text in sections(markdown)]
+    if page.split("/")[0] in WHOLE:
+        return _whole(found)
+    if page in ROWS:
+        return [row for section in found for row in _rows(section)]
+    return found
+
+
+def sections(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each section that has text of its own, with the headings above it; a `#` in a code block is no heading."""
+    path: list[tuple[int, str]] = []
+    lines: list[str] = []
+    fenced = False
+    for line in COMMENT.sub("", markdown).splitlines():
+        fenced ^= bool(FENCE.match(line))
+        heading = None if fenced else HEADING.match(line)
+        if heading is None:
+            lines.append(line if fenced else LINK.sub(r"\1", line))
             continue
-        text = ast.get_docstring(node) or ""
-        own = "" if isinstance(node, ast.Module) else f".{node.name}"
-        if len(text) >= SHORTEST and "──" not in text and not getattr(node, "name", "").startswith("_"):
-            yield Passage(f"dualcontrol.{name.replace(chr(47), chr(46))}{own}", " ".join(text.split()))
+        yield from _section(path, lines)
+        level = len(heading[1]) if heading[1] else RUN_IN
+        title = (heading[2] or heading[3]).replace("`", "")
+        path, lines = [*((n, above) for n, above in path if n < level), (level, title)], []
+    yield from _section(path, lines)
 
 
-class Index:
-    """Passages by their words."""
+def _section(path: list[tuple[int, str]], lines: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    text = "\n".join(lines).strip()
+    if path and text:
+        yield tuple(title for _, title in path), text
 
-    def __init__(self, found: list[Passage]) -> None:
-        self.passages = found
-        self.bags = [Counter(words(f"{p.place.replace('.', ' ')} {p.text}")) for p in found]
-        self.length = sum(sum(bag.values()) for bag in self.bags) / max(len(self.bags), 1)
-        known = Counter(word for bag in self.bags for word in bag)
-        self.rarity = {w: math.log(1 + (len(found) - n + 0.5) / (n + 0.5)) for w, n in known.items()}
-        self.unknown = math.log(2 * len(found) + 2)
 
-    def ask(self, question: str, count: int = 3) -> Found:
-        """The best passages, and the share of what the question asks, by rarity, that the best one speaks of."""
-        asked = list(dict.fromkeys(words(question)))
-        scores = [self._score(asked, bag) for bag in self.bags]
-        best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:count]
-        whole = sum(self.rarity.get(word, self.unknown) for word in asked)
-        covered = sum(self.rarity[word] for word in asked if best and word in self.bags[best[0]])
-        return Found([self.passages[place] for place in best], round(covered / whole, 4) if whole else 0.0)
+def _whole(found: list[Passage]) -> list[Passage]:
+    """A page's sections as one passage, without examples and figures."""
+    told = [p for p in found if not any(heading.startswith(ASIDE) for heading in p.headings)]
+    texts = (p.text if len(p.headings) == 1 else f"**{p.headings[-1]}.**\n{p.text}" for p in told)
+    return [Passage(told[0].page, told[0].headings[:1], "\n\n".join(texts))] if told else []
 
-    def _score(self, asked: list[str], bag: Counter[str]) -> float:
-        scale = K1 * (1 - B + B * sum(bag.values()) / self.length)
-        return sum(self.rarity[w] * bag[w] * (K1 + 1) / (bag[w] + scale) for w in asked if w in bag)
+
+def _rows(section: Passage) -> Iterator[Passage]:
+    """Each row of a section's table as a definition."""
+    table = [line for line in section.text.splitlines() if line.startswith("|")]
+    for line in table[2:]:
+        word, *meaning = (cell.strip().strip("*") for cell in line.strip("|").split("|"))
+        yield Passage(section.page, (*section.headings, word), f"**{word}**: {', '.join(meaning)}")

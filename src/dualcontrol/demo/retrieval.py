@@ -1,0 +1,73 @@
+"""Retrieval of passages by BM25 (Robertson and Zaragoza 2009), with the share of the score that was reached."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dualcontrol.demo.passages import FENCE, Passage
+from dualcontrol.demo.summaries import STOP
+
+K1, B = 1.4, 0.5
+TITLE = 3  # what a word in the last heading counts for; in those above it and in the text it counts once
+WORD = re.compile(r"[a-z][a-z0-9]+")
+ENDING = re.compile(r"(?<=\w\w\w)(ations?|ings?|ed|es|e|s|ly)$")
+ASKING_WORDS = "what how why who where does do did mean means many much happens happen there me my make get"
+ASKING = frozenset(ASKING_WORDS.split())
+
+
+class Found(NamedTuple):
+    """The best passages for a question, and the share of the highest score that the first one reached."""
+
+    passages: list[Passage]
+    confidence: float
+
+
+def words(text: str) -> list[str]:
+    """The words that matter, their endings cut so that plural and singular meet."""
+    found = WORD.findall(text.lower())
+    return [ENDING.sub("", word) for word in found if word not in STOP and word not in ASKING]
+
+
+def prose(text: str) -> Iterator[str]:
+    """The lines outside code blocks: the names in an example say nothing of what a section is about."""
+    fenced = False
+    for line in text.splitlines():
+        fenced ^= bool(FENCE.match(line))
+        if not fenced:
+            yield line
+
+
+def bag(passage: Passage) -> Counter[str]:
+    """A passage by its words, those of its own heading with more weight."""
+    *above, title = passage.headings
+    return Counter([*words(" ".join(above)), *words(title) * TITLE, *words("\n".join(prose(passage.text)))])
+
+
+class Index:
+    """Passages by their words."""
+
+    def __init__(self, found: list[Passage]) -> None:
+        self.passages = found
+        self.bags = [bag(passage) for passage in found]
+        self.length = sum(each.total() for each in self.bags) / max(len(found), 1)
+        known = Counter(word for each in self.bags for word in each)
+        self.rarity = {w: math.log(1 + (len(found) - n + 0.5) / (n + 0.5)) for w, n in known.items()}
+        self.unknown = math.log(2 * len(found) + 2)
+
+    def ask(self, question: str, count: int = 3) -> Found:
+        """The best passages; a word of the question that no passage knows lowers the confidence the most."""
+        asked = list(dict.fromkeys(words(question)))
+        scores = [self._score(asked, each) for each in self.bags]
+        best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:count]
+        highest = sum(self.rarity.get(word, self.unknown) for word in asked)
+        reached = scores[best[0]] / highest if best and highest else 0.0
+        return Found([self.passages[place] for place in best], round(reached, 4))
+
+    def _score(self, asked: list[str], found: Counter[str]) -> float:
+        """BM25 without its constant factor, so that the score of a word is below its rarity."""
+        scale = K1 * (1 - B + B * found.total() / self.length)
+        return sum(self.rarity[w] * found[w] / (found[w] + scale) for w in asked if w in found)
