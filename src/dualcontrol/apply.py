@@ -6,7 +6,7 @@ that ran out without a result is unknown, never silently tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 from dualcontrol.case import By, Case, Content, Verdict, risk_number
@@ -40,24 +40,18 @@ from dualcontrol.events import (
 DOING: tuple[Verdict | None, ...] = (None, "approve", "edit")
 
 
-def react(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Event]:
-    """The outcome that a route or an effective decision brings."""
-    for event in events:
-        if isinstance(event, Routed) and case.concluded is None:
-            return _by_route(case, env)
-        if isinstance(event, Decided) and event.effective_at <= env.now:
-            return [_by_human(case, env)]
-    return []
-
-
-def _by_route(case: Case, env: Env) -> list[Event]:
-    if case.route is None:
+def _by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
+    if case.route is None or case.concluded is not None:
         return []
     if case.origin == "shadow" or case.route.to == "autopilot":
         return [_concluded(case, "autopilot", None, env)]
     if case.route.to == "block":
         return [_concluded(case, "autopilot", "reject", env)]
     return []
+
+
+def _by_decision(case: Case, event: Decided, control: Control, env: Env) -> list[Event]:
+    return [_by_human(case, env)] if event.effective_at <= env.now else []
 
 
 def _by_human(case: Case, env: Env) -> Concluded:
@@ -191,4 +185,10 @@ HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     LoseEffect: lose_effect,
     ResolveEffect: resolve_effect,
     Erase: erase,
+}
+
+# The outcome that a route or an effective decision brings.
+REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] = {
+    Routed: _by_route,
+    Decided: _by_decision,
 }

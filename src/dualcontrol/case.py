@@ -96,6 +96,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 ENCODER = msgspec.json.Encoder(enc_hook=_encode_content, order="sorted")
+SNAPSHOT = msgspec.json.Encoder(enc_hook=_encode_content)  # for rows that are decoded, never hashed or compared
 
 
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:

@@ -60,7 +60,10 @@ MAX_KEY = 65_536
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
 Done = TypeVar("Done")
 HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
-REACTIONS = (opening.react, apply.react)
+REACTIONS: dict[type[Event], list[Handler]] = {
+    kind: [stage[kind] for stage in (opening.REACTIONS, apply.REACTIONS) if kind in stage]
+    for kind in {*opening.REACTIONS, *apply.REACTIONS}
+}
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
 UNREAD: tuple[type[Command], ...] = (StartEffect, FinishEffect, LoseEffect, Release, Extend, Expire)
@@ -139,7 +142,11 @@ class Steps:
         return case, fresh  # type: ignore[return-value]
 
     def _reactions(self, case: Case, latest: list[Event], control: Control, env: Env) -> list[Event]:
-        return [event for react in REACTIONS for event in react(case, latest, control, env)]
+        added: list[Event] = []
+        for event in latest:
+            for react in REACTIONS.get(type(event), ()):
+                added += react(case, event, control, env)
+        return added
 
     # opening a case
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 from dualcontrol.case import Case, Review, ReviewKind, Route, microseconds, risk_number
 from dualcontrol.control import Control, Env
@@ -26,24 +27,7 @@ BESIDE = ("audit", "probe")
 WAITING = ("open", "claimed")
 
 
-def react(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Event]:
-    """What the review stage adds to what just happened."""
-    follow: list[Event] = []
-    for event in events:
-        if isinstance(event, Routed):
-            follow += _opened_by_route(case, control, env)
-        elif isinstance(event, Answered):
-            follow += _after_answer(case, event, control, env)
-        elif isinstance(event, TimedOut) and event.how == "escalate":
-            follow += _escalated(case, control, env)
-        elif isinstance(event, Decided | Concluded):
-            follow += _no_longer_needed(case)
-        elif isinstance(event, Erased):
-            follow += [_cancelled(r, "erased") for r in case.reviews if r.kind in BESIDE and r.state in WAITING]
-    return follow
-
-
-def _opened_by_route(case: Case, control: Control, env: Env) -> list[Event]:
+def _opened_by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
     route = case.route
     if route is None or case.origin == "shadow":
         return []
@@ -145,7 +129,9 @@ def _arbiter(case: Case, control: Control, env: Env) -> list[Event]:
     return [_row(case, "arbiter", group, 1 + max(r.round for r in case.reviews), _workers(case), control, env)]
 
 
-def _escalated(case: Case, control: Control, env: Env) -> list[Event]:
+def _escalated(case: Case, event: TimedOut, control: Control, env: Env) -> list[Event]:
+    if event.how != "escalate":
+        return []
     route = case.route
     group = (route.quorum.arbiter if route else None) or control.settings.quorum.arbiter
     if group is None:
@@ -185,10 +171,25 @@ def _workers(case: Case) -> tuple[str, ...]:
     return tuple(dict.fromkeys(r.person for r in case.reviews if r.person and r.state in ("answered", "passed")))
 
 
-def _no_longer_needed(case: Case) -> list[Event]:
+def _no_longer_needed(case: Case, event: Decided | Concluded, control: Control, env: Env) -> list[Event]:
     open_rows = [r for r in case.reviews if r.state in WAITING and r.kind not in BESIDE]
     return [_cancelled(r, "decided" if case.settled else "over") for r in open_rows]
 
 
+def _forgotten(case: Case, event: Erased, control: Control, env: Env) -> list[Event]:
+    return [_cancelled(r, "erased") for r in case.reviews if r.kind in BESIDE and r.state in WAITING]
+
+
 def _cancelled(review: Review, reason: str) -> ReviewCancelled:
     return ReviewCancelled(review_id=review.id, reason=reason)
+
+
+# What the review stage adds to what just happened.
+REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] = {
+    Routed: _opened_by_route,
+    Answered: _after_answer,
+    TimedOut: _escalated,
+    Decided: _no_longer_needed,
+    Concluded: _no_longer_needed,
+    Erased: _forgotten,
+}

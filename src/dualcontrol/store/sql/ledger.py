@@ -63,7 +63,9 @@ class LedgerStatements(Statements):
             .where(entries.c.stream == literal("case/") + examples.c.case_id, entries.c.seq == ONE)
             .scalar_subquery()
         )
-        return self._add(update(examples).where(examples.c.pos.is_(None)).values(pos=first))
+        # by loop, because the index of what is fresh begins with it
+        unplaced = (examples.c.loop_id.in_(select(loops.c.id)), examples.c.pos.is_(None))
+        return self._add(update(examples).where(*unplaced).values(pos=first))
 
     def _feed(self) -> Select[Any]:
         before = entries.alias("before")

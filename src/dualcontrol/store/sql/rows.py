@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from dualcontrol.case import ENCODER, Case, Content, Review, decoder
+from dualcontrol.case import ENCODER, SNAPSHOT, Case, Content, Review, decoder
 from dualcontrol.control import Control
 from dualcontrol.events import Entry, real
 from dualcontrol.store import Example
@@ -19,6 +19,7 @@ Row = tuple[Any, ...]
 decode_case = decoder(Case).decode
 decode_control = decoder(Control).decode
 _encode = ENCODER.encode
+_encode_case = SNAPSHOT.encode
 
 
 def fixed_columns(case: Case, loop_id: int) -> Row:
@@ -39,7 +40,7 @@ def moving_columns(case: Case, head: str) -> Row:
         verdict, by = concluded.verdict, concluded.by
     return (
         case.state, case.seq, head, *_route_columns(case), verdict, by, _wrong(case), case.due_at, effective_at,
-        case.closed_at, effect.state, effect.fence, effect.owner, effect.until, _encode(case).decode(),
+        case.closed_at, effect.state, effect.fence, effect.owner, effect.until, _encode_case(case).decode(),
     )  # fmt: skip
 
 
@@ -136,19 +137,22 @@ def contents_of(entry: Entry) -> list[Content]:
     return [content for content in found if content is not None and content.values]
 
 
-def filled(case: Case, rows: list[Row]) -> Case:
-    """The case with the values of its slots: of each slot the row that its seal commits to."""
-    seals, values = case.content.seals, case.content.values
-    for slot, commitment, body in rows:
-        if seals.get(slot) == commitment and body is not None:
-            values[slot] = value_of(body)
-    return case
+def bodies_of(case: Case, rows: list[Row]) -> dict[str, str]:
+    """The stored text of a case's slots: of each slot the row that its seal commits to."""
+    seals = case.content.seals
+    return {slot: body for slot, commitment, body in rows if seals.get(slot) == commitment and body is not None}
+
+
+def fill(case: Case, bodies: dict[str, str]) -> None:
+    """Put the values of its slots into a case."""
+    case.content.values.update((slot, value_of(body)) for slot, body in bodies.items())
 
 
 def case_of(snapshot: str, rows: list[Row]) -> Case:
     """The case that a snapshot and its payload rows make up."""
     case: Case = decode_case(snapshot)
-    return filled(case, rows) if case.content.seals else case
+    fill(case, bodies_of(case, rows))
+    return case
 
 
 def control_of(text: str, loop_id: int, seq: int) -> Control:

@@ -165,8 +165,8 @@ payloads = Table(
     Column("commitment", String(64), nullable=False),
     Column("subject", Text),
     Column("expires_at", BigInteger),
+    # with its rowid on SQLite: a row of a thousand bytes would spill into a page of its own without
     PrimaryKeyConstraint("case_id", "slot", "n", name="payloads_pkey"),
-    sqlite_with_rowid=False,
 )  # fmt: skip
 
 reviews = Table(
@@ -312,8 +312,10 @@ _partial("reviews_leased", reviews.c.lease_until, where=reviews.c.state == "clai
 _partial(
     "examples_by_position", examples.c.loop_id, examples.c.epoch, examples.c.pos, where=examples.c.pos.is_not(None)
 )
-_partial("examples_unused", examples.c.loop_id, where=examples.c.used_by.is_(None))
-_partial("examples_unplaced", examples.c.case_id, where=examples.c.pos.is_(None))
+_partial(
+    "examples_fresh", examples.c.loop_id, examples.c.pos,
+    where=examples.c.used_by.is_(None) | examples.c.pos.is_(None),
+)  # fmt: skip
 Index("models_by_loop", models.c.loop_id, models.c.created_at)
 _partial("jobs_ready", jobs.c.kind, jobs.c.run_at, where=jobs.c.state == "ready")
 _partial("jobs_leased", jobs.c.until, where=jobs.c.state == "leased")

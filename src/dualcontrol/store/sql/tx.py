@@ -39,21 +39,34 @@ class SqlTx(StreamTx, WorkTx):
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
         """The case with its content (without `values`: its seals only); its row is held until commit."""
-        hot, slots = self._hot, NO_SLOTS
+        hot, slots, kept = self._hot, NO_SLOTS, self._shared.recent.get(case_id)
         statement = hot.case_locked if lock else hot.case
-        if values:
+        if values and kept is None:
             row, slots = self._session.two(statement, hot.payloads, (case_id,))
         else:
             row = self._session.one(statement, (case_id,))
         if row is None:
             return None
         self._heads[case_id] = (row[0], row[1])
+        if kept is not None and kept.head == row[1] and kept.snapshot == row[2]:
+            case = kept.revived(values)
+        else:
+            if values and kept is not None:
+                slots = self._session.all(hot.payloads, (case_id,))
+            case = self._decoded(case_id, row, slots, values)
+        self._seen(case.loop, row[3], row[4])
+        return case
+
+    def _decoded(self, case_id: str, row: rows.Row, slots: list[rows.Row], values: bool) -> Case:
         try:
-            case = rows.case_of(row[2], slots)
-            self._seen(case.loop, row[3], row[4])
-            return case
+            case: Case = rows.decode_case(row[2])
         except msgspec.ValidationError as error:
             raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
+        if values:
+            bodies = rows.bodies_of(case, slots)
+            self._shared.recent.keep(case, row[1], row[2], bodies)
+            rows.fill(case, bodies)
+        return case
 
     def save(
         self,
@@ -71,7 +84,8 @@ class SqlTx(StreamTx, WorkTx):
             _show_seals(after, entry)
         try:
             entry = sealed(entry, head)
-            batch = self._case_writes(before, after, entry, loop_id, fingerprint)
+            moving = rows.moving_columns(after, entry.hash)
+            batch = self._case_writes(before, after, entry, moving, loop_id, fingerprint)
         except UnicodeEncodeError as error:
             raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
         if slots:
@@ -83,7 +97,20 @@ class SqlTx(StreamTx, WorkTx):
             self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
         self._heads[after.id] = (entry.seq, entry.hash)
+        self._keep(before, after, entry.hash, moving[-1], head, slots)
         return entry
+
+    def _keep(
+        self, before: Case | None, after: Case, head: str, snapshot: str, known: str, slots: list[Sealed]
+    ) -> None:
+        """Keep the case for the next step, when its content is at hand; a rollback leaves a head that no row has."""
+        recent, bodies = self._shared.recent, {}
+        if before is not None:
+            kept = recent.get(after.id)
+            if kept is None or kept.head != known:
+                return
+            bodies = kept.bodies
+        recent.keep(after, head, snapshot, bodies | {s.slot: s.body for s in slots} if slots else bodies)
 
     def _head(self, before: Case | None, after: Case, entry: Entry) -> str:
         """The hash to chain to; raises `Conflict` when the row is already known to have moved on."""
@@ -98,9 +125,9 @@ class SqlTx(StreamTx, WorkTx):
         return str(known[1])
 
     def _case_writes(
-        self, before: Case | None, after: Case, entry: Entry, loop_id: int, fingerprint: str | None
+        self, before: Case | None, after: Case, entry: Entry, moving: rows.Row, loop_id: int, fingerprint: str | None
     ) -> list[Write]:
-        hot, moving = self._hot, rows.moving_columns(after, entry.hash)
+        hot = self._hot
         kept = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
         if before is not None:
             return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept]
@@ -130,6 +157,7 @@ class SqlTx(StreamTx, WorkTx):
 
     def erase(self, case: Case) -> int:
         """Delete every payload row of a case and close its key; the commitments stay in the ledger."""
+        self._shared.recent.forget(case.id)
         count = self._write(Write(self._hot.erase, ((case.id,),)), Write(self._hot.erase_drafts, ((case.id,),)))
         if case.key is not None:
             key = (self._loop_id(case.loop), digest_of(case.key))

@@ -9,6 +9,7 @@ from dualcontrol.control import Control
 from dualcontrol.events import Entry
 from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
 from dualcontrol.store.sql.hot import Hot
+from dualcontrol.store.sql.recent import Recent
 from dualcontrol.store.sql.rows import contents_of
 from dualcontrol.store.sql.seal import Sealed, seal
 
@@ -27,6 +28,7 @@ class Shared:
         self.hot = Hot(dialect.sql)
         self.loop_ids: dict[str, int] = {}
         self.controls: dict[str, Control] = {}
+        self.recent = Recent()
 
 
 class Unit:

@@ -151,8 +151,9 @@ def upgrade() -> None:
     op.create_index(
         "examples_by_position", "examples", ["loop_id", "epoch", "pos"], unique=False, **_where("pos IS NOT NULL")
     )
-    op.create_index("examples_unplaced", "examples", ["case_id"], unique=False, **_where("pos IS NULL"))
-    op.create_index("examples_unused", "examples", ["loop_id"], unique=False, **_where("used_by IS NULL"))
+    op.create_index(
+        "examples_fresh", "examples", ["loop_id", "pos"], unique=False, **_where("used_by IS NULL OR pos IS NULL")
+    )
     op.create_table(
         "feed",
         sa.Column("pos", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -223,7 +224,6 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("case_id", "slot", "n", name="payloads_pkey"),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "people",
