@@ -38,6 +38,8 @@ from dualcontrol.events import (
 )
 
 DOING: tuple[Verdict | None, ...] = (None, "approve", "edit")
+# Where a human was asked for want of confidence only, a declared timeout may let the proposal run.
+UNDEMANDED = ("threshold", "no_signal")
 
 
 def _by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
@@ -90,11 +92,20 @@ def timeout(case: Case, command: Timeout, control: Control, env: Env) -> list[Ev
 
 def _declared(case: Case, control: Control) -> Literal["reject", "hold", "escalate", "autopilot"]:
     how = case.route.on_timeout if case.route else "hold"
-    if how == "autopilot" and (_above_ceiling(case, control) or case.proposed is None):
+    if how == "autopilot" and not _may_run_unseen(case, control):
         return "reject"
     if how == "escalate" and not _arbiter(case, control):
         return "hold"
     return how  # type: ignore[return-value]
+
+
+def _may_run_unseen(case: Case, control: Control) -> bool:
+    """Nothing demanded a human, nobody said anything but approve, and autopilot is not closed by now."""
+    if case.proposed is None or case.route is None or case.route.by not in UNDEMANDED:
+        return False
+    if any(a.verdict != "approve" for a in case.answered) or control.closed_for(case.segment) is not None:
+        return False
+    return not _above_ceiling(case, control)
 
 
 def _arbiter(case: Case, control: Control) -> str | None:

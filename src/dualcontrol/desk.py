@@ -312,18 +312,21 @@ class Loop:
         outcome = self.look(_id(case)).outcome
         if outcome is not None and outcome.verdict in ("reject", "respond"):
             raise Rejected(f"case {outcome.case_id} was answered with {outcome.verdict}")
-        fence = self.start_effect(_id(case), OWNER)
+        started = self._started(_id(case), OWNER)
         try:
-            yield self.desk.case(_id(case)).resolved_value()
+            yield started.resolved_value()
         except Exception as error:
-            self.finish_effect(_id(case), fence, succeeded=False, error=described(error))
+            self.finish_effect(started.id, started.effect.fence, succeeded=False, error=described(error))
             raise
-        self.finish_effect(_id(case), fence, succeeded=True)
+        self.finish_effect(started.id, started.effect.fence, succeeded=True)
 
     def start_effect(self, case_id: str, owner: str = OWNER) -> int:
         """Take the effect of a decided case; the fence returned is needed to finish it."""
+        return self._started(case_id, owner).effect.fence
+
+    def _started(self, case_id: str, owner: str) -> Case:
         lease = microseconds(self.settings.effect_lease) or 0
-        return self.desk.steps.run(do.StartEffect(case_id=case_id, owner=owner, lease=lease)).effect.fence
+        return self.desk.steps.run(do.StartEffect(case_id=case_id, owner=owner, lease=lease))
 
     def finish_effect(
         self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,

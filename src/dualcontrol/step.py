@@ -66,7 +66,8 @@ REACTIONS: dict[type[Event], list[Handler]] = {
 }
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
-UNREAD: tuple[type[Command], ...] = (StartEffect, FinishEffect, LoseEffect, Release, Extend, Expire)
+UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
+IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
 
 
 class Steps:
@@ -91,9 +92,10 @@ class Steps:
     def _run(self, command: Any) -> Case:
         with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
             case = self._meant(tx, command)
-            after, fresh = self._step(tx, case, command)
+            late = isinstance(command, IN_TIME) and self._caught_up(tx, case) is not case
+            after, fresh = (case, []) if late else self._step(tx, case, command)
         self._announce(after, fresh)
-        return after
+        return self._run(command) if late else after  # what was due comes first, whoever looks first
 
     def _meant(self, tx: Tx, command: Any) -> Case:
         case_id = command.case_id

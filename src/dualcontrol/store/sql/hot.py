@@ -176,7 +176,7 @@ class Hot(Statements):
 
     def _content(self) -> None:
         of_case = payloads.c.case_id == bindparam("case_id")
-        kept = select(payloads.c.slot, payloads.c.commitment, payloads.c.body).where(of_case)
+        kept = select(payloads.c.slot, payloads.c.commitment, payloads.c.body, payloads.c.salt).where(of_case)
         self.payloads = self._add(kept, "case_id")
         columns = ("case_id", "slot", "body", "size", "salt", "commitment")
         new = ("case_id", "slot", "n", *columns[2:])

@@ -219,7 +219,7 @@ def _inbox_row(review_id: str, snapshot: str) -> InboxRow:
 
 def _with_slots(read: list[Entry], slots: list[Any]) -> list[Entry]:
     """Each entry with the rows that its own seals commit to; a slot may have been written more than once."""
-    bodies = {(slot, commitment): body for slot, commitment, body in slots}
+    bodies = {(slot, commitment): body for slot, commitment, body, _ in slots}
     filled = []
     for entry in read:
         seals = [pair for event in entry.events for pair in getattr(event, "content", NO_CONTENT).seals.items()]

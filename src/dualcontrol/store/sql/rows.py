@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, SNAPSHOT, Case, Content, Review, decoder
 from dualcontrol.control import Control
+from dualcontrol.errors import LedgerError
 from dualcontrol.events import Entry, real
 from dualcontrol.store import Example
-from dualcontrol.store.sql.seal import Sealed, lines, value_of
+from dualcontrol.store.sql.seal import Sealed, commitment, lines, value_of
 
 Row = tuple[Any, ...]
 
@@ -140,7 +141,15 @@ def contents_of(entry: Entry) -> list[Content]:
 def bodies_of(case: Case, rows: list[Row]) -> dict[str, str]:
     """The stored text of a case's slots: of each slot the row that its seal commits to."""
     seals = case.content.seals
-    return {slot: body for slot, commitment, body in rows if seals.get(slot) == commitment and body is not None}
+    return {slot: body for slot, seal, body, _ in rows if seals.get(slot) == seal and body is not None}
+
+
+def check_bodies(case: Case, rows: list[Row]) -> None:
+    """Raise `LedgerError` where stored text is not what its seal commits to, so that nobody decides on or runs it."""
+    for slot, seal, body, salt in rows:
+        current = case.content.seals.get(slot) == seal and body is not None
+        if current and commitment(slot, bytes(salt), body.encode()) != seal:
+            raise LedgerError(f"{slot} of case {case.id} is not what was sealed", case_id=case.id, slot=slot)
 
 
 def fill(case: Case, bodies: dict[str, str]) -> None:

@@ -32,7 +32,10 @@ class Sealed(NamedTuple):
 
 
 def seal(contents: Iterable[Content], salt: Callable[[int], bytes]) -> list[Sealed]:
-    """Seal every slot of these contents (their ``seals`` are set in place) and return the rows to write."""
+    """Seal every slot of these contents and return the rows to write.
+
+    In place their ``seals`` are set, and their values become copies, so that what a caller changes later stays out.
+    """
     found = [c for c in contents if c.values]
     if not found:
         return []
@@ -40,17 +43,17 @@ def seal(contents: Iterable[Content], salt: Callable[[int], bytes]) -> list[Seal
     rows, at = [], 0
     for content in found:
         for slot, value in content.values.items():
-            row = _sealed(slot, value, drawn[at : at + SALT_BYTES])
+            row, content.values[slot] = _sealed(slot, value, drawn[at : at + SALT_BYTES])
             content.seals[slot] = row.commitment
             rows.append(row)
             at += SALT_BYTES
     return rows
 
 
-def _sealed(slot: str, value: JSON, salt: bytes) -> Sealed:
-    body = text_of(slot, value)
+def _sealed(slot: str, value: JSON, salt: bytes) -> tuple[Sealed, JSON]:
+    body, copy = text_of(slot, value)
     digest = commitment(slot, salt, body)
-    return Sealed(slot, body.decode(), len(body), salt, digest)
+    return Sealed(slot, body.decode(), len(body), salt, digest), copy
 
 
 def commitment(slot: str, salt: bytes, body: bytes) -> str:
@@ -63,18 +66,20 @@ def value_of(body: str) -> JSON:
     return _decode(body)
 
 
-def text_of(slot: str, value: JSON) -> bytes:
-    """A value as canonical JSON; refuses what does not come back from it as it went in."""
+def text_of(slot: str, value: JSON) -> tuple[bytes, JSON]:
+    """A value as canonical JSON, and as it comes back from it; refuses what does not come back as it went in."""
     try:
         body = _encode(value)
-        same = _decode(body) == value and not _deep(body)
+        copy = _decode(body)
+        same = copy == value and not _deep(body)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        same, body = False, b""
+        same, body, copy = False, b"", None
     if not same:
         body = _encode(_plain(value, slot, 0))
+        copy = _decode(body)
     if len(body) > MAX_PAYLOAD:
         raise PayloadTooLargeError(f"{slot} is {len(body):,} bytes of JSON; at most {MAX_PAYLOAD:,} fit", slot=slot)
-    return body
+    return body, copy
 
 
 def _deep(body: bytes) -> bool:

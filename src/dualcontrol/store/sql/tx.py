@@ -63,6 +63,7 @@ class SqlTx(StreamTx, WorkTx):
         except msgspec.ValidationError as error:
             raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
         if values:
+            rows.check_bodies(case, slots)
             bodies = rows.bodies_of(case, slots)
             self._shared.recent.keep(case, row[1], row[2], bodies)
             rows.fill(case, bodies)
@@ -219,9 +220,10 @@ def digest_of(key: str) -> str:
 
 
 def _show_seals(after: Case, entry: Entry) -> None:
-    """Put the new seals into the case that the caller keeps."""
+    """Put the new seals, and content that is nobody else's, into the case that the caller keeps."""
     content = after.content
     for written in rows.contents_of(entry):
         for slot in written.values:
             if slot in content.values:
                 content.seals[slot] = written.seals[slot]
+                content.values[slot] = written.values[slot]
