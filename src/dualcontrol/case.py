@@ -8,6 +8,7 @@ Everything that callers or humans wrote (input, candidates, rationale, answers' 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
@@ -524,6 +525,7 @@ def risk_number(risk: str | float | None) -> float:
     return RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.0)
 
 
+@lru_cache(maxsize=256, typed=True)
 def microseconds(text: str | int | float | None) -> int | None:
     """A duration such as ``"15m"``, ``"7d"`` or a number of seconds, in microseconds; None stays None."""
     if text is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import asdict
 
 from dualcontrol.case import JSON, Actor, Value
 from dualcontrol.errors import (
@@ -169,6 +170,7 @@ class Erase(Command, frozen=True, kw_only=True):
 
 
 Given = TypeVar("Given", bound=Command)
+PLAIN = frozenset({type(None), str, int, float, bool, dict, list, tuple})
 # What msgspec raises for what does not fit; beside its own, for objects and texts that it cannot look at.
 UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
 BLAME: dict[str, type[DualcontrolError]] = {
@@ -179,7 +181,10 @@ BLAME: dict[str, type[DualcontrolError]] = {
 
 def checked(command: Given) -> Given:
     """The command with every field of its declared type, texts and numbers as plain ones; an error names the field."""
-    given = {name: plain(getattr(command, name)) for name in command.__struct_fields__}
+    given = asdict(command)
+    for name, value in given.items():
+        if type(value) not in PLAIN:
+            given[name] = plain(value)
     try:
         return msgspec.convert(given, type(command))
     except UNFIT as error:
@@ -211,7 +216,7 @@ def plain(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, float):
         return float(value)
-    return msgspec.structs.asdict(value) if isinstance(value, Value) else value
+    return asdict(value) if isinstance(value, Value) else value
 
 
 def _refused(command: Command, where: str, what: str) -> DualcontrolError:

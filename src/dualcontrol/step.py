@@ -67,6 +67,7 @@ REACTIONS: dict[type[Event], list[Handler]] = {
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
 UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
+BY_CLAIM, BY_PERSON, BY_PROGRAM = (Answer, Release, Extend), (Claim, Retract), (StartEffect, FinishEffect)
 IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
 
 
@@ -358,8 +359,10 @@ class Steps:
         return Env(now=now, new_id=self.new_id, secret=self.secret, reroute=reroute)
 
     def _announce(self, case: Case, fresh: Sequence[Event]) -> None:
-        if any(isinstance(event, Concluded) for event in fresh):
-            self.store.publish([case.id])
+        for event in fresh:
+            if type(event) is Concluded:
+                self.store.publish([case.id])
+                return
 
     def announce(self, cases: Sequence[Case]) -> None:
         """Wake who waits for these cases."""
@@ -458,12 +461,13 @@ def short(key: str) -> str:
 
 def actor_of(command: Any, case: Case) -> str:
     """Who stands behind a command on a case, for the ledger."""
-    if isinstance(command, Answer | Release | Extend):
+    kind = type(command)
+    if kind in BY_CLAIM:
         review = case.review_of_claim(command.claim_id)
         return (review.person if review else None) or "reviewer"
-    if isinstance(command, Claim | Retract):
-        return command.person
-    if isinstance(command, StartEffect | FinishEffect):
+    if kind in BY_PERSON:
+        return str(command.person)
+    if kind in BY_PROGRAM:
         return "program"
     return str(getattr(command, "by", "system"))
 

@@ -73,8 +73,8 @@ class Dialect(Protocol):
         """Undo everything and give the connection back, whatever state it is in."""
         ...
 
-    def reading(self) -> AbstractContextManager[Session]:
-        """A consistent view for several reads."""
+    def reading(self, brief: bool = False) -> AbstractContextManager[Session]:
+        """A consistent view for several reads; `brief` where it is a row or two."""
         ...
 
     def translated(self, error: Exception) -> Exception:

@@ -72,9 +72,9 @@ class SqlStore:
         return Transaction(self._shared, durable)
 
     @contextmanager
-    def _reading(self) -> Iterator[Session]:
+    def _reading(self, brief: bool = False) -> Iterator[Session]:
         try:
-            with self._dialect.reading() as session:
+            with self._dialect.reading(brief) as session:
                 yield session
         except Exception as error:
             raise_ours(self._dialect, error)

@@ -48,6 +48,7 @@ CASE_MOVING = (
     "state", "seq", "head", "risk", "route", "control", "epoch", "bin", "inclusion", "audited", "verdict", "by",
     "wrong", "due_at", "effective_at", "closed_at", "effect", "fence", "effect_owner", "effect_until", "snapshot",
 )  # fmt: skip
+CASE_NOTED = ("seq", "head", "snapshot")
 REVIEW_FIXED = ("id", "loop_id", "case_id", "kind", "opened_at", "excludes", "owner")
 REVIEW_ENDING = ("state", "lease_until", "answered_at", "shown")
 REVIEW_MOVING = (
@@ -169,6 +170,8 @@ class Hot(Statements):
         guarded = update(cases).where(by_id, cases.c.seq == bindparam("expected"))
         moved = guarded.ordered_values(*given(cases, CASE_MOVING).items())
         self.move_case = self._add(moved, *(f"new_{n}" for n in CASE_MOVING), "case_id", "expected")
+        noted = guarded.ordered_values(*given(cases, CASE_NOTED).items())
+        self.note_case = self._add(noted, *(f"new_{n}" for n in CASE_NOTED), "case_id", "expected")
         self.new_key = self._insert(case_keys, ("loop_id", "digest", "case_id", "fingerprint"))
         found = select(case_keys.c.case_id, case_keys.c.fingerprint, case_keys.c.erased)
         found = found.where(case_keys.c.loop_id == bindparam("loop_id"), case_keys.c.digest == bindparam("digest"))

@@ -206,7 +206,7 @@ class PostgresDialect:
             session.pooled.close()
 
     @contextmanager
-    def reading(self) -> Iterator[PostgresSession]:
+    def reading(self, brief: bool = False) -> Iterator[PostgresSession]:
         """One snapshot for several reads."""
         session = self._start(READING)
         try:

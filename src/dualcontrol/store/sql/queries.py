@@ -19,7 +19,7 @@ from dualcontrol.store.sql.hot import FIRST, rendered
 from dualcontrol.store.sql.seal import commitment, line, value_of
 from dualcontrol.store.sql.unit import Shared
 
-Reading = Callable[[], AbstractContextManager[Session]]
+Reading = Callable[..., AbstractContextManager[Session]]
 MANY = 2**31 - 1
 CHUNK = 500
 NO_CONTENT = Content()
@@ -55,9 +55,12 @@ class SqlQueries:
 
     def case(self, case_id: str) -> Case | None:
         """A case with its content."""
-        hot = self._shared.hot
-        with self._reading() as session:
-            row, slots = session.two(hot.case, hot.payloads, (case_id,))
+        hot, kept = self._shared.hot, self._shared.recent.get(case_id)
+        with self._reading(True) as session:
+            row = session.one(hot.case, (case_id,))
+            if kept is not None and row is not None and kept.tells(row[1], row[2]):
+                return kept.revived(True)
+            slots = session.all(hot.payloads, (case_id,))
         try:
             return None if row is None else rows.case_of(row[2], slots)
         except msgspec.ValidationError as error:

@@ -25,6 +25,10 @@ class Kept(NamedTuple):
     case: Case
     bodies: dict[str, str]
 
+    def tells(self, head: str, snapshot: str) -> bool:
+        """Whether a row that holds these still says what is kept."""
+        return self.head == head and self.snapshot == snapshot
+
     def revived(self, values: bool) -> Case:
         """The case with content of its own, so that nobody can change what is kept."""
         seals, found = self.case.content.seals, {}

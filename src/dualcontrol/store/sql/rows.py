@@ -20,7 +20,7 @@ Row = tuple[Any, ...]
 decode_case = decoder(Case).decode
 decode_control = decoder(Control).decode
 _encode = ENCODER.encode
-_encode_case = SNAPSHOT.encode
+encode_case = SNAPSHOT.encode
 
 
 def fixed_columns(case: Case, loop_id: int) -> Row:
@@ -31,7 +31,7 @@ def fixed_columns(case: Case, loop_id: int) -> Row:
     )  # fmt: skip
 
 
-def moving_columns(case: Case, head: str) -> Row:
+def moving_columns(case: Case, head: str, snapshot: str) -> Row:
     """The columns of a case that an event may change: see `hot.CASE_MOVING`."""
     effect, settled, concluded = case.effect, case.settled, case.concluded
     effective_at = settled.effective_at if settled is not None else None
@@ -41,8 +41,13 @@ def moving_columns(case: Case, head: str) -> Row:
         verdict, by = concluded.verdict, concluded.by
     return (
         case.state, case.seq, head, *_route_columns(case), verdict, by, _wrong(case), case.due_at, effective_at,
-        case.closed_at, effect.state, effect.fence, effect.owner, effect.until, _encode_case(case).decode(),
+        case.closed_at, effect.state, effect.fence, effect.owner, effect.until, snapshot,
     )  # fmt: skip
+
+
+def only_reviews(before: Case, after: Case) -> bool:
+    """Whether nothing but reviews has changed, so that no column but the snapshot tells of it."""
+    return replace(before, seq=after.seq, reviews=after.reviews) == after
 
 
 def _route_columns(case: Case) -> Row:
@@ -134,8 +139,12 @@ def example_row(example: Example) -> Row:
 
 def contents_of(entry: Entry) -> list[Content]:
     """The contents that an entry's events carry."""
-    found = (getattr(event, "content", None) for event in entry.events)
-    return [content for content in found if content is not None and content.values]
+    found = []
+    for event in entry.events:
+        content: Content | None = getattr(event, "content", None)
+        if content is not None and content.values:
+            found.append(content)
+    return found
 
 
 def bodies_of(case: Case, rows: list[Row]) -> dict[str, str]:

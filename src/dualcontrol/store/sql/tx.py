@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from dualcontrol.case import Case
+from dualcontrol.case import Case, Content
 from dualcontrol.errors import PayloadError, ReadOnlyError, UnknownLoopError
 from dualcontrol.events import Entry, sealed
 from dualcontrol.store import Conflict, Example, KeyRow
 from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Write
 from dualcontrol.store.sql.hot import CANDIDATES, FIRST, SLOTS_AT_ONCE
-from dualcontrol.store.sql.seal import Sealed, line
+from dualcontrol.store.sql.seal import Sealed, line, seal
 from dualcontrol.store.sql.streams import StreamTx
 from dualcontrol.store.sql.work import WorkTx
 
@@ -48,7 +48,7 @@ class SqlTx(StreamTx, WorkTx):
         if row is None:
             return None
         self._heads[case_id] = (row[0], row[1])
-        if kept is not None and kept.head == row[1] and kept.snapshot == row[2]:
+        if kept is not None and kept.tells(row[1], row[2]):
             case = kept.revived(values)
         else:
             if values and kept is not None:
@@ -80,13 +80,14 @@ class SqlTx(StreamTx, WorkTx):
     ) -> Entry:
         """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
         loop_id, head = self._loop_id(after.loop), self._head(before, after, entry)
-        slots = self._seal(entry)
+        contents = rows.contents_of(entry)
+        slots = seal(contents, self._shared.salt)
         if slots:
-            _show_seals(after, entry)
+            _show_seals(after, contents)
         try:
             entry = sealed(entry, head)
-            moving = rows.moving_columns(after, entry.hash)
-            batch = self._case_writes(before, after, entry, moving, loop_id, fingerprint)
+            snapshot = rows.encode_case(after).decode()
+            batch = self._case_writes(before, after, entry, snapshot, loop_id, fingerprint)
         except UnicodeEncodeError as error:
             raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
         if slots:
@@ -98,7 +99,7 @@ class SqlTx(StreamTx, WorkTx):
             self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
         self._heads[after.id] = (entry.seq, entry.hash)
-        self._keep(before, after, entry.hash, moving[-1], head, slots)
+        self._keep(before, after, entry.hash, snapshot, head, slots)
         return entry
 
     def _keep(
@@ -126,10 +127,13 @@ class SqlTx(StreamTx, WorkTx):
         return str(known[1])
 
     def _case_writes(
-        self, before: Case | None, after: Case, entry: Entry, moving: rows.Row, loop_id: int, fingerprint: str | None
+        self, before: Case | None, after: Case, entry: Entry, snapshot: str, loop_id: int, fingerprint: str | None
     ) -> list[Write]:
         hot = self._hot
         kept = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
+        if before is not None and rows.only_reviews(before, after):
+            return [Write(hot.note_case, ((after.seq, entry.hash, snapshot, after.id, before.seq),)), kept]
+        moving = rows.moving_columns(after, entry.hash, snapshot)
         if before is not None:
             return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept]
         batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving),)), kept]
@@ -219,11 +223,11 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _show_seals(after: Case, entry: Entry) -> None:
+def _show_seals(after: Case, contents: list[Content]) -> None:
     """Put the new seals, and content that is nobody else's, into the case that the caller keeps."""
-    content = after.content
-    for written in rows.contents_of(entry):
+    seals, values = after.content.seals, after.content.values
+    for written in contents:
         for slot in written.values:
-            if slot in content.values:
-                content.seals[slot] = written.seals[slot]
-                content.values[slot] = written.values[slot]
+            if slot in values:
+                seals[slot] = written.seals[slot]
+                values[slot] = written.values[slot]
