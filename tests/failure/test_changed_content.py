@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from failure.test_broken_record import execute
 
 import dualcontrol as dc
 from dualcontrol.errors import LedgerError
-from failure.test_broken_record import execute
 
 
 @pytest.fixture

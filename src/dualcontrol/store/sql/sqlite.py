@@ -180,7 +180,7 @@ class SqliteDialect:
     def reading(self, brief: bool = False) -> Iterator[SqliteSession]:
         """A reader's connection with one snapshot; in memory the one connection there is.
 
-        For a `brief` read the writer's, when nobody writes: it knows the pages that it wrote, a reader reads them again.
+        For a `brief` read the writer's, when nobody writes: it knows the pages it wrote, a reader reads them again.
         """
         if self._memory:
             yield from self._reading_memory()
