@@ -9,6 +9,7 @@ import msgspec
 from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.doctor.chain import chain
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.stuck import stuck
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Entry, Unknown, fold
 from dualcontrol.store import CaseRow, Store
@@ -26,6 +27,7 @@ class Evidence:
         self._done = done
         self._cases: set[str] = set()
         self._streams = 0
+        self._settings = {control.loop: control.settings for control in store.queries.loops()}
         self.waiting: dict[str, list[Review]] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -88,6 +90,8 @@ class Evidence:
         yield from columns(row, case)
         yield from self._seals(case)
         yield from attention(case)
+        if case.loop in self._settings:
+            yield from stuck(case, self._settings[case.loop])
 
     def _unread(self, row: CaseRow, error: Exception) -> Iterator[Finding]:
         """A row that cannot be read is a newer version's where its entries are as well; else it is damaged."""
