@@ -56,6 +56,7 @@ class Server(Protocol):
     """What the tests may ask of a server."""
 
     url: str
+    programs: Path | None
 
     def start(self) -> None: ...
     def stop(self, mode: StopMode = "fast") -> None: ...
@@ -118,6 +119,7 @@ class ForeignServer(_Databases):
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = url
+        self.programs: Path | None = _programs_on_path(url)
         self._made: list[str] = []
 
     def start(self) -> None:
@@ -153,6 +155,7 @@ class OwnServer(_Databases):
         self._guard: _Guard | None = None
         try:
             self._bin = _runnable_programs(self._root, self._account)
+            self.programs: Path | None = self._bin
             self._guard = _Guard(self._root, self._bin / "pg_ctl", self._account)
             self._initialise()
             self._start_on_free_port()
@@ -319,6 +322,17 @@ def _give(tree: Path, account: pwd.struct_passwd | None) -> None:
     if account:
         for path in (tree, *tree.rglob("*")):
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def _programs_on_path(url: str) -> Path | None:
+    """Return the folder of the client programs on the path, if they are of the server's version."""
+    found = shutil.which("pg_dump")
+    if found is None:
+        return None
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        major = str(connection.info.server_version // 10_000)
+    return Path(found).parent if f") {major}" in said else None
 
 
 def _free_port() -> int:

@@ -950,6 +950,18 @@ def test_lines_finds_every_key_where_it_stands(pairs: dict[str, str]) -> None:
         assert found[("t", "x", index)] == starts[index] - 1
 
 
+def test_settings_that_name_their_defaults_are_put_in_force_once(folder: Path) -> None:
+    """A default from a file is another object than the one in the program; it is no change."""
+    import dualcontrol as dc
+
+    (folder / "dualcontrol.toml").write_text(DESIGN.replace(', trainer = "sklearn"', ""), encoding="utf-8")
+    versions = []
+    for _ in range(3):
+        with dc.open() as desk:
+            versions.append(desk.control("refunds").version)
+    assert versions == [1, 1, 1]
+
+
 # docs
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"

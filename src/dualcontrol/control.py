@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from dualcontrol.case import ENCODER, JSON, Candidate, Case, Quorum, Route, RouteTo, Value, microseconds
+from dualcontrol.case import ENCODER, JSON, Candidate, Case, Quorum, Route, RouteTo, Value, decoder, microseconds
 
 OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
 
@@ -96,9 +96,13 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         return tuple(dict.fromkeys([g for g in named if g] + list(self.groups)))
 
 
+_SETTINGS = decoder(LoopSettings)
+
+
 @lru_cache(maxsize=256)
 def _digest_of(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+    # Read back first: a default is left out by identity, and the same word from a file is another object.
+    return hashlib.sha256(ENCODER.encode(_SETTINGS.decode(body))).hexdigest()
 
 
 def _digest(settings: LoopSettings) -> str:

@@ -50,6 +50,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold
 from dualcontrol.learn import examples
+from dualcontrol.queue import Queue
 from dualcontrol.review import context, opening, values
 from dualcontrol.route import reroute
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
@@ -82,6 +83,7 @@ class Steps:
         self.now = clock or (lambda: time.time_ns() // 1000)
         self.new_id = new_id
         self.secret = secret or store.secret()
+        self.queue = Queue()
 
     # commands on a case
 
@@ -244,20 +246,20 @@ class Steps:
             controls = {name: self.control(tx, name) for name in loops}
             self._expire(tx)
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
-            taken = tx.take(person, pools, now=tx.now) if pools else None
-            case = tx.load(taken[0]) if taken else None
-            if taken is None or case is None:
+            found = self.queue.next(tx, person, pools) if pools else None
+            if found is None:
                 return None
+            case, review_id = found
             held = lease or microseconds(controls[case.loop].settings.lease) or 0
-            command = Claim(case_id=case.id, review_id=taken[1], person=person, claim_id=self.new_claim(case.id),
+            command = Claim(case_id=case.id, review_id=review_id, person=person, claim_id=self.new_claim(case.id),
                             until=tx.now + held)  # fmt: skip
             return self._step(tx, case, command)[0]
 
     def _expire(self, tx: Tx) -> None:
         """Open the reviews again whose lease has run out, so that the next claim may get them."""
-        for case_id, review_id in tx.due("lease", tx.now, EXPIRED_AT_ONCE):
-            case = tx.load(case_id, values=False)
-            if case is not None and case.read_only is None:
+        for case_id, review_id in self.queue.due(tx, "lease", EXPIRED_AT_ONCE):
+            case = self.queue.workable(tx, case_id, values=False)
+            if case is not None:
                 self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
 
     def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dualcontrol.commands import Command, Expire, LoseEffect, Settle, Timeout
-from dualcontrol.errors import DualcontrolError, StoreError
+from dualcontrol.errors import DualcontrolError, ReadOnlyError, StoreError
 from dualcontrol.step import Steps
 
 Maker = Callable[[str, str | None], Command]
@@ -27,6 +27,8 @@ def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), limit: int = 200) -
                 done += 1
             except StoreError:
                 raise
+            except ReadOnlyError:
+                steps.queue.pass_over(case_id, steps.now())
             except DualcontrolError:
                 continue
     return done
@@ -34,4 +36,4 @@ def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), limit: int = 200) -
 
 def _due(steps: Steps, kind: str, limit: int) -> list[tuple[str, str | None]]:
     with steps.store.transaction(durable=False) as tx:
-        return tx.due(kind, tx.now, limit)
+        return steps.queue.due(tx, kind, limit)

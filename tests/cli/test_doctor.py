@@ -148,6 +148,79 @@ def test_overdue_cases_are_a_warning(desk, case, clock):
     assert any("past their response time" in finding.what for finding in problems(desk, WARNING))
 
 
+DISPUTE = {"mode": "approval", "threshold": 0.9, "group": "team", "quorum": {"answers": 2}}
+
+
+def disputed(url: str, clock: FakeClock, **settings: Any) -> list[Finding]:
+    """What the doctor says in the queue after all members of a group have said different things."""
+    groups = settings.pop("groups", {"team": ["ana", "ben"], "leads": ["lee"]})
+    with dc.open(url, clock=clock, groups=groups) as desk:
+        case = desk.loop("pay", **{**DISPUTE, **settings}).propose(action="pay", args={}, confidence=0.5, **CONTENT)
+        desk.claim("ana", case=case).approve()
+        last = desk.claim("ben", case=case)
+        before = [f for f in problems(desk, WARNING) if f.check == "queue"]
+        last.reject("no")
+        assert desk.case(case.id).state == "open"
+        assert before == []
+        found = [f for f in problems(desk, WARNING) if f.check == "queue"]
+        assert {f.case_id for f in found} <= {case.id}
+        return found
+
+
+def test_a_dispute_that_nobody_can_end_is_named(url, clock, folder):
+    (folder / "dualcontrol.toml").unlink()
+    (found,) = disputed(url, clock)
+    assert "nobody in team may give" in found.what
+    assert "Add somebody to the group" in found.hint
+    with dc.open(url, clock=clock, groups={"team": ["ana", "ben", "cleo"]}) as desk:
+        desk.loop("pay", **DISPUTE)
+        assert not [f for f in problems(desk, WARNING) if f.check == "queue"]
+        desk.claim("cleo", "pay").approve()
+        assert desk.case(found.case_id).outcome.verdict == "approve"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"quorum": {"answers": 2, "arbiter": "leads"}}, False),
+        ({"groups": {"team": ["ana", "ben", "cleo"]}}, False),
+        ({"groups": {}, "group": "everybody"}, False),
+        ({"respond_within": "15m", "on_timeout": "reject"}, False),
+        ({"respond_within": "15m", "on_timeout": "hold"}, True),
+    ],
+)
+def test_only_what_stays_open_for_ever_is_stuck(url, clock, folder, settings, named):
+    (folder / "dualcontrol.toml").unlink()
+    assert bool(disputed(url, clock, **settings)) is named
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "leads", "named"), [("hold", "lee", True), ("escalate", "lee", False), ("escalate", "ana", True)]
+)
+def test_a_group_of_the_proposer_alone_is_nobody(url, clock, folder, on_timeout, leads, named):
+    (folder / "dualcontrol.toml").unlink()
+    settings = {"threshold": 0.9, "group": "team", "quorum": {"arbiter": "leads"}, "respond_within": "15m"}
+    for team in (["ana", "ben"], ["ana"]):
+        with dc.open(url, clock=clock, groups={"team": team, "leads": [leads]}) as desk:
+            loop = desk.loop("pay", on_timeout=on_timeout, **settings)
+            loop.propose(action="pay", args={}, confidence=0.5, owner="ana", key="k", **CONTENT)
+            found = [f for f in problems(desk, WARNING) if f.check == "queue"]
+    assert bool(found) is named
+
+
+def test_a_case_without_any_review_is_named(desk, case):
+    from msgspec.structs import replace
+
+    from dualcontrol.doctor.stuck import stuck
+
+    found, settings = desk.case(case), desk.control("refunds").settings
+    bare = replace(found, state="open", due_at=None, reviews=(), settled=None, concluded=None)
+    (said,) = stuck(bare, settings)
+    assert ("nobody is asked" in said.what, said.case_id, said.level) == (True, case, WARNING)
+    for sound in (replace(bare, state="closed"), replace(bare, kind="probe"), found):
+        assert list(stuck(sound, settings)) == []
+
+
 def test_an_effect_of_unknown_end_is_named(desk, clock):
     loop = desk.loop("refunds", threshold=0.5)
     case = loop.propose(action="refund", args={}, confidence=0.9, **CONTENT)

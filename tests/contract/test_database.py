@@ -450,6 +450,15 @@ def test_a_backup_is_a_database(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_backup_needs_a_file_in_a_folder_that_there_is(lasting_url: str, tmp_path: Path) -> None:
+    store = open_store(lasting_url)
+    for path in (tmp_path / "nowhere" / "copy", tmp_path):
+        with pytest.raises(StoreError, match="cannot be written") as refused:
+            store.backup(str(path))
+        assert "Name a file" in refused.value.hint
+    store.close()
+
+
 def test_erased_text_is_not_left_in_the_file(tmp_path: Path) -> None:
     store: Any = open_store(f"sqlite:///{tmp_path}/a.db")
     define(store)

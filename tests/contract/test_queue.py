@@ -161,6 +161,16 @@ def test_claimers_at_once_get_different_reviews(store: Store) -> None:
     assert set(got) == wanted
 
 
+def test_the_whole_queue_is_what_take_gives_one_after_the_other(store: Store) -> None:
+    define(store)
+    ids = [propose(store, order_at=at, excludes=("ana",) if at == 3 else ()).id for at in range(45)]
+    with store.transaction() as tx:
+        found = [case_id for case_id, _ in tx.queue("ana", SUPPORT, without={ids[0], *ids[10:40]})]
+        first = next(tx.queue("ana", SUPPORT, without=()))
+        assert first == tx.take("ana", SUPPORT, now=50)
+    assert found == [*ids[1:3], *ids[4:10], *ids[40:]]
+
+
 @pytest.mark.postgres
 def test_a_case_that_another_transaction_holds_is_skipped(postgres_url: str) -> None:
     from dualcontrol.store.sql import open_store
@@ -175,6 +185,8 @@ def test_a_case_that_another_transaction_holds_is_skipped(postgres_url: str) -> 
         for case_id in held:
             tx.load(case_id)
         assert take(store, "ana") == (last.id, last.reviews[0].id)
+        with store.transaction() as other:
+            assert list(other.queue("ana", SUPPORT, without=())) == [(last.id, last.reviews[0].id)]
     store.close()
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dualcontrol.case import JSON, Case
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.errors import UnknownLoopError
+from dualcontrol.errors import ReadOnlyError, UnknownLoopError
 from dualcontrol.route.propose import route, subject_of
 
 
@@ -57,7 +57,7 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Rep
     moves: dict[tuple[str, str, str], Again] = {}
     for case in _cases(desk, loop, limit):
         done()
-        if case.erased or case.route is None:
+        if case is None or case.erased or case.route is None:
             skipped += 1
             continue
         now = routed(case, control)
@@ -88,13 +88,16 @@ def routed(case: Case, control: Control) -> tuple[str, str, str]:
     return found.to, found.by, found.reason
 
 
-def _cases(desk: Desk, loop: str, limit: int) -> Iterator[Case]:
+def _cases(desk: Desk, loop: str, limit: int) -> Iterator[Case | None]:
     cursor: str | None = None
     left = limit
     while left > 0:
         page = desk.store.queries.cases(loop=loop, limit=min(left, 200), cursor=cursor)
         for row in page.rows:
-            yield desk.case(row.id)
+            try:
+                yield desk.case(row.id)
+            except ReadOnlyError:  # a newer version wrote it: what it says cannot be routed here
+                yield None
         left -= len(page.rows)
         cursor = page.next
         if cursor is None:

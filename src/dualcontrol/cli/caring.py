@@ -94,5 +94,9 @@ def backup(
     size = target.stat().st_size
     if state.as_json:
         return document({"file": out, "bytes": size})
-    how = f"dualcontrol doctor --database sqlite:///{out}" if store.url.startswith("sqlite") else "pg_restore --list"
+    how = (
+        f"dualcontrol doctor --database sqlite:///{out}"
+        if store.url.startswith("sqlite")
+        else f"pg_restore --list {out}"
+    )
     return show(f"{out} is written: {size:,} bytes. Try it with: {how}")

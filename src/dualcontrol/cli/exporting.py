@@ -64,11 +64,13 @@ def _open(state: State, desk: Desk, out: str, loop: str | None, person: str, for
     rows = []
     with progress("reading what is open", len(found), quiet=state.as_json) as steps:
         for listed in found:
+            steps.on()
+            if listed.read_only:
+                continue
             case: Case = desk.case(listed.review.case_id)
             review = case.review(listed.review.id)
             if review is not None and not case.erased:
                 rows.append(row_of(case, review, person, desk))
-            steps.on()
     write(out, table_text(rows) if out.lower().endswith(".csv") else jsonl(rows), force=force)
     return len(rows)
 

@@ -40,6 +40,8 @@ def inbox(
     if not rows:
         return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
     show(table(COLUMNS, [_row(row, now) for row in rows], whole=("case", "due")))
+    if any(row.read_only for row in rows):
+        note("what is read only waits for a newer version of dualcontrol; `dualcontrol doctor` says why")
     if page.next:
         note(f"these are the first {limit}; --limit shows more")
     return None
@@ -65,7 +67,7 @@ def _row(row: InboxRow, now: int) -> list[str | Text]:
         "" if row.confidence is None else f"{row.confidence:g}",
         styled(row.risk or ""),
         row.review.kind,
-        row.review.person or "",
+        "read only" if row.read_only else row.review.person or "",
         row.review.case_id,
     ]
 

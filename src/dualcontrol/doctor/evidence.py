@@ -9,11 +9,13 @@ import msgspec
 from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.doctor.chain import chain
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.stuck import stuck
 from dualcontrol.errors import ReadOnlyError
-from dualcontrol.events import Entry, fold
+from dualcontrol.events import Entry, Unknown, fold
 from dualcontrol.store import CaseRow, Store
 
 KEEP = "Keep a copy of the database as it is, and compare it with a backup."
+NEWER = "Upgrade dualcontrol; until then the case cannot be changed."
 UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError, ReadOnlyError)
 
 
@@ -25,6 +27,7 @@ class Evidence:
         self._done = done
         self._cases: set[str] = set()
         self._streams = 0
+        self._settings = {control.loop: control.settings for control in store.queries.loops()}
         self.waiting: dict[str, list[Review]] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -77,7 +80,7 @@ class Evidence:
         try:
             case = self._queries.case(row.id)
         except UNREADABLE as error:
-            yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
+            yield from self._unread(row, error)
             return
         if case is None:
             return
@@ -87,6 +90,18 @@ class Evidence:
         yield from columns(row, case)
         yield from self._seals(case)
         yield from attention(case)
+        if case.loop in self._settings:
+            yield from stuck(case, self._settings[case.loop])
+
+    def _unread(self, row: CaseRow, error: Exception) -> Iterator[Finding]:
+        """A row that cannot be read is a newer version's where its entries are as well; else it is damaged."""
+        entries, broken = chain(self._queries, f"case/{row.id}")
+        yield from broken
+        if not broken and any(isinstance(event, Unknown) for entry in entries for event in entry.events):
+            what = f"case {row.id} was written by a newer version: this one can neither show nor change it"
+            yield Finding("evidence", WARNING, what, NEWER, row.id)
+        else:
+            yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
 
     def _seals(self, case: Case) -> Iterator[Finding]:
         """Every slot that the case names has the bytes it committed to; an erased case has none."""
@@ -120,6 +135,8 @@ def folded(case: Case, entries: list[Entry]) -> Iterator[Finding]:
     if again is not None and again.seq != case.seq:
         what = f"case {case.id} is at entry {case.seq}, its stream ends at {again.seq}"
         yield Finding("evidence", PROBLEM, what, KEEP, case.id, again.seq)
+    elif again is not None and again.read_only and not case.read_only:
+        yield _unknown(case, again.read_only)  # what a newer version made of it, this one cannot compare
     elif again is not None and ENCODER.encode(again) != ENCODER.encode(case):
         fields = ", ".join(f for f in Case.__struct_fields__ if _differs(getattr(again, f), getattr(case, f)))
         what = f"the row of case {case.id} is not what its entries say: {fields}"
@@ -151,5 +168,9 @@ def attention(case: Case) -> Iterator[Finding]:
         what = f"nobody knows whether the effect of case {case.id} happened"
         yield Finding("effects", WARNING, what, hint, case.id)
     if case.read_only:
-        what = f"case {case.id} holds an event {case.read_only!r} that this version does not know"
-        yield Finding("evidence", WARNING, what, "Upgrade dualcontrol; until then the case cannot be changed.", case.id)
+        yield _unknown(case, case.read_only)
+
+
+def _unknown(case: Case, name: str) -> Finding:
+    what = f"case {case.id} holds an event {name!r} that this version does not know"
+    return Finding("evidence", WARNING, what, NEWER, case.id)

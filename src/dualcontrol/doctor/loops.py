@@ -9,8 +9,9 @@ from pathlib import Path
 from dualcontrol.case import Review
 from dualcontrol.control import Control
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
-from dualcontrol.store import ModelRow, Store
+from dualcontrol.store import InboxRow, ModelRow, Store
 
+UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
 SERVE = "Run `dualcontrol serve`, which does what is due each second."
 
 
@@ -41,20 +42,25 @@ def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterat
     if lost:
         what = f"loop {control.loop}: {len(lost)} reviews wait in a group that it no longer names: {lost[0].group}"
         yield Finding("queue", WARNING, what, "Name the group in the settings again.", lost[0].case_id)
-    offered = set(_offered(store, control))
+    rows = list(_offered(store, control))
+    newer = [row.review.case_id for row in rows if row.read_only]
+    if newer:
+        what = f"loop {control.loop}: {len(newer)} reviews are passed over: this version cannot change their cases"
+        yield Finding("queue", WARNING, what, UPGRADE, newer[0])
+    offered = {row.review.id for row in rows}
     for review in waiting:
         if review.group in groups and review.id not in offered:
             what = f"review {review.id} of case {review.case_id} is open, and nobody is offered it"
             yield Finding("queue", PROBLEM, what, "Restore the table `reviews` from a backup.", review.case_id)
 
 
-def _offered(store: Store, control: Control) -> Iterator[str]:
+def _offered(store: Store, control: Control) -> Iterator[InboxRow]:
     """The reviews in the queues of a loop."""
     pools = [(control.loop_id, group) for group in control.settings.pools()]
     cursor: str | None = None
     while True:
         page = store.queries.inbox(pools, limit=500, cursor=cursor)
-        yield from (row.review.id for row in page.rows)
+        yield from page.rows
         cursor = page.next
         if cursor is None:
             return

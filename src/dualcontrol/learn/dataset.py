@@ -1,7 +1,8 @@
 """The data set: every example with what it was about and where it comes from.
 
 No decision is used without its provenance: a row says who answered, when, what they were shown, and with what
-probability a human saw the case at all.  What lacks any of it (its content was erased) is left out and counted.
+probability a human saw the case at all.  What lacks any of it (its content was erased, or a newer version wrote it) is
+left out and counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dualcontrol.case import JSON, Answer, Case, Example, Value
+from dualcontrol.errors import ReadOnlyError
 from dualcontrol.learn.ports import DeskPort
 
 PAGE = 1_000
@@ -59,7 +61,7 @@ def dataset(desk: DeskPort, loop: str, *, unused: bool = False) -> Dataset:
     """Every example of a loop with its content and provenance, in the order they were made."""
     control = desk.control(loop)
     found = [] if control is None else list(_examples(desk, control.loop_id, unused))
-    rows = [_row(desk.case(e.case_id), e) for e in found]
+    rows = [_read(desk, example) for example in found]
     kept = [row for row in rows if row is not None]
     return Dataset(kept, len(rows) - len(kept))
 
@@ -69,6 +71,13 @@ def _examples(desk: DeskPort, loop_id: int, unused: bool) -> Iterator[Example]:
     while page := desk.store.queries.examples(loop_id, unused=unused, after=after, limit=PAGE):
         yield from page
         after = page[-1].id or 0
+
+
+def _read(desk: DeskPort, example: Example) -> Row | None:
+    try:
+        return _row(desk.case(example.case_id), example)
+    except ReadOnlyError:  # this version cannot tell what it says
+        return None
 
 
 def _row(case: Case, example: Example) -> Row | None:

@@ -5,7 +5,7 @@ Rules live above the port.  The store saves, takes, and finds; it knows no stage
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ class InboxRow(Value, frozen=True, kw_only=True):
     confidence: float | None
     reason: str
     on_timeout: str
+    read_only: str | None = None  # why this version cannot work on it, where that is so
 
 
 class CaseRow(Value, frozen=True, kw_only=True):
@@ -120,6 +121,12 @@ class Tx(Protocol):
         person, cases the person owns, already answered or holds, and rows other transactions have locked.
         The caller saves the claim.
         """
+        ...
+
+    def queue(
+        self, person: str, pools: Sequence[tuple[int, str]], *, without: Container[str]
+    ) -> Iterator[tuple[str, str]]:
+        """What `take` would give, one after the other, each locked when it is given; cases in `without` are not."""
         ...
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -135,7 +136,10 @@ class SqlStore:
         }  # fmt: skip
 
     def backup(self, path: str) -> None:
-        """A consistent copy of the database to a file."""
+        """A consistent copy of the database to a file; the file is whole, or not there."""
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder) or os.path.isdir(path):
+            raise StoreError(f"a backup cannot be written to {path}", hint="Name a file in a folder that there is.")
         self._dialect.backup(path)
 
     def close(self) -> None:

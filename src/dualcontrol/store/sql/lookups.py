@@ -25,6 +25,10 @@ CASE_ROW = (
     "id", "loop", "mode", "state", "kind", "action", "route", "audited", "verdict", "by", "wrong", "effect",
     "confidence", "opened_at", "due_at", "closed_at",
 )  # fmt: skip
+BARE_REVIEW = (
+    "id", "case_id", "kind", "pool", "round", "state", "due_at", "order_at", "opened_at", "person", "claim_id",
+    "lease_until", "claimed_at", "answered_at",
+)  # fmt: skip
 ROUTE_ROW = ("id", "route", "audited", "inclusion", "wrong", "verdict", "by", "control", "score")
 COUNTED = ("open", "decided", "closed", "human", "autopilot", "audited", "overdue")
 EXAMPLE = (
@@ -120,6 +124,15 @@ def inbox(person: bool) -> Select[Any]:
     of_pool = (reviews.c.loop_id == bindparam("loop_id"), reviews.c.pool == bindparam("pool"))
     allowed = takeable() if person else reviews.c.state == literal("open")
     return _queued().where(*of_pool, allowed)
+
+
+def bare_review() -> Select[Any]:
+    """One review and what a list needs of its case by their columns alone, for a case that cannot be read."""
+    columns = [reviews.c[name] for name in BARE_REVIEW]
+    statement = select(loops.c.name, loops.c.mode, cases.c.action, cases.c.risk, cases.c.score, *columns)
+    statement = statement.select_from(reviews).join(cases, cases.c.id == reviews.c.case_id)
+    statement = statement.join(loops, loops.c.id == cases.c.loop_id)
+    return statement.where(reviews.c.id == bindparam("review_id"))
 
 
 def held() -> Select[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +43,7 @@ try:
     import psycopg
     from psycopg import errors as pg
 
+    from dualcontrol.store.sql.dump import dump
     from dualcontrol.store.sql.notify import Listener, Publisher
 except ImportError as error:
     raise MissingExtraError(
@@ -318,14 +318,9 @@ class PostgresDialect:
 
     def backup(self, path: str) -> None:
         """A dump in PostgreSQL's own format, for ``pg_restore``."""
-        command = ["pg_dump", "--format=custom", f"--file={path}", self.url]
-        hint = "Install PostgreSQL's client programs of the server's version, or back up with your own tools."
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise StoreError(f"pg_dump cannot be run: {error}", hint=hint) from error
-        if done.returncode:
-            raise StoreError(f"pg_dump failed: {done.stderr.strip()}", hint=hint)
+        with self.reading() as session:
+            server = int(session.one("SHOW server_version_num")[0]) // 10_000
+        dump(self.url, server, path)
 
     def close(self) -> None:
         """Close every connection."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dualcontrol.case import JSON, Case, Content
+from dualcontrol.case import JSON, Case, Content, Review
 from dualcontrol.control import Control
-from dualcontrol.errors import NotFoundError, ReadOnlyError
+from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, with_values
 from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow
 from dualcontrol.store.sql import lookups, rows
@@ -22,6 +22,7 @@ from dualcontrol.store.sql.unit import Shared
 Reading = Callable[..., AbstractContextManager[Session]]
 MANY = 2**31 - 1
 CHUNK = 500
+UNREADABLE = "a newer version wrote it, or its record is damaged: this version cannot read it"
 NO_CONTENT = Content()
 
 
@@ -63,8 +64,8 @@ class SqlQueries:
             slots = session.all(hot.payloads, (case_id,))
         try:
             return None if row is None else rows.case_of(row[2], slots)
-        except msgspec.ValidationError as error:
-            raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
+        except msgspec.DecodeError as error:
+            raise rows.unreadable(case_id, error) from error
 
     def cases(
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
@@ -125,9 +126,21 @@ class SqlQueries:
             ]
             if person is not None:
                 found += self._rows(session, lookups.held, **given)
-        found.sort(key=lambda row: (row[0], row[1]))
-        listed = [_inbox_row(row[1], row[2]) for row in found[:limit]]
+            found.sort(key=lambda row: (row[0], row[1]))
+            listed = [self._inbox_row(session, row[1], row[2]) for row in found[:limit]]
         return _page(listed, len(found) > limit, lambda row: (row.review.order_at, row.review.id))
+
+    def _inbox_row(self, session: Session, review_id: str, snapshot: str) -> InboxRow:
+        try:
+            return _inbox_row(review_id, rows.decode_case(snapshot))
+        except (msgspec.DecodeError, LookupError):
+            (row,) = self._rows(session, lookups.bare_review, review_id=review_id)
+        loop, mode, action, risk, confidence, *columns = row
+        named = dict(zip(lookups.BARE_REVIEW, columns, strict=True))
+        return InboxRow(
+            review=Review(group=named.pop("pool"), **named), loop=loop, mode=mode, action=action, risk=risk,
+            confidence=confidence, reason=UNREADABLE, on_timeout="hold", read_only=UNREADABLE,
+        )  # fmt: skip
 
     # entries
 
@@ -207,8 +220,7 @@ def _case_row(row: Any) -> CaseRow:
     return CaseRow(**{**named, "audited": bool(named["audited"])})
 
 
-def _inbox_row(review_id: str, snapshot: str) -> InboxRow:
-    case: Case = rows.decode_case(snapshot)
+def _inbox_row(review_id: str, case: Case) -> InboxRow:
     review, route = case.review(review_id), case.route
     if review is None:
         raise LookupError(f"case {case.id} does not know its review {review_id}")
@@ -217,6 +229,7 @@ def _inbox_row(review_id: str, snapshot: str) -> InboxRow:
         review=review, loop=case.loop, mode=case.mode, action=case.action,
         risk=None if risk is None else str(risk), confidence=case.confidence,
         reason=route.reason if route else "", on_timeout=route.on_timeout if route else "hold",
+        read_only=f"it holds an event {case.read_only!r} that this version does not know" if case.read_only else None,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, SNAPSHOT, Case, Content, Review, decoder
 from dualcontrol.control import Control
-from dualcontrol.errors import LedgerError
+from dualcontrol.errors import LedgerError, ReadOnlyError
 from dualcontrol.events import Entry, real
 from dualcontrol.store import Example
 from dualcontrol.store.sql.seal import Sealed, commitment, lines, value_of
@@ -171,6 +171,14 @@ def case_of(snapshot: str, rows: list[Row]) -> Case:
     case: Case = decode_case(snapshot)
     fill(case, bodies_of(case, rows))
     return case
+
+
+def unreadable(case_id: str, error: msgspec.DecodeError) -> ReadOnlyError:
+    """Why a case cannot be read: JSON that does not fit is a newer version's, what is not JSON is damaged."""
+    if isinstance(error, msgspec.ValidationError):
+        return ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id)
+    hint = "Run `dualcontrol doctor`, and compare the case with a backup."
+    return ReadOnlyError(f"the record of case {case_id} is damaged: {error}", hint=hint, case_id=case_id)
 
 
 def control_of(text: str, loop_id: int, seq: int) -> Control:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from dualcontrol.case import Case, Content
-from dualcontrol.errors import PayloadError, ReadOnlyError, UnknownLoopError
+from dualcontrol.errors import PayloadError, UnknownLoopError
 from dualcontrol.events import Entry, sealed
 from dualcontrol.store import Conflict, Example, KeyRow
 from dualcontrol.store.sql import rows
@@ -60,8 +60,8 @@ class SqlTx(StreamTx, WorkTx):
     def _decoded(self, case_id: str, row: rows.Row, slots: list[rows.Row], values: bool) -> Case:
         try:
             case: Case = rows.decode_case(row[2])
-        except msgspec.ValidationError as error:
-            raise ReadOnlyError(f"case {case_id} was written by a newer version: {error}", case_id=case_id) from error
+        except msgspec.DecodeError as error:
+            raise rows.unreadable(case_id, error) from error
         if values:
             rows.check_bodies(case, slots)
             bodies = rows.bodies_of(case, slots)
@@ -196,6 +196,17 @@ class SqlTx(StreamTx, WorkTx):
                 return row[1], row[0]
             after = found[-1][:2]
         return None
+
+    def queue(
+        self, person: str, pools: Sequence[tuple[int, str]], *, without: Container[str]
+    ) -> Iterator[tuple[str, str]]:
+        """What `take` would give, one after the other: the slow way, past a head of the queue that is of no use."""
+        after = FIRST
+        while found := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
+            for _, review_id, case_id in found:
+                if case_id not in without and self._session.one(self._hot.lock_review, [review_id] * CANDIDATES):
+                    yield case_id, review_id
+            after = found[-1][:2]
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
         """(case id, review id or None) whose time has come."""

@@ -38,6 +38,9 @@ def inbox(
 
 def item(desk: Desk, row: InboxRow) -> dict[str, Any]:
     """What one line of the inbox shows."""
+    if row.read_only:
+        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "",
+                "address": f"/cases/{row.review.case_id}", "segment": None}  # fmt: skip
     case = desk.case(row.review.case_id)
     proposal = case.proposed_value()
     shown = proposal["args"] if case.action and isinstance(proposal, dict) else None
@@ -72,7 +75,12 @@ def held(desk: Desk, person: str, loop: str | None) -> str | None:
     now = desk.steps.now()
     for row in queue(desk, person=person, loop=loop, limit=200).rows:
         review = row.review
-        if review.state == "claimed" and review.person == person and (review.lease_until or 0) > now:
+        if (
+            row.read_only is None
+            and review.state == "claimed"
+            and review.person == person
+            and (review.lease_until or 0) > now
+        ):
             claim_id: str | None = review.claim_id
             return claim_id
     return None
