@@ -15,6 +15,7 @@ from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route.bounds import all_shares, any_nan
 from dualcontrol.route.columns import Array, Column, Columns
 from dualcontrol.route.gaps import drawn_rows
+from dualcontrol.route.levels import check_levels
 from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
 from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.propose import route
@@ -73,6 +74,7 @@ def route_batch(
 ) -> BatchRoutes:
     """Route every row; audits are drawn from `secret` and `batch_id`, or from `draws` (one number a row)."""
     table = columns if isinstance(columns, Columns) else Columns(columns)
+    check_levels(table.get("signal.risk"))
     ruleset = compiled(control.settings.rules)
     plans = [Plan(table, control, ruleset, careful=careful) for careful in (False, True)]
     order = plans[0].order

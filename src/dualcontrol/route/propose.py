@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from dualcontrol.case import JSON, Candidate, Case, Content, Route, Signal
-from dualcontrol.commands import Propose
+from dualcontrol.commands import Propose, risk_level
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.events import Event, Opened, Routed, real
@@ -38,10 +38,12 @@ def proposed(command: Propose) -> dict[str, JSON] | None:
 
 
 def check_signal(confidence: object, risk: object) -> None:
-    """Refuse a confidence that is not a number from 0 to 1, and a risk that is neither text nor number."""
+    """Refuse a confidence that is not a number from 0 to 1, and a risk that is neither a level nor a number."""
     if confidence is not None and not (_is_number(confidence) and 0.0 <= confidence <= 1.0):
         raise SignalError("confidence is not a number from 0 to 1")
-    if risk is not None and not isinstance(risk, str) and not _is_number(risk):
+    if isinstance(risk, str):
+        risk_level(risk)
+    elif risk is not None and not _is_number(risk):
         raise SignalError("risk is neither a level nor a number")
 
 
