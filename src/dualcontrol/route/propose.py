@@ -24,7 +24,7 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     case_id = env.new_id()
     action = (candidate or {}).get("action")
     opened = _opened(command, control, env, case_id, action)
-    return [opened, _routed(command, candidate, control, env, case_id)]
+    return [opened, _routed(command, candidate, control, env, opened)]
 
 
 def proposed(command: Propose) -> dict[str, JSON] | None:
@@ -71,7 +71,10 @@ def _content(command: Propose) -> Content:
     return Content(values)
 
 
-def _routed(command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, case_id: str) -> Routed:
+def _routed(
+    command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, opened: Opened
+) -> Routed:  # fmt: skip
+    """The route as recorded; in the shadow no human sees a case, so that nothing is drawn."""
     signal = Signal(
         confidence=command.confidence, risk=command.risk, requires_approval=command.requires_approval,
         scores=command.scores, segment=command.segment,
@@ -79,9 +82,10 @@ def _routed(command: Propose, candidate: dict[str, JSON] | None, control: Contro
     action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
     found = route(subject, control, env.now)
-    audited = audit.drawn(env, case_id, found.to, found.inclusion)
+    inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
+    audited = audit.drawn(env, opened.case_id, found.to, inclusion)
     return Routed(
-        to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(found.inclusion),
+        to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(inclusion),
         audited=audited, epoch=found.epoch, bin=found.bin, group=found.group, quorum=found.quorum,
         risk=real(found.risk), due_at=found.due_at if audited or found.to == "human" else None,
         on_timeout=found.on_timeout,
