@@ -207,6 +207,8 @@ def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
 
 def risk_level(text: str) -> str:
     """A risk given as text; what reads as a number is refused, for events would give it back as that number."""
+    if type(text) is str and text in RISK_LEVELS:
+        return text
     level = known_as(text, SignalError, "a risk")
     try:
         float(level)
