@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import asdict
 
-from dualcontrol.case import JSON, Actor, Value
+from dualcontrol.case import JSON, RISK_LEVELS, Actor, Value
 from dualcontrol.errors import (
     AnswerError,
     DualcontrolError,
@@ -208,6 +208,19 @@ def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
         return msgspec.convert(plain(name), Word)
     except UNFIT as error:
         raise unknown(f"{what} is named by a text of at most {LONGEST} signs, not {name!r:.80}") from error
+
+
+def risk_level(text: str) -> str:
+    """A risk given as text; what reads as a number is refused, for events would give it back as that number."""
+    if type(text) is str and text in RISK_LEVELS:
+        return text
+    level = known_as(text, SignalError, "a risk")
+    try:
+        float(level)
+    except ValueError:
+        if level.strip():
+            return level
+    raise SignalError(f"a risk is not the text {level!r:.80}: give a number or one of {', '.join(RISK_LEVELS)}")
 
 
 def plain(value: Any) -> Any:

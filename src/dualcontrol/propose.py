@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from dualcontrol.case import ENCODER, JSON, Candidate
-from dualcontrol.commands import UNFIT, Propose, known_as, plain
+from dualcontrol.commands import UNFIT, Propose, known_as, plain, risk_level
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import PayloadError, ProposalError, SignalError
 
@@ -219,6 +219,6 @@ def _unit(number: Any, what: str) -> float:
 
 
 def _risk(risk: str | float | None) -> str | float | None:
-    if isinstance(risk, str) and not risk.strip():
-        raise SignalError("risk is low, medium, high, critical or a number from 0 to 1, not an empty text")
-    return risk if risk is None or isinstance(risk, str) else _unit(risk, "risk")
+    if risk is None:
+        return None
+    return risk_level(risk) if isinstance(risk, str) else _unit(risk, "risk")

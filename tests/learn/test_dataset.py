@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualcontrol.learn.dataset import dataset
+from dualcontrol.learn.dataset import dataset, label, labelled
 
 
 def test_a_decision_carries_who_when_what_was_shown_and_its_probability(desk, loop, answer):
@@ -68,3 +68,45 @@ def test_late_answers_to_one_case_are_rows_of_their_own(desk):
         desk.claim(person, two).label("b")
     [row] = two.examples()
     assert (row.who, row.value, len(row.shown)) == (["ana", "bo"], "b", 2)
+
+
+def collected(desk, *labels, context="minimal", given="x"):
+    loop = desk.loop(
+        "soft", mode="labels", labels=["a", "b"], context=context, quorum={"answers": len(labels), "settle": "collect"}
+    )
+    loop.propose(proposal="a", input=given)
+    for person, said in enumerate(labels):
+        desk.claim(f"p{person}", loop).label(said)
+    return loop.examples()[-1]
+
+
+def test_a_decision_without_an_input_is_an_example_where_none_is_required(desk):
+    loop = desk.loop("bare", context=["proposal"])
+    loop.propose(action="send", args={})
+    desk.claim("ana", loop).approve()
+    found = dataset(desk, "bare")
+    assert [(row.kind, row.input, row.value["action"]) for row in found.rows] == [("approval", None, "send")]
+    assert found.left_out == 0
+
+
+@pytest.mark.parametrize(("said", "learned"), [("abb", "b"), ("aab", "a"), ("ab", None), ("bb", "b"), ("abba", None)])
+def test_answers_that_were_only_collected_are_a_soft_label(desk, said, learned):
+    row = collected(desk, *said)
+    assert row.value is None
+    assert {each["value"]: each["answers"] for each in row.distribution} == {one: said.count(one) for one in said}
+    assert label(row) == learned
+    assert [one.value for one in labelled([row])] == [learned] * (learned is not None)
+
+
+def test_what_a_majority_settled_keeps_what_each_said(desk):
+    loop = desk.loop("most", mode="labels", labels=["a", "b"], context="minimal", quorum={"answers": 3})
+    loop.propose(proposal="a", input="x")
+    for person, said in zip(("ana", "bo", "cy"), "aba", strict=True):
+        desk.claim(person, loop).label(said)
+    [row] = loop.examples()
+    assert (row.value, [each["answers"] for each in row.distribution]) == ("a", [2, 1])
+
+
+def test_one_answer_has_no_distribution(desk, loop, answer):
+    answer(1)
+    assert loop.examples()[0].distribution is None

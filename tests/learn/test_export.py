@@ -79,3 +79,38 @@ def test_an_unknown_format_is_refused_and_leaves_the_file_alone(loop, tmp_path):
         loop.export(tmp_path / "out", format="parquet")
     assert (tmp_path / "out").read_text() == "mine"
     assert list(tmp_path.glob(".out*")) == []
+
+
+def test_collected_answers_are_never_a_label(desk, tmp_path):
+    soft = desk.loop(
+        "soft", mode="labels", labels=["a", "b"], context=["proposal"], quorum={"answers": 2, "settle": "collect"}
+    )
+    soft.propose(proposal="a")
+    for person, said in (("ana", "a"), ("bo", "b")):
+        desk.claim(person, soft).label(said)
+    assert soft.export(tmp_path / "out.jsonl", format="labels") == 1
+    [line] = lines(tmp_path / "out.jsonl")
+    assert (line["label"], line["input"]) == (None, None)
+    assert sorted((said["value"], said["answers"]) for said in line["distribution"]) == [("a", 1), ("b", 1)]
+    soft.export(tmp_path / "out.csv", format="labels")
+    [row] = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    assert (row["label"], json.loads(row["distribution"])) == ("", line["distribution"])
+
+
+def test_each_collected_ranking_gives_its_pairs(desk, tmp_path):
+    loop = desk.loop("both", mode="preference", context="minimal", quorum={"answers": 2})
+    loop.propose(input="Sum up.", candidates=["long", "short"])
+    for person, best, worst in (("ana", "c1", "c2"), ("bo", "c2", "c1")):
+        desk.claim(person, loop).prefer({"ranking": [[best], [worst]], "rejected": []})
+    assert loop.export(tmp_path / "out.jsonl", format="trl-preference") == 2
+    assert {line["chosen"] for line in lines(tmp_path / "out.jsonl")} == {"long", "short"}
+
+
+def test_without_an_input_there_is_no_prompt(desk, tmp_path):
+    loop = desk.loop("bare", mode="fallback", context=["proposal"])
+    loop.propose(proposal={"text": "At noon"})
+    desk.claim("ana", loop).edit({"text": "At one"})
+    assert len(loop.examples()) == 1
+    for format in ("sft", "trl-preference"):
+        assert loop.export(tmp_path / "out.jsonl", format=format) == 0
+    assert loop.export(tmp_path / "out.jsonl") == 1

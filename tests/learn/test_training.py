@@ -249,3 +249,20 @@ def test_numbers_stay_numbers_also_where_the_labels_are_not_fixed(desk):
     scored = serving.current_model(desk, digits.name).score([1, 0])
     case = digits.propose(input=[1, 0], proposal=scored.label, scores=scored.scores)
     assert (case.proposal.value, case.confidence, len(case.candidates)) == (8, scored.confidence, 2)
+
+
+def test_what_cannot_be_learned_is_skipped_counted_and_waits_no_longer(desk, loop, answer):
+    answer(60)
+    feedback = {"retrain_every": 20, "trainer": "sklearn", "holdout": 0.25}
+    bare = desk.loop(
+        loop.name, mode="labels", labels=["left", "right"], context=["proposal"], feedback=feedback,
+        quorum={"answers": 2, "settle": "collect"},
+    )  # fmt: skip
+    for given, said in (({"x": 0.5, "y": 0.5}, ("left", "right")), (None, ("left", "left"))):
+        bare.propose(proposal="left", input=given)
+        for person, side in zip(("bo", "cy"), said, strict=True):
+            desk.claim(person, bare).label(side)
+    report = train(desk, loop.name)
+    assert (report.trained + report.held_out, report.skipped, report.left_out) == (60, 2, 0)
+    assert desk.store.queries.unfed().get(loop.name, 0) == 0
+    assert [row.used_by for row in loop.examples()[-2:]] == [f"{report.version}/skipped"] * 2

@@ -117,7 +117,7 @@ def test_no_rule_overrides_the_risk_ceiling(routed: Any, given: Any, rule_risk: 
     assert (found.to, found.by) == (to, "risk_ceiling" if to == "human" else "rule:go")
 
 
-@pytest.mark.parametrize("risk", ["spicy", "", 1.5, -0.1, float("nan")])
+@pytest.mark.parametrize("risk", ["spicy", "info", 1.5, -0.1, float("nan")])
 def test_an_unknown_risk_asks_a_human(routed: Any, risk: Any) -> None:
     knobs = {"rules": (ALWAYS["autopilot"],), "on_timeout": "autopilot"}
     found = routed(knobs, risk=risk)

@@ -46,6 +46,7 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
         ("model", report.version), ("outcome", word), ("why", report.reason or "it is the first"),
         ("trained on", f"{report.trained} decisions"), ("held out", f"{report.held_out} decisions"),
         ("left out", f"{report.left_out} decisions without content"),
+        ("skipped", f"{report.skipped} decisions without an input or without one label that leads"),
     ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from dualcontrol.case import JSON, Answer, Case, Example, Value
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.learn.ports import DeskPort
@@ -21,7 +23,8 @@ class Row(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One human decision as a training row, with its provenance.
 
     `weight` is one over the inclusion probability (Horvitz and Thompson 1952): with it, what humans happened to
-    see stands for all cases.
+    see stands for all cases.  `distribution` is what each of several answers said; where they were only collected it
+    stands alone, and `value` is None.
     """
 
     id: int
@@ -32,6 +35,7 @@ class Row(Value, frozen=True, kw_only=True, omit_defaults=False):
     verdict: str
     input: JSON
     value: JSON
+    distribution: list[JSON] | None = None
     proposal: JSON = None
     candidates: list[JSON] = []
     rationale: str | None = None
@@ -88,6 +92,7 @@ def _row(case: Case, example: Example) -> Row | None:
     return Row(
         id=example.id or 0, case_id=case.id, loop=case.loop, mode=case.mode, kind=example.kind,
         verdict=example.verdict, input=case.input, value=_value(case, answers, audit),
+        distribution=None if audit or case.decision is None else case.decision.distribution,
         proposal=case.proposed_value(), candidates=[_plain(c) for c in case.content.get("candidates", ())],
         rationale=answers[0].rationale, who=list(dict.fromkeys(a.actor.person for a in answers)), at=example.at,
         shown=[a.shown for a in answers], inclusion=example.inclusion, weight=1.0 / example.inclusion,
@@ -99,7 +104,7 @@ def _row(case: Case, example: Example) -> Row | None:
 def complete(case: Case, example: Example, answers: Sequence[Answer]) -> bool:
     """Whether a decision has its provenance: content, who, what they were shown, and a probability."""
     known = bool(answers) and all(a.actor.person and a.shown for a in answers)
-    return known and not case.erased and case.input is not None and 0.0 < example.inclusion <= 1.0
+    return known and not case.erased and 0.0 < example.inclusion <= 1.0
 
 
 def _meant(case: Case, example: Example) -> tuple[Answer, ...]:
@@ -119,9 +124,10 @@ def _is_audit(case: Case, answers: Sequence[Answer]) -> bool:
 
 
 def _value(case: Case, answers: Sequence[Answer], audit: bool) -> JSON:
-    """What the human said is right; an approval says that the proposal is."""
+    """What the human said is right; an approval says that the proposal is, answers only collected say no one thing."""
     if not audit:
-        return case.resolved_value()
+        collected = case.settled is not None and case.settled.settled_by == "collect" and len(answers) > 1
+        return None if collected else case.resolved_value()
     return case.proposed_value() if answers[0].verdict == "approve" else answers[0].value
 
 
@@ -130,5 +136,14 @@ def _plain(candidate: JSON) -> JSON:
 
 
 def labelled(rows: Iterable[Row]) -> list[Row]:
-    """The rows that say what the right label is."""
-    return [row for row in rows if row.kind == "label" and row.value is not None]
+    """The rows that a trainer can learn a label from, each with that label as its value: they have an input as well."""
+    found = [replace(row, value=label(row)) for row in rows if row.kind == "label" and row.input is not None]
+    return [row for row in found if row.value is not None]
+
+
+def label(row: Row) -> JSON:
+    """The label of a row; of answers that were only collected, what most said, and None where no one label leads."""
+    if row.value is not None or not row.distribution:
+        return row.value
+    first, *others = sorted(row.distribution, key=lambda said: -said["answers"])
+    return None if others and others[0]["answers"] == first["answers"] else first["value"]

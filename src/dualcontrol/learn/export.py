@@ -18,7 +18,7 @@ from dualcontrol.errors import SettingsError
 from dualcontrol.learn.dataset import Row
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
-LABEL_COLUMNS = ("input", "label", "proposal", "wrong", *PROVENANCE)
+LABEL_COLUMNS = ("input", "label", "distribution", "proposal", "wrong", *PROVENANCE)
 Lines = Iterator[dict[str, JSON]]
 
 
@@ -54,9 +54,15 @@ def _csv(lines: Sequence[dict[str, JSON]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, LABEL_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in line.items()}
-                     for line in lines)  # fmt: skip
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
     return out.getvalue()
+
+
+def _cell(value: JSON) -> str:
+    """Text as it is, nothing as an empty cell (no label is not the label "null"), anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _rows(rows: Sequence[Row]) -> Lines:
@@ -65,23 +71,24 @@ def _rows(rows: Sequence[Row]) -> Lines:
 
 
 def _labels(rows: Sequence[Row]) -> Lines:
-    """Input and label."""
+    """Input and label; answers that were only collected give their distribution and no label."""
     for row in rows:
         if row.kind == "label":
-            yield {"input": row.input, "label": row.value, "proposal": row.proposal, "wrong": row.wrong, **_source(row)}
+            said = {"input": row.input, "label": row.value, "distribution": row.distribution}
+            yield said | {"proposal": row.proposal, "wrong": row.wrong, **_source(row)}
 
 
 def _completions(rows: Sequence[Row]) -> Lines:
-    """Prompt and completion: what a human wrote or corrected."""
+    """Prompt and completion: what a human wrote or corrected; without an input there is no prompt."""
     for row in rows:
-        if row.kind in ("edit", "demonstration") and row.value is not None:
+        if row.kind in ("edit", "demonstration") and row.value is not None and row.input is not None:
             yield {"prompt": prompt(row.input), "completion": text(row.value), **_source(row)}
 
 
 def _pairs(rows: Sequence[Row]) -> Lines:
     """Prompt, chosen and rejected: each pair of a ranking, and each edit over what it corrected."""
     for row in rows:
-        for chosen, rejected in preferences(row):
+        for chosen, rejected in preferences(row) if row.input is not None else ():
             yield {"prompt": prompt(row.input), "chosen": text(chosen), "rejected": text(rejected), **_source(row)}
 
 
@@ -103,8 +110,7 @@ def _rankings(row: Row) -> list[dict[str, JSON]]:
         return []
     if isinstance(row.value, dict):
         return [row.value]
-    spread = row.value if isinstance(row.value, list) else []
-    return [said["value"] for said in spread for _ in range(int(said.get("answers", 1)))]
+    return [said["value"] for said in row.distribution or () for _ in range(int(said["answers"]))]
 
 
 def _source(row: Row) -> dict[str, JSON]:

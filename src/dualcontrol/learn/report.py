@@ -25,7 +25,10 @@ class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """What a training came to; `gain` is the paired fall in log loss and `gain_error` its standard error."""
+    """What a training came to; `gain` is the paired fall in log loss and `gain_error` its standard error.
+
+    `left_out` decisions have lost their content; `skipped` ones have no input or no one label to learn.
+    """
 
     loop: str
     version: str
@@ -41,6 +44,7 @@ class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     gain: float | None = None
     gain_error: float | None = None
     start: dict[str, JSON] | None = None
+    skipped: int = 0
 
 
 def compared(report: Report, candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> Report:

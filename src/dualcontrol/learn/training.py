@@ -42,18 +42,25 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     teacher = trainer(_feedback(control).trainer)
     start = remembered(desk, control) if start is None else start
     data = dataset(desk, loop)
-    parted = split(desk, control, labelled(data.rows))
+    usable = labelled(data.rows)
+    parted, skipped = split(desk, control, usable), _skipped(data.rows, usable)
     model = _fitted(control, teacher, parted.train, start, seed)
     incumbent = current_model(desk, loop)
     report = Report(
         loop=loop, version=_version(desk, control), trainer=teacher.name, promoted=False, reason="",
         trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
-        incumbent=control.model, start=keep(desk, start),
+        incumbent=control.model, start=keep(desk, start), skipped=len(skipped),
     )  # fmt: skip
     report = compared(report, model, incumbent.model if incumbent else None, parted.held_out)
     file = write_file(desk, control, report.version, teacher.dump(model))
-    used = ((parted.train, report.version), (parted.held_out, f"{report.version}/held-out"))
-    return record(desk, control, report, file, used)
+    used = [(parted.train, report.version), (parted.held_out, f"{report.version}/held-out")]
+    return record(desk, control, report, file, [*used, (skipped, f"{report.version}/skipped")])
+
+
+def _skipped(rows: Sequence[Row], usable: Sequence[Row]) -> list[Row]:
+    """Labels that no trainer can learn from; marked as well, or they would count as waiting for ever."""
+    taken = {row.id for row in usable}
+    return [row for row in rows if row.kind == "label" and row.id not in taken]
 
 
 def _fitted(control: Control, teacher: Trainer, rows: Sequence[Row], start: StartSet, seed: int) -> Model:

@@ -15,6 +15,7 @@ from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route.bounds import all_shares, any_nan
 from dualcontrol.route.columns import Array, Column, Columns
 from dualcontrol.route.gaps import drawn_rows
+from dualcontrol.route.levels import check_levels
 from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
 from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.propose import route
@@ -40,7 +41,12 @@ class BatchRoutes:
     @property
     def inclusion(self) -> Array:
         """With what probability a human sees each row."""
-        return np.array([0.0, 1.0, self.share])[self.to]
+        return np.array(self._chances)[self.to]
+
+    @property
+    def _chances(self) -> tuple[float, float, float]:
+        """The probability by route: blocked, human, autopilot; in the shadow nobody sees anything."""
+        return (0.0, 0.0 if self.control.settings.start == "shadow" else 1.0, self.share)
 
     @property
     def for_people(self) -> Array:
@@ -60,7 +66,7 @@ class BatchRoutes:
         found = route(subject, self.control, now)
         audited = bool(self.audited[row])
         due_at = found.due_at if audited or found.to == "human" else None
-        return replace(found, audited=audited, due_at=due_at)
+        return replace(found, audited=audited, due_at=due_at, inclusion=self._chances[int(self.to[row])])
 
 
 def route_batch(
@@ -73,6 +79,7 @@ def route_batch(
 ) -> BatchRoutes:
     """Route every row; audits are drawn from `secret` and `batch_id`, or from `draws` (one number a row)."""
     table = columns if isinstance(columns, Columns) else Columns(columns)
+    check_levels(table.get("signal.risk"))
     ruleset = compiled(control.settings.rules)
     plans = [Plan(table, control, ruleset, careful=careful) for careful in (False, True)]
     order = plans[0].order
@@ -83,9 +90,10 @@ def route_batch(
         singly += _route_chunk(table, plans, start, stop, code[: stop - start])
         np.bitwise_and(code[: stop - start], 3, out=to[start:stop], casting="unsafe")
         np.right_shift(code[: stop - start], 2, out=by[start:stop])
-    audited = _audits(to, control.settings.audit, batch_id, secret, draws)
+    share = 0.0 if control.settings.start == "shadow" else control.settings.audit
+    audited = _audits(to, share, batch_id, secret, draws)
     return BatchRoutes(
-        to=to, by=by, names=tuple(order.names), audited=audited, share=control.settings.audit, rows_singly=singly,
+        to=to, by=by, names=tuple(order.names), audited=audited, share=share, rows_singly=singly,
         control=control, columns=table,
     )  # fmt: skip
 

@@ -14,16 +14,16 @@ from dualcontrol.errors import RuleError
 from dualcontrol.route import risk as risks
 from dualcontrol.route.expression import Macro, macros
 from dualcontrol.route.rules import VARIABLES
+from dualcontrol.route.value_kinds import TYPES
+from dualcontrol.route.yields import misfit
 
 ROUTES = ("human", "autopilot", "block")
-TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"})
 _PARTS = ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds")
 FUNCTIONS = frozenset(
     {"size", "contains", "startsWith", "endsWith", "matches", "string", "int", "uint", "double", "bytes"}
     | {"type", "timestamp", "duration", "dyn", "getMilliseconds"}
     | {f"get{part}" for part in _PARTS}
 )
-_NUMBERS = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_", "-_", "size", "int", "uint", "double", "string"})
 
 
 def check_rules(rules: Sequence[Rule]) -> None:
@@ -100,8 +100,12 @@ def _check_yield(rule: Rule, program: Any) -> None:
             _refuse(rule, f"can never be evaluated ({type(error).__name__})", hint)
         if not isinstance(result, bool):
             _refuse(rule, f"yields {result!r}, not true or false", hint)
-    elif program.functions() and _NUMBERS.issuperset(program.functions()):
-        _refuse(rule, "yields a value, not true or false", hint)
+        return
+    found = misfit(rule.when)
+    if found is not None and found.part:
+        _refuse(rule, f"has {found.part!r:.200}, {found.kind}, where true or false belongs", hint)
+    if found is not None:
+        _refuse(rule, f"yields {found.kind}, not true or false", hint)
 
 
 def _check_demands(rule: Rule) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from dualcontrol.case import JSON, Candidate, Case, Content, Route, Signal
-from dualcontrol.commands import Propose
+from dualcontrol.commands import Propose, risk_level
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.events import Event, Opened, Routed, real
@@ -24,7 +24,7 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     case_id = env.new_id()
     action = (candidate or {}).get("action")
     opened = _opened(command, control, env, case_id, action)
-    return [opened, _routed(command, candidate, control, env, case_id)]
+    return [opened, _routed(command, candidate, control, env, opened)]
 
 
 def proposed(command: Propose) -> dict[str, JSON] | None:
@@ -38,10 +38,12 @@ def proposed(command: Propose) -> dict[str, JSON] | None:
 
 
 def check_signal(confidence: object, risk: object) -> None:
-    """Refuse a confidence that is not a number from 0 to 1, and a risk that is neither text nor number."""
+    """Refuse a confidence that is not a number from 0 to 1, and a risk that is neither a level nor a number."""
     if confidence is not None and not (_is_number(confidence) and 0.0 <= confidence <= 1.0):
         raise SignalError("confidence is not a number from 0 to 1")
-    if risk is not None and not isinstance(risk, str) and not _is_number(risk):
+    if isinstance(risk, str):
+        risk_level(risk)
+    elif risk is not None and not _is_number(risk):
         raise SignalError("risk is neither a level nor a number")
 
 
@@ -69,7 +71,10 @@ def _content(command: Propose) -> Content:
     return Content(values)
 
 
-def _routed(command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, case_id: str) -> Routed:
+def _routed(
+    command: Propose, candidate: dict[str, JSON] | None, control: Control, env: Env, opened: Opened
+) -> Routed:  # fmt: skip
+    """The route as recorded; in the shadow no human sees a case, so that nothing is drawn."""
     signal = Signal(
         confidence=command.confidence, risk=command.risk, requires_approval=command.requires_approval,
         scores=command.scores, segment=command.segment,
@@ -77,9 +82,10 @@ def _routed(command: Propose, candidate: dict[str, JSON] | None, control: Contro
     action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
     found = route(subject, control, env.now)
-    audited = audit.drawn(env, case_id, found.to, found.inclusion)
+    inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
+    audited = audit.drawn(env, opened.case_id, found.to, inclusion)
     return Routed(
-        to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(found.inclusion),
+        to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(inclusion),
         audited=audited, epoch=found.epoch, bin=found.bin, group=found.group, quorum=found.quorum,
         risk=real(found.risk), due_at=found.due_at if audited or found.to == "human" else None,
         on_timeout=found.on_timeout,
