@@ -43,7 +43,9 @@ class Gate:
         self.signal = signal
         self.signature = inspect.signature(fn)
         self.is_async = getattr(body, "is_async", False) is True or inspect.iscoroutinefunction(body)
-        functools.update_wrapper(self, fn, updated=())
+        own = dict(vars(self))
+        functools.update_wrapper(self, fn)
+        vars(self).update(own)  # an attribute of the function named `loop` or `timeout` is not the gate's
         if self.is_async:
             _mark_coroutine(self)
 
