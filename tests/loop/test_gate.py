@@ -13,7 +13,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
 import dualcontrol as dc
-from dualcontrol.errors import EffectError
+from dualcontrol.errors import EffectError, ProposalError
 from dualcontrol.testing import FakeClock
 
 BIG = 2**53 + 1
@@ -215,3 +215,16 @@ def test_the_schema_names_every_parameter(desk, loop):
         act(1)
     schema = desk.case(waiting.value.case_id).proposal.schema
     assert (list(schema["properties"]), schema["required"]) == (["_x", "copy", "model_config"], ["_x"])
+
+
+class Client:
+    """Something that JSON cannot say."""
+
+
+def test_annotations_without_a_schema_are_refused_with_the_function_named(desk, loop):
+    @loop.gate(**UNSURE)
+    def act(n: int, client: Client | None = None) -> None: ...
+
+    with pytest.raises(ProposalError, match="arguments of act"):
+        act(1)
+    assert desk.store.queries.cases(loop="pay").rows == ()

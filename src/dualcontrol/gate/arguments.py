@@ -9,11 +9,11 @@ from copy import deepcopy
 from inspect import Parameter
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic_core import PydanticSerializationError
 
 from dualcontrol.case import JSON
-from dualcontrol.errors import EffectError
+from dualcontrol.errors import EffectError, ProposalError
 from dualcontrol.gate.lossless import carries, is_plain, same
 
 CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -75,8 +75,14 @@ class Arguments:
     def schema(self) -> dict[str, JSON]:
         """JSON Schema of the arguments, from the annotations."""
         fields: dict[str, Any] = {f"a{n}": argument.field() for n, argument in enumerate(self.each.values())}
-        model: type[BaseModel] = create_model(self.action, __config__=CONFIG, **fields)
-        return model.model_json_schema()
+        try:
+            model: type[BaseModel] = create_model(self.action, __config__=CONFIG, **fields)
+            return model.model_json_schema()
+        except PydanticUserError as error:
+            raise ProposalError(
+                f"no JSON Schema can be made of the arguments of {self.action}: {error.message}",
+                hint="Annotate them with types that pydantic knows, or not at all.",
+            ) from error
 
     def call(self, lead: tuple[Any, ...], own: Mapping[str, Any], decided: JSON) -> tuple[list[Any], dict[str, Any]]:
         """Positional and named arguments of the call: the caller's own, else what was decided, else the default."""
