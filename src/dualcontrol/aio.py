@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -32,6 +32,8 @@ class Aio:
             return attribute
         if name == "wait":
             return self._wrapped.await_outcome
+        if name in BLOCKS:
+            return lambda *args, **kwargs: Block(functools.partial(self._call, attribute, *args, **kwargs), self._call)
         return functools.partial(self._call, attribute)
 
     async def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -53,7 +55,32 @@ class Aio:
         await self._call(self._wrapped.close)
 
 
+class Block:
+    """A block whose begin and end are database work: ``async with loop.effect(case) as value``.
+
+    Awaited, it gives the block of the synchronous program, for ``with await loop.effect(case)``.
+    """
+
+    def __init__(self, made: Callable[[], Any], call: Callable[..., Any]) -> None:
+        self._made = made
+        self._call = call
+
+    def __await__(self) -> Generator[Any, Any, AbstractContextManager[Any]]:
+        block: Generator[Any, Any, AbstractContextManager[Any]] = self._made().__await__()
+        return block
+
+    async def __aenter__(self) -> Any:
+        self._block = await self._made()
+        return await self._call(self._block.__enter__)
+
+    async def __aexit__(self, *raised: Any) -> bool | None:
+        with anyio.CancelScope(shield=True):  # how it ended is written also when the program is being cancelled
+            ended: bool | None = await self._call(self._block.__exit__, *raised)
+        return ended
+
+
 PLAIN = ("gate", "context", "run")
+BLOCKS = ("effect",)
 
 
 def _has_verbs(result: Any) -> bool:

@@ -22,6 +22,7 @@ from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import (
     AnswerError,
     ClaimError,
+    Paused,
     Pending,
     Rejected,
     RequestError,
@@ -29,7 +30,7 @@ from dualcontrol.errors import (
     UnknownLoopError,
 )
 from dualcontrol.events import Event
-from dualcontrol.gate import OWNER, Gate, described
+from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export
 from dualcontrol.propose import command
@@ -318,6 +319,10 @@ class Loop:
         except Exception as error:
             self.finish_effect(started.id, started.effect.fence, succeeded=False, error=described(error))
             raise
+        except Paused as pause:
+            refusal = paused_inside(started.id, pause)
+            self.finish_effect(started.id, started.effect.fence, succeeded=False, error=described(refusal))
+            raise refusal from pause
         self.finish_effect(started.id, started.effect.fence, succeeded=True)
 
     def start_effect(self, case_id: str, owner: str = OWNER) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import anyio
 import pytest
 
 import dualcontrol as dc
@@ -189,3 +191,62 @@ def test_an_effect_under_way_when_its_case_is_erased(desk, loop, clock):
     desk.resolve_effect(lost.id, happened=False)
     with pytest.raises(ErasedError):
         loop.start_effect(lost.id)
+
+
+def test_an_async_program_runs_its_own_effect_once(desk, loop):
+    async def program(case: dc.Case) -> Any:
+        async with (await desk.aio.loop("pay")).effect(case) as value:
+            return value
+
+    case = loop.propose(**PAY)
+    assert asyncio.run(program(case)) == {"action": "pay", "args": {"n": 1}}
+    assert desk.case(case.id).effect.state == "succeeded"
+    with pytest.raises(EffectTakenError):
+        asyncio.run(program(case))
+
+
+def test_an_async_block_that_raises_is_failed(desk, loop):
+    async def program(case: dc.Case, error: BaseException) -> None:
+        async with (await desk.aio.loop("pay")).effect(case.id):
+            raise error
+
+    for error, state in ((ValueError("x"), "failed"), (StopIteration("x"), "failed"), (KeyError("x"), "failed")):
+        case = loop.propose(**PAY)
+        with pytest.raises(RuntimeError if isinstance(error, StopIteration) else type(error)):
+            asyncio.run(program(case, error))
+        assert desk.case(case.id).effect.state == state
+
+
+def test_an_async_block_may_be_awaited_and_entered_as_before(desk, loop):
+    async def program(case: dc.Case) -> Any:
+        with await (await desk.aio.loop("pay")).effect(case) as value:
+            return value
+
+    case = loop.propose(**PAY)
+    assert asyncio.run(program(case))["args"] == {"n": 1}
+    assert desk.case(case.id).effect.state == "succeeded"
+
+
+def test_an_async_block_that_ended_is_recorded_in_a_cancelled_scope(desk, loop):
+    async def program(case: dc.Case) -> None:
+        with anyio.CancelScope() as scope:
+            async with (await desk.aio.loop("pay")).effect(case):
+                scope.cancel()
+
+    case = loop.propose(**PAY)
+    anyio.run(program, case)
+    assert desk.case(case.id).effect.state == "succeeded"
+
+
+def test_an_async_block_that_was_cancelled_is_unknown(desk, loop, clock):
+    async def program(case: dc.Case) -> None:
+        with anyio.CancelScope() as scope:
+            async with (await desk.aio.loop("pay")).effect(case):
+                scope.cancel()
+                await anyio.sleep(60)
+
+    case = loop.propose(**PAY)
+    anyio.run(program, case)
+    clock.tick(301)
+    desk.sweep()
+    assert desk.case(case.id).effect.state == "unknown"
