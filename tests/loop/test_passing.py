@@ -16,7 +16,9 @@ GROUPS = {
     "team": ["ana", "ben", "cleo", "dan"],
     "leads": ["lee", "lou"],
     "solo": ["ana"],
-    "boss": ["ana"],
+    "boss": ["ira"],
+    "owners": ["ana"],
+    "both": ["lee", "max"],
     "pair": ["ana", "ben"],
 }
 LARGE: dict[str, Any] = {"name": "large", "when": "args.amount > 500.0", "route": "human", "group": "leads"}
@@ -89,8 +91,8 @@ def test_the_view_of_an_arbiter_stands_still(desk):
     desk.claim("ben", case=case).reject("no")
     lee = desk.claim("lee", case=case)
     seen = lee.view
-    cleo.abstain(rationale="I know them")
-    desk.claim("dan", case=case).approve()
+    cleo.escalate("boss", rationale="I know them")
+    desk.claim("ira", case=case).approve()
     assert desk.claimed(lee.id).view == seen
     lee.reject("no")
     assert shown_to(desk, case, "lee") == digest(seen)
@@ -156,6 +158,15 @@ def test_nobody_is_above_the_arbiter(desk):
     assert desk.case(case.id).outcome.reviewers == ("lou",)
 
 
+def test_who_is_of_the_arbiters_group_has_nobody_above_in_another_group_either(desk):
+    case = proposed(desk, group="both", quorum={"arbiter": "leads"})
+    with pytest.raises(EscalationError, match="lee is of group 'leads'"):
+        desk.claim("lee", case=case).escalate()
+    desk.claimed(desk.case(case.id).reviews[0].claim_id).release()
+    desk.claim("max", case=case).escalate()
+    assert desk.claim("lee", case=case).review.group == "leads"
+
+
 def test_nobody_escalates_to_their_own_group(desk):
     case = proposed(desk)
     with pytest.raises(EscalationError, match="abstain"):
@@ -197,7 +208,7 @@ def test_the_arbiter_decides_alone_where_too_few_are_eligible(desk):
 
 
 def test_an_arbiter_who_is_the_owner_is_nobody(desk):
-    case = proposed(desk, {"owner": "ana"}, group="solo", quorum={"arbiter": "boss"}, rules=[])
+    case = proposed(desk, {"owner": "ana"}, group="solo", quorum={"arbiter": "owners"}, rules=[])
     assert alarms(desk, case) == [("too_few_people", "solo")]
 
 
