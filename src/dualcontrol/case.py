@@ -177,7 +177,11 @@ class Route(Shown, frozen=True, kw_only=True):
 
 
 class Review(Shown, frozen=True, kw_only=True):
-    """One reviewer's work on one case; the row in the queue."""
+    """One reviewer's work on one case; the row in the queue.
+
+    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
+    other reviews that its holder has been told of.
+    """
 
     id: str
     case_id: str
@@ -195,6 +199,9 @@ class Review(Shown, frozen=True, kw_only=True):
     answered_at: int | None = None
     presented: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
+    about: str | None = None
+    after: str | None = None
+    seen: tuple[str, ...] | None = None
 
 
 class Actor(Shown, frozen=True, kw_only=True):
@@ -291,6 +298,7 @@ class Case(Value, frozen=True, kw_only=True):
     settled: Decision | None = None
     concluded: Outcome | None = None
     audits: tuple[dict[str, JSON], ...] = ()
+    alarms: tuple[dict[str, JSON], ...] = ()
     due_at: int | None = None
     closed_at: int | None = None
     erased: bool = False

@@ -260,6 +260,17 @@ def rerouted(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(trip.until_done(trip.gate(), human))
 
 
+def alarmed(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The only reviewer proposed it; the arbiter decides alone."""
+    trip = Trip(desk, witness, group="solo", quorum={"answers": 1, "arbiter": "leads"})
+    meant = {"action": "pay", "args": {"amount": 420.0}, "alternatives": [], "confidence": 0.5, **PAY}
+    case = trip.loop.propose(key="k", owner="ana", **meant)
+    trip.answer(person="lee")
+    with trip.loop.effect(case) as value:
+        trip.append(f"{value['args']['amount']}")
+    return trip.end(len(desk.case(case.id).alarms))
+
+
 def cancelled(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """One veto of two reviewers decides; the other's row is cancelled."""
     trip = Trip(desk, witness, quorum={"answers": 2, "veto": True})
@@ -413,6 +424,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Routed": plain,
     "Rerouted": rerouted,
     "ReviewOpened": plain,
+    "AlarmRaised": alarmed,
     "Claimed": plain,
     "Released": released,
     "Extended": extended,
@@ -444,7 +456,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
 
 def main(url: str, witness: str, event: str, when: str) -> None:
     """Play one trip, to its end or to its kill."""
-    desk = dc.open(url, durability="power")
+    desk = dc.open(url, durability="power", groups={"solo": ["ana"], "leads": ["lee"]})
     desk.steps.store = Killer(desk.store, event, when)
     print(json.dumps(TRIPS[event](desk, witness), sort_keys=True))
     desk.close()

@@ -294,3 +294,33 @@ def test_images_come_from_the_case_only(web: TestClient, desk: dc.Desk) -> None:
     assert '<img class="v-image tiny" src="data:image/png;base64,' in page
     far = desk.loop("spam").propose(input={"$image": "https://evil.example/x.png", "alt": "far"}, proposal="spam")
     assert "evil.example" not in re.sub(r"(?s)<pre.*?</pre>", "", web.get(f"/cases/{far.id}").text)
+
+
+def test_an_escalation_is_told_to_who_takes_its_place(web: TestClient, desk: dc.Desk) -> None:
+    """On the review page and in the history, and the first commitment of who passed nowhere."""
+    case = web_cases.refund(desk)
+    claim = desk.claim("ben", case=case)
+    claim.escalate(rationale="Beyond my limit.", first={"verdict": "reject"})
+    assert "Beyond my limit." in web.get(take(web, case)).text
+    page = web.get(f"/cases/{case.id}")
+    assert "Escalated to leads: Beyond my limit." in page.text
+    events = [e for entry in web.get(f"/cases/{case.id}.json").json()["entries"] for e in entry["events"]]
+    (passed,) = [e for e in events if e["kind"] == "Passed"]
+    assert passed["content"] == {
+        f"answer/{claim.review.id}": {"value": {"to": "leads"}, "rationale": "Beyond my limit."}
+    }
+
+
+def test_an_alarm_stands_on_the_page_and_in_the_reply() -> None:
+    """Nobody can take the only row: the page says so, with the sentence of the event."""
+    with dc.open("sqlite:///:memory:", durability="process", groups={"solo": ["eve"]}) as desk:
+        loop = desk.loop("pay", group="solo", context="minimal")
+        case = loop.propose(action="pay", args={}, input="x", owner="eve")
+        app = create_app(desk, token="t", person="ana")
+        with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+            client.get("/", params={"token": app.state.access.entry})
+            page = client.get(f"/cases/{case.id}", headers={"Accept": "text/html"}).text
+            twin = client.get(f"/cases/{case.id}.json").json()
+    assert "Too few people may review this." in page
+    assert "has 0 eligible of the 1" in page
+    assert [a["code"] for a in twin["alarms"]] == ["too_few_people"]

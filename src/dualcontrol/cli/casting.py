@@ -34,6 +34,9 @@ def plain_case(case: Case, hidden: Sequence[str]) -> dict[str, JSON]:
     shown = case.to_dict()
     shown["answers"] = [a for a in shown["answers"] if a["review_id"] not in hidden]
     shown["content"] = {k: v for k, v in shown["content"].items() if k.removeprefix("answer/") not in hidden}
+    for passed in (r for r in case.reviews if hidden and r.state == "passed" and f"answer/{r.id}" in shown["content"]):
+        slot = f"answer/{passed.id}"
+        shown["content"][slot] = {k: v for k, v in shown["content"][slot].items() if k != "first"}
     return shown
 
 
@@ -92,6 +95,8 @@ def _said(answer: Answer) -> str:
 
 
 def _outcome(case: Case) -> Iterator[tuple[str, str | Text]]:
+    for alarm in case.alarms:
+        yield "alarm", alarm["reason"]
     for audit in case.audits:
         yield "audit", f"{audit['verdict']}: the proposal was {'wrong' if audit['wrong'] else 'right'}"
     outcome = case.outcome

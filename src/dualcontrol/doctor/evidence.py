@@ -162,7 +162,10 @@ def _differs(one: object, other: object) -> bool:
 
 
 def attention(case: Case) -> Iterator[Finding]:
-    """What is sound and still needs somebody: an effect of unknown end, an event of a newer version."""
+    """What is sound and still needs somebody: an alarm, an effect of unknown end, an event of a newer version."""
+    for alarm in case.alarms if case.state == "open" else ():
+        hint = "Add people to the group or name an arbiter, then propose it again or withdraw it."
+        yield Finding("alarms", WARNING, f"case {case.id}: {alarm['reason']}", hint, case.id)
     if case.effect.state == "unknown":
         hint = "Look whether it happened, then say so: desk.resolve_effect(case_id, happened=True or False)."
         what = f"nobody knows whether the effect of case {case.id} happened"

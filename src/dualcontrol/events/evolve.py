@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, Route
 from dualcontrol.events.kinds import (
+    AlarmRaised,
     Answered,
     Audited,
     Claimed,
@@ -92,8 +93,14 @@ def _review_opened(case: Case, e: ReviewOpened) -> Case:
     review = Review(
         id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
         due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
+        about=e.about, after=e.after,
     )  # fmt: skip
     return replace(case, reviews=(*case.reviews, review))
+
+
+def _alarm_raised(case: Case, e: AlarmRaised) -> Case:
+    row = {"code": e.code, "reason": e.reason, "at": e.at, "review_id": e.review_id}
+    return replace(case, alarms=(*case.alarms, row))
 
 
 def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
@@ -104,7 +111,7 @@ def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
 def _claimed(case: Case, e: Claimed) -> Case:
     return _with_review(
         case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
-        lease_until=e.until, presented=e.presented,
+        lease_until=e.until, presented=e.presented, seen=e.seen,
     )  # fmt: skip
 
 
@@ -122,6 +129,7 @@ def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
         claimed_at=None,
         lease_until=None,
         presented=(),
+        seen=None,
     )
 
 
@@ -157,7 +165,9 @@ def _retracted(case: Case, e: Retracted) -> Case:
         {s: v for s, v in case.content.seals.items() if s != f"answer/{e.review_id}"},
     )
     answered = tuple(a for a in case.answered if a.review_id != e.review_id)
-    case = _with_review(case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, answered_at=None)
+    case = _with_review(
+        case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None
+    )
     return replace(case, settled=None, state="open", answered=answered, content=content)
 
 
@@ -219,6 +229,7 @@ _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     Routed: _routed,
     Rerouted: _rerouted,
     ReviewOpened: _review_opened,
+    AlarmRaised: _alarm_raised,
     Claimed: _claimed,
     Released: _given_back,
     LeaseExpired: _given_back,

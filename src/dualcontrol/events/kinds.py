@@ -81,6 +81,7 @@ class Rerouted(Event, frozen=True, kw_only=True):
     group: str | None = None
     quorum: Quorum = Quorum()
     risk: str | None = None
+    about: str | None = None
 
 
 class ReviewOpened(Event, frozen=True, kw_only=True):
@@ -94,6 +95,17 @@ class ReviewOpened(Event, frozen=True, kw_only=True):
     order_at: int
     due_at: int | None = None
     excludes: tuple[str, ...] = ()
+    about: str | None = None
+    after: str | None = None
+
+
+class AlarmRaised(Event, frozen=True, kw_only=True):
+    """Something is wrong with how a case is handled, and somebody should look; the reason holds no content."""
+
+    code: str
+    reason: str
+    at: int
+    review_id: str | None = None
 
 
 class Claimed(Event, frozen=True, kw_only=True):
@@ -105,6 +117,7 @@ class Claimed(Event, frozen=True, kw_only=True):
     at: int
     until: int
     presented: tuple[str, ...] = ()
+    seen: tuple[str, ...] | None = None
 
 
 class Released(Event, frozen=True, kw_only=True):
@@ -153,7 +166,11 @@ class Passed(Event, frozen=True, kw_only=True):
     verdict: Verdict
     at: int
     to: str | None = None
+    reasons: tuple[str, ...] = ()
+    confidence: str | None = None
     shown: str = ""
+    presented: tuple[str, ...] = ()
+    seconds: str | None = None
     content: Content = Content()
 
 
@@ -351,7 +368,7 @@ class Unknown(Event, frozen=True, kw_only=True):
 
 
 CASE_EVENTS: tuple[type[Event], ...] = (
-    Opened, Routed, Rerouted, ReviewOpened, Claimed, Released, Extended, LeaseExpired, Answered, Passed,
+    Opened, Routed, Rerouted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired, Answered, Passed,
     ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted, EffectSucceeded,
     EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip

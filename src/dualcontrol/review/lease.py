@@ -8,6 +8,7 @@ from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
 from dualcontrol.events import Claimed, Event, Extended, LeaseExpired, Released
 from dualcontrol.review import eligibility
+from dualcontrol.review.view import passed_up, visible_answers
 
 
 def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]:
@@ -20,6 +21,7 @@ def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]
         Claimed(
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,
             presented=presentation(case, review, command.person, env),
+            seen=seen_by(case, review),
         )
     ]  # fmt: skip
 
@@ -30,6 +32,12 @@ def presentation(case: Case, review: Review, person: str, env: Env) -> tuple[str
     if case.mode == "preference":
         ids.sort(key=lambda i: env.draw(f"side/{person}/{i}", case.id))
     return tuple(ids)
+
+
+def seen_by(case: Case, review: Review) -> tuple[str, ...]:
+    """The reviews that the view of a claim made now tells of; what is said later is not in it."""
+    answers = (a.review_id for a in visible_answers(case, review))
+    return (*answers, *(r.id for r in passed_up(case, review)))
 
 
 def held(case: Case, claim_id: str, now: int) -> Review:

@@ -21,12 +21,37 @@ class Standing(NamedTuple):
     dispute: bool = False
 
 
+class Again(NamedTuple):
+    """People are asked about an edit: the review it came from, and the rows that were opened since."""
+
+    about: str
+    rows: tuple[str, ...]
+
+
+def asked_again(case: Case) -> Again | None:
+    """The edit that people were asked about last; None where there is none, or it was taken back."""
+    about = next((r.about for r in reversed(case.reviews) if r.about), None)
+    if about is None or not any(a.review_id == about for a in case.answered):
+        return None
+    first = next(place for place, r in enumerate(case.reviews) if r.about == about)
+    return Again(about, tuple(r.id for r in case.reviews[first:]))
+
+
 def standing(case: Case) -> Standing:
-    """How the answers of a case stand under its quorum."""
+    """How the answers of a case stand under its quorum.
+
+    Once people are asked about an edit, what was said before counts only where it is that very edit.
+    """
     quorum = case.route.quorum if case.route else Quorum()
     kinds = {r.id: r.kind for r in case.reviews}
     answers = [case.answer(a.review_id) for a in case.answered if kinds.get(a.review_id) in COUNTING]
-    arbiter = next((a for a in answers if kinds[a.review_id] == "arbiter"), None)
+    again = asked_again(case)
+    arbitrating = {i for i, kind in kinds.items() if kind == "arbiter"}
+    if again is not None:
+        edit = shape(case, case.answer(again.about))
+        answers = [a for a in answers if a.review_id in again.rows or shape(case, a) == edit]
+        arbitrating &= set(again.rows)
+    arbiter = next((a for a in answers if a.review_id in arbitrating), None)
     ids = tuple(a.review_id for a in answers)
     if arbiter is not None:
         return Standing("arbiter", arbiter, ids)

@@ -10,12 +10,14 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
+from msgspec.structs import replace
 from referencing import Registry
 
 from dualcontrol.case import ENCODER, JSON, PASSING, VERDICTS, Candidate, Case, Review
 from dualcontrol.commands import Answer
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import (
+    AnswerError,
     AnswerValueError,
     EscalationError,
     LabelError,
@@ -49,6 +51,8 @@ def checked(case: Case, review: Review, command: Answer, settings: LoopSettings)
         )  # fmt: skip
     canonical(command.value)
     _check_confidence(command.confidence)
+    if command.first is not None:
+        _check_first(case, review, command, settings)
     if settings.rationale == "required" and command.verdict in NEEDS_REASON and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
     return _CHECKS[command.verdict](case, review, command, settings)
@@ -57,6 +61,24 @@ def checked(case: Case, review: Review, command: Answer, settings: LoopSettings)
 def _check_confidence(confidence: float | None) -> None:
     if confidence is not None and not 0 <= confidence <= 1:
         raise SignalError(f"an answer's confidence must be from 0 to 1, not {confidence!r}")
+
+
+def _check_first(case: Case, review: Review, command: Answer, settings: LoopSettings) -> None:
+    """A first commitment is ``{verdict, value}``, as legal as an answer."""
+    first = command.first
+    if not isinstance(first, dict) or not {"verdict"} <= set(first) <= {"verdict", "value"}:
+        raise AnswerError("first is what was answered before the proposal was shown: an object {verdict, value}")
+    verdict, legal = first["verdict"], VERDICTS[case.mode]
+    if verdict not in legal:
+        raise VerdictError(
+            f"the verdict of first, {verdict!r:.80}, is not legal in {case.mode} mode; use {', '.join(legal)}",
+            verdict=f"{verdict!r:.80}", legal=list(legal),
+        )  # fmt: skip
+    try:
+        canonical(first.get("value"))
+        _CHECKS[verdict](case, review, replace(command, verdict=verdict, value=first.get("value")), settings)
+    except AnswerError as error:
+        raise AnswerValueError(f"the value of first does not fit: {error.message}") from error
 
 
 def _no_value(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
@@ -164,14 +186,16 @@ def _full_ranking(value: JSON, ids: list[str]) -> dict[str, Any]:
 
 def _escalate(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
     value = command.value
-    to = value.get("to") if isinstance(value, dict) else value
-    to = to or (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
+    above = (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
+    to = (value.get("to") if isinstance(value, dict) else value) or above
     if not isinstance(to, str) or not to:
         raise EscalationError(f"nobody is above group {review.group!r} in loop {case.loop!r}")
     if to not in settings.pools():
         raise EscalationError(f"there is no group {to!r}; known are {', '.join(settings.pools())}")
-    if to == review.group and review.kind == "arbiter":
-        raise EscalationError(f"group {to!r} arbitrates already; nobody is above it")
+    if to == review.group:
+        raise EscalationError(f"group {to!r} has this review already; abstain lets somebody else of it decide")
+    if to == above and command.actor.person in (settings.members(to) or ()):
+        raise EscalationError(f"{command.actor.person} is of group {to!r}, and nobody is above it")
     return {"to": to}
 
 

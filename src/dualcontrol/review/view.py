@@ -16,7 +16,8 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     """What `person` may see of a case in this review, as plain JSON values.
 
     Other reviewers' answers stay hidden while a blind quorum is open; the arbiter, and the second reviewer of an
-    edit, see them.  A preference shows its candidates in this reviewer's own order and without their sources.
+    edit, see those before theirs.  From the claim on nothing in it changes, so that the digest at the answer is that
+    of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources.
     """
     proposal = proposal_for(case, review)
     return {
@@ -36,6 +37,8 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "meta": case.meta,
         "route": _route(case),
         "answers": [a.to_dict() for a in visible_answers(case, review)],
+        "escalations": escalations(case, review),
+        "alarms": [a for a in case.alarms if a["review_id"] == review.id],
         "due_at": review.due_at,
         "opened_at": review.opened_at,
     }
@@ -59,6 +62,9 @@ def edit_under_review(case: Case, review: Review) -> dict[str, JSON] | None:
     """The edited ``{action, args}`` that a second reviewer decides on, if this is such a review."""
     if review.kind != "second":
         return None
+    if review.about is not None:
+        said = case.content.get(f"answer/{review.about}") or {}
+        return said.get("approved") or said.get("value")
     for answer in reversed(case.answers):
         if answer.verdict == "edit" and isinstance(answer.value, dict) and "args" in answer.value:
             return answer.value
@@ -75,11 +81,50 @@ def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
 
 
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
-    """The earlier answers that this review may see."""
+    """The earlier answers that this review may see; while it is claimed, those that there were at the claim."""
+    if not case.answered:
+        return ()
+    over = case.concluded is not None and review.kind == "decide"
+    if review.seen is not None and not over:
+        return tuple(a for a in case.answers if a.review_id in review.seen)
     blind = case.route.quorum.blind if case.route else True
-    if review.kind in ("arbiter", "second") or not blind or (case.concluded is not None and review.kind == "decide"):
-        return tuple(a for a in case.answers if a.review_id != review.id)
-    return ()
+    if blind and not over and review.kind not in ("arbiter", "second"):
+        return ()
+    others = tuple(a for a in case.answers if a.review_id != review.id)
+    if blind and review.kind == "second" and review.about is not None:
+        return tuple(a for a in others if not _asked_beside(case, review, a))
+    return others
+
+
+def _asked_beside(case: Case, review: Review, answer: Answer) -> bool:
+    """Whether an answer is of somebody who is asked about the same edit as this second reviewer."""
+    given = case.review(answer.review_id)
+    return given is not None and given.kind == "second" and given.about == review.about
+
+
+def escalations(case: Case, review: Review) -> list[dict[str, JSON]]:
+    """Who passed this review up, and why: told to whom takes their place, and to an arbiter."""
+    return [told for r in passed_up(case, review) if (told := _escalation(case, r)) is not None]
+
+
+def passed_up(case: Case, review: Review) -> list[Review]:
+    """The passed reviews that this one may know of: those whose place it takes, for an arbiter all so far."""
+    if review.kind == "arbiter":
+        return [r for r in case.reviews if r.state == "passed" and (review.seen is None or r.id in review.seen)]
+    chain: list[Review] = []
+    before = case.review(review.after) if review.after else None
+    while before is not None:
+        chain.insert(0, before)
+        before = case.review(before.after) if before.after else None
+    return chain
+
+
+def _escalation(case: Case, passed: Review) -> dict[str, JSON] | None:
+    """What was said when a review was passed up; an abstention says nothing to others."""
+    said = case.content.get(f"answer/{passed.id}") or {}
+    if not said.get("value"):
+        return None
+    return {"person": passed.person, "group": passed.group, **said["value"], "rationale": said.get("rationale")}
 
 
 def _shown(candidate: dict[str, JSON], case: Case) -> dict[str, JSON]:

@@ -8,7 +8,7 @@ import msgspec
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import Answered, Entry, Event, Opened
+from dualcontrol.events import Answered, Entry, Event, Opened, Passed
 from dualcontrol.web.shapes import blind
 
 
@@ -33,10 +33,16 @@ def as_event(event: Event, closed: bool) -> dict[str, JSON]:
     content = getattr(event, "content", None)
     if content is not None and content.seals:
         hidden = closed and isinstance(event, Answered | Opened)
-        body |= {"content": {} if hidden else content.values, "seals": content.seals}
+        values = without_first(content.values) if closed and isinstance(event, Passed) else content.values
+        body |= {"content": {} if hidden else values, "seals": content.seals}
     if closed and isinstance(event, Answered):
         body = {k: v for k, v in body.items() if k not in ("verdict", "reasons", "confidence")}
     return body
+
+
+def without_first(values: dict[str, JSON]) -> dict[str, JSON]:
+    """What somebody said who passed, without the verdict they had committed to."""
+    return {slot: {k: v for k, v in said.items() if k != "first"} for slot, said in values.items()}
 
 
 def feed_row(entry: Entry) -> dict[str, JSON]:

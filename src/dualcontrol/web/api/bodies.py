@@ -89,7 +89,7 @@ class Answering(Body):
     rationale: str | None = None
     reasons: list[Name] = []
     confidence: Unit | None = None
-    first: JSON = Field(None, description="What the reviewer said before seeing the proposal.")
+    first: JSON = Field(None, description="What the reviewer said before seeing the proposal: {verdict, value}.")
 
 
 class Withdrawing(Body):

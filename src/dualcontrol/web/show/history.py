@@ -66,7 +66,9 @@ def _resolved(e: dict[str, JSON]) -> str:
 
 
 def _escalated(e: dict[str, JSON]) -> str:
-    return f"{words.VERDICTS[e['verdict']]}{' to ' + e['to'] if e.get('to') else ''}"
+    said: dict[str, JSON] = next(iter(e.get("content", {}).values()), {})
+    why = f": {said['rationale']}" if said.get("rationale") else ""
+    return f"{words.VERDICTS[e['verdict']]}{' to ' + e['to'] if e.get('to') else ''}{why}"
 
 
 SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
@@ -74,6 +76,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Routed": ("route", _routed),
     "Rerouted": ("route", lambda e: f"The edit asks for more: {e['reason']}"),
     "ReviewOpened": ("list", lambda e: f"{words.KINDS[e['review']]} opened for {e['group']}"),
+    "AlarmRaised": ("alert", lambda e: f"Alarm: {e['reason']}"),
     "Claimed": ("user", lambda e: f"{e['person']} took the review"),
     "Released": ("undo", lambda e: "Given back to the queue"),
     "Extended": ("clock", lambda e: "Held longer"),
