@@ -39,6 +39,7 @@ class InboxRow(Value, frozen=True, kw_only=True):
     confidence: float | None
     reason: str
     on_timeout: str
+    alarms: tuple[str, ...] = ()
 
 
 class CaseRow(Value, frozen=True, kw_only=True):

@@ -214,6 +214,7 @@ def _inbox_row(review_id: str, snapshot: str) -> InboxRow:
         review=review, loop=case.loop, mode=case.mode, action=case.action,
         risk=None if risk is None else str(risk), confidence=case.confidence,
         reason=route.reason if route else "", on_timeout=route.on_timeout if route else "hold",
+        alarms=tuple(alarm["code"] for alarm in case.alarms),
     )  # fmt: skip
 
 
