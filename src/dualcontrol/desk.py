@@ -231,7 +231,7 @@ class Loop:
         made, print_ = self._command(given)
         return self.desk.steps.propose(made, None, print_)[0]
 
-    def enter(self, owner: str, **given: Any) -> tuple[Case, int | None]:
+    def enter(self, owner: str, /, **given: Any) -> tuple[Case, int | None]:
         """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
         start = self._start(owner, given.get("action"))
         made, print_ = self._command({**given, "effect": "ready"}, alternatives=[])

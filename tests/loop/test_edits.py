@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import dualcontrol as dc
 from dualcontrol.errors import BlockedError, SamePersonError, SettledError
@@ -221,3 +223,34 @@ def test_a_blocked_edit_is_refused_and_an_audited_one_changes_nothing(desk):
     edit(desk, case, "ana")
     assert (waiting(desk, case), kinds(desk, case, Rerouted)) == ([], [])
     assert [a["wrong"] for a in desk.case(case.id).audits] == [1]
+
+
+LOOPS = st.sampled_from([
+    {"answers": 1}, {"answers": 2}, {"answers": 2, "ordered": True}, {"answers": 2, "of": 3, "settle": 2},
+    {"answers": 3, "settle": "majority"}, {"answers": 2, "arbiter": "leads"},
+])  # fmt: skip
+RULES = st.sampled_from([{"answers": n, "of": n, "settle": "unanimous", "ordered": o} for n in (1, 2) for o in (0, 1)])
+SAID = st.sampled_from([("edit", 900.0), ("edit", 700.0), ("edit", 50.0), ("approve", None), ("reject", None)])
+TURNS = st.lists(st.tuples(st.sampled_from(["ana", "ben", "cleo", "dan", "lee", "lou", "bob"]), SAID), max_size=14)
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@QUIET
+@given(asked=LOOPS, rule=RULES, turns=TURNS)
+def test_whatever_is_said_no_edit_slips_under_the_rule(desk, asked, rule, turns):
+    """A large amount is decided by as many leads as the rule asks for, or by the arbiter of their dispute."""
+    demanded = {**rule, "arbiter": "board", "ordered": bool(rule["ordered"])}
+    case = proposed(desk, {"group": "leads", "quorum": demanded}, quorum=asked)
+    for person, (verdict, amount) in turns:
+        try:
+            desk.claim(person, case=case).answer(verdict, None if amount is None else {"amount": amount})
+        except dc.DualcontrolError:
+            continue
+    after = desk.case(case.id)
+    if after.outcome is None or not after.outcome.value or after.outcome.value["args"]["amount"] <= 500:
+        return
+    decided = after.outcome.value
+    agreed = {a.actor.person for a in after.answers if decided in (a.value, after.approved_value(a.review_id))}
+    assert len(agreed & {"lee", "lou"}) >= rule["answers"] or (
+        after.decision.settled_by == "arbiter" and after.review(after.decision.source).group == "board"
+    )

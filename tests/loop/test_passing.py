@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import dualcontrol as dc
+from dualcontrol.cli.casting import blind_to, plain_case
 from dualcontrol.doctor import PROBLEM, WARNING, examine
 from dualcontrol.errors import AnswerError, AnswerValueError, EscalationError, VerdictError
 from dualcontrol.events import AlarmRaised, Answered, Passed, Rerouted, ReviewOpened
@@ -82,6 +83,7 @@ def test_those_who_are_asked_about_an_edit_do_not_see_each_other(desk):
     desk.claim("ana", case=case).edit({"amount": 900.0})
     desk.claim("lee", case=case).reject("no")
     assert [a["actor"]["person"] for a in desk.claim("lou", case=case).view["answers"]] == ["ana"]
+    assert len(blind_to(desk.case(case.id), "lou")) == 2
 
 
 def test_the_view_of_an_arbiter_stands_still(desk):
@@ -109,6 +111,15 @@ def test_passing_keeps_what_was_said(desk):
         assert float(event.seconds) >= 0
         kept = event.content.values[f"answer/{event.review_id}"]
         assert (kept["rationale"], kept["first"], kept.get("value")) == ("r", first, value)
+
+
+def test_a_first_commitment_of_who_passed_is_not_shown_while_others_answer(desk):
+    case = proposed(desk, quorum={"answers": 2})
+    ana = desk.claim("ana", case=case)
+    ana.abstain(rationale="r", first={"verdict": "reject"})
+    desk.claim("ben", case=case).approve()
+    after = desk.case(case.id)
+    assert plain_case(after, blind_to(after, "cleo"))["content"][f"answer/{ana.review.id}"] == {"rationale": "r"}
 
 
 def test_who_takes_the_place_of_somebody_who_escalated_sees_why(desk):

@@ -321,6 +321,8 @@ def test_an_alarm_stands_on_the_page_and_in_the_reply() -> None:
             client.get("/", params={"token": app.state.access.entry})
             page = client.get(f"/cases/{case.id}", headers={"Accept": "text/html"}).text
             twin = client.get(f"/cases/{case.id}.json").json()
+            inbox = client.get("/api/v1/inbox", headers={"Authorization": "Bearer t"}).json()
     assert "Too few people may review this." in page
     assert "has 0 eligible of the 1" in page
     assert [a["code"] for a in twin["alarms"]] == ["too_few_people"]
+    assert [row["alarms"] for row in inbox["rows"]] == [["too_few_people"]]

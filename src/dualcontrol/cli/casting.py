@@ -23,7 +23,7 @@ TOLD_ELSEWHERE = (
 def blind_to(case: Case, person: str) -> tuple[str, ...]:
     """The reviews whose answers this person may not see yet: those of others, while a blind quorum is open."""
     blind = case.route.quorum.blind if case.route else True
-    deciding = any(r.state in BUSY and r.kind in ("decide", "probe") for r in case.reviews)
+    deciding = any(r.state in BUSY and r.kind in ("decide", "second", "probe") for r in case.reviews)
     if not blind or not deciding or case.concluded is not None:
         return ()
     return tuple(a.review_id for a in case.answered if a.actor.person != person)

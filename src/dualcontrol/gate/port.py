@@ -20,7 +20,7 @@ class GatedLoop(Protocol):
 
     name: str
 
-    def enter(self, owner: str, **given: Any) -> tuple[Case, int | None]:
+    def enter(self, owner: str, /, **given: Any) -> tuple[Case, int | None]:
         """Open a case or find it again, and take its effect when that is ready."""
         ...
 

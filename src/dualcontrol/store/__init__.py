@@ -40,6 +40,7 @@ class InboxRow(Value, frozen=True, kw_only=True):
     reason: str
     on_timeout: str
     read_only: str | None = None  # why this version cannot work on it, where that is so
+    alarms: tuple[str, ...] = ()
 
 
 class CaseRow(Value, frozen=True, kw_only=True):

@@ -230,6 +230,7 @@ def _inbox_row(review_id: str, case: Case) -> InboxRow:
         risk=None if risk is None else str(risk), confidence=case.confidence,
         reason=route.reason if route else "", on_timeout=route.on_timeout if route else "hold",
         read_only=f"it holds an event {case.read_only!r} that this version does not know" if case.read_only else None,
+        alarms=tuple(alarm["code"] for alarm in case.alarms),
     )  # fmt: skip
 
 
