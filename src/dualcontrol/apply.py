@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from dualcontrol.case import By, Case, Content, Verdict, risk_number
 from dualcontrol.commands import (
+    Command,
     Erase,
     FinishEffect,
     LoseEffect,
@@ -66,6 +67,20 @@ def _by_human(case: Case, env: Env) -> Concluded:
 def _concluded(case: Case, by: By, verdict: Verdict | None, env: Env, reviewers: tuple[str, ...] = ()) -> Concluded:
     effect: Literal["none", "ready"] = "ready" if case.wants_effect and verdict in DOING else "none"
     return Concluded(by=by, at=env.now, verdict=verdict, reviewers=reviewers, effect=effect)
+
+
+def overdue(case: Case, now: int) -> list[Command]:
+    """The commands whose time has come for a case."""
+    if case.erased or case.read_only:
+        return []
+    due: list[Command] = []
+    if case.concluded is None and case.settled is not None and case.settled.effective_at <= now:
+        due.append(Settle(case_id=case.id))
+    if case.state == "open" and case.due_at is not None and case.due_at <= now:
+        due.append(Timeout(case_id=case.id))
+    if case.effect.state == "started" and (case.effect.until or 0) <= now:
+        due.append(LoseEffect(case_id=case.id))
+    return due
 
 
 def settle(case: Case, command: Settle, control: Control, env: Env) -> list[Event]:

@@ -18,11 +18,12 @@ from dualcontrol.commands import Propose
 from dualcontrol.control import Control
 from dualcontrol.errors import ProposalError
 from dualcontrol.events import BatchRouted, Entry, Event, Routed, real
+from dualcontrol.keys import check_key, fingerprint, json_text
 from dualcontrol.propose import command
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes, route_batch
 from dualcontrol.route.columns import Array
-from dualcontrol.step import HANDLERS, Steps, check_key, fingerprint, json_text
+from dualcontrol.step import HANDLERS, Steps
 from dualcontrol.store import Tx
 
 CHUNK = 8192

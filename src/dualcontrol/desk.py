@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dualcontrol import commands as do
 from dualcontrol.aio import Aio
+from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
 from dualcontrol.commands import known_as
@@ -31,11 +32,12 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
+from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export
 from dualcontrol.propose import command
 from dualcontrol.review.view import view
-from dualcontrol.step import Steps, fingerprint, overdue
+from dualcontrol.step import Steps
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from dualcontrol import apply, review, route
-from dualcontrol.case import ENCODER, JSON, Case, Review, microseconds
+from dualcontrol.case import Case, Review, microseconds
 from dualcontrol.commands import (
     Answer,
     Claim,
@@ -30,7 +30,6 @@ from dualcontrol.commands import (
     Retract,
     Settle,
     StartEffect,
-    Timeout,
     checked,
 )
 from dualcontrol.commands import person as named
@@ -40,16 +39,15 @@ from dualcontrol.errors import (
     ConflictError,
     ErasedError,
     KeyConflictError,
-    KeyFormatError,
-    PayloadError,
     ReadOnlyError,
     SamePersonError,
-    SettledError,
     UnknownCaseError,
     UnknownLoopError,
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold
+from dualcontrol.keys import as_text, check_key, fingerprint, json_text, short
 from dualcontrol.learn import examples
+from dualcontrol.pools import case_of_claim, meant_review, pools_of
 from dualcontrol.queue import Queue
 from dualcontrol.review import context, opening, values
 from dualcontrol.route import reroute
@@ -57,7 +55,6 @@ from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
-MAX_KEY = 65_536
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
 Done = TypeVar("Done")
 HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
@@ -213,7 +210,7 @@ class Steps:
 
     def _caught_up(self, tx: Tx, case: Case) -> Case:
         """The case after what is due in it has been done, so that who comes back sees where it stands."""
-        for command in overdue(case, tx.now):
+        for command in apply.overdue(case, tx.now):
             case, fresh = self._step(tx, case, command)
             self._announce(case, fresh)
         return case
@@ -391,76 +388,6 @@ def admitted(command: Propose, control: Control) -> None:
         json_text([command.input, command.candidates, command.meta])
 
 
-def case_of_claim(claim_id: str) -> str:
-    """The case that a claim id names; "" when it names none."""
-    return str(claim_id).rpartition(".")[0]
-
-
-def overdue(case: Case, now: int) -> list[Command]:
-    """The commands whose time has come for a case."""
-    if case.erased or case.read_only:
-        return []
-    due: list[Command] = []
-    if case.concluded is None and case.settled is not None and case.settled.effective_at <= now:
-        due.append(Settle(case_id=case.id))
-    if case.state == "open" and case.due_at is not None and case.due_at <= now:
-        due.append(Timeout(case_id=case.id))
-    if case.effect.state == "started" and (case.effect.until or 0) <= now:
-        due.append(LoseEffect(case_id=case.id))
-    return due
-
-
-def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
-    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
-    settings = control.settings
-    mine = [g for g in settings.pools() if settings.members(g) is None or person in settings.groups[g]]
-    return [(control.loop_id, group) for group in mine]
-
-
-def meant_review(case: Case, person: str, control: Control, review_id: str | None = None) -> Review:
-    """The review of a case that a person means: the one named, held, or next in the queue for their groups."""
-    groups = {group for _, group in pools_of(person, control)}
-    places = ("open", "claimed", "answered", "passed", "cancelled")
-    wanted = [r for r in case.reviews if review_id in (None, r.id)]
-    if not wanted:
-        missing = f"no review {review_id}" if review_id else "no review: it was not routed to a human"
-        raise SettledError(f"case {case.id} has {missing}")
-    mine = [r for r in wanted if r.state == "claimed" and r.person == person]
-    return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]
-
-
-def fingerprint(secret: bytes, command: Propose) -> str:
-    """HMAC of what a key stands for: action, args and input (all candidates where nothing is proposed)."""
-    meant = command.candidates if command.proposed is None else (command.candidates[command.proposed],)
-    content = [[c.get("action"), c.get("value")] for c in meant]
-    return hmac.digest(secret, json_text([content, command.input]), "sha256").hex()
-
-
-def json_text(value: JSON) -> bytes:
-    """Content as JSON bytes with sorted keys; `PayloadError` when it is not JSON."""
-    try:
-        return ENCODER.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"the content is not JSON: {error}") from error
-
-
-def check_key(key: str | None) -> None:
-    """Refuse a key that cannot name a case."""
-    if key is None:
-        return
-    if not key or len(key) > MAX_KEY:
-        raise KeyFormatError
-    try:
-        key.encode()
-    except UnicodeEncodeError as error:
-        raise KeyFormatError("the key holds text that UTF-8 cannot carry") from error
-
-
-def short(key: str) -> str:
-    """A key as it is quoted in a message."""
-    return repr(key if len(key) <= 60 else key[:57] + "…")
-
-
 def actor_of(command: Any, case: Case) -> str:
     """Who stands behind a command on a case, for the ledger."""
     kind = type(command)
@@ -472,8 +399,3 @@ def actor_of(command: Any, case: Case) -> str:
     if kind in BY_PROGRAM:
         return "program"
     return str(getattr(command, "by", "system"))
-
-
-def as_text(settings: LoopSettings) -> str:
-    """Settings as canonical JSON text, as the ledger keeps them."""
-    return json_text(settings.to_dict()).decode()

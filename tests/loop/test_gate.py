@@ -228,3 +228,15 @@ def test_annotations_without_a_schema_are_refused_with_the_function_named(desk, 
     with pytest.raises(ProposalError, match="arguments of act"):
         act(1)
     assert desk.store.queries.cases(loop="pay").rows == ()
+
+
+def test_a_gate_may_name_the_owner_of_its_cases(desk):
+    loop = desk.loop("pay", mode="approval", threshold=0.9, context="minimal")
+
+    @loop.gate(owner="agent-7", timeout=0, confidence=0.5, context=lambda amount: {"input": 1})
+    def pay(amount: float) -> str:
+        return "paid"
+
+    with pytest.raises(dc.Pending) as waiting:
+        pay(1.0)
+    assert desk.case(waiting.value.case_id).owner == "agent-7"

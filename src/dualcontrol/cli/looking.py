@@ -16,7 +16,7 @@ from dualcontrol.cli.times import due
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Desk
 from dualcontrol.errors import UnknownLoopError
-from dualcontrol.step import pools_of
+from dualcontrol.pools import pools_of
 from dualcontrol.store import InboxRow
 
 app = group("looking", "Look at what waits.")

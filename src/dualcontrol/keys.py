@@ -1,0 +1,49 @@
+"""Keys of cases: what may be one, and the fingerprint of the content that a key stands for."""
+
+from __future__ import annotations
+
+import hmac
+
+from dualcontrol.case import ENCODER, JSON
+from dualcontrol.commands import Propose
+from dualcontrol.control import LoopSettings
+from dualcontrol.errors import KeyFormatError, PayloadError
+
+MAX_KEY = 65_536
+
+
+def check_key(key: str | None) -> None:
+    """Refuse a key that cannot name a case."""
+    if key is None:
+        return
+    if not key or len(key) > MAX_KEY:
+        raise KeyFormatError
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise KeyFormatError("the key holds text that UTF-8 cannot carry") from error
+
+
+def fingerprint(secret: bytes, command: Propose) -> str:
+    """HMAC of what a key stands for: action, args and input (all candidates where nothing is proposed)."""
+    meant = command.candidates if command.proposed is None else (command.candidates[command.proposed],)
+    content = [[c.get("action"), c.get("value")] for c in meant]
+    return hmac.digest(secret, json_text([content, command.input]), "sha256").hex()
+
+
+def json_text(value: JSON) -> bytes:
+    """Content as JSON bytes with sorted keys; `PayloadError` when it is not JSON."""
+    try:
+        return ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"the content is not JSON: {error}") from error
+
+
+def as_text(settings: LoopSettings) -> str:
+    """Settings as canonical JSON text, as the ledger keeps them."""
+    return json_text(settings.to_dict()).decode()
+
+
+def short(key: str) -> str:
+    """A key as it is quoted in a message."""
+    return repr(key if len(key) <= 60 else key[:57] + "…")

@@ -1,0 +1,31 @@
+"""The pools of reviews, seen from one person: which pools are theirs, and which review of a case they mean."""
+
+from __future__ import annotations
+
+from dualcontrol.case import Case, Review
+from dualcontrol.control import Control
+from dualcontrol.errors import SettledError
+
+
+def case_of_claim(claim_id: str) -> str:
+    """The case that a claim id names; "" when it names none."""
+    return str(claim_id).rpartition(".")[0]
+
+
+def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
+    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
+    settings = control.settings
+    mine = [g for g in settings.pools() if settings.members(g) is None or person in settings.groups[g]]
+    return [(control.loop_id, group) for group in mine]
+
+
+def meant_review(case: Case, person: str, control: Control, review_id: str | None = None) -> Review:
+    """The review of a case that a person means: the one named, held, or next in the queue for their groups."""
+    groups = {group for _, group in pools_of(person, control)}
+    places = ("open", "claimed", "answered", "passed", "cancelled")
+    wanted = [r for r in case.reviews if review_id in (None, r.id)]
+    if not wanted:
+        missing = f"no review {review_id}" if review_id else "no review: it was not routed to a human"
+        raise SettledError(f"case {case.id} has {missing}")
+    mine = [r for r in wanted if r.state == "claimed" and r.person == person]
+    return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]
