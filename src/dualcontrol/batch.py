@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from dualcontrol.case import Case, Value
+from dualcontrol.case import JSON, Case, Value
 from dualcontrol.commands import Propose
-from dualcontrol.control import Control
+from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import ProposalError
 from dualcontrol.events import BatchRouted, Entry, Event, Routed, real
-from dualcontrol.propose import command
+from dualcontrol.labels import Labels
+from dualcontrol.propose import as_row, command, named
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes, route_batch
-from dualcontrol.route.columns import Array
+from dualcontrol.route.columns import Array, column
 from dualcontrol.step import HANDLERS, Steps, check_key, fingerprint, json_text
 from dualcontrol.store import Tx
 
@@ -61,7 +62,10 @@ def propose_batch(
     table, aside = _split(columns)
     rows = _length({**table, **aside})
     name = key or steps.new_id()
-    done = _done(steps, loop, name) if key else set()
+    with steps.store.transaction(durable=False) as tx:
+        control = steps.control(tx, loop)
+    _check_labels(control.settings, table, aside)
+    done = _done(steps, control, name) if key else set()
     parts = [
         _chunk(steps, loop, name, number, _cut(table, start, start + chunk), _cut(aside, start, start + chunk),
                write=number not in done)
@@ -72,8 +76,15 @@ def propose_batch(
 
 def _split(columns: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     table = {ALIASES.get(n, n): v for n, v in columns.items() if n not in ASIDE}
-    aside = {n: v for n, v in columns.items() if n in ASIDE}
+    aside = {n: _cells(v) for n, v in columns.items() if n in ASIDE}
     return table, aside
+
+
+def _cells(values: Any) -> Any:
+    """A column that routing does not look at, by place: those of Arrow and data frames give values of their own."""
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
 def _length(columns: Mapping[str, Sequence[Any]]) -> int:
@@ -87,11 +98,34 @@ def _cut(columns: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
     return {name: values[start:stop] for name, values in columns.items()}
 
 
-def _done(steps: Steps, loop: str, name: str) -> set[int]:
+def _check_labels(settings: LoopSettings, table: Mapping[str, Any], aside: Mapping[str, Any]) -> None:
+    """Refuse a label outside the loop's set wherever its row goes, before the first chunk is written."""
+    labels = Labels.of(settings)
+    if labels is None:
+        return
+    inside = {
+        "proposal": lambda cell: [] if cell is None else [as_row(_plain(cell))["value"]],
+        "alternatives": lambda cell: [as_row(_plain(each))["value"] for each in cell or ()],
+        "candidates": lambda cell: [as_row(_plain(each))["value"] for each in cell or ()],
+        "scores": lambda cell: [named(settings, each) for each in cell] if isinstance(cell, Mapping) else [],
+    }  # fmt: skip
+    found = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
+    found.append(_first_action(table))
+    outside = min((each for each in found if each is not None), key=lambda each: each[0], default=None)
+    if outside is not None:
+        raise labels.refusal(outside[1], row=outside[0])
+
+
+def _first_action(table: Mapping[str, Any]) -> tuple[int, JSON] | None:
+    """The first row that proposes an action, whose arguments are no label."""
+    actions = column(table["action"]) if "action" in table else None
+    rows = range(0 if actions is None else len(actions.data))
+    return next(((row, action) for row in rows if actions and (action := actions.value(row))), None)
+
+
+def _done(steps: Steps, control: Control, name: str) -> set[int]:
     """The chunks of a keyed batch that are in the loop's stream already."""
-    with steps.store.transaction(durable=False) as tx:
-        control = tx.control(loop)
-    stream = f"loop/{control.loop_id}" if control else ""
+    stream = f"loop/{control.loop_id}"
     events = [e for entry in steps.store.queries.entries(stream, values=False) for e in entry.events]
     return {e.chunk for e in events if isinstance(e, BatchRouted) and e.batch == name}
 
