@@ -7,7 +7,7 @@ batch with a key that was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from dualcontrol.case import JSON, Case, Value
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control, LoopSettings
-from dualcontrol.errors import ProposalError
+from dualcontrol.errors import KeyFormatError, ProposalError
 from dualcontrol.events import BatchRouted, Entry, Event, Routed, real
 from dualcontrol.labels import Labels
 from dualcontrol.propose import as_row, command, named
@@ -58,6 +58,8 @@ def propose_batch(
     ``confidence``, ``risk``, ``proposal``, ``rationale``, ``alternatives`` …  With a `key` the same call again finds
     its cases and writes nothing twice.
     """
+    if key is not None and not isinstance(key, str):
+        raise KeyFormatError(f"a key is a text, not {key!r:.80}")
     check_key(key)
     table, aside = _split(columns)
     rows = _length({**table, **aside})
@@ -74,10 +76,33 @@ def propose_batch(
     return _joined(name, parts, chunk)
 
 
-def _split(columns: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    columns = _columns(given)
     table = {ALIASES.get(n, n): v for n, v in columns.items() if n not in ASIDE}
     aside = {n: _cells(v) for n, v in columns.items() if n in ASIDE}
     return table, aside
+
+
+def _columns(given: Any) -> dict[str, Any]:
+    """Columns by name, from an object or a table of Arrow; a text is no column, though it has a length."""
+    if hasattr(given, "column_names"):
+        given = {name: given[name] for name in given.column_names}
+    if not hasattr(given, "items"):
+        raise ProposalError(f"a batch is an object of columns by name, not {given!r:.80}")
+    columns = dict(given.items())
+    for name, values in columns.items():
+        if not isinstance(name, str):
+            raise ProposalError(f"a column is named by a text, not {name!r:.80}")
+        if not _is_column(values):
+            raise ProposalError(f"column {name!r:.80} is a list or an array, not {values!r:.80}")
+    return columns
+
+
+def _is_column(values: Any) -> bool:
+    try:
+        return not isinstance(values, str | bytes | Mapping | Set) and len(values) >= 0
+    except TypeError:  # a number, a generator, an array of no dimension
+        return False
 
 
 def _cells(values: Any) -> Any:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from dualcontrol.case import JSON, Case, Outcome
+from dualcontrol.commands import known_as
 from dualcontrol.errors import (
     ContextError,
     EffectError,
@@ -27,7 +28,9 @@ from dualcontrol.errors import (
     EffectUnknownError,
     PayloadError,
     Pending,
+    ProposalError,
     Rejected,
+    RequestError,
     ResultError,
     TimedOut,
 )
@@ -162,9 +165,11 @@ class Gate:
         context: Callable[..., dict[str, Any]] | None = None,
         **signal: Any,
     ) -> None:
+        if not callable(fn):
+            raise RequestError(f"a gate is put before a function, not {fn!r:.80}")
         self.loop = loop
         self.fn = fn
-        self.action = action or fn.__name__
+        self.action = known_as(getattr(fn, "__name__", "") if action is None else action, ProposalError, "an action")
         self.timeout = timeout
         self.context = context
         self.signal = signal
@@ -225,7 +230,7 @@ class Gate:
 
         For a worker, or a program that kept the id from `Pending`; `on` is the object where the gate is a method.
         """
-        trip = self._resumed(case if isinstance(case, str) else case.id, on)
+        trip = self._resumed(case.id if isinstance(case, Case) else case, on)
         return drive_async(trip) if self.is_async else drive(trip)
 
     def _resumed(self, case_id: str, on: Any) -> Trip:

@@ -171,3 +171,18 @@ def test_what_propose_refuses_propose_batch_refuses(desk):
 def test_without_a_set_of_labels_any_will_do(desk):
     loop = desk.loop("mail", mode="labels", threshold=0.9, context="minimal")
     assert loop.propose_batch({**SURE, "proposal": ["a", 1, None, 2.5, ["b"], {"c": 1}]}).counts["autopilot"] == 6
+
+
+def test_a_table_of_arrow_is_a_batch(desk):
+    table = pytest.importorskip("pyarrow").table({**SURE, "proposal": ["ham"] * 6, "rationale": ["so"] * 6})
+    loop = desk.loop("mail", mode="labels", labels=["ham"], threshold=0.9, audit=1.0, context="minimal")
+    made = loop.propose_batch(table)
+    assert (made.counts["autopilot"], len(made.cases)) == (6, 6)
+    case = desk.case(made.cases[5])
+    assert (case.input, case.rationale, case.proposal.value) == ("mail 5", "so", "ham")
+
+
+def test_a_column_has_a_text_for_its_name(desk, mail):
+    for name in (None, 5, ("input",), b"input"):
+        with pytest.raises(ProposalError, match="named by a text"):
+            mail.propose_batch({**SURE, name: ["x"] * 6})
