@@ -322,3 +322,104 @@ def test_a_model_file_that_is_gone_closes_autopilot(desk: dc.Desk) -> None:
     assert "missing" in check(desk)["mail"]
     assert "missing" in desk.control("mail").closed[""]
     assert loop.propose(proposal="spam", input="x", confidence=1.0).route.to == "human"
+
+
+class Unprintable:
+    """An object that can be neither written nor compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("not to be compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "Unprintable()"
+
+
+WRONG: dict[str, Any] = {
+    "None": None, "number": 123, "real": 3.5, "bytes": b"x", "list": ["x"], "object": {"a": 1}, "set": {1},
+    "array": np.array([1, 2]), "texts": np.array(["a", "b"]), "empty": np.array([]), "odd": Unprintable(),
+    "function": len,
+}  # fmt: skip
+
+
+def doors(desk: dc.Desk) -> dict[str, tuple[Callable[[Any], object], type[e.DualcontrolError]]]:
+    """Every verb that takes a name, an id, a word or a flag: how to call it with a value, and what it raises."""
+    loop, pay = desk.loop("pay"), desk.store.queries.cases(loop="pay").rows[0].id
+    claim = desk.claim("ana", "pay").id
+    return {
+        "loop": (desk.loop, e.UnknownLoopError),
+        "control": (desk.control, e.UnknownLoopError),
+        "run": (lambda bad: desk.run(bad).__enter__(), e.RequestError),
+        "case": (desk.case, e.UnknownCaseError),
+        "events": (desk.events, e.UnknownCaseError),
+        "claim": (desk.claim, e.EligibilityError),
+        "claim a loop": (lambda bad: desk.claim("ana", bad), e.UnknownLoopError),
+        "claim a case": (lambda bad: desk.claim("ana", case=bad), e.UnknownCaseError),
+        "claimed": (desk.claimed, e.ClaimError),
+        "answer": (lambda bad: desk.answer(claim, bad), e.AnswerError),
+        "answer by": (lambda bad: desk.answer(claim, "approve", person=bad), e.DualcontrolError),
+        "answer why": (lambda bad: desk.answer(claim, "approve", rationale=bad), e.AnswerError),
+        "release": (desk.release, e.DualcontrolError),
+        "extend": (lambda bad: desk.extend(bad, "1m"), e.DualcontrolError),
+        "retract": (lambda bad: desk.retract(bad, "ana"), e.UnknownCaseError),
+        "retract by": (lambda bad: desk.retract(pay, bad), e.EligibilityError),
+        "withdraw": (desk.withdraw, e.DualcontrolError),
+        "withdraw by": (lambda bad: desk.withdraw(pay, by=bad), e.RequestError),
+        "erase": (desk.erase, e.DualcontrolError),
+        "erase by": (lambda bad: desk.erase(pay, by=bad), e.RequestError),
+        "resolve": (lambda bad: desk.resolve_effect(pay, happened=bad), e.RequestError),
+        "escalate": (lambda bad: desk.claimed(claim).escalate(bad), e.AnswerError),
+        "look": (loop.look, e.UnknownCaseError),
+        "wait": (lambda bad: loop.wait(bad, timeout=0), e.UnknownCaseError),
+        "patience": (lambda bad: loop.wait(pay, timeout=bad), e.RequestError),
+        "take": (lambda bad: loop.take(bad, "me"), e.UnknownCaseError),
+        "take as": (lambda bad: loop.take(pay, bad), e.RequestError),
+        "take what": (lambda bad: loop.take(pay, "me", bad), e.ProposalError),
+        "enter as": (lambda bad: loop.enter(bad, **PAY), e.RequestError),
+        "start": (loop.start_effect, e.DualcontrolError),
+        "start as": (lambda bad: loop.start_effect(pay, bad), e.RequestError),
+        "finish": (lambda bad: loop.finish_effect(pay, 1, succeeded=bad), e.RequestError),
+        "fence": (lambda bad: loop.finish_effect(pay, bad, succeeded=True), e.DualcontrolError),
+        "effect": (lambda bad: loop.effect(bad).__enter__(), e.UnknownCaseError),
+        "examples": (lambda bad: loop.examples(unused=bad), e.RequestError),
+        "export": (loop.export, e.RequestError),
+        "format": (lambda bad: loop.export("out.jsonl", format=bad), e.SettingsError),
+        "mode": (lambda bad: desk.loop("new", mode=bad), e.SettingsError),
+        "undo": (lambda bad: desk.loop("new", undo=bad), e.SettingsError),
+        "gate": (lambda bad: loop.gate(bad), e.RequestError),
+        "gate what": (lambda bad: loop.gate(action=bad)(len), e.ProposalError),
+        "gate how long": (lambda bad: loop.gate(timeout=bad), e.RequestError),
+        "resume": (loop.gate(len).resume, e.UnknownCaseError),
+        "batch": (loop.propose_batch, e.ProposalError),
+        "batch key": (lambda bad: loop.propose_batch({"input": ["x"]}, key=bad), e.KeyFormatError),
+        "column": (lambda bad: loop.propose_batch({"input": bad, "confidence": [0.5]}), e.ProposalError),
+        "durability": (lambda bad: dc.open("sqlite://", durability=bad), e.SettingsError),
+    }
+
+
+MEANT = {  # what a door takes as it is meant
+    "claim a loop": ("None",), "claim a case": ("None",), "answer by": ("None",), "answer why": ("None",),
+    "escalate": ("None",), "patience": ("None", "number", "real"), "take what": ("None",), "gate": ("None", "function"),
+    "gate what": ("None",), "gate how long": ("None", "number", "real"), "batch key": ("None",), "column": ("list",),
+    "mode": ("None",), "undo": ("None", "number", "real"), "durability": ("None",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_value_of_the_wrong_type_at_any_door(desk: dc.Desk, wrong: str) -> None:
+    for name, (door, kind) in doors(desk).items():
+        if wrong not in MEANT.get(name, ()):
+            error = refused(desk, lambda door=door: door(WRONG[wrong]), kind)
+            assert "ambiguous" not in error.message, name
+
+
+@pytest.mark.parametrize("path", ["", "/", "a\x00b", "\ud800"])
+def test_files_that_cannot_be_named(desk: dc.Desk, path: str) -> None:
+    refused(desk, lambda: desk.loop("pay").export(path), e.RequestError)
+    refused(desk, lambda: desk.store.backup(path), e.StoreError)
+
+
+def test_a_settings_file_that_cannot_be_named(tmp_path: Path) -> None:
+    with pytest.raises(e.SettingsError, match="cannot be read"):
+        dc.open("sqlite://", settings="a\x00b")

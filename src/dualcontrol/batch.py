@@ -7,22 +7,23 @@ batch with a key that was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from dualcontrol.case import Case, Value
+from dualcontrol.case import JSON, Case, Value
 from dualcontrol.commands import Propose
-from dualcontrol.control import Control
-from dualcontrol.errors import ProposalError
+from dualcontrol.control import Control, LoopSettings
+from dualcontrol.errors import KeyFormatError, ProposalError
 from dualcontrol.events import BatchRouted, Entry, Event, Routed, real
 from dualcontrol.keys import check_key, fingerprint, json_text
-from dualcontrol.propose import command
+from dualcontrol.labels import Labels
+from dualcontrol.propose import as_row, command, named
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes, route_batch
-from dualcontrol.route.columns import Array
+from dualcontrol.route.columns import Array, column
 from dualcontrol.step import HANDLERS, Steps
 from dualcontrol.store import Tx
 
@@ -58,11 +59,16 @@ def propose_batch(
     ``confidence``, ``risk``, ``proposal``, ``rationale``, ``alternatives`` …  With a `key` the same call again finds
     its cases and writes nothing twice.
     """
+    if key is not None and not isinstance(key, str):
+        raise KeyFormatError(f"a key is a text, not {key!r:.80}")
     check_key(key)
     table, aside = _split(columns)
     rows = _length({**table, **aside})
     name = key or steps.new_id()
-    done = _done(steps, loop, name) if key else set()
+    with steps.store.transaction(durable=False) as tx:
+        control = steps.control(tx, loop)
+    _check_labels(control.settings, table, aside)
+    done = _done(steps, control, name) if key else set()
     parts = [
         _chunk(steps, loop, name, number, _cut(table, start, start + chunk), _cut(aside, start, start + chunk),
                write=number not in done)
@@ -71,10 +77,40 @@ def propose_batch(
     return _joined(name, parts, chunk)
 
 
-def _split(columns: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    columns = _columns(given)
     table = {ALIASES.get(n, n): v for n, v in columns.items() if n not in ASIDE}
-    aside = {n: v for n, v in columns.items() if n in ASIDE}
+    aside = {n: _cells(v) for n, v in columns.items() if n in ASIDE}
     return table, aside
+
+
+def _columns(given: Any) -> dict[str, Any]:
+    """Columns by name, from an object or a table of Arrow; a text is no column, though it has a length."""
+    if hasattr(given, "column_names"):
+        given = {name: given[name] for name in given.column_names}
+    if not hasattr(given, "items"):
+        raise ProposalError(f"a batch is an object of columns by name, not {given!r:.80}")
+    columns = dict(given.items())
+    for name, values in columns.items():
+        if not isinstance(name, str):
+            raise ProposalError(f"a column is named by a text, not {name!r:.80}")
+        if not _is_column(values):
+            raise ProposalError(f"column {name!r:.80} is a list or an array, not {values!r:.80}")
+    return columns
+
+
+def _is_column(values: Any) -> bool:
+    try:
+        return not isinstance(values, str | bytes | Mapping | Set) and len(values) >= 0
+    except TypeError:  # a number, a generator, an array of no dimension
+        return False
+
+
+def _cells(values: Any) -> Any:
+    """A column that routing does not look at, by place: those of Arrow and data frames give values of their own."""
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
 def _length(columns: Mapping[str, Sequence[Any]]) -> int:
@@ -88,11 +124,34 @@ def _cut(columns: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
     return {name: values[start:stop] for name, values in columns.items()}
 
 
-def _done(steps: Steps, loop: str, name: str) -> set[int]:
+def _check_labels(settings: LoopSettings, table: Mapping[str, Any], aside: Mapping[str, Any]) -> None:
+    """Refuse a label outside the loop's set wherever its row goes, before the first chunk is written."""
+    labels = Labels.of(settings)
+    if labels is None:
+        return
+    inside = {
+        "proposal": lambda cell: [] if cell is None else [as_row(_plain(cell))["value"]],
+        "alternatives": lambda cell: [as_row(_plain(each))["value"] for each in cell or ()],
+        "candidates": lambda cell: [as_row(_plain(each))["value"] for each in cell or ()],
+        "scores": lambda cell: [named(settings, each) for each in cell] if isinstance(cell, Mapping) else [],
+    }  # fmt: skip
+    found = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
+    found.append(_first_action(table))
+    outside = min((each for each in found if each is not None), key=lambda each: each[0], default=None)
+    if outside is not None:
+        raise labels.refusal(outside[1], row=outside[0])
+
+
+def _first_action(table: Mapping[str, Any]) -> tuple[int, JSON] | None:
+    """The first row that proposes an action, whose arguments are no label."""
+    actions = column(table["action"]) if "action" in table else None
+    rows = range(0 if actions is None else len(actions.data))
+    return next(((row, action) for row in rows if actions and (action := actions.value(row))), None)
+
+
+def _done(steps: Steps, control: Control, name: str) -> set[int]:
     """The chunks of a keyed batch that are in the loop's stream already."""
-    with steps.store.transaction(durable=False) as tx:
-        control = tx.control(loop)
-    stream = f"loop/{control.loop_id}" if control else ""
+    stream = f"loop/{control.loop_id}"
     events = [e for entry in steps.store.queries.entries(stream, values=False) for e in entry.events]
     return {e.chunk for e in events if isinstance(e, BatchRouted) and e.batch == name}
 

@@ -25,6 +25,7 @@ from dualcontrol.errors import (
     ClaimError,
     Paused,
     Pending,
+    ProposalError,
     Rejected,
     RequestError,
     UnknownCaseError,
@@ -96,6 +97,7 @@ class Desk:
 
     def control(self, name: str) -> Control | None:
         """What governs a loop now, or None when nobody defined it."""
+        known_as(name, UnknownLoopError, "a loop")
         return next((c for c in self.loops() if c.loop == name), None)
 
     @contextmanager
@@ -172,7 +174,8 @@ class Desk:
 
     def retract(self, case_id: str, person: str) -> Case:
         """Take one's decision back before it is effective."""
-        mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == named(person)]
+        name = named(person)
+        mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == name]
         if not mine:
             raise ClaimError(f"{person} has given no answer in case {case_id} that could be taken back")
         return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1], person=person))
@@ -245,6 +248,9 @@ class Loop:
 
     def _start(self, owner: str, action: str | None) -> do.StartEffect:
         lease = microseconds(self.settings.effect_lease) or 0
+        known_as(owner, RequestError, "who runs an effect")
+        if action is not None:
+            known_as(action, ProposalError, "an action")
         return do.StartEffect(case_id="", owner=owner, lease=lease, action=action)
 
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
@@ -305,6 +311,7 @@ class Loop:
 
     def gate(self, fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Put a function behind this loop: ``@loop.gate`` or ``@loop.gate(risk="high", timeout=900)``."""
+        patience(options.get("timeout"))
         if fn is None:
             return functools.partial(self.gate, **options)
         return Gate(self, fn, **options)
@@ -346,6 +353,8 @@ class Loop:
 
     def examples(self, unused: bool = False) -> list[Row]:
         """Every human decision with what it was about and where it comes from; or those that no model learned from."""
+        if not isinstance(unused, bool):
+            raise RequestError(f"unused is true or false, not {unused!r:.80}")
         return dataset(self.desk, self.name, unused=unused).rows
 
     def export(self, path: str | os.PathLike[str], *, format: str = "jsonl", unused: bool = False) -> int:
@@ -410,7 +419,7 @@ class Claim:
 
     def escalate(self, to: str | None = None, **said: Any) -> Case:
         """Pass it to the group above."""
-        return self.answer("escalate", {"to": to} if to else None, **said)
+        return self.answer("escalate", None if to is None else {"to": to}, **said)
 
     def release(self) -> Case:
         """Give it back."""

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from dualcontrol.case import ENCODER, JSON, Candidate
+from dualcontrol.case import JSON, Candidate
 from dualcontrol.commands import UNFIT, Propose, known_as, plain, risk_level
 from dualcontrol.control import LoopSettings
-from dualcontrol.errors import PayloadError, ProposalError, SignalError
+from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.labels import Labels, mark
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET", "__bool__": lambda self: False})()
 CANDIDATE_KEYS = {"id", "action", "args", "value", "schema", "source", "rationale", "score"}
@@ -83,11 +84,11 @@ def _candidates(
         rows.append({"action": action, "value": {} if args is UNSET else args, "schema": schema, "source": source})
     elif proposal is not UNSET and proposal is not None:
         given = {"schema": schema, "source": source}
-        rows.append({**_row(proposal), **{k: v for k, v in given.items() if v is not None}})
+        rows.append({**as_row(proposal), **{k: v for k, v in given.items() if v is not None}})
     if rows and settings.mode != "preference":
         proposed = 0
     for what, values in (("alternatives", alternatives), ("candidates", candidates)):
-        rows += [_row(value) for value in _listed(values, what)]
+        rows += [as_row(value) for value in _listed(values, what)]
     rows, proposed = _with_scores(settings, rows, proposed, scores)
     rows = [_checked(row, index) for index, row in enumerate(rows)]
     _check_together(settings, rows)
@@ -103,7 +104,7 @@ def _listed(values: Any, what: str) -> list[JSON]:
     return list(values)
 
 
-def _row(value: JSON) -> dict[str, JSON]:
+def as_row(value: JSON) -> dict[str, JSON]:
     """A candidate from a plain value, or from an object that says which part is what."""
     if not isinstance(value, dict) or not ({"action", "value"} & set(value)) or not set(value) <= CANDIDATE_KEYS:
         return {"value": value}
@@ -134,13 +135,12 @@ def _check_together(settings: LoopSettings, rows: list[dict[str, JSON]]) -> None
     ids = [row["id"] for row in rows]
     if len(set(ids)) != len(ids):
         raise ProposalError(f"two candidates have the same id: {', '.join(ids):.80}")
-    if settings.mode != "labels" or settings.labels is None:
+    labels = Labels.of(settings)
+    if labels is None:
         return
-    labels = {_mark(label) for label in settings.labels}
     for row in rows:
-        if _mark(row["value"]) not in labels:
-            known = ", ".join(map(repr, settings.labels[:20]))
-            raise ProposalError(f"{row['value']!r:.80} is not a label of loop {settings.name!r}: {known}")
+        if row["value"] not in labels:
+            raise labels.refusal(row["value"])
 
 
 def _with_scores(
@@ -170,34 +170,26 @@ def _from_classes(
         raise SignalError("scores name no class")
     found: dict[bytes, tuple[JSON, float]] = {}
     for name, score in scores.items():
-        label = _class(settings, name)
-        if _mark(label) in found:
+        label = named(settings, name)
+        if mark(label) in found:
             raise SignalError(f"scores name the class {label!r:.80} twice")
-        found[_mark(label)] = (label, _unit(score, "a score"))
-    details = {_mark(row["value"]): row for row in reversed(rows)}
-    for mark, row in details.items():
-        found.setdefault(mark, (row["value"], 0.0))
+        found[mark(label)] = (label, _unit(score, "a score"))
+    details = {mark(row["value"]): row for row in reversed(rows)}
+    for text, row in details.items():
+        found.setdefault(text, (row["value"], 0.0))
     ranked = sorted(found.items(), key=lambda item: -item[1][1])
-    full = [{**details.get(mark, {}), "value": label, "score": p} for mark, (label, p) in ranked]
-    wanted = _mark(rows[0]["value"]) if rows else ranked[0][0]
-    return full, [mark for mark, _ in ranked].index(wanted)
+    full = [{**details.get(text, {}), "value": label, "score": p} for text, (label, p) in ranked]
+    wanted = mark(rows[0]["value"]) if rows else ranked[0][0]
+    return full, [text for text, _ in ranked].index(wanted)
 
 
-def _class(settings: LoopSettings, name: Any) -> JSON:
+def named(settings: LoopSettings, name: Any) -> JSON:
     """The label that a class of scores names: JSON and HTTP have texts for numbers, NumPy has types of its own."""
     label = plain(name.item() if callable(getattr(name, "item", None)) else name)
-    if _mark(label) in {_mark(known) for known in settings.labels or ()}:
+    if mark(label) in {mark(known) for known in settings.labels or ()}:
         return label
     alike = [known for known in settings.labels or () if str(known) == str(label)]
     return alike[0] if len(alike) == 1 else label
-
-
-def _mark(value: JSON) -> bytes:
-    """A value as JSON text: 1 is neither 1.0 nor true nor "1"."""
-    try:
-        return ENCODER.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"a candidate is not JSON: {error}") from error
 
 
 def _confidence(confidence: float | None, rows: list[dict[str, JSON]], proposed: int | None) -> float | None:

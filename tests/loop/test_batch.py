@@ -7,7 +7,7 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.batch import propose_batch
-from dualcontrol.errors import ContextError, SignalError
+from dualcontrol.errors import ContextError, ProposalError, SignalError
 from dualcontrol.events import BatchRouted
 
 
@@ -88,3 +88,101 @@ def test_bad_rows_are_named_and_nothing_is_written(desk, mail):
         loop.propose_batch(rows(10))
     assert desk.store.queries.cases().rows == ()
     assert batches(desk, mail) == []
+
+
+SURE = {"input": [f"mail {i}" for i in range(6)], "confidence": [0.99] * 6}
+PLAIN = [
+    (["spam", "ham"], "ham", "eggs"),
+    ([0, 1, 2], 1, 3),
+    ([True], True, False),
+    ([0.5, 1.5], 0.5, 2.5),
+    ([0.5, 1.5], 0.5, float("nan")),
+]
+MIXED = [
+    ([0, 1], 1, 10**30),
+    ([True, False], True, 1),
+    ([1, 2], 1, True),
+    ([1, 2], 1, 1.0),
+    ([1, "2"], 1, "1"),
+    ([["a"], {"b": 1}], {"b": 1}, {"b": True}),
+    (["spam", "ham"], {"value": "ham", "rationale": "so"}, {"value": "eggs"}),
+    (["spam", "ham"], None, "eggs"),
+]
+
+
+def objects(labels: list) -> np.ndarray:
+    """An array that keeps each label as it is."""
+    return np.array([*labels, None], dtype=object)[:-1]
+
+
+def arrow(labels: list) -> object:
+    """A column of Arrow."""
+    return pytest.importorskip("pyarrow").array(labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "good", "bad"),
+    [(kind, *case) for kind in (list, objects) for case in PLAIN + MIXED]
+    + [(kind, *case) for kind in (np.array, arrow) for case in PLAIN],
+)
+def test_a_label_outside_the_set_is_refused_wherever_its_row_goes(desk, kind, labels, good, bad):
+    loop = desk.loop("mail", mode="labels", labels=labels, threshold=0.9, context="minimal")
+    assert loop.propose_batch({**SURE, "proposal": kind([good] * 6)}).counts["autopilot"] == 6
+    with pytest.raises(ProposalError, match=r"row 4: .* is not a label of loop 'mail'") as caught:
+        propose_batch(desk.steps, "mail", {**SURE, "proposal": kind([good] * 4 + [bad, good])}, chunk=2)
+    assert caught.value.details["row"] == 4
+    assert len(batches(desk, loop)) == 1
+
+
+def test_a_column_of_another_type_has_no_label(desk):
+    loop = desk.loop("mail", mode="labels", labels=[True, False], threshold=0.9, context="minimal")
+    with pytest.raises(ProposalError, match="row 0: 1 is not a label"):
+        loop.propose_batch({**SURE, "proposal": np.array([1, 0, 1, 0, 1, 0])})
+    assert batches(desk, loop) == []
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"scores": [{"spam": 0.1, "ham": 0.9}, {"1": 1.0}, {"eggs": 1.0}, {"eggs": 0.5}, {}, {}]},
+        {"proposal": ["ham"] * 6, "alternatives": [[], ["spam", 1], ["ham", "eggs"], [], [], []]},
+        {"proposal": ["ham"] * 6, "candidates": [None, ["spam"], [{"value": "eggs", "source": None}], None, [], []]},
+        {"proposal": ["ham"] * 3 + ["eggs"] * 3, "alternatives": [[], [], ["eggs"], [], [], []]},
+        {"action": [None, "", "mail", "mail", None, None], "args.x": [1] * 6},
+    ],
+)
+def test_every_column_of_labels_is_looked_at(desk, column):
+    loop = desk.loop("mail", mode="labels", labels=["spam", "ham", 1], threshold=0.9, context="minimal")
+    with pytest.raises(ProposalError, match=r"row 2: .* is not a label"):
+        loop.propose_batch({**SURE, **column})
+    assert batches(desk, loop) == []
+
+
+def test_what_propose_refuses_propose_batch_refuses(desk):
+    loop = desk.loop("mail", mode="labels", labels=["spam", "ham", 1], threshold=0.9, context="minimal")
+    for given in ("eggs", 1.0, True, "1", ["spam"], {"value": "eggs"}, float("nan")):
+        with pytest.raises(ProposalError) as one:
+            loop.propose(proposal=given, input="mail", confidence=0.99)
+        with pytest.raises(ProposalError) as many:
+            loop.propose_batch({"proposal": [given], "input": ["mail"], "confidence": [0.99]})
+        assert many.value.message == f"row 0: {one.value.message}"
+
+
+def test_without_a_set_of_labels_any_will_do(desk):
+    loop = desk.loop("mail", mode="labels", threshold=0.9, context="minimal")
+    assert loop.propose_batch({**SURE, "proposal": ["a", 1, None, 2.5, ["b"], {"c": 1}]}).counts["autopilot"] == 6
+
+
+def test_a_table_of_arrow_is_a_batch(desk):
+    table = pytest.importorskip("pyarrow").table({**SURE, "proposal": ["ham"] * 6, "rationale": ["so"] * 6})
+    loop = desk.loop("mail", mode="labels", labels=["ham"], threshold=0.9, audit=1.0, context="minimal")
+    made = loop.propose_batch(table)
+    assert (made.counts["autopilot"], len(made.cases)) == (6, 6)
+    case = desk.case(made.cases[5])
+    assert (case.input, case.rationale, case.proposal.value) == ("mail 5", "so", "ham")
+
+
+def test_a_column_has_a_text_for_its_name(desk, mail):
+    for name in (None, 5, ("input",), b"input"):
+        with pytest.raises(ProposalError, match="named by a text"):
+            mail.propose_batch({**SURE, name: ["x"] * 6})

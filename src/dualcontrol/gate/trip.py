@@ -9,7 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.errors import ContextError, EffectError, EffectTakenError, Paused, PayloadError, Pending
+from dualcontrol.commands import known_as
+from dualcontrol.errors import (
+    ContextError,
+    EffectError,
+    EffectTakenError,
+    Paused,
+    PayloadError,
+    Pending,
+    ProposalError,
+    RequestError,
+)
 from dualcontrol.gate.arguments import Arguments
 from dualcontrol.gate.calls import Call, Decided
 from dualcontrol.gate.ends import GO, described, over, paused_inside, plain
@@ -32,10 +42,13 @@ class Gate:
         context: Callable[..., dict[str, Any]] | None = None,
         **signal: Any,
     ) -> None:
+        if not callable(fn):
+            raise RequestError(f"a gate is put before a function, not {fn!r:.80}")
         self.loop = loop
         self.fn = fn
         body = _body(fn)
-        self.action = action or getattr(fn, "__name__", None) or _name(fn)
+        called = getattr(fn, "__name__", None) or _name(fn)
+        self.action = known_as(called if action is None else action, ProposalError, "an action")
         _refuse_generators(self.action, body)
         self.body = body
         self.timeout = timeout
@@ -92,7 +105,7 @@ class Gate:
 
         For a worker, or a program that kept the id from `Pending`; `on` is the object where the gate is a method.
         """
-        trip = self._resumed(case if isinstance(case, str) else case.id, on)
+        trip = self._resumed(case.id if isinstance(case, Case) else case, on)
         return drive_async(trip) if self.is_async else drive(trip)
 
     def _resumed(self, case_id: str, on: Any) -> Trip:

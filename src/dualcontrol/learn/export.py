@@ -12,9 +12,10 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from dualcontrol.case import JSON
-from dualcontrol.errors import SettingsError
+from dualcontrol.errors import RequestError, SettingsError
 from dualcontrol.learn.dataset import Row
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
@@ -24,18 +25,29 @@ Lines = Iterator[dict[str, JSON]]
 
 def export(rows: Sequence[Row], path: str | os.PathLike[str], format: str = "jsonl") -> int:
     """Write rows in a format to a file, whole or not at all; returns how many lines it holds."""
-    target = Path(path)
+    target = _file(path)
     lines, text = content(rows, format, as_csv=target.suffix == ".csv")
     _write(target, text)
     return lines
 
 
+def _file(path: Any) -> Path:
+    """A path that can name a file."""
+    try:
+        named = isinstance(path, str | os.PathLike) and b"\0" not in os.fsencode(path) and Path(path).name
+    except (TypeError, UnicodeEncodeError):
+        named = ""
+    if not named:
+        raise RequestError(f"a file is named by a text or a path, not {path!r:.80}", hint="Name the file to write.")
+    return Path(path)
+
+
 def content(rows: Sequence[Row], format: str = "jsonl", *, as_csv: bool = False) -> tuple[int, str]:
     """How many lines the rows make in a format, and their text; labels may be CSV."""
-    if format not in FORMATS:
-        raise SettingsError(f"there is no export format {format!r}; known are {', '.join(sorted(FORMATS))}",
+    if str(format) not in FORMATS:
+        raise SettingsError(f"there is no export format {format!r:.80}; known are {', '.join(sorted(FORMATS))}",
                             hint="Use one of the formats named in the message.")  # fmt: skip
-    lines = list(FORMATS[format](rows))
+    lines = list(FORMATS[str(format)](rows))
     return len(lines), _csv(lines) if as_csv and format == "labels" else _jsonl(lines)
 
 

@@ -123,7 +123,7 @@ def word(*words: str) -> Check:
     """One of a few words."""
 
     def check(value: Any, place: Place) -> str:
-        if value not in words or not isinstance(value, str):
+        if not isinstance(value, str) or value not in words:
             near = nearest(value, words) if isinstance(value, str) else None
             raise place.wrong(_either(words), value, near)
         return value
@@ -157,7 +157,7 @@ def duration(value: Any, place: Place) -> str | int | float:
 
 def pause(value: Any, place: Place) -> str | int | float:
     """A time that may be nothing."""
-    return value if value == 0 and _is_number(value) else duration(value, place)
+    return value if _is_number(value) and value == 0 else duration(value, place)
 
 
 def texts(value: Any, place: Place) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def _content(path: FilePath) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise _file_error(path, None, "there is no such file") from None
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
         raise _file_error(path, None, f"cannot be read as UTF-8 text: {error}") from None
 
 

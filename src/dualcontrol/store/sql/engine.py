@@ -137,11 +137,22 @@ class SqlStore:
 
     def backup(self, path: str) -> None:
         """A consistent copy of the database to a file; the file is whole, or not there."""
-        folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(folder) or os.path.isdir(path):
-            raise StoreError(f"a backup cannot be written to {path}", hint="Name a file in a folder that there is.")
-        self._dialect.backup(path)
+        if not _can_be_written(path):
+            raise StoreError(
+                f"a backup cannot be written to {path!r:.200}", hint="Name a file in a folder that there is."
+            )
+        self._dialect.backup(os.fsdecode(path))
 
     def close(self) -> None:
         """Give every connection back."""
         self._dialect.close()
+
+
+def _can_be_written(path: str) -> bool:
+    """Whether a path names a file in a folder that there is."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    folder = os.path.dirname(os.path.abspath(name))
+    return bool(os.path.basename(name)) and b"\0" not in name and os.path.isdir(folder) and not os.path.isdir(name)
