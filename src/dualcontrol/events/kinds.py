@@ -358,6 +358,7 @@ class BatchRouted(Event, frozen=True, kw_only=True):
     audited: int
     control: int
     digest: str
+    fingerprint: str = ""
     content: Content = Content()
 
 

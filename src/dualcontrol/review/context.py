@@ -45,7 +45,7 @@ def _given(command: Propose, field: str) -> bool:
         return _has_proposal(command)
     if head == "alternatives":
         return "alternatives" in command.given
-    return counts(_dig(getattr(command, head, None), rest))
+    return counts(dig(getattr(command, head, None), rest))
 
 
 def _has_proposal(command: Propose) -> bool:
@@ -62,7 +62,8 @@ def counts(value: JSON) -> bool:
     return value is not None and not (isinstance(value, dict) and not value)
 
 
-def _dig(value: JSON, path: str) -> JSON:
+def dig(value: JSON, path: str) -> JSON:
+    """What lies at a path of names below a value; None where there is nothing."""
     for name in path.split(".") if path else ():
         value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -1,0 +1,235 @@
+"""Proposals by the thousand: rows in columns, cases only for those that a human sees, one entry a chunk for the rest.
+
+Every row is checked before the first is written.  A chunk is one transaction: its cases and its `BatchRouted` entry
+are written together or not at all, so that a batch with a key that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from dualcontrol.batch import record
+from dualcontrol.batch.record import Chunk, Part
+from dualcontrol.batch.refusals import (
+    at_row,
+    further_on,
+    plain,
+    refuse_bare,
+    refuse_content,
+    refuse_labels,
+    refuse_numbers,
+)
+from dualcontrol.case import Case, Value
+from dualcontrol.commands import Propose
+from dualcontrol.control import Control
+from dualcontrol.errors import DualcontrolError, KeyFormatError, ProposalError
+from dualcontrol.events import Entry, Event, Routed, real
+from dualcontrol.keys import check_key, fingerprint
+from dualcontrol.propose import command
+from dualcontrol.review import context
+from dualcontrol.route.batch import BatchRoutes, route_batch
+from dualcontrol.route.columns import Array
+from dualcontrol.step import HANDLERS, Steps
+from dualcontrol.store import Tx
+
+CHUNK = 8192
+ASIDE = ("proposal", "rationale", "alternatives", "history", "scores", "candidates", "source")
+ALIASES = {name: f"signal.{name}" for name in ("confidence", "risk", "requires_approval", "segment")}
+
+
+class Batch(Value, frozen=True, kw_only=True):
+    """What became of a batch: `to`, `by` and `audited` by row, and the cases opened for people by row number.
+
+    `to` holds 0 block, 1 human, 2 autopilot; `by` is an index into `names`; `inclusion` is the probability that a
+    human sees the row; `rows_singly` counts the rows that took one-by-one evaluation.
+    """
+
+    id: str
+    to: Any
+    by: Any
+    names: tuple[str, ...]
+    audited: Any
+    inclusion: Any
+    cases: dict[int, str]
+    rows_singly: int
+    counts: dict[str, int]
+
+
+def propose_batch(
+    steps: Steps, loop: str, columns: Mapping[str, Sequence[Any]], *, key: str | None = None, chunk: int = CHUNK
+) -> Batch:
+    """Route every row and open cases for the rows that go to a human or an audit.
+
+    `columns` are flat and of one length: ``action``, ``args.x``, ``input`` or ``input.x``, ``meta.x``,
+    ``confidence``, ``risk``, ``proposal``, ``rationale``, ``alternatives`` …  With a `key` the same call again finds
+    its cases and the routes of then, and writes nothing twice; other rows under that key raise `KeyConflictError`.
+    """
+    if key is not None and not isinstance(key, str):
+        raise KeyFormatError(f"a key is a text, not {key!r:.80}")
+    check_key(key)
+    table, aside = _split(columns)
+    rows = _length({**table, **aside})
+    name = key or steps.new_id()
+    with steps.store.transaction(durable=False) as tx:
+        control = steps.control(tx, loop)
+    refuse_labels(control.settings, table, aside)
+    chunks = [
+        Chunk(number, start, _cut(table, start, start + chunk), _cut(aside, start, start + chunk))
+        for number, start in enumerate(range(0, rows, chunk))
+    ]
+    known = record.known(steps, control, name, chunks) if key else {}
+    routed = {c.number: _checked(steps, control, name, c) for c in chunks if c.number not in known}
+    parts = [
+        known[c.number] if c.number in known else _chunk(steps, loop, name, c, routed.pop(c.number), bool(key))
+        for c in chunks
+    ]
+    return _joined(name, parts, chunk)
+
+
+def _split(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    columns = _columns(given)
+    table = {ALIASES.get(n, n): v for n, v in columns.items() if n not in ASIDE}
+    aside = {n: _cells(v) for n, v in columns.items() if n in ASIDE}
+    return table, aside
+
+
+def _columns(given: Any) -> dict[str, Any]:
+    """Columns by name, from an object or a table of Arrow; a text is no column, though it has a length."""
+    if hasattr(given, "column_names"):
+        given = {name: given[name] for name in given.column_names}
+    if not hasattr(given, "items"):
+        raise ProposalError(f"a batch is an object of columns by name, not {given!r:.80}")
+    columns = dict(given.items())
+    for name, values in columns.items():
+        if not isinstance(name, str):
+            raise ProposalError(f"a column is named by a text, not {name!r:.80}")
+        if not _is_column(values):
+            raise ProposalError(f"column {name!r:.80} is a list or an array, not {values!r:.80}")
+    return columns
+
+
+def _is_column(values: Any) -> bool:
+    try:
+        return not isinstance(values, str | bytes | Mapping | Set) and len(values) >= 0
+    except TypeError:  # a number, a generator, an array of no dimension
+        return False
+
+
+def _cells(values: Any) -> Any:
+    """A column that routing does not look at, by place: those of Arrow and data frames give values of their own."""
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
+
+
+def _length(columns: Mapping[str, Sequence[Any]]) -> int:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise ProposalError(f"the columns of a batch have one length; these have {lengths or 'none'}")
+    return next(iter(lengths.values()))
+
+
+def _cut(columns: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
+    return {name: values[start:stop] for name, values in columns.items()}
+
+
+def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
+    """The routes of a chunk, when every row of it can be taken; nothing is written before all chunks have passed."""
+    try:
+        routes = _routes(steps, control, name, chunk)
+        refuse_numbers(routes)
+        refuse_bare(control.settings, routes, chunk.aside)
+        for _ in _commands(control, name, chunk, routes):
+            pass
+    except DualcontrolError as error:
+        raise further_on(error, chunk.start) from error
+    return routes
+
+
+def _routes(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
+    return route_batch(chunk.table, control, batch_id=f"{name}/{chunk.number}", secret=steps.secret)
+
+
+def _chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
+    return steps.retried(lambda: _write_chunk(steps, loop, name, chunk, routes, keyed))
+
+
+def _write_chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
+    opened: list[tuple[Case, list[Event]]] = []
+    with steps.store.transaction() as tx:
+        control = steps.control(tx, loop)
+        if control.version != routes.control.version:
+            routes = _routes(steps, control, name, chunk)
+        cases: dict[int, str] = {}
+        for row, made in _commands(control, name, chunk, routes):
+            case, fresh = _open(steps, tx, control, made, routes, row)
+            cases[row] = case.id
+            opened.append((case, fresh))
+        part = record.part(routes, cases)
+        event = record.event(tx.now, name, chunk, routes, steps.secret if keyed else None)
+        entry = Entry(stream=f"loop/{control.loop_id}", seq=0, at=tx.now, actor="program", events=(event,))
+        tx.append(entry, {record.slot(name, chunk.number): record.content(part)} if keyed else None)
+    steps.announce([case for case, _ in opened if case.concluded is not None])
+    return part
+
+
+def _commands(control: Control, name: str, chunk: Chunk, routes: BatchRoutes) -> Iterator[tuple[int, Propose]]:
+    for row in map(int, routes.for_people):
+        try:
+            made = _command(control, record.row_key(name, chunk.number, row), chunk, routes, row)
+        except DualcontrolError as error:
+            raise at_row(error, row) from error
+        yield row, made
+
+
+def _command(control: Control, key: str, chunk: Chunk, routes: BatchRoutes, row: int) -> Propose:
+    subject = routes.columns.row(row)
+    said = {n: plain(v[row]) for n, v in chunk.aside.items()}
+    if subject.action:
+        said |= {"action": subject.action, "args": subject.args}
+    signal = subject.signal
+    made = command(
+        control.settings, **{k: v for k, v in said.items() if v is not None},
+        input=subject.input or None, meta=subject.meta or None, confidence=signal.confidence, risk=signal.risk,
+        requires_approval=signal.requires_approval, segment=signal.segment, key=key,
+    )  # fmt: skip
+    context.admit(made, control.settings)
+    refuse_content(made)
+    return made
+
+
+def _open(
+    steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int
+) -> tuple[Case, list[Event]]:
+    env = steps.env(tx.now)
+    opened, routed = HANDLERS[Propose](None, made, control, env)
+    route = routes.route(row, env.now)
+    if isinstance(routed, Routed):
+        routed = replace(
+            routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(float(routes.inclusion[row])),
+            audited=route.audited, due_at=route.due_at, risk=real(route.risk),
+        )  # fmt: skip
+    return steps.open(tx, made, control, [opened, routed], fingerprint(steps.secret, made))
+
+
+def _joined(name: str, parts: list[Part], chunk: int) -> Batch:
+    names = tuple(dict.fromkeys(n for part in parts for n in part.names))
+    by = [np.array([names.index(n) for n in part.names], np.uint32)[part.by] for part in parts]
+    counts: dict[str, int] = {}
+    for part in parts:
+        for what, count in part.counts.items():
+            counts[what] = counts.get(what, 0) + count
+    return Batch(
+        id=name, to=_all([p.to for p in parts]), by=_all(by), names=names,
+        audited=_all([p.audited for p in parts]), inclusion=_all([p.inclusion for p in parts]),
+        cases={number * chunk + row: i for number, part in enumerate(parts) for row, i in part.cases.items()},
+        rows_singly=sum(p.rows_singly for p in parts), counts=counts,
+    )  # fmt: skip
+
+
+def _all(arrays: list[Array]) -> Array:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.uint8)
