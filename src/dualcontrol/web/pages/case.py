@@ -19,7 +19,7 @@ from dualcontrol.web.pages.inbox import LoopFilter
 from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.shapes import blind, case_reply
-from dualcontrol.web.show import diff, words
+from dualcontrol.web.show import diff, titles
 
 router = APIRouter(prefix="/cases", include_in_schema=False)
 STATES = ("open", "decided", "closed")
@@ -50,7 +50,7 @@ def show(
     control = governing(desk, case.loop)
     data = {**case_reply(case), "entries": ledger(desk, case)}
     return pages_of(request).show(
-        request, "case.html", data, case=case, control=control, title=words.title(case), blind=blind(case),
+        request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
         why=why(case, control, "decide"), changes=changes(case), lost=lost, claims=claimable(desk, case, visitor),
         mine=mine(case, visitor, desk.steps.now()), flash=flash(desk, done, visitor.person),
     )  # fmt: skip

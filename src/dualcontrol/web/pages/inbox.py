@@ -13,7 +13,7 @@ from dualcontrol.web.api.inbox import queue, rows
 from dualcontrol.web.deps import Form, Here, Who, governing
 from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.site import go, pages_of
-from dualcontrol.web.show import words
+from dualcontrol.web.show import titles, words
 
 router = APIRouter(include_in_schema=False)
 A_PAGE = 40
@@ -42,10 +42,8 @@ def item(desk: Desk, row: InboxRow) -> dict[str, Any]:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "",
                 "address": f"/cases/{row.review.case_id}", "segment": None}  # fmt: skip
     case = desk.case(row.review.case_id)
-    proposal = case.proposed_value()
-    shown = proposal["args"] if case.action and isinstance(proposal, dict) else None
     return {
-        "row": row, "title": words.title(case), "brief": words.brief(shown, 110) if shown else "",
+        "row": row, "title": titles.title(case), "brief": titles.subject(case),
         "address": f"/claims/{row.review.claim_id}" if row.review.claim_id else f"/cases/{case.id}",
         "segment": case.segment,
     }  # fmt: skip

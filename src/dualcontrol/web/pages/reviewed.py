@@ -9,7 +9,7 @@ from dualcontrol.control import Control
 from dualcontrol.desk import Claim
 from dualcontrol.review.view import proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
-from dualcontrol.web.show import words
+from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.content import pretty
 from dualcontrol.web.show.diff import equal
 from dualcontrol.web.show.fields import fields
@@ -23,7 +23,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     proposal = proposal_for(case, review)
     schema = control.settings.schema
     return {
-        "title": words.title(case),
+        "title": titles.title(case),
         "proposal": proposal,
         "alternatives": alternatives(case, claim, proposal),
         "why": why(case, control, review.kind),
