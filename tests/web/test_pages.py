@@ -324,3 +324,22 @@ def test_an_alarm_stands_on_the_page_and_in_the_reply() -> None:
     assert "Too few people may review this." in page
     assert "has 0 eligible of the 1" in page
     assert [a["code"] for a in twin["alarms"]] == ["too_few_people"]
+
+
+def test_cases_are_told_apart_in_the_list(web: TestClient, desk: dc.Desk) -> None:
+    """By the inbox's title and, of an action, what it acts on."""
+    web_cases.refund(desk)
+    web_cases.digit(desk)
+    page = web.get("/cases").text
+    for words in (">refund</a>", "order A-1207", ">a handwritten digit</a>"):
+        assert words in page, words
+
+
+def test_the_scores_of_a_label_are_a_list_with_its_tail_folded(web: TestClient, desk: dc.Desk) -> None:
+    """One line each, likeliest first; what is below a hundredth is there, closed."""
+    case = web_cases.digit(desk, scores={3: 0.9, 8: 0.095, 5: 0.004, 9: 0.001})
+    page = web.get(f"/cases/{case.id}").text
+    listed, _, tail = page.partition("2 more below 1 %")
+    assert listed.index("score 0.90") < listed.index("score 0.10")
+    assert "score 0.00" not in listed
+    assert tail.count("score 0.00") == 2

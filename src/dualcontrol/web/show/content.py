@@ -23,6 +23,7 @@ LONG_LINES = 24
 DEEPEST = 6
 MOST = 400
 NUMBERS = 32
+MOMENTS = {"at", "when", "time", "date", "day", "timestamp", "ts", "year", "month"}
 ROLES = {"user", "assistant", "system", "tool", "human", "ai", "agent", "developer", "customer", "function", "bot"}
 
 
@@ -157,7 +158,12 @@ def _columns(value: Sequence[JSON]) -> tuple[str, ...]:
         return ()
     names = dict.fromkeys(str(name) for row in value for name in row)
     numeric = {n for n in names if all(isinstance(row.get(n), int | float | None) for row in value)}
-    return tuple(sorted(names, key=lambda n: n in numeric)) if len(names) <= 12 else ()
+    return tuple(sorted(names, key=lambda n: _place(n, n in numeric))) if len(names) <= 12 else ()
+
+
+def _place(name: str, numeric: bool) -> int:
+    """When it was comes first, figures last: stored objects have lost the order they were written in."""
+    return 0 if name.casefold() in MOMENTS else 2 if numeric else 1
 
 
 def is_chat(value: Sequence[JSON]) -> bool:
