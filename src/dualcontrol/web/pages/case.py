@@ -49,7 +49,7 @@ def item(desk: Desk, row: CaseRow) -> dict[str, Any]:
         case = desk.case(row.id)
     except DualcontrolError:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": ""}
-    return {"row": row, "title": titles.title(case), "brief": titles.subject(case, 60)}
+    return {"row": row, "title": titles.title(case), "brief": titles.subject(case)}
 
 
 @router.get("/{case_id}")
