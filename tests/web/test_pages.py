@@ -343,3 +343,56 @@ def test_the_scores_of_a_label_are_a_list_with_its_tail_folded(web: TestClient, 
     assert listed.index("score 0.90") < listed.index("score 0.10")
     assert "score 0.00" not in listed
     assert tail.count("score 0.00") == 2
+
+
+def badge(page: str) -> int:
+    """The number beside Inbox in the top bar."""
+    found = re.search(r'data-live="open" aria-hidden="true">(\d+)<', page)
+    assert found is not None
+    return int(found[1])
+
+
+def grouped(path: Any) -> dc.Desk:
+    """A loop that is fully audited, and one that is for a group to which ana does not belong."""
+    desk = dc.open(f"sqlite:///{path}/g.db", durability="process", groups={"law": ["eve"]})
+    desk.loop("mail", mode="labels", labels=["a", "b"], threshold=0.5, audit=1.0, context="minimal")
+    desk.loop("deeds", group="law", context="minimal")
+    return desk
+
+
+def test_the_badge_is_the_inbox(tmp_path: Any) -> None:
+    """Audits count, what one holds counts, what only others may take does not; the front page says the same."""
+    with grouped(tmp_path) as desk:
+        desk.loop("mail").propose(input="one", proposal="a", confidence=0.9)
+        desk.loop("mail").propose(input="two", proposal="a", confidence=0.1)
+        desk.loop("deeds").propose(action="sign", args={}, input="x")
+        app = create_app(desk, token="t", person="ana")
+        with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"}) as client:
+            client.get("/", params={"token": app.state.access.entry})
+            desk.claim("ana", "mail")
+            inbox, front = client.get("/inbox").text, client.get("/").text
+            twin = client.get("/.json").json()
+            live = client.get("/live", headers={"Accept": "application/json"}).json()
+    assert inbox.count("data-item class=") == badge(inbox) == badge(front) == live["open"] == 2
+    assert "1 with others" in front
+    assert "1 audit" in front
+    assert twin["waiting"]["mail"] == {"open": 2, "audits": 1, "overdue": 0, "more": False}
+    assert twin["waiting"]["deeds"]["open"] == 0
+
+
+def test_a_filter_of_the_inbox_lasts(web: TestClient, desk: dc.Desk) -> None:
+    """From a line of the filtered inbox over the case to the next review, also while another loop's one is held."""
+    web_cases.spam(desk)
+    first = [web_cases.digit(desk), web_cases.digit(desk)]
+    desk.claim("ana", "spam")
+    page = web.get("/inbox", params={"loop": "digits"}).text
+    assert "spam</span>" not in page
+    assert f'href="/cases/{first[0].id}?loop=digits"' in page
+    page = web.get(f"/cases/{first[0].id}?loop=digits").text
+    assert '<input type="hidden" name="loop" value="digits">' in page
+    taken = web.post(f"/cases/{first[0].id}/claim", data={"csrf": token(web), "loop": "digits"})
+    assert taken.url.query == b"loop=digits"
+    following = decide(web, taken.url.path, "label", value="3", loop="digits")
+    assert web.get(f"{following.url.path}.json").json()["case_id"] == first[1].id
+    back = web.post(f"{following.url.path}/release", data={"csrf": token(web), "loop": "digits"})
+    assert "loop=digits" in str(back.url)

@@ -16,7 +16,7 @@ from dualcontrol.web.api.inbox import rows as as_rows
 from dualcontrol.web.deps import CaseId, Form, Here, Who, governing
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.pages.flash import flash
-from dualcontrol.web.pages.inbox import LoopFilter
+from dualcontrol.web.pages.inbox import LoopFilter, filtered
 from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.shapes import blind, case_reply
@@ -55,7 +55,7 @@ def item(desk: Desk, row: CaseRow) -> dict[str, Any]:
 @router.get("/{case_id}")
 def show(
     request: Request, case_id: CaseId, desk: Here, visitor: Who, lost: bool = False,
-    done: Annotated[str | None, Query()] = None,
+    loop: LoopFilter = None, done: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """A case as anybody may see it; answers stay closed while others still have to give theirs."""
     case = desk.case(case_id)
@@ -65,7 +65,7 @@ def show(
         request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
         scores=scores(case), why=why(case, control, "decide"), changes=changes(case), lost=lost,
         claims=claimable(desk, case, visitor), mine=mine(case, visitor, desk.steps.now()),
-        flash=flash(desk, done, visitor.person),
+        flash=flash(desk, done, visitor.person), loop=loop or "",
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def scores(case: Case) -> dict[str, list[dict[str, Any]]]:
     if case.mode != "labels" or not any(c.score is not None for c in case.candidates):
         return {}
     ranked = sorted(case.candidates, key=lambda c: -(c.score or 0.0))
-    told = [
+    told: list[dict[str, Any]] = [
         {"text": words.brief(c.value, 40), "score": c.score, "proposed": c is case.proposal or c == case.proposal}
         for c in ranked
     ]
@@ -119,7 +119,7 @@ def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
         if claim is None:
             raise NotFoundError("there is no open review of this case")
         held = claim.id
-    return go(f"/claims/{held}?loop={form.get('loop', '')}")
+    return go(f"/claims/{held}{filtered(form)}")
 
 
 @router.post("/{case_id}/undo")
@@ -127,7 +127,7 @@ def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take one's own decision back while it is not effective, and hold the review again."""
     desk.retract(case_id, visitor.person)
     claim = desk.claim(visitor.person, case=case_id)
-    return go(f"/claims/{claim.id}" if claim else f"/cases/{case_id}")
+    return go(f"/claims/{claim.id}{filtered(form)}" if claim else f"/cases/{case_id}")
 
 
 @router.post("/{case_id}/effect")

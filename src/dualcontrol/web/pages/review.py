@@ -16,7 +16,7 @@ from dualcontrol.web.answering import answer
 from dualcontrol.web.api.claims import as_claim
 from dualcontrol.web.deps import ClaimId, Form, Here, Who, claim_of, governing
 from dualcontrol.web.pages.flash import flash
-from dualcontrol.web.pages.inbox import next_address
+from dualcontrol.web.pages.inbox import filtered, next_address
 from dualcontrol.web.pages.reviewed import shown
 from dualcontrol.web.pages.saying import value
 from dualcontrol.web.pages.site import go, pages_of
@@ -93,7 +93,8 @@ def release(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response
     claim = _held(desk, claim_id, visitor)
     if claim is not None:
         desk.release(claim.id)
-    return go(f"/inbox?done={claim_of_case(desk, claim_id)}")
+    loop = filtered(form).replace("?", "&")
+    return go(f"/inbox?done={claim_of_case(desk, claim_id)}{loop}")
 
 
 @router.post("/extend")
@@ -104,4 +105,4 @@ def extend(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
         return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
     lease = microseconds(governing(desk, claim.case.loop).settings.lease) or 600_000_000
     desk.extend(claim.id, lease / 1_000_000)
-    return go(f"/claims/{claim.id}?loop={form.get('loop', '')}")
+    return go(f"/claims/{claim.id}{filtered(form)}")
