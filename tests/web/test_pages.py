@@ -10,7 +10,10 @@ import web_cases
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
+from dualcontrol.demo.folder import copy_samples
+from dualcontrol.demo.tidy import Agent
 from dualcontrol.web.app import create_app
+from dualcontrol.web.pages.reviewed import above
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>{{7*7}}"
 
@@ -396,3 +399,50 @@ def test_a_filter_of_the_inbox_lasts(web: TestClient, desk: dc.Desk) -> None:
     assert web.get(f"{following.url.path}.json").json()["case_id"] == first[1].id
     back = web.post(f"{following.url.path}/release", data={"csrf": token(web), "loop": "digits"})
     assert "loop=digits" in str(back.url)
+
+
+def test_escalation_is_offered_where_somebody_is_above(web: TestClient, desk: dc.Desk) -> None:
+    """With its groups; elsewhere there is neither key nor form, and a request by hand is told why."""
+    page = web.get(take(web, web_cases.refund(desk))).text
+    assert 'data-panel="escalate"' in page
+    assert '<option value="leads">leads (arbiter)</option>' in page
+    address = take(web, web_cases.digit(desk))
+    page = web.get(address).text
+    assert 'data-panel="escalate"' not in page
+    assert 'id="escalate"' not in page
+    refused = decide(web, address, "escalate", rationale="x")
+    assert refused.status_code == 422
+    assert "nobody is above group" in refused.text
+
+
+def test_who_is_at_the_top_is_offered_nobody(tmp_path: Any) -> None:
+    """Neither their own group nor one in which nobody is left to take the review."""
+    groups = {"desk": ["ana", "ben"], "leads": ["ana"]}
+    with dc.open(f"sqlite:///{tmp_path}/g.db", durability="process", groups=groups) as desk:
+        loop = desk.loop("pay", group="desk", quorum={"arbiter": "leads"}, context="minimal")
+        offered = {}
+        for person in groups["desk"]:
+            case = loop.propose(action="pay", args={}, input=person)
+            offered[person] = above(desk.claim(person, case=case), loop.control)
+    assert offered == {"ana": [], "ben": [{"name": "leads", "text": "leads (arbiter)"}]}
+
+
+def test_a_path_that_leads_outside_is_refused_with_the_words_of_its_schema(
+    web: TestClient, desk: dc.Desk, tmp_path: Any
+) -> None:
+    """The page of a demo case says at once what fits, marks the field, and keeps what was typed; nothing is decided."""
+    Agent(desk, copy_samples(tmp_path / "files")).tidy()
+    rows = desk.store.queries.cases(loop="tidy", limit=200).rows
+    case = desk.case(next(row.id for row in rows if row.action == "rename" and row.route == "human"))
+    address = take(web, case)
+    page = web.get(address).text
+    assert "left</span>" in page
+    assert "then it is rejected" in page
+    assert 'class="score"' in page
+    page = decide(web, address, "edit", how="form", **{"f:to": "../outside.txt"})
+    assert page.status_code == 422
+    assert "<strong>To does not fit.</strong>" in page.text
+    assert 'aria-invalid="true" value="../outside.txt"' in page.text
+    assert desk.case(case.id).decision is None
+    decide(web, address, "edit", how="form", **{"f:to": "notes/inside.txt"})
+    assert outcome(desk, case)[1]["args"]["to"] == "notes/inside.txt"
