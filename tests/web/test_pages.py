@@ -378,7 +378,7 @@ def test_the_badge_is_the_inbox(tmp_path: Any) -> None:
             live = client.get("/live", headers={"Accept": "application/json"}).json()
     assert inbox.count("data-item class=") == badge(inbox) == badge(front) == live["open"] == 2
     assert "1 with others" in front
-    assert "1 audit" in front
+    assert "(1 audit)" in front
     assert twin["waiting"]["mail"] == {"open": 2, "audits": 1, "overdue": 0, "more": False}
     assert twin["waiting"]["deeds"]["open"] == 0
 

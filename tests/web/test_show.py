@@ -150,3 +150,11 @@ def test_what_a_picture_shows_already_is_raw_data() -> None:
     assert [item.kind for _, item in block({"few": [1, 2], "many": [1] * 64, "words": ["a"] * 64}).fields] == [
         "items", "raw", "items",
     ]  # fmt: skip
+
+
+def test_the_picture_beside_a_title_is_small_and_from_the_case() -> None:
+    """Never an address, never a big one."""
+    small = {"$image": web_cases.picture()}
+    assert titles.picture(small) == titles.picture({"n": 1, "image": small}) == web_cases.picture()
+    big, far = "data:image/png;base64," + "A" * 9000, "https://example.org/x.png"
+    assert not any(titles.picture(value) for value in (None, "x", [small], big, far, {"$image": far}, {"$image": big}))

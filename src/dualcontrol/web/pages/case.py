@@ -48,8 +48,10 @@ def item(desk: Desk, row: CaseRow) -> dict[str, Any]:
     try:
         case = desk.case(row.id)
     except DualcontrolError:
-        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": ""}
-    return {"row": row, "title": titles.title(case), "brief": titles.subject(case)}
+        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": ""}
+    return {
+        "row": row, "title": titles.title(case), "brief": titles.subject(case), "picture": titles.picture(case.input),
+    }  # fmt: skip
 
 
 @router.get("/{case_id}")

@@ -41,11 +41,12 @@ def inbox(
 def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
     """What one line of the inbox shows."""
     if row.read_only:
-        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "",
+        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
                 "address": address(row, loop)}  # fmt: skip
     case = desk.case(row.review.case_id)
     return {
         "row": row, "title": titles.title(case), "brief": titles.subject(case),
+        "picture": titles.picture(case.input),
         "address": address(row, loop),
     }  # fmt: skip
 

@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.web.show.content import DEEPEST, content_of, is_chat
+from dualcontrol.web.show.content import DEEPEST, IMAGE, content_of, is_chat
 from dualcontrol.web.show.words import brief
 
 LONGEST = 70
 SHORT = 60
+SMALL = 8_000
 ASKERS = {"user", "human", "customer"}
 MARKS = re.compile(r"^\s*(?:#+|>|[-*])\s+|`+|\*\*", re.MULTILINE)
 UNNAMED = {
@@ -30,10 +31,19 @@ def title(case: Case) -> str:
 
 
 def subject(case: Case, most: int = 110) -> str:
-    """What the action would act on; nothing where the title says what there is."""
+    """What the action would act on, or the label that is proposed; nothing where the title says what there is."""
     proposal = case.proposed_value()
+    if case.mode == "labels" and case.proposal is not None:
+        return f"proposed: {brief(proposal, most)}"
     shown = proposal["args"] if case.action and isinstance(proposal, dict) else None
     return brief(shown, most) if shown else ""
+
+
+def picture(value: JSON) -> str:
+    """The small picture that a value is, or holds, to stand beside its title; empty when there is none."""
+    held = [value, *value.values()] if isinstance(value, dict) else [value]
+    found = [str(item["$image"]) if _is_picture(item) else item for item in held]
+    return next((f for f in found if isinstance(f, str) and len(f) <= SMALL and IMAGE.fullmatch(f)), "")
 
 
 def spoken(value: JSON, depth: int = 0) -> str:
