@@ -446,3 +446,16 @@ def test_a_path_that_leads_outside_is_refused_with_the_words_of_its_schema(
     assert desk.case(case.id).decision is None
     decide(web, address, "edit", how="form", **{"f:to": "notes/inside.txt"})
     assert outcome(desk, case)[1]["args"]["to"] == "notes/inside.txt"
+
+
+def test_what_happens_when_the_time_is_over(web: TestClient, desk: dc.Desk) -> None:
+    """As declared for the loop; an audit ends nothing, since its case is settled."""
+    desk.loop("quick", on_timeout="reject", respond_within="1h", threshold=0.5, audit=1.0, context="minimal")
+    kinds = {"decide": 0.1, "audit": 0.9}
+    for kind, said in (("decide", "then it is rejected"), ("audit", "then it keeps waiting")):
+        case = desk.loop("quick").propose(action="pay", args={}, input=kind, confidence=kinds[kind])
+        listed = web.get("/inbox", params={"loop": "quick"}).text
+        assert said in listed[listed.index(case.id) :]
+        page = web.get(take(web, case)).text
+        assert said in page
+        assert f"<dd>{said.removeprefix('then ')}</dd>" in page

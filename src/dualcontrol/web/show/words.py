@@ -104,6 +104,11 @@ def brief(value: JSON, most: int = 90) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def afterwards(kind: str, on_timeout: str) -> str:
+    """What happens when a review's time is over: the time of an audit ends nothing, its case is settled."""
+    return TIMEOUTS["hold" if kind in ("audit", "probe") else on_timeout]
+
+
 def sentence(text: str) -> str:
     """A text that begins with a capital letter."""
     return text[:1].upper() + text[1:]
