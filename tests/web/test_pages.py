@@ -459,3 +459,12 @@ def test_what_happens_when_the_time_is_over(web: TestClient, desk: dc.Desk) -> N
         page = web.get(take(web, case)).text
         assert said in page
         assert f"<dd>{said.removeprefix('then ')}</dd>" in page
+
+
+def test_a_long_queue_is_counted_so_far(web: TestClient, desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a count of thousands: the badge says that there are more."""
+    monkeypatch.setattr("dualcontrol.web.pages.waiting.MOST", 2)
+    for _ in range(3):
+        web_cases.digit(desk)
+    assert 'aria-hidden="true">2+</span>' in web.get("/").text
+    assert web.get("/live", headers={"Accept": "application/json"}).json() == {"open": 2, "overdue": 0, "more": 1}
