@@ -62,10 +62,18 @@ def take(page: Page, serving: Serving, desk: Desk) -> None:
     page.goto(f"{serving.url}inbox")
     page.screenshot(path=PICTURES / "inbox.png")
     for loop in LOOPS:
-        claim = desk.claim(serving.app.state.access.person or "you", loop)
-        if claim is not None:
-            page.goto(f"{serving.url}claims/{claim.id}")
-            page.screenshot(path=PICTURES / f"{loop}.png")
+        claim = desk.claim(serving.app.state.access.person, case=telling(desk, loop))
+        assert claim is not None
+        page.goto(f"{serving.url}claims/{claim.id}")
+        page.screenshot(path=PICTURES / f"{loop}.png")
+
+
+def telling(desk: Desk, loop: str) -> str:
+    """The case of a loop with most to show: one to decide, with alternatives where there is one."""
+    control = next(c for c in desk.loops() if c.loop == loop)
+    rows = desk.store.queries.inbox([(control.loop_id, group) for group in control.settings.pools()]).rows
+    open_ones = [desk.case(row.review.case_id) for row in rows if row.review.kind == "decide"]
+    return max(open_ones, key=lambda case: (len(case.candidates) > 1, case.confidence or 0.0)).id
 
 
 def main() -> None:

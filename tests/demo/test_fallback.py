@@ -58,7 +58,7 @@ def test_the_best_passage_comes_first_and_what_nobody_knows_lowers_the_confidenc
     assert 0.5 < found.confidence < 1
     assert small.ask("Do dogs sing?").confidence < found.confidence
     assert small.ask("Do parrots sing?").confidence == small.ask("???").confidence == 0.0
-    assert Index([]).ask("Do dogs bark?") == ([], 0.0)
+    assert Index([]).ask("Do dogs bark?") == ([], [])
 
 
 def test_a_section_keeps_its_code_and_stands_below_its_headings():

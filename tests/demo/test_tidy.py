@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.demo.folder import Folder, OutsideError, copy_samples
-from dualcontrol.demo.tidy import Agent
+from dualcontrol.demo.tidy import HELP, Agent
+from dualcontrol.errors import AnswerValueError
 from dualcontrol.events import EffectStarted, EffectSucceeded
 
 PROGRAM = """
@@ -101,12 +103,31 @@ def test_decisions_take_effect_once_and_as_edited(desk, folder):
         assert len(started) == (row.verdict != "reject")
 
 
-def test_an_edit_that_leads_outside_is_refused_and_nothing_moves(desk, folder, tmp_path):
+OUTSIDE = ("../stolen.txt", "a/../../x", "..", "/etc/x", "C:/x", "C:x", "a\\x", "a/..\n", "")
+FITTING = ("notes/x.txt", "..x", "a..b/c", "...", ".hidden", "a b/c:d.txt", "ü/x", "a\nb")
+
+
+def test_an_answer_that_leads_outside_is_refused_at_once(desk, folder):
     agent = Agent(desk, folder)
-    finish(agent, desk, {"mixed.txt": ("edit", {"path": "mixed.txt", "to": "../stolen.txt"})})
-    assert "outside the folder" in agent.errors["mixed.txt"]
+    agent.tidy()
+    claim = next(c for c in iter(lambda: desk.claim("ana", "tidy"), None) if c.case.action == "rename")
+    path = claim.case.proposal.value["path"]
+    for to in OUTSIDE:
+        with pytest.raises(AnswerValueError):
+            claim.edit({"path": path, "to": to})
+    schema = claim.case.proposal.schema["properties"]["to"]
+    assert all(re.search(schema["pattern"], to) for to in FITTING)
+    assert schema["description"] == HELP
+    assert (folder.root / path).exists()
+
+
+def test_what_only_the_folder_can_see_is_refused_when_it_happens(desk, folder, tmp_path):
+    agent = Agent(desk, folder)
+    (tmp_path / "elsewhere").mkdir()
+    (folder.root / "linked").symlink_to(tmp_path / "elsewhere")
+    finish(agent, desk, {"mixed.txt": ("edit", {"path": "mixed.txt", "to": "linked/stolen.txt"})})
+    assert "through a link" in agent.errors["mixed.txt"]
     assert (folder.root / "mixed.txt").exists()
-    assert not (tmp_path / "stolen.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_without_javascript(enter: Any, desk: dc.Desk) -> None:
     assert outcome(desk, other) == ("approve", None)
     page.get_by_role("button", name="8", exact=False).first.click()
     assert outcome(desk, digit)[0] == "label"
-    page.get_by_role("button", name="Left is better").click()
+    page.get_by_role("button", name="1 is better").click()
     assert outcome(desk, summary)[0] == "prefer"
     assert "Nothing waits for you" in page.inner_text("main")
 

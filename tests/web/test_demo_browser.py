@@ -100,7 +100,7 @@ def test_a_scan_is_labelled(demo: Demo, page: Page) -> None:
 def test_a_summary_is_preferred(demo: Demo, page: Page) -> None:
     """The side chosen is the candidate that this reviewer saw there."""
     case = claimed(demo, page, "pairs")
-    page.get_by_role("button", name="Left is better").click()
+    page.get_by_role("button", name="1 is better").click()
     seen = demo.desk.case(decided(demo, case) and case.id).answers[0].presented
     assert decided(demo, case).value["ranking"][0] == [seen[0]]
 

@@ -10,7 +10,10 @@ import web_cases
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
+from dualcontrol.demo.folder import copy_samples
+from dualcontrol.demo.tidy import Agent
 from dualcontrol.web.app import create_app
+from dualcontrol.web.pages.reviewed import above
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>{{7*7}}"
 
@@ -326,3 +329,144 @@ def test_an_alarm_stands_on_the_page_and_in_the_reply() -> None:
     assert "has 0 eligible of the 1" in page
     assert [a["code"] for a in twin["alarms"]] == ["too_few_people"]
     assert [row["alarms"] for row in inbox["rows"]] == [["too_few_people"]]
+
+
+def test_cases_are_told_apart_in_the_list(web: TestClient, desk: dc.Desk) -> None:
+    """By the inbox's title and, of an action, what it acts on."""
+    web_cases.refund(desk)
+    web_cases.digit(desk)
+    page = web.get("/cases").text
+    for words in (">refund</a>", "order A-1207", ">a handwritten digit</a>"):
+        assert words in page, words
+
+
+def test_the_scores_of_a_label_are_a_list_with_its_tail_folded(web: TestClient, desk: dc.Desk) -> None:
+    """One line each, likeliest first; what is below a hundredth is there, closed."""
+    case = web_cases.digit(desk, scores={3: 0.9, 8: 0.095, 5: 0.004, 9: 0.001})
+    page = web.get(f"/cases/{case.id}").text
+    listed, _, tail = page.partition("2 more below 1 %")
+    assert listed.index("score 0.90") < listed.index("score 0.10")
+    assert "score 0.00" not in listed
+    assert tail.count("score 0.00") == 2
+
+
+def badge(page: str) -> int:
+    """The number beside Inbox in the top bar."""
+    found = re.search(r'data-live="open" aria-hidden="true">(\d+)<', page)
+    assert found is not None
+    return int(found[1])
+
+
+def grouped(path: Any) -> dc.Desk:
+    """A loop that is fully audited, and one that is for a group to which ana does not belong."""
+    desk = dc.open(f"sqlite:///{path}/g.db", durability="process", groups={"law": ["eve"]})
+    desk.loop("mail", mode="labels", labels=["a", "b"], threshold=0.5, audit=1.0, context="minimal")
+    desk.loop("deeds", group="law", context="minimal")
+    return desk
+
+
+def test_the_badge_is_the_inbox(tmp_path: Any) -> None:
+    """Audits count, what one holds counts, what only others may take does not; the front page says the same."""
+    with grouped(tmp_path) as desk:
+        desk.loop("mail").propose(input="one", proposal="a", confidence=0.9)
+        desk.loop("mail").propose(input="two", proposal="a", confidence=0.1)
+        desk.loop("deeds").propose(action="sign", args={}, input="x")
+        app = create_app(desk, token="t", person="ana")
+        with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"}) as client:
+            client.get("/", params={"token": app.state.access.entry})
+            desk.claim("ana", "mail")
+            inbox, front = client.get("/inbox").text, client.get("/").text
+            twin = client.get("/.json").json()
+            live = client.get("/live", headers={"Accept": "application/json"}).json()
+    assert inbox.count("data-item class=") == badge(inbox) == badge(front) == live["open"] == 2
+    assert "1 with others" in front
+    assert "(1 audit)" in front
+    assert twin["waiting"]["mail"] == {"open": 2, "audits": 1, "overdue": 0, "more": False}
+    assert twin["waiting"]["deeds"]["open"] == 0
+
+
+def test_a_filter_of_the_inbox_lasts(web: TestClient, desk: dc.Desk) -> None:
+    """From a line of the filtered inbox over the case to the next review, also while another loop's one is held."""
+    web_cases.spam(desk)
+    first = [web_cases.digit(desk), web_cases.digit(desk)]
+    desk.claim("ana", "spam")
+    page = web.get("/inbox", params={"loop": "digits"}).text
+    assert "spam</span>" not in page
+    assert f'href="/cases/{first[0].id}?loop=digits"' in page
+    page = web.get(f"/cases/{first[0].id}?loop=digits").text
+    assert '<input type="hidden" name="loop" value="digits">' in page
+    taken = web.post(f"/cases/{first[0].id}/claim", data={"csrf": token(web), "loop": "digits"})
+    assert taken.url.query == b"loop=digits"
+    following = decide(web, taken.url.path, "label", value="3", loop="digits")
+    assert web.get(f"{following.url.path}.json").json()["case_id"] == first[1].id
+    back = web.post(f"{following.url.path}/release", data={"csrf": token(web), "loop": "digits"})
+    assert "loop=digits" in str(back.url)
+
+
+def test_escalation_is_offered_where_somebody_is_above(web: TestClient, desk: dc.Desk) -> None:
+    """With its groups; elsewhere there is neither key nor form, and a request by hand is told why."""
+    page = web.get(take(web, web_cases.refund(desk))).text
+    assert 'data-panel="escalate"' in page
+    assert '<option value="leads">leads (arbiter)</option>' in page
+    address = take(web, web_cases.digit(desk))
+    page = web.get(address).text
+    assert 'data-panel="escalate"' not in page
+    assert 'id="escalate"' not in page
+    refused = decide(web, address, "escalate", rationale="x")
+    assert refused.status_code == 422
+    assert "nobody is above group" in refused.text
+
+
+def test_who_is_at_the_top_is_offered_nobody(tmp_path: Any) -> None:
+    """Neither their own group nor one in which nobody is left to take the review."""
+    groups = {"desk": ["ana", "ben"], "leads": ["ana"]}
+    with dc.open(f"sqlite:///{tmp_path}/g.db", durability="process", groups=groups) as desk:
+        loop = desk.loop("pay", group="desk", quorum={"arbiter": "leads"}, context="minimal")
+        offered = {}
+        for person in groups["desk"]:
+            case = loop.propose(action="pay", args={}, input=person)
+            offered[person] = above(desk.claim(person, case=case), loop.control)
+    assert offered == {"ana": [], "ben": [{"name": "leads", "text": "leads (arbiter)"}]}
+
+
+def test_a_path_that_leads_outside_is_refused_with_the_words_of_its_schema(
+    web: TestClient, desk: dc.Desk, tmp_path: Any
+) -> None:
+    """The page of a demo case says at once what fits, marks the field, and keeps what was typed; nothing is decided."""
+    Agent(desk, copy_samples(tmp_path / "files")).tidy()
+    rows = desk.store.queries.cases(loop="tidy", limit=200).rows
+    case = desk.case(next(row.id for row in rows if row.action == "rename" and row.route == "human"))
+    address = take(web, case)
+    page = web.get(address).text
+    assert "left</span>" in page
+    assert "then it is rejected" in page
+    assert 'class="score"' in page
+    page = decide(web, address, "edit", how="form", **{"f:to": "../outside.txt"})
+    assert page.status_code == 422
+    assert "<strong>To does not fit.</strong>" in page.text
+    assert 'aria-invalid="true" value="../outside.txt"' in page.text
+    assert desk.case(case.id).decision is None
+    decide(web, address, "edit", how="form", **{"f:to": "notes/inside.txt"})
+    assert outcome(desk, case)[1]["args"]["to"] == "notes/inside.txt"
+
+
+def test_what_happens_when_the_time_is_over(web: TestClient, desk: dc.Desk) -> None:
+    """As declared for the loop; an audit ends nothing, since its case is settled."""
+    desk.loop("quick", on_timeout="reject", respond_within="1h", threshold=0.5, audit=1.0, context="minimal")
+    kinds = {"decide": 0.1, "audit": 0.9}
+    for kind, said in (("decide", "then it is rejected"), ("audit", "then it keeps waiting")):
+        case = desk.loop("quick").propose(action="pay", args={}, input=kind, confidence=kinds[kind])
+        listed = web.get("/inbox", params={"loop": "quick"}).text
+        assert said in listed[listed.index(case.id) :]
+        page = web.get(take(web, case)).text
+        assert said in page
+        assert f"<dd>{said.removeprefix('then ')}</dd>" in page
+
+
+def test_a_long_queue_is_counted_so_far(web: TestClient, desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a count of thousands: the badge says that there are more."""
+    monkeypatch.setattr("dualcontrol.web.pages.waiting.MOST", 2)
+    for _ in range(3):
+        web_cases.digit(desk)
+    assert 'aria-hidden="true">2+</span>' in web.get("/").text
+    assert web.get("/live", headers={"Accept": "application/json"}).json() == {"open": 2, "overdue": 0, "more": 1}

@@ -8,7 +8,7 @@ import pytest
 import web_cases
 
 from dualcontrol.errors import AnswerValueError
-from dualcontrol.web.show import words
+from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.content import block
 from dualcontrol.web.show.diff import rows
 from dualcontrol.web.show.fields import collect, fields
@@ -119,3 +119,42 @@ def test_words() -> None:
     assert words.count(1204, "answer") == "1,204 answers"
     assert words.percent(0.004) == "0.4 %"
     assert words.brief({"a": True, "b": None, "c": [1, 2]}) == "a true, b nothing, c 1, 2"
+
+
+TALK = [
+    {"role": "user", "content": "Where is it?"},
+    {"role": "user", "content": [{"type": "text", "text": "And now?"}]},
+    {"role": "assistant", "content": "On its way."},
+]
+TITLES: list[tuple[Any, str]] = [
+    ("live at five", "live at five"), (TALK, "And now?"), ({"messages": TALK, "id": "x"}, "And now?"),
+    ({"image": {"$image": web_cases.picture(), "alt": "Scan"}, "pixels": [0] * 64}, "Scan"),
+    ({"package": "attrs", "section": "Why not", "text": "x" * 99}, "attrs · Why not"),
+    ({"mail": "# Hello `you`\n\nmy **keyboard**", "since": 2019}, "Hello you my keyboard"),
+    (web_cases.picture(), ""), ([0, 1, 2], ""), ({"n": 1}, ""), (None, ""), ({"deep": {"er": ["said"]}}, "said"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "said"), TITLES)
+def test_a_title_is_what_a_human_would_say(value: Any, said: str) -> None:
+    """Text as the caller wrote it: no image data, no numbers, no JSON, and of a talk what was asked last."""
+    assert titles.spoken(value) == said
+
+
+def test_what_a_picture_shows_already_is_raw_data() -> None:
+    """Numbers beside a picture are folded away, and so is any heap of them; a short list is not."""
+    kinds = {
+        name: item.kind for name, item in block({"image": {"$image": web_cases.picture()}, "p": [[0, 9.5]] * 8}).fields
+    }
+    assert kinds == {"image": "image", "p": "raw"}
+    assert [item.kind for _, item in block({"few": [1, 2], "many": [1] * 64, "words": ["a"] * 64}).fields] == [
+        "items", "raw", "items",
+    ]  # fmt: skip
+
+
+def test_the_picture_beside_a_title_is_small_and_from_the_case() -> None:
+    """Never an address, never a big one."""
+    small = {"$image": web_cases.picture()}
+    assert titles.picture(small) == titles.picture({"n": 1, "image": small}) == web_cases.picture()
+    big, far = "data:image/png;base64," + "A" * 9000, "https://example.org/x.png"
+    assert not any(titles.picture(value) for value in (None, "x", [small], big, far, {"$image": far}, {"$image": big}))

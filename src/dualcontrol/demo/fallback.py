@@ -11,7 +11,14 @@ from dualcontrol.desk import Desk, Loop
 
 NAME = "fallback"
 ABSTAINS = 0.33
-SETTINGS: dict[str, Any] = {"mode": "fallback", "threshold": 0.6, "audit": 0.1, "feedback": "export"}
+SETTINGS: dict[str, Any] = {
+    "mode": "fallback",
+    "threshold": 0.6,
+    "audit": 0.1,
+    "respond_within": "2h",
+    "on_timeout": "hold",  # a question is not lost because nobody came to it in time
+    "feedback": "export",
+}
 QUESTIONS = (
     "What is an epoch?",
     "How do I restore a backup?",
@@ -55,11 +62,12 @@ def propose(loop: Loop, index: Index, question: str) -> Case:
             **given, alternatives=[],
             rationale=f"the docs do not seem to speak of this; the nearest is {nearest} ({found.confidence:.0%})",
         )  # fmt: skip
-    best, *others = found.passages
+    best, others = found.passages[0], zip(found.passages[1:], found.reached[1:], strict=True)
     return loop.propose(
         **given, proposal={"text": best.text}, source=source(best), confidence=found.confidence,
         alternatives=[
-            {"value": {"text": p.text}, "source": source(p), "rationale": f"from {p.place}"} for p in others
+            {"value": {"text": p.text}, "source": source(p), "rationale": f"from {p.place}", "score": reached}
+            for p, reached in others
         ],
         rationale=f"from {best.place}; it reaches {found.confidence:.0%} of the highest score for this question",
     )  # fmt: skip

@@ -20,10 +20,15 @@ ASKING = frozenset(ASKING_WORDS.split())
 
 
 class Found(NamedTuple):
-    """The best passages for a question, and the share of the highest score that the first one reached."""
+    """The best passages for a question, each with the share of the highest score that it reached."""
 
     passages: list[Passage]
-    confidence: float
+    reached: list[float]
+
+    @property
+    def confidence(self) -> float:
+        """What the first one reached."""
+        return self.reached[0] if self.reached else 0.0
 
 
 def words(text: str) -> list[str]:
@@ -64,8 +69,8 @@ class Index:
         scores = [self._score(asked, each) for each in self.bags]
         best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:count]
         highest = sum(self.rarity.get(word, self.unknown) for word in asked)
-        reached = scores[best[0]] / highest if best and highest else 0.0
-        return Found([self.passages[place] for place in best], round(reached, 4))
+        reached = [round(scores[place] / highest, 4) if highest else 0.0 for place in best]
+        return Found([self.passages[place] for place in best], reached)
 
     def _score(self, asked: list[str], found: Counter[str]) -> float:
         """BM25 without its constant factor, so that the score of a word is below its rarity."""

@@ -46,7 +46,7 @@ def scan(sample: int) -> dict[str, JSON]:
     picture = _digits().images[sample].astype(int)
     grey = (255 - picture * 255 // 16).tolist()
     return {
-        "image": {"$image": data_uri(grey, SCALE), "alt": "8 by 8 scan of a handwritten digit"},
+        "image": {"$image": data_uri(grey, SCALE), "alt": "Scan of a handwritten digit"},
         "pixels": [int(value) for value in picture.ravel()],
     }
 

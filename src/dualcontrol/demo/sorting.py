@@ -19,11 +19,12 @@ WORD = re.compile(r"[a-z]+")
 
 
 class Kind(NamedTuple):
-    """The likeliest kind of a file, how sure that is, and the kind that comes second."""
+    """The likeliest kind of a file, how sure that is, and the kind that comes second with the same."""
 
     name: str
     confidence: float
     second: str
+    second_confidence: float
     hits: int
 
 
@@ -35,8 +36,8 @@ def kind_of(text: str) -> Kind:
     top = max(logs.values())
     weights = {name: math.exp(log - top) for name, log in logs.items()}
     ranked = sorted(weights, key=lambda name: -weights[name])
-    sure = weights[ranked[0]] / sum(weights.values())
-    return Kind(ranked[0], round(min(sure, 0.99), 4), ranked[1], max(hits.values()))
+    first, second = (weights[name] / sum(weights.values()) for name in ranked[:2])
+    return Kind(ranked[0], round(min(first, 0.99), 4), ranked[1], round(second, 4), max(hits.values()))
 
 
 def title_of(text: str, otherwise: str) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from dualcontrol.case import JSON
 from dualcontrol.demo.folder import Folder
@@ -27,7 +29,13 @@ SETTINGS: dict[str, Any] = {
     "audit": 0.1,
     "autopilot_actions": ["list_files", "read_file"],
     "human_actions": ["delete"],
+    "respond_within": "4h",
+    "on_timeout": "reject",  # a file that nobody decided on stays where it is
 }
+# Only in the schema: what an answer says is refused at once; the folder looks again when it happens.
+INSIDE = {"pattern": r"^(?!/)(?![A-Za-z]:)(?!([^\0]*/)?\.\.(/|$))[^\\\0]+$"}
+HELP = "Relative to the folder: no .. in it, no / or drive at its start, no backslash."
+Inside = Annotated[str, Field(description=HELP, json_schema_extra=INSIDE)]
 WAITS: Any = object()
 OVER: Any = object()
 
@@ -109,13 +117,13 @@ class Agent:
     def _list_files(self) -> list[str]:
         return self.folder.names()
 
-    def _read_file(self, path: str) -> str:
+    def _read_file(self, path: Inside) -> str:
         return self.folder.read(path)
 
-    def _rename(self, path: str, to: str) -> str:
+    def _rename(self, path: Inside, to: Inside) -> str:
         return self.folder.rename(path, to)
 
-    def _delete(self, path: str) -> str:
+    def _delete(self, path: Inside) -> str:
         return self.folder.delete(path)
 
     # what a reviewer is shown
@@ -134,7 +142,7 @@ class Agent:
             "input": {"path": path, "text": text[:EXCERPT]},
             "rationale": why(kind),
             "confidence": kind.confidence,
-            "alternatives": [{"action": "rename", "args": other}],
+            "alternatives": [{"action": "rename", "args": other, "score": kind.second_confidence}],
         }
 
     def _about_deleting(self, path: str) -> dict[str, JSON]:

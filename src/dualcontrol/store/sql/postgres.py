@@ -61,6 +61,11 @@ POWER = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_sett
 PROCESS = "SET synchronous_commit = off"
 WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED; "
 RELAXED = WRITING + "SET LOCAL synchronous_commit = off; "
+# From the table itself: what to_regclass remembers may be older than the lock that was waited for.
+HERE = (
+    f"SELECT 1 FROM pg_catalog.pg_tables WHERE tablename = '{VERSION_TABLE}'"
+    " AND schemaname = ANY(current_schemas(false))"
+)
 READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 UNTYPED: Any = PGDialect_psycopg
 UNIQUE = {"case_keys_pkey": KeyTaken, "reviews_person": PersonTaken}
@@ -270,7 +275,7 @@ class PostgresDialect:
         session = self.begin(durable=True)
         try:
             session.run(self.migration_lock)
-            if session.one(f"SELECT to_regclass('{VERSION_TABLE}')")[0] is None:
+            if session.one(HERE) is None:
                 session.run(";\n".join(statements))
                 session.one(f"INSERT INTO {VERSION_TABLE} VALUES (%s) RETURNING 1", (revision,))
         except BaseException:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
-from dualcontrol.errors import NotFoundError
+from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.inbox import rows as as_rows
 from dualcontrol.web.deps import CaseId, Form, Here, Who, governing
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.pages.flash import flash
-from dualcontrol.web.pages.inbox import LoopFilter
+from dualcontrol.web.pages.inbox import LoopFilter, filtered
 from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.shapes import blind, case_reply
-from dualcontrol.web.show import diff, words
+from dualcontrol.web.show import diff, titles, words
 
 router = APIRouter(prefix="/cases", include_in_schema=False)
+UNLIKELY = 0.01
 STATES = ("open", "decided", "closed")
 
 
@@ -36,23 +38,36 @@ def listed(
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
     return pages_of(request).show(
         request, "cases.html", {"rows": as_rows(page), "next": page.next, "loop": loop or "", "state": state},
+        items=[item(desk, row) for row in page.rows],
         loops=[control.loop for control in desk.loops()], states=STATES, first=cursor is None,
     )  # fmt: skip
+
+
+def item(desk: Desk, row: CaseRow) -> dict[str, Any]:
+    """What one line of the list shows; a case that cannot be read is named by what its row says."""
+    try:
+        case = desk.case(row.id)
+    except DualcontrolError:
+        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": ""}
+    return {
+        "row": row, "title": titles.title(case), "brief": titles.subject(case), "picture": titles.picture(case.input),
+    }  # fmt: skip
 
 
 @router.get("/{case_id}")
 def show(
     request: Request, case_id: CaseId, desk: Here, visitor: Who, lost: bool = False,
-    done: Annotated[str | None, Query()] = None,
+    loop: LoopFilter = None, done: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """A case as anybody may see it; answers stay closed while others still have to give theirs."""
     case = desk.case(case_id)
     control = governing(desk, case.loop)
     data = {**case_reply(case), "entries": ledger(desk, case)}
     return pages_of(request).show(
-        request, "case.html", data, case=case, control=control, title=words.title(case), blind=blind(case),
-        why=why(case, control, "decide"), changes=changes(case), lost=lost, claims=claimable(desk, case, visitor),
-        mine=mine(case, visitor, desk.steps.now()), flash=flash(desk, done, visitor.person),
+        request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
+        scores=scores(case), why=why(case, control, "decide"), changes=changes(case), lost=lost,
+        claims=claimable(desk, case, visitor), mine=mine(case, visitor, desk.steps.now()),
+        flash=flash(desk, done, visitor.person), loop=loop or "",
     )  # fmt: skip
 
 
@@ -67,6 +82,19 @@ def changes(case: Case) -> tuple[diff.Row, ...]:
             return diff.rows(case.proposed_value(), after)
         after = after["args"]
     return diff.rows(case.proposal.value, after)
+
+
+def scores(case: Case) -> dict[str, list[dict[str, Any]]]:
+    """Every label with its score, likeliest first, and apart from them the tail of those that are hardly likely."""
+    if case.mode != "labels" or not any(c.score is not None for c in case.candidates):
+        return {}
+    ranked = sorted(case.candidates, key=lambda c: -(c.score or 0.0))
+    told: list[dict[str, Any]] = [
+        {"text": words.brief(c.value, 40), "score": c.score, "proposed": c is case.proposal or c == case.proposal}
+        for c in ranked
+    ]
+    likely = [row for row in told if row["proposed"] or (row["score"] or 0.0) >= UNLIKELY]
+    return {"likely": likely, "tail": [row for row in told if row not in likely]}
 
 
 def claimable(desk: Desk, case: Case, visitor: Visitor) -> bool:
@@ -93,7 +121,7 @@ def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
         if claim is None:
             raise NotFoundError("there is no open review of this case")
         held = claim.id
-    return go(f"/claims/{held}?loop={form.get('loop', '')}")
+    return go(f"/claims/{held}{filtered(form)}")
 
 
 @router.post("/{case_id}/undo")
@@ -101,7 +129,7 @@ def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take one's own decision back while it is not effective, and hold the review again."""
     desk.retract(case_id, visitor.person)
     claim = desk.claim(visitor.person, case=case_id)
-    return go(f"/claims/{claim.id}" if claim else f"/cases/{case_id}")
+    return go(f"/claims/{claim.id}{filtered(form)}" if claim else f"/cases/{case_id}")
 
 
 @router.post("/{case_id}/effect")

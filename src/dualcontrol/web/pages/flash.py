@@ -7,7 +7,7 @@ from typing import Any
 from dualcontrol.case import Answer, Case
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
-from dualcontrol.web.show import words
+from dualcontrol.web.show import titles, words
 
 
 def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None:
@@ -20,7 +20,7 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
         return None
     given = next((a for a in reversed(case.answers) if a.actor.person == person), None)
     return {
-        "case": case.id, "title": words.title(case), "said": _said(case, given, person),
+        "case": case.id, "title": titles.title(case), "said": _said(case, given, person),
         "undo_until": undo_until(desk, case, given),
     }  # fmt: skip
 

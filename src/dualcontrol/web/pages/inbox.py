@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,7 +14,8 @@ from dualcontrol.web.api.inbox import queue, rows
 from dualcontrol.web.deps import Form, Here, Who, governing
 from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.site import go, pages_of
-from dualcontrol.web.show import words
+from dualcontrol.web.pages.waiting import of_loop
+from dualcontrol.web.show import titles, words
 
 router = APIRouter(include_in_schema=False)
 A_PAGE = 40
@@ -31,24 +33,35 @@ def inbox(
     names = [control.loop for control in desk.loops()]
     return pages_of(request).show(
         request, "inbox.html", {"rows": rows(page), "next": page.next, "loop": loop},
-        items=[item(desk, row) for row in page.rows], loops=names, first=cursor is None,
+        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names, first=cursor is None,
         flash=flash(desk, done, visitor.person),
     )  # fmt: skip
 
 
-def item(desk: Desk, row: InboxRow) -> dict[str, Any]:
+def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
     """What one line of the inbox shows."""
     if row.read_only:
-        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "",
-                "address": f"/cases/{row.review.case_id}", "segment": None}  # fmt: skip
+        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
+                "address": address(row, loop)}  # fmt: skip
     case = desk.case(row.review.case_id)
-    proposal = case.proposed_value()
-    shown = proposal["args"] if case.action and isinstance(proposal, dict) else None
     return {
-        "row": row, "title": words.title(case), "brief": words.brief(shown, 110) if shown else "",
-        "address": f"/claims/{row.review.claim_id}" if row.review.claim_id else f"/cases/{case.id}",
-        "segment": case.segment,
+        "row": row, "title": titles.title(case), "brief": titles.subject(case),
+        "picture": titles.picture(case.input),
+        "address": address(row, loop),
     }  # fmt: skip
+
+
+def address(row: InboxRow, loop: str | None) -> str:
+    """Where a line leads; the filter goes along, so that the next review is of it as well."""
+    held = row.review.claim_id if row.read_only is None else None
+    place = f"/claims/{held}" if held else f"/cases/{row.review.case_id}"
+    return f"{place}?{urlencode({'loop': loop})}" if loop else place
+
+
+def filtered(form: Form) -> str:
+    """The filter that a form brought along, as the end of an address."""
+    loop = str(form.get("loop", ""))
+    return f"?{urlencode({'loop': loop})}" if loop else ""
 
 
 @router.post("/inbox/next")
@@ -61,7 +74,7 @@ def next_address(desk: Desk, person: str, loop: str | None, done: str = "") -> s
     """Where the next review is answered, or the inbox when there is none."""
     if loop is not None:
         governing(desk, loop)
-    asked = "&".join(part for part in (f"done={done}" if done else "", f"loop={loop}" if loop else "") if part)
+    asked = urlencode({name: said for name, said in (("done", done), ("loop", loop)) if said})
     claim_id = held(desk, person, loop)
     if claim_id is None:
         claim = desk.claim(person, loop)
@@ -73,7 +86,7 @@ def next_address(desk: Desk, person: str, loop: str | None, done: str = "") -> s
 def held(desk: Desk, person: str, loop: str | None) -> str | None:
     """A claim this person holds already."""
     now = desk.steps.now()
-    for row in queue(desk, person=person, loop=loop, limit=200).rows:
+    for row in of_loop(queue(desk, person=person, loop=loop, limit=200).rows, loop):
         review = row.review
         if (
             row.read_only is None

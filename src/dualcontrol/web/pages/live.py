@@ -23,18 +23,18 @@ PAUSE = 2.0
 @router.get("/live")
 async def live(request: Request) -> Response:
     """How much waits: once, or as a stream."""
-    visitor_of(request)
+    person = visitor_of(request).person
     pages = pages_of(request)
     if STREAM not in request.headers.get("accept", ""):
-        return reply(await run_in_threadpool(pages.waiting.now))
-    return stream(_counts(pages))
+        return reply(await run_in_threadpool(pages.waiting.recent, person))
+    return stream(_counts(pages, person))
 
 
-async def _counts(pages: Pages) -> AsyncIterator[bytes]:
+async def _counts(pages: Pages, person: str) -> AsyncIterator[bytes]:
     last: dict[str, int] = {}
     quiet = 0.0
     while True:
-        counts = await run_in_threadpool(pages.waiting.now)
+        counts = await run_in_threadpool(pages.waiting.recent, person)
         quiet += PAUSE
         if counts != last:
             last, quiet = counts, 0.0

@@ -16,9 +16,9 @@ from dualcontrol.web.answering import answer
 from dualcontrol.web.api.claims import as_claim
 from dualcontrol.web.deps import ClaimId, Form, Here, Who, claim_of, governing
 from dualcontrol.web.pages.flash import flash
-from dualcontrol.web.pages.inbox import next_address
+from dualcontrol.web.pages.inbox import filtered, next_address
 from dualcontrol.web.pages.reviewed import shown
-from dualcontrol.web.pages.saying import value
+from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
 
 router = APIRouter(prefix="/claims/{claim_id}", include_in_schema=False)
@@ -51,9 +51,11 @@ def _held(desk: Desk, claim_id: str, visitor: Visitor) -> Claim | None:
 def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **extra: Any) -> Response:
     control = governing(desk, claim.case.loop)
     around: dict[str, Any] = {"error": None, "form": {}, "flash": None, "loop": None}
+    around = {**around, **shown(claim, control, desk.steps.now()), **extra}
+    field = misfit(around["error"], around["edit"])
     return pages_of(request).show(
         request, "review.html", as_claim(claim), status=status, claim=claim, case=claim.case, control=control,
-        settings=control.settings, **{**around, **shown(claim, control, desk.steps.now()), **extra},
+        settings=control.settings, misfit=field, told=plainly(around["error"], field), **around,
     )  # fmt: skip
 
 
@@ -93,7 +95,8 @@ def release(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response
     claim = _held(desk, claim_id, visitor)
     if claim is not None:
         desk.release(claim.id)
-    return go(f"/inbox?done={claim_of_case(desk, claim_id)}")
+    loop = filtered(form).replace("?", "&")
+    return go(f"/inbox?done={claim_of_case(desk, claim_id)}{loop}")
 
 
 @router.post("/extend")
@@ -104,4 +107,4 @@ def extend(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
         return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
     lease = microseconds(governing(desk, claim.case.loop).settings.lease) or 600_000_000
     desk.extend(claim.id, lease / 1_000_000)
-    return go(f"/claims/{claim.id}?loop={form.get('loop', '')}")
+    return go(f"/claims/{claim.id}{filtered(form)}")

@@ -7,9 +7,11 @@ from typing import Any
 from dualcontrol.case import JSON, Candidate, Case
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim
+from dualcontrol.review.eligibility import available
+from dualcontrol.review.seats import arbiter_of, workers
 from dualcontrol.review.view import proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
-from dualcontrol.web.show import words
+from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.content import pretty
 from dualcontrol.web.show.diff import equal
 from dualcontrol.web.show.fields import fields
@@ -23,7 +25,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     proposal = proposal_for(case, review)
     schema = control.settings.schema
     return {
-        "title": words.title(case),
+        "title": titles.title(case),
         "proposal": proposal,
         "alternatives": alternatives(case, claim, proposal),
         "why": why(case, control, review.kind),
@@ -35,13 +37,30 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "many": len(labels(case, control)) > MANY_LABELS,
         "panes": seen(claim) if case.mode == "preference" else [],
         "earlier": visible_answers(case, review),
-        "groups": [g for g in control.settings.pools() if g != review.group],
-        "arbiter": (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter,
+        "above": above(claim, control),
         "reason_needed": control.settings.rationale == "required",
         "left": review.due_at - now if review.due_at is not None else None,
         "lease_left": (review.lease_until or now) - now,
         "undo": control.settings.undo,
     }
+
+
+def above(claim: Claim, control: Control) -> list[dict[str, str]]:
+    """Whom this reviewer may escalate to, the arbiter first: other groups in which somebody is left to take it."""
+    case, review, settings = claim.case, claim.review, control.settings
+    arbiter = arbiter_of(case, control)
+    worked = (*review.excludes, *workers(case), str(review.person))
+    known = [
+        group
+        for group in dict.fromkeys([arbiter, *settings.pools()])
+        if group and group != review.group and available(case, group, settings, worked) != 0
+    ]
+    top = arbiter is not None and review.person in (settings.members(arbiter) or ())
+    return [
+        {"name": group, "text": f"{group} (arbiter)" if group == arbiter else group}
+        for group in known
+        if not (top and group == arbiter)
+    ]
 
 
 def seen(claim: Claim) -> list[Candidate]:

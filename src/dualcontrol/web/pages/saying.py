@@ -8,12 +8,13 @@ from typing import Any
 
 from dualcontrol.case import JSON, Candidate
 from dualcontrol.desk import Claim
-from dualcontrol.errors import AnswerValueError
+from dualcontrol.errors import AnswerValueError, DualcontrolError
 from dualcontrol.review.view import proposal_for
 from dualcontrol.web.show.fields import Field, collect, fields
 from dualcontrol.web.strict import parse
 
 Given = Mapping[str, Any]
+PATTERN = " does not match "
 
 
 def value(claim: Claim, verdict: str, form: Given, schema: dict[str, JSON] | None) -> JSON:
@@ -27,6 +28,21 @@ def editable(candidate: Candidate | None, schema: dict[str, JSON] | None) -> tup
     if candidate is None:
         return ()
     return fields(candidate.schema or (None if candidate.action else schema), candidate.value)
+
+
+def misfit(error: DualcontrolError | None, known: tuple[Field, ...]) -> Field | None:
+    """The field whose value was refused."""
+    path = error.details.get("path") if isinstance(error, AnswerValueError) else None
+    return next((f for f in known if path and f.name == path[0]), None)
+
+
+def plainly(error: DualcontrolError | None, field: Field | None) -> tuple[str, str] | None:
+    """What is wrong and what to do; where a pattern was not met, in the words of the schema: nobody reads patterns."""
+    if error is None:
+        return None
+    if field is not None and field.help and PATTERN in error.message:
+        return f"{field.title} does not fit.", field.help
+    return error.message, error.hint
 
 
 def _edit(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,13 @@ from dualcontrol import __version__
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.access import Access, Visitor
+from dualcontrol.web.pages.waiting import Waiting, summed
 from dualcontrol.web.reply import reply
 from dualcontrol.web.show import content, words
 from dualcontrol.web.show.history import history
 from dualcontrol.web.twin import wants_json
 
 STATIC = Path(__file__).parent.parent / "static"
-FRESH = 1.5
 
 
 class Pages:
@@ -52,7 +50,7 @@ class Pages:
         around = {
             "visitor": visitor,
             "csrf": self.access.csrf(visitor) if visitor and visitor.session else "",
-            "nav": self.waiting.now() if visitor else {},
+            "nav": self._nav(visitor.person, extra) if visitor else {},
             "now": self.desk.steps.now(),
             "here": request.url.path,
             "person": visitor.person if visitor else "",
@@ -60,33 +58,16 @@ class Pages:
         body = self.env.get_template(template).render({**around, **data, **extra})
         return HTMLResponse(body, status_code=status, headers={"Vary": "Accept, Cookie"})
 
+    def _nav(self, person: str, extra: dict[str, Any]) -> dict[str, int]:
+        """The counts in the top bar; a page that counted already brings them along."""
+        counted: dict[str, int] = extra.pop("nav", None) or summed(self.waiting.by_loop(person))
+        return counted
+
     def icon(self, name: str) -> Markup:
         """An inline icon by name; decorative, the words stand beside it."""
         return Markup(
             '<svg class="icon" aria-hidden="true" width="16" height="16"><use href="/static/icons.svg#{0}"/></svg>'
         ).format(name)
-
-
-class Waiting:
-    """How much waits for a human, counted at most every second or so, whoever asks."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._lock = threading.Lock()
-        self._at = -FRESH
-        self._counts = {"open": 0, "overdue": 0}
-
-    def now(self) -> dict[str, int]:
-        """Open and overdue cases over all loops."""
-        with self._lock:
-            if time.monotonic() - self._at >= FRESH:
-                self._counts = self._counted()
-                self._at = time.monotonic()
-            return self._counts
-
-    def _counted(self) -> dict[str, int]:
-        found = [self._desk.store.queries.counts(control.loop_id) for control in self._desk.loops()]
-        return {name: sum(counts[name] for counts in found) for name in ("open", "overdue")}
 
 
 def pages_of(request: Request) -> Pages:

@@ -22,6 +22,8 @@ LONG_TEXT = 1200
 LONG_LINES = 24
 DEEPEST = 6
 MOST = 400
+NUMBERS = 32
+MOMENTS = {"at", "when", "time", "date", "day", "timestamp", "ts", "year", "month"}
 ROLES = {"user", "assistant", "system", "tool", "human", "ai", "agent", "developer", "customer", "function", "bot"}
 
 
@@ -93,8 +95,26 @@ def _object(value: dict[str, JSON], depth: int) -> Block:
     if not value:
         return Block(kind="json", text="{}")
     shown = sorted(value.items(), key=lambda item: weight(item[1]))[:MOST]
-    fields = tuple((str(name), block(item, depth + 1)) for name, item in shown)
+    pictured = any(isinstance(item, dict) and "$image" in item for _, item in shown)
+    fields = tuple(
+        (str(n), _raw(v) if _is_raw(v, 1 if pictured else NUMBERS) else block(v, depth + 1)) for n, v in shown
+    )
     return Block(kind="fields", fields=fields, more=len(value) - len(shown), long=depth > 1)
+
+
+def _is_raw(value: JSON, most: int) -> bool:
+    """Whether a value is a heap of numbers that tells a human nothing: beside a picture, any list of them."""
+    return isinstance(value, list) and (count := _numbers(value)) is not None and count > most
+
+
+def _numbers(value: list[JSON]) -> int | None:
+    """How many numbers there are in a list, or in its rows; None when it holds anything else."""
+    flat = [cell for row in value for cell in (row if isinstance(row, list) else [row])]
+    return len(flat) if all(isinstance(n, int | float) and not isinstance(n, bool) for n in flat) else None
+
+
+def _raw(value: list[JSON]) -> Block:
+    return Block(kind="raw", text=json.dumps(value), more=_numbers(value) or 0)
 
 
 def _image(address: str, alt: str) -> Block:
@@ -117,7 +137,7 @@ def weight(value: JSON) -> int:
 def _list(value: list[JSON], depth: int) -> Block:
     if not value:
         return Block(kind="json", text="[]")
-    if _is_chat(value):
+    if is_chat(value):
         return Block(kind="chat", turns=tuple(_turn(t, depth) for t in value[:MOST]), more=len(value) - MOST)
     columns = _columns(value)
     if columns:
@@ -138,10 +158,16 @@ def _columns(value: Sequence[JSON]) -> tuple[str, ...]:
         return ()
     names = dict.fromkeys(str(name) for row in value for name in row)
     numeric = {n for n in names if all(isinstance(row.get(n), int | float | None) for row in value)}
-    return tuple(sorted(names, key=lambda n: n in numeric)) if len(names) <= 12 else ()
+    return tuple(sorted(names, key=lambda n: _place(n, n in numeric))) if len(names) <= 12 else ()
 
 
-def _is_chat(value: Sequence[JSON]) -> bool:
+def _place(name: str, numeric: bool) -> int:
+    """When it was comes first, figures last: stored objects have lost the order they were written in."""
+    return 0 if name.casefold() in MOMENTS else 2 if numeric else 1
+
+
+def is_chat(value: Sequence[JSON]) -> bool:
+    """Whether a list is the messages of a talk."""
     return all(
         isinstance(turn, dict)
         and str(turn.get("role", "")).casefold() in ROLES
@@ -158,12 +184,13 @@ def _turn(turn: dict[str, JSON], depth: int) -> Turn:
     )
     return Turn(
         role=role, name=str(turn.get("name") or role.capitalize()), side=sides.get(role.casefold(), "ours"),
-        block=block(_parts(turn.get("content")), depth + 1), rest=block(rest, depth + 2) if rest else None,
+        block=block(content_of(turn), depth + 1), rest=block(rest, depth + 2) if rest else None,
     )  # fmt: skip
 
 
-def _parts(content: JSON) -> JSON:
-    """The text of a message whose content is a list of text parts; other content as it is."""
+def content_of(turn: dict[str, JSON]) -> JSON:
+    """What a message says: the text of a list of text parts, other content as it is."""
+    content = turn.get("content")
     if isinstance(content, list) and content and all(isinstance(p, dict) and "text" in p for p in content):
         return "\n\n".join(str(p["text"]) for p in content)
     return content

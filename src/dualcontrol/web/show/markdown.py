@@ -14,6 +14,7 @@ CUES = (
     re.compile(r"(?:^[-*] \S.*\n){2,}", re.MULTILINE),
     re.compile(r"(?:^\d+\. \S.*\n){2,}", re.MULTILINE),
     re.compile(r"\*\*\S[^*\n]*\*\*"),
+    re.compile(r"(?<![`\w])(`{1,2})[^`\n]+\1(?![`\w])"),
     re.compile(r"\[[^\]\n]+\]\(https?://[^)\s]+\)"),
     re.compile(r"^\|.+\|\n\|[-: |]+\|", re.MULTILINE),
 )

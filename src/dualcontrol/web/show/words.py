@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import JSON
 from dualcontrol.web.show.content import weight
 
 SECOND = 1_000_000
@@ -104,27 +104,11 @@ def brief(value: JSON, most: int = 90) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def afterwards(kind: str, on_timeout: str) -> str:
+    """What happens when a review's time is over: the time of an audit ends nothing, its case is settled."""
+    return TIMEOUTS["hold" if kind in ("audit", "probe") else on_timeout]
+
+
 def sentence(text: str) -> str:
     """A text that begins with a capital letter."""
     return text[:1].upper() + text[1:]
-
-
-def title(case: Case) -> str:
-    """What a case is called on a page: its action, or the start of what is proposed or was asked."""
-    if case.action:
-        return case.action
-    if case.mode == "preference":
-        return (
-            "Which of the two is better?" if len(case.candidates) == 2 else f"Which of {len(case.candidates)} is best?"
-        )
-    if case.mode == "labels":
-        return sentence(brief(_last_said(case.input), 70)) if case.input is not None else "Label this"
-    return brief(_last_said(case.input), 70) if case.input is not None else "Answer this"
-
-
-def _last_said(value: JSON) -> JSON:
-    if isinstance(value, list) and value and isinstance(value[-1], dict) and "content" in value[-1]:
-        return value[-1]["content"]
-    if isinstance(value, dict) and len(value) == 1:
-        return next(iter(value.values()))
-    return value

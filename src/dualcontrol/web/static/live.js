@@ -4,9 +4,10 @@ let first = null;
 
 function told(event) {
   const counts = JSON.parse(event.data);
+  const plus = counts.more ? "+" : "";
   const text = document.querySelector("[data-live-text] .sr");
-  for (const el of document.querySelectorAll("[data-live]")) el.textContent = counts[el.dataset.live];
-  const said = `${counts.open} waiting${counts.overdue ? `, ${counts.overdue} overdue` : ""}`;
+  for (const el of document.querySelectorAll("[data-live]")) el.textContent = counts[el.dataset.live] + plus;
+  const said = `${counts.open}${plus} waiting${counts.overdue ? `, ${counts.overdue} overdue` : ""}`;
   if (text && text.textContent !== said) text.textContent = said;
   first ??= counts.open;
   const fresh = document.querySelector("[data-fresh]");
