@@ -145,7 +145,23 @@ def test_reviews_in_a_group_that_is_gone_are_a_warning(desk, case):
 
 def test_overdue_cases_are_a_warning(desk, case, clock):
     clock.tick(3600)
-    assert any("past their response time" in finding.what for finding in problems(desk, WARNING))
+    assert any("past the response time" in finding.what for finding in problems(desk, WARNING))
+
+
+def test_a_case_held_after_its_time_is_overdue(desk, clock):
+    loop = desk.loop("pay", threshold=0.9, respond_within="1s", audit=1.0)
+    loop.propose(action="pay", args={}, confidence=0.5, **CONTENT)
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 0
+    clock.tick(97)
+    desk.sweep()
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 1
+    assert [f.what for f in problems(desk, WARNING) if f.check == "queue"] == [
+        "loop pay: 1 case is past the response time"
+    ]
+    claim = desk.claim("ana", loop)
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 1
+    claim.reject("no")
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 0
 
 
 DISPUTE = {"mode": "approval", "threshold": 0.9, "group": "team", "quorum": {"answers": 2}}

@@ -16,3 +16,13 @@ class Finding(NamedTuple):
     hint: str = ""
     case_id: str = ""
     seq: int | None = None
+
+
+def some(count: int, one: str) -> str:
+    """So many of something: ``1 open case``, ``2 open cases``."""
+    return f"{count} {one}{'' if count == 1 else 's'}"
+
+
+def are(count: int, one: str) -> str:
+    """So many of something, with the verb: ``1 case is``, ``2 cases are``."""
+    return f"{some(count, one)} {'is' if count == 1 else 'are'}"

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from dualcontrol.case import Review
 from dualcontrol.control import Control
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some
 from dualcontrol.store import InboxRow, ModelRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
-SERVE = "Run `dualcontrol serve`, which does what is due each second."
+ANSWER = (
+    "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
+    "while `dualcontrol serve` runs; a case that it holds stays overdue until somebody answers."
+)
 
 
 def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | Path | None) -> Iterator[Finding]:
@@ -30,10 +33,10 @@ def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator
     found = list(_unseen(store, control, waiting))
     yield from found
     if counts["overdue"]:
-        what = f"loop {control.loop}: {counts['overdue']} open cases are past their response time"
-        yield Finding("queue", WARNING, what, SERVE)
+        what = f"loop {control.loop}: {are(counts['overdue'], 'case')} past the response time"
+        yield Finding("queue", WARNING, what, ANSWER)
     elif not found:
-        yield Finding("queue", OK, f"loop {control.loop}: {counts['open']} open cases, none overdue")
+        yield Finding("queue", OK, f"loop {control.loop}: {some(counts['open'], 'open case')}, none overdue")
 
 
 def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Integer,
     Select,
     Text,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     select,
     tuple_,
+    union_all,
 )
 
 from dualcontrol.store.sql.hot import literal, takeable
@@ -86,12 +88,25 @@ def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
 
 def case_counts() -> Select[Any]:
     """What `COUNTED` names, of one loop."""
-    overdue = (cases.c.state == literal("open")) & (cases.c.due_at < bindparam("now", type_=BigInteger))
+    overdue = (cases.c.state == literal("open")) & (cases.c.due_at < _now()) | cases.c.id.in_(_late())
     return select(
         _how_many(cases.c.state == literal("open")), _how_many(cases.c.state == literal("decided")),
         _how_many(cases.c.state == literal("closed")), _how_many(cases.c.route == literal("human")),
         _how_many(cases.c.route == literal("autopilot")), _how_many(cases.c.audited), _how_many(overdue),
     ).where(cases.c.loop_id == bindparam("loop_id"), LIVE)  # fmt: skip
+
+
+def _now() -> ColumnElement[Any]:
+    return bindparam("now", type_=BigInteger)
+
+
+def _late() -> CompoundSelect[Any]:
+    """Cases somebody should have looked at by now: one that is held after its time has only its reviews to say so.
+
+    A select for each state, because the partial indexes are by state.
+    """
+    late = select(reviews.c.case_id).where(reviews.c.loop_id == bindparam("loop_id"), reviews.c.due_at < _now())
+    return union_all(*(late.where(reviews.c.state == literal(state)) for state in ("open", "claimed")))
 
 
 def claimed_count() -> Select[Any]:
