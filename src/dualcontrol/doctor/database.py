@@ -60,7 +60,13 @@ def _read_back(told: dict[str, JSON]) -> Iterator[str]:
 
 
 def sequencer(store: Store) -> Iterator[Finding]:
-    """Entries that have no position yet; consumers do not see them."""
+    """Positions that are not dense and in commit order, and entries that have none yet: consumers do not see them."""
+    wrong = store.queries.misplaced()
+    if wrong is not None:
+        stream, seq = wrong
+        what = f"entry {seq} of {stream} has no position or not its own: consumers miss it, or see it out of order"
+        yield Finding("sequencer", PROBLEM, what, RESTORE, stream.partition("case/")[2], seq)
+        return
     waiting = store.queries.unplaced()
     if waiting > LAG:
         yield Finding(
