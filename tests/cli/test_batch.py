@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import dualcontrol as dc
+
 
 def rows(path: str = "open.jsonl") -> list[dict]:
     """The rows of a file."""
@@ -220,3 +222,26 @@ def test_a_killed_import_leaves_nothing_half_done(run, refund, folder):
     result = run("import", "open.jsonl", "--json")
     assert (result.json["skipped"], result.json["applied"], result.json["refused"]) == (12, 18, 0)
     assert run("doctor").code == 0
+
+
+@pytest.mark.parametrize(("feedback", "left"), [('"export"', 0), ('{ trainer = "sklearn" }', 1), ('"off"', 1)])
+def test_an_export_marks_what_it_took_where_that_is_the_feedback(run, mail, folder, feedback, left):
+    text = (folder / "dualcontrol.toml").read_text(encoding="utf-8")
+    text = text.replace('labels = ["spam", "ham", 1, "2"]', f'labels = ["spam", "ham"]\nfeedback = {feedback}')
+    (folder / "dualcontrol.toml").write_text(text, encoding="utf-8")
+    run("answer", mail(), "label", "--value", "ham")
+    mail()
+    run("export", "--open", "open.jsonl")
+    assert run("export", "spam", "open.jsonl").code == 2
+    with dc.open() as desk:
+        assert desk.store.queries.unfed() == {"spam": 1}
+    assert run("export", "spam", "-").code == 0
+    with dc.open() as desk:
+        assert desk.store.queries.unfed().get("spam", 0) == left
+
+
+def test_a_format_that_does_not_fit_the_mode_is_said(run, refund):
+    run("approve", refund())
+    result = run("export", "refunds", "labels.jsonl", "--format", "labels")
+    assert "--format labels fits none of the 1 decisions of a loop in approval mode" in result.err
+    assert "decided nothing" in run("export", "spam", "none.jsonl").err

@@ -312,8 +312,33 @@ def test_an_effect_of_unknown_end_is_named(desk, clock):
     assert [(f.check, f.case_id) for f in found if f.check == "effects"] == [("effects", case.id)]
 
 
-def test_answers_not_yet_used_are_counted(desk, case):
-    assert any("1 answers not yet used" in finding.what for finding in problems(desk, WARNING))
+@pytest.mark.parametrize(
+    ("feedback", "level", "hint"),
+    [
+        ("export", WARNING, "Run `dualcontrol export refunds OUT`."),
+        ({"trainer": "sklearn", "retrain_every": 1}, WARNING, "Run `dualcontrol train refunds`."),
+        ({"trainer": "sklearn", "retrain_every": 2}, "ok", "Run `dualcontrol train refunds`."),
+        ("off", "ok", 'Set feedback = "export" or a trainer to learn from them.'),
+    ],
+)
+def test_answers_not_yet_used_are_counted(desk, case, feedback, level, hint):
+    desk.loop("refunds", threshold=0.9, feedback=feedback)
+    (found,) = [f for f in examine(desk.store) if f.check == "feedback"]
+    assert (found.level, found.hint) == (level, hint)
+    assert "1 answer not yet used" in found.what
+
+
+def test_an_export_uses_the_answers_it_takes(desk, case, tmp_path):
+    loop = desk.loop("refunds", threshold=0.9, feedback="export")
+    assert len(loop.examples()) == 1
+    loop.export(tmp_path / "none.jsonl", format="labels")
+    with pytest.raises(OSError, match="nowhere"):
+        loop.export(tmp_path / "nowhere" / "out.jsonl")
+    assert desk.store.queries.unfed() == {"refunds": 1}
+    assert loop.export(tmp_path / "out.jsonl", unused=True) == 1
+    assert [row.used_by for row in loop.examples()] == ["export:out.jsonl"]
+    assert loop.examples(unused=True) == []
+    assert [f for f in examine(desk.store) if f.check == "feedback"] == []
 
 
 def test_a_lag_of_the_sequencer_is_a_warning(desk, case, monkeypatch):

@@ -37,6 +37,7 @@ def write(path: str, text: str, *, force: bool = True) -> None:
     """Write a file as a whole, ``-`` is stdout; without `force` an existing one is a usage error."""
     if path == "-":
         sys.stdout.write(text)
+        sys.stdout.flush()  # a reader that has gone is an error here, before anything counts as written
         return
     try:
         with Path(path).open("w" if force else "x", encoding="utf-8", newline="") as file:

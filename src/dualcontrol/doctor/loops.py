@@ -74,11 +74,14 @@ def feedback(control: Control, unfed: int) -> Iterator[Finding]:
     feed = control.settings.feedback
     if not unfed:
         return
-    learns = feed is not None and feed.trainer != "export"
-    hint = f"Run `dualcontrol train {control.loop}`." if learns else f"Run `dualcontrol export {control.loop} OUT`."
-    enough = feed is None or feed.retrain_every is None or unfed >= feed.retrain_every
-    level = WARNING if enough else OK
-    yield Finding("feedback", level, f"loop {control.loop}: {unfed} answers not yet used", hint)
+    what = f"loop {control.loop}: {some(unfed, 'answer')} not yet used"
+    if feed is None or feed.trainer == "off":
+        hint = 'Set feedback = "export" or a trainer to learn from them.'
+        yield Finding("feedback", OK, f"{what}: feedback is off", hint)
+        return
+    verb = "export {} OUT" if feed.trainer == "export" else "train {}"
+    enough = feed.retrain_every is None or unfed >= feed.retrain_every
+    yield Finding("feedback", WARNING if enough else OK, what, f"Run `dualcontrol {verb.format(control.loop)}`.")
 
 
 def files(control: Control, rows: list[ModelRow], folder: str | Path | None) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def trainer(name: str) -> Trainer:
         return _own(name)
     if name not in TRAINERS:
         raise ModelError(f"there is no trainer {name!r}; known are {', '.join(sorted(TRAINERS))}",
-                         hint='Set feedback.trainer to one of them, to "module:attribute", or to "export".')  # fmt: skip
+                         hint='Set feedback.trainer to one of them, "module:attribute" or "export".')  # fmt: skip
     module, extra = TRAINERS[name]
     return cast(_Module, optional(module, extra)).TRAINER()
 
