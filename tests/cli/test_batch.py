@@ -243,5 +243,27 @@ def test_an_export_marks_what_it_took_where_that_is_the_feedback(run, mail, fold
 def test_a_format_that_does_not_fit_the_mode_is_said(run, refund):
     run("approve", refund())
     result = run("export", "refunds", "labels.jsonl", "--format", "labels")
-    assert "--format labels fits none of the 1 decisions of a loop in approval mode" in result.err
+    assert "--format labels fits none of the decisions (1) of a loop in approval mode" in result.err
     assert "decided nothing" in run("export", "spam", "none.jsonl").err
+
+
+def test_a_dry_run_sees_what_the_lines_before_would_have_done(run, refund):
+    refund(), refund()
+    answers = filled(run)
+    twice = save([*answers, answers[0], {**answers[1], "verdict": "reject"}])
+    said = run("import", twice, "--dry-run", "--json")
+    done = run("import", twice, "--json")
+    assert [line["became"] for line in said.json["lines"]] == ["applied", "applied", "skipped", "refused"]
+    assert [(x["became"], x["code"]) for x in said.json["lines"]] == [
+        (x["became"], x["code"]) for x in done.json["lines"]
+    ]
+    assert said.code == done.code == 1
+
+
+def test_a_table_of_other_columns_is_refused(run, mail, folder):
+    mail()
+    (folder / "other.csv").write_text("id,label\n1,spam\n", encoding="utf-8")
+    result = run("import", "other.csv")
+    assert result.code == 2
+    assert "other.csv has no column case_id; its columns are: id, label" in result.err
+    assert run("import", save([{"id": 1}]), "--json").json["refused"] == 1

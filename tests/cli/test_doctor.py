@@ -165,7 +165,7 @@ def test_what_governs_a_loop_is_what_its_events_say(desk, case, sql, change, fie
     assert problems(desk) == []
     sql(f"UPDATE loops SET {change}")
     (found,) = problems(desk)
-    assert found.what == f"what governs loop refunds is not what its 4 entries say: {field}"
+    assert found.what == f"what governs loop refunds is not what its entries say: {field}"
     assert found.seq == 4
 
 
@@ -392,3 +392,13 @@ def test_a_damaged_file_is_no_traceback(run, refund, folder):
     result = run("doctor")
     assert result.code == 6
     assert "error:" in result.err
+
+
+def test_durability_is_said_of_this_program_and_counts_have_their_number(run, refund):
+    refund()
+    result = run("doctor")
+    assert 'this program writes with durability "process"' in result.out
+    assert "1 open case, none overdue" in result.out
+    assert "1 case, reviews and examples" in result.out
+    assert "0 problems, 1 warning" in result.out
+    assert "0 problems, 1 warnings" not in result.out

@@ -87,7 +87,7 @@ def _examples(desk: Desk, name: str, out: str, format: Format, force: bool) -> t
     if not rows:
         return count, "people have decided nothing here yet"
     mode = f"a loop in {loop.settings.mode} mode"
-    return count, f"--format {format} fits none of the {len(rows)} decisions of {mode}; jsonl takes every one"
+    return count, f"--format {format} fits none of the decisions ({len(rows)}) of {mode}; jsonl takes every one"
 
 
 def _report(state: State, out: str, count: int, what: str, none: str) -> None:

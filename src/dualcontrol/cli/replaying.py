@@ -14,6 +14,7 @@ from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import rows_of, usage
 from dualcontrol.cli.screen import document, note, progress, show, styled, table
 from dualcontrol.cli.state import State
+from dualcontrol.cli.text import some
 from dualcontrol.cli.verb import group, verb
 
 app = group("replaying", "Replay.")
@@ -119,12 +120,12 @@ def _loop(state: State, loop: str, limit: int) -> None:
         found = replayed(desk, loop, limit, steps.on)
     if state.as_json:
         return document(found.to_dict())
-    show(f"{found.cases} past cases of {loop}: {found.same} would go the same way, {found.moved} another")
+    show(f"{some(found.cases, 'past case')} of {loop}: {found.same} would go the same way, {found.moved} another")
     if found.moves:
         columns = ("was", "would be", "cases", "because", "such as")
         show(table(columns, [_move(move) for move in found.moves], whole=("was", "cases", "such as")))
     if found.skipped:
-        note(f"{found.skipped} cases without content (erased) were left out")
+        note(f"left out, because the content was erased: {some(found.skipped, 'case')}")
     return None
 
 

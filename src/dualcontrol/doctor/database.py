@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dualcontrol.case import JSON
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, wait
 from dualcontrol.store import Store
 
 LAG = 1_000
@@ -31,11 +31,12 @@ def integrity(store: Store) -> Iterator[Finding]:
 
 
 def durability(store: Store) -> Iterator[Finding]:
-    """What an acknowledged step survives, as the database answers and not as it was configured."""
+    """What a step that this program acknowledges survives, as the database answers; who wrote before set their own."""
     told = store.describe()
     if store.durability != "power":
         yield Finding(
-            "durability", WARNING, 'durability is "process": an acknowledged step may not survive a power cut',
+            "durability", WARNING,
+            'this program writes with durability "process": what it acknowledges may not survive a power cut',
             'Set database.durability to "power" where that matters.',
         )  # fmt: skip
         return
@@ -43,7 +44,8 @@ def durability(store: Store) -> Iterator[Finding]:
     for what in weak:
         yield Finding("durability", PROBLEM, what, "Correct the database's own configuration.")
     if not weak:
-        yield Finding("durability", OK, f"an acknowledged step survives a power cut ({', '.join(_read_back(told))})")
+        read = ", ".join(_read_back(told))
+        yield Finding("durability", OK, f"what this program acknowledges when it writes survives a power cut ({read})")
 
 
 def weaker(told: dict[str, JSON]) -> Iterator[str]:
@@ -74,5 +76,5 @@ def sequencer(store: Store) -> Iterator[Finding]:
             "Run `dualcontrol serve`, and look for a transaction that never ends.",
         )  # fmt: skip
     else:
-        what = f"{waiting} entries wait for their position" if waiting else "every entry has its position"
+        what = f"{wait(waiting, 'entry', 'entries')} for a position" if waiting else "every entry has its position"
         yield Finding("sequencer", OK, what)

@@ -149,7 +149,7 @@ class Evidence:
                 yield Finding("evidence", PROBLEM, what, KEEP, case.id)
         if case.erased and rows:
             hint = "Erase the case again; until then its content can be read."
-            what = f"case {case.id} was erased, and {len(rows)} slots of its content remain"
+            what = f"case {case.id} was erased, and {some(len(rows), 'slot')} of its content can still be read"
             yield Finding("evidence", PROBLEM, what, hint, case.id)
         kept = {(row.slot, row.commitment) for row in rows}
         for slot, seal in case.content.seals.items():

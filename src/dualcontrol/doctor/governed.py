@@ -38,7 +38,7 @@ def governed(control: Control, columns: dict[str, Any], entries: Sequence[Entry]
     wrong = [*_differing(again, control), *(n for n, v in _columns(again, last).items() if columns.get(n) != v)]
     if wrong:
         fields = ", ".join(dict.fromkeys(wrong))
-        what = f"what governs loop {control.loop} is not what its {last.seq} entries say: {fields}"
+        what = f"what governs loop {control.loop} is not what its entries say: {fields}"
         yield Finding("evidence", PROBLEM, what, RESTORE, seq=last.seq)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dualcontrol.case import Review
 from dualcontrol.control import Control
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
 from dualcontrol.store import InboxRow, ModelRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
@@ -43,12 +43,13 @@ def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterat
     groups = control.settings.pools()
     lost = [review for review in waiting if review.group not in groups]
     if lost:
-        what = f"loop {control.loop}: {len(lost)} reviews wait in a group that it no longer names: {lost[0].group}"
+        waits = wait(len(lost), "review", "reviews")
+        what = f"loop {control.loop}: {waits} in a group that it no longer names: {lost[0].group}"
         yield Finding("queue", WARNING, what, "Name the group in the settings again.", lost[0].case_id)
     rows = list(_offered(store, control))
     newer = [row.review.case_id for row in rows if row.read_only]
     if newer:
-        what = f"loop {control.loop}: {len(newer)} reviews are passed over: this version cannot change their cases"
+        what = f"loop {control.loop}: {are(len(newer), 'review')} passed over: this version cannot change the case"
         yield Finding("queue", WARNING, what, UPGRADE, newer[0])
     offered = {row.review.id for row in rows}
     for review in waiting:
