@@ -162,7 +162,12 @@ def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -
 
 
 def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env) -> list[Event]:
-    """Record how the effect ended; only the fence in force may, also after its lease ran out."""
+    """Record how the effect ended; only the fence in force may, also after its lease ran out.
+
+    Said again, because the reply was lost, the end that is recorded stands.
+    """
+    if case.effect.fence == command.fence and case.effect.state == ("succeeded" if command.succeeded else "failed"):
+        return []
     if case.effect.state not in ("started", "unknown") or case.effect.fence != command.fence:
         raise EffectTakenError(f"fence {command.fence} does not hold the effect of case {case.id}")
     said = {"result": command.result} if command.succeeded else {"error": command.error or ""}

@@ -35,7 +35,7 @@ from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
-from dualcontrol.learn.export import export
+from dualcontrol.learn.export import export, mark
 from dualcontrol.propose import command
 from dualcontrol.review.view import view
 from dualcontrol.step import Steps
@@ -358,8 +358,14 @@ class Loop:
         return dataset(self.desk, self.name, unused=unused).rows
 
     def export(self, path: str | os.PathLike[str], *, format: str = "jsonl", unused: bool = False) -> int:
-        """Write the examples as ``jsonl``, ``labels``, ``trl-preference`` or ``sft``; returns how many lines."""
-        return export(self.examples(unused), path, format)
+        """Write the examples as ``jsonl``, ``labels``, ``trl-preference`` or ``sft``; returns how many lines.
+
+        With ``feedback = "export"`` those in the file count as used from then on.
+        """
+        rows = self.examples(unused)
+        lines = export(rows, path, format)
+        mark(self.desk, self.name, rows, format, os.path.basename(os.fspath(path)))
+        return lines
 
     def look(self, case_id: str) -> Case:
         """The case as it is now, after what is due in it has been done."""

@@ -150,6 +150,10 @@ class Steps:
                 added += react(case, event, control, env)
         return added
 
+    def after(self, case: Case, events: Sequence[Event], control: Control, env: Env) -> Case:
+        """The case after events and all that the stages add to them, in the head only."""
+        return self._events(case, events, control, env)[0]
+
     # opening a case
 
     def propose(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import dualcontrol as dc
+
 
 def rows(path: str = "open.jsonl") -> list[dict]:
     """The rows of a file."""
@@ -220,3 +222,48 @@ def test_a_killed_import_leaves_nothing_half_done(run, refund, folder):
     result = run("import", "open.jsonl", "--json")
     assert (result.json["skipped"], result.json["applied"], result.json["refused"]) == (12, 18, 0)
     assert run("doctor").code == 0
+
+
+@pytest.mark.parametrize(("feedback", "left"), [('"export"', 0), ('{ trainer = "sklearn" }', 1), ('"off"', 1)])
+def test_an_export_marks_what_it_took_where_that_is_the_feedback(run, mail, folder, feedback, left):
+    text = (folder / "dualcontrol.toml").read_text(encoding="utf-8")
+    text = text.replace('labels = ["spam", "ham", 1, "2"]', f'labels = ["spam", "ham"]\nfeedback = {feedback}')
+    (folder / "dualcontrol.toml").write_text(text, encoding="utf-8")
+    run("answer", mail(), "label", "--value", "ham")
+    mail()
+    run("export", "--open", "open.jsonl")
+    assert run("export", "spam", "open.jsonl").code == 2
+    with dc.open() as desk:
+        assert desk.store.queries.unfed() == {"spam": 1}
+    assert run("export", "spam", "-").code == 0
+    with dc.open() as desk:
+        assert desk.store.queries.unfed().get("spam", 0) == left
+
+
+def test_a_format_that_does_not_fit_the_mode_is_said(run, refund):
+    run("approve", refund())
+    result = run("export", "refunds", "labels.jsonl", "--format", "labels")
+    assert "--format labels fits none of the decisions (1) of a loop in approval mode" in result.err
+    assert "decided nothing" in run("export", "spam", "none.jsonl").err
+
+
+def test_a_dry_run_sees_what_the_lines_before_would_have_done(run, refund):
+    refund(), refund()
+    answers = filled(run)
+    twice = save([*answers, answers[0], {**answers[1], "verdict": "reject"}])
+    said = run("import", twice, "--dry-run", "--json")
+    done = run("import", twice, "--json")
+    assert [line["became"] for line in said.json["lines"]] == ["applied", "applied", "skipped", "refused"]
+    assert [(x["became"], x["code"]) for x in said.json["lines"]] == [
+        (x["became"], x["code"]) for x in done.json["lines"]
+    ]
+    assert said.code == done.code == 1
+
+
+def test_a_table_of_other_columns_is_refused(run, mail, folder):
+    mail()
+    (folder / "other.csv").write_text("id,label\n1,spam\n", encoding="utf-8")
+    result = run("import", "other.csv")
+    assert result.code == 2
+    assert "other.csv has no column case_id; its columns are: id, label" in result.err
+    assert run("import", save([{"id": 1}]), "--json").json["refused"] == 1

@@ -169,3 +169,20 @@ def test_the_demo_hands_its_options_on(run, monkeypatch):
     assert run("demo", "--port", "0").code == 0
     assert seen[0] == ((7, "sqlite:///d.db"), {"as_json": True})
     assert seen[1] == {"database": None, "host": "127.0.0.1", "port": 0, "seed": 0}
+
+
+def test_a_database_without_its_revision_is_refused_by_every_door(run, refund, folder):
+    refund()
+    with sqlite3.connect(folder / "dualcontrol.db") as connection:
+        connection.execute(f"DELETE FROM {VERSION_TABLE}")
+    connection.close()
+    for command in (("db", "upgrade"), ("inbox",)):
+        result = run(*command)
+        assert (result.code, "DC-SCHEMA" in result.err) == (6, True)
+        assert "its row in dualcontrol_schema is missing" in result.err
+
+
+def test_a_mistake_in_the_call_has_a_page(run):
+    result = run("show")
+    assert result.code == 2
+    assert "page: docs/errors/DC-USAGE.md" in result.err

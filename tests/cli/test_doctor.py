@@ -108,6 +108,24 @@ def test_the_chain_of_a_loop_is_examined_as_well(desk, case, sql):
         ),
         ("UPDATE cases SET snapshot = '[]' WHERE id = '{case}'", "cannot be read"),
         ("UPDATE cases SET state = 'open' WHERE id = '{case}'", "the columns of"),
+        ("UPDATE cases SET wrong = 0, verdict = 'approve' WHERE id = '{case}'", "say: verdict, wrong"),
+        ("UPDATE cases SET inclusion = 0.1, score = 0.9, risk = 'low' WHERE id = '{case}'", "score, risk, inclusion"),
+        ("UPDATE cases SET seq = 9, effect = 'ready', due_at = 1 WHERE id = '{case}'", "seq, due_at, effect"),
+        ("UPDATE cases SET control = 7, epoch = 3 WHERE id = '{case}'", "control, epoch"),
+        ("UPDATE reviews SET person = 'eve' WHERE case_id = '{case}'", "is not what its entries say: person"),
+        ("UPDATE reviews SET state = 'open' WHERE case_id = '{case}'", "is not what its entries say: state"),
+        ("UPDATE reviews SET claim_id = 'mine' WHERE case_id = '{case}'", "is not what its entries say: claim_id"),
+        ("DELETE FROM reviews WHERE case_id = '{case}'", "has entries and no row"),
+        (
+            "INSERT INTO reviews SELECT 'x', loop_id, case_id, kind, opened_at, excludes, owner, pool, round, state, "
+            "order_at, due_at, 'eve', NULL, lease_until, claimed_at, answered_at, presented, shown "
+            "FROM reviews WHERE case_id = '{case}'",
+            "no entry opened it",
+        ),
+        ("UPDATE examples SET wrong = 0 WHERE case_id = '{case}'", "wrong is 0, not 1"),
+        ("UPDATE examples SET inclusion = 0.5 WHERE case_id = '{case}'", "an example of"),
+        ("DELETE FROM examples WHERE case_id = '{case}'", "has 0 examples, its entries make 1"),
+        ("UPDATE examples SET case_id = 'gone' WHERE case_id = '{case}'", "has 0 examples"),
         ("DELETE FROM cases WHERE id = '{case}'", "has entries and no row"),
         ("DELETE FROM entries WHERE stream = 'case/{case}'", "has a row and no entries"),
         (
@@ -123,6 +141,53 @@ def test_what_is_not_what_was_recorded_is_found(desk, case, sql, change, says):
     assert any(says in finding.what and finding.case_id == case for finding in found)
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("control = replace(control, '0.9', '0.1')", "threshold"),
+        ("control = replace(control, '\"audit\":1.0', '\"audit\":0.0')", "audit"),
+        ('control = replace(control, \'"closed":{"":"drift"}\', \'"closed":{}\')', "closed"),
+        ("control = replace(control, '\"epoch\":1', '\"epoch\":2')", "epoch"),
+        ("control = replace(control, '\"m1\"', '\"m2\"')", "model"),
+        ("version = 9", "version"),
+        ("mode = 'labels'", "mode"),
+        ("head = 'x'", "head"),
+    ],
+)
+def test_what_governs_a_loop_is_what_its_events_say(desk, case, sql, change, field):
+    from dualcontrol.events import AutopilotClosed, ModelPromoted
+
+    desk.loop("refunds", threshold=0.9, respond_within="20m", audit=1.0)
+    model = {"model": "m1", "examples": 1, "metric": "log_loss", "score": "0.1"}
+    desk.steps.move("refunds", lambda c, at: (ModelPromoted(version=3, at=at, **model), {"model": "m1", "epoch": 1}))
+    closed = {"segment": "", "reason": "drift"}
+    desk.steps.move("refunds", lambda c, at: (AutopilotClosed(version=4, at=at, **closed), {"closed": {"": "drift"}}))
+    assert problems(desk) == []
+    sql(f"UPDATE loops SET {change}")
+    (found,) = problems(desk)
+    assert found.what == f"what governs loop refunds is not what its entries say: {field}"
+    assert found.seq == 4
+
+
+def test_a_loop_whose_entries_are_gone_is_found(desk, case, sql):
+    sql("DELETE FROM entries WHERE stream = 'loop/1'")
+    assert "loop/1 has a row and no entries" in [f.what for f in problems(desk)]
+
+
+def test_positions_are_dense_and_in_commit_order(desk, case, sql):
+    while desk.store.sequence():
+        pass
+    desk.claim("ben", "refunds").reject("no")
+    assert problems(desk) == []
+    sql("UPDATE feed SET pos = 1000 WHERE pos = 3")
+    (found,) = problems(desk)
+    assert (found.check, found.seq is not None) == ("sequencer", True)
+    sql("UPDATE feed SET pos = 3 WHERE pos = 1000")
+    assert problems(desk) == []
+    sql("DELETE FROM feed WHERE pos = 2")
+    assert [f.check for f in problems(desk)] == ["sequencer"]
+
+
 def test_content_left_after_an_erasure_is_found(desk, case, sql):
     desk.erase(case)
     sql(
@@ -134,7 +199,7 @@ def test_content_left_after_an_erasure_is_found(desk, case, sql):
 
 def test_a_review_that_fell_out_of_the_queue_is_found(desk, case, sql):
     sql("DELETE FROM reviews WHERE state = 'open' AND kind = 'decide'")
-    assert "nobody is offered it" in problems(desk)[0].what
+    assert any("nobody is offered it" in finding.what for finding in problems(desk))
 
 
 def test_reviews_in_a_group_that_is_gone_are_a_warning(desk, case):
@@ -145,7 +210,23 @@ def test_reviews_in_a_group_that_is_gone_are_a_warning(desk, case):
 
 def test_overdue_cases_are_a_warning(desk, case, clock):
     clock.tick(3600)
-    assert any("past their response time" in finding.what for finding in problems(desk, WARNING))
+    assert any("past the response time" in finding.what for finding in problems(desk, WARNING))
+
+
+def test_a_case_held_after_its_time_is_overdue(desk, clock):
+    loop = desk.loop("pay", threshold=0.9, respond_within="1s", audit=1.0)
+    loop.propose(action="pay", args={}, confidence=0.5, **CONTENT)
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 0
+    clock.tick(97)
+    desk.sweep()
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 1
+    assert [f.what for f in problems(desk, WARNING) if f.check == "queue"] == [
+        "loop pay: 1 case is past the response time"
+    ]
+    claim = desk.claim("ana", loop)
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 1
+    claim.reject("no")
+    assert desk.store.queries.counts(loop.control.loop_id)["overdue"] == 0
 
 
 DISPUTE = {"mode": "approval", "threshold": 0.9, "group": "team", "quorum": {"answers": 2}}
@@ -231,8 +312,33 @@ def test_an_effect_of_unknown_end_is_named(desk, clock):
     assert [(f.check, f.case_id) for f in found if f.check == "effects"] == [("effects", case.id)]
 
 
-def test_answers_not_yet_used_are_counted(desk, case):
-    assert any("1 answers not yet used" in finding.what for finding in problems(desk, WARNING))
+@pytest.mark.parametrize(
+    ("feedback", "level", "hint"),
+    [
+        ("export", WARNING, "Run `dualcontrol export refunds OUT`."),
+        ({"trainer": "sklearn", "retrain_every": 1}, WARNING, "Run `dualcontrol train refunds`."),
+        ({"trainer": "sklearn", "retrain_every": 2}, "ok", "Run `dualcontrol train refunds`."),
+        ("off", "ok", 'Set feedback = "export" or a trainer to learn from them.'),
+    ],
+)
+def test_answers_not_yet_used_are_counted(desk, case, feedback, level, hint):
+    desk.loop("refunds", threshold=0.9, feedback=feedback)
+    (found,) = [f for f in examine(desk.store) if f.check == "feedback"]
+    assert (found.level, found.hint) == (level, hint)
+    assert "1 answer not yet used" in found.what
+
+
+def test_an_export_uses_the_answers_it_takes(desk, case, tmp_path):
+    loop = desk.loop("refunds", threshold=0.9, feedback="export")
+    assert len(loop.examples()) == 1
+    loop.export(tmp_path / "none.jsonl", format="labels")
+    with pytest.raises(OSError, match="nowhere"):
+        loop.export(tmp_path / "nowhere" / "out.jsonl")
+    assert desk.store.queries.unfed() == {"refunds": 1}
+    assert loop.export(tmp_path / "out.jsonl", unused=True) == 1
+    assert [row.used_by for row in loop.examples()] == ["export:out.jsonl"]
+    assert loop.examples(unused=True) == []
+    assert [f for f in examine(desk.store) if f.check == "feedback"] == []
 
 
 def test_a_lag_of_the_sequencer_is_a_warning(desk, case, monkeypatch):
@@ -286,3 +392,13 @@ def test_a_damaged_file_is_no_traceback(run, refund, folder):
     result = run("doctor")
     assert result.code == 6
     assert "error:" in result.err
+
+
+def test_durability_is_said_of_this_program_and_counts_have_their_number(run, refund):
+    refund()
+    result = run("doctor")
+    assert 'this program writes with durability "process"' in result.out
+    assert "1 open case, none overdue" in result.out
+    assert "1 case, reviews and examples" in result.out
+    assert "0 problems, 1 warning" in result.out
+    assert "0 problems, 1 warnings" not in result.out

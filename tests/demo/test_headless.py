@@ -66,6 +66,19 @@ def test_the_ledger_is_left_with_every_sample_of_the_stream_and_nothing_else(sho
     assert all(isinstance(found[0], Opened) and isinstance(found[1], Routed) for found in events)
 
 
+def test_every_entry_has_its_position_when_a_run_is_over(short):
+    with compose.open(short[1], durability="process") as desk:
+        assert desk.store.queries.unplaced() == 0
+
+
+def test_where_the_ledger_lies_is_said_beside_the_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out, err = io.StringIO(), io.StringIO()
+    shown.main(7, as_json=True, limit=20, out=out, err=err)
+    assert json.loads(out.getvalue())["rounds"]
+    assert "The ledger: sqlite:///dualcontrol-headless.db" in err.getvalue()
+
+
 def test_every_model_names_the_start_labels_it_was_trained_on(short):
     with compose.open(short[1], durability="process") as desk:
         models = desk.store.queries.models(desk.control("digits").loop_id)

@@ -86,6 +86,19 @@ def test_a_worse_model_is_kept_and_the_incumbent_stays(desk, loop, answer, contr
     assert [m.state for m in desk.store.queries.models(loop.control.loop_id)] == ["kept", "promoted"]
 
 
+def test_a_trainer_of_ones_own_is_loaded_by_module_and_attribute(desk, loop, answer, contrary):
+    answer(60)
+    own = {"retrain_every": 20, "trainer": "contrary_trainer:TRAINER"}
+    desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=own)
+    report = train(desk, loop.name)
+    assert (report.trainer, report.promoted) == ("contrary_trainer:TRAINER", True)
+    assert serving.current_model(desk, loop.name).version == report.version
+    gone = {"trainer": "contrary_trainer:Gone"}
+    desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=gone)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        train(desk, loop.name)
+
+
 def test_held_out_cases_are_fixed_by_their_draw_and_never_train(desk, loop, answer):
     answer(100)
     report = train(desk, loop.name)

@@ -250,3 +250,11 @@ def test_an_async_block_that_was_cancelled_is_unknown(desk, loop, clock):
     clock.tick(301)
     desk.sweep()
     assert desk.case(case.id).effect.state == "unknown"
+
+
+def test_a_response_where_nothing_was_proposed_counts_as_wrong(desk):
+    loop = desk.loop("answers", mode="fallback", context="minimal")
+    case = loop.propose(input="Where is it?")
+    desk.claim("ana", loop).respond("In Bonn.")
+    assert desk.case(case.id).decision.wrong == 1
+    assert [row.wrong for row in loop.examples()] == [1]

@@ -116,6 +116,8 @@ def test_if_match_guards_against_what_has_moved(api: TestClient) -> None:
     api.post(f"/api/v1/claims/{held['id']}/extend", json={"time": "1h"})
     stale = api.post(address, json={"verdict": "approve"}, headers={"If-Match": held["etag"]})
     assert (stale.status_code, stale.json()["code"], stale.json()["seq"]) == (409, "DC-CONFLICT", 3)
+    assert stale.json()["hint"].startswith("Nothing was written; read the case again")
+    assert stale.json()["hint"].endswith("give it with 3.")
     fresh = api.get(f"/api/v1/cases/{case['id']}").headers["ETag"]
     assert api.post(address, json={"verdict": "approve"}, headers={"If-Match": fresh}).status_code == 200
 
@@ -172,6 +174,48 @@ def test_any_program_runs_its_own_effect(api: TestClient, desk: dc.Desk) -> None
     assert api.post(f"{address}/finish", json={"fence": mine["fence"] + 1, "succeeded": True}).status_code == 409
     done = api.post(f"{address}/finish", json={"fence": mine["fence"], "succeeded": True, "result": {"id": BIG}}).json()
     assert done["outcome"]["effect"] == {"state": "succeeded", "result": {"id": BIG}}
+
+
+def test_an_end_said_again_is_the_end_that_is_recorded(api: TestClient, desk: dc.Desk) -> None:
+    """The reply to a finish was lost: the program asks again and learns what stands."""
+    case = propose(api, confidence=0.99)
+    effect = f"/api/v1/cases/{case['id']}/effect"
+    fence = api.post(f"{effect}/start").json()["fence"]
+    done = {"fence": fence, "succeeded": True, "result": "sent"}
+    first, again = api.post(f"{effect}/finish", json=done), api.post(f"{effect}/finish", json=done)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.json() == first.json()
+    assert api.post(f"{effect}/finish", json={**done, "succeeded": False}).status_code == 409
+    assert api.post(f"{effect}/finish", json={**done, "fence": fence + 1}).status_code == 409
+    assert [type(e).__name__ for e in desk.events(case["id"])].count("EffectSucceeded") == 1
+
+
+@pytest.mark.parametrize("address", ["/api/v1/health", "/api/v1/cases", "/api/v1/cases/{case}", "/api/v1/events"])
+def test_head_is_get_without_its_body(api: TestClient, address: str) -> None:
+    """The same status and type as GET; an endless stream is not begun."""
+    address = address.format(case=propose(api)["id"])
+    got, head = api.get(address), api.head(address, headers={"Accept": "text/event-stream"})
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert api.head("/api/v1/cases/nowhere").status_code == 404
+
+
+def test_head_on_a_page(web: TestClient, stranger: TestClient, app: Any) -> None:
+    """Pages too, and a look with HEAD does not use up the address that works once."""
+    assert (web.head("/").status_code, web.head("/").content) == (200, b"")
+    token = app.state.access.entry
+    assert stranger.head("/", params={"token": token}).status_code in (303, 401)
+
+
+def test_the_description_names_streams_and_foreign_hosts(api: TestClient) -> None:
+    """What the event address can send, and that every address refuses another server's name."""
+    told = api.get("/api/v1/openapi.json").json()
+    assert set(told["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]) == {
+        "application/json", "text/event-stream",
+    }  # fmt: skip
+    for path in told["paths"].values():
+        assert all("421" in method["responses"] for method in path.values())
+    assert api.get("/api/v1/health", headers={"Host": "elsewhere"}).status_code == 421
 
 
 def test_withdraw(api: TestClient) -> None:

@@ -13,7 +13,7 @@ from dualcontrol.cli.locating import existing, settings_of
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.screen import document, facts, progress, show, styled, table
 from dualcontrol.cli.state import State
-from dualcontrol.cli.text import written
+from dualcontrol.cli.text import some, written
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.doctor import OK, PROBLEM, WARNING, Finding, examine, size
 from dualcontrol.settings.printed import masked_url
@@ -56,7 +56,7 @@ def _print(told: dict[str, object], found: list[Finding], counts: Counter[str]) 
     show(table(("", "part", "found", "do"), [_row(finding) for finding in ordered[:SHOWN]]))
     if len(ordered) > SHOWN:
         show(f"and {len(ordered) - SHOWN} more; --json lists all")
-    show(f"{counts[PROBLEM]} problems, {counts[WARNING]} warnings")
+    show(f"{some(counts[PROBLEM], 'problem')}, {some(counts[WARNING], 'warning')}")
 
 
 def _row(finding: Finding) -> list[str | Text]:

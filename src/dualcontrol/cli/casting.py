@@ -14,6 +14,7 @@ from dualcontrol.cli.times import ago, due, stamp
 from dualcontrol.events import Entry, Event
 
 BUSY = ("open", "claimed")
+REVIEW = ("review", "kind", "group", "state", "person", "due", "done")
 TOLD_ELSEWHERE = (
     "kind", "case_id", "loop", "at", "content", "quorum", "shown", "presented", "control", "epoch", "order_at",
     "opened_at",
@@ -51,7 +52,8 @@ def case_parts(case: Case, now: int, hidden: Sequence[str]) -> Iterator[Renderab
     yield from _section("rationale", case.rationale)
     yield from _section("history", case.history)
     if case.reviews:
-        yield table(("review", "kind", "group", "state", "person", "due"), [_review(r, now) for r in case.reviews])
+        rows = [_review(review, now) for review in case.reviews]
+        yield table(REVIEW, rows, whole=("review", "state"), spare=("kind", "group"))
     for answer in case.answers:
         yield f"{answer.review_id}: hidden while others still answer" if answer.review_id in hidden else _said(answer)
     yield facts(list(_outcome(case)))
@@ -84,8 +86,9 @@ def _section(name: str, value: JSON) -> Iterator[RenderableType | str]:
 
 
 def _review(review: Review, now: int) -> list[str | Text]:
-    when = due(review.due_at, now) if review.state in BUSY else ago(review.answered_at, now)
-    return [review.id, review.kind, review.group, styled(review.state), review.person or "", when]
+    waits = due(review.due_at, now) if review.state in BUSY else ""
+    done = ago(review.answered_at, now)
+    return [review.id, review.kind, review.group, styled(review.state), review.person or "", waits, done]
 
 
 def _said(answer: Answer) -> str:

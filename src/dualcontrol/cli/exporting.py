@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -13,9 +14,10 @@ from dualcontrol.cli.reading import usage, write
 from dualcontrol.cli.rowing import jsonl, row_of, table_text, waiting
 from dualcontrol.cli.screen import document, note, progress
 from dualcontrol.cli.state import State, os_user
+from dualcontrol.cli.times import stamp
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Desk
-from dualcontrol.learn.export import content
+from dualcontrol.learn.export import content, mark
 
 app = group("exporting", "Export.")
 Format = Literal["jsonl", "trl-preference", "sft", "labels"]
@@ -44,7 +46,7 @@ def export(
     """Write examples for training, or with --open the reviews that wait.
 
     Rows of --open hold what this reviewer may see, and empty fields verdict, value and rationale to fill in,
-    by hand or with another tool.
+    by hand or with another tool.  With feedback = "export" the examples in the file count as used from then on.
     """
     with desk_of(state) as desk:
         if open_reviews:
@@ -55,8 +57,8 @@ def export(
         else:
             if len(what) != 2:
                 raise usage("export takes a loop and a file: dualcontrol export LOOP OUT")
-            count = _examples(desk, what[0], what[1], format, force)
-            _report(state, what[1], count, "example", "people have decided nothing here yet")
+            count, none = _examples(desk, what[0], what[1], format, force)
+            _report(state, what[1], count, "example", none)
 
 
 def _open(state: State, desk: Desk, out: str, loop: str | None, person: str, force: bool) -> int:
@@ -75,10 +77,17 @@ def _open(state: State, desk: Desk, out: str, loop: str | None, person: str, for
     return len(rows)
 
 
-def _examples(desk: Desk, loop: str, out: str, format: Format, force: bool) -> int:
-    count, text = content(desk.loop(loop).examples(), format, as_csv=out.lower().endswith(".csv"))
+def _examples(desk: Desk, name: str, out: str, format: Format, force: bool) -> tuple[int, str]:
+    """Write what a loop's people decided, then mark it as used; how many lines, and why there are none."""
+    loop = desk.loop(name)
+    rows = loop.examples()
+    count, text = content(rows, format, as_csv=out.lower().endswith(".csv"))
     write(out, text, force=force)
-    return count
+    mark(desk, name, rows, format, stamp(desk.steps.now()) if out == "-" else Path(out).name)
+    if not rows:
+        return count, "people have decided nothing here yet"
+    mode = f"a loop in {loop.settings.mode} mode"
+    return count, f"--format {format} fits none of the decisions ({len(rows)}) of {mode}; jsonl takes every one"
 
 
 def _report(state: State, out: str, count: int, what: str, none: str) -> None:

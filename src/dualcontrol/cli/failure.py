@@ -55,7 +55,7 @@ def _told(told: dict[str, Any], code: int, as_json: bool) -> int:
     lines = [f"{_mark('error:')} {visible(told['message'])}"]
     if told["hint"]:
         lines.append(f"hint: {visible(told['hint'])}")
-    if told["code"] not in ("DC-USAGE", "DC-ABORTED"):
+    if told["code"] != "DC-ABORTED":
         lines.append(f"page: docs/errors/{told['code']}.md")
     print("\n".join(lines), file=sys.stderr)
     return code

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from dualcontrol.case import Case
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import rows_of
 from dualcontrol.cli.screen import document, note, progress, show, styled, table
@@ -37,11 +38,12 @@ def import_answers(
     A line whose answer is in force already is skipped, so that the same file can be imported again.
     The exit code is 1 when a line was refused; the other lines are applied all the same.
     """
-    rows = list(rows_of(file))
+    rows = list(rows_of(file, needed=("case_id", "review_id")))
     lines: list[Said] = []
+    rehearsed: dict[str, Case] | None = {} if dry_run else None
     with desk_of(state) as desk, progress("checking" if dry_run else "applying", len(rows), quiet=state.as_json) as bar:
         for number, row in rows:
-            lines.append(take(desk, number, row, person or os_user(), dry_run=dry_run))
+            lines.append(take(desk, number, row, person or os_user(), rehearsed))
             bar.on()
     return _report(state, lines, dry_run)
 

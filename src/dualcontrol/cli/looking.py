@@ -21,6 +21,8 @@ from dualcontrol.store import InboxRow
 
 app = group("looking", "Look at what waits.")
 COLUMNS = ("due", "loop", "what", "confidence", "risk", "kind", "held by", "case")
+EVENT = ("no", "at", "who", "event", "details")
+WHOLE, SPARE = ("due", "confidence", "risk", "case"), ("kind", "confidence", "held by", "risk", "loop")
 
 
 @verb(app, "inbox", "dualcontrol inbox --loop refunds --person ana")
@@ -39,7 +41,7 @@ def inbox(
         return document([row.to_dict() for row in rows])
     if not rows:
         return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
-    show(table(COLUMNS, [_row(row, now) for row in rows], whole=("case", "due")))
+    show(table(COLUMNS, [_row(row, now) for row in rows], whole=WHOLE, spare=SPARE))
     if any(row.read_only for row in rows):
         note("what is read only waits for a newer version of dualcontrol; `dualcontrol doctor` says why")
     if page.next:
@@ -92,5 +94,5 @@ def show_case(
         return document(plain_case(found, hidden) | listed)
     show(*case_parts(found, now, hidden))
     if events:
-        show(table(("no", "at", "who", "event", "details"), event_rows(entries, hidden), whole=("at", "event")))
+        show(table(EVENT, event_rows(entries, hidden), whole=("no", "at", "event")))
     return None

@@ -11,6 +11,7 @@ from dualcontrol.cli.locating import settings_of
 from dualcontrol.cli.reading import json_of, usage
 from dualcontrol.cli.screen import document, facts, show, styled, table
 from dualcontrol.cli.state import State
+from dualcontrol.cli.text import some
 from dualcontrol.cli.trying import Tried, governing, tried, tried_file
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.control import LoopSettings
@@ -93,7 +94,7 @@ def try_cases(
         show(table(("line", "route", "by", "why", "as expected"), [_tried(row) for row in found]))
     wrong = sum(row.met is False for row in found)
     if wrong and not state.as_json:
-        show(f"{wrong} of {len(found)} cases go another way than expected")
+        show(f"{wrong} of {some(len(found), 'case')} {'goes' if wrong == 1 else 'go'} another way than expected")
     return 1 if wrong else 0
 
 

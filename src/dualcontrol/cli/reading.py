@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def write(path: str, text: str, *, force: bool = True) -> None:
     """Write a file as a whole, ``-`` is stdout; without `force` an existing one is a usage error."""
     if path == "-":
         sys.stdout.write(text)
+        sys.stdout.flush()  # a reader that has gone is an error here, before anything counts as written
         return
     try:
         with Path(path).open("w" if force else "x", encoding="utf-8", newline="") as file:
@@ -77,10 +78,20 @@ def loose(text: str) -> Any:
         return text
 
 
-def rows_of(path: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """(line, row) of a file of JSON lines or CSV; a line that cannot be read comes as its error's text."""
+def rows_of(path: str, needed: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(line, row) of a file of JSON lines or CSV; a line that cannot be read comes as its error's text.
+
+    A table whose header lacks a `needed` column is another file than was meant: a usage error.
+    """
     text = contents(path)
-    yield from csv_rows(text) if path.lower().endswith(".csv") else json_rows(text)
+    if not path.lower().endswith(".csv"):
+        yield from json_rows(text)
+        return
+    names = next(csv.reader(io.StringIO(text, newline="")), [])
+    for name in needed:
+        if name not in names:
+            raise usage(f"{path} has no column {name}; its columns are: {', '.join(names) or 'none'}")
+    yield from csv_rows(text)
 
 
 def json_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from dualcontrol.cli.again import Again, replayed
 from dualcontrol.cli.curve import Point, Scored, at, curve
+from dualcontrol.cli.listing import Listing
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import rows_of, usage
 from dualcontrol.cli.screen import document, note, progress, show, styled, table
 from dualcontrol.cli.state import State
+from dualcontrol.cli.text import some
 from dualcontrol.cli.verb import group, verb
 
 app = group("replaying", "Replay.")
@@ -109,7 +110,7 @@ def _error(point: Point) -> str:
     return f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
 
 
-def _curve(points: list[Point]) -> Table:
+def _curve(points: list[Point]) -> Listing:
     rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * 20), _error(p)] for p in points]
     return table(("autopilot from", "to humans", "", "error on autopilot (95 %)"), rows)
 
@@ -119,11 +120,12 @@ def _loop(state: State, loop: str, limit: int) -> None:
         found = replayed(desk, loop, limit, steps.on)
     if state.as_json:
         return document(found.to_dict())
-    show(f"{found.cases} past cases of {loop}: {found.same} would go the same way, {found.moved} another")
+    show(f"{some(found.cases, 'past case')} of {loop}: {found.same} would go the same way, {found.moved} another")
     if found.moves:
-        show(table(("was", "would be", "cases", "because", "such as"), [_move(move) for move in found.moves]))
+        columns = ("was", "would be", "cases", "because", "such as")
+        show(table(columns, [_move(move) for move in found.moves], whole=("was", "cases", "such as")))
     if found.skipped:
-        note(f"{found.skipped} cases without content (erased) were left out")
+        note(f"left out, because the content was erased: {some(found.skipped, 'case')}")
     return None
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from dualcontrol.cli.listing import Listing
 from dualcontrol.cli.text import visible
 
 PIPED = 200
@@ -57,14 +57,13 @@ def styled(text: str, style: str | None = None) -> Text:
     return Text(visible(text), style=style or STYLES.get(text.partition(" ")[0], ""))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, whole: Sequence[str] = ()) -> Table:
-    """A table; the columns in `whole` are never broken over lines."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, no_wrap=column in whole, overflow="fold")
-    for row in rows:
-        made.add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in row))
-    return made
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, whole: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> Listing:  # fmt: skip
+    """A table; the columns in `whole` are never broken over lines, those in `spare` go first in a narrow terminal."""
+    cells = [[styled(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    return Listing(columns, cells, whole, spare)
 
 
 def facts(rows: Sequence[tuple[str, str | Text]]) -> Table:

@@ -43,15 +43,21 @@ class _Row(NamedTuple):
     shown: str | None
 
 
-def take(desk: Desk, line: int, row: dict[str, Any] | str, person: str, *, dry_run: bool) -> Said:
-    """Apply one line, or say why not; only a store that is down stops the whole file."""
+def take(desk: Desk, line: int, row: dict[str, Any] | str, person: str, rehearsed: dict[str, Case] | None) -> Said:
+    """Apply one line, or say why not; only a store that is down stops the whole file.
+
+    With `rehearsed` nothing is written: there the cases are kept as the lines before would have left them.
+    """
     case_id = str(row.get("case_id", "")) if isinstance(row, dict) else ""
     try:
         if isinstance(row, str):
             raise ImportRefusedError(row)
+        for name in ("case_id", "review_id"):
+            if not row.get(name):
+                raise ImportRefusedError(f"the line has no {name}")
         if not row.get("verdict") and row.get("value") in (None, ""):
             return Said(line, "unanswered", case_id)
-        return Said(line, _taken(desk, _read(row), person, dry_run), case_id)
+        return Said(line, _taken(desk, _read(row), person, rehearsed), case_id)
     except StoreError:
         raise
     except DualcontrolError as error:
@@ -62,9 +68,6 @@ def _read(row: dict[str, Any]) -> _Row:
     for name in KNOWN_TEXTS:
         if not isinstance(row.get(name) or "", str):
             raise ImportRefusedError(f"{name} is not a text")
-    for name in ("case_id", "review_id"):
-        if not row.get(name):
-            raise ImportRefusedError(f"the line has no {name}")
     reasons = row.get("reasons") or ()
     if not isinstance(reasons, list | tuple) or not all(isinstance(code, str) for code in reasons):
         raise ImportRefusedError("reasons is not a list of texts")
@@ -87,8 +90,8 @@ def _confidence(given: Any) -> float | None:
     return number
 
 
-def _taken(desk: Desk, row: _Row, person: str, dry_run: bool) -> str:
-    case = desk.case(row.case_id)
+def _taken(desk: Desk, row: _Row, person: str, rehearsed: dict[str, Case] | None) -> str:
+    case = (rehearsed or {}).get(row.case_id) or desk.case(row.case_id)
     review = case.review(row.review_id)
     if review is None:
         raise ImportRefusedError(f"case {case.id} has no review {row.review_id}")
@@ -98,8 +101,8 @@ def _taken(desk: Desk, row: _Row, person: str, dry_run: bool) -> str:
     def said(case: Case, held: Review) -> Answer:
         return _answer(desk, case, held, row, person)
 
-    if dry_run:
-        _rehearsed(desk, case, review, person, said)
+    if rehearsed is not None:
+        rehearsed[case.id] = _rehearsed(desk, case, review, person, said)
     else:
         desk.steps.answer_case(case.id, person, said, review_id=review.id)
     return "applied"
@@ -141,8 +144,8 @@ def _in_force(desk: Desk, case: Case, review: Review, row: _Row, person: str) ->
     return ENCODER.encode(value) == ENCODER.encode(given.value)
 
 
-def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callable[[Case, Review], Answer]) -> None:
-    """Claim and answer in the head only: every check is made, nothing is written."""
+def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callable[[Case, Review], Answer]) -> Case:
+    """Claim and answer in the head only: every check is made, nothing is written; gives the case as it would be."""
     control = desk.control(case.loop)
     if control is None:
         raise ImportRefusedError(f"loop {case.loop!r} is gone")
@@ -154,5 +157,6 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
         claim = Claim(case_id=case.id, review_id=review.id, person=person, claim_id=env.new_id(), until=now + 1)
         case = fold(case, lease.claim(case, claim, control, env))
     held = case.review(review.id)
-    if held is not None:
-        fold(case, answering.answer(case, said(case, held), control, env))
+    if held is None:
+        return case
+    return desk.steps.after(case, answering.answer(case, said(case, held), control, env), control, env)

@@ -21,6 +21,11 @@ def one_line(text: str, width: int = 0) -> str:
     return line if not width or len(line) <= width else line[: width - 1] + "…"
 
 
+def some(count: int, one: str) -> str:
+    """So many of something: ``1 case``, ``2 cases``."""
+    return f"{count} {one}{'' if count == 1 else 's'}"
+
+
 def written(value: Any, indent: int | None = None) -> str:
     """A JSON value as people read it: text as it is, anything else as JSON."""
     if isinstance(value, str):

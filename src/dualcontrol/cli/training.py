@@ -10,6 +10,7 @@ from rich.text import Text
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.screen import document, facts, progress, show, styled, table
 from dualcontrol.cli.state import State
+from dualcontrol.cli.text import some
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.learn.report import Measures, Report
 from dualcontrol.learn.training import train
@@ -44,9 +45,9 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
     word = styled("promoted", "green") if report.promoted else styled("kept, not in force", "yellow")
     return [
         ("model", report.version), ("outcome", word), ("why", report.reason or "it is the first"),
-        ("trained on", f"{report.trained} decisions"), ("held out", f"{report.held_out} decisions"),
-        ("left out", f"{report.left_out} decisions without content"),
-        ("skipped", f"{report.skipped} decisions without an input or without one label that leads"),
+        ("trained on", some(report.trained, "decision")), ("held out", some(report.held_out, "decision")),
+        ("left out", f"{some(report.left_out, 'decision')} without content"),
+        ("skipped", f"{some(report.skipped, 'decision')} without an input or without one label that leads"),
     ]  # fmt: skip
 
 

@@ -42,6 +42,8 @@ def run(
     with open_desk(url, seed, clock) as desk:
         refuse_used(desk, url)
         play(desk, seed, clock, limit=limit, watch=watch)
+        while desk.store.sequence():  # nothing runs on after us that would give the entries their positions
+            pass
         found = figures(desk, "digits", scans.truth)
     start = {"seed": seed, "start_labels": len(scans.order(seed).starters)}
     return {"rounds": found["rounds"], "total": found["total"] | start}, url

@@ -26,6 +26,7 @@ def main(
         found, url = run(seed, database, limit=limit, watch=lambda done, of: bar.update(task, completed=done, total=of))
     if as_json:
         print(json.dumps(found, indent=2), file=out or sys.stdout)
+        print(f"The ledger: {url.rpartition('@')[2]}", file=err or sys.stderr)
     else:
         show(found, url, _console(out or sys.stdout))
     return found

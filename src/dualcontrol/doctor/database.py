@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dualcontrol.case import JSON
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, wait
 from dualcontrol.store import Store
 
 LAG = 1_000
@@ -31,11 +31,12 @@ def integrity(store: Store) -> Iterator[Finding]:
 
 
 def durability(store: Store) -> Iterator[Finding]:
-    """What an acknowledged step survives, as the database answers and not as it was configured."""
+    """What a step that this program acknowledges survives, as the database answers; who wrote before set their own."""
     told = store.describe()
     if store.durability != "power":
         yield Finding(
-            "durability", WARNING, 'durability is "process": an acknowledged step may not survive a power cut',
+            "durability", WARNING,
+            'this program writes with durability "process": what it acknowledges may not survive a power cut',
             'Set database.durability to "power" where that matters.',
         )  # fmt: skip
         return
@@ -43,7 +44,8 @@ def durability(store: Store) -> Iterator[Finding]:
     for what in weak:
         yield Finding("durability", PROBLEM, what, "Correct the database's own configuration.")
     if not weak:
-        yield Finding("durability", OK, f"an acknowledged step survives a power cut ({', '.join(_read_back(told))})")
+        read = ", ".join(_read_back(told))
+        yield Finding("durability", OK, f"what this program acknowledges when it writes survives a power cut ({read})")
 
 
 def weaker(told: dict[str, JSON]) -> Iterator[str]:
@@ -60,7 +62,13 @@ def _read_back(told: dict[str, JSON]) -> Iterator[str]:
 
 
 def sequencer(store: Store) -> Iterator[Finding]:
-    """Entries that have no position yet; consumers do not see them."""
+    """Positions that are not dense and in commit order, and entries that have none yet: consumers do not see them."""
+    wrong = store.queries.misplaced()
+    if wrong is not None:
+        stream, seq = wrong
+        what = f"entry {seq} of {stream} has no position or not its own: consumers miss it, or see it out of order"
+        yield Finding("sequencer", PROBLEM, what, RESTORE, stream.partition("case/")[2], seq)
+        return
     waiting = store.queries.unplaced()
     if waiting > LAG:
         yield Finding(
@@ -68,5 +76,5 @@ def sequencer(store: Store) -> Iterator[Finding]:
             "Run `dualcontrol serve`, and look for a transaction that never ends.",
         )  # fmt: skip
     else:
-        what = f"{waiting} entries wait for their position" if waiting else "every entry has its position"
+        what = f"{wait(waiting, 'entry', 'entries')} for a position" if waiting else "every entry has its position"
         yield Finding("sequencer", OK, what)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import msgspec
-
-from dualcontrol.case import ENCODER, Case, Review
+from dualcontrol.case import Case, Review
 from dualcontrol.doctor.chain import chain
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, some
+from dualcontrol.doctor.folding import NEWER, folded, unknown
+from dualcontrol.doctor.governed import governed
+from dualcontrol.doctor.stored import KEEP, UNREADABLE, Examples, nobodys, strayed
 from dualcontrol.doctor.stuck import stuck
-from dualcontrol.errors import ReadOnlyError
-from dualcontrol.events import Entry, Unknown, fold
+from dualcontrol.events import Entry, Unknown
 from dualcontrol.store import CaseRow, Store
-
-KEEP = "Keep a copy of the database as it is, and compare it with a backup."
-NEWER = "Upgrade dualcontrol; until then the case cannot be changed."
-UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError, ReadOnlyError)
 
 
 class Evidence:
@@ -27,7 +23,9 @@ class Evidence:
         self._done = done
         self._cases: set[str] = set()
         self._streams = 0
-        self._settings = {control.loop: control.settings for control in store.queries.loops()}
+        self._controls = {control.loop: control for control in store.queries.loops()}
+        self._examples = Examples(self._queries, tuple(self._controls.values()))
+        self._reviews = 0
         self.waiting: dict[str, list[Review]] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -37,21 +35,34 @@ class Evidence:
             problems += finding.level == PROBLEM
             yield finding
         if not problems:
-            sound = f"{len(self._cases)} cases are what their entries say, content included"
-            yield Finding("evidence", OK, f"{self._streams} hash chains hold; {sound}")
+            sound = f"loops, {some(len(self._cases), 'case')}, reviews and examples are what the entries say"
+            yield Finding("evidence", OK, f"{self._streams} hash chains hold; {sound}, content included")
 
     def _all(self) -> Iterator[Finding]:
         for row in self._rows():
             self._cases.add(row.id)
             yield from self._case(row)
             self._done()
+        yield from nobodys(self._queries, self._reviews)
+        yield from self._examples.left(self._cases)
+        loops = {f"loop/{control.loop_id}" for control in self._controls.values()}
         for stream in self._queries.streams():
             self._streams += 1
             kind, _, name = stream.partition("/")
             if kind != "case":
+                loops.discard(stream)
                 yield from self._stream(stream)
-            elif name not in self._cases:
+            elif name not in self._cases and self._gone(name):
                 yield Finding("evidence", PROBLEM, f"case {name} has entries and no row", KEEP, name)
+        for stream in sorted(loops):
+            yield Finding("evidence", PROBLEM, f"{stream} has a row and no entries", KEEP)
+
+    def _gone(self, case_id: str) -> bool:
+        """Whether there is no such case, not even one opened since the cases were listed."""
+        try:
+            return self._queries.case(case_id) is None
+        except UNREADABLE:
+            return False
 
     def _rows(self) -> Iterator[CaseRow]:
         cursor: str | None = None
@@ -75,6 +86,8 @@ class Evidence:
         elif control.seq != len(entries):
             what = f"loop {control.loop} is at entry {control.seq}, its stream ends at {len(entries)}"
             yield Finding("evidence", PROBLEM, what, KEEP, seq=len(entries))
+        else:
+            yield from governed(control, self._queries.loop_columns(control.loop_id), entries)
 
     def _case(self, row: CaseRow) -> Iterator[Finding]:
         try:
@@ -85,13 +98,37 @@ class Evidence:
         if case is None:
             return
         self.waiting.setdefault(case.loop, []).extend(r for r in case.reviews if r.state == "open")
-        entries, broken = chain(self._queries, f"case/{case.id}")
-        yield from broken if broken else folded(case, entries)
-        yield from columns(row, case)
-        yield from self._seals(case)
+        self._reviews += len(case.reviews)
+        found = list(self._recorded(case))
+        later = self._later(case) if found else None
+        yield from found if later is None else self._recorded(later)
         yield from attention(case)
-        if case.loop in self._settings:
-            yield from stuck(case, self._settings[case.loop])
+        if case.loop in self._controls:
+            yield from stuck(case, self._controls[case.loop].settings)
+
+    def _later(self, case: Case) -> Case | None:
+        """The case again where it has moved on while it was read, since programs go on writing."""
+        try:
+            later = self._queries.case(case.id)
+        except UNREADABLE:
+            return None
+        return later if later is not None and later.seq != case.seq else None
+
+    def _recorded(self, case: Case) -> Iterator[Finding]:
+        """Whether chain, row, columns, reviews, examples and content of a case hold."""
+        entries, broken = chain(self._queries, f"case/{case.id}")
+        again, wrong = (None, broken) if broken else folded(case, entries)
+        yield from wrong
+        if again is not None:
+            yield from self._rows_of(again, entries)
+        yield from self._seals(case)
+
+    def _rows_of(self, case: Case, entries: list[Entry]) -> Iterator[Finding]:
+        """What stands beside the snapshot of a case, as its entries make it."""
+        control = self._controls.get(case.loop)
+        if control is not None and not case.read_only:
+            yield from strayed(self._queries, case, control.loop_id, entries[-1].hash)
+            yield from self._examples.compared(case, entries)
 
     def _unread(self, row: CaseRow, error: Exception) -> Iterator[Finding]:
         """A row that cannot be read is a newer version's where its entries are as well; else it is damaged."""
@@ -112,53 +149,12 @@ class Evidence:
                 yield Finding("evidence", PROBLEM, what, KEEP, case.id)
         if case.erased and rows:
             hint = "Erase the case again; until then its content can be read."
-            what = f"case {case.id} was erased, and {len(rows)} slots of its content remain"
+            what = f"case {case.id} was erased, and {some(len(rows), 'slot')} of its content can still be read"
             yield Finding("evidence", PROBLEM, what, hint, case.id)
         kept = {(row.slot, row.commitment) for row in rows}
         for slot, seal in case.content.seals.items():
             if not case.erased and (slot, seal) not in kept:
                 yield Finding("evidence", PROBLEM, f"the content {slot} of case {case.id} is gone", KEEP, case.id)
-
-
-def folded(case: Case, entries: list[Entry]) -> Iterator[Finding]:
-    """Whether the entries of a case, folded, are its row."""
-    again: Case | None = None
-    if not entries:
-        yield Finding("evidence", PROBLEM, f"case {case.id} has a row and no entries", KEEP, case.id)
-    for entry in entries:
-        try:
-            again = fold(again, entry.events, seq=entry.seq)
-        except UNREADABLE as error:
-            what = f"entry {entry.seq} of case {case.id} does not follow from those before: {error}"
-            yield Finding("evidence", PROBLEM, what, KEEP, case.id, entry.seq)
-            return
-    if again is not None and again.seq != case.seq:
-        what = f"case {case.id} is at entry {case.seq}, its stream ends at {again.seq}"
-        yield Finding("evidence", PROBLEM, what, KEEP, case.id, again.seq)
-    elif again is not None and again.read_only and not case.read_only:
-        yield _unknown(case, again.read_only)  # what a newer version made of it, this one cannot compare
-    elif again is not None and ENCODER.encode(again) != ENCODER.encode(case):
-        fields = ", ".join(f for f in Case.__struct_fields__ if _differs(getattr(again, f), getattr(case, f)))
-        what = f"the row of case {case.id} is not what its entries say: {fields}"
-        yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
-
-
-def columns(row: CaseRow, case: Case) -> Iterator[Finding]:
-    """Whether the columns that queues and lists go by are what the case says."""
-    said = {
-        "loop": case.loop, "kind": case.kind, "state": case.state, "action": case.action, "effect": case.effect.state,
-        "opened_at": case.opened_at, "due_at": case.due_at, "closed_at": case.closed_at,
-        "route": case.route.to if case.route else "", "audited": case.route.audited if case.route else False,
-        "by": case.concluded.by if case.concluded else None,
-    }  # fmt: skip
-    wrong = [name for name, value in said.items() if getattr(row, name) != value]
-    if wrong:
-        what = f"the columns of case {case.id} are not what the case says: {', '.join(wrong)}"
-        yield Finding("evidence", PROBLEM, what, KEEP, case.id)
-
-
-def _differs(one: object, other: object) -> bool:
-    return ENCODER.encode(one) != ENCODER.encode(other)
 
 
 def attention(case: Case) -> Iterator[Finding]:
@@ -171,9 +167,4 @@ def attention(case: Case) -> Iterator[Finding]:
         what = f"nobody knows whether the effect of case {case.id} happened"
         yield Finding("effects", WARNING, what, hint, case.id)
     if case.read_only:
-        yield _unknown(case, case.read_only)
-
-
-def _unknown(case: Case, name: str) -> Finding:
-    what = f"case {case.id} holds an event {name!r} that this version does not know"
-    return Finding("evidence", WARNING, what, NEWER, case.id)
+        yield unknown(case, case.read_only)

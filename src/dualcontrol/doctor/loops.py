@@ -8,11 +8,14 @@ from pathlib import Path
 
 from dualcontrol.case import Review
 from dualcontrol.control import Control
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
 from dualcontrol.store import InboxRow, ModelRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
-SERVE = "Run `dualcontrol serve`, which does what is due each second."
+ANSWER = (
+    "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
+    "while `dualcontrol serve` runs; a case that it holds stays overdue until somebody answers."
+)
 
 
 def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | Path | None) -> Iterator[Finding]:
@@ -30,22 +33,23 @@ def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator
     found = list(_unseen(store, control, waiting))
     yield from found
     if counts["overdue"]:
-        what = f"loop {control.loop}: {counts['overdue']} open cases are past their response time"
-        yield Finding("queue", WARNING, what, SERVE)
+        what = f"loop {control.loop}: {are(counts['overdue'], 'case')} past the response time"
+        yield Finding("queue", WARNING, what, ANSWER)
     elif not found:
-        yield Finding("queue", OK, f"loop {control.loop}: {counts['open']} open cases, none overdue")
+        yield Finding("queue", OK, f"loop {control.loop}: {some(counts['open'], 'open case')}, none overdue")
 
 
 def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
     groups = control.settings.pools()
     lost = [review for review in waiting if review.group not in groups]
     if lost:
-        what = f"loop {control.loop}: {len(lost)} reviews wait in a group that it no longer names: {lost[0].group}"
+        waits = wait(len(lost), "review", "reviews")
+        what = f"loop {control.loop}: {waits} in a group that it no longer names: {lost[0].group}"
         yield Finding("queue", WARNING, what, "Name the group in the settings again.", lost[0].case_id)
     rows = list(_offered(store, control))
     newer = [row.review.case_id for row in rows if row.read_only]
     if newer:
-        what = f"loop {control.loop}: {len(newer)} reviews are passed over: this version cannot change their cases"
+        what = f"loop {control.loop}: {are(len(newer), 'review')} passed over: this version cannot change the case"
         yield Finding("queue", WARNING, what, UPGRADE, newer[0])
     offered = {row.review.id for row in rows}
     for review in waiting:
@@ -71,11 +75,14 @@ def feedback(control: Control, unfed: int) -> Iterator[Finding]:
     feed = control.settings.feedback
     if not unfed:
         return
-    learns = feed is not None and feed.trainer != "export"
-    hint = f"Run `dualcontrol train {control.loop}`." if learns else f"Run `dualcontrol export {control.loop} OUT`."
-    enough = feed is None or feed.retrain_every is None or unfed >= feed.retrain_every
-    level = WARNING if enough else OK
-    yield Finding("feedback", level, f"loop {control.loop}: {unfed} answers not yet used", hint)
+    what = f"loop {control.loop}: {some(unfed, 'answer')} not yet used"
+    if feed is None or feed.trainer == "off":
+        hint = 'Set feedback = "export" or a trainer to learn from them.'
+        yield Finding("feedback", OK, f"{what}: feedback is off", hint)
+        return
+    verb = "export {} OUT" if feed.trainer == "export" else "train {}"
+    enough = feed.retrain_every is None or unfed >= feed.retrain_every
+    yield Finding("feedback", WARNING if enough else OK, what, f"Run `dualcontrol {verb.format(control.loop)}`.")
 
 
 def files(control: Control, rows: list[ModelRow], folder: str | Path | None) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from typing import Any
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
 from dualcontrol.learn.dataset import Row
+from dualcontrol.learn.ports import DeskPort
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
 LABEL_COLUMNS = ("input", "label", "distribution", "proposal", "wrong", *PROVENANCE)
@@ -49,6 +50,20 @@ def content(rows: Sequence[Row], format: str = "jsonl", *, as_csv: bool = False)
                             hint="Use one of the formats named in the message.")  # fmt: skip
     lines = list(FORMATS[str(format)](rows))
     return len(lines), _csv(lines) if as_csv and format == "labels" else _jsonl(lines)
+
+
+def mark(desk: DeskPort, loop: str, rows: Sequence[Row], format: str, name: str) -> int:
+    """Say that an export took these rows, once its file is whole: with feedback = "export" that is their use.
+
+    A row that the format leaves out stays unused; `name` says which export it was.
+    """
+    control = desk.control(loop)
+    feedback = control.settings.feedback if control is not None else None
+    if control is None or feedback is None or feedback.trainer != "export":
+        return 0
+    taken = [row.id for row in rows if row.used_by is None and any(True for _ in FORMATS[format]([row]))]
+    with desk.store.transaction() as tx:
+        return int(tx.mark_used(control.loop_id, taken, f"export:{name}"))
 
 
 def _write(target: Path, text: str) -> None:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import MissingExtraError, ModelError
+from dualcontrol.learn.names import NONE, OWN, TRAINERS
 
+__all__ = ["NONE", "TRAINERS", "Floats", "Model", "Trainer", "class_key", "optional", "positions", "trainer"]
 Floats = NDArray[np.float64]
 
 
@@ -52,17 +54,25 @@ class _Module(Protocol):
     TRAINER: type[Trainer]
 
 
-TRAINERS: dict[str, tuple[str, str]] = {"sklearn": ("dualcontrol.learn.sklearn_trainer", "learn")}
-NONE = ("export", "off")
-
-
 def trainer(name: str) -> Trainer:
     """The trainer of that name; `MissingExtraError` when its package is not installed."""
+    if OWN.fullmatch(name):
+        return _own(name)
     if name not in TRAINERS:
         raise ModelError(f"there is no trainer {name!r}; known are {', '.join(sorted(TRAINERS))}",
-                         hint="Set feedback.trainer to one of them, or to \"export\".")  # fmt: skip
+                         hint='Set feedback.trainer to one of them, "module:attribute" or "export".')  # fmt: skip
     module, extra = TRAINERS[name]
     return cast(_Module, optional(module, extra)).TRAINER()
+
+
+def _own(name: str) -> Trainer:
+    """A trainer of the user's: the class, or whatever makes one when it is called, at ``module:attribute``."""
+    module, _, attribute = name.partition(":")
+    try:
+        return cast(Trainer, getattr(import_module(module), attribute)())
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"the trainer {name!r} cannot be loaded: {error}",
+                         hint="Name a module that this program can import, and a class in it.") from error  # fmt: skip
 
 
 def optional(module: str, extra: str) -> ModuleType:

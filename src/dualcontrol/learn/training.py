@@ -47,7 +47,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     model = _fitted(control, teacher, parted.train, start, seed)
     incumbent = current_model(desk, loop)
     report = Report(
-        loop=loop, version=_version(desk, control), trainer=teacher.name, promoted=False, reason="",
+        loop=loop, version=_version(desk, control), trainer=_feedback(control).trainer, promoted=False, reason="",
         trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
         incumbent=control.model, start=keep(desk, start), skipped=len(skipped),
     )  # fmt: skip

@@ -21,7 +21,10 @@ from dualcontrol.review.view import digest, edit_under_review, view
 def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Event]:
     """Take one reviewer's answer, or refuse it with an error that says what to do."""
     if command.expected_seq is not None and command.expected_seq != case.seq:
-        raise ConflictError(f"case {case.id} has moved on: it is at {case.seq}, not {command.expected_seq}")
+        raise ConflictError(
+            f"case {case.id} has moved on: it is at {case.seq}, not {command.expected_seq}",
+            hint=f"Nothing was written; read the case again, and if the answer still holds, give it with {case.seq}.",
+        )
     review = held(case, command.claim_id, env.now)
     if not command.actor.person:
         command = replace(command, actor=replace(command.actor, person=review.person))

@@ -111,8 +111,11 @@ def shape(case: Case, answer: Answer) -> str:
 def wrong(case: Case, answer: Answer) -> int | None:
     """Whether the proposal was wrong by this answer: the one definition, used when a review settles.
 
-    approve 0; edit 1 unless it equals the proposal; reject 1; respond 1; label 1 if unequal; else none.
+    approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose;
+    label 1 if unequal; else none.
     """
+    if answer.verdict == "respond":
+        return 1
     if answer.verdict in ("abstain", "escalate", "prefer") or case.proposed is None:
         return None
     if answer.verdict == "approve":

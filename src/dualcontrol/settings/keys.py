@@ -80,7 +80,7 @@ def feedback(value: Any, place: Place) -> dict[str, Any] | None:
 
 GUARANTEE = Table(max_error=kinds.between, confidence=kinds.between)
 FEEDBACK = Table(
-    retrain_every=kinds.whole(1, 1_000_000_000), or_every=kinds.duration, trainer=kinds.text, holdout=kinds.between,
+    retrain_every=kinds.whole(1, 1_000_000_000), or_every=kinds.duration, trainer=kinds.trainer, holdout=kinds.between,
 )  # fmt: skip
 number = kinds.whole(1, kinds.MOST_PEOPLE)
 QUORUM = Table(

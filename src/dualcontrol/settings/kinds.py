@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dualcontrol.case import ENCODER, RISK_LEVELS, microseconds
+from dualcontrol.learn.names import NONE, TRAINERS, known
 from dualcontrol.settings.place import Place, nearest
 from dualcontrol.settings.schemas import check_schema
 
@@ -196,8 +197,21 @@ def context(value: Any, place: Place) -> str | tuple[str, ...]:
 def settle(value: Any, place: Place) -> str | int:
     """How equal answers settle: a word, or how many must agree."""
     if isinstance(value, str):
-        return str(word("unanimous", "majority", "collect")(value, place))
+        if value in ("unanimous", "majority", "collect"):
+            return value
+        near = nearest(value, ("unanimous", "majority", "collect"))
+        wanted = "unanimous, majority or collect, or the number of equal answers that settle, such as 2"
+        raise place.wrong(wanted, value, near)
     return int(whole(1, MOST_PEOPLE)(value, place))
+
+
+def trainer(value: Any, place: Place) -> str:
+    """A trainer of ours, none, or one of the user's own."""
+    name = text(value, place)
+    if known(name):
+        return name
+    names = (*sorted(TRAINERS), *NONE)
+    raise place.wrong(f'{", ".join(names)}, or "module:attribute" of your own', value, nearest(name, names))
 
 
 def labels(value: Any, place: Place) -> tuple[Any, ...]:

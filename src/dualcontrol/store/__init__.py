@@ -15,7 +15,7 @@ from dualcontrol.events import Entry
 
 __all__ = [
     "MAX_PAYLOAD", "CaseRow", "Conflict", "Example", "InboxRow", "KeyRow", "KeyTaken", "ModelRow", "Page",
-    "PersonTaken", "Queries", "SlotRow", "Store", "Tx",
+    "PersonTaken", "Queries", "SlotRow", "Store", "Stray", "Tx",
 ]  # fmt: skip
 MAX_PAYLOAD = 1_048_576
 
@@ -70,6 +70,13 @@ class SlotRow(Value, frozen=True, kw_only=True):
     slot: str
     commitment: str
     sound: bool
+
+
+class Stray(Value, frozen=True, kw_only=True):
+    """A row that is not what its case makes it: the columns that differ; none where the row itself is missing."""
+
+    review_id: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 class Page(Value, frozen=True, kw_only=True):
@@ -215,8 +222,28 @@ class Queries(Protocol):
         """Every stream that has entries."""
         ...
 
+    def strays(self, case: Case, loop_id: int, head: str) -> list[Stray]:
+        """Rows of a case and of its reviews that are not what the case, folded from its entries, makes them."""
+        ...
+
+    def review_count(self) -> int:
+        """How many rows there are for reviews."""
+        ...
+
+    def review_ids(self) -> Iterator[tuple[str, str]]:
+        """(review id, case id) of every row for a review."""
+        ...
+
+    def misplaced(self) -> tuple[str, int] | None:
+        """(stream, seq) of the first entry whose position is missing or not its own; None when all are dense."""
+        ...
+
     def loops(self) -> list[Control]:
         """Every loop's control."""
+        ...
+
+    def loop_columns(self, loop_id: int) -> dict[str, JSON]:
+        """Name, mode, version, seq and head of a loop, as its columns say."""
         ...
 
     def examples(

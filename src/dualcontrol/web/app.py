@@ -16,6 +16,7 @@ from dualcontrol.web.access import Access
 from dualcontrol.web.api import answers, cases, claims, effects, events, health, inbox, loops
 from dualcontrol.web.deps import asked
 from dualcontrol.web.guard import Guard
+from dualcontrol.web.head import Head
 from dualcontrol.web.pages import case, enter, front, help, live, review
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages.site import STATIC, Pages
@@ -47,6 +48,7 @@ def create_app(
     problem.install(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, access=access)
+    app.add_middleware(Head)
     return app
 
 

@@ -182,6 +182,7 @@ REASONS = {
     409: "Somebody or something was first; `by` says who.",
     410: "The content was erased.",
     413: "The body is larger than 2 MiB, or a content larger than 1 MiB.",
+    421: "The Host header names another server.",
     422: "The request does not fit; `errors` says where.",
     503: "The database refused.",
 }
@@ -195,7 +196,7 @@ def replies(
     if shape is not None:
         told[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
     refused = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
-    for status in sorted({401, 422, 503, *statuses}):
+    for status in sorted({401, 421, 422, 503, *statuses}):
         told[status] = {"description": REASONS[status], "content": refused}
     return told
 

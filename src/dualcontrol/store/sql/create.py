@@ -19,6 +19,11 @@ def ensure(dialect: Dialect) -> None:
         dialect.create(ddl(dialect.sql), HEAD)
         found = dialect.revision()
     refuse_newer(found)
+    if found is None:
+        raise SchemaError(
+            "the database does not say its revision: its row in dualcontrol_schema is missing",
+            hint="Nothing was written; restore a backup.", found=None, needed=HEAD,
+        )  # fmt: skip
     if found != HEAD:
         raise SchemaError(
             f"the database is at revision {found}; this program needs {HEAD}",

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Integer,
     Select,
     Text,
@@ -16,9 +17,10 @@ from sqlalchemy import (
     literal_column,
     select,
     tuple_,
+    union_all,
 )
 
-from dualcontrol.store.sql.hot import literal, takeable
+from dualcontrol.store.sql.hot import CASE_FIXED, CASE_MOVING, REVIEW_FIXED, REVIEW_MOVING, literal, takeable
 from dualcontrol.store.sql.schema import cases, entries, examples, feed, loops, models, payloads, reviews
 
 CASE_ROW = (
@@ -35,6 +37,9 @@ EXAMPLE = (
     "id", "loop_id", "epoch", "pos", "case_id", "kind", "verdict", "wrong", "bin", "score", "inclusion", "at", "cap",
     "used_by",
 )  # fmt: skip
+CASE_COLUMNS = (*CASE_FIXED, *CASE_MOVING[:-1])  # all but the snapshot
+REVIEW_COLUMNS = (*REVIEW_FIXED, *REVIEW_MOVING)
+LOOP_COLUMNS = ("name", "mode", "version", "seq", "head")
 MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
 ONE: ColumnElement[int] = literal_column("1")
 NONE: ColumnElement[int] = literal_column("0")
@@ -86,12 +91,25 @@ def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
 
 def case_counts() -> Select[Any]:
     """What `COUNTED` names, of one loop."""
-    overdue = (cases.c.state == literal("open")) & (cases.c.due_at < bindparam("now", type_=BigInteger))
+    overdue = (cases.c.state == literal("open")) & (cases.c.due_at < _now()) | cases.c.id.in_(_late())
     return select(
         _how_many(cases.c.state == literal("open")), _how_many(cases.c.state == literal("decided")),
         _how_many(cases.c.state == literal("closed")), _how_many(cases.c.route == literal("human")),
         _how_many(cases.c.route == literal("autopilot")), _how_many(cases.c.audited), _how_many(overdue),
     ).where(cases.c.loop_id == bindparam("loop_id"), LIVE)  # fmt: skip
+
+
+def _now() -> ColumnElement[Any]:
+    return bindparam("now", type_=BigInteger)
+
+
+def _late() -> CompoundSelect[Any]:
+    """Cases somebody should have looked at by now: one that is held after its time has only its reviews to say so.
+
+    A select for each state, because the partial indexes are by state.
+    """
+    late = select(reviews.c.case_id).where(reviews.c.loop_id == bindparam("loop_id"), reviews.c.due_at < _now())
+    return union_all(*(late.where(reviews.c.state == literal(state)) for state in ("open", "claimed")))
 
 
 def claimed_count() -> Select[Any]:
@@ -170,6 +188,42 @@ def unplaced() -> Select[Any]:
 def all_loops() -> Select[Any]:
     """Every loop's control with its id and sequence number."""
     return select(loops.c.id, loops.c.seq, loops.c.control).order_by(loops.c.name)
+
+
+def loop_columns() -> Select[Any]:
+    """What a loop's row says beside its control."""
+    return select(*(loops.c[name] for name in LOOP_COLUMNS)).where(loops.c.id == bindparam("loop_id"))
+
+
+def case_columns() -> Select[Any]:
+    """Every column of a case but its snapshot."""
+    return select(*(cases.c[name] for name in CASE_COLUMNS)).where(cases.c.id == bindparam("case_id"))
+
+
+def review_columns() -> Select[Any]:
+    """Every column of a review."""
+    return select(*(reviews.c[name] for name in REVIEW_COLUMNS)).where(reviews.c.id == bindparam("review_id"))
+
+
+def review_count() -> Select[Any]:
+    """How many rows there are for reviews."""
+    return select(func.count()).select_from(reviews)
+
+
+def review_ids() -> Select[Any]:
+    """Reviews and their cases, after an id."""
+    statement = select(reviews.c.id, reviews.c.case_id).where(reviews.c.id > bindparam("after"))
+    return _rows(statement.order_by(reviews.c.id))
+
+
+def misplaced(*order: ColumnElement[Any]) -> Select[Any]:
+    """Entries in commit order whose number is not their position, up to the last position given."""
+    number = func.row_number().over(order_by=order).label("number")
+    numbered = select(entries.c.stream, entries.c.seq, feed.c.pos, number)
+    ranked = numbered.outerjoin(feed, feed.c.entry_id == entries.c.id).subquery()
+    last = select(func.max(feed.c.pos)).scalar_subquery()
+    wrong = ranked.c.pos.is_distinct_from(ranked.c.number) & (ranked.c.pos.is_not(None) | (ranked.c.number <= last))
+    return _rows(select(ranked.c.stream, ranked.c.seq).where(wrong).order_by(ranked.c.number))
 
 
 def list_examples(unused: bool) -> Select[Any]:

@@ -12,7 +12,7 @@ from dualcontrol.case import JSON, Case, Content, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, with_values
-from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow
+from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow, Stray
 from dualcontrol.store.sql import lookups, rows
 from dualcontrol.store.sql.dialect import Session
 from dualcontrol.store.sql.hot import FIRST, rendered
@@ -185,6 +185,41 @@ class SqlQueries:
             yield from (row[0] for row in found)
             last = found[-1][0]
 
+    def strays(self, case: Case, loop_id: int, head: str) -> list[Stray]:
+        """Rows of a case and of its reviews that are not what the case, folded from its entries, makes them."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.case_columns, case_id=case.id)
+            kept = [self._rows(session, lookups.review_columns, review_id=review.id) for review in case.reviews]
+        made = rows.fixed_columns(case, loop_id) + rows.moving_columns(case, head, "")[:-1]
+        listed = [_stray(None, lookups.CASE_COLUMNS, made, found)]
+        for review, row in zip(case.reviews, kept, strict=True):
+            made = rows.review_fixed(review, case, loop_id) + rows.review_moving(review, case)
+            listed.append(_stray(review.id, lookups.REVIEW_COLUMNS, made, row))
+        return [stray for stray in listed if stray is not None]
+
+    def review_count(self) -> int:
+        """How many rows there are for reviews."""
+        with self._reading() as session:
+            ((count,),) = self._rows(session, lookups.review_count)
+        return int(count)
+
+    def review_ids(self) -> Iterator[tuple[str, str]]:
+        """(review id, case id) of every row for a review."""
+        last = ""
+        while True:
+            with self._reading() as session:
+                found = self._rows(session, lookups.review_ids, after=last, rows=CHUNK)
+            if not found:
+                return
+            yield from ((row[0], row[1]) for row in found)
+            last = found[-1][0]
+
+    def misplaced(self) -> tuple[str, int] | None:
+        """(stream, seq) of the first entry whose position is missing or not its own; None when all are dense."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.misplaced, *self._shared.dialect.order, rows=1)
+        return (found[0][0], found[0][1]) if found else None
+
     # loops and learning
 
     def loops(self) -> list[Control]:
@@ -192,6 +227,12 @@ class SqlQueries:
         with self._reading() as session:
             found = self._rows(session, lookups.all_loops)
         return [rows.control_of(text, loop_id, seq) for loop_id, seq, text in found]
+
+    def loop_columns(self, loop_id: int) -> dict[str, JSON]:
+        """Name, mode, version, seq and head of a loop, as its columns say."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.loop_columns, loop_id=loop_id)
+        return dict(zip(lookups.LOOP_COLUMNS, found[0], strict=True)) if found else {}
 
     def examples(
         self, loop_id: int, *, unused: bool = False, after: int = 0, limit: int | None = None
@@ -218,6 +259,12 @@ class SqlQueries:
 def _case_row(row: Any) -> CaseRow:
     named = dict(zip(lookups.CASE_ROW, row, strict=True))
     return CaseRow(**{**named, "audited": bool(named["audited"])})
+
+
+def _stray(review_id: str | None, names: Sequence[str], made: rows.Row, found: Sequence[Any]) -> Stray | None:
+    """What is wrong with a row; None when it is what it should be."""
+    columns = tuple(n for n, one, other in zip(names, made, found[0], strict=True) if one != other) if found else ()
+    return None if found and not columns else Stray(review_id=review_id, columns=columns)
 
 
 def _inbox_row(review_id: str, case: Case) -> InboxRow:

@@ -35,7 +35,13 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[di
 
 @router.get("/events", response_class=Response, responses={
     **replies(FeedPage, 404),
-    200: {**replies(FeedPage)[200], "description": "A page, or with Accept: text/event-stream the stream."},
+    200: {
+        "description": "A page, or with Accept: text/event-stream the stream.",
+        "content": {
+            **replies(FeedPage)[200]["content"],
+            STREAM: {"schema": {"type": "string", "description": "Events `entry`: id is the position, data the row."}},
+        },
+    },
 })  # fmt: skip
 async def events(
     request: Request,

@@ -14,7 +14,7 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", response_class=Response, responses={
-    status: told for status, told in replies(Health).items() if status in (200, 503)
+    status: told for status, told in replies(Health).items() if status in (200, 421, 503)
 }, openapi_extra={"security": []})  # fmt: skip
 def health(desk: Here) -> Response:
     """Whether the server answers and its database does."""

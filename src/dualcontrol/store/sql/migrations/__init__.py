@@ -10,6 +10,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from dualcontrol.errors import SchemaError
 from dualcontrol.store.sql.create import refuse_newer
 from dualcontrol.store.sql.dialect import Dialect, open_dialect, raise_ours
 from dualcontrol.store.sql.schema import HEAD
@@ -29,7 +30,15 @@ def upgrade_to_head(url: str) -> str:
 
 def _upgrade(dialect: Dialect) -> None:
     """Run what is missing in one transaction, while no other process does the same."""
-    refuse_newer(dialect.revision())
+    found = dialect.revision()
+    if found is None:
+        raise SchemaError(
+            "the database does not say its revision: it is not one of dualcontrol, or its row in dualcontrol_schema "
+            "is missing",
+            hint="Nothing was written; restore a backup, and check that the address names the right database.",
+            found=None, needed=HEAD,
+        )  # fmt: skip
+    refuse_newer(found)
     engine = dialect.engine()
     with engine.begin() as connection:
         connection.exec_driver_sql(dialect.migration_lock)
