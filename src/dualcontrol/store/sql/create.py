@@ -20,10 +20,7 @@ def ensure(dialect: Dialect) -> None:
         found = dialect.revision()
     refuse_newer(found)
     if found is None:
-        raise SchemaError(
-            "the database does not say its revision: its row in dualcontrol_schema is missing",
-            hint="Nothing was written; restore a backup.", found=None, needed=HEAD,
-        )  # fmt: skip
+        raise unstamped()
     if found != HEAD:
         raise SchemaError(
             f"the database is at revision {found}; this program needs {HEAD}",
@@ -38,6 +35,15 @@ def refuse_newer(found: str | None) -> None:
     raise SchemaError(
         f"the database is at revision {found}, which is newer than {HEAD}, the newest this program knows",
         hint="Upgrade dualcontrol to the version that wrote it.", found=found, needed=HEAD,
+    )  # fmt: skip
+
+
+def unstamped() -> SchemaError:
+    """The error for tables of ours that do not say of which revision they are."""
+    return SchemaError(
+        f"the database does not say its revision: its row in {VERSION_TABLE} is missing",
+        hint="Nothing was written; restore a backup, and check that the address names the right database.",
+        found=None, needed=HEAD,
     )  # fmt: skip
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection, inspect, text
 
-from dualcontrol.errors import SchemaError
-from dualcontrol.store.sql.create import refuse_newer
+from dualcontrol.store.sql.create import refuse_newer, unstamped
 from dualcontrol.store.sql.dialect import Dialect, open_dialect, raise_ours
-from dualcontrol.store.sql.schema import HEAD
+from dualcontrol.store.sql.schema import HEAD, VERSION_TABLE
 
 
 def upgrade_to_head(url: str) -> str:
@@ -30,22 +30,23 @@ def upgrade_to_head(url: str) -> str:
 
 def _upgrade(dialect: Dialect) -> None:
     """Run what is missing in one transaction, while no other process does the same."""
-    found = dialect.revision()
-    if found is None:
-        raise SchemaError(
-            "the database does not say its revision: it is not one of dualcontrol, or its row in dualcontrol_schema "
-            "is missing",
-            hint="Nothing was written; restore a backup, and check that the address names the right database.",
-            found=None, needed=HEAD,
-        )  # fmt: skip
-    refuse_newer(found)
+    refuse_newer(dialect.revision())
     engine = dialect.engine()
     with engine.begin() as connection:
         connection.exec_driver_sql(dialect.migration_lock)
+        _refuse_unstamped(connection)
         settings = configuration()
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
     engine.dispose()
+
+
+def _refuse_unstamped(connection: Connection) -> None:
+    """Raise `SchemaError` where our tables stand and nothing says of which revision they are."""
+    known = inspect(connection)
+    stamped = known.has_table(VERSION_TABLE) and connection.execute(text(f"SELECT 1 FROM {VERSION_TABLE}")).first()
+    if not stamped and known.has_table("loops"):
+        raise unstamped()
 
 
 def configuration() -> Config:
