@@ -194,6 +194,8 @@ def checked(command: Given) -> Given:
 
 def person(name: Any) -> str:
     """The name of a person; `EligibilityError` when it cannot be one."""
+    if type(name) is str and 0 < len(name) <= LONGEST and name.isascii() and name.isprintable():
+        return name
     try:
         return msgspec.convert(plain(name), Person)
     except UNFIT as error:

@@ -67,9 +67,7 @@ def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ..
     if quorum.settle == "collect":
         full = len(answers) >= quorum.answers
         return Standing("collect", answers[0] if len(answers) == 1 else None, ids) if full else Standing()
-    said = [shape(case, a) for a in answers]
-    top, count = Counter(said).most_common(1)[0]
-    leader = answers[said.index(top)]
+    leader, count = _leader(case, answers)
     if quorum.settle == "unanimous":
         return _unanimous(quorum, leader, ids, agree=count == len(answers))
     if quorum.settle == "majority":
@@ -78,6 +76,15 @@ def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ..
     if count >= need:
         return Standing("k", leader, ids)
     return Standing(dispute=count + quorum.asked - len(answers) < need)
+
+
+def _leader(case: Case, answers: list[Answer]) -> tuple[Answer, int]:
+    """The first answer that says what most say, and how many do."""
+    if len(answers) == 1:
+        return answers[0], 1
+    said = [shape(case, a) for a in answers]
+    top, count = Counter(said).most_common(1)[0]
+    return answers[said.index(top)], count
 
 
 def _unanimous(quorum: Quorum, leader: Answer, ids: tuple[str, ...], *, agree: bool) -> Standing:

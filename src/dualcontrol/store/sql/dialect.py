@@ -74,7 +74,7 @@ class Dialect(Protocol):
         ...
 
     def reading(self, brief: bool = False) -> AbstractContextManager[Session]:
-        """A consistent view for several reads; `brief` where it is a row or two."""
+        """A consistent view for several reads; `brief` where it is one statement."""
         ...
 
     def translated(self, error: Exception) -> Exception:

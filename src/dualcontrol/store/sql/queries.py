@@ -57,11 +57,13 @@ class SqlQueries:
     def case(self, case_id: str) -> Case | None:
         """A case with its content."""
         hot, kept = self._shared.hot, self._shared.recent.get(case_id)
-        with self._reading(True) as session:
-            row = session.one(hot.case, (case_id,))
-            if kept is not None and row is not None and kept.tells(row[1], row[2]):
+        if kept is not None:
+            with self._reading(True) as session:
+                row = session.one(hot.case, (case_id,))
+            if row is not None and kept.tells(row[1], row[2]):
                 return kept.revived(True)
-            slots = session.all(hot.payloads, (case_id,))
+        with self._reading() as session:
+            row, slots = session.two(hot.case, hot.payloads, (case_id,))
         try:
             return None if row is None else rows.case_of(row[2], slots)
         except msgspec.DecodeError as error:

@@ -180,7 +180,7 @@ class SqliteDialect:
     def reading(self, brief: bool = False) -> Iterator[SqliteSession]:
         """A reader's connection with one snapshot; in memory the one connection there is.
 
-        For a `brief` read the writer's, when nobody writes: it knows the pages it wrote, a reader reads them again.
+        For a `brief` read, of one statement, the writer's when nobody writes: it knows the pages that it wrote.
         """
         if self._memory:
             yield from self._reading_memory()
@@ -213,13 +213,11 @@ class SqliteDialect:
 
     def _reading_on_writer(self) -> Iterator[SqliteSession]:
         self._owner = threading.get_ident()
-        session = self._session
         try:
-            session.one("BEGIN")
-            session.now = self._clock()
-            yield session
+            self._session.now = self._clock()
+            yield self._session
         finally:
-            self.rollback(session)
+            self._let_go()
 
     def _reader(self) -> sqlite3.Connection:
         try:
