@@ -82,8 +82,11 @@ def _decode_content(kind: type, value: Any) -> Any:
     raise TypeError(f"cannot decode {kind}")
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The root of all values: immutable, keyword-only, equal by content, JSON both ways."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The root of all values: immutable, keyword-only, equal by content, JSON both ways.
+
+    Values are trees of JSON, without cycles, so the garbage collector need not look at them (``gc=False``).
+    """
 
     def to_dict(self) -> dict[str, JSON]:
         """This value as plain JSON values."""
@@ -424,10 +427,11 @@ class Case(Value, frozen=True, kw_only=True):
 
     def proposed_value(self) -> JSON:
         """The proposal as a value: ``{action, args}`` where there is an action, else the value itself."""
-        proposal = self.proposal
-        if proposal is None:
+        rows = self.content.get("candidates", ())
+        if self.proposed is None or not rows:
             return None
-        return {"action": proposal.action, "args": proposal.value} if proposal.action else proposal.value
+        row = rows[self.proposed]
+        return {"action": row["action"], "args": row["value"]} if row.get("action") else row.get("value")
 
     def decided_action(self) -> str | None:
         """The name of the action that was decided on, which an edit may have changed; None when there is none."""

@@ -128,7 +128,8 @@ def wrong(case: Case, answer: Answer) -> int | None:
     if answer.verdict == "approve":
         return 0
     if answer.verdict == "edit":
-        return int(canonical(answer.value) != canonical(case.proposed_value()))
+        before = case.proposed_value()  # values that differ have other texts; equal ones may, as 1 and 1.0 do
+        return int(answer.value != before or canonical(answer.value) != canonical(before))
     if answer.verdict == "label":
         proposal = case.proposal
         return None if proposal is None else int(canonical(answer.value) != canonical(proposal.value))
