@@ -30,10 +30,23 @@ class Rule(Value, frozen=True, kw_only=True):
 
 
 class Guarantee(Value, frozen=True, kw_only=True):
-    """The bound on autopilot error: at most `max_error`, with probability `confidence`."""
+    """The bound on autopilot error: at most `max_error`, with probability `confidence`, and how evidence is had.
+
+    `launch` labels are taken of every case before audits become rare; `pilot` cases choose the bins and are no
+    evidence; `evidence` is the share of human answers that never trains a model.
+    """
 
     max_error: float
     confidence: float = 0.95
+    segments: tuple[str, ...] = ()
+    score: Literal["confidence", "risk"] = "confidence"
+    pilot: int = 200
+    launch: int = 2000
+    evidence: float = 0.2
+    adjudicate: bool = True
+    blind: bool = True
+    miss_rate: float = 0.0
+    answer_within: str | int | float = "7d"
 
 
 class Feedback(Value, frozen=True, kw_only=True):

@@ -78,7 +78,11 @@ def feedback(value: Any, place: Place) -> dict[str, Any] | None:
     return FEEDBACK(value, place)
 
 
-GUARANTEE = Table(max_error=kinds.between, confidence=kinds.between)
+GUARANTEE = Table(
+    max_error=kinds.between, confidence=kinds.between, segments=kinds.texts, score=kinds.word("confidence", "risk"),
+    pilot=kinds.whole(0, 1_000_000), launch=kinds.whole(0, 1_000_000), evidence=kinds.between, adjudicate=kinds.flag,
+    blind=kinds.flag, miss_rate=kinds.share, answer_within=kinds.duration,
+)  # fmt: skip
 FEEDBACK = Table(
     retrain_every=kinds.whole(1, 1_000_000_000), or_every=kinds.duration, trainer=kinds.trainer, holdout=kinds.between,
 )  # fmt: skip

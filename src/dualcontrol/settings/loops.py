@@ -81,5 +81,5 @@ def _changed(value: msgspec.Struct, other: msgspec.Struct | None) -> dict[str, A
 
 def _listed(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        return {k: v for k, v in msgspec.structs.asdict(value).items() if v is not None}
+        return {k: _listed(v) for k, v in msgspec.structs.asdict(value).items() if v is not None}
     return list(value) if isinstance(value, tuple) else value
