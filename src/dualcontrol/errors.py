@@ -43,6 +43,7 @@
     │   └── LedgerError              the hash chain or the fold does not hold
     ├── ServeError                   the console cannot start here (port, second server)
     ├── ModelError                   a model cannot be trained, loaded or trusted
+    ├── GuaranteeError               evidence that cannot be counted, or a promise that cannot be made
     ├── ImportRefusedError           a file of answers that cannot be taken in
     ├── MissingExtraError            an optional package is not installed
     ├── Rejected                     a gate was answered with no
@@ -383,6 +384,13 @@ class ModelError(DualcontrolError):
 
     code = "DC-MODEL"
     hint = "Train again with `dualcontrol train LOOP`; until then every case goes to a human."
+
+
+class GuaranteeError(DualcontrolError):
+    """A promise that cannot be made, or a label that cannot be counted as evidence for it."""
+
+    code = "DC-GUARANTEE"
+    hint = "Nothing was counted; everything keeps its state."
 
 
 class ImportRefusedError(DualcontrolError):

@@ -1,0 +1,408 @@
+"""The certificate: from which score on autopilot may act, by evidence that may be looked at after every label.
+
+For each region "scores from here up" a test martingale bets against the hypothesis that its error is above the bound:
+a labelled decision multiplies the wealth by 1 + lambda (max_error - wrong) / inclusion, whose mean is at most one
+while the hypothesis is true, whatever the (predictable) audit probabilities.  Eight fractions are mixed (Waudby-Smith
+and Ramdas 2024), weights are inverse inclusion probabilities (Horvitz and Thompson 1952), and a region is certified
+when its wealth reaches 1 / delta (Ville 1939).  Regions are tested in one fixed sequence from few cases to many, so
+that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu et al., arXiv 2406.10490).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Mapping, Sequence
+from math import exp, isfinite, log, log1p
+from typing import Any, NamedTuple, Self
+
+from dualcontrol.errors import GuaranteeError
+from dualcontrol.route import binomial
+
+FRACTIONS = 8
+LEAST, MOST = 0.01, 0.9
+START = 0.2
+FLOOR = 0.05
+KEPT_MOVES = 10_000
+
+
+class Label(NamedTuple):
+    """One labelled decision; `floor` is the least inclusion any decision could have had then, None where unsaid."""
+
+    seq: int
+    score: float
+    wrong: int
+    inclusion: float
+    floor: float | None = None
+
+
+class Step(NamedTuple):
+    """A certified widening: after which decision, to which region and score, and by what ("evidence" or "launch")."""
+
+    seq: int
+    bin: int
+    threshold: float
+    by: str
+
+
+class Certificate:
+    """Test martingales over score regions, with the threshold that they certify.
+
+    `max_error` and `confidence` are the promise, `segments` how many certificates share 1 - confidence.
+    `edges` are the lower scores of bins 1, 2, …; without them the first `pilot` labels choose up to `bins` of equal
+    mass and are no evidence.  `start` is the coverage of the first region.  `launch` labels, all with inclusion 1,
+    are tested once and exactly, on half of delta.  `floor` is the least inclusion that a decision can have once
+    autopilot has opened and the launch is over.  `miss_rate` bounds the share of errors that reviewers let pass.
+    """
+
+    def __init__(
+        self, max_error: float, confidence: float = 0.95, *, bins: int = 100, edges: Sequence[float] | None = None,
+        pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
+        segments: int = 1,
+    ) -> None:  # fmt: skip
+        _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
+        self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
+        self.start, self.launch, self.floor = start, launch, floor
+        self.miss_rate, self.segments = miss_rate, segments
+        self.delta = (1.0 - confidence) / segments
+        self._flag = 1.0 / (1.0 - miss_rate)
+        ratio = (MOST / LEAST) ** (1.0 / (FRACTIONS - 1))
+        self._fractions = [LEAST * ratio**j / (1.0 - max_error) for j in range(FRACTIONS)]
+        spent = self.delta / 2 if launch else self.delta
+        self._target = log(FRACTIONS / spent)
+        self._moves: dict[tuple[int, float, float], list[float]] = {}
+        self.seq = -1
+        self.labels = self.errors = 0
+        self.steps: list[Step] = []
+        self._waiting: list[Label] = []
+        self._piloted: list[Label] = []
+        self._launching = launch > 0
+        self._least = 1.0
+        self.edges: list[float] = []
+        self.begun = False
+        if edges is not None:
+            self._begin(list(edges), None)
+
+    # what comes in
+
+    def observe(
+        self, *, score: float, wrong: bool | int, inclusion: float, seq: int, floor: float | None = None
+    ) -> None:  # fmt: skip
+        """Take the label of one decision; it counts once `tick` has passed its place in the order of decisions.
+
+        The same label twice is ignored; `GuaranteeError` for one that contradicts, comes too late or is no label.
+        """
+        label = Label(seq, float(score), int(wrong), float(inclusion), floor)
+        _check_label(label, wrong)
+        if seq <= self.seq:
+            raise GuaranteeError(
+                f"decision {seq} is not after {self.seq}, up to which everything is counted",
+                hint="Each decision counts once; a label that comes after its time was counted as an error.",
+            )
+        place = bisect_right(self._waiting, (seq,))
+        if place < len(self._waiting) and self._waiting[place].seq == seq:
+            if self._waiting[place] != label:
+                raise GuaranteeError(f"decision {seq} has another label already", hint="A decision has one label.")
+            return
+        insort(self._waiting, label)
+
+    def tick(self, watermark: int | None = None) -> list[Step]:
+        """Count, in the order of decisions, every label up to and with `watermark` (None: all); the steps it made.
+
+        The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
+        are answered later than the rest would come too late.
+        """
+        before = len(self.steps)
+        end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
+        due, self._waiting = self._waiting[:end], self._waiting[end:]
+        for label in due:
+            self._count(label)
+        if watermark is not None:
+            self.seq = max(self.seq, watermark)
+        return self.steps[before:]
+
+    # what is known
+
+    @property
+    def bin(self) -> int | None:
+        """The first bin that autopilot may have; None while nothing is certified."""
+        return self.steps[-1].bin if self.steps else None
+
+    @property
+    def threshold(self) -> float | None:
+        """The score from which autopilot may act; None: everything goes to humans."""
+        return self.steps[-1].threshold if self.steps else None
+
+    @property
+    def launching(self) -> bool:
+        """Whether every decision is to be labelled still."""
+        return self._launching
+
+    @property
+    def coverage(self) -> float:
+        """The share of decisions in the certified region, by weight."""
+        return 0.0 if self.bin is None else self.share_from(self.bin)
+
+    def share_from(self, place: int) -> float:
+        """The share of decisions seen so far whose score lies in this bin or above, by weight."""
+        whole = sum(self.weights)
+        return sum(self.weights[place:]) / whole if whole else 0.0
+
+    def bin_of(self, score: float) -> int:
+        """The bin of a score; the highest is the most certain."""
+        return bisect_right(self.edges, score)
+
+    def score_of(self, place: int) -> float:
+        """The lowest score of a bin."""
+        return self.edges[place - 1] if place > 0 else 0.0
+
+    def evidence(self) -> dict[str, Any]:
+        """What is known, in numbers: the state, the region that is tested next, and how far its wealth has come."""
+        said: dict[str, Any] = {
+            "max_error": self.max_error, "confidence": self.confidence, "delta": self.delta, "labels": self.labels,
+            "errors": self.errors, "waiting": len(self._waiting), "seq": self.seq, "threshold": self.threshold,
+            "coverage": self.coverage, "launching": self._launching, "bins": len(self.edges) + 1 if self.begun else 0,
+            "least_labels": binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta),
+        }  # fmt: skip
+        if not self.begun:
+            return said | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
+        wealth = _wealth(self._sums) if self._next >= 0 else None
+        return said | {
+            "state": "collecting" if self.threshold is None else "certified",
+            "next_threshold": None if self._next < 0 else self.score_of(self._next),
+            "next_coverage": None if self._next < 0 else self.share_from(self._next),
+            "log_wealth": None if wealth is None else wealth - log(FRACTIONS),
+            "log_wealth_needed": self._target - log(FRACTIONS),
+            "labels_needed": self.labels_needed(),
+        }
+
+    def labels_needed(self) -> int | None:
+        """About how many more labels the next region needs if they go on as they have; None if it never gets there.
+
+        Where nothing is known yet, none of them in error.
+        """
+        if not self.begun or self._next < 0:
+            return None if self.begun else self.pilot - len(self._piloted) + self._fewest(self._share(START))
+        seen, wrong = sum(self.weights[self._next :]), sum(self.wrongs[self._next :])
+        share = self.share_from(self._next) or self._share(START)
+        risk = (wrong + self.max_error / 4) / (seen + 1.0)
+        gain = max(self._gain(lam, risk) for lam in self._fractions)
+        left = self._target - _wealth(self._sums)
+        if gain <= 0.0:
+            return None
+        return max(1, round(left / gain / max(share, 1e-9)))
+
+    def _gain(self, fraction: float, risk: float) -> float:
+        """The mean growth of log wealth a label, at this risk."""
+        up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
+        return (1.0 - risk) * up + risk * (log(down) if down > 0 else -50.0)
+
+    def _fewest(self, share: float) -> int:
+        return round(binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta) / share)
+
+    def _share(self, otherwise: float) -> float:
+        return self.start or otherwise
+
+    # the parts
+
+    def _begin(self, edges: list[float], start: int | None) -> None:
+        """Freeze the bins; everything counted from here on is evidence."""
+        self.edges, self.begun = edges, True
+        count = len(edges) + 1
+        self.weights, self.wrongs = [0.0] * count, [0.0] * count
+        self._logs = [[0.0] * FRACTIONS for _ in range(count)]
+        self._sums = [0.0] * FRACTIONS
+        self._tally, self._missed = [0] * count, [0] * count
+        self._first = start if start is not None else max(0, min(count - 1, int(count * (1.0 - (self.start or START)))))
+        self._next = self._first
+
+    def _count(self, label: Label) -> None:
+        self.seq = label.seq
+        if not self.begun:
+            return self._pilot(label)
+        self.labels, self.errors = self.labels + 1, self.errors + label.wrong
+        place, floor = self.bin_of(label.score), self._floor(label)
+        self.weights[place] += 1.0 / label.inclusion
+        self.wrongs[place] += label.wrong / label.inclusion
+        self._bet(place, self._move(label.wrong, label.inclusion, floor))
+        if self._launching:
+            self._launch(place, label)
+        return None
+
+    def _floor(self, label: Label) -> float:
+        """The least inclusion in force at this decision: as said, else one while all is labelled, else the declared."""
+        if label.floor is not None:
+            return label.floor
+        declared = 1.0 if self._launching or not self.steps else self.floor
+        self._least = min(self._least, label.inclusion)
+        return min(declared, self._least)
+
+    def _move(self, wrong: int, inclusion: float, floor: float) -> list[float]:
+        """What a label adds to each log wealth; fractions are capped, so that wealth stays above 0."""
+        key = (wrong, inclusion, floor)
+        found = self._moves.get(key)
+        if found is None:
+            cap = MOST * floor / (self._flag - self.max_error)
+            gain = (self.max_error - wrong * self._flag) / inclusion
+            if len(self._moves) >= KEPT_MOVES:
+                self._moves.clear()
+            found = self._moves[key] = [log1p(min(fraction, cap) * gain) for fraction in self._fractions]
+        return found
+
+    def _bet(self, place: int, move: list[float]) -> None:
+        own = self._logs[place]
+        self._logs[place] = [a + b for a, b in zip(own, move, strict=True)]
+        if place >= self._next >= 0:
+            self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
+            while self._next >= 0 and _wealth(self._sums) >= self._target:
+                self._certify(self._next, "evidence")
+
+    def _certify(self, place: int, by: str) -> None:
+        """Autopilot may have this region; what is tested next is the one below it."""
+        self.steps.append(Step(self.seq, place, self.score_of(place), by))
+        while self._next >= place and self._next >= 0:
+            self._next -= 1
+            if self._next >= 0:
+                self._sums = [a + b for a, b in zip(self._sums, self._logs[self._next], strict=True)]
+
+    def _pilot(self, label: Label) -> None:
+        self._piloted.append(label)
+        if len(self._piloted) >= self.pilot:
+            edges = edges_of([label.score for label in self._piloted], self.bins)
+            self._begin(edges, self._start_of(edges))
+
+    def _start_of(self, edges: list[float]) -> int:
+        """The first region: the widest that holds at most the share `start`, or the one where the pilot saw most."""
+        masses = [0.0] * (len(edges) + 1)
+        wrongs = [0.0] * (len(edges) + 1)
+        for label in self._piloted:
+            masses[bisect_right(edges, label.score)] += 1.0 / label.inclusion
+            wrongs[bisect_right(edges, label.score)] += label.wrong / label.inclusion
+        chosen = self._promising(masses, wrongs) if self.start is None else None
+        return widest(masses, self.start or START) if chosen is None else chosen
+
+    def _promising(self, masses: list[float], wrongs: list[float]) -> int | None:
+        """The region whose error lies below the bound by the most standard errors, in the pilot."""
+        best, chosen, mass, wrong = 0.0, None, 0.0, 0.0
+        for place in range(len(masses) - 1, -1, -1):
+            mass, wrong = mass + masses[place], wrong + wrongs[place]
+            risk = (wrong + 0.5) / (mass + 1.0)
+            score = mass * max(self.max_error - risk, 0.0) ** 2 / (risk * (1.0 - risk))
+            if score > best and mass <= 0.95 * sum(masses):
+                best, chosen = score, place
+        return chosen
+
+    def _launch(self, place: int, label: Label) -> None:
+        """Tally the labels of the launch; the last one brings the exact test, one with inclusion below 1 ends it."""
+        if label.inclusion < 1.0:
+            self._launching = False
+            return
+        self._tally[place] += 1
+        self._missed[place] += label.wrong
+        if self.labels < self.launch:
+            return
+        self._launching = False
+        of, wrong, found = sum(self._tally[self._first + 1 :]), sum(self._missed[self._first + 1 :]), None
+        for k in range(self._first, -1, -1):
+            of, wrong = of + self._tally[k], wrong + self._missed[k]
+            if binomial.cdf(wrong, of, self.max_error * (1.0 - self.miss_rate)) > self.delta / 2:
+                break
+            found = k
+        if found is not None and (self.bin is None or found < self.bin):
+            self._certify(found, "launch")
+
+    # to and from storage
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain JSON; floats survive bit for bit."""
+        given = {name: getattr(self, name) for name in _GIVEN}
+        counted = {"seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least}
+        held = {
+            "steps": [list(step) for step in self.steps], "waiting": [list(label) for label in self._waiting],
+            "piloted": [list(label) for label in self._piloted], "launching": self._launching, "begun": self.begun,
+        }  # fmt: skip
+        return {
+            "given": given,
+            **counted,
+            **held,
+            **({name: getattr(self, name) for name in _HELD} if self.begun else {}),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The certificate that `to_dict` described; it goes on as if it had never stopped."""
+        made = cls(**data["given"])
+        made.seq, made.labels, made.errors = data["seq"], data["labels"], data["errors"]
+        made._least, made._launching, made.begun = data["least"], data["launching"], data["begun"]
+        made.steps = [Step(*step) for step in data["steps"]]
+        made._waiting = [Label(*label) for label in data["waiting"]]
+        made._piloted = [Label(*label) for label in data["piloted"]]
+        for name in _HELD if made.begun else ():
+            held = data[name]
+            setattr(made, name, [list(row) if isinstance(row, list | tuple) else row for row in held]
+                    if isinstance(held, list | tuple) else held)  # fmt: skip
+        return made
+
+
+_GIVEN = (
+    "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments",
+)  # fmt: skip
+_HELD = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "_first", "_next")
+
+
+def edges_of(scores: Sequence[float], bins: int) -> list[float]:
+    """The lower scores of up to `bins` bins of equal mass; tied scores stay in one bin."""
+    ordered = sorted(scores)
+    places = (i * len(ordered) // bins for i in range(1, bins))
+    return sorted({ordered[place] for place in places if ordered[place] > ordered[0]})
+
+
+def widest(masses: Sequence[float], share: float) -> int:
+    """The first bin of the widest region that holds at most this share, or the highest bin."""
+    whole, held = sum(masses), 0.0
+    for place in range(len(masses) - 1, -1, -1):
+        held += masses[place]
+        if held > share * whole:
+            return min(place + 1, len(masses) - 1)
+    return 0
+
+
+def _wealth(sums: Sequence[float]) -> float:
+    """The log of the sum of the wealths, of which each fraction has an equal part."""
+    most = max(sums)
+    return most + log(sum(exp(one - most) for one in sums))
+
+
+def _check_promise(
+    max_error: float, confidence: float, bins: int, pilot: int, start: float | None, launch: int, floor: float,
+    miss_rate: float, segments: int,
+) -> None:  # fmt: skip
+    shares = {"max_error": max_error, "confidence": confidence}
+    for name, value in shares.items():
+        if not 0.0 < value < 1.0:
+            raise GuaranteeError(f"{name} is {value!r}; it must lie above 0 and below 1")
+    if not 0.0 <= miss_rate < 1.0:
+        raise GuaranteeError(f"miss_rate is {miss_rate!r}; it must be at least 0 and below 1")
+    if not 0.0 < floor <= 1.0:
+        raise GuaranteeError(f"floor is {floor!r}; it must lie above 0, at most 1")
+    if start is not None and not 0.0 < start <= 1.0:
+        raise GuaranteeError(f"start is {start!r}; it must lie above 0, at most 1")
+    if bins < 1 or pilot < 0 or launch < 0 or segments < 1:
+        raise GuaranteeError("bins and segments must be at least 1, pilot and launch at least 0")
+
+
+def _check_label(label: Label, wrong: object) -> None:
+    if not isfinite(label.score):
+        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a number")
+    if wrong not in (0, 1):
+        raise GuaranteeError(f"wrong of decision {label.seq} is {wrong!r}; it must be 0 or 1",
+                             hint="A decision that nobody answered in time counts as wrong.")  # fmt: skip
+    least = label.inclusion if label.floor is None else label.floor
+    if not 0.0 < label.inclusion <= 1.0:
+        raise GuaranteeError(
+            f"the inclusion probability of decision {label.seq} is {label.inclusion}; it must lie above 0, at most 1",
+            hint="What nobody could have reviewed is no evidence.",
+        )
+    if not 0.0 < least <= label.inclusion:
+        raise GuaranteeError(
+            f"the inclusion probability {label.inclusion} of decision {label.seq} is below the floor {least}"
+        )
