@@ -318,7 +318,7 @@ def test_a_model_file_that_is_gone_closes_autopilot(desk: dc.Desk) -> None:
     with desk.store.transaction() as tx:
         tx.save_model(row)
     promoted = {"model": "m1", "examples": 9, "metric": "log loss", "score": "0.1"}
-    desk.steps.move("mail", lambda c, at: (ModelPromoted(version=c.version + 1, at=at, **promoted), {"model": "m1"}))
+    desk.steps.move("mail", lambda c, at: [ModelPromoted(version=c.version + 1, at=at, **promoted)])
     assert "missing" in check(desk)["mail"]
     assert "missing" in desk.control("mail").closed[""]
     assert loop.propose(proposal="spam", input="x", confidence=1.0).route.to == "human"

@@ -177,6 +177,8 @@ class Route(Shown, frozen=True, kw_only=True):
     risk: str | float | None = None
     due_at: int | None = None
     on_timeout: str = "hold"
+    score: float | None = None
+    model: str | None = None
 
 
 class Review(Shown, frozen=True, kw_only=True):

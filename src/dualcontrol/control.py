@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, Protocol
@@ -122,8 +123,23 @@ def _digest(settings: LoopSettings) -> str:
     return _digest_of(ENCODER.encode(settings))
 
 
+class Audits(Value, frozen=True, kw_only=True):
+    """How likely an autopilot case is reviewed too, by score bin; `edges` are the lower scores of bin 1 and up."""
+
+    edges: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+
+    def share(self, score: float) -> float:
+        """The probability at a score."""
+        return self.shares[bisect_right(self.edges, score)]
+
+
 class Control(Value, frozen=True, kw_only=True):
-    """What governs a loop at a moment, as one versioned value folded from the loop's own events."""
+    """What governs a loop at a moment, as one versioned value folded from the loop's own events.
+
+    Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
+    score on, audited how often, since which epoch, for which model.
+    """
 
     loop: str
     loop_id: int
@@ -133,14 +149,25 @@ class Control(Value, frozen=True, kw_only=True):
     model: str | None = None
     thresholds: dict[str, float] = {}
     closed: dict[str, str] = {}
+    audits: dict[str, Audits] = {}
+    epochs: dict[str, int] = {}
+    models: dict[str, str] = {}
     seq: int = 0
+
+    def certificate_for(self, segment: str | None) -> str | None:
+        """The segment whose certificate speaks for a case; "" speaks for all, None says that none does."""
+        guarantee = self.settings.guarantee
+        if guarantee is None or not guarantee.segments:
+            return ""
+        return segment if segment in guarantee.segments else None
 
     def threshold_for(self, segment: str | None) -> float | None:
         """The confidence from which autopilot may act in a segment; None while nothing is certified."""
+        if self.settings.guarantee is not None:
+            key = self.certificate_for(segment)
+            return None if key is None else self.thresholds.get(key)
         moved = self.thresholds.get(segment or "", self.thresholds.get(""))
-        if moved is not None:
-            return moved
-        return None if self.settings.guarantee is not None else self.settings.threshold
+        return self.settings.threshold if moved is None else moved
 
     def closed_for(self, segment: str | None) -> str | None:
         """Why autopilot is closed for a segment, or None when it is open."""

@@ -17,6 +17,7 @@ from dualcontrol.aio import Aio
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
+from dualcontrol.certify import Certifier, Standing, evidence, standing
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
 from dualcontrol.control import Control, LoopSettings
@@ -75,6 +76,7 @@ class Desk:
         self.settings = settings
         self._settle = settle
         self._waiters = Waiters(steps)
+        self.certifier = Certifier(steps)
 
     @property
     def aio(self) -> Aio:
@@ -156,13 +158,15 @@ class Desk:
         rationale: str | None = None, reasons: Sequence[str] = (), confidence: float | None = None,
         first: JSON = None, via: str = "python", authenticated: str = "none", expected_seq: int | None = None,
     ) -> Case:  # fmt: skip
-        return self.steps.run(
+        after = self.steps.run(
             do.Answer(
                 case_id=case_id, claim_id=claim_id, verdict=verdict, value=value, rationale=rationale,
                 reasons=_codes(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
                 actor=Actor(person="" if person is None else person, via=via, authenticated=authenticated),
             )
         )  # fmt: skip
+        self.certifier.answered(after)
+        return after
 
     def release(self, claim_id: str) -> Case:
         """Give a claimed review back."""
@@ -193,8 +197,10 @@ class Desk:
         return self.steps.run(do.Erase(case_id=case_id, by=by))
 
     def sweep(self) -> int:
-        """Do what is due: leases, response times, effective decisions, lost effects."""
-        return sweep(self.steps)
+        """Do what is due: leases, response times, effective decisions, lost effects, evidence that was not counted."""
+        done = sweep(self.steps)
+        self.certifier.run_all(self.loops())
+        return done
 
     def close(self) -> None:
         """Stop listening and give the database connections back."""
@@ -350,6 +356,19 @@ class Loop:
         self.desk.steps.run(
             do.FinishEffect(case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error)
         )
+
+    def certify(self) -> list[Event]:
+        """Count the evidence that is due now, rather than with the next answers; the events that were written."""
+        return self.desk.certifier.run(self.name)
+
+    def guarantee(self) -> list[Standing]:
+        """What the loop's guarantee stands at, in numbers and words, for each of its segments."""
+        control = self.control
+        return standing(control, self.desk.certifier.segments(control))
+
+    def evidence(self, segment: str = "") -> list[dict[str, JSON]]:
+        """The labels that the certificate of this epoch has counted, in order, as `Certificate.observe` takes them."""
+        return evidence(self.desk.store.queries.entries(self.stream, values=False), segment)
 
     def examples(self, unused: bool = False) -> list[Row]:
         """Every human decision with what it was about and where it comes from; or those that no model learned from."""

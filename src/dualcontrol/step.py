@@ -44,7 +44,7 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold
+from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
 from dualcontrol.keys import as_text, check_key, fingerprint, json_text, short
 from dualcontrol.learn import examples
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
@@ -328,24 +328,27 @@ class Steps:
             version = 1 if now is None else now.version + 1
             event = PolicyChanged(version=version, at=tx.now, digest=settings.digest, settings=as_text(settings))
             before = now or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
-            return self._moved(tx, before, event, replace(before, settings=settings), expected=now)
+            return self.moved(tx, before, [event], expected=now)
 
-    def move(self, loop: str, make: Callable[[Control, int], tuple[Event, dict[str, Any]] | None]) -> Control:
-        """Change a loop's control by an event that `make(control, now)` gives with the fields it changes."""
+    def move(self, loop: str, make: Callable[[Control, int], Sequence[Event]]) -> Control:
+        """Change a loop's control by the events that `make(control, now)` gives; none leaves it as it is."""
         return self.retried(lambda: self._move(loop, make))
 
-    def _move(self, loop: str, make: Callable[[Control, int], tuple[Event, dict[str, Any]] | None]) -> Control:
+    def _move(self, loop: str, make: Callable[[Control, int], Sequence[Event]]) -> Control:
         with self.store.transaction() as tx:
             now = self.control(tx, loop)
             made = make(now, tx.now)
-            if made is None:
-                return now
-            event, changes = made
-            return self._moved(tx, now, event, replace(now, **changes), expected=now)
+            return self.moved(tx, now, made, expected=now) if made else now
 
-    def _moved(self, tx: Tx, before: Control, event: Event, after: Control, expected: Control | None) -> Control:
-        entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor="system", events=(event,))
-        after = replace(after, version=before.version + 1, seq=before.seq + 1)
+    def moved(self, tx: Tx, before: Control, made: Sequence[Event], expected: Control | None) -> Control:
+        """Write events of a loop as one entry, with the control that they make, in a transaction of the caller's."""
+        entry = Entry(
+            stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor="system", events=tuple(made)
+        )
+        after = before
+        for event in made:
+            after = governed_by(after, event)
+        after = replace(after, seq=before.seq + 1)
         return tx.save_control(after, entry, expected_version=expected.version if expected else None)
 
     # the small parts

@@ -25,9 +25,12 @@ import dualcontrol as dc
 from dualcontrol.case import Case
 from dualcontrol.errors import EffectError, EffectUnknownError
 from dualcontrol.events import (
+    AuditsChanged,
     AutopilotClosed,
     AutopilotOpened,
     Entry,
+    EpochBegan,
+    EvidenceCounted,
     ModelKept,
     ModelPromoted,
     ThresholdMoved,
@@ -375,7 +378,7 @@ def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) 
     def trip_of(desk: dc.Desk, witness: str) -> dict[str, Any]:
         trip = Trip(desk, witness)
         result = trip.until_done(trip.gate(), trip.answer)
-        desk.steps.move("pay", lambda control, now: None if done(control) else make(control, now))
+        desk.steps.move("pay", lambda control, now: [] if done(control) else make(control, now))
         control = desk.control("pay")
         assert control is not None
         shut = {segment: why for segment, why in control.closed.items() if segment}
@@ -387,24 +390,37 @@ def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) 
 
 def moved(control: Any, now: int) -> Any:
     event = ThresholdMoved(version=control.version + 1, at=now, segment="", threshold="0.95", reason="test")
-    return event, {"thresholds": {"": 0.95}}
+    return [event]
 
 
 def closed(control: Any, now: int) -> Any:
     event = AutopilotClosed(version=control.version + 1, at=now, segment="x", reason="test")
-    return event, {"closed": {"x": "test"}}
+    return [event]
 
 
 def opened(control: Any, now: int) -> Any:
     event = AutopilotOpened(version=control.version + 1, at=now, segment="x", reason="test")
-    return event, {"closed": {}, "epoch": 7}
+    return [event]
 
 
-def model(kind: Any, **changes: Any) -> Callable[[Any, int], Any]:
+def began(control: Any, now: int) -> Any:
+    version, promise = control.version + 1, '{"max_error": 0.05}'
+    return [EpochBegan(version=version, at=now, segment="", epoch=1, reason="test", promise=promise)]
+
+
+def counted(control: Any, now: int) -> Any:
+    return [EvidenceCounted(at=now, segment="", epoch=0, upto=7, labels=((7, "0.5", 0, "1.0", 0, 0),))]
+
+
+def audits(control: Any, now: int) -> Any:
+    return [AuditsChanged(version=2, at=now, segment="", edges=("0.5",), shares=("1.0", "0.1"), reason="test")]
+
+
+def model(kind: Any) -> Callable[[Any, int], Any]:
     def make(control: Any, now: int) -> Any:
         version = {"version": control.version + 1} if kind is ModelPromoted else {}
         event = kind(**version, at=now, model="m1", examples=10, metric="log loss", score="0.5")
-        return event, changes
+        return [event]
 
     return make
 
@@ -446,10 +462,13 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Erased": erased,
     "PolicyChanged": policy,
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
+    "EpochBegan": control_event(began, lambda c: c.epoch == 1),
+    "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),
+    "AuditsChanged": control_event(audits, lambda c: bool(c.audits)),
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
-    "AutopilotOpened": control_event(opened, lambda c: c.epoch == 7),
-    "ModelPromoted": control_event(model(ModelPromoted, model="m1"), lambda c: c.model == "m1"),
-    "ModelKept": control_event(model(ModelKept, epoch=3), lambda c: c.epoch == 3),
+    "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
+    "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
+    "ModelKept": control_event(model(ModelKept), lambda c: c.version > 1),
     "BatchRouted": batch,
 }
 

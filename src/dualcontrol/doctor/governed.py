@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from dualcontrol.case import ENCODER, decoder
+from dualcontrol.case import ENCODER
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.doctor.finding import PROBLEM, WARNING, Finding
-from dualcontrol.events import (
-    AutopilotClosed,
-    AutopilotOpened,
-    Entry,
-    Event,
-    ModelKept,
-    ModelPromoted,
-    PolicyChanged,
-    ThresholdMoved,
-    Unknown,
-)
+from dualcontrol.events import Entry, Unknown, governed_by
 
 RESTORE = "Keep a copy of the database as it is, and compare the loop with a backup; until then trust no route of it."
 NEWER = "Upgrade dualcontrol to check what governs this loop."
-_SETTINGS = decoder(LoopSettings)
 
 
 def governed(control: Control, columns: dict[str, Any], entries: Sequence[Entry]) -> Iterator[Finding]:
@@ -47,9 +36,7 @@ def _folded(control: Control, entries: Sequence[Entry]) -> Control:
     again = Control(loop=control.loop, loop_id=control.loop_id, version=0, settings=LoopSettings(name=control.loop))
     for entry in entries:
         for event in entry.events:
-            change = CHANGES.get(type(event))
-            if change is not None:
-                again = replace(again, version=again.version + 1, **change(again, event))
+            again = governed_by(again, event)
     return again
 
 
@@ -67,42 +54,3 @@ def _differing(again: Control, control: Control) -> Iterator[str]:
             mine, its = getattr(holder, name), getattr(other, name)
             if name != without and ENCODER.encode(mine) != ENCODER.encode(its):
                 yield name
-
-
-def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
-    return {"settings": _SETTINGS.decode(event.settings)}
-
-
-def _threshold(control: Control, event: ThresholdMoved) -> dict[str, Any]:
-    others = {segment: value for segment, value in control.thresholds.items() if segment != event.segment}
-    moved = {} if event.threshold is None else {event.segment: float(event.threshold)}
-    return {"thresholds": others | moved}
-
-
-def _closed(control: Control, event: AutopilotClosed) -> dict[str, Any]:
-    return {"closed": {**control.closed, event.segment: event.reason}}
-
-
-def _opened(control: Control, event: AutopilotOpened) -> dict[str, Any]:
-    return {"closed": {segment: why for segment, why in control.closed.items() if segment != event.segment}}
-
-
-def _promoted(control: Control, event: ModelPromoted) -> dict[str, Any]:
-    """A new model begins an epoch; what was certified was the old one."""
-    certified = {} if control.settings.guarantee is not None else control.thresholds
-    return {"model": event.model, "epoch": control.epoch + 1, "thresholds": certified}
-
-
-def _kept(control: Control, event: ModelKept) -> dict[str, Any]:
-    return {}
-
-
-# A batch is routed under a version and makes none; every other event of a loop is a new version.
-CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
-    PolicyChanged: _policy,
-    ThresholdMoved: _threshold,
-    AutopilotClosed: _closed,
-    AutopilotOpened: _opened,
-    ModelPromoted: _promoted,
-    ModelKept: _kept,
-}

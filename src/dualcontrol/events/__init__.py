@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dualcontrol.events.entries import UPCASTS, Entry, link, opened, sealed, with_values
 from dualcontrol.events.evolve import evolve, fold
+from dualcontrol.events.governing import governed_by
 from dualcontrol.events.kinds import (
     CASE_EVENTS,
     EVENTS,
@@ -17,6 +18,7 @@ from dualcontrol.events.kinds import (
     AlarmRaised,
     Answered,
     Audited,
+    AuditsChanged,
     AutopilotClosed,
     AutopilotOpened,
     BatchRouted,
@@ -28,8 +30,10 @@ from dualcontrol.events.kinds import (
     EffectResolved,
     EffectStarted,
     EffectSucceeded,
+    EpochBegan,
     Erased,
     Event,
+    EvidenceCounted,
     Extended,
     LeaseExpired,
     ModelKept,
@@ -59,6 +63,7 @@ __all__ = [
     "AlarmRaised",
     "Answered",
     "Audited",
+    "AuditsChanged",
     "AutopilotClosed",
     "AutopilotOpened",
     "BatchRouted",
@@ -71,8 +76,10 @@ __all__ = [
     "EffectStarted",
     "EffectSucceeded",
     "Entry",
+    "EpochBegan",
     "Erased",
     "Event",
+    "EvidenceCounted",
     "Extended",
     "LeaseExpired",
     "ModelKept",
@@ -92,6 +99,7 @@ __all__ = [
     "Withdrawn",
     "evolve",
     "fold",
+    "governed_by",
     "link",
     "opened",
     "real",

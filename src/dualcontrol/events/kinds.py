@@ -71,6 +71,8 @@ class Routed(Event, frozen=True, kw_only=True):
     risk: str | None = None
     due_at: int | None = None
     on_timeout: str = "hold"
+    score: str | None = None
+    model: str | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -302,6 +304,55 @@ class ThresholdMoved(Event, frozen=True, kw_only=True):
     segment: str
     threshold: str | None
     reason: str
+    epoch: int | None = None
+    pos: int | None = None
+    bin: int | None = None
+    coverage: str | None = None
+
+
+class EpochBegan(Event, frozen=True, kw_only=True):
+    """A certificate began with nothing certified: for a new model, a new promise, or after an alarm.
+
+    `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
+    """
+
+    version: int
+    at: int
+    segment: str
+    epoch: int
+    reason: str
+    promise: str
+    model: str | None = None
+    after: int = 0
+
+
+class EvidenceCounted(Event, frozen=True, kw_only=True):
+    """Labels were counted by a certificate, in the order of decisions, up to and with position `upto`.
+
+    A label is (position, score, wrong, inclusion, autopilot, unseen before it): `unseen` autopilot cases that nobody
+    reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
+    earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
+    """
+
+    at: int
+    segment: str
+    epoch: int
+    upto: int
+    labels: tuple[tuple[int, str, int, str, int, int], ...]
+    unseen: int = 0
+    stale: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+
+
+class AuditsChanged(Event, frozen=True, kw_only=True):
+    """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up."""
+
+    version: int
+    at: int
+    segment: str
+    edges: tuple[str, ...]
+    shares: tuple[str, ...]
+    reason: str
 
 
 class AutopilotClosed(Event, frozen=True, kw_only=True):
@@ -374,6 +425,7 @@ CASE_EVENTS: tuple[type[Event], ...] = (
     EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip
 LOOP_EVENTS: tuple[type[Event], ...] = (
-    PolicyChanged, ThresholdMoved, AutopilotClosed, AutopilotOpened, ModelPromoted, ModelKept, BatchRouted,
+    PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
+    ModelPromoted, ModelKept, BatchRouted,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}

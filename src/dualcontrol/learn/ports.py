@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dualcontrol.case import Case
 from dualcontrol.control import Control
 from dualcontrol.events import Event
 
-Move = Callable[[Control, int], tuple[Event, dict[str, Any]] | None]
+Move = Callable[[Control, int], Sequence[Event]]
 
 
 class StepsPort(Protocol):
@@ -31,7 +31,7 @@ class StepsPort(Protocol):
         ...
 
     def move(self, loop: str, make: Move) -> Control:
-        """Change a loop's control by an event."""
+        """Change a loop's control by events."""
         ...
 
 

@@ -55,13 +55,10 @@ def _moved(desk: DeskPort, control: Control, report: Report) -> Control:
         "score": real(report.candidate.log_loss if report.candidate else None) or "", "incumbent": report.incumbent,
     }  # fmt: skip
 
-    def make(now: Control, at: int) -> tuple[Event, dict[str, Any]] | None:
+    def make(now: Control, at: int) -> list[Event]:
         if not report.promoted or now.model != control.model:
-            return ModelKept(at=at, **said), {}
-        changes: dict[str, Any] = {"model": report.version, "epoch": now.epoch + 1}
-        if now.settings.guarantee is not None:
-            changes["thresholds"] = {}  # what was certified was the old model
-        return ModelPromoted(version=now.version + 1, at=at, **said), changes
+            return [ModelKept(at=at, **said)]
+        return [ModelPromoted(version=now.version + 1, at=at, **said)]
 
     after = desk.steps.move(control.loop, make)
     return _reopened(desk, after) if after.model == report.version else after
@@ -70,10 +67,9 @@ def _moved(desk: DeskPort, control: Control, report: Report) -> Control:
 def _reopened(desk: DeskPort, control: Control) -> Control:
     """Autopilot that was closed because a model file was bad opens with the model that takes its place."""
 
-    def make(now: Control, at: int) -> tuple[Event, dict[str, Any]] | None:
+    def make(now: Control, at: int) -> list[Event]:
         if not now.closed.get("", "").startswith(CLOSED_BY_FILE):
-            return None
-        event = AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")
-        return event, {"closed": {k: v for k, v in now.closed.items() if k}}
+            return []
+        return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")]
 
     return desk.steps.move(control.loop, make)

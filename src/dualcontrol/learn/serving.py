@@ -131,10 +131,9 @@ def check(desk: DeskPort) -> dict[str, str]:
 def close(desk: DeskPort, control: Control, reason: str) -> None:
     """Send everything of a loop to humans, unless that is so already or another model has taken over."""
 
-    def make(now: Control, at: int) -> tuple[Event, dict[str, Any]] | None:
+    def make(now: Control, at: int) -> list[Event]:
         if "" in now.closed or now.model != control.model:
-            return None
-        event = AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)
-        return event, {"closed": {**now.closed, "": reason}}
+            return []
+        return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
 
     desk.steps.move(control.loop, make)

@@ -7,11 +7,10 @@ score bin (Neyman 1934), never below half the declared share, five times as ofte
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from math import exp, sqrt
 
 from dualcontrol.case import RouteTo
-from dualcontrol.control import Env
+from dualcontrol.control import Control, Env
 
 PURPOSE = "audit"
 SHARE = 0.10
@@ -19,6 +18,9 @@ BOOST = 5.0
 WIDTH, REACH = 3.0, 6
 PRIOR = 8.0
 DIGITS = 4
+STEPS = range(-REACH, REACH + 1)
+_BELL = [exp(-0.5 * (step / WIDTH) ** 2) for step in STEPS]
+KERNEL = [one / sum(_BELL) for one in _BELL]
 
 
 def inclusion(to: RouteTo, share: float) -> float:
@@ -26,6 +28,19 @@ def inclusion(to: RouteTo, share: float) -> float:
     if to == "human":
         return 1.0
     return share if to == "autopilot" else 0.0
+
+
+def share_of(control: Control, segment: str | None, score: float | None) -> float:
+    """The audit share of an autopilot case: by score where a certificate let it pass, else as the settings say."""
+    table = control.audits.get(control.certificate_for(segment) or "")
+    if score is None or control.settings.guarantee is None:
+        return control.settings.audit
+    return 1.0 if table is None else table.share(score)
+
+
+def declared(control: Control) -> float:
+    """The audit share of a loop under a guarantee: a tenth where the settings name none."""
+    return control.settings.audit or SHARE
 
 
 def drawn(env: Env, case_id: str, to: RouteTo, probability: float) -> bool:
@@ -46,18 +61,17 @@ def shares(
 
     `wrongs` and `weights` are the weighted errors and cases of each bin, lowest score first.
     """
-    errors = (np.asarray(wrongs) + max_error * PRIOR / 2) / (np.asarray(weights) + PRIOR)
-    spread = np.sqrt(smoothed(errors))[live:]
-    found = share * spread / spread.mean()
-    if boosted:
-        found = found * BOOST
-    found = np.clip(found, floor_of(share), 1.0)
-    return (1.0,) * live + tuple(round(float(one), DIGITS) for one in found)
+    errors = [(w + max_error * PRIOR / 2) / (n + PRIOR) for w, n in zip(wrongs, weights, strict=True)]
+    spread = [sqrt(error) for error in smoothed(errors)[live:]]
+    scale = share * len(spread) / sum(spread) * (BOOST if boosted else 1.0)
+    floor = floor_of(share)
+    return (1.0,) * live + tuple(round(min(1.0, max(floor, scale * one)), DIGITS) for one in spread)
 
 
-def smoothed(errors: np.ndarray) -> np.ndarray:
-    """The errors of neighbouring bins, by a Gaussian kernel."""
-    steps = np.arange(-REACH, REACH + 1)
-    kernel = np.exp(-0.5 * (steps / WIDTH) ** 2)
-    kernel /= kernel.sum()
-    return np.convolve(np.pad(errors, REACH, mode="edge"), kernel, "valid")
+def smoothed(errors: Sequence[float]) -> list[float]:
+    """The errors of neighbouring bins, by a Gaussian kernel; beyond the ends the last bin goes on."""
+    last = len(errors) - 1
+    return [
+        sum(weight * errors[min(max(place + step, 0), last)] for step, weight in zip(STEPS, KERNEL, strict=True))
+        for place in range(len(errors))
+    ]

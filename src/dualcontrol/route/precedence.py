@@ -18,6 +18,7 @@ class Ruling(NamedTuple):
     reason: str
     rule: Rule | None = None
     failed: bool = False
+    score: float | None = None  # what a certificate's threshold was compared with; None where none spoke
 
 
 def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
@@ -94,24 +95,42 @@ def confident(subject: Subject, control: Control) -> Ruling:
     threshold = control.threshold_for(subject.signal.segment)
     if confidence is None:
         return Ruling("human", "no_signal", "no confidence was given, and autopilot needs a positive reason")
+    score = certifiable(subject, control)
     if threshold is None:
-        certified = control.settings.guarantee is not None
-        missing = "nothing is certified yet" if certified else "no threshold is set"
-        return Ruling("human", "threshold", f"{missing}, so nothing runs on autopilot")
+        return Ruling(
+            "human", "threshold", f"{uncertified(subject, control)}, so nothing runs on autopilot", score=score
+        )
     above = confidence >= threshold
     given, needed = distinct(confidence, threshold)
     relation = "reaches" if above else "is below"
     reason = f"confidence {given} {relation} {needed}, from which {control.loop} run on autopilot"
-    return Ruling("autopilot" if above else "human", "threshold", reason)
+    return Ruling("autopilot" if above else "human", "threshold", reason, score=score)
+
+
+def certifiable(subject: Subject, control: Control) -> float | None:
+    """The score that a certificate of this loop may learn from; None where no certificate speaks for the case."""
+    if control.settings.guarantee is None or control.certificate_for(subject.signal.segment) is None:
+        return None
+    return subject.signal.confidence
+
+
+def uncertified(subject: Subject, control: Control) -> str:
+    """Why there is no threshold."""
+    if control.settings.guarantee is None:
+        return "no threshold is set"
+    if control.certificate_for(subject.signal.segment) is None:
+        return f"segment {subject.signal.segment!r} is none that the guarantee is for"
+    return "nothing is certified yet"
 
 
 def held(spoken: Ruling, subject: Subject, control: Control) -> Ruling:
     """What turns autopilot into a human after all: a closed segment, or a loop that only suggests."""
     closed = control.closed_for(subject.signal.segment)
     if closed is not None:
-        return Ruling("human", "closed", f"autopilot is closed: {closed}", spoken.rule)
+        return Ruling("human", "closed", f"autopilot is closed: {closed}", spoken.rule, score=spoken.score)
     if control.settings.start == "suggest":
-        return Ruling("human", "start", "this loop only suggests: a human decides every case", spoken.rule)
+        reason = "this loop only suggests: a human decides every case"
+        return Ruling("human", "start", reason, spoken.rule, score=spoken.score)
     return spoken
 
 

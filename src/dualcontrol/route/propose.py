@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TypeGuard
+
+from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Candidate, Case, Content, Route, Signal
 from dualcontrol.commands import Propose, risk_level
@@ -14,6 +17,7 @@ from dualcontrol.route.demands import demands, timeout
 from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.rules import Findings, Subject, compiled
 
+MODEL = 200  # characters of a model's version that are kept
 SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
 
 
@@ -81,15 +85,28 @@ def _routed(
     )  # fmt: skip
     action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
-    found = route(subject, control, env.now)
+    found = by_its_model(route(subject, control, env.now), candidate, subject, control)
     inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
     audited = audit.drawn(env, opened.case_id, found.to, inclusion)
     return Routed(
         to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(inclusion),
         audited=audited, epoch=found.epoch, bin=found.bin, group=found.group, quorum=found.quorum,
         risk=real(found.risk), due_at=found.due_at if audited or found.to == "human" else None,
-        on_timeout=found.on_timeout,
+        on_timeout=found.on_timeout, score=real(found.score), model=found.model,
     )  # fmt: skip
+
+
+def by_its_model(found: Route, candidate: dict[str, JSON] | None, subject: Subject, control: Control) -> Route:
+    """What is certified for one model says nothing of another: its proposals go to a human until they have a record."""
+    if found.score is None:
+        return found
+    version = str(((candidate or {}).get("source") or {}).get("version") or "")[:MODEL] or None
+    known = control.models.get(control.certificate_for(subject.signal.segment) or "")
+    found = replace(found, model=version)
+    if found.to != "autopilot" or version == known:
+        return found
+    reason = f"the certificate is for {known or 'proposals that name no model'}, not for {version or 'those'}"
+    return replace(found, to="human", by="model", reason=reason, inclusion=1.0)
 
 
 def reroute(case: Case, candidate: Candidate, control: Control) -> Route:
@@ -119,11 +136,18 @@ def _route(subject: Subject, control: Control, now: int) -> Route:
     asked = demands(ruling, settings, findings)
     return Route(
         to=ruling.to, by=ruling.by, reason=ruling.reason, control=control.version,
-        inclusion=audit.inclusion(ruling.to, settings.audit), audited=False, epoch=control.epoch,
+        inclusion=audit.inclusion(ruling.to, audit.share_of(control, subject.signal.segment, ruling.score)),
+        audited=False, epoch=control.epoch, bin=bin_of(control, subject, ruling.score), score=ruling.score,
         group=asked.group, quorum=asked.quorum, risk=asked.risk,
         due_at=None if asked.within is None or ruling.to == "block" else now + asked.within,
         on_timeout=timeout(settings, ruling, asked.risk),
     )  # fmt: skip
+
+
+def bin_of(control: Control, subject: Subject, score: float | None) -> int | None:
+    """The score bin of a case under its certificate, once there are bins."""
+    table = control.audits.get(control.certificate_for(subject.signal.segment) or "")
+    return None if table is None or score is None else bisect_right(table.edges, score)
 
 
 def _failed(error: Exception, control: Control, now: int) -> Route:

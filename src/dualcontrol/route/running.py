@@ -58,9 +58,9 @@ class RunningBound:
         if not self.cases:
             return 1.0
         price = log(len(GRID) / (1.0 - self.confidence))
-        bounds = (
-            (self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor)) for share in GRID
-        )
+        bounds: list[float] = [
+            self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor) for share in GRID
+        ]
         return min(1.0, min(bounds) / self.cases)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Counting: labels become evidence in the order of decisions, behind the first one that is still outstanding."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dualcontrol.certify.decisions import Decision, Decisions
+from dualcontrol.certify.segment import Counted, Segment
+from dualcontrol.certify.verdicts import MISSING, PENDING, found
+from dualcontrol.events import EvidenceCounted
+
+MOST_AT_ONCE = 2_000
+
+
+class Taken(NamedTuple):
+    """What was counted, whether the alarm went off, and the model of a decision that no certificate is for."""
+
+    event: EvidenceCounted | None
+    alarm: bool
+    model: Decision | None
+
+
+class _Batch:
+    """Labels on their way into one event."""
+
+    def __init__(self) -> None:
+        self.labels: list[Counted] = []
+        self.stale: list[int] = []
+        self.missing: list[int] = []
+        self.unseen = self.upto = 0
+
+
+def count(name: str, segment: Segment, decisions: Decisions, now: int, patience: int) -> Taken:
+    """Count what is due in a segment; `patience` (microseconds) is how long a decision may wait for its label."""
+    batch, waiting = _Batch(), decisions.waiting.get(name)
+    alarm, other = False, None
+    while waiting and not alarm and len(batch.labels) < MOST_AT_ONCE:
+        first = waiting[0]
+        if first.model not in segment.models and first.pos > segment.after:
+            other = first
+            break
+        if first.pos <= segment.upto:  # another process counted it already
+            decisions.done(waiting.popleft())
+            continue
+        said = _label(first, now, patience)
+        if said == PENDING:
+            break
+        decisions.done(waiting.popleft())
+        alarm = _counted(segment, batch, first, said)
+    if batch.upto == 0:
+        return Taken(None, False, other)
+    segment.finish(batch.upto, batch.unseen)
+    segment.missing += len(batch.missing)
+    return Taken(_event(name, segment, batch, now), alarm, other)
+
+
+def _label(first: Decision, now: int, patience: int) -> int | str | None:
+    """The label of a decision; None where nobody was to look at it."""
+    if first.case is None:
+        return None
+    said = found(first.case)
+    return MISSING if said == PENDING and now - first.opened_at > patience else said
+
+
+def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str | None) -> bool:
+    batch.upto = first.pos
+    if said is None:
+        batch.unseen += 1
+        return False
+    stale = first.pos <= segment.after or first.model != segment.model
+    if stale and not first.autopilot:
+        return False
+    if said == MISSING:
+        batch.missing.append(first.pos)
+    if stale:
+        batch.stale.append(first.pos)
+    wrong = 1 if said == MISSING else int(said)
+    label = (first.pos, repr(first.score), wrong, repr(first.inclusion), int(first.autopilot), batch.unseen)
+    batch.labels.append(label)
+    batch.unseen = 0
+    return segment.count(label, stale=stale)
+
+
+def _event(name: str, segment: Segment, batch: _Batch, now: int) -> EvidenceCounted:
+    return EvidenceCounted(
+        at=now, segment=name, epoch=segment.epoch, upto=batch.upto, labels=tuple(batch.labels), unseen=batch.unseen,
+        stale=tuple(batch.stale), missing=tuple(batch.missing),
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""Moves: what the evidence changes in the control that routes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dualcontrol.certify.segment import Segment
+from dualcontrol.control import Control
+from dualcontrol.events import (
+    AlarmRaised,
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    EpochBegan,
+    Event,
+    ThresholdMoved,
+    real,
+)
+from dualcontrol.route import audit
+from dualcontrol.route.guarantee import START, Step
+
+REFRESH = 500  # labels after which audit shares are computed again
+DRIFT = "drift"
+CLOSED_BY_ALARM = "the monitor found"
+
+
+def began(
+    control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str
+) -> EpochBegan:  # fmt: skip
+    """A new certificate; after an alarm it keeps the bins of the one before, and only a first one has a launch."""
+    guarantee = control.settings.guarantee
+    if guarantee is None:
+        raise ValueError("no guarantee, no certificate")
+    promise: dict[str, Any] = {
+        "max_error": guarantee.max_error, "confidence": guarantee.confidence,
+        "segments": max(1, len(guarantee.segments)), "floor": audit.floor_of(audit.declared(control)),
+        "miss_rate": guarantee.miss_rate, "pilot": guarantee.pilot, "start": START,
+        "launch": guarantee.launch if before is None else 0,
+    }  # fmt: skip
+    if reason == DRIFT and before is not None and before.certificate.begun:
+        promise |= {"edges": before.certificate.edges}
+    elif guarantee.pilot == 0:
+        promise |= {"edges": [i / 100 for i in range(1, 100)]}
+    epoch = max(control.epoch, before.epoch if before else 0) + (1 if before is not None else 0)
+    return EpochBegan(
+        version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model, after=after,
+        promise=json.dumps(promise, sort_keys=True),
+    )  # fmt: skip
+
+
+def moved(control: Control, name: str, segment: Segment, steps: Sequence[Step], now: int) -> list[Event]:
+    """The threshold after what was certified, step by step, and audit shares that fit it."""
+    made: list[Event] = []
+    if steps and control.closed.get(name, "").startswith(CLOSED_BY_ALARM):
+        reason = "autopilot is certified again after the alarm"
+        made.append(AutopilotOpened(version=control.version + 1, at=now, segment=name, reason=reason))
+    for step in steps:
+        version = control.version + len(made) + 1
+        made.append(_threshold(version, name, segment, step, now))
+    if _audits_due(control, name, segment, bool(steps)):
+        made.append(_audits(control.version + len(made) + 1, control, name, segment, now))
+    return made
+
+
+def _threshold(version: int, name: str, segment: Segment, step: Step, now: int) -> ThresholdMoved:
+    certificate = segment.certificate
+    coverage = certificate.share_from(step.bin)
+    how = "one exact test of the launch" if step.by == "launch" else "the wealth against its error being higher"
+    reason = (
+        f"certified by {how}: at most {certificate.max_error:.1%} wrong from {step.threshold:.4g} up, at "
+        f"{certificate.confidence:.0%}, after {certificate.labels} labels; {coverage:.0%} of decisions"
+    )
+    return ThresholdMoved(
+        version=version, at=now, segment=name, threshold=real(step.threshold), reason=reason, epoch=segment.epoch,
+        pos=step.seq, bin=step.bin, coverage=real(round(coverage, 6)),
+    )  # fmt: skip
+
+
+def _audits_due(control: Control, name: str, segment: Segment, stepped: bool) -> bool:
+    certificate, table = segment.certificate, control.audits.get(name)
+    if certificate.bin is None:
+        return False
+    if stepped or table is None or segment.boosted != segment.monitor.suspicious:
+        return True
+    everything = all(share == 1.0 for share in table.shares)
+    if certificate.launching:
+        return not everything
+    return everything or certificate.labels - segment.shared_at >= REFRESH
+
+
+def _audits(version: int, control: Control, name: str, segment: Segment, now: int) -> AuditsChanged:
+    certificate, boosted = segment.certificate, segment.monitor.suspicious
+    live = certificate.bin or 0
+    shares, reason = (1.0,) * (len(certificate.edges) + 1), "launch: every case is reviewed"
+    if not certificate.launching:
+        shares = audit.shares(
+            certificate.wrongs, certificate.weights, live, share=audit.declared(control),
+            max_error=certificate.max_error, boosted=boosted,
+        )  # fmt: skip
+        reason = "suspicion: reviewed five times as often" if boosted else "by the error of each score bin"
+    return AuditsChanged(
+        version=version, at=now, segment=name, edges=tuple(map(repr, certificate.edges)),
+        shares=tuple(map(repr, shares)), reason=reason,
+    )  # fmt: skip
+
+
+def alarmed(control: Control, name: str, segment: Segment, after: int, now: int) -> list[Event]:
+    """After an alarm autopilot is closed, and a new certificate begins with what comes from here on."""
+    bound = segment.certificate.max_error
+    reason = f"{CLOSED_BY_ALARM} that more than {bound:.1%} of what autopilot does is wrong by now"
+    closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, reason=reason)
+    alarm = AlarmRaised(code=DRIFT, reason=f"segment {name!r}: {reason}" if name else reason, at=now)
+    anew = began(control, name, segment.model, segment, after, now, DRIFT)
+    return [closed, alarm, EpochBegan.from_dict(anew.to_dict() | {"version": control.version + 2})]

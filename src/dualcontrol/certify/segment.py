@@ -1,0 +1,81 @@
+"""One segment's evidence: certificate, monitor and running bound, fed from the same labels in the same order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dualcontrol.events import Entry, EpochBegan, EvidenceCounted
+from dualcontrol.route.guarantee import Certificate, Step
+from dualcontrol.route.monitor import Monitor
+from dualcontrol.route.running import RunningBound
+
+Counted = tuple[int, str, int, str, int, int]
+
+
+class Segment:
+    """What the loop's stream says of a segment since its epoch began."""
+
+    def __init__(self, began: EpochBegan, before: Segment | None) -> None:
+        self.epoch, self.after, self.model, self.reason = began.epoch, began.after, began.model, began.reason
+        self.began_at, self.promise = began.at, began.promise
+        given: dict[str, Any] = json.loads(began.promise)
+        self.certificate = Certificate(**given)
+        floor, miss = self.certificate.floor, self.certificate.miss_rate
+        self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss)
+        same = before is not None and before.bound.floor == floor and before.bound.confidence == given["confidence"]
+        anew = RunningBound(given["confidence"], floor=floor)
+        self.bound: RunningBound = before.bound if same and before is not None else anew
+        self.upto: int = before.upto if before else began.after
+        self.models: set[str | None] = {*(before.models if before else ()), began.model}
+        self.missing = 0
+        self.shared_at = 0  # labels when the audit shares were computed last
+        self.boosted = False
+
+    def count(self, label: Counted, *, stale: bool = False) -> bool:
+        """Count one label; True when the monitor raises its alarm."""
+        pos, score, wrong, inclusion, autopilot, unseen = label
+        self.bound.skip(unseen)
+        self.upto, chance = pos, float(inclusion)
+        if autopilot:
+            self.bound.observe(wrong=wrong, inclusion=chance)
+        if stale:
+            return False
+        self.certificate.observe(score=float(score), wrong=wrong, inclusion=chance, seq=pos)
+        self.certificate.tick(pos)
+        return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance)
+
+    def finish(self, upto: int, unseen: int) -> None:
+        """Count what nobody reviewed after the last label."""
+        self.bound.skip(unseen)
+        self.upto = max(self.upto, upto)
+
+    def fold(self, event: EvidenceCounted) -> None:
+        """Count what an event of the stream holds."""
+        stale = frozenset(event.stale)
+        for label in event.labels:
+            self.count(label, stale=label[0] in stale)
+        self.missing += len(event.missing)
+        self.finish(event.upto, event.unseen)
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What was certified so far in this epoch."""
+        return self.certificate.steps
+
+
+def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
+    """The labels that the certificate of a segment's latest epoch has counted, by the entries of the loop's stream."""
+    rows: list[dict[str, Any]] = []
+    for event in (event for entry in entries for event in entry.events):
+        if isinstance(event, EpochBegan) and event.segment == segment:
+            rows = []
+        elif isinstance(event, EvidenceCounted) and event.segment == segment:
+            rows += [_row(label) for label in event.labels if label[0] not in event.stale]
+    return rows
+
+
+def _row(label: Counted) -> dict[str, Any]:
+    pos, score, wrong, inclusion, _, _ = label
+    return {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}

@@ -1,0 +1,99 @@
+"""`governed_by`: the only way a loop's control changes; folding the loop's events gives the same control again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from dualcontrol.case import decoder
+from dualcontrol.control import Audits, Control, LoopSettings
+from dualcontrol.events.kinds import (
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    EpochBegan,
+    Event,
+    ModelKept,
+    ModelPromoted,
+    PolicyChanged,
+    ThresholdMoved,
+)
+
+_SETTINGS = decoder(LoopSettings)
+_Kept = TypeVar("_Kept")
+
+
+def governed_by(control: Control, event: Event) -> Control:
+    """The control after an event of its loop: the next version, or the same where the event governs nothing."""
+    change = CHANGES.get(type(event))
+    return control if change is None else replace(control, version=control.version + 1, **change(control, event))
+
+
+def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
+    """New settings; another promise is certified by nothing yet."""
+    settings = _SETTINGS.decode(event.settings)
+    same = control.version == 0 or settings.guarantee == control.settings.guarantee
+    return {"settings": settings} | ({} if same else _nothing_certified(control))
+
+
+def _nothing_certified(control: Control) -> dict[str, Any]:
+    return {"thresholds": {}, "audits": {}, "epochs": {}, "models": {}, "epoch": control.epoch + 1}
+
+
+def _began(control: Control, event: EpochBegan) -> dict[str, Any]:
+    """Nothing is certified in a new epoch of a segment."""
+    models = _without(control.models, event.segment)
+    return {
+        "epoch": max(control.epoch, event.epoch),
+        "epochs": {**control.epochs, event.segment: event.epoch},
+        "models": models if event.model is None else {**models, event.segment: event.model},
+        "thresholds": _without(control.thresholds, event.segment),
+        "audits": _without(control.audits, event.segment),
+    }
+
+
+def _threshold(control: Control, event: ThresholdMoved) -> dict[str, Any]:
+    moved = {} if event.threshold is None else {event.segment: float(event.threshold)}
+    return {"thresholds": _without(control.thresholds, event.segment) | moved}
+
+
+def _audits(control: Control, event: AuditsChanged) -> dict[str, Any]:
+    audits = Audits(edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)))
+    return {"audits": {**control.audits, event.segment: audits}}
+
+
+def _closed(control: Control, event: AutopilotClosed) -> dict[str, Any]:
+    return {"closed": {**control.closed, event.segment: event.reason}}
+
+
+def _opened(control: Control, event: AutopilotOpened) -> dict[str, Any]:
+    return {"closed": _without(control.closed, event.segment)}
+
+
+def _promoted(control: Control, event: ModelPromoted) -> dict[str, Any]:
+    """A new model begins an epoch; what was certified was the old one."""
+    epoch = {"model": event.model, "epoch": control.epoch + 1}
+    return epoch if control.settings.guarantee is None else {**_nothing_certified(control), **epoch}
+
+
+def _kept(control: Control, event: ModelKept) -> dict[str, Any]:
+    return {}
+
+
+def _without(held: dict[str, _Kept], segment: str) -> dict[str, _Kept]:
+    return {name: value for name, value in held.items() if name != segment}
+
+
+# A batch is routed under a version, evidence is counted under one; every other event of a loop makes a new version.
+CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
+    PolicyChanged: _policy,
+    EpochBegan: _began,
+    ThresholdMoved: _threshold,
+    AuditsChanged: _audits,
+    AutopilotClosed: _closed,
+    AutopilotOpened: _opened,
+    ModelPromoted: _promoted,
+    ModelKept: _kept,
+}
