@@ -125,8 +125,7 @@ def _no_longer_needed(case: Case, event: Decided | Concluded, control: Control, 
 
 def _concluded(case: Case, event: Concluded, control: Control, env: Env) -> list[Event]:
     """What waits is over; a second person is asked where the first said that the proposal was wrong."""
-    over = _no_longer_needed(case, event, control, env)
-    return [*over, *adjudication.asked(fold(case, over), event, control, env)]
+    return [*_no_longer_needed(case, event, control, env), *adjudication.asked(case, event, control, env)]
 
 
 def _forgotten(case: Case, event: Erased, control: Control, env: Env) -> list[Event]:
