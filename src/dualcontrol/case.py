@@ -208,6 +208,16 @@ class Review(Shown, frozen=True, kw_only=True):
     after: str | None = None
     seen: tuple[str, ...] | None = None
 
+    @property
+    def adjudicates(self) -> bool:
+        """Whether it is a second answer about the proposal itself, after a first one said that it was wrong."""
+        return self.kind == "second" and self.about is None
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is asked beside the outcome, which stands whatever the answer."""
+        return self.kind in ("audit", "probe") or self.adjudicates
+
 
 class Actor(Shown, frozen=True, kw_only=True):
     """Who acted: the person, by which door, and how we know."""

@@ -101,7 +101,7 @@ def _outcome(case: Case) -> Iterator[tuple[str, str | Text]]:
     for alarm in case.alarms:
         yield "alarm", alarm["reason"]
     for audit in case.audits:
-        yield "audit", f"{audit['verdict']}: the proposal was {'wrong' if audit['wrong'] else 'right'}"
+        yield audit["kind"], f"{audit['verdict']}: the proposal was {'wrong' if audit['wrong'] else 'right'}"
     outcome = case.outcome
     if outcome is None:
         waits = "open: a human still has to answer"

@@ -33,7 +33,7 @@ def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Even
     value = checked(case, review, command, control.settings)
     if command.verdict in PASSING:
         return _pass(case, review, command, value, control, env)
-    if command.verdict == "edit" and review.kind != "audit":
+    if command.verdict == "edit" and not review.beside:
         rerouted(case, value, control, env)
     return [_answered(case, review, command, value, env)]
 

@@ -21,9 +21,7 @@ from dualcontrol.events import (
     TimedOut,
     fold,
 )
-from dualcontrol.review import demand, quorum, seats
-
-BESIDE = ("audit", "probe")
+from dualcontrol.review import adjudication, demand, quorum, seats
 
 
 def _opened_by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
@@ -49,7 +47,7 @@ def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> li
     review = case.review(event.review_id)
     if review is None:
         return []
-    if review.kind in BESIDE or case.concluded is not None:
+    if review.beside or case.concluded is not None:
         said = case.answer(review.id)
         return [Audited(review_id=review.id, review=review.kind, verdict=said.verdict, wrong=quorum.wrong(case, said))]
     standing = quorum.standing(case)
@@ -118,15 +116,20 @@ def _taken_back(case: Case, event: Retracted, control: Control, env: Env) -> lis
 
 
 def _waiting(case: Case) -> list[Review]:
-    return [r for r in case.reviews if r.state in seats.WAITING and r.kind not in BESIDE]
+    return [r for r in case.reviews if r.state in seats.WAITING and not r.beside]
 
 
 def _no_longer_needed(case: Case, event: Decided | Concluded, control: Control, env: Env) -> list[Event]:
     return [_cancelled(r, "decided" if case.settled else "over") for r in _waiting(case)]
 
 
+def _concluded(case: Case, event: Concluded, control: Control, env: Env) -> list[Event]:
+    """What waits is over; a second person is asked where the first said that the proposal was wrong."""
+    return [*_no_longer_needed(case, event, control, env), *adjudication.asked(case, event, control, env)]
+
+
 def _forgotten(case: Case, event: Erased, control: Control, env: Env) -> list[Event]:
-    return [_cancelled(r, "erased") for r in case.reviews if r.kind in BESIDE and r.state in seats.WAITING]
+    return [_cancelled(r, "erased") for r in case.reviews if r.beside and r.state in seats.WAITING]
 
 
 def _cancelled(review: Review, reason: str) -> ReviewCancelled:
@@ -141,6 +144,7 @@ REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] =
     Retracted: _taken_back,
     TimedOut: _escalated,
     Decided: _no_longer_needed,
-    Concluded: _no_longer_needed,
+    Concluded: _concluded,
+    Audited: adjudication.asked,
     Erased: _forgotten,
 }

@@ -60,15 +60,10 @@ def proposal_for(case: Case, review: Review) -> Candidate | None:
 
 def edit_under_review(case: Case, review: Review) -> dict[str, JSON] | None:
     """The edited ``{action, args}`` that a second reviewer decides on, if this is such a review."""
-    if review.kind != "second":
+    if review.kind != "second" or review.about is None:
         return None
-    if review.about is not None:
-        said = case.content.get(f"answer/{review.about}") or {}
-        return said.get("approved") or said.get("value")
-    for answer in reversed(case.answers):
-        if answer.verdict == "edit" and isinstance(answer.value, dict) and "args" in answer.value:
-            return answer.value
-    return None
+    said = case.content.get(f"answer/{review.about}") or {}
+    return said.get("approved") or said.get("value")
 
 
 def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
@@ -82,7 +77,7 @@ def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
 
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
     """The earlier answers that this review may see; while it is claimed, those that there were at the claim."""
-    if not case.answered:
+    if not case.answered or review.adjudicates:
         return ()
     over = case.concluded is not None and review.kind == "decide"
     if review.seen is not None and not over:

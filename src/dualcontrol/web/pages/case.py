@@ -65,7 +65,7 @@ def show(
     data = {**case_reply(case), "entries": ledger(desk, case)}
     return pages_of(request).show(
         request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
-        scores=scores(case), why=why(case, control, "decide"), changes=changes(case), lost=lost,
+        scores=scores(case), why=why(case, control), changes=changes(case), lost=lost,
         claims=claimable(desk, case, visitor), mine=mine(case, visitor, desk.steps.now()),
         flash=flash(desk, done, visitor.person), loop=loop or "",
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dualcontrol.case import JSON, Candidate, Case
+from dualcontrol.case import JSON, Candidate, Case, Review
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim
 from dualcontrol.review.eligibility import available
@@ -28,7 +28,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "title": titles.title(case),
         "proposal": proposal,
         "alternatives": alternatives(case, claim, proposal),
-        "why": why(case, control, review.kind),
+        "why": why(case, control, review),
         "edit": editable(proposal, schema),
         "edit_json": pretty(proposal.value) if proposal else "",
         "reply": fields(schema, {}) if case.mode == "fallback" and schema else (),
@@ -94,11 +94,11 @@ def labels(case: Case, control: Control) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def why(case: Case, control: Control, kind: str) -> dict[str, JSON]:
+def why(case: Case, control: Control, review: Review | None = None) -> dict[str, JSON]:
     """Why a human sees this: the route's sentence, and the figures behind it."""
     route = case.route
     return {
-        "reason": _sentence(case, kind),
+        "reason": _sentence(case, review),
         "by": route.by if route else None,
         "confidence": case.confidence,
         "threshold": control.threshold_for(case.segment),
@@ -109,11 +109,14 @@ def why(case: Case, control: Control, kind: str) -> dict[str, JSON]:
     }
 
 
-def _sentence(case: Case, kind: str) -> str:
+def _sentence(case: Case, review: Review | None) -> str:
+    kind = review.kind if review is not None else "decide"
     if kind == "audit":
         return "Autopilot acted; this case was drawn at random for an audit. What was done stands."
     if kind == "arbiter":
         return "The reviewers disagree, or nobody answered in time: your answer settles it."
+    if review is not None and review.adjudicates:
+        return "It is answered once more, by somebody who has not seen the first answer. What was decided stands."
     if kind == "second":
         return "Another reviewer changed the proposal; a second person has to agree."
     reason = case.route.reason if case.route else "it was opened for review"

@@ -1,0 +1,104 @@
+"""Adjudication: that a proposal was wrong is asked of a second person before it counts as an error of the model.
+
+A reviewer who is wrong in 2 of 100 cases looks like a model that is; no autopilot would ever open on such evidence.
+The second answer is given without seeing the first, and changes neither decision nor outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dualcontrol.case import JSON, Case, Value
+from dualcontrol.control import Control, Env
+from dualcontrol.events import AlarmRaised, Audited, Concluded, Event
+from dualcontrol.review import quorum, seats
+
+NOBODY = "no_adjudicator"
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    """What is known about a proposal: nothing, a "wrong" that somebody is still asked about, or the last word."""
+
+    state: Literal["none", "pending", "final"]
+    wrong: int | None = None
+
+
+def verdict(case: Case, control: Control) -> Finding:
+    """Whether the proposal was wrong, by all that was said so far.
+
+    A first "right" is believed, and so is the second answer where there is one; a first "wrong" that nobody else
+    can be asked about counts as it is.
+    """
+    said = _first_word(case)
+    if said is None:
+        return Finding(state="none")
+    if said == 0 or not _wanted(control):
+        return Finding(state="final", wrong=said)
+    if _asking(case):
+        return Finding(state="pending")
+    again = _second_word(case)
+    return Finding(state="final", wrong=said if again is None else again)
+
+
+def truth(case: Case) -> JSON:
+    """The label that a case has by the last word on it; None outside labels mode and while somebody is asked."""
+    if case.mode != "labels" or _first_word(case) is None or _asking(case):
+        return None
+    second = next((r.id for r in case.reviews if r.adjudicates and r.state == "answered"), None)
+    return case.answer(second).value if second is not None else _first_label(case)
+
+
+def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) -> list[Event]:
+    """The row of a second person beside the outcome, where the first said "wrong"; an alarm if there is nobody."""
+    if not _wanted(control) or not _doubted(case, event):
+        return []
+    group = seats.group_of(case.route, control)
+    if seats.left(case, group, control) == 0:
+        reason = f"nobody else of group {group!r} is eligible to say whether the proposal was wrong"
+        return [AlarmRaised(code=NOBODY, reason=reason, at=env.now)]
+    return [seats.row(case, "second", group, seats.next_round(case), control, env, excludes=seats.workers(case))]
+
+
+def _wanted(control: Control) -> bool:
+    guarantee = control.settings.guarantee
+    return guarantee is not None and guarantee.adjudicate
+
+
+def _doubted(case: Case, event: Concluded | Audited) -> bool:
+    """Whether this event is the first that says "wrong", by one person alone."""
+    if isinstance(event, Audited) and event.review != "audit":
+        return False
+    return _first_word(case) == 1 and not _agreed(case) and not any(r.adjudicates for r in case.reviews)
+
+
+def _first_word(case: Case) -> int | None:
+    """Whether the proposal was wrong by the decision, else by the audit; None where no human has said so."""
+    if case.kind != "live" or case.proposed is None or case.concluded is None:
+        return None
+    if case.concluded.by == "human":
+        return case.settled.wrong if case.settled is not None else None
+    return next((a["wrong"] for a in case.audits if a["kind"] == "audit"), None)
+
+
+def _second_word(case: Case) -> int | None:
+    return next((a["wrong"] for a in case.audits if a["kind"] == "second"), None)
+
+
+def _asking(case: Case) -> bool:
+    return any(r.adjudicates and r.state in seats.WAITING for r in case.reviews)
+
+
+def _agreed(case: Case) -> bool:
+    """Whether two or more people settled the case and all said the very same: that is a second word already."""
+    if case.settled is None:
+        return False
+    answers = [case.answer(i) for i in case.settled.answers]
+    return len({a.actor.person for a in answers}) > 1 and len({quorum.shape(case, a) for a in answers}) == 1
+
+
+def _first_label(case: Case) -> JSON:
+    """What the decision says, else what the audit said."""
+    if case.decision is not None:
+        return case.decision.value
+    audit = next((r for r in case.reviews if r.kind == "audit" and r.state == "answered"), None)
+    return case.answer(audit.id).value if audit is not None else None
