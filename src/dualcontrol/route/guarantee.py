@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from math import exp, isfinite, log, log1p
+from operator import index
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
@@ -91,14 +92,13 @@ class Certificate:
 
         The same label twice is ignored; `GuaranteeError` for one that contradicts, comes too late or is no label.
         """
-        label = Label(seq, float(score), int(wrong), float(inclusion), floor)
-        _check_label(label, wrong)
+        label = _label(seq, score, wrong, inclusion, floor)
         if seq <= self.seq:
             raise GuaranteeError(
                 f"decision {seq} is not after {self.seq}, up to which everything is counted",
                 hint="Each decision counts once; a label that comes after its time was counted as an error.",
             )
-        place = bisect_right(self._waiting, (seq,))
+        place = bisect_right(self._waiting, (label.seq,))
         if place < len(self._waiting) and self._waiting[place].seq == seq:
             if self._waiting[place] != label:
                 raise GuaranteeError(f"decision {seq} has another label already", hint="A decision has one label.")
@@ -229,12 +229,16 @@ class Certificate:
         return None
 
     def _floor(self, label: Label) -> float:
-        """The least inclusion in force at this decision: as said, else one while all is labelled, else the declared."""
+        """The least inclusion in force at this decision: as said, else one while all is labelled, else the declared.
+
+        Predictable, as the proof needs, except at the first inclusion below one before autopilot opens and at each
+        new least below the declared floor: who has such labels says the floor with each.
+        """
         if label.floor is not None:
             return label.floor
-        declared = 1.0 if self._launching or not self.steps else self.floor
         self._least = min(self._least, label.inclusion)
-        return min(declared, self._least)
+        whole = self._least == 1.0 and (self._launching or not self.steps)
+        return 1.0 if whole else min(self.floor, self._least)
 
     def _move(self, wrong: int, inclusion: float, floor: float) -> list[float]:
         """What a label adds to each log wealth; fractions are capped, so that wealth stays above 0."""
@@ -313,7 +317,7 @@ class Certificate:
     # to and from storage
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain JSON; floats survive bit for bit."""
+        """Everything as it is now, as plain JSON; floats survive bit for bit."""
         given = {name: getattr(self, name) for name in _GIVEN}
         counted = {"seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least}
         held = {
@@ -324,7 +328,7 @@ class Certificate:
             "given": given,
             **counted,
             **held,
-            **({name: getattr(self, name) for name in _HELD} if self.begun else {}),
+            **({name: _copied(getattr(self, name)) for name in _HELD} if self.begun else {}),
         }
 
     @classmethod
@@ -337,9 +341,7 @@ class Certificate:
         made._waiting = [Label(*label) for label in data["waiting"]]
         made._piloted = [Label(*label) for label in data["piloted"]]
         for name in _HELD if made.begun else ():
-            held = data[name]
-            setattr(made, name, [list(row) if isinstance(row, list | tuple) else row for row in held]
-                    if isinstance(held, list | tuple) else held)  # fmt: skip
+            setattr(made, name, _copied(data[name]))
         return made
 
 
@@ -347,6 +349,11 @@ _GIVEN = (
     "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments",
 )  # fmt: skip
 _HELD = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "_first", "_next")
+
+
+def _copied(held: Any) -> Any:
+    """Lists of numbers or of lists, not shared with whoever holds them."""
+    return [_copied(one) for one in held] if isinstance(held, list | tuple) else held
 
 
 def edges_of(scores: Sequence[float], bins: int) -> list[float]:
@@ -388,6 +395,16 @@ def _check_promise(
         raise GuaranteeError(f"start is {start!r}; it must lie above 0, at most 1")
     if bins < 1 or pilot < 0 or launch < 0 or segments < 1:
         raise GuaranteeError("bins and segments must be at least 1, pilot and launch at least 0")
+
+
+def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
+    """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for what is none."""
+    try:
+        label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise GuaranteeError(f"the label of decision {seq!r} is no label: {error}") from None
+    _check_label(label, wrong)
+    return label
 
 
 def _check_label(label: Label, wrong: object) -> None:

@@ -41,6 +41,8 @@ class Monitor:
             raise GuaranteeError(
                 f"wrong is {wrong!r} and inclusion {inclusion!r}: 0 or 1, and above 0 up to 1, are needed"
             )
+        if floor is not None and not 0.0 < floor <= inclusion:
+            raise GuaranteeError(f"floor is {floor!r}; it must lie above 0, at most the inclusion {inclusion!r}")
         self._least = min(self._least, inclusion)
         least = min(self.floor, self._least) if floor is None else floor
         gain = (int(wrong) / (1.0 - self.miss_rate) - self.max_error) / inclusion

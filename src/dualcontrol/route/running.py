@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from dualcontrol.errors import GuaranteeError
 
-GRID = tuple(0.02 * 45.0 ** (j / 5) for j in range(6))  # 0.02 to 0.9, as shares of the floor
+GRID: tuple[float, ...] = tuple(0.02 * 45.0 ** (j / 5) for j in range(6))  # 0.02 to 0.9, as shares of the floor
 
 
 class RunningBound:
@@ -43,6 +43,8 @@ class RunningBound:
 
     def skip(self, cases: int = 1) -> None:
         """Count autopilot cases that nobody audited."""
+        if cases < 0:
+            raise GuaranteeError(f"{cases} cases cannot be skipped")
         self._square += cases * self._mean**2
         self.cases += cases
         self._mean = min(1.0, self._sum / self.cases) if self.cases else 0.0
