@@ -37,6 +37,7 @@ from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export, mark
+from dualcontrol.learn.serving import current_model
 from dualcontrol.propose import command
 from dualcontrol.review.view import view
 from dualcontrol.step import Steps
@@ -76,7 +77,7 @@ class Desk:
         self.settings = settings
         self._settle = settle
         self._waiters = Waiters(steps)
-        self.certifier = Certifier(steps)
+        self.certifier = Certifier(steps, lambda control: current_model(self, control.loop))
 
     @property
     def aio(self) -> Aio:
@@ -201,6 +202,10 @@ class Desk:
         done = sweep(self.steps)
         self.certifier.run_all(self.loops())
         return done
+
+    def objection(self, control: Control, model: Any) -> str | None:
+        """Why a better model should not take over yet: autopilot would lose what is certified."""
+        return self.certifier.objection(control, model)
 
     def close(self) -> None:
         """Stop listening and give the database connections back."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from dualcontrol.case import Case, microseconds
-from dualcontrol.certify import moving
+from dualcontrol.case import Case
+from dualcontrol.certify import moving, warm
 from dualcontrol.certify.counting import count
 from dualcontrol.certify.decisions import Decisions
 from dualcontrol.certify.segment import Segment
+from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, governed_by
@@ -53,8 +54,9 @@ class _Loop:
 class Certifier:
     """Counts the evidence of loops under a guarantee; one for each desk, and any number of desks on one database."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, model: Callable[[Control], Scorer | None] = lambda control: None) -> None:
         self._steps = steps
+        self._model = model
         self._loops: dict[str, _Loop] = {}
         self._pace: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
@@ -143,10 +145,8 @@ class Certifier:
         if segment is None or control.epochs.get(name) != segment.epoch:
             first = decisions.waiting[name][0]
             return self._begin(control, name, state, control.model or first.model, first.pos - 1, now)
-        guarantee = control.settings.guarantee
-        patience = microseconds(guarantee.answer_within) if guarantee else None
         steps = len(segment.steps)
-        taken = count(name, segment, decisions, now, patience or 0)
+        taken = count(name, segment, decisions, control, now)
         made: list[Event] = [] if taken.event is None else [taken.event]
         if taken.alarm:
             fresh = moving.alarmed(control, name, segment, decisions.read, now)
@@ -164,12 +164,43 @@ class Certifier:
     ) -> list[Event]:
         before = state.segments.get(name)
         why = reason or ("the first decision" if before is None else "a new model or promise is in force")
-        return self._applied(state, [moving.began(control, name, model, before, after, now, why)])
+        start = self._warm(control, name, before) if before is not None and model is not None else None
+        began = moving.began(control, name, model, before, after, now, why, start)
+        made = self._applied(state, [began])
+        if start is not None and start.evidence:
+            upto, labels = state.segments[name].upto, tuple(start.evidence)
+            event = EvidenceCounted(at=now, segment=name, epoch=began.epoch, upto=upto, labels=labels)
+            made += self._applied(state, [event])
+            after_it = governed_by(control, began)
+            made += moving.moved(after_it, name, state.segments[name], state.segments[name].steps, now)
+        return made
 
     def _applied(self, state: _Loop, made: list[Event]) -> list[Event]:
         for event in made:
             state.apply(event)
         return made
+
+    # models
+
+    def _warm(self, control: Control, name: str, before: Segment) -> warm.Start | None:
+        """What is known of a new model before its first case."""
+        model = self._model(control)
+        return None if model is None else warm.start(self._steps, control, name, before, model)
+
+    def objection(self, control: Control, model: Scorer) -> str | None:
+        """Why a model should not take over yet: autopilot would lose what is certified; None where it would not."""
+        with self._lock:
+            segments = self._caught_up(control).segments
+        for name, segment in segments.items():
+            if control.epochs.get(name) != segment.epoch or segment.certificate.threshold is None:
+                continue
+            start = warm.start(self._steps, control, name, segment, model)
+            anew = moving.began(control, name, None, segment, segment.upto, self._steps.now(), "", start)
+            covered = warm.coverage(anew, start.evidence)
+            now = segment.certificate.coverage
+            if covered < now:
+                return f"its evidence certifies {covered:.0%} of decisions, where {now:.0%} are on autopilot today"
+        return None
 
     # reading
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dualcontrol.case import microseconds
 from dualcontrol.certify.decisions import Decision, Decisions
 from dualcontrol.certify.segment import Counted, Segment
 from dualcontrol.certify.verdicts import MISSING, PENDING, found
+from dualcontrol.control import Control
 from dualcontrol.events import EvidenceCounted
 
 MOST_AT_ONCE = 2_000
@@ -30,8 +32,8 @@ class _Batch:
         self.unseen = self.upto = 0
 
 
-def count(name: str, segment: Segment, decisions: Decisions, now: int, patience: int) -> Taken:
-    """Count what is due in a segment; `patience` (microseconds) is how long a decision may wait for its label."""
+def count(name: str, segment: Segment, decisions: Decisions, control: Control, now: int) -> Taken:
+    """Count what is due in a segment: what has its label, or has waited for it too long."""
     batch, waiting = _Batch(), decisions.waiting.get(name)
     alarm, other = False, None
     while waiting and not alarm and len(batch.labels) < MOST_AT_ONCE:
@@ -42,7 +44,7 @@ def count(name: str, segment: Segment, decisions: Decisions, now: int, patience:
         if first.pos <= segment.upto:  # another process counted it already
             decisions.done(waiting.popleft())
             continue
-        said = _label(first, now, patience)
+        said = _label(first, control, now)
         if said == PENDING:
             break
         decisions.done(waiting.popleft())
@@ -54,12 +56,15 @@ def count(name: str, segment: Segment, decisions: Decisions, now: int, patience:
     return Taken(_event(name, segment, batch, now), alarm, other)
 
 
-def _label(first: Decision, now: int, patience: int) -> int | str | None:
+def _label(first: Decision, control: Control, now: int) -> int | str | None:
     """The label of a decision; None where nobody was to look at it."""
     if first.case is None:
         return None
-    said = found(first.case)
-    return MISSING if said == PENDING and now - first.opened_at > patience else said
+    said = found(first.case, control)
+    guarantee = control.settings.guarantee
+    patience = microseconds(guarantee.answer_within) if guarantee else None
+    late = patience is not None and now - first.opened_at > patience
+    return MISSING if said == PENDING and late else said
 
 
 def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str | None) -> bool:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dualcontrol.certify.segment import Segment
+from dualcontrol.certify.segment import DRIFT, Segment
+from dualcontrol.certify.warm import Start
 from dualcontrol.control import Control
 from dualcontrol.events import (
     AlarmRaised,
@@ -19,15 +20,15 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.route import audit
-from dualcontrol.route.guarantee import START, Step
+from dualcontrol.route.guarantee import START, Step, first_of
 
 REFRESH = 500  # labels after which audit shares are computed again
-DRIFT = "drift"
 CLOSED_BY_ALARM = "the monitor found"
 
 
 def began(
-    control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str
+    control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
+    warm: Start | None = None,
 ) -> EpochBegan:  # fmt: skip
     """A new certificate; after an alarm it keeps the bins of the one before, and only a first one has a launch."""
     guarantee = control.settings.guarantee
@@ -43,11 +44,21 @@ def began(
         promise |= {"edges": before.certificate.edges}
     elif guarantee.pilot == 0:
         promise |= {"edges": [i / 100 for i in range(1, 100)]}
+    promise |= _warm(promise, warm)
     epoch = max(control.epoch, before.epoch if before else 0) + (1 if before is not None else 0)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model, after=after,
         promise=json.dumps(promise, sort_keys=True),
     )  # fmt: skip
+
+
+def _warm(promise: dict[str, Any], warm: Start | None) -> dict[str, Any]:
+    """Bins and first region of a new model, by cases that were compared on and are no evidence."""
+    given = warm.promise if warm is not None else {}
+    if "piloted" in given:
+        piloted = given.pop("piloted")
+        given["first"] = first_of(given["edges"], piloted, promise["max_error"], None)
+    return given
 
 
 def moved(control: Control, name: str, segment: Segment, steps: Sequence[Step], now: int) -> list[Event]:

@@ -11,6 +11,7 @@ from dualcontrol.route.guarantee import Certificate, Step
 from dualcontrol.route.monitor import Monitor
 from dualcontrol.route.running import RunningBound
 
+DRIFT = "drift"
 Counted = tuple[int, str, int, str, int, int]
 
 
@@ -28,6 +29,7 @@ class Segment:
         anew = RunningBound(given["confidence"], floor=floor)
         self.bound: RunningBound = before.bound if same and before is not None else anew
         self.upto: int = before.upto if before else began.after
+        self.since: int = before.since if before is not None and began.reason != DRIFT else began.after
         self.models: set[str | None] = {*(before.models if before else ()), began.model}
         self.missing = 0
         self.shared_at = 0  # labels when the audit shares were computed last
@@ -37,7 +39,7 @@ class Segment:
         """Count one label; True when the monitor raises its alarm."""
         pos, score, wrong, inclusion, autopilot, unseen = label
         self.bound.skip(unseen)
-        self.upto, chance = pos, float(inclusion)
+        self.upto, chance = max(self.upto, pos), float(inclusion)
         if autopilot:
             self.bound.observe(wrong=wrong, inclusion=chance)
         if stale:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dualcontrol.case import Value
-from dualcontrol.certify.moving import DRIFT
-from dualcontrol.certify.segment import Segment
+from dualcontrol.certify.segment import DRIFT, Segment
 from dualcontrol.control import Control
 from dualcontrol.route import binomial
 

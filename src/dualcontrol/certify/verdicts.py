@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dualcontrol.case import Case
+from dualcontrol.control import Control
+from dualcontrol.review import adjudication
 
 PENDING, MISSING = "pending", "missing"
+AWAITED = ("open", "claimed")
 
 
-def found(case: Case) -> int | str:
+def found(case: Case, control: Control) -> int | str:
     """0 or 1 where a label stands, `PENDING` while one may come, `MISSING` where none will."""
-    if case.route is None:
+    if case.route is None or case.concluded is None:
         return PENDING
-    if case.route.to == "autopilot":
-        return _audited(case)
-    if case.concluded is None:
+    if case.route.to == "human" and case.concluded.by != "human":
+        return MISSING  # its time ran out, or the program did not want it any more
+    if any(r.kind == "audit" and r.state in AWAITED for r in case.reviews):
         return PENDING
-    if case.concluded.by != "human" or case.settled is None or case.settled.wrong is None:
-        return MISSING
-    return case.settled.wrong
-
-
-def _audited(case: Case) -> int | str:
-    said = next((row for row in case.audits if row["kind"] == "audit"), None)
-    if said is not None:
-        return MISSING if said["wrong"] is None else int(said["wrong"])
-    waiting = any(r.kind == "audit" and r.state in ("open", "claimed", "answered") for r in case.reviews)
-    return PENDING if waiting else MISSING
+    said = adjudication.verdict(case, control)
+    if said.state == "pending":
+        return PENDING
+    return MISSING if said.wrong is None else said.wrong

@@ -60,3 +60,7 @@ class DeskPort(Protocol):
     def case(self, case_id: str) -> Case:
         """A case with its content."""
         ...
+
+    def objection(self, control: Control, model: Any) -> str | None:
+        """Why a better model should not take over yet; None when nothing speaks against it."""
+        ...

@@ -17,20 +17,22 @@ from dualcontrol.learn.dataset import Row, dataset, labelled
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.promotion import record, write_file
 from dualcontrol.learn.report import Report, compared
-from dualcontrol.learn.serving import current_model
+from dualcontrol.learn.serving import Served, current_model
 from dualcontrol.learn.start import StartSet, keep, remembered
 from dualcontrol.learn.trainers import NONE, Model, Trainer, trainer
 
 log = logging.getLogger("dualcontrol.learn")
 PURPOSE = "holdout"
+EVIDENCE = "evidence"
 MIN_TRAINING = 10
 
 
 class Split(NamedTuple):
-    """Rows that train, and rows that only measure."""
+    """Rows that train, rows that models are compared on, and rows that only certify: no case is in two of them."""
 
     train: list[Row]
     held_out: list[Row]
+    evidence: list[Row] = []
 
 
 def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report:
@@ -42,7 +44,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     teacher = trainer(_feedback(control).trainer)
     start = remembered(desk, control) if start is None else start
     data = dataset(desk, loop)
-    usable = labelled(data.rows)
+    usable = labelled(last_words(data.rows))
     parted, skipped = split(desk, control, usable), _skipped(data.rows, usable)
     model = _fitted(control, teacher, parted.train, start, seed)
     incumbent = current_model(desk, loop)
@@ -52,9 +54,25 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
         incumbent=control.model, start=keep(desk, start), skipped=len(skipped),
     )  # fmt: skip
     report = compared(report, model, incumbent.model if incumbent else None, parted.held_out)
+    report = _objected(desk, control, report, model)
     file = write_file(desk, control, report.version, teacher.dump(model))
     used = [(parted.train, report.version), (parted.held_out, f"{report.version}/held-out")]
-    return record(desk, control, report, file, [*used, (skipped, f"{report.version}/skipped")])
+    used += [(parted.evidence, f"{report.version}/evidence"), (skipped, f"{report.version}/skipped")]
+    return record(desk, control, report, file, used)
+
+
+def _objected(desk: DeskPort, control: Control, report: Report, model: Model) -> Report:
+    """A better model waits while autopilot would lose by it what is certified today."""
+    if not report.promoted or control.settings.guarantee is None:
+        return report
+    why = desk.objection(control, Served(report.version, model))
+    return report if why is None else Report.from_dict(report.to_dict() | {"promoted": False, "reason": why})
+
+
+def last_words(rows: Sequence[Row]) -> list[Row]:
+    """One row a case: where a second reviewer was asked, what they said."""
+    latest = {row.case_id: row for row in sorted(rows, key=lambda row: (row.at, row.id))}
+    return [row for row in rows if latest[row.case_id] is row]
 
 
 def _skipped(rows: Sequence[Row], usable: Sequence[Row]) -> list[Row]:
@@ -76,8 +94,28 @@ def _fitted(control: Control, teacher: Trainer, rows: Sequence[Row], start: Star
 def split(desk: DeskPort, control: Control, rows: Sequence[Row]) -> Split:
     """The held-out share is fixed by case for ever; what was imported was no draw of this loop and only trains."""
     share, secret = _feedback(control).holdout, desk.steps.secret
-    out = {row.id for row in rows if row.origin == "live" and draw(secret, PURPOSE, row.case_id) < share}
-    return Split([row for row in rows if row.id not in out], [row for row in rows if row.id in out])
+    parts = Split([], [], [])
+    for row in rows:
+        if row.origin != "live":
+            parts.train.append(row)
+        elif for_evidence(secret, control, row.case_id):
+            parts.evidence.append(row)
+        else:
+            (parts.held_out if draw(secret, PURPOSE, row.case_id) < share else parts.train).append(row)
+    return parts
+
+
+def for_evidence(secret: bytes, control: Control, case_id: str) -> bool:
+    """Whether the label of a case only certifies and never trains; fixed by draw, for ever."""
+    guarantee = control.settings.guarantee
+    return guarantee is not None and draw(secret, EVIDENCE, case_id) < guarantee.evidence
+
+
+def for_comparison(secret: bytes, control: Control, case_id: str) -> bool:
+    """Whether models are compared on the label of a case, which then neither trains nor certifies."""
+    feedback = control.settings.feedback
+    held_out = feedback is not None and draw(secret, PURPOSE, case_id) < feedback.holdout
+    return held_out and not for_evidence(secret, control, case_id)
 
 
 def should_train(desk: DeskPort, loop: str, *, now: int | None = None) -> bool:

@@ -11,7 +11,7 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import exp, isfinite, log, log1p
 from operator import index
 from typing import Any, NamedTuple, Self
@@ -50,7 +50,8 @@ class Certificate:
 
     `max_error` and `confidence` are the promise, `segments` how many certificates share 1 - confidence.
     `edges` are the lower scores of bins 1, 2, …; without them the first `pilot` labels choose up to `bins` of equal
-    mass and are no evidence.  `start` is the coverage of the first region.  `launch` labels, all with inclusion 1,
+    mass and are no evidence.  `start` is the coverage of the first region (None: chosen on the pilot), `first` its bin
+    where edges are given.  `launch` labels, all with inclusion 1,
     are tested once and exactly, on half of delta.  `floor` is the least inclusion that a decision can have once
     autopilot has opened and the launch is over.  `miss_rate` bounds the share of errors that reviewers let pass.
     """
@@ -58,7 +59,7 @@ class Certificate:
     def __init__(
         self, max_error: float, confidence: float = 0.95, *, bins: int = 100, edges: Sequence[float] | None = None,
         pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
-        segments: int = 1,
+        segments: int = 1, first: int | None = None,
     ) -> None:  # fmt: skip
         _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
@@ -81,7 +82,7 @@ class Certificate:
         self.edges: list[float] = []
         self.begun = False
         if edges is not None:
-            self._begin(list(edges), None)
+            self._begin(list(edges), first)
 
     # what comes in
 
@@ -275,25 +276,7 @@ class Certificate:
             self._begin(edges, self._start_of(edges))
 
     def _start_of(self, edges: list[float]) -> int:
-        """The first region: the widest that holds at most the share `start`, or the one where the pilot saw most."""
-        masses = [0.0] * (len(edges) + 1)
-        wrongs = [0.0] * (len(edges) + 1)
-        for label in self._piloted:
-            masses[bisect_right(edges, label.score)] += 1.0 / label.inclusion
-            wrongs[bisect_right(edges, label.score)] += label.wrong / label.inclusion
-        chosen = self._promising(masses, wrongs) if self.start is None else None
-        return widest(masses, self.start or START) if chosen is None else chosen
-
-    def _promising(self, masses: list[float], wrongs: list[float]) -> int | None:
-        """The region whose error lies below the bound by the most standard errors, in the pilot."""
-        best, chosen, mass, wrong = 0.0, None, 0.0, 0.0
-        for place in range(len(masses) - 1, -1, -1):
-            mass, wrong = mass + masses[place], wrong + wrongs[place]
-            risk = (wrong + 0.5) / (mass + 1.0)
-            score = mass * max(self.max_error - risk, 0.0) ** 2 / (risk * (1.0 - risk))
-            if score > best and mass <= 0.95 * sum(masses):
-                best, chosen = score, place
-        return chosen
+        return first_of(edges, self._piloted, self.max_error, self.start)
 
     def _launch(self, place: int, label: Label) -> None:
         """Tally the labels of the launch; the last one brings the exact test, one with inclusion below 1 ends it."""
@@ -361,6 +344,28 @@ def edges_of(scores: Sequence[float], bins: int) -> list[float]:
     ordered = sorted(scores)
     places = (i * len(ordered) // bins for i in range(1, bins))
     return sorted({ordered[place] for place in places if ordered[place] > ordered[0]})
+
+
+def first_of(edges: Sequence[float], piloted: Iterable[Label], max_error: float, start: float | None) -> int:
+    """The first region: the widest that holds at most the share `start`, or (None) the most promising of a pilot."""
+    masses, wrongs = [0.0] * (len(edges) + 1), [0.0] * (len(edges) + 1)
+    for label in piloted:
+        masses[bisect_right(edges, label.score)] += 1.0 / label.inclusion
+        wrongs[bisect_right(edges, label.score)] += label.wrong / label.inclusion
+    chosen = promising(masses, wrongs, max_error) if start is None else None
+    return widest(masses, start or START) if chosen is None else chosen
+
+
+def promising(masses: Sequence[float], wrongs: Sequence[float], max_error: float) -> int | None:
+    """The region whose error lies below the bound by the most standard errors; None where none does."""
+    best, chosen, mass, wrong = 0.0, None, 0.0, 0.0
+    for place in range(len(masses) - 1, -1, -1):
+        mass, wrong = mass + masses[place], wrong + wrongs[place]
+        risk = (wrong + 0.5) / (mass + 1.0)
+        score = mass * max(max_error - risk, 0.0) ** 2 / (risk * (1.0 - risk))
+        if score > best and mass <= 0.95 * sum(masses):
+            best, chosen = score, place
+    return chosen
 
 
 def widest(masses: Sequence[float], share: float) -> int:
