@@ -30,6 +30,9 @@ class Rule(Value, frozen=True, kw_only=True):
     respond_within: str | int | float | None = None
 
 
+UNCHECKED = 0.5  # of errors are taken to be missed by reviewers whom nobody checks
+
+
 class Guarantee(Value, frozen=True, kw_only=True):
     """The bound on autopilot error: at most `max_error`, with probability `confidence`, and how evidence is had.
 
@@ -46,8 +49,15 @@ class Guarantee(Value, frozen=True, kw_only=True):
     evidence: float = 0.2
     adjudicate: bool = True
     blind: bool = True
-    miss_rate: float = 0.0
+    miss_rate: float | None = None
     answer_within: str | int | float = "7d"
+
+    @property
+    def missed(self) -> float:
+        """The share of errors that reviewers may let pass: as declared, else none where somebody checks them."""
+        if self.miss_rate is not None:
+            return self.miss_rate
+        return 0.0 if self.adjudicate else UNCHECKED
 
 
 class Feedback(Value, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ def count(name: str, segment: Segment, decisions: Decisions, control: Control, n
         if first.pos <= segment.upto:  # another process counted it already
             decisions.done(waiting.popleft())
             continue
-        said = _label(first, control, now)
+        said = _label(first, control, now, alone=len(decisions.people) < 2)
         if said == PENDING:
             break
         decisions.done(waiting.popleft())
@@ -56,11 +56,11 @@ def count(name: str, segment: Segment, decisions: Decisions, control: Control, n
     return Taken(_event(name, segment, batch, now), alarm, other)
 
 
-def _label(first: Decision, control: Control, now: int) -> int | str | None:
+def _label(first: Decision, control: Control, now: int, *, alone: bool) -> int | str | None:
     """The label of a decision; None where nobody was to look at it."""
     if first.case is None:
         return None
-    said = found(first.case, control)
+    said = found(first.case, control, alone=alone)
     guarantee = control.settings.guarantee
     patience = microseconds(guarantee.answer_within) if guarantee else None
     late = patience is not None and now - first.opened_at > patience

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from dualcontrol.case import Case
 from dualcontrol.control import Control
-from dualcontrol.events import Entry, Opened, Routed, fold
+from dualcontrol.events import Answered, Entry, Opened, Routed, fold
 
 
 class Decision:
@@ -30,11 +30,15 @@ class Decision:
 
 
 class Decisions:
-    """Decisions that are not counted yet, by segment and in order; `read` is the position that the feed was read to."""
+    """Decisions that are not counted yet, by segment and in order; `read` is the position that the feed was read to.
+
+    `people` have answered since then.
+    """
 
     def __init__(self, after: int) -> None:
         self.read = after
         self.waiting: dict[str, deque[Decision]] = {}
+        self.people: set[str] = set()
         self._open: dict[str, Decision] = {}
 
     def take(self, entries: Iterable[Entry], control: Control) -> int:
@@ -74,3 +78,4 @@ class Decisions:
     def _follow(self, case_id: str, entry: Entry) -> None:
         found = self._open[case_id]
         found.case = fold(found.case, entry.events)
+        self.people.update(event.actor.person for event in entry.events if isinstance(event, Answered))

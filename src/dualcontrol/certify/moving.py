@@ -37,7 +37,7 @@ def began(
     promise: dict[str, Any] = {
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
         "segments": max(1, len(guarantee.segments)), "floor": audit.floor_of(audit.declared(control)),
-        "miss_rate": guarantee.miss_rate, "pilot": guarantee.pilot, "start": START,
+        "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": START,
         "launch": guarantee.launch if before is None else 0,
     }  # fmt: skip
     if reason == DRIFT and before is not None and before.certificate.begun:

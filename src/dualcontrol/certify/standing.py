@@ -77,7 +77,7 @@ def _least(control: Control) -> int:
     if guarantee is None:
         return 0
     delta = (1.0 - guarantee.confidence) / max(1, len(guarantee.segments)) / (2 if guarantee.launch else 1)
-    return binomial.needed(guarantee.max_error * (1.0 - guarantee.miss_rate), 1.0 - delta)
+    return binomial.needed(guarantee.max_error * (1.0 - guarantee.missed), 1.0 - delta)
 
 
 def _said(control: Control, name: str, segment: Segment | None) -> tuple[str, str]:

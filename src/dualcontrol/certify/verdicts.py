@@ -10,8 +10,11 @@ PENDING, MISSING = "pending", "missing"
 AWAITED = ("open", "claimed")
 
 
-def found(case: Case, control: Control) -> int | str:
-    """0 or 1 where a label stands, `PENDING` while one may come, `MISSING` where none will."""
+def found(case: Case, control: Control, *, alone: bool = False) -> int | str:
+    """0 or 1 where a label stands, `PENDING` while one may come, `MISSING` where none will.
+
+    Where one reviewer is `alone`, nobody can be asked again, and the first word counts.
+    """
     if case.route is None or case.concluded is None:
         return PENDING
     if case.route.to == "human" and case.concluded.by != "human":
@@ -20,5 +23,5 @@ def found(case: Case, control: Control) -> int | str:
         return PENDING
     said = adjudication.verdict(case, control)
     if said.state == "pending":
-        return PENDING
+        return 1 if alone else PENDING
     return MISSING if said.wrong is None else said.wrong
