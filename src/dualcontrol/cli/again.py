@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import JSON, Case, Route
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import ReadOnlyError, UnknownLoopError
 from dualcontrol.route.propose import route, subject_of
+
+STEP = "threshold"  # what speaks where confidence is compared
 
 
 class Again(NamedTuple):
@@ -25,13 +27,27 @@ class Again(NamedTuple):
     example: str
 
 
+class Past(NamedTuple):
+    """A past case on which the threshold speaks: its score, whether the proposal was wrong (None: nobody said).
+
+    `inclusion` is the probability with which a human saw it, `seen` whether one was asked.
+    """
+
+    case: Case
+    score: float
+    wrong: int | None
+    inclusion: float
+    seen: bool
+
+
 class Replayed(NamedTuple):
-    """How many past cases would go the same way, and where the others would go."""
+    """How many past cases would go the same way, and where the others would go; oldest first in `past`."""
 
     loop: str
     same: int
     skipped: int
     moves: tuple[Again, ...]
+    past: tuple[Past, ...] = ()
 
     @property
     def moved(self) -> int:
@@ -54,12 +70,14 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Rep
     """Route the newest `limit` cases of a loop again, under the settings of this call; writes nothing."""
     control = today(desk, loop)
     same, skipped = 0, 0
+    past: list[Past] = []
     moves: dict[tuple[str, str, str], Again] = {}
     for case in _cases(desk, loop, limit):
         done()
         if case is None or case.erased or case.route is None:
             skipped += 1
             continue
+        past += judged(case, case.route, control)
         now = routed(case, control)
         if now[0] == case.route.to:
             same += 1
@@ -67,7 +85,20 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Rep
         known = moves.get((case.route.to, *now[:2]))
         count = known.cases + 1 if known else 1
         moves[case.route.to, *now[:2]] = Again(case.route.to, now[0], now[1], count, now[2], case.id)
-    return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)))
+    return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)), tuple(past[::-1]))
+
+
+def judged(case: Case, route: Route, control: Control) -> list[Past]:
+    """The case as evidence for a threshold, where today's rules leave it to one; else nothing."""
+    settings = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
+    if (
+        case.confidence is None
+        or routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1] != STEP
+    ):
+        return []
+    audits = [audit["wrong"] for audit in case.audits if audit.get("wrong") is not None]
+    wrong = case.settled.wrong if case.settled is not None else audits[-1] if audits else None
+    return [Past(case, case.confidence, wrong, route.inclusion, route.to == "human" or route.audited)]
 
 
 def today(desk: Desk, loop: str) -> Control:
