@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Loop
@@ -110,8 +110,9 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         if self.trained_on_ is not None and joblib.hash(X) == self.trained_on_:
             raise CalibrationError("these rows trained the classifier, so its errors on them say little",
                                    hint="Keep rows aside and calibrate on those, or set cv to a number.")  # fmt: skip
-        truth = column_or_1d(y)
-        wrong = self.predict(X) != _known(truth)
+        truth = _known(column_or_1d(y))
+        check_consistent_length(X, truth)
+        wrong = self.predict(X) != truth
         found = certify(self.scores(X), wrong, self.max_error, self.confidence)
         self.certificate_, self.threshold_ = Certificate(found, self.max_error, self.confidence), found.threshold
         return self
@@ -219,6 +220,8 @@ def _is_fitted(estimator: Any) -> bool:
 
 def _known(truth: Labels) -> Labels:
     """The truths, where each is one: a row without a truth is refused."""
+    if len(truth) == 0:
+        raise CalibrationError("there are no rows, so there is nothing to calibrate on")
     missing = [row for row, label in enumerate(truth) if label is None or label != label]
     if missing:
         raise CalibrationError(f"row {missing[0]}: there is no truth ({len(missing)} rows in all)", row=missing[0])

@@ -92,9 +92,11 @@ def _clopper(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
 
 
 def weighted(evidence: Sequence[Scored], asked: Asked, least: float) -> Method:
-    """For past cases seen with unequal probabilities, in the order of decisions: the betting test and bounds."""
-    scores, wrong = [row.score for row in evidence], [not row.right for row in evidence]
+    """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all."""
     least = min([least, *(row.inclusion for row in evidence)])
+    if least == 1.0:
+        return exact(evidence, asked)
+    scores, wrong = [row.score for row in evidence], [not row.right for row in evidence]
     test = partial(certify_weighted, scores, wrong, [row.inclusion for row in evidence], least=least)
     return Method("betting", partial(_betting, confidence=asked.confidence, least=least), test)
 
