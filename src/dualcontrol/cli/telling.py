@@ -12,6 +12,8 @@ from dualcontrol.cli.screen import styled, table
 from dualcontrol.cli.whatif import GROUPS, UNIT, Asked, Found, cheapest
 from dualcontrol.route.promise import share
 
+BAR = 10  # how many characters a whole load is
+
 
 def lines(result: Found, asked: Asked) -> Iterator[RenderableType | str]:
     """Everything there is to print, part by part."""
@@ -48,12 +50,19 @@ def _error(point: Point) -> str:
 
 
 def _curve(result: Found) -> Listing:
-    rows = [
-        [f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * 20), _error(p), _cost(p.cost)]
-        for p in result.points
-    ]  # fmt: skip
-    columns = ("autopilot from", "to humans", "", f"error on autopilot ({share(result.confidence)})", "cost")
-    return table(columns, rows, whole=("to humans", "cost"), spare=("",))
+    columns = ["from", "to humans", "", f"error on autopilot ({share(result.confidence)})"]
+    rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * BAR), _short(p)] for p in result.points]
+    if result.humans is None:
+        return table(columns, rows, whole=("to humans",), spare=("",))
+    priced = [[*row, _cost(point.cost)] for row, point in zip(rows, result.points, strict=True)]
+    return table([*columns, "cost"], priced, whole=("to humans", "cost"), spare=("",))
+
+
+def _short(point: Point) -> str:
+    """The error of a line of the curve, short enough for a terminal of 80 columns."""
+    if point.error is None:
+        return "unknown"
+    return f"{point.error:.2%}, {point.low:.2%} to {point.high:.2%} ({point.wrong} of {point.autopilot})"
 
 
 def _cost(cost: float | None) -> str:
@@ -62,15 +71,14 @@ def _cost(cost: float | None) -> str:
 
 def _groups(result: Found) -> Listing:
     rows = [[name, str(of.n), *_group(of)] for name, of in result.groups.items()]
-    return table(
-        ("group", "rows", "to humans", "error on autopilot", "cost", "note"), rows, whole=("rows", "to humans")
-    )
+    columns = ("group", "rows", "to humans", "error on autopilot", "cost", "note")
+    return table(columns, rows, whole=("rows", "to humans"), spare=("cost",) if result.humans is None else ())
 
 
 def _group(of: Found) -> list[str]:
     if of.at is None:
         return ["100.0%", "unknown, nothing runs on autopilot", _cost(of.humans), of.reason]
-    return [f"{of.at.load:.1%}", _error(of.at), _cost(of.at.cost), of.reason]
+    return [f"{of.at.load:.1%}", _short(of.at), _cost(of.at.cost), of.reason]
 
 
 def _least(result: Found, asked: Asked) -> str:
