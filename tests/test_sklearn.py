@@ -107,8 +107,8 @@ def test_a_certificate_lapses_with_its_model():
 
 def test_one_fold_is_kept_for_calibration():
     X, y = data(2, 4000)
-    chosen = SelectiveClassifier(LogisticRegression(max_iter=500), max_error=0.05, cv=2).fit(X, y)
-    assert chosen.certificate_.found.n == 2000
+    chosen = SelectiveClassifier(LogisticRegression(max_iter=500), max_error=0.05, cv=4).fit(X, y)
+    assert chosen.certificate_.found.n == 1000
     fresh, truth = data(3, 20_000)
     taken = chosen.accepts(fresh)
     assert taken.any()

@@ -291,6 +291,10 @@ def test_audited_cases_count_for_those_nobody_saw(run, folder):
     assert told["coverage"] == pytest.approx(audited / 0.3 / (audited / 0.3 + below))
     low, high = told["error_interval"]
     assert low <= told["error"] <= high
+    asked = run("replay", "--loop", "mail", "--max-error", "0.4", "--json").json
+    assert (asked["unanswered"], "nobody judged" in asked["reason"]) == (0, False), (
+        "whom nobody asked, nobody kept waiting"
+    )
 
 
 def test_what_nobody_judged_counts_as_wrong_in_the_certificate(run, folder):
