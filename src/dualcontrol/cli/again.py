@@ -11,9 +11,11 @@ from dualcontrol.case import JSON, Case, Route
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import ReadOnlyError, UnknownLoopError
+from dualcontrol.review.adjudication import verdict
 from dualcontrol.route.propose import route, subject_of
 
 STEP = "threshold"  # what speaks where confidence is compared
+FIELDS, NO_GROUP = ("segment", "action"), "none"
 
 
 class Again(NamedTuple):
@@ -33,11 +35,11 @@ class Past(NamedTuple):
     `inclusion` is the probability with which a human saw it, `seen` whether one was asked.
     """
 
-    case: Case
     score: float
     wrong: int | None
     inclusion: float
     seen: bool
+    group: str
 
 
 class Replayed(NamedTuple):
@@ -66,7 +68,7 @@ class Replayed(NamedTuple):
         return {**found, "skipped": self.skipped, "moves": moves}
 
 
-def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Replayed:
+def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group: str | None = None) -> Replayed:
     """Route the newest `limit` cases of a loop again, under the settings of this call; writes nothing."""
     control = today(desk, loop)
     same, skipped = 0, 0
@@ -77,7 +79,7 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Rep
         if case is None or case.erased or case.route is None:
             skipped += 1
             continue
-        past += judged(case, case.route, control)
+        past += judged(case, case.route, control, group)
         now = routed(case, control)
         if now[0] == case.route.to:
             same += 1
@@ -88,17 +90,25 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Rep
     return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)), tuple(past[::-1]))
 
 
-def judged(case: Case, route: Route, control: Control) -> list[Past]:
+def judged(case: Case, route: Route, control: Control, group: str | None) -> list[Past]:
     """The case as evidence for a threshold, where today's rules leave it to one; else nothing."""
-    settings = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
-    if (
-        case.confidence is None
-        or routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1] != STEP
-    ):
+    if case.confidence is None or not left_to_a_threshold(case, control):
         return []
-    audits = [audit["wrong"] for audit in case.audits if audit.get("wrong") is not None]
-    wrong = case.settled.wrong if case.settled is not None else audits[-1] if audits else None
-    return [Past(case, case.confidence, wrong, route.inclusion, route.to == "human" or route.audited)]
+    asked = route.to == "human" or route.audited
+    name = "" if group is None else group_of(case, group)
+    return [Past(case.confidence, verdict(case, control).wrong, route.inclusion, asked, name)]
+
+
+def left_to_a_threshold(case: Case, control: Control) -> bool:
+    """Whether confidence decides where the case goes, whatever the threshold is and whether autopilot is open."""
+    settings = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
+    return routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1] == STEP
+
+
+def group_of(case: Case, name: str) -> str:
+    """The value of a case's segment, action, or field of `meta`; "none" where it has none."""
+    value = getattr(case, name) if name in FIELDS else case.meta.get(name.removeprefix("meta."))
+    return NO_GROUP if value is None else str(value)
 
 
 def today(desk: Desk, loop: str) -> Control:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dualcontrol.case import JSON, Case
-from dualcontrol.cli.again import Past, Replayed
+from dualcontrol.case import JSON
+from dualcontrol.cli.again import NO_GROUP, Past, Replayed
 from dualcontrol.cli.curve import Scored
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.whatif import Asked, Found, found, plain, weighted
@@ -18,7 +18,6 @@ from dualcontrol.route.binomial import needed
 from dualcontrol.route.promise import Offline
 
 NONE = "no past case on which the threshold speaks was judged by a human, so nothing is known of its error"
-FIELDS = ("segment", "action")
 
 
 class Seen(NamedTuple):
@@ -30,31 +29,20 @@ class Seen(NamedTuple):
     least: float
 
 
-def seen(past: Sequence[Past], group: str | None) -> Seen:
+def seen(past: Sequence[Past]) -> Seen:
     """What past cases say; cases that no human could have seen (shadow) say nothing of what humans would find."""
     asked = [case for case in past if case.seen and case.inclusion > 0.0]
-    rows = [(case.wrong, _scored(case, group)) for case in asked]
+    rows = [(case.wrong, Scored(case.score, case.wrong == 0, case.group, case.inclusion)) for case in asked]
     judged = [row for wrong, row in rows if wrong is not None]
-    evidence = [row if wrong is not None else row._replace(right=False) for wrong, row in rows]
+    evidence = [row for _, row in rows]  # not known to be right counts as wrong
     least = min((case.inclusion for case in past if case.inclusion > 0.0), default=1.0)
     return Seen(judged, evidence, len(evidence) - len(judged), least)
 
 
-def _scored(past: Past, group: str | None) -> Scored:
-    name = "" if group is None else group_of(past.case, group)
-    return Scored(past.score, past.wrong == 0, name, past.inclusion)
-
-
-def group_of(case: Case, name: str) -> str:
-    """The value of a case's segment, action, or field of `meta`; "none" where it has none."""
-    value = getattr(case, name) if name in FIELDS else case.meta.get(name.removeprefix("meta."))
-    return "none" if value is None else str(value)
-
-
 def what_if(replayed: Replayed, asked: Asked, group: str | None) -> Found:
     """What a threshold would have done to past cases; with nothing judged, nothing is known."""
-    known = seen(replayed.past, group)
-    if group is not None and known.judged and all(row.group == "none" for row in known.judged):
+    known = seen(replayed.past)
+    if group is not None and known.judged and all(row.group == NO_GROUP for row in known.judged):
         raise usage(f"no past case has {group!r}; --group takes segment, action, or a field of meta")
     if not known.judged:
         return nothing(asked)

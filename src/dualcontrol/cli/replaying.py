@@ -97,7 +97,7 @@ def _file(state: State, file: str, fields: Fields, wish: Asked) -> int:
 
 def _loop(state: State, loop: str, limit: int, wish: Asked, by: str | None) -> int:
     with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as steps:
-        again = replayed(desk, loop, limit, steps.on)
+        again = replayed(desk, loop, limit, steps.on, by)
     result = what_if(again, wish, by)
     if state.as_json:
         document(documented(again, result))
