@@ -43,6 +43,7 @@
     │   └── LedgerError              the hash chain or the fold does not hold
     ├── ServeError                   the console cannot start here (port, second server)
     ├── ModelError                   a model cannot be trained, loaded or trusted
+    ├── CalibrationError             scores and truths that carry no promise on error
     ├── GuaranteeError               evidence that cannot be counted, or a promise that cannot be made
     ├── ImportRefusedError           a file of answers that cannot be taken in
     ├── MissingExtraError            an optional package is not installed
@@ -391,6 +392,15 @@ class GuaranteeError(DualcontrolError):
 
     code = "DC-GUARANTEE"
     hint = "Nothing was counted; everything keeps its state."
+
+
+class CalibrationError(DualcontrolError, ValueError):
+    """There is nothing here to calibrate on."""
+
+    code = "DC-CALIBRATION"
+    hint = "Give one finite score and one truth for each row, and a promise between 0 and 1."
+    exit_code = 2
+    status = 422
 
 
 class ImportRefusedError(DualcontrolError):

@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import JSON, Case, Route
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import ReadOnlyError, UnknownLoopError
+from dualcontrol.review.adjudication import verdict
 from dualcontrol.route.propose import route, subject_of
+
+STEP = "threshold"  # what speaks where confidence is compared
+FIELDS, NO_GROUP = ("segment", "action"), "none"
 
 
 class Again(NamedTuple):
@@ -25,13 +29,27 @@ class Again(NamedTuple):
     example: str
 
 
+class Past(NamedTuple):
+    """A past case on which the threshold speaks: its score, whether the proposal was wrong (None: nobody said).
+
+    `inclusion` is the probability with which a human saw it, `seen` whether one was asked.
+    """
+
+    score: float
+    wrong: int | None
+    inclusion: float
+    seen: bool
+    group: str
+
+
 class Replayed(NamedTuple):
-    """How many past cases would go the same way, and where the others would go."""
+    """How many past cases would go the same way, and where the others would go; oldest first in `past`."""
 
     loop: str
     same: int
     skipped: int
     moves: tuple[Again, ...]
+    past: tuple[Past, ...] = ()
 
     @property
     def moved(self) -> int:
@@ -50,16 +68,18 @@ class Replayed(NamedTuple):
         return {**found, "skipped": self.skipped, "moves": moves}
 
 
-def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Replayed:
+def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group: str | None = None) -> Replayed:
     """Route the newest `limit` cases of a loop again, under the settings of this call; writes nothing."""
     control = today(desk, loop)
     same, skipped = 0, 0
+    past: list[Past] = []
     moves: dict[tuple[str, str, str], Again] = {}
     for case in _cases(desk, loop, limit):
         done()
         if case is None or case.erased or case.route is None:
             skipped += 1
             continue
+        past += judged(case, case.route, control, group)
         now = routed(case, control)
         if now[0] == case.route.to:
             same += 1
@@ -67,7 +87,28 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None]) -> Rep
         known = moves.get((case.route.to, *now[:2]))
         count = known.cases + 1 if known else 1
         moves[case.route.to, *now[:2]] = Again(case.route.to, now[0], now[1], count, now[2], case.id)
-    return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)))
+    return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)), tuple(past[::-1]))
+
+
+def judged(case: Case, route: Route, control: Control, group: str | None) -> list[Past]:
+    """The case as evidence for a threshold, where today's rules leave it to one; else nothing."""
+    if case.confidence is None or not left_to_a_threshold(case, control):
+        return []
+    asked = route.to == "human" or route.audited
+    name = "" if group is None else group_of(case, group)
+    return [Past(case.confidence, verdict(case, control).wrong, route.inclusion, asked, name)]
+
+
+def left_to_a_threshold(case: Case, control: Control) -> bool:
+    """Whether confidence decides where the case goes, whatever the threshold is and whether autopilot is open."""
+    settings = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
+    return routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1] == STEP
+
+
+def group_of(case: Case, name: str) -> str:
+    """The value of a case's segment, action, or field of `meta`; "none" where it has none."""
+    value = getattr(case, name) if name in FIELDS else case.meta.get(name.removeprefix("meta."))
+    return NO_GROUP if value is None else str(value)
 
 
 def today(desk: Desk, loop: str) -> Control:

@@ -1,24 +1,33 @@
-"""What a threshold would do to scores whose truth is known: load, error on autopilot, and how sure we are."""
+"""What a threshold would do to scores whose truth is known: load, error on autopilot, cost, and how sure we are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
 CONFIDENCE = 0.95
+PER = 1_000  # costs are those of so many cases
 
 
 class Scored(NamedTuple):
-    """One proposal: the confidence given with it, and whether it was right."""
+    """One proposal: the confidence given with it, and whether it was right.
+
+    `inclusion` is the probability with which a human saw it, `group` what it is counted under beside the whole.
+    """
 
     score: float
     right: bool
+    group: str = ""
+    inclusion: float = 1.0
 
 
 class Point(NamedTuple):
-    """One threshold: how much goes to humans, and how often autopilot is wrong."""
+    """One threshold: how much goes to humans, how often autopilot is wrong, and what both cost per 1,000 cases.
+
+    `rows`, `autopilot` and `wrong` count rows; the shares are weighted by one over the inclusion probability.
+    """
 
     threshold: float
     rows: int
@@ -28,6 +37,27 @@ class Point(NamedTuple):
     error: float | None
     low: float
     high: float
+    coverage: float
+    cost: float | None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between what the error lies."""
+        return self.low, self.high
+
+
+class Price(NamedTuple):
+    """What a review costs (minutes times the price of one) and what an error on autopilot costs."""
+
+    review: float
+    error: float
+
+    def of(self, load: float, wrong: float) -> float:
+        """The cost of 1,000 cases of which these shares go to humans and go wrong on autopilot."""
+        return PER * (load * self.review + wrong * self.error)
+
+
+Bounds = Callable[[Sequence[Scored]], tuple[float, float]]
 
 
 def wilson(wrong: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -42,19 +72,34 @@ def wilson(wrong: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, 
     return (0.0 if wrong == 0 else low), (1.0 if wrong == of else high)
 
 
-def at(rows: Sequence[Scored], threshold: float) -> Point:
+def by_wilson(rows: Sequence[Scored]) -> tuple[float, float]:
+    """Wilson's interval for the share of rows that are wrong."""
+    return wilson(sum(not row.right for row in rows), len(rows))
+
+
+def at(rows: Sequence[Scored], threshold: float, bounds: Bounds = by_wilson, price: Price | None = None) -> Point:
     """The point of one threshold; a score that reaches it runs on autopilot."""
     chosen = [row for row in rows if row.score >= threshold]
-    wrong = sum(not row.right for row in chosen)
-    low, high = wilson(wrong, len(chosen))
+    whole, reached = weight(rows), weight(chosen)
+    wrong = weight([row for row in chosen if not row.right])
+    low, high = bounds(chosen)
+    load = 1 - reached / whole
     return Point(
-        threshold=threshold, rows=len(rows), autopilot=len(chosen), load=1 - len(chosen) / len(rows), wrong=wrong,
-        error=wrong / len(chosen) if chosen else None, low=low, high=high,
+        threshold=threshold, rows=len(rows), autopilot=len(chosen), load=load, wrong=sum(not r.right for r in chosen),
+        error=wrong / reached if chosen else None, low=low, high=high, coverage=reached / whole,
+        cost=price.of(load, wrong / whole) if price else None,
     )  # fmt: skip
 
 
-def curve(rows: Sequence[Scored], points: int = 11) -> list[Point]:
+def weight(rows: Sequence[Scored]) -> float:
+    """For how many cases these rows stand (Horvitz and Thompson 1952)."""
+    return sum(1.0 / row.inclusion for row in rows)
+
+
+def curve(
+    rows: Sequence[Scored], points: int = 11, bounds: Bounds = by_wilson, price: Price | None = None
+) -> list[Point]:
     """Points from everything on autopilot to almost nothing, at equal steps of load, each threshold once."""
     scores = sorted(row.score for row in rows)
     places = (round(i * (len(scores) - 1) / max(points - 1, 1)) for i in range(points))
-    return [at(rows, threshold) for threshold in dict.fromkeys(scores[place] for place in places)]
+    return [at(rows, threshold, bounds, price) for threshold in dict.fromkeys(scores[place] for place in places)]

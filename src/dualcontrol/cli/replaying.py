@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from dualcontrol.cli.again import Again, replayed
-from dualcontrol.cli.curve import Point, Scored, at, curve
-from dualcontrol.cli.listing import Listing
+from dualcontrol.cli.again import Again, Replayed, replayed
 from dualcontrol.cli.opening import desk_of
-from dualcontrol.cli.reading import rows_of, usage
+from dualcontrol.cli.past import documented, what_if
+from dualcontrol.cli.reading import usage
+from dualcontrol.cli.scored import Fields, scored
 from dualcontrol.cli.screen import document, note, progress, show, styled, table
 from dualcontrol.cli.state import State
+from dualcontrol.cli.telling import lines
 from dualcontrol.cli.text import some
 from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.whatif import Asked, Found, asked, exact, found, plain
 
 app = group("replaying", "Replay.")
-YES = {"1", "1.0", "true", "yes", "right", "correct"}
-NO = {"0", "0.0", "false", "no", "wrong", "incorrect"}
 
 
 @verb(
     app, "replay",
-    "dualcontrol replay scored.csv --score confidence --truth right --threshold 0.9",
+    "dualcontrol replay scored.csv --score confidence --truth right --max-error 0.02 --confidence 0.95",
+    "dualcontrol replay scored.parquet --threshold 0.9 --group country --minute-price 0.8 --error-loss 40",
     "dualcontrol replay scored.jsonl --score confidence --proposal predicted --truth label",
-    "dualcontrol replay --loop refunds",
+    "dualcontrol replay --loop refunds --max-error 0.02",
 )  # fmt: skip
 def replay(
     state: State,
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="CSV or JSON lines; - is stdin.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet or JSON lines; - is stdin.")
+    ] = None,
     score: Annotated[str, typer.Option(metavar="NAME", help="The field with the confidence, 0 to 1.")] = "score",
     truth: Annotated[
         str, typer.Option(metavar="NAME", help="The field that says whether the proposal was right (1/0, true/false).")
@@ -38,95 +41,85 @@ def replay(
     proposal: Annotated[
         str | None, typer.Option(metavar="NAME", help="The field with the proposal, if --truth names the right answer.")
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--group", metavar="NAME", help="The same for each value of this field; of cases: of meta."),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, metavar="0..1", help="Autopilot from this confidence on.")
+    ] = None,
+    max_error: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Certify a threshold for this error, or the one given.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(metavar="0..1", help="How sure the error is to be at most that; 0.95 if not given.")
+    ] = None,
+    minute_price: Annotated[
+        float | None, typer.Option(min=0, metavar="P", help="What a minute of a reviewer costs.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, metavar="M", help="How many minutes a review takes.")] = 1.0,
+    error_loss: Annotated[
+        float | None, typer.Option(min=0, metavar="L", help="What an error on autopilot costs.")
     ] = None,
     loop: Annotated[
         str | None, typer.Option(metavar="LOOP", help="Route this loop's past cases by today's rules.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="With --loop: the newest N cases.")] = 100_000,
-) -> None:
+) -> int:
     """Try a threshold on scores and truths, or today's rules on past cases; nothing is written.
 
-    Error intervals are Wilson's, at 95 %. They hold for rows drawn like those to come.
+    With --max-error a threshold is chosen by learn then test, from high scores to low, so that with the confidence
+    asked for its error is at most that, for cases drawn like these; the exit code is 1 when nothing can be certified.
+    A --threshold beside it is the only one tested.
+
+    Intervals are Wilson's, at 95 %; with --max-error Clopper and Pearson's, each end at --confidence.
+    Past cases count by one over the probability with which a human saw them; their intervals are a betting
+    martingale's.  Costs are per 1,000 cases, in the currency of the prices.
     """
     if (file is None) == (loop is None):
         raise usage("give a file of scores and truths, or --loop LOOP for past cases")
+    wish = asked(threshold, max_error, confidence, minute_price, error_loss, minutes, by is not None)
     if loop is not None:
-        return _loop(state, loop, limit)
-    return _file(state, scored(str(file), score, truth, proposal), threshold)
+        return _loop(state, loop, limit, wish, by)
+    return _file(state, str(file), Fields(score, truth, proposal, by), wish)
 
 
-def scored(file: str, score: str, truth: str, proposal: str | None) -> list[Scored]:
-    """The rows of a file; a usage error names the first line that does not fit."""
-    rows = []
-    for line, row in rows_of(file):
-        if isinstance(row, str):
-            raise usage(f"{file}:{line}: {row}")
-        for name in (score, truth, *((proposal,) if proposal else ())):
-            if name not in row:
-                raise usage(f"{file}:{line}: there is no field {name!r}; there are: {', '.join(row)}")
-        right = row[truth] == row[proposal] if proposal else _right(row[truth], f"{file}:{line}: {truth}")
-        rows.append(Scored(_score(row[score], f"{file}:{line}: {score}"), right))
-    if not rows:
-        raise usage(f"{file} holds no rows")
-    return rows
-
-
-def _score(value: Any, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number <= 1 or isinstance(value, bool):
-        raise usage(f"{where} is {value!r}, not a number from 0 to 1")
-    return number
-
-
-def _right(value: Any, where: str) -> bool:
-    word = str(value).strip().lower()
-    if word not in YES | NO:
-        raise usage(f"{where} is {value!r}, neither right (1, true, yes) nor wrong (0, false, no); see --proposal")
-    return word in YES
-
-
-def _file(state: State, rows: list[Scored], threshold: float | None) -> None:
-    points = curve(rows)
-    chosen = at(rows, threshold) if threshold is not None else None
+def _file(state: State, file: str, fields: Fields, wish: Asked) -> int:
+    rows = scored(file, fields)
+    result = found(rows, wish, exact(rows, wish))
     if state.as_json:
-        return document({
-            "rows": len(rows), "interval": "wilson", "confidence": 0.95, "at": chosen._asdict() if chosen else None,
-            "curve": [point._asdict() for point in points],
-        })  # fmt: skip
-    if chosen is not None:
-        share = f"{chosen.autopilot} of {chosen.rows} on autopilot, {chosen.load:.1%} to humans"
-        show(f"autopilot from {chosen.threshold:g}: {share}; error {_error(chosen)}")
-    return show(_curve(points))
+        old = {"rows": len(rows), "at": result.at._asdict() if result.at else None}
+        document({**old, **plain(result)})
+    else:
+        show(*lines(result, wish))
+    return _code(result)
 
 
-def _error(point: Point) -> str:
-    if point.error is None:
-        return "unknown, nothing runs on autopilot"
-    return f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
-
-
-def _curve(points: list[Point]) -> Listing:
-    rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * 20), _error(p)] for p in points]
-    return table(("autopilot from", "to humans", "", "error on autopilot (95 %)"), rows)
-
-
-def _loop(state: State, loop: str, limit: int) -> None:
+def _loop(state: State, loop: str, limit: int, wish: Asked, by: str | None) -> int:
     with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as steps:
-        found = replayed(desk, loop, limit, steps.on)
+        again = replayed(desk, loop, limit, steps.on, by)
+    result = what_if(again, wish, by)
     if state.as_json:
-        return document(found.to_dict())
+        document(documented(again, result))
+        return _code(result)
+    _again(again, loop)
+    if result.n or wish.max_error is not None:
+        show(*lines(result, wish))
+    return _code(result)
+
+
+def _code(result: Found) -> int:
+    """1 where a certificate was asked for and there is none."""
+    return 1 if result.refused else 0
+
+
+def _again(found: Replayed, loop: str) -> None:
     show(f"{some(found.cases, 'past case')} of {loop}: {found.same} would go the same way, {found.moved} another")
     if found.moves:
         columns = ("was", "would be", "cases", "because", "such as")
         show(table(columns, [_move(move) for move in found.moves], whole=("was", "cases", "such as")))
     if found.skipped:
         note(f"left out, because the content was erased: {some(found.skipped, 'case')}")
-    return None
 
 
 def _move(move: Again) -> list[str | Text]:

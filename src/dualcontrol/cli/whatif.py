@@ -1,0 +1,189 @@
+"""What is asked of a replay, and the answer: the chosen threshold, the curve, each group, and what it costs.
+
+The certificate is for the whole; a group has its own error and interval, and no promise of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from dualcontrol.case import JSON
+from dualcontrol.cli.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
+from dualcontrol.cli.reading import usage
+from dualcontrol.route import binomial
+from dualcontrol.route.offline import certify
+from dualcontrol.route.promise import Offline, check_promise
+from dualcontrol.route.weighted import bounds as betting
+from dualcontrol.route.weighted import certify_weighted
+
+FEW = 30  # below this, a group's error is hardly known
+MOST_GROUPS = 100
+UNIT = "per 1,000 cases"
+GROUPS = "the promise is for the whole; each group has its own error and interval, and none of its own"
+
+
+class Asked(NamedTuple):
+    """The options of a replay, checked."""
+
+    threshold: float | None = None
+    max_error: float | None = None
+    confidence: float = 0.95
+    price: Price | None = None
+    grouped: bool = False
+
+
+class Method(NamedTuple):
+    """How errors are bounded: the name of the interval, the interval, and the test of a threshold."""
+
+    name: str
+    bounds: Bounds
+    test: Callable[..., Offline]
+
+
+class Found(NamedTuple):
+    """What a threshold would have done; `offline` is the certificate where one was asked for."""
+
+    n: int
+    method: str
+    confidence: float
+    at: Point | None
+    offline: Offline | None
+    points: list[Point]
+    humans: float | None
+    groups: dict[str, Found]
+    reason: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether a certificate was asked for and there is none."""
+        return self.offline is not None and self.offline.threshold is None
+
+
+def asked(
+    threshold: float | None, max_error: float | None, confidence: float | None, minute_price: float | None,
+    error_loss: float | None, minutes: float, grouped: bool,
+) -> Asked:  # fmt: skip
+    """The options together; a usage error where one lacks the other."""
+    if confidence is not None and max_error is None:
+        raise usage("--confidence says how sure --max-error is to hold; give both")
+    if max_error is not None:
+        check_promise(max_error, 0.95 if confidence is None else confidence)
+    if (minute_price is None) != (error_loss is None):
+        raise usage("a cost takes both: --minute-price for reviewers, and --error-loss for errors on autopilot")
+    price = None if minute_price is None or error_loss is None else Price(minutes * minute_price, error_loss)
+    return Asked(threshold, max_error, 0.95 if confidence is None else confidence, price, grouped)
+
+
+def exact(rows: Sequence[Scored], asked: Asked) -> Method:
+    """For rows that all have a truth: Clopper and Pearson's test and bounds; Wilson's interval for a look around."""
+    test = partial(certify, [row.score for row in rows], [not row.right for row in rows])
+    if asked.max_error is None:
+        return Method("wilson", by_wilson, test)
+    return Method("clopper-pearson", partial(_clopper, confidence=asked.confidence), test)
+
+
+def _clopper(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
+    wrong = sum(not row.right for row in rows)
+    return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
+
+
+def weighted(evidence: Sequence[Scored], asked: Asked, least: float) -> Method:
+    """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all."""
+    least = min([least, *(row.inclusion for row in evidence)])
+    if least == 1.0:
+        return exact(evidence, asked)
+    scores, wrong = [row.score for row in evidence], [not row.right for row in evidence]
+    test = partial(certify_weighted, scores, wrong, [row.inclusion for row in evidence], least=least)
+    return Method("betting", partial(_betting, confidence=asked.confidence, least=least), test)
+
+
+def _betting(rows: Sequence[Scored], confidence: float, least: float) -> tuple[float, float]:
+    errors, chances = np.array([not row.right for row in rows], float), np.array([row.inclusion for row in rows])
+    return betting(errors, chances, confidence, least)
+
+
+def found(rows: Sequence[Scored], asked: Asked, method: Method) -> Found:
+    """Choose or look at a threshold, for the whole and for each group."""
+    offline = None
+    threshold, reason = asked.threshold, ""
+    if asked.max_error is not None:
+        named = None if asked.threshold is None else [asked.threshold]
+        offline = method.test(asked.max_error, asked.confidence, thresholds=named)
+        threshold, reason = offline.threshold, offline.reason
+    elif threshold is None:
+        reason = "no threshold was asked for; --max-error chooses one, --threshold looks at one"
+    whole = _looked(rows, threshold, asked, method)
+    return whole._replace(offline=offline, reason=reason, groups=_groups(rows, threshold, asked, method))
+
+
+def _looked(rows: Sequence[Scored], threshold: float | None, asked: Asked, method: Method) -> Found:
+    look = partial(at, rows, bounds=method.bounds, price=asked.price)
+    return Found(
+        n=len(rows), method=method.name, confidence=asked.confidence,
+        at=None if threshold is None else look(threshold), offline=None,
+        points=curve(rows, bounds=method.bounds, price=asked.price),
+        humans=asked.price.of(1.0, 0.0) if asked.price else None, groups={}, reason="",
+    )  # fmt: skip
+
+
+def _groups(rows: Sequence[Scored], threshold: float | None, asked: Asked, method: Method) -> dict[str, Found]:
+    if not asked.grouped:
+        return {}
+    members: dict[str, list[Scored]] = {}
+    for row in rows:
+        members.setdefault(row.group, []).append(row)
+    if len(members) > MOST_GROUPS:
+        raise usage(f"--group names a field with {len(members)} values; at most {MOST_GROUPS} can be told apart")
+    looked = {name: _looked(members[name], threshold, asked, method) for name in sorted(members)}
+    return {name: group._replace(reason=_few(group, asked)) for name, group in looked.items()}
+
+
+def _few(group: Found, asked: Asked) -> str:
+    """Why a group's error is hardly known, where it has too few rows on autopilot."""
+    if group.at is None:
+        return ""
+    least = FEW if asked.max_error is None else binomial.needed(asked.max_error, asked.confidence)
+    if group.at.autopilot >= least:
+        return ""
+    return f"too few rows to say much: {group.at.autopilot} on autopilot, and {least} are the least"
+
+
+def cheapest(of: Found) -> Point | None:
+    """The point of the curve that costs least; None where prices are not given or humans for all cost less."""
+    priced = [(point.cost, point) for point in of.points if point.cost is not None]
+    if not priced or of.humans is None:
+        return None
+    cost, point = min(priced, key=lambda pair: pair[0])
+    return point if cost < of.humans else None
+
+
+def plain(of: Found) -> Mapping[str, JSON]:
+    """The answer as plain JSON values; nothing chosen means that everything goes to humans."""
+    point, best = of.at, cheapest(of)
+    return {
+        "threshold": point.threshold if point else None,
+        "load": point.load if point else 1.0,
+        "error": point.error if point else None,
+        "error_interval": list(point.interval) if point and point.error is not None else None,
+        "coverage": point.coverage if point else 0.0,
+        "cost": point.cost if point else of.humans,
+        "n": of.n,
+        "reason": of.reason,
+        "labels_needed": of.offline.labels_needed if of.offline else None,
+        "interval": of.method,
+        "confidence": of.confidence,
+        "cost_unit": UNIT if of.humans is not None else None,
+        "cheapest": _cheapest(of, best) if of.humans is not None else None,
+        "curve": [{**p._asdict(), "interval": list(p.interval)} for p in of.points],
+        **({"groups": {name: plain(of) for name, of in of.groups.items()}, "note": GROUPS} if of.groups else {}),
+    }
+
+
+def _cheapest(of: Found, best: Point | None) -> JSON:
+    if best is None:
+        return {"threshold": None, "load": 1.0, "cost": of.humans}
+    return {"threshold": best.threshold, "load": best.load, "cost": best.cost}
