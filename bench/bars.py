@@ -13,7 +13,7 @@ from cells import PATHS, Bench, Cell
 from costs import costs
 from product import Promise
 from rivals import POLICIES
-from streams import ERRORS
+from streams import ERRORS, best
 
 
 class Bar(NamedTuple):
@@ -140,10 +140,23 @@ def b8(bench: Bench) -> list[Bar]:
     ]
 
 
+def risk_model(bench: Bench) -> list[Bar]:
+    """A score learned from an earlier epoch, where the most confident decisions are often wrong, and the bound low."""
+    promise = Promise(max_error=0.02)
+    raw, learned = Cell("topwrong", promise=promise), Cell("topwrong", "risk model", promise=promise)
+    ceiling = best(ERRORS["topwrong"], promise.max_error)
+    return [
+        least("RM", "topwrong: coverage to the best order", bench.mean(learned, "coverage") / ceiling, 0.60),
+        most("RM", "topwrong: risk model, violated", _violated(bench, learned), bench.slack(promise.delta)),
+        most("RM", "topwrong: raw confidence, coverage", bench.mean(raw, "coverage") / ceiling, 0.10),
+    ]
+
+
 def _violated(bench: Bench, cell: Cell) -> float:
     return bench.mean(cell, "violated")
 
 
 BARS: dict[str, Callable[[Bench], list[Bar]]] = {
     "B1": b1, "B2": b2, "B3": b3, "B4": b4, "B5": b5, "B6": b6, "B7": b7, "B8": b8,
+    "RM": risk_model,
 }  # fmt: skip

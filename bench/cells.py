@@ -12,13 +12,14 @@ import numpy as np
 from delays import delayed
 from drifting import miscovered
 from product import Promise, Run, governed
+from rescored import second_epoch
 from rich.console import Console
 from rich.progress import track
 from rivals import rival
 from streams import drawn
 
 PATHS = ("constant", "jump", "sine")
-FIGURES = ("final", "average", "violated", "reviews", "error", "error_after", "alarms", "miscovered")
+FIGURES = ("final", "coverage", "average", "violated", "reviews", "error", "error_after", "alarms", "miscovered")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def once(cell: Cell, seed: int) -> Run:
     """One run of a cell."""
     if cell.stream in PATHS:
         return Run(miscovered=miscovered(cell.stream, cell.decisions, cell.promise, seed))
+    if cell.policy == "risk model":
+        return governed(second_epoch(cell.stream, cell.decisions, seed), cell.promise)
     stream = drawn(cell.stream, cell.decisions, seed, cell.drift, cell.noise)
     if cell.delay is not None:
         return delayed(stream, cell.promise, cell.order, cell.delay, seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from product import REFRESH, Promise, Run
-from streams import BINS, EDGES, Stream
+from streams import EDGES, Stream
 
 from dualcontrol.route.guarantee import Certificate
 
@@ -52,5 +52,5 @@ def _in_decision_order(certificate: Certificate, stream: Stream, arrivals: np.nd
 
 
 def _tell(certificate: Certificate, stream: Stream, place: int, seq: int, missing: bool = False) -> None:
-    wrong, score = 1 if missing else int(stream.seen[place]), (int(stream.places[place]) + 0.5) / BINS
+    wrong, score = 1 if missing else int(stream.seen[place]), float(stream.scores[place])
     certificate.observe(score=score, wrong=wrong, inclusion=1.0, seq=seq)

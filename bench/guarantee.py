@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from bars import BARS
 from cells import Bench, Cell
-from product import NOTHING, Promise
+from product import Promise
 from rich.console import Console
 from rich.table import Table
 from rivals import ONCE, POLICIES, frozen
-from streams import EDGES, ERRORS, drawn
+from streams import BINS, EDGES, ERRORS, drawn
 
 ORACLE = Path(__file__).parent / "oracle_mapie.py"
 ALL = ("product", *POLICIES)
@@ -98,7 +98,7 @@ def agreement(asked: argparse.Namespace) -> list[dict[str, Any]]:
         streams = [drawn(name, asked.decisions, asked.seed + n, asked.drift, asked.noise) for n in range(asked.runs)]
         ours = [frozen("ltt", stream, promised(asked)) for stream in streams]
         theirs = mapie(asked, np.array([s.scores[:ONCE] for s in streams]), np.array([s.seen[:ONCE] for s in streams]))
-        agree = sum((1.0 if a == NOTHING else a / 100) == b for a, b in zip(ours, theirs, strict=True))
+        agree = sum((1.0 if a == BINS else a / BINS) == b for a, b in zip(ours, theirs, strict=True))
         found.append({"stream": name, "agree": agree, "of": len(ours)})
     return found
 

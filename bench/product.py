@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from streams import BINS, EDGES, Stream, oracle, risks
+from streams import Stream, oracle, risks, upwards
 
 from dualcontrol.route import audit
 from dualcontrol.route.guarantee import Certificate
@@ -14,7 +14,6 @@ from dualcontrol.route.running import RunningBound
 
 REFRESH = 50
 SHARES_EVERY = 10
-NOTHING = BINS
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,10 @@ class Promise:
 
 @dataclass
 class Run:
-    """What came of one stream; coverages are shares of what an oracle automates."""
+    """What came of one stream; `final` and `average` are shares of what an oracle automates."""
 
     final: float = 0.0
+    coverage: float = 0.0
     average: float = 0.0
     violated: bool = False
     reviews: float = 0.0
@@ -52,7 +52,8 @@ class Governed:
         self.stream, self.promise, self.run = stream, promise, Run()
         self.floor = audit.floor_of(promise.share)
         self.bound = RunningBound(1.0 - promise.delta, floor=self.floor)
-        self.truths = risks(stream.before), risks(stream.after)
+        self.truths = risks(stream.before, stream.masses), risks(stream.after, stream.masses)
+        self.nothing = len(stream.edges) + 1
         self.automated = np.zeros(len(stream), bool)
         self.reviewed = 0
         self.begin(promise.launch)
@@ -61,11 +62,11 @@ class Governed:
         """A new epoch: nothing is known, everything is reviewed."""
         promise = self.promise
         self.certificate = Certificate(
-            promise.max_error, 1.0 - promise.delta, edges=EDGES, launch=launch, floor=self.floor,
+            promise.max_error, 1.0 - promise.delta, edges=self.stream.edges, launch=launch, floor=self.floor,
             miss_rate=promise.miss_rate,
         )  # fmt: skip
         self.monitor = Monitor(promise.max_error, floor=self.floor, miss_rate=promise.miss_rate)
-        self.live, self.shares, self.suspicious = NOTHING, np.ones(BINS), False
+        self.live, self.shares, self.suspicious = self.nothing, np.ones(self.nothing), False
 
     def batch(self, start: int) -> None:
         """Fifty decisions under one threshold; their labels are told and counted in order."""
@@ -106,7 +107,7 @@ class Governed:
     def share(self, suspicious: bool) -> None:
         """Take over the certified threshold, and share audits out again."""
         certificate = self.certificate
-        self.live, self.suspicious = round((certificate.threshold or 0.0) * BINS), suspicious
+        self.live, self.suspicious = certificate.bin or 0, suspicious
         self.shares = np.array(
             audit.shares(
                 certificate.wrongs, certificate.weights, self.live, share=self.promise.share,
@@ -142,8 +143,9 @@ class Governed:
         stream, run = self.stream, self.run
         self.judge(len(stream) - 1)
         after = stream.after if stream.change < len(stream) else stream.before
-        best, whole = oracle(after, self.promise.max_error), oracle(stream.before, self.promise.max_error)
-        run.final = (BINS - self.live) / BINS / best if best else 0.0
+        last, whole = (oracle(e, self.promise.max_error, stream.masses) for e in (after, stream.before))
+        run.coverage = float(upwards(stream.masses)[self.live])
+        run.final = run.coverage / last if last else 0.0
         run.average = float(self.automated.mean()) / whole if whole else 0.0
         run.reviews = self.reviewed / len(stream)
         run.error = _mean(stream.wrong[self.automated])

@@ -12,7 +12,7 @@ from math import ceil, log2
 import numpy as np
 from product import REFRESH, Promise, Run
 from scipy.special import bdtr
-from streams import BINS, Stream, claimed, oracle, risks
+from streams import BINS, Stream, claimed, oracle, risks, upwards
 
 START = 80
 ONCE = 2_000
@@ -43,12 +43,7 @@ def tallies(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
     """Errors and labels in each region, among the first labels."""
     places = stream.places[:ONCE]
     wrong = np.bincount(places, stream.seen[:ONCE], BINS)
-    return upwards(wrong), upwards(np.bincount(places, minlength=BINS).astype(float))
-
-
-def upwards(counts: np.ndarray) -> np.ndarray:
-    """The sum over each bin and those above."""
-    return np.cumsum(counts[::-1])[::-1]
+    return upwards(wrong)[:-1], upwards(np.bincount(places, minlength=BINS).astype(float))[:-1]
 
 
 def in_sequence(p: np.ndarray, delta: float) -> int:
@@ -82,7 +77,7 @@ def _adaptive(policy: str, stream: Stream, promise: Promise) -> Run:
     for start in range(0, len(stream), REFRESH):
         here = slice(start, start + REFRESH)
         if start >= WARM_UP:
-            live = _refreshed(policy, upwards(wrongs), upwards(weights), upwards(labels), promise)
+            live = _refreshed(policy, *(upwards(counts)[:-1] for counts in (wrongs, weights, labels)), promise)
         lives[here] = live
         inclusion = np.where(stream.places[here] >= live, promise.share, 1.0)
         weight = (stream.draws[here] < inclusion) / inclusion
@@ -108,6 +103,7 @@ def _figures(stream: Stream, promise: Promise, lives: np.ndarray, share: float) 
     whole = oracle(stream.before, promise.max_error)
     wrong_after = stream.wrong[automated & late]
     return Run(
+        coverage=(BINS - lives[-1]) / BINS,
         final=(BINS - lives[-1]) / BINS / last if last else 0.0,
         average=automated.mean() / whole if whole else 0.0,
         violated=bool((truth > promise.max_error + 1e-12).any()),

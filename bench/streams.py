@@ -6,12 +6,13 @@ probability; a draw decides whether an audit falls on it.  Scores are known, lab
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 BINS = 100
 EDGES = [place / BINS for place in range(1, BINS)]
+EVEN = np.full(BINS, 1.0 / BINS)
 
 
 def _errors() -> dict[str, np.ndarray]:
@@ -44,15 +45,26 @@ def odds(errors: np.ndarray, times: float) -> np.ndarray:
     return raised / (1.0 + raised)
 
 
-def risks(errors: np.ndarray) -> np.ndarray:
+def upwards(counts: np.ndarray) -> np.ndarray:
+    """The sum over each bin and those above, and 0 for the region that holds nothing."""
+    return np.append(np.cumsum(counts[::-1])[::-1], 0.0)
+
+
+def risks(errors: np.ndarray, masses: np.ndarray = EVEN) -> np.ndarray:
     """The true error of "this bin and above", and 0 for the region that holds nothing."""
-    return np.append(np.cumsum(errors[::-1])[::-1] / np.arange(BINS, 0, -1), 0.0)
+    return upwards(errors * masses) / np.append(upwards(masses)[:-1], 1.0)
 
 
-def oracle(errors: np.ndarray, max_error: float) -> float:
-    """The largest coverage that keeps the promise, for somebody who knows the errors."""
-    fine = np.flatnonzero(risks(errors)[:-1] <= max_error)
-    return float(BINS - fine[0]) / BINS if len(fine) else 0.0
+def oracle(errors: np.ndarray, max_error: float, masses: np.ndarray = EVEN) -> float:
+    """The largest coverage that keeps the promise, for somebody who knows the errors of this order of bins."""
+    fine = np.flatnonzero(risks(errors, masses)[:-1] <= max_error + 1e-12)
+    return float(upwards(masses)[fine[0]]) if len(fine) else 0.0
+
+
+def best(errors: np.ndarray, max_error: float, masses: np.ndarray = EVEN) -> float:
+    """The same for somebody who may order the bins too."""
+    order = np.argsort(-errors, kind="stable")
+    return oracle(errors[order], max_error, masses[order])
 
 
 @dataclass(frozen=True)
@@ -61,20 +73,18 @@ class Stream:
 
     name: str
     places: np.ndarray
+    scores: np.ndarray
     wrong: np.ndarray
     seen: np.ndarray
     draws: np.ndarray
     before: np.ndarray
     after: np.ndarray
     change: int
+    edges: tuple[float, ...] = tuple(EDGES)
+    masses: np.ndarray = field(default_factory=lambda: EVEN)
 
     def __len__(self) -> int:
         return len(self.places)
-
-    @property
-    def scores(self) -> np.ndarray:
-        """The middle of each decision's bin."""
-        return (self.places + 0.5) / BINS
 
 
 def drawn(name: str, decisions: int, seed: int, drift: float = 1.0, noise: float = 0.0) -> Stream:
@@ -87,4 +97,4 @@ def drawn(name: str, decisions: int, seed: int, drift: float = 1.0, noise: float
     wrong = rng.random(decisions) < chance
     draws = rng.random(decisions)
     seen = wrong & (rng.random(decisions) >= noise) if noise else wrong
-    return Stream(name, places, wrong, seen, draws, before, after, change)
+    return Stream(name, places, (places + 0.5) / BINS, wrong, seen, draws, before, after, change)
