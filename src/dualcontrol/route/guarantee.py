@@ -258,8 +258,12 @@ class Certificate:
         self._logs[place] = [a + b for a, b in zip(own, move, strict=True)]
         if place >= self._next >= 0:
             self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
-            while self._next >= 0 and _wealth(self._sums) >= self._target:
-                self._certify(self._next, "evidence")
+            self._advance()
+
+    def _advance(self) -> None:
+        """Certify regions for as long as the next one has wealth enough."""
+        while self._next >= 0 and _wealth(self._sums) >= self._target:
+            self._certify(self._next, "evidence")
 
     def _certify(self, place: int, by: str) -> None:
         """Autopilot may have this region; what is tested next is the one below it."""

@@ -1,0 +1,162 @@
+"""The bars that the guarantee is held to, each as named cells with what is wanted of them.
+
+B9, waiting times under a capacity, is measured by bench/capacity.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from cells import PATHS, Bench, Cell
+from costs import costs
+from product import Promise
+from rivals import POLICIES
+from streams import ERRORS, best
+
+
+class Bar(NamedTuple):
+    """One line: what was measured, what was wanted, and whether it is so."""
+
+    bar: str
+    what: str
+    measured: float
+    wanted: str
+    ok: bool
+
+
+POWER = {  # final and average coverage to the oracle's, at least; reviews, at most
+    "cal_heavy": (0.95, 0.90, 0.40),
+    "cal_light": (0.88, 0.80, 0.49),
+    "topwrong": (0.90, 0.78, 0.44),
+    "overconf": (0.68, 0.47, 0.87),
+}
+
+
+def least(bar: str, what: str, measured: float, wanted: float) -> Bar:
+    """A bar from below."""
+    return Bar(bar, what, round(measured, 4), f">= {wanted:g}", measured >= wanted)
+
+
+def most(bar: str, what: str, measured: float, wanted: float) -> Bar:
+    """A bar from above."""
+    return Bar(bar, what, round(measured, 4), f"<= {round(wanted, 4):g}", measured <= wanted)
+
+
+def b1(bench: Bench) -> list[Bar]:
+    """Validity on every stream; what must fail does fail, on the streams where it can."""
+    delta = Promise().delta
+    found = [most("B1", f"{s}: product violated", _violated(bench, Cell(s)), bench.slack(delta)) for s in ERRORS]
+    for s in ERRORS:
+        for policy in POLICIES:  # the whole table, though only two of them must fail
+            bench.runs_of(Cell(s, policy))
+        for policy, share in (("naive", 0.9), ("peeking", 0.2)):
+            found.append(least("B1", f"{s}: {policy} violated", _violated(bench, Cell(s, policy)), share))
+    return found
+
+
+def b2(bench: Bench) -> list[Bar]:
+    """Power with twenty thousand decisions."""
+    found = []
+    for stream, (final, average, reviews) in POWER.items():
+        cell = Cell(stream)
+        found.append(least("B2", f"{stream}: final to oracle", bench.mean(cell, "final"), final))
+        found.append(least("B2", f"{stream}: average to oracle", bench.mean(cell, "average"), average))
+        found.append(most("B2", f"{stream}: reviews", bench.mean(cell, "reviews"), reviews))
+    return found
+
+
+def b3(bench: Bench) -> list[Bar]:
+    """Power with a hundred thousand decisions, and under smaller bounds."""
+    wanted = {
+        Cell("cal_heavy", decisions=100_000): 0.98,
+        Cell("cal_light", decisions=100_000): 0.93,
+        Cell("cal_heavy", promise=Promise(max_error=0.02)): 0.93,
+        Cell("cal_heavy", decisions=100_000, promise=Promise(max_error=0.01)): 0.88,
+    }
+    found = []
+    for cell, final in wanted.items():
+        name = f"{cell.stream}, {cell.decisions:,}, bound {cell.promise.max_error}"
+        found.append(least("B3", f"{name}: final to oracle", bench.mean(cell, "final"), final))
+        found.append(most("B3", f"{name}: violated", _violated(bench, cell), bench.slack(cell.promise.delta)))
+    return found
+
+
+def b4(bench: Bench) -> list[Bar]:
+    """Three times the odds of error from the middle of forty thousand decisions on, and no change at all."""
+    found = []
+    for stream in ("cal_heavy", "cal_light"):
+        calm, cell = Cell(stream, decisions=40_000), Cell(stream, decisions=40_000, drift=3.0)
+        delays, bad = bench.delays(cell), sum(run.bad_since >= 0 for run in bench.runs_of(cell))
+        found += [
+            least("B4", f"{stream}: detected", len(delays) / max(bad, 1), 0.99),
+            most("B4", f"{stream}: median delay", float(np.median(delays)), 1_800),
+            most("B4", f"{stream}: 90th percentile of the delay", float(np.quantile(delays, 0.9)), 4_000),
+            most("B4", f"{stream}: error after the change", bench.mean(cell, "error_after"), 1.1 * 0.05),
+            most("B4", f"{stream}: false alarms", bench.mean(calm, "false_alarms"), 0.02),
+        ]
+        if stream == "cal_heavy":
+            found.append(least("B4", f"{stream}: certified again, to the new oracle", bench.mean(cell, "final"), 0.95))
+    return found
+
+
+def b5(bench: Bench) -> list[Bar]:
+    """Reviewers who let a fifth of the errors pass, with and without the correction."""
+    found = []
+    for stream in ("cal_light", "cal_heavy"):
+        mended = Cell(stream, noise=0.2, promise=Promise(miss_rate=0.2))
+        found.append(most("B5", f"{stream}: corrected, violated", _violated(bench, mended), bench.slack(0.05)))
+        found.append(least("B5", f"{stream}: uncorrected", _violated(bench, Cell(stream, noise=0.2)), 0.4))
+    return found
+
+
+def b6(bench: Bench) -> list[Bar]:
+    """Errors that are answered later than the rest."""
+    found = []
+    for means in ((200.0, 50.0), (1000.0, 50.0)):
+        cell = Cell("flat51", delay=means)
+        late = Cell("flat51", delay=means, order="arrival")
+        name = f"errors after {means[0]:g} decisions, the rest after {means[1]:g}"
+        found.append(most("B6", f"{name}: violated", _violated(bench, cell), bench.slack(0.05)))
+        fails = 0.4 if means[0] > 500 else 0.1
+        found.append(least("B6", f"{name}, by arrival", _violated(bench, late), fails))
+    return found
+
+
+def b7(bench: Bench) -> list[Bar]:
+    """The running bound under drift."""
+    return [most("B7", f"{p}: miscovered", bench.mean(Cell(p), "miscovered"), bench.slack(0.05)) for p in PATHS]
+
+
+def b8(bench: Bench) -> list[Bar]:
+    """What it costs."""
+    found = costs(bench.seed)
+    return [
+        most("B8", "microseconds a label", found["us_per_label"], 20.0),
+        most("B8", "bytes of state, as doubles", found["state_bytes"], 16_000),
+        most("B8", "seconds to rebuild from a million labels", found["rebuild_seconds"], 1.0),
+        least("B8", "rebuilt bit by bit", found["rebuilt_bit_by_bit"], 1.0),
+    ]
+
+
+def risk_model(bench: Bench) -> list[Bar]:
+    """A score learned from an earlier epoch, where the most confident decisions are often wrong, and the bound low."""
+    promise = Promise(max_error=0.02)
+    raw, learned = Cell("topwrong", promise=promise), Cell("topwrong", "risk model", promise=promise)
+    ceiling = best(ERRORS["topwrong"], promise.max_error)
+    return [
+        least("RM", "topwrong: coverage to the best order", bench.mean(learned, "coverage") / ceiling, 0.60),
+        most("RM", "topwrong: risk model, violated", _violated(bench, learned), bench.slack(promise.delta)),
+        most("RM", "topwrong: raw confidence, coverage", bench.mean(raw, "coverage") / ceiling, 0.10),
+    ]
+
+
+def _violated(bench: Bench, cell: Cell) -> float:
+    return bench.mean(cell, "violated")
+
+
+BARS: dict[str, Callable[[Bench], list[Bar]]] = {
+    "B1": b1, "B2": b2, "B3": b3, "B4": b4, "B5": b5, "B6": b6, "B7": b7, "B8": b8,
+    "RM": risk_model,
+}  # fmt: skip

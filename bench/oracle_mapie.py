@@ -1,0 +1,57 @@
+"""MAPIE's one-shot threshold (Learn then Test, fixed sequence) for calibration sets that bench/guarantee.py made.
+
+It runs in an environment of its own, which holds MAPIE and nothing of this project:
+
+    python3.11 -m venv .venv-mapie && .venv-mapie/bin/pip install mapie==1.6.0
+    python bench/guarantee.py --runs 400 --policy ltt --mapie .venv-mapie/bin/python
+
+Prints the lowest score that MAPIE lets through for each set, 1 where it lets nothing through.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+
+import numpy as np
+from mapie.risk_control import BinaryClassificationController, BinaryRisk
+
+START = 80
+
+# Among the decisions on autopilot, those that are wrong; the label says "right".
+AUTOPILOT_ERROR = BinaryRisk(
+    risk_occurrence=lambda right, autopilot: right.ravel() == 0,
+    risk_condition=lambda right, autopilot: autopilot.ravel() == 1,
+    higher_is_better=False,
+)
+
+
+def threshold(scores: np.ndarray, wrong: np.ndarray, grid: np.ndarray, alpha: float, delta: float) -> float:
+    """The lowest threshold that is still valid in the sequence of the grid."""
+    controller = BinaryClassificationController(
+        predict_function=lambda rows: np.column_stack([1.0 - rows, rows]),
+        risk=AUTOPILOT_ERROR,
+        target_level=alpha,
+        confidence_level=1.0 - delta,
+        best_predict_param_choice="recall",
+        list_predict_params=grid,
+        fwer_method="fixed_sequence",
+    )
+    controller.calibrate(scores, 1 - wrong.astype(int))
+    valid = controller.valid_predict_params
+    return float(min(valid)) if len(valid) else 1.0
+
+
+def main() -> None:
+    """Read the sets and print their thresholds."""
+    warnings.simplefilter("ignore")
+    given = np.load(sys.argv[1])
+    grid = np.concatenate([given["edges"][:START][::-1], [0.0]])
+    alpha, delta = float(given["alpha"]), float(given["delta"])
+    rows = zip(given["scores"], given["wrong"], strict=True)
+    print(json.dumps([threshold(scores, wrong, grid, alpha, delta) for scores, wrong in rows]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""P(proposal is wrong), learned from earlier epochs' decisions: the score where raw confidence is poor.
+
+Gradient boosting (Friedman 2001, histograms as in LightGBM) finds what confidence hides, such as a cluster of
+confident mistakes; isotonic regression (Zadrozny and Elkan 2002) makes its scores probabilities.  Each part of the
+labels is calibrated by a model that has not seen it, so that what boosting learned by heart does not count.
+
+Labels of earlier epochs may be used freely: any score that was fixed before a decision keeps the guarantee.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import joblib
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
+
+from dualcontrol.errors import ModelError
+from dualcontrol.learn.calibrate import Floats
+from dualcontrol.learn.features import parts
+
+FOLDS = 5
+FEWEST = 2 * FOLDS
+ROUNDS, RATE, LEAVES = 60, 0.1, 8
+LEAST_LEAF = 50
+RARE, SHARE = 5, 200  # a word counts from so many rows on, and from one in so many
+WEIGHT_CAP = 10.0
+
+Rows = Sequence[Mapping[str, Any]] | np.ndarray[Any, np.dtype[Any]]
+
+
+class RiskModel:
+    """How likely proposals are wrong; `fit` learns it, `p_wrong` says it, bytes keep it."""
+
+    def __init__(self, words: DictVectorizer | None, width: int, classifier: Any) -> None:
+        self._words, self._width, self._classifier = words, width, classifier
+
+    @classmethod
+    def fit(cls, features: Rows, wrong: ArrayLike, weights: ArrayLike | None = None, *, seed: int = 0) -> Self:
+        """The model of these decisions; `weights` are one over the inclusion probability, truncated (Ionides 2008).
+
+        `features` are dicts (confidence, action, segment, numbers of the arguments) or a matrix, a row a decision.
+        """
+        labels = np.asarray(wrong).astype(int)
+        _check(labels)
+        words = None if isinstance(features, np.ndarray) else _words(features)
+        matrix = _matrix(features, words)
+        weight = np.ones(len(labels)) if weights is None else np.minimum(np.asarray(weights, float), WEIGHT_CAP)
+        boosting = HistGradientBoostingClassifier(
+            max_iter=ROUNDS, learning_rate=RATE, max_leaf_nodes=LEAVES, min_samples_leaf=LEAST_LEAF,
+            early_stopping=False, random_state=seed,
+        )  # fmt: skip
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+        classifier = CalibratedClassifierCV(boosting, method="isotonic", cv=folds)
+        with _one_thread():
+            return cls(words, matrix.shape[1], classifier.fit(matrix, labels, sample_weight=weight))
+
+    def p_wrong(self, features: Rows) -> Floats:
+        """The probability that each proposal is wrong."""
+        if not len(features):
+            return np.zeros(0)
+        matrix = _matrix(features, self._words)
+        if matrix.shape[1] != self._width:
+            raise ModelError(
+                f"the risk model takes rows of {self._width} numbers", hint="Give the features it was fitted on."
+            )
+        with _one_thread():
+            return np.asarray(self._classifier.predict_proba(matrix)[:, 1])
+
+    def to_bytes(self) -> bytes:
+        """The model as a joblib file's content."""
+        file = io.BytesIO()
+        joblib.dump((self._words, self._width, self._classifier), file, compress=3)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The model that `to_bytes` wrote; unpickling runs code, so the digest must have been checked."""
+        found = joblib.load(io.BytesIO(data))
+        if not isinstance(found, tuple) or len(found) != 3 or not hasattr(found[2], "predict_proba"):
+            raise ModelError("the file holds no risk model")
+        return cls(*found)
+
+
+def _one_thread() -> Any:
+    """Threads that wait for each other in a loop cost a busy machine more than they save."""
+    return threadpool_limits(1, user_api="openmp")
+
+
+def _check(labels: Any) -> None:
+    """Enough of both kinds, so that each fold has some."""
+    wrong = int(labels.sum())
+    if min(wrong, len(labels) - wrong) < FEWEST:
+        raise ModelError(
+            f"{wrong} errors among {len(labels)} decisions are too few to learn from",
+            hint=f"A risk model needs at least {FEWEST} decisions that were wrong, and as many that were right.",
+        )
+
+
+def _words(rows: Sequence[Mapping[str, Any]]) -> DictVectorizer:
+    """Numbers and frequent words of the rows as columns; rare words, such as order numbers, are left out."""
+    fields = [parts(dict(row)).fields for row in rows]
+    seen = Counter((path, leaf) for row in fields for path, leaf in row.items() if isinstance(leaf, str))
+    least = max(RARE, len(fields) / SHARE)
+    kept = [
+        {path: leaf for path, leaf in row.items() if not isinstance(leaf, str) or seen[path, leaf] >= least}
+        for row in fields
+    ]
+    if not any(kept):
+        raise ModelError("the features hold neither numbers nor words that come back", hint="Give the confidence.")
+    return DictVectorizer(sparse=False).fit(kept)
+
+
+def _matrix(features: Rows, words: DictVectorizer | None) -> Floats:
+    if words is not None:
+        return np.asarray(words.transform([parts(dict(row)).fields for row in features]), dtype=float)
+    matrix = np.asarray(features, dtype=float)
+    return matrix[:, None] if matrix.ndim == 1 else matrix
