@@ -21,6 +21,12 @@ def demo(
         bool, typer.Option("--headless", help="No browser: a scripted reviewer, and the figures of each round.")
     ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same figures.")] = 0,
+    guarantee: Annotated[
+        bool, typer.Option("--guarantee", help="With --headless: at most 5 % error at 95 %, instead of a threshold.")
+    ] = False,
+    adjudicate: Annotated[
+        bool, typer.Option("--adjudicate/--no-adjudicate", help="With --guarantee: ask a second reviewer first.")
+    ] = True,
     host: Annotated[str, typer.Option(metavar="HOST", help="Serve the console here.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="And there; another if taken.")] = 8765,
 ) -> None:
@@ -29,8 +35,12 @@ def demo(
     With --headless a scripted reviewer answers, and the figures of each round are printed. No settings are read.
     """
     if headless:
-        import_module("dualcontrol.demo.shown").main(seed, state.database, as_json=state.as_json)
+        import_module("dualcontrol.demo.shown").main(
+            seed, state.database, as_json=state.as_json, guarantee=guarantee, adjudicate=adjudicate
+        )  # fmt: skip
         return
+    if guarantee:
+        raise usage("--guarantee is for a --headless run")
     if state.as_json:
         raise usage("--json prints the figures of a --headless run; the demo in the browser has its API")
     import_module("dualcontrol.demo.runner").run_demo(database=state.database, host=host, port=port, seed=seed)

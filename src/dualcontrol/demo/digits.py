@@ -25,6 +25,13 @@ SETTINGS: dict[str, Any] = {
     "feedback": {"retrain_every": RETRAIN_EVERY, "trainer": "sklearn", "holdout": 0.2},
 }
 
+GUARANTEE: dict[str, Any] = {"max_error": 0.05, "confidence": 0.95, "pilot": 60, "launch": 0, "evidence": 0.4}
+
+
+def guaranteed(*, adjudicate: bool) -> dict[str, Any]:
+    """The settings with a guarantee in the place of the threshold."""
+    return {"threshold": None, "guarantee": {**GUARANTEE, "adjudicate": adjudicate}}
+
 
 def open_loop(desk: Desk, **more: Any) -> Loop:
     """The loop with its settings in force."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import Event, ModelPromoted, Opened, PolicyChanged, ThresholdMoved, fold
+from dualcontrol.events import EpochBegan, Event, ModelPromoted, Opened, PolicyChanged, ThresholdMoved, fold
 from dualcontrol.learn.calibrate import BINS
 
 ROUNDS = 10
@@ -45,6 +45,23 @@ def figures(desk: Desk, loop: str, truth: Callable[[int], int]) -> Figures:
     ]  # fmt: skip
     whole = _measured(rows) | _governed(said, rows[0].at, 2**63)
     return {"rounds": rounds, "total": whole | _bounds(rows, rounds)}
+
+
+def certified(desk: Desk, loop: str, truth: Callable[[int], int]) -> Figures:
+    """What came of a guarantee: when autopilot opened, what it cost in reviews, and how often it was really wrong."""
+    cases = sorted(_cases(desk, loop), key=lambda case: case.opened_at)
+    rows = [_row(case, truth) for case in cases]
+    reviews = [sum(review.state == "answered" for review in case.reviews) for case in cases]
+    last = reviews[-(len(cases) // 3) :]
+    live = [row for row in rows if row.autopilot]
+    standing = desk.loop(loop).guarantee()[0]
+    return {
+        "opened_at": next((place for place, row in enumerate(rows) if row.autopilot), None),
+        "last_third_reviews": _share(sum(last), len(last)), "autopilot": len(live),
+        "autopilot_error": _share(sum(not row.proposal_right for row in live), len(live)),
+        "reviews": sum(reviews), "state": standing.state, "reason": standing.reason,
+        "threshold": standing.threshold, "coverage": standing.certified_coverage, "labels": standing.labels_used,
+    }  # fmt: skip
 
 
 def _cases(desk: Desk, loop: str) -> list[Case]:
@@ -106,6 +123,8 @@ def _threshold(said: Sequence[Event], end: int) -> float | None:
     for event in said:
         if isinstance(event, PolicyChanged) and event.at < end:
             stated = json.loads(event.settings).get("threshold")
+        elif isinstance(event, EpochBegan) and event.at < end:
+            moved = None
         elif isinstance(event, ThresholdMoved) and event.at < end and not event.segment:
             moved = None if event.threshold is None else float(event.threshold)
     return stated if moved is None else moved

@@ -13,7 +13,7 @@ from typing import Any
 
 from dualcontrol import compose
 from dualcontrol.case import JSON
-from dualcontrol.demo.figures import Figures, figures
+from dualcontrol.demo.figures import Figures, certified, figures
 from dualcontrol.desk import Desk
 from dualcontrol.errors import SettingsError
 from dualcontrol.learn.trainers import optional
@@ -23,6 +23,7 @@ from dualcontrol.testing import FakeClock, ScriptedReviewer, seeded_ids
 
 ERRS = 0.02
 PERSON = "scripted reviewer"
+SECOND = "scripted adjudicator"
 CASE_EVERY = 1.0
 ANSWER_TAKES = 3.0
 DATABASE = "dualcontrol-headless"
@@ -30,23 +31,28 @@ Watch = Callable[[int, int], None]
 
 
 def run(
-    seed: int = 0, database: str | None = None, *, limit: int | None = None, watch: Watch | None = None
+    seed: int = 0, database: str | None = None, *, limit: int | None = None, watch: Watch | None = None,
+    guarantee: bool = False, adjudicate: bool = True,
 ) -> tuple[Figures, str]:  # fmt: skip
     """Play the demo into a fresh database; the figures, and the URL of the ledger.
 
-    `watch(done, of)` hears of the progress; `limit` plays only the first cases of the stream.
+    `watch(done, of)` hears of the progress; `limit` plays only the first cases of the stream.  With `guarantee` the
+    threshold is found by evidence, and a second reviewer adjudicates unless `adjudicate` is off.
     """
     scans = optional("dualcontrol.demo.scans", "demo")
     url = database or fresh_url()
     clock = FakeClock()
     with open_desk(url, seed, clock) as desk:
         refuse_used(desk, url)
-        play(desk, seed, clock, limit=limit, watch=watch)
+        more = optional("dualcontrol.demo.digits", "demo").guaranteed(adjudicate=adjudicate) if guarantee else {}
+        play(desk, seed, clock, limit=limit, watch=watch, more=more)
         while desk.store.sequence():  # nothing runs on after us that would give the entries their positions
             pass
         found = figures(desk, "digits", scans.truth)
+        if guarantee:
+            found["guarantee"] = certified(desk, "digits", scans.truth)
     start = {"seed": seed, "start_labels": len(scans.order(seed).starters)}
-    return {"rounds": found["rounds"], "total": found["total"] | start}, url
+    return {**found, "total": found["total"] | start}, url
 
 
 def fresh_url(folder: str = ".") -> str:
@@ -76,39 +82,45 @@ def refuse_used(desk: Desk, url: str) -> None:
 
 
 def play(
-    desk: Desk, seed: int, clock: FakeClock, *, limit: int | None = None, watch: Watch | None = None
+    desk: Desk, seed: int, clock: FakeClock, *, limit: int | None = None, watch: Watch | None = None,
+    more: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """The first model, then the stream, each case answered before the next one comes."""
     digits = optional("dualcontrol.demo.digits", "demo")
     scans = optional("dualcontrol.demo.scans", "demo")
     order = scans.order(seed)
-    loop = digits.open_loop(desk)
+    loop = digits.open_loop(desk, **(more or {}))
     digits.learn(desk, seed)
-    reviewer = scripted(desk, seed, clock, scans.truth)
+    reviewers = [scripted(desk, seed, clock, scans.truth)]
+    if more:
+        reviewers.append(scripted(desk, seed, clock, scans.truth, SECOND))
     stream: Sequence[int] = order.stream[:limit]
     for done, (sample, scored, version) in enumerate(digits.scored_stream(desk, stream), start=1):
         clock.tick(CASE_EVERY)
         case = digits.propose(loop, sample, scored, version)
         if case.route.to == "human" or case.route.audited:
-            reviewer.all()
+            for reviewer in reviewers:
+                reviewer.all()
             digits.learn(desk, seed)
         if watch is not None:
             watch(done, len(stream))
 
 
-def scripted(desk: Desk, seed: int, clock: FakeClock, truth: Callable[[int], int]) -> ScriptedReviewer:
+def scripted(
+    desk: Desk, seed: int, clock: FakeClock, truth: Callable[[int], int], person: str = PERSON
+) -> ScriptedReviewer:  # fmt: skip
     """A reviewer who types the digit, and on 2 % of the scans another one."""
 
     def script(view: dict[str, JSON]) -> tuple[str, JSON]:
         clock.tick(ANSWER_TAKES)
         sample = view["meta"]["sample"]
-        return "label", misread(seed, sample, truth(sample))
+        return "label", misread(seed, sample, truth(sample), "" if person == PERSON else person)
 
-    return ScriptedReviewer(desk, PERSON, script, loop="digits")
+    return ScriptedReviewer(desk, person, script, loop="digits")
 
 
-def misread(seed: int, sample: int, right: int) -> int:
-    """What the reviewer reads; fixed by seed and scan, whatever the order of the answers."""
-    noise = random.Random(f"{seed}/{sample}")
+def misread(seed: int, sample: int, right: int, person: str = "") -> int:
+    """What a reviewer reads; fixed by seed, scan and person, whatever the order of the answers."""
+    noise = random.Random(f"{seed}/{sample}{person and '/'}{person}")
     others: list[Any] = [digit for digit in range(10) if digit != right]
     return int(noise.choice(others)) if noise.random() < ERRS else right

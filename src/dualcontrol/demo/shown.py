@@ -18,12 +18,15 @@ WIDE = 120
 
 def main(
     seed: int = 0, database: str | None = None, *, as_json: bool = False, limit: int | None = None,
-    out: TextIO | None = None, err: TextIO | None = None,
+    out: TextIO | None = None, err: TextIO | None = None, guarantee: bool = False, adjudicate: bool = True,
 ) -> Figures:  # fmt: skip
     """Play the demo with a progress bar on `err` and its figures on `out`."""
     with _bar(err or sys.stderr) as bar:
         task = bar.add_task("playing", total=None)
-        found, url = run(seed, database, limit=limit, watch=lambda done, of: bar.update(task, completed=done, total=of))
+        found, url = run(
+            seed, database, limit=limit, guarantee=guarantee, adjudicate=adjudicate,
+            watch=lambda done, of: bar.update(task, completed=done, total=of),
+        )  # fmt: skip
     if as_json:
         print(json.dumps(found, indent=2), file=out or sys.stdout)
         print(f"The ledger: {url.rpartition('@')[2]}", file=err or sys.stderr)
@@ -52,13 +55,16 @@ def show(found: Figures, url: str, console: Console) -> None:
     table.add_row("all", *_cells(found["total"]))
     console.print(table)
     console.print(closing(found), markup=False)
+    if "guarantee" in found:
+        console.print(promised(found["guarantee"]), markup=False)
     console.print(f"The ledger: {url.rpartition('@')[2]}", markup=False)
 
 
 def _cells(row: Figures) -> tuple[str, ...]:
+    threshold = "none" if row["threshold"] is None else f"{row['threshold']:.2f}"
     return (
         str(row["cases"]), f"{row['human_load']:.1%}", str(row["audited"]), f"{row['autopilot_error']:.2%}",
-        f"{row['accuracy']:.1%}", str(row["promoted"]), f"{row['threshold']:.2f}",
+        f"{row['accuracy']:.1%}", str(row["promoted"]), threshold,
     )  # fmt: skip
 
 
@@ -70,3 +76,11 @@ def closing(found: Figures) -> str:
         f"autopilot decided {total['autopilot']} of {total['cases']} cases and was wrong on "
         f"{total['autopilot_error']:.2%} of them; {total['promoted']} better models took over."
     )
+
+
+def promised(found: Figures) -> str:
+    """What came of the guarantee, in two sentences."""
+    opened = found["opened_at"]
+    when = "Autopilot never opened" if opened is None else f"Autopilot opened at case {opened}"
+    load = f"{found['last_third_reviews']:.0%} reviews a case in the last third, second reviews included"
+    return f"{when}; {load}. {found['state'].capitalize()}: {found['reason']}."
