@@ -99,6 +99,7 @@ class ReviewOpened(Event, frozen=True, kw_only=True):
     excludes: tuple[str, ...] = ()
     about: str | None = None
     after: str | None = None
+    blind: bool = False
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):

@@ -27,10 +27,18 @@ from dualcontrol.errors import (
     SignalError,
     VerdictError,
 )
+from dualcontrol.review.blind import hidden
 from dualcontrol.review.plain import fits_plainly
 from dualcontrol.review.view import proposal_for
 
+NEEDS_PROPOSAL = ("approve", "edit")
 NEEDS_REASON = ("reject", "edit", "escalate")
+
+
+def legal_in(case: Case, review: Review) -> tuple[str, ...]:
+    """The verdicts that this review may be answered with."""
+    known = [v for v in VERDICTS[case.mode] if v not in NEEDS_PROPOSAL or not hidden(review)]
+    return (*known, *PASSING)
 
 
 def canonical(value: JSON) -> str:
@@ -43,13 +51,18 @@ def canonical(value: JSON) -> str:
 
 def checked(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
     """The value of an answer in its full form, or an `AnswerError` that says what to do."""
-    legal = (*VERDICTS[case.mode], *PASSING)
+    legal = legal_in(case, review)
+    if command.verdict in NEEDS_PROPOSAL and hidden(review):
+        wanted = "give the label" if case.mode == "labels" else "respond without the proposal"
+        raise VerdictError(f"this review is blind: {wanted}", verdict=command.verdict, legal=list(legal))
     if command.verdict not in legal:
         raise VerdictError(
             f"verdict {command.verdict!r} is not legal in {case.mode} mode; use {', '.join(legal)}",
             verdict=command.verdict, legal=list(legal),
         )  # fmt: skip
     canonical(command.value)
+    if command.first is not None and review.blind:
+        raise AnswerError("this review is blind: what is said in it is what was said first; leave first out")
     _check_confidence(command.confidence)
     if command.first is not None:
         _check_first(case, review, command, settings)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Claim
+from dualcontrol.review.blind import as_seen
 from dualcontrol.web.api.bodies import Claiming, Extending
 from dualcontrol.web.deps import ClaimId, Here, claim_of, governing
 from dualcontrol.web.reply import etag, reply
@@ -20,8 +21,9 @@ router = APIRouter(tags=["claims"], route_class=StrictRoute)
 
 def as_claim(claim: Claim) -> dict[str, JSON]:
     """A claim as plain values."""
+    _, review = as_seen(claim.case, claim.review)
     return {
-        "id": claim.id, "person": claim.person, "case_id": claim.case.id, "review": claim.review.to_dict(),
+        "id": claim.id, "person": claim.person, "case_id": claim.case.id, "review": review.to_dict(),
         "view": claim.view, "lease_until": claim.review.lease_until, "etag": etag(claim.case.seq),
     }  # fmt: skip
 
