@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from dualcontrol.case import Case, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import SettledError
-from dualcontrol.review.blind import REASON, hidden
+from dualcontrol.review.blind import REASON
 from dualcontrol.store import InboxRow
 
 
@@ -25,7 +25,7 @@ def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
 
 def as_listed(row: InboxRow) -> InboxRow:
     """A line of the inbox as anybody may see it: nothing in that of a blind review tells of the proposal."""
-    if not hidden(row.review):
+    if not row.review.blind:
         return row
     review = replace(row.review, presented=())
     return replace(row, review=review, action=None, risk=None, confidence=None, reason=REASON)

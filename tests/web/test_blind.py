@@ -139,3 +139,63 @@ def test_outside_a_guarantee_nothing_is_hidden(web: TestClient, desk: dc.Desk) -
     page = web.get(review(web, case)).text
     assert "This review is blind" not in page
     assert MARKER in page
+
+
+def refund(desk: dc.Desk) -> dc.Case:
+    """A refund that autopilot made and an audit asks about."""
+    loop = desk.loop(
+        "pay", context="minimal", guarantee=PROMISE, autopilot_actions=["refund-MARKER"], audit=1.0,
+    )  # fmt: skip
+    args = {"to": MARKER, "amount": 98.76}
+    return loop.propose(action="refund-MARKER", args=args, input="please pay me", **TELLING)
+
+
+def test_an_action_is_shown_after_the_commitment(web: TestClient, desk: dc.Desk) -> None:
+    case = refund(desk)
+    address = review(web, case)
+    for shown in (address, f"{address}.json", f"/cases/{case.id}", f"/cases/{case.id}.json", "/inbox", "/cases"):
+        assert tells(web.get(shown).text) == [], shown
+    page = web.get(address).text
+    assert "It should happen" in page
+    assert "Approve" not in page
+    early = web.post(f"{address}/answer", data={"csrf": token(web), "verdict": "approve"})
+    assert (early.status_code, "only after a commitment" in early.text, tells(early.text)) == (422, True, [])
+    page = web.post(f"{address}/commit", data={"csrf": token(web), "should": "happen", "to": "<b>Jana</b>"}).text
+    assert "You said first: it should happen, to &lt;b&gt;Jana&lt;/b&gt;." in page
+    assert MARKER in page
+    assert "Approve" in page
+    web.post(f"{address}/answer", data={"csrf": token(web), "verdict": "approve"})
+    (answer,) = desk.case(case.id).answers
+    assert (answer.first, answer.actor.via) == ({"verdict": "approve", "value": "<b>Jana</b>"}, "web")
+
+
+def test_a_commitment_that_says_nothing_shows_the_form_again(web: TestClient, desk: dc.Desk) -> None:
+    address = review(web, refund(desk))
+    page = web.post(f"{address}/commit", data={"csrf": token(web), "to": "Jana & co"})
+    assert (page.status_code, "Jana &amp; co" in page.text, tells(page.text)) == (422, True, [])
+
+
+def test_the_api_commits(api: TestClient, desk: dc.Desk) -> None:
+    refund(desk)
+    claim = api.post("/api/v1/claims", json={"person": "ben", "loop": "pay"})
+    assert (tells(claim.text), claim.json()["view"]["committed"]) == ([], None)
+    address = f"/api/v1/claims/{claim.json()['id']}"
+    refused = api.post(f"{address}/answer", json={"verdict": "approve"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "DC-COMMIT")
+    assert api.post(f"{address}/commit", json={"should": "perhaps"}).status_code == 422
+    shown = api.post(f"{address}/commit", json={"should": "not", "to": {"name": "Jana"}})
+    assert (shown.status_code, shown.json()["view"]["proposal"]["action"]) == (200, "refund-MARKER")
+    assert api.post(f"{address}/commit", json={"should": "happen"}).json()["code"] == "DC-COMMIT"
+    assert shown.headers["etag"] != claim.headers["etag"]
+    answered = api.post(f"{address}/answer", json={"verdict": "reject"}, headers={"If-Match": shown.headers["etag"]})
+    assert answered.json()["answers"][0]["first"] == {"verdict": "reject", "value": {"name": "Jana"}}
+
+
+def test_others_see_nothing_while_somebody_has_committed(web: TestClient, desk: dc.Desk) -> None:
+    case = refund(desk)
+    claim = desk.claim("ben", case=case)
+    assert claim is not None
+    claim.commit("happen")
+    assert tells(web.get(f"/cases/{case.id}").text) == []
+    claim.release()
+    assert tells(web.get(review(web, case)).text) == []

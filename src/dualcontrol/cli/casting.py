@@ -44,15 +44,20 @@ def plain_case(case: Case, hidden: Sequence[str]) -> dict[str, JSON]:
 def case_parts(case: Case, now: int, hidden: Sequence[str]) -> Iterator[RenderableType | str]:
     """Everything there is to see of a case, part by part."""
     yield from _given(case, now)
+    yield from proposed_parts(case)
+    yield from _asked(case, now)
+    for answer in case.answers:
+        yield f"{answer.review_id}: hidden while others still answer" if answer.review_id in hidden else _said(answer)
+    yield facts(list(_outcome(case)))
+
+
+def proposed_parts(case: Case) -> Iterator[RenderableType | str]:
+    """What the AI proposes, what else it considered, and why."""
     if case.proposal is not None:
         yield from _section("proposal", case.proposed_value())
     others = [c.to_dict() for i, c in enumerate(case.candidates) if i != case.proposed]
     yield from _section("alternatives" if case.proposal else "candidates", others or None)
     yield from _section("rationale", case.rationale)
-    yield from _asked(case, now)
-    for answer in case.answers:
-        yield f"{answer.review_id}: hidden while others still answer" if answer.review_id in hidden else _said(answer)
-    yield facts(list(_outcome(case)))
 
 
 def blind_parts(case: Case, now: int) -> Iterator[RenderableType | str]:

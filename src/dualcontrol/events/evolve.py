@@ -13,6 +13,7 @@ from dualcontrol.events.kinds import (
     Answered,
     Audited,
     Claimed,
+    Committed,
     Concluded,
     Decided,
     EffectFailed,
@@ -133,6 +134,11 @@ def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
     )
 
 
+def _committed(case: Case, e: Committed) -> Case:
+    case = _with_review(case, e.review_id, committed=e.person)
+    return replace(case, content=case.content | e.content)
+
+
 def _answered(case: Case, e: Answered) -> Case:
     answer = Answer(
         review_id=e.review_id, actor=e.actor, verdict=e.verdict, reasons=e.reasons, at=e.at,
@@ -233,6 +239,7 @@ _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     Claimed: _claimed,
     Released: _given_back,
     LeaseExpired: _given_back,
+    Committed: _committed,
     Extended: _extended,
     Answered: _answered,
     Passed: _passed,

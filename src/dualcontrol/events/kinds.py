@@ -146,6 +146,16 @@ class LeaseExpired(Event, frozen=True, kw_only=True):
     person: str
 
 
+class Committed(Event, frozen=True, kw_only=True):
+    """A reviewer said what should happen before seeing the proposal; it is sealed in the slot ``first/<review>``."""
+
+    review_id: str
+    person: str
+    at: int
+    shown: str = ""
+    content: Content = Content()
+
+
 class Answered(Event, frozen=True, kw_only=True):
     """A reviewer answered; what was said is sealed in the slot ``answer/<review>``."""
 
@@ -421,9 +431,9 @@ class Unknown(Event, frozen=True, kw_only=True):
 
 
 CASE_EVENTS: tuple[type[Event], ...] = (
-    Opened, Routed, Rerouted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired, Answered, Passed,
-    ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted, EffectSucceeded,
-    EffectFailed, EffectLost, EffectResolved, Erased,
+    Opened, Routed, Rerouted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired, Committed,
+    Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted,
+    EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,

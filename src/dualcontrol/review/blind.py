@@ -2,6 +2,7 @@
 
 What tells of the proposal is taken out of the case before anybody sees it: value, candidates, scores, signal,
 rationale, the reason of the route, and what others said.  Input, history and meta stay as the caller gave them.
+A label or a response is given without ever seeing the proposal; an action is shown once its reviewer has committed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dualcontrol.review import eligibility
 
 REASON = "this review is blind: what is proposed, and why it is here, is not shown"
 OPEN_SLOTS = ("input", "history", "meta")
-MODES = ("labels", "fallback")
+MODES = ("labels", "fallback", "approval")
 
 
 def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) -> bool:
@@ -26,8 +27,26 @@ def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) ->
 
 
 def hidden(review: Review) -> bool:
-    """Whether the proposal is hidden from the reviewer now."""
-    return review.blind
+    """Whether the proposal is hidden from the reviewer now: for good, or until this person has committed."""
+    return review.blind and (review.committed is None or review.committed != review.person)
+
+
+def commits_first(case: Case, review: Review) -> bool:
+    """Whether a review asks its holder to say what should happen before it shows the action."""
+    return review.blind and case.mode == "approval"
+
+
+def committed(case: Case, review: Review) -> JSON:
+    """What its holder has committed to, ``{should, to}``; None before."""
+    return None if hidden(review) else case.content.get(f"first/{review.id}")
+
+
+def told(case: Case, review: Review) -> dict[str, JSON]:
+    """What the view of a blind review says of itself; the actions to choose among where one would not be the one."""
+    if not commits_first(case, review):
+        return {"blind": True} if review.blind else {}
+    names = sorted({str(c["action"]) for c in case.content.get("candidates", ()) if c.get("action")})
+    return {"blind": True, "committed": committed(case, review), "actions": names if len(names) > 1 else []}
 
 
 def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
@@ -67,8 +86,8 @@ def in_label_order(case: Case, settings: LoopSettings) -> tuple[str, ...]:
 
 def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
     """Whether a case is not shown to a person outside a review, because they hold a blind one or may take it."""
-    waiting = [r for r in case.reviews if hidden(r) and r.state in ("open", "claimed")]
-    return any(r.person == person or _may_take(case, r, person, settings) for r in waiting)
+    waiting = [r for r in case.reviews if r.blind and r.state in ("open", "claimed")]
+    return any(hidden(r) if r.person == person else _may_take(case, r, person, settings) for r in waiting)
 
 
 def _may_take(case: Case, review: Review, person: str, settings: LoopSettings) -> bool:

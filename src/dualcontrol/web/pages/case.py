@@ -11,7 +11,7 @@ from starlette.responses import Response
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
-from dualcontrol.review.blind import hidden, kept_from, masked
+from dualcontrol.review.blind import kept_from, masked
 from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.inbox import rows as as_rows
@@ -51,7 +51,7 @@ def item(desk: Desk, row: CaseRow, person: str) -> dict[str, Any]:
         case = desk.case(row.id)
     except DualcontrolError:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": ""}
-    if any(hidden(review) for review in case.reviews) and kept_from(case, person, governing(desk, case.loop).settings):
+    if any(review.blind for review in case.reviews) and kept_from(case, person, governing(desk, case.loop).settings):
         case, row = masked(case), replace(row, action=None, verdict=None, confidence=None)
     return {
         "row": row, "title": titles.title(case), "brief": titles.subject(case), "picture": titles.picture(case.input),

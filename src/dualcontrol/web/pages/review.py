@@ -77,6 +77,22 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     return go(next_address(desk, visitor.person, loop, done=case.id))
 
 
+@router.post("/commit")
+def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Say what should happen, and see the action then."""
+    claim = _held(desk, claim_id, visitor)
+    if claim is None:
+        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
+    to = str(form.get("to", "")).replace("\r\n", "\n").strip() or None
+    try:
+        claim.commit(str(form.get("should", "")), to)
+    except DualcontrolError as error:
+        if error.status == CONFLICT:
+            raise
+        return _page(request, desk, claim, status=error.status, error=error, form=dict(form))
+    return go(f"/claims/{claim.id}{filtered(form)}")
+
+
 def claim_of_case(desk: Desk, claim_id: str) -> str:
     """The case that a claim was given for; not found when it never was."""
     return desk.steps.case_of_claim(claim_id) or claim_of(desk, claim_id).case.id

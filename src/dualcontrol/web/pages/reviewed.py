@@ -36,6 +36,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "labels": labels(case, control),
         "short": all(len(label["text"]) <= 3 for label in labels(case, control)),
         "many": len(labels(case, control)) > MANY_LABELS,
+        "first": _first(claim),
         "panes": seen(claim) if case.mode == "preference" else [],
         "earlier": visible_answers(claim.case, review),
         "above": above(claim, control),
@@ -44,6 +45,13 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "lease_left": (review.lease_until or now) - now,
         "undo": control.settings.undo,
     }
+
+
+def _first(claim: Claim) -> dict[str, Any]:
+    """Whether a commitment is still asked for, which actions there are to choose among, and what was committed."""
+    told = claim.view
+    asks = "committed" in told and told["committed"] is None
+    return {"asked": asks, "said": told.get("committed"), "actions": told.get("actions", [])}
 
 
 def above(claim: Claim, control: Control) -> list[dict[str, str]]:
