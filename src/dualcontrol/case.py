@@ -185,7 +185,8 @@ class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
     `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
-    other reviews that its holder has been told of.
+    other reviews that its holder has been told of; `blind` hides the proposal from its holder, in approval mode until
+    that person is the one who has `committed`.
     """
 
     id: str
@@ -207,6 +208,8 @@ class Review(Shown, frozen=True, kw_only=True):
     about: str | None = None
     after: str | None = None
     seen: tuple[str, ...] | None = None
+    blind: bool = False
+    committed: str | None = None
 
     @property
     def adjudicates(self) -> bool:

@@ -85,6 +85,15 @@ class Expire(Command, frozen=True, kw_only=True):
     review_id: Word
 
 
+class Commit(Command, frozen=True, kw_only=True):
+    """Say whether a hidden action should happen, and to whom, before it is seen."""
+
+    case_id: Word
+    claim_id: Word
+    should: str
+    to: JSON = None
+
+
 class Answer(Command, frozen=True, kw_only=True):
     """Answer the review that a claim was given for."""
 
@@ -235,7 +244,9 @@ def plain(value: Any) -> Any:
 
 
 def _refused(command: Command, where: str, what: str) -> DualcontrolError:
-    kind: type[DualcontrolError] = {Propose: ProposalError, Answer: AnswerError}.get(type(command), RequestError)
+    kind: type[DualcontrolError] = {Propose: ProposalError, Answer: AnswerError, Commit: AnswerError}.get(
+        type(command), RequestError
+    )
     name = where.split(".")[-1]
     if "regex" in what or "length" in what:
         what = f"1 to {LONGEST} signs of text, without control signs and lone surrogates"

@@ -169,6 +169,11 @@ class Desk:
         self.certifier.answered(after)
         return after
 
+    def commit(self, claim_id: str, should: str, to: JSON = None) -> Claim:
+        """Say whether a hidden action should happen ("happen" or "not") and to whom; the claim then shows it."""
+        self.steps.run(do.Commit(case_id="", claim_id=claim_id, should=should, to=to))
+        return self.claimed(claim_id)
+
     def release(self, claim_id: str) -> Case:
         """Give a claimed review back."""
         return self.steps.run(do.Release(case_id="", claim_id=claim_id))
@@ -414,6 +419,12 @@ class Claim:
     def view(self) -> dict[str, JSON]:
         """What this reviewer may see."""
         return view(self.case, self.review, self.person)
+
+    def commit(self, should: str, to: JSON = None) -> Claim:
+        """Say whether a hidden action should happen ("happen" or "not") and to whom; from then on it is shown here."""
+        self.case = self.desk.steps.run(do.Commit(case_id=self.case.id, claim_id=self.id, should=should, to=to))
+        self.review = self.case.review(self.review.id) or self.review
+        return self
 
     def answer(self, verdict: str, value: JSON = None, **said: Any) -> Case:
         """Answer by the verdict's name."""

@@ -14,6 +14,7 @@
     │   ├── VerdictError             the mode does not know this verdict
     │   ├── AnswerValueError         an edit, response or ranking of the wrong type
     │   │   └── LabelError           a label outside the set
+    │   ├── CommitError              the review asks for a commitment first, or for none
     │   ├── RationaleError           the loop requires a reason
     │   ├── ClaimError               the claim is not held (never taken, released, expired)
     │   ├── SettledError             the review or case is settled already
@@ -162,6 +163,15 @@ class LabelError(AnswerValueError):
 
     code = "DC-LABEL"
     hint = "Use one of the labels named in the message."
+
+
+class CommitError(AnswerError):
+    """The review asks for a commitment before the answer."""
+
+    code = "DC-COMMIT"
+    hint = (
+        'Say first whether it should happen and to whom, with `claim.commit("happen", to=…)`; then see it and answer.'
+    )
 
 
 class RationaleError(AnswerError):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from dualcontrol.case import Case, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import SettledError
+from dualcontrol.review.blind import REASON
+from dualcontrol.store import InboxRow
 
 
 def case_of_claim(claim_id: str) -> str:
@@ -17,6 +21,14 @@ def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
     settings = control.settings
     mine = [g for g in settings.pools() if settings.members(g) is None or person in settings.groups[g]]
     return [(control.loop_id, group) for group in mine]
+
+
+def as_listed(row: InboxRow) -> InboxRow:
+    """A line of the inbox as anybody may see it: nothing in that of a blind review tells of the proposal."""
+    if not row.review.blind:
+        return row
+    review = replace(row.review, presented=())
+    return replace(row, review=review, action=None, risk=None, confidence=None, reason=REASON)
 
 
 def meant_review(case: Case, person: str, control: Control, review_id: str | None = None) -> Review:

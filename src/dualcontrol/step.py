@@ -19,6 +19,7 @@ from dualcontrol.commands import (
     Answer,
     Claim,
     Command,
+    Commit,
     Erase,
     Expire,
     Extend,
@@ -65,7 +66,7 @@ REACTIONS: dict[type[Event], list[Handler]] = {
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
 UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
-BY_CLAIM, BY_PERSON, BY_PROGRAM = (Answer, Release, Extend), (Claim, Retract), (StartEffect, FinishEffect)
+BY_CLAIM, BY_PERSON, BY_PROGRAM = (Answer, Commit, Release, Extend), (Claim, Retract), (StartEffect, FinishEffect)
 IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
 
 

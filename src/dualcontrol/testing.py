@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Claim, Desk
@@ -47,14 +46,19 @@ def seeded_ids(seed: int) -> Callable[[], str]:
 class ScriptedReviewer:
     """A reviewer who answers what a script says; the script sees the view and nothing else.
 
-    The script returns a verdict, or a verdict and its value.
+    The script returns a verdict, or a verdict and its value.  Where a review asks for a commitment first, `first`
+    gives it from what is shown before: "happen" or "not", alone or with whom it concerns.
     """
 
-    def __init__(self, desk: Desk, person: str, script: Script, *, loop: str | None = None) -> None:
+    def __init__(
+        self, desk: Desk, person: str, script: Script, *, loop: str | None = None,
+        first: Script = lambda view: "happen",
+    ) -> None:  # fmt: skip
         self.desk = desk
         self.person = person
         self.script = script
         self.loop = loop
+        self.first = first
         self.answered = 0
 
     def once(self) -> Case | None:
@@ -73,6 +77,11 @@ class ScriptedReviewer:
         return done
 
     def _answer(self, claim: Claim) -> Case:
-        said: Any = self.script(claim.view)
-        verdict, value = (said, None) if isinstance(said, str) else said
+        if claim.view.get("committed", claim) is None:
+            claim.commit(*_pair(self.first(claim.view)))
+        verdict, value = _pair(self.script(claim.view))
         return claim.answer(verdict, value, rationale="by script")
+
+
+def _pair(said: tuple[str, JSON] | str) -> tuple[str, JSON]:
+    return (said, None) if isinstance(said, str) else said

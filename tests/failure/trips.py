@@ -309,6 +309,26 @@ def audited(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(result) | {"audited": trip.happened("Audited")}
 
 
+def committed(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An audit of an action: first it is said what should happen, then the action is shown and answered."""
+    promise = {"max_error": 0.1, "adjudicate": False}
+    trip = Trip(desk, witness, audit=1.0, guarantee=promise, autopilot_actions=["pay"])
+    result = trip.until_done(trip.gate(), lambda: None)
+    for _ in range(40):
+        claim = desk.claim("ana", "pay")
+        if claim is not None:
+            if claim.view["committed"] is None:
+                claim.commit("not", to="nobody")
+            claim.reject("not ours")
+        if trip.happened("Audited"):
+            break
+        time.sleep(0.05)
+    case = trip.case()
+    assert case is not None
+    first = [answer.first for answer in case.answers]
+    return trip.end(result) | {"audited": trip.happened("Audited"), "first": first}
+
+
 def timed_out(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """Nobody answers in time."""
     trip = Trip(desk, witness, respond_within=SHORT, on_timeout="reject")
@@ -445,6 +465,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Released": released,
     "Extended": extended,
     "LeaseExpired": expired,
+    "Committed": committed,
     "Answered": plain,
     "Passed": passed,
     "ReviewCancelled": cancelled,

@@ -42,8 +42,14 @@ def paid(desk, *, promise: dict[str, Any] | None = PROMISE, **settings: Any):
     return loop.propose(action="pay", args={"amount": 10.0}, input="an invoice")
 
 
+def held(desk, case, person: str):
+    """A claim that is ready for its answer."""
+    claim = desk.claim(person, case=case)
+    return claim.commit("happen") if claim.view.get("committed", claim) is None else claim
+
+
 def say(desk, case, person: str, what: str, value: Any = None) -> None:
-    desk.claim(person, case=case).answer(what, value)
+    held(desk, case, person).answer(what, value)
 
 
 def found(desk, case) -> Finding:
@@ -96,10 +102,11 @@ def test_a_first_right_is_believed(desk):
 def test_an_action_is_asked_again_as_it_was_proposed(desk, first, second, final: Finding, settings: dict[str, Any]):
     case = paid(desk, **settings)
     say(desk, case, "ana", *first)
-    held = desk.claim("ben", case=case)
-    assert (held.review.kind, held.view["answers"]) == ("second", [])
+    claim = held(desk, case, "ben")
+    assert (claim.review.kind, claim.view["answers"]) == ("second", [])
+    assert claim.view["proposal"]["value"] == {"amount": 10.0}
     outcome = desk.case(case.id).outcome
-    held.answer(*second)
+    claim.answer(*second)
     assert (found(desk, case), desk.case(case.id).outcome) == (final, outcome)
 
 
@@ -181,9 +188,9 @@ def test_an_edit_that_a_second_person_agreed_to_needs_no_third(desk):
     rule = {"name": "large", "when": "args.amount > 500.0", "route": "human", "quorum": {"answers": 2}}
     case = paid(desk, rules=[rule])
     say(desk, case, "ana", "edit", {"amount": 900.0})
-    held = desk.claim("ben", case=case)
-    assert (held.review.adjudicates, held.view["proposal"]["value"]) == (False, {"amount": 900.0})
-    held.approve()
+    claim = desk.claim("ben", case=case)
+    assert (claim.review.adjudicates, claim.view["proposal"]["value"]) == (False, {"amount": 900.0})
+    claim.approve()
     assert (asked(desk, case), found(desk, case)) == ([], WRONG)
 
 
@@ -217,8 +224,8 @@ def test_on_every_database(database_url: str):
         case = audited(desk)
         say(desk, case, "ana", "label", "ham")
         assert desk.claim("ana") is None
-        held = desk.claim("ben")
-        assert (held.review.kind, held.review.case_id) == ("second", case.id)
-        held.label("spam")
+        claim = desk.claim("ben")
+        assert (claim.review.kind, claim.review.case_id) == ("second", case.id)
+        claim.label("spam")
         assert (found(desk, case), truth(desk.case(case.id))) == (RIGHT, "spam")
         assert desk.claim("cleo") is None

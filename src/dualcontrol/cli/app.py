@@ -34,6 +34,7 @@ PLACES: dict[str, Place] = {
     "propose": Place("proposing", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
     "inbox": Place("looking", WORK, "List the reviews that wait for a person."),
     "show": Place("looking", WORK, "Show a case: what is proposed, why it waits, what was decided."),
+    "commit": Place("committing", WORK, "Say whether a hidden action should happen, and see it then."),
     "approve": Place("answering", WORK, "Answer that the proposal is right."),
     "edit": Place("answering", WORK, "Answer that the proposal is right when changed."),
     "reject": Place("answering", WORK, "Answer that the proposal is wrong and nothing is to happen."),

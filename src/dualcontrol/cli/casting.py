@@ -43,20 +43,39 @@ def plain_case(case: Case, hidden: Sequence[str]) -> dict[str, JSON]:
 
 def case_parts(case: Case, now: int, hidden: Sequence[str]) -> Iterator[RenderableType | str]:
     """Everything there is to see of a case, part by part."""
-    yield facts(_head(case, now))
-    yield from _section("input", case.input)
+    yield from _given(case, now)
+    yield from proposed_parts(case)
+    yield from _asked(case, now)
+    for answer in case.answers:
+        yield f"{answer.review_id}: hidden while others still answer" if answer.review_id in hidden else _said(answer)
+    yield facts(list(_outcome(case)))
+
+
+def proposed_parts(case: Case) -> Iterator[RenderableType | str]:
+    """What the AI proposes, what else it considered, and why."""
     if case.proposal is not None:
         yield from _section("proposal", case.proposed_value())
     others = [c.to_dict() for i, c in enumerate(case.candidates) if i != case.proposed]
     yield from _section("alternatives" if case.proposal else "candidates", others or None)
     yield from _section("rationale", case.rationale)
+
+
+def blind_parts(case: Case, now: int) -> Iterator[RenderableType | str]:
+    """What there is to see of a case whose proposal is hidden."""
+    yield from _given(case, now)
+    yield from _asked(case, now)
+
+
+def _given(case: Case, now: int) -> Iterator[RenderableType | str]:
+    yield facts(_head(case, now))
+    yield from _section("input", case.input)
+
+
+def _asked(case: Case, now: int) -> Iterator[RenderableType | str]:
     yield from _section("history", case.history)
     if case.reviews:
         rows = [_review(review, now) for review in case.reviews]
         yield table(REVIEW, rows, whole=("review", "state"), spare=("kind", "group"))
-    for answer in case.answers:
-        yield f"{answer.review_id}: hidden while others still answer" if answer.review_id in hidden else _said(answer)
-    yield facts(list(_outcome(case)))
 
 
 def _head(case: Case, now: int) -> list[tuple[str, str | Text]]:
@@ -70,7 +89,7 @@ def _head(case: Case, now: int) -> list[tuple[str, str | Text]]:
         ("key", case.key),
         ("confidence", None if case.confidence is None else f"{case.confidence:g}"),
         ("risk", None if risk is None else styled(str(risk))),
-        ("route", styled(f"{route.to} by {route.by}") if route else None),
+        ("route", styled(f"{route.to} by {route.by}" if route.by else route.to) if route else None),
         ("why", route.reason if route else None),
         ("due", f"{due(case.due_at, now)}, then {route.on_timeout}" if case.due_at and route else None),
         ("erased", "its content was erased; the evidence stays" if case.erased else None),

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from dualcontrol.cli.casting import blind_to, case_parts, event_document, event_rows, plain_case
-from dualcontrol.cli.opening import desk_of
+from dualcontrol.case import Case
+from dualcontrol.cli.casting import blind_parts, blind_to, case_parts, event_document, event_rows, plain_case
+from dualcontrol.cli.opening import desk_of, governing
 from dualcontrol.cli.screen import document, note, show, styled, table
 from dualcontrol.cli.state import State, os_user
 from dualcontrol.cli.text import one_line
@@ -16,11 +17,13 @@ from dualcontrol.cli.times import due
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Desk
 from dualcontrol.errors import UnknownLoopError
-from dualcontrol.pools import pools_of
+from dualcontrol.pools import as_listed, pools_of
+from dualcontrol.review.blind import kept_from, masked
 from dualcontrol.store import InboxRow
 
 app = group("looking", "Look at what waits.")
 COLUMNS = ("due", "loop", "what", "confidence", "risk", "kind", "held by", "case")
+BLIND = "the proposal and what came of it are hidden while you hold or may take a blind review of this case"
 EVENT = ("no", "at", "who", "event", "details")
 WHOLE, SPARE = ("due", "confidence", "risk", "case"), ("kind", "confidence", "held by", "risk", "loop")
 
@@ -36,7 +39,7 @@ def inbox(
     with desk_of(state) as desk:
         page = desk.store.queries.inbox(pools(desk, loop, person), person=person, limit=limit)
         now = desk.steps.now()
-    rows: list[InboxRow] = list(page.rows)
+    rows: list[InboxRow] = [as_listed(row) for row in page.rows]
     if state.as_json:
         return document([row.to_dict() for row in rows])
     if not rows:
@@ -84,11 +87,14 @@ def show_case(
     ] = None,
 ) -> None:
     """Show a case: what is proposed, why it waits, what was decided."""
+    who = person or os_user()
     with desk_of(state) as desk:
         found = desk.case(case.strip())
         entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
-        now = desk.steps.now()
-    hidden = blind_to(found, person or os_user())
+        now, settings = desk.steps.now(), governing(desk, found.loop).settings
+    if kept_from(found, who, settings):
+        return _show_blind(state, found, now)
+    hidden = blind_to(found, who)
     if state.as_json:
         listed = {"events": event_document(entries, hidden)} if events else {}
         return document(plain_case(found, hidden) | listed)
@@ -96,3 +102,12 @@ def show_case(
     if events:
         show(table(EVENT, event_rows(entries, hidden), whole=("no", "at", "event")))
     return None
+
+
+def _show_blind(state: State, case: Case, now: int) -> None:
+    """A case that somebody looks at who may be asked about it blind: what happened to it would tell as well."""
+    seen = masked(case)
+    if state.as_json:
+        return document(plain_case(seen, ()) | {"hidden": BLIND})
+    show(*blind_parts(seen, now))
+    return note(BLIND)

@@ -10,8 +10,17 @@ from msgspec.structs import replace
 from dualcontrol.cli.locating import existing, missing, settings_of
 from dualcontrol.cli.state import State
 from dualcontrol.compose import open as open_desk
+from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import UnknownLoopError
+
+
+def governing(desk: Desk, loop: str) -> Control:
+    """What governs a loop; an error where nobody defined it."""
+    control = desk.control(loop)
+    if control is None:
+        raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
+    return control
 
 
 @contextmanager

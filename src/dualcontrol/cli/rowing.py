@@ -10,12 +10,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, PASSING, VERDICTS, Case, Review
+from dualcontrol.case import JSON, Case, Review
+from dualcontrol.cli.opening import governing
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.text import written
-from dualcontrol.control import Env
+from dualcontrol.control import Control, Env
 from dualcontrol.desk import Desk
 from dualcontrol.review.lease import presentation
+from dualcontrol.review.values import legal_in
 from dualcontrol.review.view import digest, view
 from dualcontrol.store import InboxRow
 
@@ -37,24 +39,24 @@ def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> Iterator[I
             return
 
 
-def as_claimed(case: Case, review: Review, person: str, desk: Desk) -> Review:
+def as_claimed(case: Case, review: Review, person: str, control: Control, desk: Desk) -> Review:
     """The review as it would be shown to this person after the claim: candidates in the person's own order."""
     env = Env(now=desk.steps.now(), new_id=desk.steps.new_id, secret=desk.steps.secret)
-    return replace(review, presented=presentation(case, review, person, env))
+    return replace(review, presented=presentation(case, review, person, control, env))
 
 
 def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:
     """One open review as a row; `shown` binds an answer to what stands in it."""
-    seen = view(case, as_claimed(case, review, person, desk), person)
-    control = desk.control(case.loop)
+    control = governing(desk, case.loop)
+    seen = view(case, as_claimed(case, review, person, control, desk), person)
     return {
         "review_id": review.id,
         "case_id": case.id,
         "loop": case.loop,
         "mode": case.mode,
         "person": person,
-        "verdicts": [*VERDICTS[case.mode], *PASSING],
-        "labels": list(control.settings.labels) if control and control.settings.labels is not None else None,
+        "verdicts": list(legal_in(case, review)),
+        "labels": list(control.settings.labels) if control.settings.labels is not None else None,
         "view": seen,
         "shown": digest(seen),
         **ANSWER,

@@ -13,6 +13,7 @@ from dualcontrol.events.kinds import (
     Answered,
     Audited,
     Claimed,
+    Committed,
     Concluded,
     Decided,
     EffectFailed,
@@ -93,7 +94,7 @@ def _review_opened(case: Case, e: ReviewOpened) -> Case:
     review = Review(
         id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
         due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
-        about=e.about, after=e.after,
+        about=e.about, after=e.after, blind=e.blind,
     )  # fmt: skip
     return replace(case, reviews=(*case.reviews, review))
 
@@ -131,6 +132,11 @@ def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
         presented=(),
         seen=None,
     )
+
+
+def _committed(case: Case, e: Committed) -> Case:
+    case = _with_review(case, e.review_id, committed=e.person)
+    return replace(case, content=case.content | e.content)
 
 
 def _answered(case: Case, e: Answered) -> Case:
@@ -233,6 +239,7 @@ _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     Claimed: _claimed,
     Released: _given_back,
     LeaseExpired: _given_back,
+    Committed: _committed,
     Extended: _extended,
     Answered: _answered,
     Passed: _passed,

@@ -99,6 +99,7 @@ class ReviewOpened(Event, frozen=True, kw_only=True):
     excludes: tuple[str, ...] = ()
     about: str | None = None
     after: str | None = None
+    blind: bool = False
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):
@@ -143,6 +144,16 @@ class LeaseExpired(Event, frozen=True, kw_only=True):
     review_id: str
     claim_id: str
     person: str
+
+
+class Committed(Event, frozen=True, kw_only=True):
+    """A reviewer said what should happen before seeing the proposal; it is sealed in the slot ``first/<review>``."""
+
+    review_id: str
+    person: str
+    at: int
+    shown: str = ""
+    content: Content = Content()
 
 
 class Answered(Event, frozen=True, kw_only=True):
@@ -420,9 +431,9 @@ class Unknown(Event, frozen=True, kw_only=True):
 
 
 CASE_EVENTS: tuple[type[Event], ...] = (
-    Opened, Routed, Rerouted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired, Answered, Passed,
-    ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted, EffectSucceeded,
-    EffectFailed, EffectLost, EffectResolved, Erased,
+    Opened, Routed, Rerouted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired, Committed,
+    Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted,
+    EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,

@@ -11,6 +11,7 @@ from dualcontrol.commands import Answer, Retract
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, ConflictError, SettledError
 from dualcontrol.events import Answered, Event, Passed, Retracted, real
+from dualcontrol.review.committing import as_first
 from dualcontrol.review.demand import rerouted
 from dualcontrol.review.lease import held
 from dualcontrol.review.seats import reopened
@@ -43,7 +44,9 @@ def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env
     edit = edit_under_review(case, review)
     if command.verdict == "approve" and edit is not None:
         said["approved"] = edit
-    said |= {k: v for k, v in (("rationale", command.rationale), ("first", command.first)) if v is not None}
+    said |= {
+        k: v for k, v in (("rationale", command.rationale), ("first", _first(case, review, command))) if v is not None
+    }
     verdict = "label" if command.verdict == "approve" and case.mode == "labels" else cast(Verdict, command.verdict)
     return Answered(
         review_id=review.id, actor=command.actor, verdict=verdict, at=env.now, reasons=command.reasons,
@@ -54,7 +57,7 @@ def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env
 
 def _pass(case: Case, review: Review, command: Answer, value: JSON, control: Control, env: Env) -> list[Event]:
     to = value["to"] if value else None
-    said = {"value": value, "rationale": command.rationale, "first": command.first}
+    said = {"value": value, "rationale": command.rationale, "first": _first(case, review, command)}
     note = {k: v for k, v in said.items() if v is not None}
     passed = Passed(
         review_id=review.id, actor=command.actor, verdict=cast(Verdict, command.verdict), at=env.now, to=to,
@@ -63,6 +66,11 @@ def _pass(case: Case, review: Review, command: Answer, value: JSON, control: Con
         content=Content({f"answer/{review.id}": note} if note else {}),
     )  # fmt: skip
     return [passed, reopened(case, review, command.actor.person, to, control, env)]
+
+
+def _first(case: Case, review: Review, command: Answer) -> JSON:
+    """What was said before the proposal was shown: the commitment of this review, else what the answer brings."""
+    return as_first(case, review) if review.blind else command.first
 
 
 def _seconds(review: Review, env: Env) -> str | None:

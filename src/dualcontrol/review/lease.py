@@ -7,7 +7,7 @@ from dualcontrol.commands import Claim, Expire, Extend, Release
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
 from dualcontrol.events import Claimed, Event, Extended, LeaseExpired, Released
-from dualcontrol.review import eligibility
+from dualcontrol.review import blind, eligibility
 from dualcontrol.review.view import passed_up, visible_answers
 
 
@@ -20,14 +20,16 @@ def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]
     return [
         Claimed(
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,
-            presented=presentation(case, review, command.person, env),
+            presented=presentation(case, review, command.person, control, env),
             seen=seen_by(case, review),
         )
     ]  # fmt: skip
 
 
-def presentation(case: Case, review: Review, person: str, env: Env) -> tuple[str, ...]:
-    """Candidate ids in the order shown: drawn by reviewer for a preference, the caller's order otherwise."""
+def presentation(case: Case, review: Review, person: str, control: Control, env: Env) -> tuple[str, ...]:
+    """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's."""
+    if blind.hidden(review):
+        return blind.in_label_order(case, control.settings)
     ids = [c["id"] for c in case.content.get("candidates", ())]
     if case.mode == "preference":
         ids.sort(key=lambda i: env.draw(f"side/{person}/{i}", case.id))

@@ -118,11 +118,11 @@ def shape(case: Case, answer: Answer) -> str:
 def wrong(case: Case, answer: Answer) -> int | None:
     """Whether the proposal was wrong by this answer: the one definition, used when a review settles.
 
-    approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose;
-    label 1 if unequal; else none.
+    approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose,
+    but in a blind review 0 if it says the very same; label 1 if unequal; else none.
     """
     if answer.verdict == "respond":
-        return 1
+        return 0 if _repeats(case, answer) else 1
     if answer.verdict in ("abstain", "escalate", "prefer") or case.proposed is None:
         return None
     if answer.verdict == "approve":
@@ -134,3 +134,11 @@ def wrong(case: Case, answer: Answer) -> int | None:
         proposal = case.proposal
         return None if proposal is None else int(canonical(answer.value) != canonical(proposal.value))
     return 1
+
+
+def _repeats(case: Case, answer: Answer) -> bool:
+    """Whether a response that was given without seeing the proposal is the proposal, as text or as the value."""
+    review, proposal = case.review(answer.review_id), case.proposal
+    if review is None or not review.blind or proposal is None:
+        return False
+    return canonical(answer.value) in (canonical(proposal.value), canonical({"text": proposal.value}))

@@ -6,7 +6,7 @@ from dualcontrol.case import Case, Review, ReviewKind, Route, risk_number
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import EscalationError
 from dualcontrol.events import AlarmRaised, Event, ReviewOpened
-from dualcontrol.review import eligibility
+from dualcontrol.review import blind, eligibility
 
 HOUR = 3_600_000_000
 WAITING = ("open", "claimed")
@@ -33,6 +33,7 @@ def row(
     return ReviewOpened(
         review_id=env.new_id(), review=kind, group=group, round=round_, opened_at=env.now,
         order_at=env.now + int(promise / weight), due_at=case.due_at, excludes=excludes, about=about, after=after,
+        blind=blind.wanted(case, kind, about, control),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from dualcontrol.control import LoopSettings
 from dualcontrol.errors import (
     AnswerError,
     AnswerValueError,
+    CommitError,
     EscalationError,
     LabelError,
     PayloadError,
@@ -27,10 +28,20 @@ from dualcontrol.errors import (
     SignalError,
     VerdictError,
 )
+from dualcontrol.review.blind import hidden
 from dualcontrol.review.plain import fits_plainly
 from dualcontrol.review.view import proposal_for
 
+NEEDS_PROPOSAL = ("approve", "edit")
 NEEDS_REASON = ("reject", "edit", "escalate")
+
+
+def legal_in(case: Case, review: Review) -> tuple[str, ...]:
+    """The verdicts that this review may be answered with."""
+    if not hidden(review):
+        return (*VERDICTS[case.mode], *PASSING)
+    known = [v for v in VERDICTS[case.mode] if v not in NEEDS_PROPOSAL and case.mode != "approval"]
+    return (*known, *PASSING)
 
 
 def canonical(value: JSON) -> str:
@@ -43,19 +54,31 @@ def canonical(value: JSON) -> str:
 
 def checked(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
     """The value of an answer in its full form, or an `AnswerError` that says what to do."""
-    legal = (*VERDICTS[case.mode], *PASSING)
+    legal = legal_in(case, review)
+    if command.verdict in VERDICTS[case.mode] and command.verdict not in legal:
+        raise _too_early(case, command.verdict, legal)
     if command.verdict not in legal:
         raise VerdictError(
             f"verdict {command.verdict!r} is not legal in {case.mode} mode; use {', '.join(legal)}",
             verdict=command.verdict, legal=list(legal),
         )  # fmt: skip
     canonical(command.value)
+    if command.first is not None and review.blind:
+        raise AnswerError("this review is blind: what is said in it is what was said first; leave first out")
     _check_confidence(command.confidence)
     if command.first is not None:
         _check_first(case, review, command, settings)
     if settings.rationale == "required" and command.verdict in NEEDS_REASON and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
     return _CHECKS[command.verdict](case, review, command, settings)
+
+
+def _too_early(case: Case, verdict: str, legal: tuple[str, ...]) -> AnswerError:
+    """Why a verdict of this mode is refused in a blind review."""
+    if case.mode == "approval":
+        return CommitError("this review shows the action only after a commitment, and is answered after that")
+    wanted = "give the label" if case.mode == "labels" else "respond without the proposal"
+    return VerdictError(f"this review is blind: {wanted}", verdict=verdict, legal=list(legal))
 
 
 def _check_confidence(confidence: float | None) -> None:

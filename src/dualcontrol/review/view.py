@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from dualcontrol.case import ENCODER, JSON, Answer, Candidate, Case, Review
+from dualcontrol.review.blind import as_seen, hidden, told
 
 DECIDING = ("decide", "second", "arbiter")
 
@@ -17,9 +18,11 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
 
     Other reviewers' answers stay hidden while a blind quorum is open; the arbiter, and the second reviewer of an
     edit, see those before theirs.  From the claim on nothing in it changes, so that the digest at the answer is that
-    of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources.
+    of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources; a
+    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.
     """
-    proposal = proposal_for(case, review)
+    seen, shown = as_seen(case, review)
+    proposal = proposal_for(seen, shown)
     return {
         "case_id": case.id,
         "review_id": review.id,
@@ -30,17 +33,18 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "group": review.group,
         "input": case.input,
         "proposal": proposal.to_dict() if proposal else None,
-        "candidates": [_shown(c, case) for c in ordered(case, review)],
-        "signal": case.signal.to_dict(),
-        "rationale": case.rationale,
+        "candidates": [_shown(c, case) for c in ordered(seen, shown)],
+        "signal": seen.signal.to_dict(),
+        "rationale": seen.rationale,
         "history": case.history,
         "meta": case.meta,
-        "route": _route(case),
+        "route": _route(seen),
         "answers": [a.to_dict() for a in visible_answers(case, review)],
         "escalations": escalations(case, review),
         "alarms": [a for a in case.alarms if a["review_id"] == review.id],
         "due_at": review.due_at,
         "opened_at": review.opened_at,
+        **told(case, review),
     }
 
 
@@ -77,7 +81,7 @@ def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
 
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
     """The earlier answers that this review may see; while it is claimed, those that there were at the claim."""
-    if not case.answered or review.adjudicates:
+    if not case.answered or review.adjudicates or review.blind:
         return ()
     over = case.concluded is not None and review.kind == "decide"
     if review.seen is not None and not over:
@@ -104,6 +108,8 @@ def escalations(case: Case, review: Review) -> list[dict[str, JSON]]:
 
 def passed_up(case: Case, review: Review) -> list[Review]:
     """The passed reviews that this one may know of: those whose place it takes, for an arbiter all so far."""
+    if hidden(review):
+        return []
     if review.kind == "arbiter":
         return [r for r in case.reviews if r.state == "passed" and (review.seen is None or r.id in review.seen)]
     chain: list[Review] = []

@@ -81,6 +81,13 @@ class Extending(Body):
     time: Duration | Seconds
 
 
+class Committing(Body):
+    """What a reviewer says of an action before seeing it."""
+
+    should: Literal["happen", "not"] = Field(description="Whether it should happen.")
+    to: JSON = Field(None, description="To whom or to what: text or JSON.")
+
+
 class Answering(Body):
     """What a reviewer says."""
 

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Claim
-from dualcontrol.web.api.bodies import Claiming, Extending
+from dualcontrol.review.blind import as_seen
+from dualcontrol.web.api.bodies import Claiming, Committing, Extending
 from dualcontrol.web.deps import ClaimId, Here, claim_of, governing
 from dualcontrol.web.reply import etag, reply
 from dualcontrol.web.shapes import ClaimReply, replies
@@ -20,8 +21,9 @@ router = APIRouter(tags=["claims"], route_class=StrictRoute)
 
 def as_claim(claim: Claim) -> dict[str, JSON]:
     """A claim as plain values."""
+    _, review = as_seen(claim.case, claim.review)
     return {
-        "id": claim.id, "person": claim.person, "case_id": claim.case.id, "review": claim.review.to_dict(),
+        "id": claim.id, "person": claim.person, "case_id": claim.case.id, "review": review.to_dict(),
         "view": claim.view, "lease_until": claim.review.lease_until, "etag": etag(claim.case.seq),
     }  # fmt: skip
 
@@ -58,6 +60,14 @@ def extend(claim_id: ClaimId, body: Extending, desk: Here) -> Response:
     """Hold a claim for `time` from now on; a lease is never shortened."""
     desk.extend(claim_of(desk, claim_id).id, body.time)
     return _response(claim_of(desk, claim_id))
+
+
+@router.post(
+    "/claims/{claim_id}/commit", response_class=Response, responses=replies(ClaimReply, 400, 404, 409, 410, 413)
+)
+def commit(claim_id: ClaimId, body: Committing, desk: Here) -> Response:
+    """Say what should happen before the action is shown; the claim's view shows it from then on."""
+    return _response(claim_of(desk, claim_id).commit(body.should, body.to))
 
 
 @router.delete("/claims/{claim_id}", status_code=204, response_class=Response, responses=replies(

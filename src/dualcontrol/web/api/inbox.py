@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.pools import pools_of
+from dualcontrol.pools import as_listed, pools_of
 from dualcontrol.store import Page
 from dualcontrol.web.api.cases import Cursor, Limit, LoopQuery
 from dualcontrol.web.deps import Here, governing
@@ -26,7 +26,8 @@ def queue(
     """Open reviews, and those the person holds, in queue order."""
     controls = [governing(desk, loop)] if loop else desk.loops()
     pools = [pool for control in controls for pool in _pools(person, control)]
-    return desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
+    page = desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
+    return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)
 
 
 def _pools(person: str | None, control: Control) -> list[tuple[int, str]]:

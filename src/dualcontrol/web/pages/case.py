@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.review.blind import kept_from, masked
 from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.inbox import rows as as_rows
@@ -38,17 +40,19 @@ def listed(
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
     return pages_of(request).show(
         request, "cases.html", {"rows": as_rows(page), "next": page.next, "loop": loop or "", "state": state},
-        items=[item(desk, row) for row in page.rows],
+        items=[item(desk, row, visitor.person) for row in page.rows],
         loops=[control.loop for control in desk.loops()], states=STATES, first=cursor is None,
     )  # fmt: skip
 
 
-def item(desk: Desk, row: CaseRow) -> dict[str, Any]:
+def item(desk: Desk, row: CaseRow, person: str) -> dict[str, Any]:
     """What one line of the list shows; a case that cannot be read is named by what its row says."""
     try:
         case = desk.case(row.id)
     except DualcontrolError:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": ""}
+    if any(review.blind for review in case.reviews) and kept_from(case, person, governing(desk, case.loop).settings):
+        case, row = masked(case), replace(row, action=None, verdict=None, confidence=None)
     return {
         "row": row, "title": titles.title(case), "brief": titles.subject(case), "picture": titles.picture(case.input),
     }  # fmt: skip
@@ -60,13 +64,15 @@ def show(
     loop: LoopFilter = None, done: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """A case as anybody may see it; answers stay closed while others still have to give theirs."""
-    case = desk.case(case_id)
-    control = governing(desk, case.loop)
-    data = {**case_reply(case), "entries": ledger(desk, case)}
+    whole = desk.case(case_id)
+    control = governing(desk, whole.loop)
+    kept = kept_from(whole, visitor.person, control.settings)
+    case = masked(whole) if kept else whole
+    data = {**case_reply(case), "entries": [] if kept else ledger(desk, case)}
     return pages_of(request).show(
         request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
         scores=scores(case), why=why(case, control), changes=changes(case), lost=lost,
-        claims=claimable(desk, case, visitor), mine=mine(case, visitor, desk.steps.now()),
+        kept=kept, claims=claimable(desk, case, visitor), mine=mine(case, visitor, desk.steps.now()),
         flash=flash(desk, done, visitor.person), loop=loop or "",
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.desk import Desk
+from dualcontrol.review.blind import as_seen
 from dualcontrol.store import InboxRow
 from dualcontrol.web.api.inbox import queue, rows
 from dualcontrol.web.deps import Form, Here, Who, governing
@@ -43,7 +44,7 @@ def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
     if row.read_only:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
                 "address": address(row, loop)}  # fmt: skip
-    case = desk.case(row.review.case_id)
+    case, _ = as_seen(desk.case(row.review.case_id), row.review)
     return {
         "row": row, "title": titles.title(case), "brief": titles.subject(case),
         "picture": titles.picture(case.input),

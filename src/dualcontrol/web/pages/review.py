@@ -11,6 +11,7 @@ from dualcontrol.case import microseconds
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AnswerError, DualcontrolError
+from dualcontrol.review.blind import as_seen
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.answering import answer
 from dualcontrol.web.api.claims import as_claim
@@ -52,9 +53,10 @@ def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **ex
     control = governing(desk, claim.case.loop)
     around: dict[str, Any] = {"error": None, "form": {}, "flash": None, "loop": None}
     around = {**around, **shown(claim, control, desk.steps.now()), **extra}
+    case, _ = as_seen(claim.case, claim.review)
     field = misfit(around["error"], around["edit"])
     return pages_of(request).show(
-        request, "review.html", as_claim(claim), status=status, claim=claim, case=claim.case, control=control,
+        request, "review.html", as_claim(claim), status=status, claim=claim, case=case, control=control,
         settings=control.settings, misfit=field, told=plainly(around["error"], field), **around,
     )  # fmt: skip
 
@@ -73,6 +75,22 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
             raise
         return _page(request, desk, claim, status=error.status, error=error, form=dict(form), loop=loop)
     return go(next_address(desk, visitor.person, loop, done=case.id))
+
+
+@router.post("/commit")
+def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Say what should happen, and see the action then."""
+    claim = _held(desk, claim_id, visitor)
+    if claim is None:
+        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
+    to = str(form.get("to", "")).replace("\r\n", "\n").strip() or None
+    try:
+        claim.commit(str(form.get("should", "")), to)
+    except DualcontrolError as error:
+        if error.status == CONFLICT:
+            raise
+        return _page(request, desk, claim, status=error.status, error=error, form=dict(form))
+    return go(f"/claims/{claim.id}{filtered(form)}")
 
 
 def claim_of_case(desk: Desk, claim_id: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from dualcontrol.case import JSON, Candidate, Case, Review
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim
+from dualcontrol.review.blind import as_seen
 from dualcontrol.review.eligibility import available
 from dualcontrol.review.seats import arbiter_of, workers
 from dualcontrol.review.view import proposal_for, visible_answers
@@ -21,7 +22,7 @@ MANY_LABELS = 24
 
 def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     """Everything the template asks for besides the claim itself."""
-    case, review = claim.case, claim.review
+    case, review = as_seen(claim.case, claim.review)
     proposal = proposal_for(case, review)
     schema = control.settings.schema
     return {
@@ -35,14 +36,22 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "labels": labels(case, control),
         "short": all(len(label["text"]) <= 3 for label in labels(case, control)),
         "many": len(labels(case, control)) > MANY_LABELS,
+        "first": _first(claim),
         "panes": seen(claim) if case.mode == "preference" else [],
-        "earlier": visible_answers(case, review),
+        "earlier": visible_answers(claim.case, review),
         "above": above(claim, control),
         "reason_needed": control.settings.rationale == "required",
         "left": review.due_at - now if review.due_at is not None else None,
         "lease_left": (review.lease_until or now) - now,
         "undo": control.settings.undo,
     }
+
+
+def _first(claim: Claim) -> dict[str, Any]:
+    """Whether a commitment is still asked for, which actions there are to choose among, and what was committed."""
+    told = claim.view
+    asks = "committed" in told and told["committed"] is None
+    return {"asked": asks, "said": told.get("committed"), "actions": told.get("actions", [])}
 
 
 def above(claim: Claim, control: Control) -> list[dict[str, str]]:

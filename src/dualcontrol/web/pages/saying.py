@@ -9,6 +9,7 @@ from typing import Any
 from dualcontrol.case import JSON, Candidate
 from dualcontrol.desk import Claim
 from dualcontrol.errors import AnswerValueError, DualcontrolError
+from dualcontrol.review.blind import as_seen
 from dualcontrol.review.view import proposal_for
 from dualcontrol.web.show.fields import Field, collect, fields
 from dualcontrol.web.strict import parse
@@ -48,7 +49,7 @@ def plainly(error: DualcontrolError | None, field: Field | None) -> tuple[str, s
 def _edit(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
     if form.get("how") == "alternative":
         return _alternative(claim, str(form.get("candidate", "")))
-    proposal = proposal_for(claim.case, claim.review)
+    proposal = proposal_for(*as_seen(claim.case, claim.review))
     if form.get("how") == "json" or proposal is None:
         edited = as_json(str(form.get("json", "")), "the edit")
     elif isinstance(proposal.value, str):
@@ -59,7 +60,8 @@ def _edit(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
 
 
 def _alternative(claim: Claim, candidate_id: str) -> JSON:
-    chosen = next((c for c in claim.case.candidates if c.id == candidate_id), None)
+    case, _ = as_seen(claim.case, claim.review)
+    chosen = next((c for c in case.candidates if c.id == candidate_id), None)
     if chosen is None:
         raise AnswerValueError(f"there is no alternative {candidate_id!r}")
     return {"action": chosen.action, "args": chosen.value} if chosen.action else chosen.value

@@ -81,6 +81,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Released": ("undo", lambda e: "Given back to the queue"),
     "Extended": ("clock", lambda e: "Held longer"),
     "LeaseExpired": ("clock", lambda e: f"{e['person']}'s time ran out; open again"),
+    "Committed": ("shield", lambda e: f"{e['person']} said what should happen, and saw the proposal then"),
     "Answered": ("check", _answered),
     "Passed": ("up", _escalated),
     "ReviewCancelled": ("x", lambda e: f"A review is no longer needed ({e['reason']})"),

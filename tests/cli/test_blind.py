@@ -1,0 +1,116 @@
+"""A blind review on the command line: shown, listed, exported and answered without the proposal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BLIND = """
+[loop.mail]
+mode = "labels"
+context = "minimal"
+labels = ["spam", "ham"]
+group = "support"
+audit = 1.0
+guarantee = { max_error = 0.05 }
+
+[[loop.mail.rule]]
+name = "all"
+when = "true"
+route = "autopilot"
+"""
+
+
+@pytest.fixture
+def audited(folder: Path, run: Callable[..., Any]) -> str:
+    """A mail that autopilot called spam, and that an audit asks about; the case's id."""
+    settings = folder / "dualcontrol.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + BLIND, encoding="utf-8")
+    given = ("--proposal", '"spam"', "--input", '"a mail"', "--confidence", "0.987", "--rationale", "MARKER", "--json")
+    return str(run("propose", "mail", *given).json["case_id"])
+
+
+def test_show_and_inbox_tell_nothing(run, audited):
+    for what in (
+        ("show", audited, "--events"),
+        ("show", audited, "--json", "--events"),
+        ("inbox",),
+        ("inbox", "--json"),
+    ):
+        result = run(*what)
+        assert result.code == 0
+        assert not [word for word in ("MARKER", "0.987", "spam") if word in result.out], what
+    assert "hidden" in run("show", audited).err
+    assert "MARKER" in run("show", audited, "--person", "lee").out
+
+
+def test_approval_is_refused_and_a_label_is_taken(run, audited):
+    refused = run("approve", audited)
+    assert (refused.code, "this review is blind: give the label" in refused.err) == (1, True)
+    assert run("answer", audited, "label", "--value", "spam").code == 0
+    assert "MARKER" in run("show", audited).out
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_a_file_of_open_reviews_is_blind_and_can_be_taken_in(run, audited, folder: Path, name: str):
+    assert run("export", "--open", name, "--loop", "mail").code == 0
+    text = (folder / name).read_text(encoding="utf-8")
+    assert "MARKER" not in text
+    assert "0.987" not in text
+    if name.endswith(".jsonl"):
+        row = json.loads(text)
+        assert (row["verdicts"], row["view"]["blind"]) == (["label", "abstain", "escalate"], True)
+        (folder / name).write_text(json.dumps({**row, "value": "ham"}), encoding="utf-8")
+    else:
+        head, line = text.splitlines()
+        (folder / name).write_text(f"{head}\n{line.rpartition(',,')[0]},ham,\n", encoding="utf-8")
+    assert run("import", name).code == 0
+    assert run("show", audited, "--json").json["audits"][0]["wrong"] == 1
+
+
+@pytest.fixture
+def paid(folder: Path, run: Callable[..., Any]) -> str:
+    """A payment that autopilot made and an audit asks about; the case's id."""
+    settings = folder / "dualcontrol.toml"
+    promise = 'guarantee = { max_error = 0.05 }\naudit = 1.0\nautopilot_actions = ["pay"]\ngroup = "support"\n'
+    more = f'\n[loop.pay]\ncontext = "minimal"\n{promise}'
+    settings.write_text(settings.read_text(encoding="utf-8") + more, encoding="utf-8")
+    given = ("--action", "pay", "--args", '{"to": "MARKER"}', "--input", '"a bill"', "--rationale", "MARKER", "--json")
+    return str(run("propose", "pay", *given).json["case_id"])
+
+
+def test_an_action_is_committed_to_seen_and_answered(run, paid):
+    for early in (("approve", paid), ("edit", paid, "--set", "to=1"), ("edit", paid, '{"to": "x"}')):
+        refused = run(*early)
+        assert refused.code in (1, 2)
+        assert "MARKER" not in refused.err
+    assert "DC-COMMIT" in run("approve", paid).err
+    assert "MARKER" not in run("show", paid).out
+    shown = run("commit", paid, "happen", "--to", "Jana")
+    assert (shown.code, "MARKER" in shown.out, "happen, to Jana (ana)" in shown.out) == (0, True, True)
+    assert run("commit", paid, "not").code == 1
+    assert run("approve", paid).code == 0
+    (answer,) = run("show", paid, "--json").json["answers"]
+    assert answer["first"] == {"verdict": "approve", "value": "Jana"}
+
+
+def test_a_claim_can_be_committed_by_its_id(run, paid):
+    first = run("commit", paid, "not", "--json", "--person", "ben").json
+    assert (first["person"], first["committed"]) == ("ben", {"should": "not", "to": None})
+    again = run("commit", first["claim_id"], "not", "--json").json
+    assert again["view"] == first["view"]
+    assert run("commit", paid, "perhaps").code == 2
+
+
+def test_a_file_cannot_answer_what_has_to_be_committed_to_first(run, paid, folder: Path):
+    assert run("export", "--open", "out.jsonl", "--loop", "pay").code == 0
+    text = (folder / "out.jsonl").read_text(encoding="utf-8")
+    assert "MARKER" not in text
+    assert json.loads(text)["verdicts"] == ["abstain", "escalate"]
+    (folder / "out.jsonl").write_text(json.dumps({**json.loads(text), "verdict": "reject"}), encoding="utf-8")
+    taken = run("import", "out.jsonl")
+    assert (taken.code, "DC-COMMIT" in taken.out + taken.err) == (1, True)
