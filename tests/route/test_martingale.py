@@ -116,9 +116,7 @@ def test_the_expected_factor_is_at_most_one_at_every_null(
     floor = data.draw(st.sampled_from([min(inclusions), min(inclusions) / 3]))
     world = data.draw(nulls(max_error, miss_rate, region))
     before = wealth(certificate)
-    found = sum(
-        one.chance * wealth(after(certificate, one, inclusions, floor)) for one in outcomes(world, inclusions)
-    )
+    found = sum(one.chance * wealth(after(certificate, one, inclusions, floor)) for one in outcomes(world, inclusions))
     assert found <= before * EXACT
 
 
@@ -262,4 +260,3 @@ def test_the_mean_time_to_a_false_alarm_is_at_least_what_was_asked() -> None:
         paths = grown
         assert alarmed <= n / bound
     assert alarmed > 0.0
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, floor
 
-from dualcontrol.case import Value
+from dualcontrol.case import RELIEF_TIMES, Value
 from dualcontrol.route.erlang import greatest_rate, staff_needed
 
 # The order of relief.  Level 1 is left free for joining duplicates, which is not built.
@@ -16,7 +16,7 @@ NONE, AUDITS, LATER, SHED, ALARM = 0, 2, 3, 4, 5
 LEVELS: dict[int, str] = {NONE: "none", AUDITS: "fewer audits", LATER: "later", SHED: "shed", ALARM: "understaffed"}
 ORDER: tuple[int, ...] = tuple(LEVELS)
 FEWER = 5.0  # relief divides the audit share by this
-LONGER = 4  # relief gives cases of low risk this many times as long
+LONGER = RELIEF_TIMES["later"]
 CALM = 0.8  # relief ends below this share of what people can answer, lest it comes and goes
 PRIOR_SECONDS, PRIOR_ANSWERS, LEAST_SECONDS = 240.0, 10, 1.0
 
@@ -38,11 +38,15 @@ class Handling(Value, frozen=True, kw_only=True):
 
 
 class Demand(Value, frozen=True, kw_only=True):
-    """Reviews a second that people are asked for while there is no relief: of low risk, audits, and all other."""
+    """Reviews a second that people are asked for while there is no relief: of low risk, audits, and all other.
+
+    Relief divides the audits by `fewer`.
+    """
 
     low: float = 0.0
     audits: float = 0.0
     other: float = 0.0
+    fewer: float = FEWER
 
     @property
     def whole(self) -> float:
@@ -51,7 +55,7 @@ class Demand(Value, frozen=True, kw_only=True):
 
     def at(self, level: int) -> tuple[float, float]:
         """What is still asked for at a level of relief: within the promise, and within the longer one."""
-        audits = self.audits if level < AUDITS else self.audits / FEWER
+        audits = self.audits if level < AUDITS else self.audits / self.fewer
         prompt = self.other + audits + (self.low if level < LATER else 0.0)
         return prompt, self.low if level == LATER else 0.0
 
