@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualcontrol.control import Feedback, Guarantee, LoopSettings, Quorum, Rule
+from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Quorum, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked, nearest
 from dualcontrol.settings.lines import lines
@@ -320,8 +320,19 @@ def test_a_refused_address_is_not_printed(url: str) -> None:
     assert "hunter2" not in str(error) + str(error.details)
 
 
+def test_a_capacity_needs_people_to_count() -> None:
+    error = refused("[loop.x]\ncapacity = { late = 0.1 }\nrespond_within = '1h'\n")
+    assert error.details["line"] == 2
+    assert "has no 'reviewers', and group 'reviewers' has no members to count" in error.message
+    team = "[groups]\nteam = ['ana', 'ben']\n[loop.x]\ngroup = 'team'\nrespond_within = '1h'\n"
+    assert settings(team + "capacity = {}\n").loops["x"].capacity == Capacity()
+
+
+STAFFED = "[loop.d]\nrespond_within = '1h'\ncapacity = { reviewers = 3 }\n"
+
+
 def test_every_key_is_shown_with_its_origin() -> None:
-    found = settings(DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n")
+    found = settings(DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED)
     shown = {key: (value, origin) for key, value, origin in masked(found)}
     assert set(shown) == set(found.origins)
     assert shown["groups.support"] == (["ana", "ben"], "dualcontrol.toml:28")
@@ -564,6 +575,10 @@ def test_names_that_cannot_be_names(name: str) -> None:
         ("quorum = { answers = 1" + "0" * 30 + " }", "a whole number from 1 to 1000", None),
         ('group = "\\u0000"', "text that is not empty", None),
         ("schema = { const = 2020-01-01 }", "JSON values", None),
+        ("capacity = { reviewers = 3 }", "needs respond_within", None),
+        ("capacity = { reviewers = 0 }", "a whole number from 1", None),
+        ("capacity = { reviewers = 3, availability = 85 }", "above 0 and at most 1", 0.85),
+        ("capacity = { reviewers = 3, late = 1 }", "above 0 and below 1", None),
         ("rule = 3", "a list of tables, not 3", None),
         ("rule = [3]", "must be a table, not 3", None),
     ],
@@ -1002,6 +1017,7 @@ def test_every_other_example_of_the_page_loads() -> None:
 
 def test_defaults_in_the_page_are_the_defaults() -> None:
     text = "[loop.x]\nguarantee.max_error = 0.1\nfeedback.retrain_every = 1\n"
+    text += "respond_within = 60\ncapacity.reviewers = 3\n"
     actual = {key: value for key, value, origin in masked(settings(text)) if origin == "default"}
     literals = [(key, re.search(r"Default: `([^`]+)`\.$", body, re.MULTILINE)) for key, body in _sections()]
     said = {key.replace("NAME", "x"): tomllib.loads(f"v = {found[1]}")["v"] for key, found in literals if found}

@@ -46,6 +46,8 @@ UNDEMANDED = ("threshold", "no_signal")
 def _by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
     if case.route is None or case.concluded is not None:
         return []
+    if case.route.relief == "reject":
+        return [TimedOut(how="reject", at=env.now), _concluded(case, "timeout", "reject", env)]
     if case.origin == "shadow" or case.route.to == "autopilot":
         return [_concluded(case, "autopilot", None, env)]
     if case.route.to == "block":

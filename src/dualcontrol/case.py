@@ -23,6 +23,7 @@ ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
 CaseState = Literal["open", "decided", "closed"]
 EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknown"]
 By = Literal["autopilot", "human", "timeout", "withdrawn"]
+Relief = Literal["later", "hold", "reject"]
 
 MODES: tuple[str, ...] = ("approval", "labels", "preference", "fallback")
 VERDICTS: dict[str, tuple[str, ...]] = {
@@ -33,6 +34,8 @@ VERDICTS: dict[str, tuple[str, ...]] = {
 }
 PASSING: tuple[str, ...] = ("abstain", "escalate")
 RISK_LEVELS: dict[str, float] = {"low": 0.25, "medium": 0.5, "high": 0.75, "critical": 1.0}
+# How many times the response time a case has, by what relief did to it; what is rejected has none.
+RELIEF_TIMES: dict[str | None, int] = {None: 1, "later": 4, "hold": 16}
 
 
 class Content:
@@ -179,6 +182,7 @@ class Route(Shown, frozen=True, kw_only=True):
     on_timeout: str = "hold"
     score: float | None = None
     model: str | None = None
+    relief: Relief | None = None
 
 
 class Review(Shown, frozen=True, kw_only=True):
@@ -550,6 +554,16 @@ class ModelRow(Value, frozen=True, kw_only=True):
 def risk_number(risk: str | float | None) -> float:
     """A risk level or number as a number; no risk is 0, a level nobody knows is the highest."""
     return RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.0)
+
+
+def is_low(risk: str | float | None) -> bool:
+    """Whether somebody said that the risk is low; a risk that nobody stated or knows is not."""
+    return risk is not None and risk_number(risk) <= RISK_LEVELS["low"]
+
+
+def is_high(risk: str | float | None) -> bool:
+    """Whether the risk is high or more."""
+    return risk_number(risk) >= RISK_LEVELS["high"]
 
 
 @lru_cache(maxsize=256, typed=True)

@@ -69,6 +69,14 @@ class Feedback(Value, frozen=True, kw_only=True):
     holdout: float = 0.2
 
 
+class Capacity(Value, frozen=True, kw_only=True):
+    """Who reviews: how many people, for what share of their time, and what share of cases may wait too long."""
+
+    reviewers: int | None = None
+    availability: float = 0.85
+    late: float = 0.05
+
+
 class LoopSettings(Value, frozen=True, kw_only=True):
     """Every knob of one loop, checked; the meaning of each stands in the settings reference."""
 
@@ -82,6 +90,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     autopilot_actions: tuple[str, ...] = ()
     block_actions: tuple[str, ...] = ()
     respond_within: str | int | float | None = None
+    capacity: Capacity | None = None
     on_timeout: OnTimeout = "hold"
     context: Literal["minimal", "standard", "full"] | tuple[str, ...] = "standard"
     rationale: Literal["required", "optional"] = "optional"
@@ -162,6 +171,7 @@ class Control(Value, frozen=True, kw_only=True):
     audits: dict[str, Audits] = {}
     epochs: dict[str, int] = {}
     models: dict[str, str] = {}
+    relief: int = 0
     seq: int = 0
 
     def certificate_for(self, segment: str | None) -> str | None:

@@ -82,6 +82,7 @@ class Steps:
         self.new_id = new_id
         self.secret = secret or store.secret()
         self.queue = Queue()
+        self.looked: dict[str, int] = {}  # when relief last looked at a loop
 
     # commands on a case
 

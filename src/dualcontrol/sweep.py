@@ -1,4 +1,4 @@
-"""What time does: leases run out, response times pass, decisions become effective, effects are lost."""
+"""What time does: leases run out, response times pass, decisions take effect, effects are lost, relief moves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dualcontrol.commands import Command, Expire, LoseEffect, Settle, Timeout
 from dualcontrol.errors import DualcontrolError, ReadOnlyError, StoreError
+from dualcontrol.relief import relieve_all
 from dualcontrol.step import Steps
 
 Maker = Callable[[str, str | None], Command]
@@ -31,6 +32,7 @@ def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), limit: int = 200) -
                 steps.queue.pass_over(case_id, steps.now())
             except DualcontrolError:
                 continue
+    relieve_all(steps)
     return done
 
 

@@ -335,6 +335,24 @@ def test_counts_and_rows_of_a_loop(store: Store) -> None:
     assert set(store.queries.counts(99).values()) == {0}
 
 
+def test_what_came_in_and_how_long_people_held_it(store: Store) -> None:
+    control = define(store)
+    for at, risk in ((1, "low"), (20, "low"), (20, "0.1"), (20, None)):
+        propose(store, order_at=at, risk=risk)
+    propose(store, order_at=20, groups=(), due_at=None, risk="high")
+    propose(store, order_at=20, case_kind="practice")
+    propose(store, order_at=20, origin="shadow")
+    done = propose(store, order_at=20)
+    with store.transaction() as tx:
+        claim(tx, done.id, done.reviews[0].id, "ana")
+    step(store, done.id, answered(done.reviews[0].id, "ana"))
+    found = sorted(store.queries.arrivals(control.loop_id, 10), key=str)
+    assert found == [("autopilot", "high", 1, 0), ("human", "low", 1, 0), ("human", 0.1, 1, 0), ("human", None, 2, 0)]
+    assert store.queries.handling(control.loop_id, 10, 100) == [1e-05]
+    assert store.queries.handling(control.loop_id, 21, 100) == []
+    assert store.queries.arrivals(99, 0) == []
+
+
 def test_settled_says_which_have_an_outcome(store: Store) -> None:
     define(store)
     cases = [propose(store).id for _ in range(3)]

@@ -33,6 +33,7 @@ from dualcontrol.events import (
     EvidenceCounted,
     ModelKept,
     ModelPromoted,
+    ReliefChanged,
     ThresholdMoved,
 )
 
@@ -403,6 +404,7 @@ def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) 
         assert control is not None
         shut = {segment: why for segment, why in control.closed.items() if segment}
         moved_to = {"model": control.model, "epoch": control.epoch, "thresholds": control.thresholds, "closed": shut}
+        moved_to["relief"] = control.relief
         return trip.end(result) | {"control": moved_to}
 
     return trip_of
@@ -434,6 +436,14 @@ def counted(control: Any, now: int) -> Any:
 
 def audits(control: Any, now: int) -> Any:
     return [AuditsChanged(version=2, at=now, segment="", edges=("0.5",), shares=("1.0", "0.1"), reason="test")]
+
+
+def relieved(control: Any, now: int) -> Any:
+    event = ReliefChanged(
+        version=control.version + 1, at=now, level=2, name="fewer audits", demand="60.0", capacity="35.0",
+        understaffed=2, reason="test",
+    )  # fmt: skip
+    return [event]
 
 
 def model(kind: Any) -> Callable[[Any, int], Any]:
@@ -488,6 +498,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "AuditsChanged": control_event(audits, lambda c: bool(c.audits)),
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
+    "ReliefChanged": control_event(relieved, lambda c: c.relief == 2),
     "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
     "ModelKept": control_event(model(ModelKept), lambda c: c.version > 1),
     "BatchRouted": batch,

@@ -9,9 +9,12 @@ from pathlib import Path
 from dualcontrol.case import Review
 from dualcontrol.control import Control
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
+from dualcontrol.events import ReliefChanged
+from dualcontrol.route.capacity import LEVELS
 from dualcontrol.store import InboxRow, ModelRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
+MORE_PEOPLE = "Let more people answer, or ask for less: relief ends by itself when they can keep up."
 ANSWER = (
     "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
     "while `dualcontrol serve` runs; a case that it holds stays overdue until somebody answers."
@@ -23,6 +26,7 @@ def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | P
     unfed = store.queries.unfed()
     for control in store.queries.loops():
         yield from queue(store, control, waiting.get(control.loop, ()))
+        yield from staffing(store, control)
         yield from feedback(control, unfed.get(control.loop, 0))
         yield from files(control, store.queries.models(control.loop_id), models)
 
@@ -37,6 +41,17 @@ def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator
         yield Finding("queue", WARNING, what, ANSWER)
     elif not found:
         yield Finding("queue", OK, f"loop {control.loop}: {some(counts['open'], 'open case')}, none overdue")
+
+
+def staffing(store: Store, control: Control) -> Iterator[Finding]:
+    """Relief that is in force, and how many people lacked when it last changed."""
+    if not control.relief:
+        return
+    entries = store.queries.entries(f"loop/{control.loop_id}", values=False)
+    moves = [event for entry in entries for event in entry.events if isinstance(event, ReliefChanged)]
+    lacking = f", understaffed by {moves[-1].understaffed}" if moves and moves[-1].understaffed else ""
+    name = LEVELS.get(control.relief, str(control.relief))
+    yield Finding("queue", WARNING, f"loop {control.loop}: relief {name!r} is in force{lacking}", MORE_PEOPLE)
 
 
 def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:

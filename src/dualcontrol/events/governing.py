@@ -18,6 +18,7 @@ from dualcontrol.events.kinds import (
     ModelKept,
     ModelPromoted,
     PolicyChanged,
+    ReliefChanged,
     ThresholdMoved,
 )
 
@@ -72,6 +73,10 @@ def _opened(control: Control, event: AutopilotOpened) -> dict[str, Any]:
     return {"closed": _without(control.closed, event.segment)}
 
 
+def _relief(control: Control, event: ReliefChanged) -> dict[str, Any]:
+    return {"relief": event.level}
+
+
 def _promoted(control: Control, event: ModelPromoted) -> dict[str, Any]:
     """A new model begins an epoch; what was certified was the old one."""
     epoch = {"model": event.model, "epoch": control.epoch + 1}
@@ -94,6 +99,7 @@ CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     AuditsChanged: _audits,
     AutopilotClosed: _closed,
     AutopilotOpened: _opened,
+    ReliefChanged: _relief,
     ModelPromoted: _promoted,
     ModelKept: _kept,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dualcontrol.case import Actor, By, Content, Mode, Quorum, ReviewKind, RouteTo, Value, Verdict
+from dualcontrol.case import Actor, By, Content, Mode, Quorum, Relief, ReviewKind, RouteTo, Value, Verdict
 
 
 def real(number: float | int | str | None) -> str | None:
@@ -73,6 +73,7 @@ class Routed(Event, frozen=True, kw_only=True):
     on_timeout: str = "hold"
     score: str | None = None
     model: str | None = None
+    relief: Relief | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -384,6 +385,19 @@ class AutopilotOpened(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class ReliefChanged(Event, frozen=True, kw_only=True):
+    """People are asked for less, or for all again; demand and capacity are reviews an hour."""
+
+    version: int
+    at: int
+    level: int
+    name: str
+    demand: str
+    capacity: str
+    understaffed: int
+    reason: str
+
+
 class ModelPromoted(Event, frozen=True, kw_only=True):
     """A trained model took over: it was better on held-out human decisions."""
 
@@ -437,6 +451,6 @@ CASE_EVENTS: tuple[type[Event], ...] = (
 )  # fmt: skip
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    ModelPromoted, ModelKept, BatchRouted,
+    ReliefChanged, ModelPromoted, ModelKept, BatchRouted,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}

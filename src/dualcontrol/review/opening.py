@@ -26,7 +26,7 @@ from dualcontrol.review import adjudication, demand, quorum, seats
 
 def _opened_by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
     route = case.route
-    if route is None or case.origin == "shadow":
+    if route is None or case.origin == "shadow" or route.relief == "reject":
         return []
     if route.to == "human":
         return _first_rows(case, route, control, env)

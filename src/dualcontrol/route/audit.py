@@ -11,6 +11,7 @@ from math import exp, sqrt
 
 from dualcontrol.case import RouteTo
 from dualcontrol.control import Control, Env
+from dualcontrol.route.capacity import AUDITS, FEWER
 
 PURPOSE = "audit"
 SHARE = 0.10
@@ -18,6 +19,7 @@ BOOST = 5.0
 WIDTH, REACH = 3.0, 6
 PRIOR = 8.0
 DIGITS = 4
+LEAST_UNDER_RELIEF = 0.02
 STEPS = range(-REACH, REACH + 1)
 _BELL = [exp(-0.5 * (step / WIDTH) ** 2) for step in STEPS]
 KERNEL = [one / sum(_BELL) for one in _BELL]
@@ -34,8 +36,24 @@ def share_of(control: Control, segment: str | None, score: float | None) -> floa
     """The audit share of an autopilot case: by score where a certificate let it pass, else as the settings say."""
     table = control.audits.get(control.certificate_for(segment) or "")
     if score is None or control.settings.guarantee is None:
-        return control.settings.audit
-    return 1.0 if table is None else table.share(score)
+        return relieved(control.settings.audit, control.relief)
+    return 1.0 if table is None else relieved(table.share(score), control.relief, floor_of(declared(control)))
+
+
+def relieved(share: float, relief: int, least: float = LEAST_UNDER_RELIEF) -> float:
+    """The share under relief: a fifth, or `least` where that is more; fixed before any draw, so evidence stays valid.
+
+    Under a guarantee the least is the floor that its bets were made with.
+    """
+    return share if relief < AUDITS else max(share / FEWER, min(share, least))
+
+
+def fewer(control: Control) -> float:
+    """By how much relief divides the audits of a loop."""
+    guaranteed = control.settings.guarantee is not None
+    share = declared(control) if guaranteed else control.settings.audit
+    least = floor_of(share) if guaranteed else LEAST_UNDER_RELIEF
+    return share / relieved(share, AUDITS, least) if share else 1.0
 
 
 def declared(control: Control) -> float:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dualcontrol.case import Route
 from dualcontrol.control import Control
 from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.route import audit
 from dualcontrol.route.bounds import all_shares, any_nan
 from dualcontrol.route.columns import Array, Column, Columns
 from dualcontrol.route.gaps import drawn_rows
@@ -63,7 +64,7 @@ class BatchRoutes:
     def route(self, row: int, now: int) -> Route:
         """The whole route of one row, with its reason and demands, and the draw made for it here."""
         subject = self.columns.row(row, self.control.settings.mode != "preference")
-        found = route(subject, self.control, now)
+        found = route(subject, self.control, now, ease=self.control.settings.start != "shadow")
         audited = bool(self.audited[row])
         due_at = found.due_at if audited or found.to == "human" else None
         return replace(found, audited=audited, due_at=due_at, inclusion=self._chances[int(self.to[row])])
@@ -90,7 +91,7 @@ def route_batch(
         singly += _route_chunk(table, plans, start, stop, code[: stop - start])
         np.bitwise_and(code[: stop - start], 3, out=to[start:stop], casting="unsafe")
         np.right_shift(code[: stop - start], 2, out=by[start:stop])
-    share = 0.0 if control.settings.start == "shadow" else control.settings.audit
+    share = 0.0 if control.settings.start == "shadow" else audit.relieved(control.settings.audit, control.relief)
     audited = _audits(to, share, batch_id, secret, draws)
     return BatchRoutes(
         to=to, by=by, names=tuple(order.names), audited=audited, share=share, rows_singly=singly,

@@ -14,6 +14,7 @@ from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.events import Event, Opened, Routed, real
 from dualcontrol.route import audit
 from dualcontrol.route.demands import demands, timeout
+from dualcontrol.route.ease import eased
 from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.rules import Findings, Subject, compiled
 
@@ -85,7 +86,8 @@ def _routed(
     )  # fmt: skip
     action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
-    found = by_its_model(route(subject, control, env.now), candidate, subject, control)
+    live = opened.origin == "live" and opened.case_kind == "live"
+    found = by_its_model(route(subject, control, env.now, ease=live), candidate, subject, control)
     inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
     audited = audit.drawn(env, opened.case_id, found.to, inclusion)
     return Routed(
@@ -93,6 +95,7 @@ def _routed(
         audited=audited, epoch=found.epoch, bin=found.bin, group=found.group, quorum=found.quorum,
         risk=real(found.risk), due_at=found.due_at if audited or found.to == "human" else None,
         on_timeout=found.on_timeout, score=real(found.score), model=found.model,
+        relief=found.relief,
     )  # fmt: skip
 
 
@@ -121,20 +124,23 @@ def subject_of(action: str | None, value: JSON, given: JSON, signal: Signal, met
     return Subject(action or "", args, given, signal, {} if meta is None else meta, is_proposed)
 
 
-def route(subject: Subject, control: Control, now: int) -> Route:
-    """The route of a subject with nothing drawn; whatever fails on the way sends it to a human."""
+def route(subject: Subject, control: Control, now: int, *, ease: bool = False) -> Route:
+    """The route of a subject with nothing drawn; whatever fails on the way sends it to a human.
+
+    `ease` lets the relief in force do its part, which an edit of a case already open knows nothing of.
+    """
     try:
-        return _route(subject, control, now)
+        return _route(subject, control, now, ease)
     except Exception as error:  # rule 1 of the product: an error is never an approval
         return _failed(error, control, now)
 
 
-def _route(subject: Subject, control: Control, now: int) -> Route:
+def _route(subject: Subject, control: Control, now: int, ease: bool) -> Route:
     settings = control.settings
     findings = Findings(compiled(settings.rules), subject)
     ruling = rule_on(subject, control, findings)
     asked = demands(ruling, settings, findings)
-    return Route(
+    found = Route(
         to=ruling.to, by=ruling.by, reason=ruling.reason, control=control.version,
         inclusion=audit.inclusion(ruling.to, audit.share_of(control, subject.signal.segment, ruling.score)),
         audited=False, epoch=control.epoch, bin=bin_of(control, subject, ruling.score), score=ruling.score,
@@ -142,6 +148,7 @@ def _route(subject: Subject, control: Control, now: int) -> Route:
         due_at=None if asked.within is None or ruling.to == "block" else now + asked.within,
         on_timeout=timeout(settings, ruling, asked.risk),
     )  # fmt: skip
+    return eased(found, control, now) if ease and not ruling.failed else found
 
 
 def bin_of(control: Control, subject: Subject, score: float | None) -> int | None:

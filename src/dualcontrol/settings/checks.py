@@ -27,6 +27,7 @@ def check_loop(loop: LoopSettings, place: Place) -> None:
         _rule(rule, loop, place.child("rule").child(index))
     _distinct(loop.rules, place.child("rule"))
     _timeout(loop, place)
+    _capacity(loop, place.child("capacity"))
 
 
 def _one_standard(loop: LoopSettings, place: Place) -> None:
@@ -159,6 +160,16 @@ def _timeout(loop: LoopSettings, place: Place) -> None:
         )
     for index, rule in enumerate(loop.rules):
         _no_high_risk(rule, loop.risk_ceiling, place.child("rule").child(index))
+
+
+def _capacity(loop: LoopSettings, here: Place) -> None:
+    """Capacity is how many people answer within a promise: both have to be known."""
+    if loop.capacity is None:
+        return
+    if loop.respond_within is None:
+        raise here.error(f"{here.words} needs respond_within: the time that reviewers promise to answer in")
+    if loop.capacity.reviewers is None and not loop.members(loop.group):
+        raise here.error(f"{here.words} has no 'reviewers', and group {loop.group!r} has no members to count")
 
 
 def _no_high_risk(rule: Rule, ceiling: str | float, place: Place) -> None:

@@ -83,6 +83,9 @@ GUARANTEE = Table(
     pilot=kinds.whole(0, 1_000_000), launch=kinds.whole(0, 1_000_000), evidence=kinds.between, adjudicate=kinds.flag,
     blind=kinds.flag, miss_rate=kinds.share, answer_within=kinds.duration,
 )  # fmt: skip
+CAPACITY = Table(
+    reviewers=kinds.whole(1, kinds.MOST_PEOPLE), availability=kinds.positive, late=kinds.between,
+)  # fmt: skip
 FEEDBACK = Table(
     retrain_every=kinds.whole(1, 1_000_000_000), or_every=kinds.duration, trainer=kinds.trainer, holdout=kinds.between,
 )  # fmt: skip
@@ -105,6 +108,7 @@ LOOP = Table(
     autopilot_actions=kinds.texts,
     block_actions=kinds.texts,
     respond_within=kinds.duration,
+    capacity=CAPACITY,
     on_timeout=kinds.word("reject", "hold", "escalate", "autopilot"),
     context=kinds.context,
     rationale=kinds.word("required", "optional"),

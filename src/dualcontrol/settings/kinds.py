@@ -120,6 +120,13 @@ def between(value: Any, place: Place) -> float:
     return float(value)
 
 
+def positive(value: Any, place: Place) -> float:
+    """A number above 0, and at most 1."""
+    if not _is_number(value) or not 0 < value <= 1:
+        raise place.wrong("a number above 0 and at most 1", value, _percent(value))
+    return float(value)
+
+
 def word(*words: str) -> Check:
     """One of a few words."""
 

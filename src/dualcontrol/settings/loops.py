@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dualcontrol.case import Quorum
-from dualcontrol.control import Feedback, Guarantee, LoopSettings, Rule
+from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.settings.checks import check_loop
 from dualcontrol.settings.keys import LOOP, check_name
 from dualcontrol.settings.place import MISSING, Given, Origin, Place
@@ -30,12 +30,14 @@ def _loop(name: str, said: dict[str, Any], groups: dict[str, tuple[str, ...]]) -
     quorum = {"settle": SETTLE[said.get("mode", "approval")], **said.pop("quorum", {})}
     rules = tuple(_rule(row, quorum) for row in said.pop("rule", ()))
     guarantee, feedback = said.pop("guarantee", None), said.pop("feedback", None)
+    capacity = said.pop("capacity", None)
     return LoopSettings(
         name=name,
         quorum=Quorum(**quorum),
         rules=rules,
         groups=groups,
         guarantee=Guarantee(**guarantee) if guarantee and "max_error" in guarantee else None,
+        capacity=Capacity(**capacity) if capacity is not None else None,
         feedback=Feedback(**feedback) if feedback is not None else None,
         **said,
     )

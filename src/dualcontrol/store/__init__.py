@@ -252,6 +252,14 @@ class Queries(Protocol):
         """Examples of a loop in the order they were made (by id)."""
         ...
 
+    def arrivals(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int]]:
+        """(route, risk, cases, audited) of the live cases a loop opened since a time."""
+        ...
+
+    def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
+        """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
+        ...
+
     def counts(self, loop_id: int) -> dict[str, int]:
         """open, claimed, decided, closed, human, autopilot, audited, unfed, overdue: how much of each there is."""
         ...

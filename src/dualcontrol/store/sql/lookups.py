@@ -99,6 +99,27 @@ def case_counts() -> Select[Any]:
     ).where(cases.c.loop_id == bindparam("loop_id"), LIVE)  # fmt: skip
 
 
+def arrivals() -> Select[Any]:
+    """Live cases since a time, counted by route and risk."""
+    counted = (func.count(), _how_many(cases.c.audited))
+    statement = select(cases.c.route, cases.c.risk, *counted).where(*_opened_since(), cases.c.origin == literal("live"))
+    return statement.group_by(cases.c.route, cases.c.risk)
+
+
+def handling() -> Select[Any]:
+    """Microseconds from claim to answer in the newest cases that people saw; the partial index needs a person."""
+    seen = (cases.c.route == literal("human")) | cases.c.audited
+    newest = _rows(select(cases.c.id).where(*_opened_since(), seen).order_by(cases.c.opened_at.desc())).subquery()
+    over = reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")]))
+    statement = select(reviews.c.answered_at - reviews.c.claimed_at)
+    return statement.select_from(newest.join(reviews, reviews.c.case_id == newest.c.id)).where(over)
+
+
+def _opened_since() -> tuple[ColumnElement[bool], ...]:
+    since = cases.c.opened_at >= bindparam("since", type_=BigInteger)
+    return (cases.c.loop_id == bindparam("loop_id"), LIVE, since)
+
+
 def _now() -> ColumnElement[Any]:
     return bindparam("now", type_=BigInteger)
 

@@ -11,7 +11,7 @@ import msgspec
 from dualcontrol.case import JSON, Case, Content, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
-from dualcontrol.events import Entry, opened, with_values
+from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow, Stray
 from dualcontrol.store.sql import lookups, rows
 from dualcontrol.store.sql.dialect import Session
@@ -99,6 +99,18 @@ class SqlQueries:
         with self._reading() as session:
             found = self._rows(session, lookups.route_rows, loop_id=loop_id)
         return [dict(zip(lookups.ROUTE_ROW, (*row[:2], bool(row[2]), *row[3:]), strict=True)) for row in found]
+
+    def arrivals(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int]]:
+        """(route, risk, cases, audited) of the live cases a loop opened since a time."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.arrivals, loop_id=loop_id, since=since)
+        return [(route, unreal(risk), int(cases), int(audited or 0)) for route, risk, cases, audited in found]
+
+    def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
+        """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.handling, loop_id=loop_id, since=since, rows=limit)
+        return [int(held) / 1_000_000 for (held,) in found if held is not None]
 
     def counts(self, loop_id: int) -> dict[str, int]:
         """How much of each there is: see the port."""

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.control import Control
+from dualcontrol.route.capacity import LEVELS
 from dualcontrol.web.api.loops import as_loop
 from dualcontrol.web.deps import Here, Keys, visitor_of
 from dualcontrol.web.pages.enter import admitted
@@ -63,5 +64,5 @@ def card(control: Control, told: dict[str, JSON], waiting: Wait) -> dict[str, An
         "load": counts["human"] / routed if routed else None,
         "alone": counts["autopilot"] / routed if routed else None,
         "routed": routed, "unfed": told["unfed"], "model": control.model,
-        "respond_within": settings.respond_within,
+        "respond_within": settings.respond_within, "relief": LEVELS.get(control.relief) if control.relief else None,
     }  # fmt: skip

@@ -1,0 +1,113 @@
+"""What people can answer in time, what is asked of them, and which relief follows.
+
+Relief only ever asks people for less: it knows no threshold and cannot send anything to autopilot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor
+
+from dualcontrol.case import RELIEF_TIMES, Value
+from dualcontrol.route.erlang import greatest_rate, staff_needed
+
+# The order of relief.  Level 1 is left free for joining duplicates, which is not built.
+NONE, AUDITS, LATER, SHED, ALARM = 0, 2, 3, 4, 5
+LEVELS: dict[int, str] = {NONE: "none", AUDITS: "fewer audits", LATER: "later", SHED: "shed", ALARM: "understaffed"}
+ORDER: tuple[int, ...] = tuple(LEVELS)
+FEWER = 5.0  # relief divides the audit share by this
+LONGER = RELIEF_TIMES["later"]
+CALM = 0.8  # relief ends below this share of what people can answer, lest it comes and goes
+PRIOR_SECONDS, PRIOR_ANSWERS, LEAST_SECONDS = 240.0, 10, 1.0
+
+
+class Handling(Value, frozen=True, kw_only=True):
+    """How long a review takes: the mean in seconds, and how uneven (variance over squared mean)."""
+
+    mean: float = PRIOR_SECONDS
+    scv: float = 1.0
+
+    @classmethod
+    def measured(cls, seconds: Sequence[float]) -> Handling:
+        """From measured times; ten imagined exponential ones of four minutes keep a few real ones from saying all."""
+        taken = [max(float(s), LEAST_SECONDS) for s in seconds]
+        count = len(taken) + PRIOR_ANSWERS
+        mean = (sum(taken) + PRIOR_ANSWERS * PRIOR_SECONDS) / count
+        squares = (sum(s * s for s in taken) + PRIOR_ANSWERS * 2.0 * PRIOR_SECONDS**2) / count
+        return cls(mean=mean, scv=max(squares / mean**2 - 1.0, 0.0))
+
+
+class Demand(Value, frozen=True, kw_only=True):
+    """Reviews a second that people are asked for while there is no relief: of low risk, audits, and all other.
+
+    Relief divides the audits by `fewer`.
+    """
+
+    low: float = 0.0
+    audits: float = 0.0
+    other: float = 0.0
+    fewer: float = FEWER
+
+    @property
+    def whole(self) -> float:
+        """All of it."""
+        return self.low + self.audits + self.other
+
+    def at(self, level: int) -> tuple[float, float]:
+        """What is still asked for at a level of relief: within the promise, and within the longer one."""
+        audits = self.audits if level < AUDITS else self.audits / self.fewer
+        prompt = self.other + audits + (self.low if level < LATER else 0.0)
+        return prompt, self.low if level == LATER else 0.0
+
+
+class Crew(Value, frozen=True, kw_only=True):
+    """Who answers: people, the share of their time, how long a review takes them, and the promise in seconds."""
+
+    people: int
+    promise: float
+    availability: float = 0.85
+    late: float = 0.05
+    handling: Handling = Handling()
+
+    @property
+    def servers(self) -> int:
+        """How many are there at a time; one at least, who then is there for a part of the time only."""
+        return max(floor(self.people * self.availability + 1e-9), 1)
+
+    def capacity(self, times: int = 1) -> float:
+        """The greatest rate of reviews a second that keeps the promise, or several times that long a one."""
+        handling = self.handling
+        return greatest_rate(self.servers, handling.mean, times * self.promise, self.late, handling.scv)
+
+    def lacking(self, rate: float) -> int:
+        """How many more people would keep the promise at this rate."""
+        needed = staff_needed(rate, self.handling.mean, self.promise, self.late, self.handling.scv)
+        return 0 if needed <= self.servers else max(ceil(needed / self.availability - 1e-9) - self.people, 0)
+
+
+def fits(level: int, demand: Demand, crew: Crew, share: float = 1.0) -> bool:
+    """Whether what is still asked for at a level can be answered in time, with `share` of the capacity."""
+    prompt, patient = demand.at(level)
+    if prompt > share * crew.capacity():
+        return False
+    return not patient or prompt + patient <= share * crew.capacity(LONGER)
+
+
+def relief(now: int, demand: Demand, crew: Crew) -> int:
+    """The level that follows: one step up where people cannot keep up, one down where the level below is enough."""
+    place = ORDER.index(now)
+    if now < ALARM and not fits(now, demand, crew):
+        return ORDER[place + 1]
+    if now > NONE and fits(ORDER[place - 1], demand, crew, CALM):
+        return ORDER[place - 1]
+    return now
+
+
+def value(
+    loss: float, p_wrong: float, miss_rate: float, minutes: float, age: float = 0.0, promise: float = 1.0
+) -> float:
+    """What a minute of review is worth: the loss it prevents (Chow 1970), growing with age so that nothing starves.
+
+    A review pays where this is above the price of a minute; `age` and `promise` are in one unit.
+    """
+    return loss * p_wrong * (1.0 - miss_rate) / minutes * (1.0 + age / promise)

@@ -1,0 +1,238 @@
+"""Waiting times against known values and a simulated queue; relief in its order, and never in the other direction."""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualcontrol.route.capacity import (
+    ALARM,
+    AUDITS,
+    CALM,
+    LATER,
+    LONGER,
+    NONE,
+    ORDER,
+    SHED,
+    Crew,
+    Demand,
+    Handling,
+    fits,
+    relief,
+    value,
+)
+from dualcontrol.route.erlang import erlang_c, greatest_rate, staff_needed, wait_exceeds
+
+SERVERS = st.integers(1, 60)
+RATES = st.floats(0.001, 20.0)
+PROMISES = st.floats(0.1, 200.0)
+SCVS = st.floats(0.0, 10.0)
+SHARES = st.floats(0.001, 0.5)
+STREAMS = 8  # one long stream of a busy queue says less than a few that know nothing of each other
+
+
+# Erlang
+
+
+@pytest.mark.parametrize(
+    ("servers", "load", "busy"),
+    [(1, 0.5, 1 / 2), (2, 1.0, 1 / 3), (3, 2.0, 4 / 9), (4, 2.0, 4 / 23), (3, 3.0, 1.0), (1, 7.0, 1.0), (5, 0.0, 0.0)],
+)
+def test_the_chance_that_all_are_busy(servers: int, load: float, busy: float) -> None:
+    assert erlang_c(servers, load) == pytest.approx(busy, rel=1e-12)
+
+
+def test_one_server_waits_as_the_closed_form_says() -> None:
+    assert wait_exceeds(1, 0.1, 4.0, 15.0) == pytest.approx(0.4 * np.exp(-0.6 * 15 / 4), rel=1e-12)
+
+
+@pytest.mark.parametrize(("servers", "an_hour"), [(1, 6.4), (3, 35.0), (10, 139), (30, 439)])
+def test_the_greatest_rate_at_four_minutes_within_fifteen(servers: int, an_hour: float) -> None:
+    assert greatest_rate(servers, 4.0, 15.0, 0.05) * 60 == pytest.approx(an_hour, rel=0.01)
+
+
+def waits(servers: int, rate: float, handling: np.ndarray, seed: int) -> np.ndarray:
+    """How long each case of a simulated queue waits, without the first tenth."""
+    arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, len(handling)))
+    free, waited = [0.0] * servers, np.empty(len(handling))
+    for number, (arrival, taken) in enumerate(zip(arrivals.tolist(), handling.tolist(), strict=True)):
+        start = max(heapq.heappop(free), arrival)
+        waited[number] = start - arrival
+        heapq.heappush(free, start + taken)
+    return waited[len(handling) // 10 :]
+
+
+def exponential(seed: int) -> np.ndarray:
+    """Handling times of four minutes, as the formula has them."""
+    return np.random.default_rng(seed).exponential(4.0, 100_000)
+
+
+def lognormal(seed: int) -> np.ndarray:
+    """The same mean with a heavy tail: a squared coefficient of variation of e - 1."""
+    return np.random.default_rng(seed).lognormal(np.log(4.0) - 0.5, 1.0, 100_000)
+
+
+@pytest.mark.parametrize("servers", [1, 3, 10])
+def test_a_simulated_queue_keeps_the_promise_at_the_greatest_rate(servers: int) -> None:
+    rate = greatest_rate(servers, 4.0, 15.0, 0.05)
+    late = [waits(servers, rate, exponential(seed), 50 + seed) > 15.0 for seed in range(STREAMS)]
+    assert 0.6 * 0.05 <= np.mean(late) <= 1.4 * 0.05
+
+
+@pytest.mark.parametrize("servers", [1, 3, 10])
+def test_uneven_handling_needs_the_correction(servers: int) -> None:
+    scv = float(np.e - 1)
+    corrected, plain = greatest_rate(servers, 4.0, 15.0, 0.05, scv), greatest_rate(servers, 4.0, 15.0, 0.05)
+    late = [waits(servers, corrected, lognormal(seed), 50 + seed) > 15.0 for seed in range(STREAMS)]
+    assert np.mean(late) <= 1.4 * 0.05
+    late = [waits(servers, plain, lognormal(seed), 50 + seed) > 15.0 for seed in range(STREAMS)]
+    assert np.mean(late) > 1.4 * 0.05
+
+
+@given(servers=SERVERS, rate=RATES, promise=PROMISES, scv=SCVS)
+def test_waits_fall_with_servers_and_promise_and_grow_with_rate_and_unevenness(
+    servers: int, rate: float, promise: float, scv: float
+) -> None:
+    late = wait_exceeds(servers, rate, 1.0, promise, scv)
+    assert 0.0 <= late <= 1.0
+    assert wait_exceeds(servers + 1, rate, 1.0, promise, scv) <= late + 1e-12
+    assert wait_exceeds(servers, rate, 1.0, promise * 1.1, scv) <= late + 1e-12
+    assert wait_exceeds(servers, rate * 1.1, 1.0, promise, scv) >= late - 1e-12
+    assert wait_exceeds(servers, rate, 1.0, promise, scv + 0.5) >= late - 1e-12
+
+
+@given(servers=SERVERS, promise=PROMISES, late=SHARES, scv=SCVS)
+def test_the_greatest_rate_keeps_the_promise_and_no_greater_one_does(
+    servers: int, promise: float, late: float, scv: float
+) -> None:
+    rate = greatest_rate(servers, 1.0, promise, late, scv)
+    assert wait_exceeds(servers, rate, 1.0, promise, scv) <= late
+    assert wait_exceeds(servers, rate * 1.000001 + 1e-9, 1.0, promise, scv) > late
+    assert greatest_rate(servers + 1, 1.0, promise, late, scv) >= rate
+    assert greatest_rate(servers, 1.0, promise * 1.1, late, scv) >= rate
+
+
+@given(rate=RATES, promise=PROMISES, late=SHARES, scv=SCVS)
+def test_the_fewest_servers_are_enough_and_one_less_is_not(
+    rate: float, promise: float, late: float, scv: float
+) -> None:
+    needed = staff_needed(rate, 1.0, promise, late, scv)
+    assert wait_exceeds(needed, rate, 1.0, promise, scv) <= late
+    assert needed == 1 or wait_exceeds(needed - 1, rate, 1.0, promise, scv) > late
+
+
+# what is measured
+
+
+def test_few_answers_say_little_and_many_say_nearly_all() -> None:
+    assert Handling.measured([]) == Handling(mean=240.0, scv=1.0)
+    assert Handling.measured([0.0]).mean == pytest.approx(2401 / 11)
+    even = Handling.measured([60.0] * 5_000)
+    assert (even.mean, even.scv) == (pytest.approx(60.0, rel=0.01), pytest.approx(0.0, abs=0.1))
+    uneven = np.random.default_rng(1).lognormal(np.log(240.0) - 0.5, 1.0, 20_000)
+    assert Handling.measured(uneven.tolist()).scv == pytest.approx(np.e - 1, rel=0.2)
+
+
+@given(st.lists(st.floats(0.0, 1e6), max_size=30))
+def test_whatever_was_measured_can_be_computed_with(seconds: list[float]) -> None:
+    handling = Handling.measured(seconds)
+    assert handling.mean >= 1.0
+    assert handling.scv >= 0.0
+    assert Crew(people=3, promise=900.0, handling=handling).capacity() >= 0.0
+
+
+def test_people_who_are_there_for_part_of_the_time() -> None:
+    assert [Crew(people=n, promise=900.0).servers for n in (1, 2, 3, 7, 20)] == [1, 1, 2, 5, 17]
+    assert Crew(people=20, promise=900.0, availability=0.15).servers == 3
+
+
+@given(people=st.integers(1, 40), rate=st.floats(0.0001, 0.2), availability=st.floats(0.2, 1.0))
+def test_with_those_who_lack_the_promise_is_kept(people: int, rate: float, availability: float) -> None:
+    crew = Crew(people=people, promise=900.0, availability=availability)
+    more = Crew(people=people + crew.lacking(rate), promise=900.0, availability=availability)
+    assert wait_exceeds(more.servers, rate, 240.0, 900.0) <= 0.05
+    assert crew.lacking(rate) >= 0
+
+
+# relief
+
+CREW = Crew(people=3, promise=900.0, availability=1.0)
+AN_HOUR = 1 / 3600
+DEMANDS = st.builds(Demand, low=st.floats(0, 0.2), audits=st.floats(0, 0.2), other=st.floats(0, 0.2))
+
+
+def demand(low: float, audits: float, other: float) -> Demand:
+    return Demand(low=low * AN_HOUR, audits=audits * AN_HOUR, other=other * AN_HOUR)
+
+
+@pytest.mark.parametrize(
+    ("asked", "level"),
+    [
+        (demand(10, 5, 15), NONE),
+        (demand(10, 20, 15), AUDITS),
+        (demand(25, 1, 15), LATER),
+        (demand(200, 10, 15), SHED),
+        (demand(200, 10, 90), ALARM),
+    ],
+)
+def test_relief_goes_up_step_by_step_until_it_is_enough_and_down_again(asked: Demand, level: int) -> None:
+    climbed = [NONE]
+    while (following := relief(climbed[-1], asked, CREW)) != climbed[-1]:
+        climbed.append(following)
+    assert climbed == [step for step in ORDER if step <= level]
+    fallen = [level]
+    while (following := relief(fallen[-1], demand(5, 1, 5), CREW)) != fallen[-1]:
+        fallen.append(following)
+    assert fallen == [step for step in reversed(ORDER) if step <= level]
+
+
+def test_what_barely_fits_changes_nothing() -> None:
+    greatest = CREW.capacity() / AN_HOUR
+    for share in (CALM + 0.02, 0.98):
+        assert relief(NONE, demand(0, 0, greatest * share), CREW) == NONE
+        assert relief(AUDITS, demand(0, 0, greatest * share), CREW) == AUDITS
+    assert relief(AUDITS, demand(0, 0, greatest * (CALM - 0.02)), CREW) == NONE
+    assert relief(NONE, demand(0, 0, greatest * 1.02), CREW) == AUDITS
+
+
+@given(now=st.sampled_from(ORDER), asked=DEMANDS, people=st.integers(1, 30))
+def test_relief_moves_one_step_and_comes_to_rest(now: int, asked: Demand, people: int) -> None:
+    crew = Crew(people=people, promise=900.0)
+    levels = [now]
+    for _ in range(2 * len(ORDER)):
+        levels.append(relief(levels[-1], asked, crew))
+        assert abs(ORDER.index(levels[-1]) - ORDER.index(levels[-2])) <= 1
+    assert levels[-1] == levels[-2]
+
+
+@given(asked=DEMANDS, people=st.integers(1, 30))
+def test_each_level_asks_for_no_more_than_the_one_before(asked: Demand, people: int) -> None:
+    crew = Crew(people=people, promise=900.0)
+    totals = [sum(asked.at(level)) for level in ORDER]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[0] == pytest.approx(asked.whole)
+    enough = [fits(level, asked, crew) for level in ORDER]
+    assert enough == sorted(enough)
+    assert crew.capacity(LONGER) >= crew.capacity()
+
+
+@given(now=st.sampled_from(ORDER), asked=DEMANDS, more=st.floats(1.0, 10.0), people=st.integers(1, 30))
+def test_more_demand_never_brings_less_relief(now: int, asked: Demand, more: float, people: int) -> None:
+    crew = Crew(people=people, promise=900.0)
+    grown = Demand(low=asked.low * more, audits=asked.audits * more, other=asked.other * more)
+    assert relief(now, grown, crew) >= relief(now, asked, crew)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 60), st.floats(0, 100))
+def test_a_review_is_worth_the_loss_it_prevents(
+    loss: float, wrong: float, miss: float, took: float, age: float
+) -> None:
+    found = value(loss, wrong, miss, took, age, promise=10.0)
+    assert 0.0 <= found <= value(1.0, 1.0, 0.0, took, age, promise=10.0)
+    assert found >= value(loss, wrong, miss, took * 2, age, promise=10.0)
+    assert found <= value(loss, wrong, miss, took, age + 1, promise=10.0)
+    assert value(loss, wrong, 0.0, 1.0) == loss * wrong
