@@ -161,13 +161,17 @@ def test_the_headless_demo_wants_no_json_without_headless(run):
     assert run("demo", "--json").code == 2
 
 
+def test_a_guarantee_is_for_the_headless_demo(run):
+    assert run("demo", "--guarantee").code == 2
+
+
 def test_the_demo_hands_its_options_on(run, monkeypatch):
     seen = []
     monkeypatch.setattr("dualcontrol.demo.shown.main", lambda *a, **k: seen.append((a, k)))
     monkeypatch.setattr("dualcontrol.demo.runner.run_demo", lambda **k: seen.append(k))
     assert run("demo", "--headless", "--seed", "7", "--json", "--database", "sqlite:///d.db").code == 0
     assert run("demo", "--port", "0").code == 0
-    assert seen[0] == ((7, "sqlite:///d.db"), {"as_json": True})
+    assert seen[0] == ((7, "sqlite:///d.db"), {"as_json": True, "guarantee": False, "adjudicate": True})
     assert seen[1] == {"database": None, "host": "127.0.0.1", "port": 0, "seed": 0}
 
 
