@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-import dualcontrol as dc
 from dualcontrol.case import is_high
 from dualcontrol.route.erlang import greatest_rate
 from dualcontrol.testing import FakeClock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from burst import Plan, Play, Told, shed_in_ledger
+from burst import Plan, Play, Told, seeded, shed_in_ledger
 
 HANDLING, PROMISE, LATE, CASES = 4.0, 15.0, 0.05, 100_000
 SCV = float(np.e - 1)
@@ -70,7 +69,7 @@ def told(seed: int, on_timeout: str, relief: bool) -> dict[str, Any]:
     """One burst through the real desk, and what its ledger says."""
     clock = FakeClock()
     capacity = {"reviewers": 3, "availability": 1.0} if relief else None
-    with dc.open("sqlite:///:memory:", durability="process", clock=clock) as desk:
+    with seeded(seed, clock) as desk:
         loop = desk.loop(
             "pay", threshold=0.9, risk_ceiling="medium", audit=0.2, context="minimal", lease="1h", capacity=capacity,
             respond_within="15m", on_timeout=on_timeout,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from burst import Plan, Play, Told, routed, shed_in_ledger
+from burst import Plan, Play, Told, routed, seeded, shed_in_ledger
 
 import dualcontrol as dc
 from dualcontrol.case import is_high, is_low
@@ -64,7 +64,7 @@ def at_level(desk: dc.Desk, loop: dc.Loop, level: int) -> None:
 @pytest.fixture(scope="module", params=["reject", "hold"])
 def burst(request: pytest.FixtureRequest) -> Iterator[tuple[dc.Desk, dc.Loop, Told, str]]:
     clock = FakeClock()
-    with dc.open("sqlite:///:memory:", durability="process", clock=clock) as desk:
+    with seeded(17, clock) as desk:
         loop = opened(desk, on_timeout=request.param)
         yield desk, loop, Play(desk, clock, loop, Plan()).run(), request.param
 
