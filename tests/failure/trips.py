@@ -313,7 +313,7 @@ def audited(desk: dc.Desk, witness: str) -> dict[str, Any]:
 def committed(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """An audit of an action: first it is said what should happen, then the action is shown and answered."""
     promise = {"max_error": 0.1, "adjudicate": False}
-    trip = Trip(desk, witness, audit=1.0, guarantee=promise, autopilot_actions=["pay"])
+    trip = Trip(desk, witness, threshold=None, audit=1.0, guarantee=promise, autopilot_actions=["pay"])
     result = trip.until_done(trip.gate(), lambda: None)
     for _ in range(40):
         claim = desk.claim("ana", "pay")

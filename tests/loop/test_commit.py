@@ -55,9 +55,9 @@ def test_before_the_commitment_nothing_of_the_action_is_shown(desk):
 
 
 def test_kinds_of_actions_are_listed_where_there_are_several(desk):
-    others = [{"action": "resend", "args": {"MARKER": 1}}, {"action": "refund", "args": {}}]
+    others = [{"action": "resend", "args": {"MARKER": 1}}, {"action": "ask", "args": {}}]
     one = desk.claim("ana", case=proposed(refunds(desk), alternatives=others))
-    assert one.view["actions"] == ["refund", "resend"]
+    assert one.view["actions"] == ["ask", "refund", "resend"]
     assert "MARKER" not in json.dumps(one.view)
 
 
