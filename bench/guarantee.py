@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--miss-rate", type=float, default=0.0, help="the share that the certificate allows for")
     parser.add_argument("--delay", type=float, nargs=2, metavar=("WRONG", "RIGHT"), help="decisions until an answer")
     parser.add_argument("--order", choices=["decisions", "arrival"], default="decisions", help="with --delay")
-    parser.add_argument("--bars", "--bar", nargs="*", choices=[*BARS, []], help="the bars; all without names")
+    parser.add_argument("--bars", "--bar", nargs="*", choices=list(BARS), help="the bars; all without names")
     parser.add_argument("--mapie", metavar="PYTHON", help="an interpreter with mapie 1.6, see oracle_mapie.py")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", action="store_true")

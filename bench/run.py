@@ -18,6 +18,7 @@ FULL = {
     "round trips": [sys.executable, str(HERE / "roundtrip.py"), "--rounds", "7", "--seconds", "1"],
     "sixteen reviewers": [sys.executable, str(HERE / "reviewers.py")],
     "capacity": [sys.executable, str(HERE / "capacity.py")],
+    "guarantee": [sys.executable, str(HERE / "guarantee.py"), "--bars", "--runs", "400"],
     "headless demo": [*DUALCONTROL, "demo", "--headless", "--seed", "17", "--database", "sqlite:///:memory:"],
     "help": [*DUALCONTROL, "--help"],
 }
@@ -26,6 +27,7 @@ QUICK = {
     "round trips": [*FULL["round trips"][:2], "--rounds", "3", "--seconds", "0.3"],
     "sixteen reviewers": [*FULL["sixteen reviewers"], "--cases", "200"],
     "capacity": [*FULL["capacity"], "--streams", "8", "--bursts", "3"],
+    "guarantee": [*FULL["guarantee"][:2], "--stream", "cal_heavy", "--runs", "4"],
 }
 
 

@@ -110,3 +110,15 @@ def test_columns_of_different_lengths_are_refused() -> None:
     columns = made_up(10, 0, 0.02, [0.5], "none")
     with pytest.raises(GuaranteeError, match="lengths"):
         count_all(Certificate(0.05, edges=EDGES), **columns | {"scores": columns["scores"][1:]})
+
+
+@pytest.mark.parametrize(("more", "row"), [(0.0, 99), (1e-12, 100)])
+def test_the_certificates_own_sum_decides_where_two_logarithms_differ(more: float, row: int) -> None:
+    """A wealth that just meets the target certifies; one that misses it by a trillionth does not."""
+    columns = made_up(101, 0, 0.0, [1.0], "none") | {"inclusions": np.ones(101), "scores": np.full(101, 0.99)}
+    first = {name: None if column is None else column[:100] for name, column in columns.items()}
+    target = rebuild._wealth(singly(Certificate(0.05, 1 - 1e-15, edges=EDGES), first)._sums) + more
+    expected, found = Certificate(0.05, edges=EDGES), Certificate(0.05, edges=EDGES)
+    expected._target = found._target = target
+    assert count_all(found, **columns)[0].seq == columns["seqs"][row]
+    assert found.to_dict() == singly(expected, columns).to_dict()
