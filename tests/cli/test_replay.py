@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.cli.curve import Price, Scored, at
+from dualcontrol.route.curve import Price, Scored, at
 from dualcontrol.route.offline import certify
 
 PROMISE = ("--max-error", "0.05", "--confidence", "0.9")

@@ -5,7 +5,14 @@ stream gives the same certificate again, bit for bit, on any replica and after a
 """
 
 from dualcontrol.certify.certifier import Certifier
+from dualcontrol.certify.history import History, Point
+from dualcontrol.certify.moves import Move, gathered, moves
+from dualcontrol.certify.reliability import Rate
 from dualcontrol.certify.segment import evidence
 from dualcontrol.certify.standing import Standing, standing
+from dualcontrol.certify.words import Words, words
 
-__all__ = ["Certifier", "Standing", "evidence", "standing"]
+__all__ = [
+    "Certifier", "History", "Move", "Point", "Rate", "Standing", "Words", "evidence", "gathered", "moves", "standing",
+    "words",
+]  # fmt: skip

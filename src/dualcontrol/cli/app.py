@@ -42,6 +42,9 @@ PLACES: dict[str, Place] = {
     "export": Place("exporting", CASES, "Write examples for training, or with --open the reviews that wait."),
     "import": Place("importing", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
     "replay": Place("replaying", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
+    "guarantee": Place(
+        "guaranteeing", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
+    ),
     "train": Place("training", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
     "policy": Place("policy", CASES, "Check settings and rules, and try a case on them without writing."),
     "doctor": Place("caring", CARE, "Examine the database, the evidence, the models and what waits too long."),

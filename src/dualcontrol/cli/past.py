@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.cli.again import NO_GROUP, Past, Replayed
-from dualcontrol.cli.curve import Scored
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.whatif import Asked, Found, found, plain, weighted
 from dualcontrol.route.binomial import needed
+from dualcontrol.route.curve import Scored
 from dualcontrol.route.promise import Offline
 
 NONE = "no past case on which the threshold speaks was judged by a human, so nothing is known of its error"

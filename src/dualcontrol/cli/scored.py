@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import Any, NamedTuple, cast
 
-from dualcontrol.cli.curve import Scored
 from dualcontrol.cli.reading import rows_of, usage
 from dualcontrol.cli.text import some
 from dualcontrol.learn.trainers import optional
+from dualcontrol.route.curve import Scored
 
 YES = {"1", "1.0", "true", "yes", "right", "correct"}
 NO = {"0", "0.0", "false", "no", "wrong", "incorrect"}

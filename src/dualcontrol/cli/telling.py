@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from dualcontrol.cli.curve import Point
 from dualcontrol.cli.listing import Listing
 from dualcontrol.cli.screen import styled, table
 from dualcontrol.cli.whatif import GROUPS, UNIT, Asked, Found, cheapest
+from dualcontrol.route.curve import Point
 from dualcontrol.route.promise import share
 
 BAR = 10  # how many characters a whole load is

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
 from dualcontrol.cli.reading import usage
 from dualcontrol.route import binomial
+from dualcontrol.route.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
 from dualcontrol.route.offline import certify
 from dualcontrol.route.promise import Offline, check_promise
 from dualcontrol.route.weighted import bounds as betting

@@ -60,7 +60,7 @@ class Price(NamedTuple):
 Bounds = Callable[[Sequence[Scored]], tuple[float, float]]
 
 
-def wilson(wrong: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson(wrong: float, of: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Wilson's score interval for a share (Wilson 1927); all of 0 to 1 where nothing was seen."""
     if of == 0:
         return 0.0, 1.0

@@ -1,0 +1,117 @@
+"""What ``dualcontrol guarantee`` says of a loop: the promise and its evidence, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import guarantee_cases
+import pytest
+from guarantee_cases import World
+
+import dualcontrol as dc
+
+KEYS = {
+    "loop", "segment", "epoch", "max_error", "confidence", "threshold", "certified_coverage", "labels_used",
+    "labels_needed", "error_upper", "state", "reason",
+}  # fmt: skip
+URL = ("--database", "sqlite:///here.db")
+
+
+@pytest.fixture
+def desk(folder: Any) -> Iterator[dc.Desk]:
+    """A desk on the database that the commands look at."""
+    with dc.open("sqlite:///here.db", durability="process") as desk:
+        yield desk
+
+
+def certified(desk: dc.Desk, **changes: Any) -> World:
+    """A loop whose autopilot is open."""
+    world = World(desk, guarantee_cases.define(desk, **changes))
+    world.decisions(300, wrong=0.01)
+    return world
+
+
+def test_what_is_certified_is_said_in_figures_and_words(run, desk):
+    certified(desk)
+    told = run("guarantee", "mail", "--json", *URL)
+    assert told.code == 0
+    assert told.json.keys() >= KEYS
+    assert (told.json["state"], told.json["max_error"], told.json["confidence"]) == ("certified", 0.2, 0.9)
+    assert told.json == desk.loop("mail").guarantee()[0].to_dict()
+    said = run("guarantee", "mail", *URL)
+    assert said.code == 0
+    for words in ("mail: certified", "At most 20 % of what autopilot does is wrong, with 90 % confidence", "lapses"):
+        assert words in said.out
+    assert f"{told.json['threshold']:.4g}" in said.out
+
+
+def test_nothing_certified_says_why_and_what_it_takes(run, desk):
+    world = World(desk, guarantee_cases.define(desk))
+    told = run("guarantee", "mail", "--json", *URL)
+    assert (told.code, told.json["state"], told.json["threshold"]) == (1, "waiting", None)
+    world.decisions(8)
+    assert run("guarantee", "mail", "--json", *URL).json["state"] == "pilot"
+    world.decisions(20)
+    told = run("guarantee", "mail", "--json", *URL)
+    assert (told.code, told.json["state"], told.json["labels_used"]) == (1, "collecting", 8)
+    said = run("guarantee", "mail", *URL)
+    assert "Nothing is certified" in said.out
+    assert f"about {told.json['labels_needed']}" in said.out
+
+
+def test_what_is_due_is_counted_first(run, desk):
+    """Answers come in; nothing else is called between them and the command."""
+    loop = guarantee_cases.define(desk)
+    for n in range(25):
+        case = loop.propose(proposal="ham", input=f"mail {n}", confidence=0.5 + n / 100)
+        desk.steps.run(_answer(desk, case))
+    assert run("guarantee", "mail", "--json", *URL).json["labels_used"] == 5
+
+
+def _answer(desk: dc.Desk, case: dc.Case) -> Any:
+    claim = desk.claim("ana", case=case)
+    actor = dc.case.Actor(person="ana", via="python", authenticated="none")
+    return dc.commands.Answer(case_id="", claim_id=claim.id, verdict="label", value="ham", actor=actor)
+
+
+def test_segments_stand_side_by_side(run, desk):
+    world = World(desk, guarantee_cases.define(desk, segments=("eu", "us")))
+    world.decisions(300, wrong=0.0, segment="eu")
+    both = run("guarantee", "mail", "--json", *URL)
+    assert both.code == 0
+    assert both.json["loop"] == "mail"
+    assert [(of["segment"], of["state"]) for of in both.json["segments"]] == [("eu", "certified"), ("us", "waiting")]
+    assert run("guarantee", "mail", "--segment", "eu", "--json", *URL).json == both.json["segments"][0]
+    assert run("guarantee", "mail", "--segment", "us", *URL).code == 1
+    unknown = run("guarantee", "mail", "--segment", "asia", *URL)
+    assert (unknown.code, "eu, us" in unknown.err) == (3, True)
+
+
+def test_an_alarm_and_everything_before_it_stand_in_the_history(run, desk):
+    certified(desk).decisions(300, wrong=0.9)
+    told = run("guarantee", "mail", "--json", "--history", *URL)
+    assert (told.code, told.json["state"], told.json["epoch"]) == (1, "closed", 1)
+    what = [move["what"] for move in told.json["history"]]
+    assert what[:3] == ["settings changed", "epoch began", "threshold moved"]
+    assert what[-3:] == ["autopilot closed", "alarm", "epoch began"]
+    moved = [move for move in told.json["history"] if move["what"] == "threshold moved"]
+    assert all(move["reason"] and move["threshold"] is not None and move["by"] for move in moved)
+    said = run("guarantee", "mail", "--history", *URL)
+    assert "the monitor found that more than 20.0% of what autopilot does is wrong" in said.out
+    assert said.out.count("threshold moved") < len(moved), "steps of one moment are one line"
+
+
+def test_a_loop_without_a_guarantee_and_one_that_is_not_there(run, desk):
+    desk.loop("plain", mode="labels", context="minimal", threshold=0.9)
+    told = run("guarantee", "plain", "--json", *URL)
+    assert (told.code, told.json["state"], told.json["max_error"]) == (1, "off", None)
+    assert "no guarantee" in run("guarantee", "plain", *URL).out
+    assert run("guarantee", "nope", *URL).code == 3
+
+
+def test_names_cannot_act_on_the_terminal(run, desk):
+    World(desk, guarantee_cases.define(desk, segments=("a\u202eb",))).decisions(3, segment="a\u202eb")
+    said = run("guarantee", "mail", "--history", *URL)
+    assert said.code == 1
+    assert "\u202e" not in said.out
