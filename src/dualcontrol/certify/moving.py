@@ -45,7 +45,7 @@ def began(
     elif guarantee.pilot == 0:
         promise |= {"edges": [i / 100 for i in range(1, 100)]}
     promise |= _warm(promise, warm)
-    epoch = max(control.epoch, before.epoch if before else 0) + (1 if before is not None else 0)
+    epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model, after=after,
         promise=json.dumps(promise, sort_keys=True),
