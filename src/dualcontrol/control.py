@@ -30,7 +30,7 @@ class Rule(Value, frozen=True, kw_only=True):
     respond_within: str | int | float | None = None
 
 
-UNCHECKED = 0.5  # of errors are taken to be missed by reviewers whom nobody checks
+UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody checks
 
 
 class Guarantee(Value, frozen=True, kw_only=True):
