@@ -117,8 +117,13 @@ def _declared(case: Case, control: Control) -> Literal["reject", "hold", "escala
 
 
 def _may_run_unseen(case: Case, control: Control) -> bool:
-    """Nothing demanded a human, nobody said anything but approve, and autopilot is not closed by now."""
+    """Nothing demanded a human, nobody said anything but approve, and autopilot is not closed by now.
+
+    Under a guarantee nothing does: what the certificate leaves out is not run because nobody had the time.
+    """
     if case.proposed is None or case.route is None or case.route.by not in UNDEMANDED:
+        return False
+    if control.settings.guarantee is not None:
         return False
     if any(a.verdict != "approve" for a in case.answered) or control.closed_for(case.segment) is not None:
         return False

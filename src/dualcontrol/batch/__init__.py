@@ -23,14 +23,15 @@ from dualcontrol.batch.refusals import (
     refuse_labels,
     refuse_numbers,
 )
-from dualcontrol.case import Case, Value
+from dualcontrol.case import JSON, Case, Value
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control
 from dualcontrol.errors import DualcontrolError, KeyFormatError, ProposalError
 from dualcontrol.events import Entry, Event, Routed, real
 from dualcontrol.keys import check_key, fingerprint
-from dualcontrol.propose import command
+from dualcontrol.propose import as_row, command
 from dualcontrol.review import context
+from dualcontrol.route.assured import assured
 from dualcontrol.route.batch import BatchRoutes, route_batch
 from dualcontrol.route.columns import Array
 from dualcontrol.step import HANDLERS, Steps
@@ -151,7 +152,17 @@ def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRo
 
 
 def _routes(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
-    return route_batch(chunk.table, control, batch_id=f"{name}/{chunk.number}", secret=steps.secret)
+    batch_id = f"{name}/{chunk.number}"
+    routes = route_batch(chunk.table, control, batch_id=batch_id, secret=steps.secret)
+    return assured(routes, lambda row: _source(chunk, row), steps.secret, batch_id)
+
+
+def _source(chunk: Chunk, row: int) -> JSON:
+    """What a row says of the model that proposed it."""
+    said = plain(chunk.aside["source"][row]) if "source" in chunk.aside else None
+    if said is not None or "proposal" not in chunk.aside:
+        return said
+    return as_row(plain(chunk.aside["proposal"][row])).get("source")
 
 
 def _chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
@@ -208,9 +219,9 @@ def _open(
     env = steps.env(tx.now)
     opened, routed = HANDLERS[Propose](None, made, control, env)
     route = routes.route(row, env.now)
-    if isinstance(routed, Routed):
+    if isinstance(routed, Routed) and routed.by != "model":
         routed = replace(
-            routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(float(routes.inclusion[row])),
+            routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(routes.chance(row)),
             audited=route.audited, due_at=route.due_at, risk=real(route.risk),
         )  # fmt: skip
     return steps.open(tx, made, control, [opened, routed], fingerprint(steps.secret, made))

@@ -71,7 +71,7 @@ def event(now: int, name: str, chunk: Chunk, routes: BatchRoutes, secret: bytes 
     return BatchRouted(
         at=now, batch=name, chunk=chunk.number, rows=len(routes.to), autopilot=counts["autopilot"],
         human=counts["human"], blocked=counts["blocked"], audited=counts["audited"], control=routes.control.version,
-        digest=_digest(routes), fingerprint=fingerprint(secret, chunk) if secret else "",
+        digest=_digest(routes), fingerprint=fingerprint(secret, chunk) if secret else "", unseen=routes.unseen,
     )  # fmt: skip
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from dualcontrol.case import Case
 from dualcontrol.certify import moving, warm
 from dualcontrol.certify.counting import count
-from dualcontrol.certify.decisions import Decisions
+from dualcontrol.certify.decisions import TURN, Decisions
 from dualcontrol.certify.segment import Segment
 from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
-from dualcontrol.errors import DualcontrolError
 from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, governed_by
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
@@ -37,18 +37,31 @@ class _Loop:
         for entry in entries:
             self.seq = entry.seq
             for event in entry.events:
-                self.apply(event)
+                apply(self.segments, event)
 
-    def apply(self, event: Event) -> None:
-        if isinstance(event, EpochBegan):
-            self.segments[event.segment] = Segment(event, self.segments.get(event.segment))
-        elif isinstance(event, EvidenceCounted) and event.segment in self.segments:
-            self.segments[event.segment].fold(event)
+    def counted(self, control: Control) -> int:
+        """The position up to which every segment of the promise in force is counted."""
+        now = [s.upto for name, s in self.segments.items() if control.epochs.get(name) == s.epoch]
+        return min(now or [segment.upto for segment in self.segments.values()], default=0)
 
-    @property
-    def counted(self) -> int:
-        """The position up to which every segment is counted."""
-        return min((segment.upto for segment in self.segments.values()), default=0)
+
+class _Beginning(NamedTuple):
+    """An epoch that is due: for which model, with the evidence that comes after a position, and why."""
+
+    model: str | None
+    after: int
+    reason: str
+    start: warm.Start | None = None
+
+
+def apply(segments: dict[str, Segment], event: Event) -> None:
+    """What an event of the loop's stream says of its segments."""
+    if isinstance(event, EpochBegan):
+        segments[event.segment] = Segment(event, segments.get(event.segment))
+    elif isinstance(event, EvidenceCounted) and event.segment in segments:
+        segments[event.segment].fold(event)
+    elif isinstance(event, AuditsChanged) and event.segment in segments:
+        segments[event.segment].shared()
 
 
 class Certifier:
@@ -64,22 +77,18 @@ class Certifier:
     def segments(self, control: Control) -> dict[str, Segment]:
         """What stands in the loop's stream now, by segment."""
         with self._lock:
-            return dict(self._caught_up(control).segments)
+            return {name: segment.copied() for name, segment in self._caught_up(control).segments.items()}
 
     def run(self, loop: str) -> list[Event]:
         """Count what is due in a loop and move its control; the events that were written."""
         with self._lock:
-            try:
-                return self._run(loop)
-            except BaseException:
-                self._loops.pop(loop, None)  # what it holds may be ahead of the stream
-                raise
+            return self._run(loop)
 
     def run_all(self, controls: Sequence[Control]) -> None:
-        """The same for every loop under a guarantee."""
+        """The same for every loop under a guarantee; one that cannot be counted is logged and stops no other."""
         for control in controls:
             if control.settings.guarantee is not None:
-                self.run(control.loop)
+                self._tried(control.loop)
 
     def answered(self, case: Case) -> None:
         """After an answer: count when enough answers have come, or when it is a while since; never in their way."""
@@ -87,21 +96,33 @@ class Certifier:
             return
         now, (answers, since) = self._steps.now(), self._pace.get(case.loop, (0, 0))
         self._pace[case.loop] = (answers + 1, since)
-        if answers + 1 < ANSWERS and now - since < PAUSE:
+        if answers + 1 < ANSWERS and abs(now - since) < PAUSE:
             return
         self._pace[case.loop] = (0, now)
+        self._tried(case.loop, wait=False)
+
+    def _tried(self, loop: str, *, wait: bool = True) -> None:
+        """Count, or say in the log why not: answers stand, and what is due is counted the next time."""
+        if not self._lock.acquire(blocking=wait):
+            return
         try:
-            self.run(case.loop)
-        except DualcontrolError as error:  # the answer stands; what is due is counted with the next one
-            log.warning("the evidence of loop %s was not counted: %s", case.loop, error)
+            self._run(loop)
+        except Exception:
+            log.warning("the evidence of loop %s was not counted", loop, exc_info=True)
+        finally:
+            self._lock.release()
 
     def _run(self, loop: str) -> list[Event]:
         made: list[Event] = []
-        for _ in range(ROUNDS):
-            fresh = self._round(loop)
-            if fresh is not None and not fresh:
-                break
-            made += fresh or []
+        try:
+            for _ in range(ROUNDS):
+                fresh = self._round(loop)
+                if fresh is not None and not fresh:
+                    break
+                made += fresh or []
+        except BaseException:
+            self._loops.pop(loop, None)  # the feed may have been read in part: begin again with what is recorded
+            raise
         return made
 
     def _round(self, loop: str) -> list[Event] | None:
@@ -110,88 +131,93 @@ class Certifier:
         if control is None or control.settings.guarantee is None:
             return []
         state = self._caught_up(control)
-        decisions = self._read(state, control)
-        if not any(decisions.waiting.values()):
-            return []
-        try:
-            return self._written(loop, state, decisions)
-        except Conflict:
-            self._loops.pop(loop, None)
+        if control.seq != state.seq:
             return None
+        decisions = self._read(state, control)
+        names = [name for name, waiting in decisions.waiting.items() if waiting]
+        due = {name: self._beginning(control, name, state, decisions) for name in names}
+        return self._written(control, state, decisions, due) if names else []
 
-    def _written(self, loop: str, state: _Loop, decisions: Decisions) -> list[Event] | None:
-        """Count inside the transaction that writes, and only when nobody else has written since."""
-        with self._steps.store.transaction() as tx:
-            control = self._steps.control(tx, loop)
-            if control.seq != state.seq:
-                return None
-            made = self._events(control, state, decisions, tx.now)
-            if made:
-                state.seq = self._steps.moved(tx, control, made, expected=control).seq
-            return made
-
-    def _events(self, control: Control, state: _Loop, decisions: Decisions, now: int) -> list[Event]:
+    def _written(
+        self, control: Control, state: _Loop, decisions: Decisions, due: dict[str, _Beginning | None]
+    ) -> list[Event] | None:  # fmt: skip
+        """Count on copies, in the transaction that writes, and only when nobody else has written since."""
+        segments = {name: one.copied() if name in due else one for name, one in state.segments.items()}
         made: list[Event] = []
-        for name in list(decisions.waiting):
-            if decisions.waiting[name]:
-                fresh = self._segment(control, name, state, decisions, now)
-                for event in fresh:
-                    control = governed_by(control, event)
-                made += fresh
+        try:
+            with self._steps.store.transaction() as tx:
+                now = self._steps.control(tx, control.loop)
+                if now.seq != state.seq:
+                    return None
+                for name, beginning in due.items():
+                    fresh = self._segment(now, name, segments, decisions, beginning, tx.now)
+                    for event in fresh:
+                        now = governed_by(now, event)
+                    made += fresh
+                seq = self._steps.moved(tx, control, made, expected=control).seq if made else state.seq
+        except Conflict:
+            return None
+        state.seq, state.segments = seq, segments
+        for name, segment in segments.items():
+            decisions.trim(name, segment.upto)
         return made
 
-    def _segment(self, control: Control, name: str, state: _Loop, decisions: Decisions, now: int) -> list[Event]:
-        segment = state.segments.get(name)
-        if segment is None or control.epochs.get(name) != segment.epoch:
-            first = decisions.waiting[name][0]
-            return self._begin(control, name, state, control.model or first.model, first.pos - 1, now)
+    def _segment(
+        self, control: Control, name: str, segments: dict[str, Segment], decisions: Decisions,
+        beginning: _Beginning | None, now: int,
+    ) -> list[Event]:  # fmt: skip
+        if beginning is not None:
+            return self._begin(control, name, segments, beginning, now)
+        segment = segments[name]
         steps = len(segment.steps)
         taken = count(name, segment, decisions, control, now)
         made: list[Event] = [] if taken.event is None else [taken.event]
         if taken.alarm:
-            fresh = moving.alarmed(control, name, segment, decisions.read, now)
-            return [*made, *self._applied(state, fresh)]
-        fresh = moving.moved(control, name, segment, segment.steps[steps:], now)
-        if any(isinstance(event, AuditsChanged) for event in fresh):
-            segment.shared_at, segment.boosted = segment.certificate.labels, segment.monitor.suspicious
-        if not made and taken.model is not None:
-            reason = f"model {taken.model.model or 'without a name'} proposes now"
-            return self._begin(control, name, state, taken.model.model, taken.model.pos - 1, now, reason)
-        return [*made, *fresh]
+            fresh = moving.alarmed(control, name, segment, decisions.read, now, moving.drifted(segment))
+            return [*made, *_applied(segments, fresh)]
+        return [*made, *_applied(segments, moving.moved(control, name, segment, segment.steps[steps:], now))]
 
     def _begin(
-        self, control: Control, name: str, state: _Loop, model: str | None, after: int, now: int, reason: str = ""
-    ) -> list[Event]:
-        before = state.segments.get(name)
-        why = reason or ("the first decision" if before is None else "a new model or promise is in force")
-        start = self._warm(control, name, before) if before is not None and model is not None else None
-        began = moving.began(control, name, model, before, after, now, why, start)
-        made = self._applied(state, [began])
+        self, control: Control, name: str, segments: dict[str, Segment], due: _Beginning, now: int
+    ) -> list[Event]:  # fmt: skip
+        before, start = segments.get(name), due.start
+        began = moving.began(control, name, due.model, before, due.after, now, due.reason, start)
+        made = _applied(segments, [began])
         if start is not None and start.evidence:
-            upto, labels = state.segments[name].upto, tuple(start.evidence)
+            upto, labels = segments[name].upto, tuple(start.evidence)
             event = EvidenceCounted(at=now, segment=name, epoch=began.epoch, upto=upto, labels=labels)
-            made += self._applied(state, [event])
-            after_it = governed_by(control, began)
-            made += moving.moved(after_it, name, state.segments[name], state.segments[name].steps, now)
-        return made
-
-    def _applied(self, state: _Loop, made: list[Event]) -> list[Event]:
-        for event in made:
-            state.apply(event)
+            made += _applied(segments, [event])
+            fresh = moving.moved(governed_by(control, began), name, segments[name], segments[name].steps, now)
+            made += _applied(segments, fresh)
         return made
 
     # models
 
-    def _warm(self, control: Control, name: str, before: Segment) -> warm.Start | None:
-        """What is known of a new model before its first case."""
-        model = self._model(control)
-        return None if model is None else warm.start(self._steps, control, name, before, model)
+    def _beginning(self, control: Control, name: str, state: _Loop, decisions: Decisions) -> _Beginning | None:
+        """The epoch that the next decision begins: the first, by another promise, or by a model that has its turn."""
+        segment, first, run = state.segments.get(name), decisions.waiting[name][0], decisions.runs.get(name)
+        if segment is None:
+            return _Beginning(control.model or first.model, first.pos - 1, "the first decision")
+        if control.epochs.get(name) != segment.epoch:
+            named = (one.model for one in decisions.waiting[name] if not one.batch)
+            model, after = control.model or next(named, segment.model), max(first.pos - 1, decisions.changed)
+            start = self._warm(control, name, segment, model)
+            return _Beginning(model, after, "a new model or promise is in force", start)
+        if run is None or run.length < TURN or run.model == segment.model or first.pos < max(run.start, segment.after):
+            return None
+        reason = f"model {run.model or 'without a name'} proposes now"
+        return _Beginning(run.model, first.pos - 1, reason, self._warm(control, name, segment, run.model))
+
+    def _warm(self, control: Control, name: str, before: Segment, model: str | None) -> warm.Start | None:
+        """What is known of the loop's own model before its first case; nothing is of any other."""
+        if model is None or model != control.model:
+            return None
+        served = self._model(control)
+        return None if served is None else warm.start(self._steps, control, name, before, served)
 
     def objection(self, control: Control, model: Scorer) -> str | None:
         """Why a model should not take over yet: autopilot would lose what is certified; None where it would not."""
-        with self._lock:
-            segments = self._caught_up(control).segments
-        for name, segment in segments.items():
+        for name, segment in self.segments(control).items():
             if control.epochs.get(name) != segment.epoch or segment.certificate.threshold is None:
                 continue
             start = warm.start(self._steps, control, name, segment, model)
@@ -217,8 +243,14 @@ class Certifier:
         store = self._steps.store
         while store.sequence():
             pass
-        if state.decisions is None:
-            state.decisions = Decisions(state.counted)
+        if state.decisions is None or state.decisions.guarantee != control.settings.guarantee:
+            state.decisions = Decisions(state.counted(control), control)
         while state.decisions.take(store.feed(state.decisions.read, PAGE, control.loop), control) == PAGE:
             pass
         return state.decisions
+
+
+def _applied(segments: dict[str, Segment], made: list[Event]) -> list[Event]:
+    for event in made:
+        apply(segments, event)
+    return made

@@ -15,11 +15,10 @@ MOST_AT_ONCE = 2_000
 
 
 class Taken(NamedTuple):
-    """What was counted, whether the alarm went off, and the model of a decision that no certificate is for."""
+    """What was counted, and whether the alarm went off."""
 
     event: EvidenceCounted | None
     alarm: bool
-    model: Decision | None
 
 
 class _Batch:
@@ -34,26 +33,21 @@ class _Batch:
 
 def count(name: str, segment: Segment, decisions: Decisions, control: Control, now: int) -> Taken:
     """Count what is due in a segment: what has its label, or has waited for it too long."""
-    batch, waiting = _Batch(), decisions.waiting.get(name)
-    alarm, other = False, None
-    while waiting and not alarm and len(batch.labels) < MOST_AT_ONCE:
-        first = waiting[0]
-        if first.model not in segment.models and first.pos > segment.after:
-            other = first
+    batch, alarm, done = _Batch(), False, segment.upto
+    for first in decisions.waiting.get(name, ()):
+        if alarm or len(batch.labels) >= MOST_AT_ONCE:
             break
-        if first.pos <= segment.upto:  # another process counted it already
-            decisions.done(waiting.popleft())
+        if first.pos <= done:  # another process counted it already
             continue
         said = _label(first, control, now, alone=len(decisions.people) < 2)
         if said == PENDING:
             break
-        decisions.done(waiting.popleft())
         alarm = _counted(segment, batch, first, said)
     if batch.upto == 0:
-        return Taken(None, False, other)
+        return Taken(None, False)
     segment.finish(batch.upto, batch.unseen)
     segment.missing += len(batch.missing)
-    return Taken(_event(name, segment, batch, now), alarm, other)
+    return Taken(_event(name, segment, batch, now), alarm)
 
 
 def _label(first: Decision, control: Control, now: int, *, alone: bool) -> int | str | None:
@@ -70,7 +64,7 @@ def _label(first: Decision, control: Control, now: int, *, alone: bool) -> int |
 def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str | None) -> bool:
     batch.upto = first.pos
     if said is None:
-        batch.unseen += 1
+        batch.unseen += first.batch or 1
         return False
     stale = first.pos <= segment.after or first.model != segment.model
     if stale and not first.autopilot:

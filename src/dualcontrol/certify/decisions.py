@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from dualcontrol.case import Case
 from dualcontrol.control import Control
-from dualcontrol.events import Answered, Entry, Opened, Routed, fold
+from dualcontrol.events import Answered, BatchRouted, Entry, Event, Opened, PolicyChanged, Routed, fold
+
+LOOK_BACK = 5_000  # positions before the first decision: who answered there may be asked again
+TURN = 20  # decisions in a row by one model, after which the certificate is for that model
 
 
 class Decision:
-    """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks."""
+    """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
-    __slots__ = ("case", "model", "opened_at", "pos", "score")
+    `batch` rows of a batch, where nobody looks, stand together.
+    """
 
-    def __init__(self, pos: int, score: float, model: str | None, opened_at: int, case: Case | None) -> None:
+    __slots__ = ("batch", "case", "model", "opened_at", "pos", "score")
+
+    def __init__(
+        self, pos: int, score: float, model: str | None, opened_at: int, case: Case | None, batch: int = 0
+    ) -> None:  # fmt: skip
         self.pos, self.score, self.model, self.opened_at, self.case = pos, score, model, opened_at, case
+        self.batch = batch
 
     @property
     def inclusion(self) -> float:
@@ -29,16 +39,32 @@ class Decision:
         return self.case is None or (self.case.route is not None and self.case.route.to == "autopilot")
 
 
+class Run(NamedTuple):
+    """Decisions in a row by one model: its name, the position of the first, and how many."""
+
+    model: str | None
+    start: int
+    length: int = 1
+
+    def on(self, model: str | None, pos: int) -> Run:
+        """The run after one more decision."""
+        return Run(model, self.start, self.length + 1) if model == self.model else Run(model, pos)
+
+
 class Decisions:
     """Decisions that are not counted yet, by segment and in order; `read` is the position that the feed was read to.
 
-    `people` have answered since then.
+    `people` have answered lately; `changed` is the position of the last change of settings, `runs` the models that
+    propose now.
     """
 
-    def __init__(self, after: int) -> None:
-        self.read = after
+    def __init__(self, after: int, control: Control) -> None:
+        self.after, self.read = after, max(0, after - LOOK_BACK)
+        self.guarantee = control.settings.guarantee
         self.waiting: dict[str, deque[Decision]] = {}
         self.people: set[str] = set()
+        self.runs: dict[str, Run] = {}
+        self.changed = 0
         self._open: dict[str, Decision] = {}
 
     def take(self, entries: Iterable[Entry], control: Control) -> int:
@@ -46,19 +72,36 @@ class Decisions:
         count = 0
         for entry in entries:
             count, self.read = count + 1, entry.pos or self.read
-            kind, _, case_id = entry.stream.partition("/")
-            if kind != "case":
-                continue
-            if entry.seq == 1:
-                self._decided(entry, control)
-            elif case_id in self._open:
-                self._follow(case_id, entry)
+            self.people.update(event.actor.person for event in entry.events if isinstance(event, Answered))
+            if self.read > self.after:
+                self._note(entry, control)
         return count
 
-    def done(self, decision: Decision) -> None:
-        """Stop following a decision that is counted."""
-        if decision.case is not None:
-            self._open.pop(decision.case.id, None)
+    def trim(self, segment: str, upto: int) -> None:
+        """Stop following what is counted."""
+        waiting = self.waiting.get(segment)
+        while waiting and waiting[0].pos <= upto:
+            counted = waiting.popleft().case
+            if counted is not None:
+                self._open.pop(counted.id, None)
+
+    def _note(self, entry: Entry, control: Control) -> None:
+        kind, _, case_id = entry.stream.partition("/")
+        if kind == "loop":
+            for event in entry.events:
+                self._governed(event, entry.pos or 0)
+        elif kind == "case" and entry.seq == 1:
+            self._decided(entry, control)
+        elif case_id in self._open:
+            found = self._open[case_id]
+            found.case = fold(found.case, entry.events)
+
+    def _governed(self, event: Event, pos: int) -> None:
+        if isinstance(event, PolicyChanged):
+            self.changed = pos
+        elif isinstance(event, BatchRouted):
+            for segment, rows in event.unseen.items():
+                self._wait(segment, Decision(pos, 0.0, None, event.at, None, rows))
 
     def _decided(self, entry: Entry, control: Control) -> None:
         opened = entry.events[0]
@@ -71,11 +114,11 @@ class Decisions:
         seen = routed.to == "human" or routed.audited
         case = fold(None, entry.events) if seen else None
         found = Decision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
-        self.waiting.setdefault(segment, deque()).append(found)
+        run = self.runs.get(segment, Run(found.model, found.pos, 0))
+        self.runs[segment] = run.on(found.model, found.pos)
+        self._wait(segment, found)
         if case is not None:
             self._open[case.id] = found
 
-    def _follow(self, case_id: str, entry: Entry) -> None:
-        found = self._open[case_id]
-        found.case = fold(found.case, entry.events)
-        self.people.update(event.actor.person for event in entry.events if isinstance(event, Answered))
+    def _wait(self, segment: str, found: Decision) -> None:
+        self.waiting.setdefault(segment, deque()).append(found)

@@ -17,6 +17,7 @@ from dualcontrol.events import (
     EpochBegan,
     Event,
     ThresholdMoved,
+    governed_by,
     real,
 )
 from dualcontrol.route import audit
@@ -64,15 +65,21 @@ def _warm(promise: dict[str, Any], warm: Start | None) -> dict[str, Any]:
 def moved(control: Control, name: str, segment: Segment, steps: Sequence[Step], now: int) -> list[Event]:
     """The threshold after what was certified, step by step, and audit shares that fit it."""
     made: list[Event] = []
-    if steps and control.closed.get(name, "").startswith(CLOSED_BY_ALARM):
+    for closed in _closed_by_alarm(control, name) if steps else ():
         reason = "autopilot is certified again after the alarm"
-        made.append(AutopilotOpened(version=control.version + 1, at=now, segment=name, reason=reason))
+        made.append(AutopilotOpened(version=control.version + len(made) + 1, at=now, segment=closed, reason=reason))
     for step in steps:
         version = control.version + len(made) + 1
         made.append(_threshold(version, name, segment, step, now))
     if _audits_due(control, name, segment, bool(steps)):
         made.append(_audits(control.version + len(made) + 1, control, name, segment, now))
     return made
+
+
+def _closed_by_alarm(control: Control, name: str) -> list[str]:
+    """What an alarm has closed and this certificate speaks for now, also where the segments were others then."""
+    mine = [closed for closed in control.closed if not closed or control.certificate_for(closed) == name]
+    return [closed for closed in mine if control.closed[closed].startswith(CLOSED_BY_ALARM)]
 
 
 def _threshold(version: int, name: str, segment: Segment, step: Step, now: int) -> ThresholdMoved:
@@ -108,7 +115,7 @@ def _audits(version: int, control: Control, name: str, segment: Segment, now: in
     if not certificate.launching:
         shares = audit.shares(
             certificate.wrongs, certificate.weights, live, share=audit.declared(control),
-            max_error=certificate.max_error, boosted=boosted,
+            max_error=certificate.max_error, floor=certificate.floor, boosted=boosted,
         )  # fmt: skip
         reason = "suspicion: reviewed five times as often" if boosted else "by the error of each score bin"
     return AuditsChanged(
@@ -117,11 +124,20 @@ def _audits(version: int, control: Control, name: str, segment: Segment, now: in
     )  # fmt: skip
 
 
-def alarmed(control: Control, name: str, segment: Segment, after: int, now: int) -> list[Event]:
+def drifted(segment: Segment) -> str:
+    """What the monitor found, in words."""
+    found = f"that more than {segment.certificate.max_error:.1%} of what autopilot does is wrong by now"
+    count = segment.missing
+    unanswered = f"{count} case{'s' if count != 1 else ''} that nobody answered in time"
+    return f"{found}; {unanswered} counted as wrong" if count else found
+
+
+def alarmed(control: Control, name: str, segment: Segment, after: int, now: int, what: str) -> list[Event]:
     """After an alarm autopilot is closed, and a new certificate begins with what comes from here on."""
-    bound = segment.certificate.max_error
-    reason = f"{CLOSED_BY_ALARM} that more than {bound:.1%} of what autopilot does is wrong by now"
-    closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, reason=reason)
+    reason = f"{CLOSED_BY_ALARM} {what}"
     alarm = AlarmRaised(code=DRIFT, reason=f"segment {name!r}: {reason}" if name else reason, at=now)
-    anew = began(control, name, segment.model, segment, after, now, DRIFT)
-    return [closed, alarm, EpochBegan.from_dict(anew.to_dict() | {"version": control.version + 2})]
+    if name in control.closed:  # whoever closed it opens it again
+        return [alarm, began(control, name, segment.model, segment, after, now, DRIFT)]
+    closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, reason=reason)
+    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, DRIFT)
+    return [closed, alarm, anew]

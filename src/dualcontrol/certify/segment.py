@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from dualcontrol.events import Entry, EpochBegan, EvidenceCounted
 from dualcontrol.route.guarantee import Certificate, Step
@@ -30,7 +31,6 @@ class Segment:
         self.bound: RunningBound = before.bound if same and before is not None else anew
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.reason != DRIFT else began.after
-        self.models: set[str | None] = {*(before.models if before else ()), began.model}
         self.missing = 0
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
@@ -60,6 +60,18 @@ class Segment:
             self.count(label, stale=label[0] in stale)
         self.missing += len(event.missing)
         self.finish(event.upto, event.unseen)
+
+    def shared(self) -> None:
+        """Note that audit shares were computed from what is counted by now."""
+        self.shared_at, self.boosted = self.certificate.labels, self.monitor.suspicious
+
+    def copied(self) -> Self:
+        """The same, counting on by itself."""
+        made = copy(self)
+        made.certificate = Certificate.from_dict(self.certificate.to_dict())
+        made.monitor = Monitor.from_dict(self.monitor.to_dict())
+        made.bound = RunningBound.from_dict(self.bound.to_dict())
+        return made
 
     @property
     def steps(self) -> Sequence[Step]:

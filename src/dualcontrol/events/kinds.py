@@ -422,7 +422,10 @@ class ModelKept(Event, frozen=True, kw_only=True):
 
 
 class BatchRouted(Event, frozen=True, kw_only=True):
-    """A chunk of rows was routed in one go; rows for humans opened cases of their own."""
+    """A chunk of rows was routed in one go; rows for humans opened cases of their own.
+
+    Under a guarantee `unseen` counts, by certificate, the rows that it let run and that nobody reviews.
+    """
 
     at: int
     batch: str
@@ -436,6 +439,7 @@ class BatchRouted(Event, frozen=True, kw_only=True):
     digest: str
     fingerprint: str = ""
     content: Content = Content()
+    unseen: dict[str, int] = {}
 
 
 class Unknown(Event, frozen=True, kw_only=True):

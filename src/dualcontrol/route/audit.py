@@ -68,22 +68,23 @@ def drawn(env: Env, case_id: str, to: RouteTo, probability: float) -> bool:
 
 def floor_of(share: float) -> float:
     """The least audit probability of a certified region: half the share that is declared."""
-    return round(share / 2, DIGITS)
+    return max(round(share / 2, DIGITS), 10.0**-DIGITS)
 
 
 def shares(
     wrongs: Sequence[float], weights: Sequence[float], live: int, *, share: float, max_error: float,
-    boosted: bool = False,
+    floor: float | None = None, boosted: bool = False,
 ) -> tuple[float, ...]:  # fmt: skip
     """The audit probability of each bin from `live` up; below it everything is reviewed.
 
-    `wrongs` and `weights` are the weighted errors and cases of each bin, lowest score first.
+    `wrongs` and `weights` are the weighted errors and cases of each bin, lowest score first.  `floor` is the least
+    probability that the certificate was promised; a share that is lowered later does not go below it.
     """
     errors = [(w + max_error * PRIOR / 2) / (n + PRIOR) for w, n in zip(wrongs, weights, strict=True)]
     spread = [sqrt(error) for error in smoothed(errors)[live:]]
     scale = share * len(spread) / sum(spread) * (BOOST if boosted else 1.0)
-    floor = floor_of(share)
-    return (1.0,) * live + tuple(round(min(1.0, max(floor, scale * one)), DIGITS) for one in spread)
+    least = floor_of(share) if floor is None else floor
+    return (1.0,) * live + tuple(round(min(1.0, max(least, scale * one)), DIGITS) for one in spread)
 
 
 def smoothed(errors: Sequence[float]) -> list[float]:

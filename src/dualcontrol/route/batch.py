@@ -28,7 +28,11 @@ __all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRoutes:
-    """The routes of a batch: `to` is an index into ROUTES, `by` an index into `names`."""
+    """The routes of a batch: `to` is an index into ROUTES, `by` an index into `names`.
+
+    Under a guarantee `shares` holds the audit share by row, and `unseen` counts the rows by certificate that it let
+    run and that nobody reviews.
+    """
 
     to: Array
     by: Array
@@ -38,11 +42,20 @@ class BatchRoutes:
     rows_singly: int
     control: Control
     columns: Columns = field(repr=False)
+    shares: Array | None = None
+    unseen: dict[str, int] = field(default_factory=dict)
 
     @property
     def inclusion(self) -> Array:
         """With what probability a human sees each row."""
-        return np.array(self._chances)[self.to]
+        found: Array = np.array(self._chances)[self.to]
+        return found if self.shares is None else np.where(self.to == AUTOPILOT, self.shares, found)
+
+    def chance(self, row: int) -> float:
+        """The same of one row."""
+        if self.shares is not None and self.to[row] == AUTOPILOT:
+            return float(self.shares[row])
+        return self._chances[int(self.to[row])]
 
     @property
     def _chances(self) -> tuple[float, float, float]:
@@ -67,7 +80,7 @@ class BatchRoutes:
         found = route(subject, self.control, now, ease=self.control.settings.start != "shadow")
         audited = bool(self.audited[row])
         due_at = found.due_at if audited or found.to == "human" else None
-        return replace(found, audited=audited, due_at=due_at, inclusion=self._chances[int(self.to[row])])
+        return replace(found, audited=audited, due_at=due_at, inclusion=self.chance(row))
 
 
 def route_batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from typing import TypeGuard
 
@@ -18,7 +19,7 @@ from dualcontrol.route.ease import eased
 from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.rules import Findings, Subject, compiled
 
-MODEL = 200  # characters of a model's version that are kept
+MODEL = 200  # characters of a model's name that are kept
 SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
 
 
@@ -103,13 +104,25 @@ def by_its_model(found: Route, candidate: dict[str, JSON] | None, subject: Subje
     """What is certified for one model says nothing of another: its proposals go to a human until they have a record."""
     if found.score is None:
         return found
-    version = str(((candidate or {}).get("source") or {}).get("version") or "")[:MODEL] or None
+    model = model_of((candidate or {}).get("source"), control)
     known = control.models.get(control.certificate_for(subject.signal.segment) or "")
-    found = replace(found, model=version)
-    if found.to != "autopilot" or version == known:
+    found = replace(found, model=model)
+    if found.to != "autopilot" or model == known:
         return found
-    reason = f"the certificate is for {known or 'proposals that name no model'}, not for {version or 'those'}"
+    reason = f"the certificate is for {known or 'proposals that name no model'}, not for {model or 'those'}"
     return replace(found, to="human", by="model", reason=reason, inclusion=1.0)
+
+
+def model_of(source: JSON, control: Control) -> str | None:
+    """What a certificate is for: model and version as the proposal names them, or the loop's own model."""
+    said = source if isinstance(source, dict) else {}
+    if control.model is not None and said.get("version") == control.model:
+        return control.model
+    parts = [str(said[key]) for key in ("model", "version") if said.get(key) not in (None, "")]
+    name = "/".join(parts)
+    if len(name) > MODEL:
+        name = f"{name[: MODEL - 33]}/{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}"
+    return name or None
 
 
 def reroute(case: Case, candidate: Candidate, control: Control) -> Route:

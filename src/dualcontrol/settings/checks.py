@@ -148,6 +148,11 @@ def _timeout(loop: LoopSettings, place: Place) -> None:
         raise here.error(f'on_timeout = "escalate" in {place.table} needs quorum.arbiter: the group it escalates to')
     if loop.on_timeout != "autopilot":
         return
+    if loop.guarantee is not None:
+        raise here.error(
+            f'on_timeout = "autopilot" and guarantee are both given in {place.table}: what is not certified would run '
+            "because nobody had the time"
+        )
     if loop.risk_ceiling is None:
         raise here.error(
             f'on_timeout = "autopilot" in {place.table} needs a risk_ceiling: '
