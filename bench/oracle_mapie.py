@@ -41,7 +41,11 @@ class AutopilotError(BinaryRisk):
 
 
 def threshold(scores: np.ndarray, wrong: np.ndarray, grid: np.ndarray, alpha: float, delta: float) -> float:
-    """The lowest threshold that is still valid in the sequence of the grid."""
+    """The lowest threshold that is still valid in the sequence of the grid.
+
+    "fixed_sequence" turns the grid around where the error found falls along it; an order that was learned before, as
+    this one was fixed before, is kept.
+    """
     controller = BinaryClassificationController(
         predict_function=lambda rows: np.column_stack([1.0 - rows, rows]),
         risk=AutopilotError(),
@@ -49,8 +53,9 @@ def threshold(scores: np.ndarray, wrong: np.ndarray, grid: np.ndarray, alpha: fl
         confidence_level=1.0 - delta,
         best_predict_param_choice="recall",
         list_predict_params=grid,
-        fwer_method="fixed_sequence",
+        fwer_method="split_fixed_sequence",
     )
+    controller._learned_fixed_sequence = grid
     controller.calibrate(scores, 1 - wrong.astype(int))
     valid = controller.valid_predict_params
     return float(min(valid)) if len(valid) else 1.0
