@@ -25,6 +25,7 @@ STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
 }
+MANY = 50_000  # beyond this an estimate says only that it is far away
 
 
 class Words(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -51,7 +52,7 @@ def words(control: Control, of: Standing) -> Words:
 
 def _headline(of: Standing) -> str:
     if of.state != "certified" or of.max_error is None or of.confidence is None:
-        return "Nothing is certified: every case goes to a human."
+        return "Nothing is certified: everything goes to humans."
     return f"At most {share(of.max_error)} of what autopilot does is wrong, with {share(of.confidence)} confidence."
 
 
@@ -113,5 +114,10 @@ def _span(given: str | int | float) -> str:
 
 def _opens(of: Standing) -> str:
     if of.labels_needed is None:
-        return "It opens when the error of the surest cases falls below the bound; more labels alone will not do it."
-    return f"It opens when the evidence is enough: about {of.labels_needed:,} more labels, if they go on as they have."
+        return "It opens when the error of the surest cases falls below the bound; more answers alone will not do it."
+    return f"It opens when the evidence is enough: {some(of.labels_needed)} more answers, if they go on as they have."
+
+
+def some(count: int) -> str:
+    """A number of answers to come, as exact as anybody can know it."""
+    return f"more than {MANY:,}" if count > MANY else f"about {count:,}"
