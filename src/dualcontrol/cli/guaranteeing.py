@@ -73,7 +73,8 @@ def _print(control: Control, found: list[Standing], kept: list[Move], now: int) 
         name = f"{of.loop}, segment {of.segment}" if of.segment else of.loop
         show(styled(f"{name}: {of.state}", COLOURS.get(of.state, "yellow")), said.headline)
         show(*([] if of.state in ("certified", "off") else [f"Why: {of.reason}."]))
-        show(said.promised_for, said.evidence, said.errors, said.lapses, f"Not promised: {said.not_promised}", "")
+        show(*filter(None, (said.promised_for, said.evidence, said.errors, said.lapses)))
+        show(f"Not promised: {said.not_promised}", "")
         show(facts(_facts(of)), "")
     if kept:
         _history(gathered(kept), now)

@@ -13,7 +13,6 @@ from dualcontrol.web.charts.plot import Format, Plot, svg
 from dualcontrol.web.show.words import percent
 
 DECISIONS = "decisions counted"
-NONE = "nothing is counted yet"
 
 
 def threshold(points: Sequence[Point]) -> Markup:
@@ -23,6 +22,7 @@ def threshold(points: Sequence[Point]) -> Markup:
     now = "nothing is certified" if last is None else f"certified from {last:.4g} on"
     told = f"After {_last(points)} decisions {now}. The table below has the same figures."
     drawn = [lines.band(plot, given, 1.0, "chart-band", held=True), lines.steps(plot, given, "chart-line")]
+    drawn += [] if any(p.threshold is not None for p in points) else [lines.nothing("nothing was certified so far")]
     return _svg("c-threshold", "Certified threshold over decisions", told, plot, points, drawn, "{:.2f}".format)
 
 
@@ -41,9 +41,12 @@ def error(points: Sequence[Point], target: float | None) -> Markup:
     upper: lines.Points = [(p.decisions, p.error_upper) for p in points]
     plot = _plot(points, ceiling(points, target))
     drawn = [_between(plot, points), lines.line(plot, upper, "chart-bound"), lines.line(plot, estimate, "chart-line")]
-    drawn += [] if target is None else [lines.level(plot, target, f"promised: at most {percent(target)}")]
+    drawn += [] if target is None else [lines.level(plot, target, f"at most {percent(target)}")]
     last = points[-1] if points else None
     told = "Autopilot has done nothing yet."
+    drawn += (
+        [] if last is not None and last.error_upper is not None else [lines.nothing("autopilot has done nothing yet")]
+    )
     if last is not None and last.error_upper is not None:
         told = f"So far about {percent(last.error_estimate)} wrong, and at most {percent(last.error_upper)}."
     return _svg("c-error", "Error of autopilot so far, with its bound", told, plot, points, drawn, percent)
@@ -89,7 +92,7 @@ def _svg(
     key: str, title: str, told: str, plot: Plot, points: Sequence[Point], drawn: list[Markup], up: Format
 ) -> Markup:  # fmt: skip
     grid = plot.grid(lambda x: f"{x:,.0f}", up, DECISIONS, whole=True)
-    shown = [*_moments(plot, points), *drawn] if points else [lines.nothing(NONE)]
+    shown = [*_moments(plot, points), *drawn] if points else [lines.nothing("nothing is counted yet")]
     return svg(key, title, told, [grid, *shown])
 
 
