@@ -92,7 +92,8 @@ def _evidence(of: Standing) -> str:
     return (
         f"{counted}{late}. Of the {of.autopilot_cases:,} decisions of autopilot so far, people reviewed "
         f"{of.audited_cases:,} as well: about {share(of.error_estimate or 0.0)} of all were wrong by that, and at most "
-        f"{share(of.error_upper)} with {share(of.confidence or 0.0)} confidence, whatever has changed meanwhile."
+        f"{share(of.error_upper)} with {share(of.confidence or 0.0)} confidence. This last bound takes nothing for "
+        "granted, not even that cases stay as they are, so it is wider than what the certificate says."
     )
 
 

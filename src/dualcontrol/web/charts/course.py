@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dualcontrol.certify import Point
 from dualcontrol.web.charts import lines
-from dualcontrol.web.charts.plot import Format, Plot, svg
+from dualcontrol.web.charts.plot import Format, Plot, shares, svg
 from dualcontrol.web.show.words import percent
 
 DECISIONS = "decisions counted"
@@ -32,7 +32,7 @@ def coverage(points: Sequence[Point]) -> Markup:
     plot = _plot(points, 1.0)
     told = f"After {_last(points)} decisions {percent(points[-1].coverage if points else 0.0)} may go to autopilot."
     drawn = [lines.band(plot, given, 0.0, "chart-band", held=True), lines.steps(plot, given, "chart-line")]
-    return _svg("c-coverage", "Certified coverage over decisions", told, plot, points, drawn, percent)
+    return _svg("c-coverage", "Certified coverage over decisions", told, plot, points, drawn, shares)
 
 
 def error(points: Sequence[Point], target: float | None) -> Markup:
@@ -49,7 +49,7 @@ def error(points: Sequence[Point], target: float | None) -> Markup:
     )
     if last is not None and last.error_upper is not None:
         told = f"So far about {percent(last.error_estimate)} wrong, and at most {percent(last.error_upper)}."
-    return _svg("c-error", "Error of autopilot so far, with its bound", told, plot, points, drawn, percent)
+    return _svg("c-error", "Error of autopilot so far, with its bound", told, plot, points, drawn, shares)
 
 
 def monitor(points: Sequence[Point]) -> Markup:
@@ -59,7 +59,7 @@ def monitor(points: Sequence[Point]) -> Markup:
     drawn = [lines.band(plot, given, 0.0, "chart-band warn"), lines.line(plot, given, "chart-line warn")]
     drawn.append(lines.level(plot, 1.0, "alarm"))
     told = f"Now {percent(points[-1].suspicion if points else 0.0)} of the way to an alarm."
-    return _svg("c-monitor", "Monitor: on the way to an alarm", told, plot, points, drawn, percent)
+    return _svg("c-monitor", "Monitor: on the way to an alarm", told, plot, points, drawn, shares)
 
 
 def ceiling(points: Sequence[Point], target: float | None) -> float:

@@ -57,6 +57,11 @@ def ticks(low: float, high: float, about: int = 5, least: float = 0.0) -> list[f
     return [round(i * step, 10) for i in range(first, floor(high / step + 0.001) + 1)]
 
 
+def shares(value: float) -> str:
+    """A share as an axis has it: with all its digits."""
+    return f"{100 * value:g} %"
+
+
 def _share(value: float, low: float, high: float) -> float:
     return min(1.0, max(0.0, (value - low) / (high - low)))
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dualcontrol.certify import Rate
 from dualcontrol.web.charts.lines import nothing
-from dualcontrol.web.charts.plot import Plot, svg
+from dualcontrol.web.charts.plot import Plot, shares, svg
 from dualcontrol.web.show.words import percent
 
 CAP = 3.5  # half the width of an interval's ends
@@ -19,7 +19,7 @@ def reliability(rates: Sequence[Rate]) -> Markup:
     low = min([rate.confidence for rate in rates] + [rate.low for rate in rates], default=0.0)
     start = max(0.0, int(low * 10) / 10)
     plot = Plot((start, 1.0), (start, 1.0))
-    drawn = [plot.grid("{:.2f}".format, percent, "confidence that came with the proposal"), _diagonal(plot)]
+    drawn = [plot.grid("{:.2f}".format, shares, "confidence that came with the proposal"), _diagonal(plot)]
     drawn += [_rate(plot, rate) for rate in rates] or [nothing("nothing is counted yet")]
     title = "Reliability: share right by confidence"
     return svg("c-reliability", title, _told(rates), drawn)
