@@ -6,6 +6,7 @@ make screenshots
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
+import dualcontrol as dc
 from dualcontrol.demo import start
 from dualcontrol.demo.runner import open_desk
 from dualcontrol.desk import Desk
@@ -22,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "images"
 SIZE: ViewportSize = {"width": 1280, "height": 860}
 WAITING = 4  # reviews in each loop before the first picture
+GUARANTEED: ViewportSize = {"width": 1280, "height": 1240}
+DECISIONS = 6_000  # until the bounds say something
 LOOPS = {"digits": "label", "tidy": "approve", "pairs": "prefer", "fallback": "respond"}
 
 
@@ -76,6 +80,40 @@ def telling(desk: Desk, loop: str) -> str:
     return max(open_ones, key=lambda case: (len(case.candidates) > 1, case.confidence or 0.0)).id
 
 
+def decided(desk: Desk, loop: dc.Loop, count: int, noise: random.Random, wrong: float | None = None) -> None:
+    """So many proposals to a loop in labels mode, each answered by somebody who knows, where somebody is asked."""
+    for n in range(count):
+        score = round(1.0 - 0.5 * noise.random() ** 1.7, 4)
+        right = noise.random() > (0.9 * (1 - score) ** 1.6 if wrong is None else wrong)
+        case = loop.propose(proposal="private", input=f"invoice {n}", confidence=score)
+        if case.route is not None and (case.route.to == "human" or case.route.audited):
+            claim = desk.claim("ana", case=case)
+            assert claim is not None
+            claim.label("private" if right else "business")
+    loop.certify()
+
+
+def guarantees(page: Page) -> None:
+    """A loop whose autopilot is certified, and one after an alarm: simulated decisions, the page as it is."""
+    desk, noise = dc.open("sqlite:///:memory:", durability="process", secret="s" * 32), random.Random(7)
+    promise = {"max_error": 0.05, "adjudicate": False, "blind": False, "miss_rate": 0.0, "launch": 0}
+    loops = [
+        desk.loop(name, mode="labels", labels=["private", "business"], context="minimal", audit=0.2, guarantee=promise)
+        for name in ("invoices", "receipts")
+    ]
+    for loop in loops:
+        decided(desk, loop, DECISIONS, noise)
+    decided(desk, loops[1], DECISIONS // 6, noise, wrong=0.4)
+    with background(desk, port=0, person="ana") as serving:
+        page.goto(serving.entry_url)
+        page.set_viewport_size(GUARANTEED)
+        for loop, picture in zip(loops, ("guarantee.png", "guarantee-alarm.png"), strict=True):
+            page.goto(f"{serving.url}loops/{loop.name}/guarantee")
+            page.screenshot(path=PICTURES / picture)
+        page.close()
+    desk.close()
+
+
 def main() -> None:
     """Run the demo in a folder of its own and take the pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -90,6 +128,7 @@ def main() -> None:
             options = ["--no-sandbox"] if os.geteuid() == 0 else []
             browser = driver.chromium.launch(executable_path=chromium(), args=options)
             take(browser.new_page(viewport=SIZE, device_scale_factor=1), serving, desk)
+            guarantees(browser.new_page(viewport=SIZE, device_scale_factor=1))
             browser.close()
     finally:
         feeders.stop()

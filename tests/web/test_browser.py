@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import guarantee_cases
 import pytest
 import web_cases
 
@@ -238,7 +239,19 @@ WIDE = "() => document.documentElement.scrollWidth > innerWidth"
 def test_every_page_can_be_used(enter: Any, desk: dc.Desk, size: dict[str, int], tmp_path: Path) -> None:
     """Names for everything that acts, targets of 24 pixels, one main heading, nothing wider than the screen."""
     cases = web_cases.fill(desk)
-    paths = ["", "inbox", "cases", "keys", f"cases/{cases['spam'].id}", *(hold(desk, c) for c in cases.values())]
+    guarantee_cases.define(desk, "empty")
+    guarantee_cases.World(desk, guarantee_cases.define(desk)).decisions(120)
+    guarantees = [f"loops/{name}/guarantee" for name in ("spam", "empty", "mail", "mail")]
+    guarantees[-1] += "?max_error=0.2&minute_price=1&error_loss=9"
+    paths = [
+        "",
+        "inbox",
+        "cases",
+        "keys",
+        *guarantees,
+        f"cases/{cases['spam'].id}",
+        *(hold(desk, c) for c in cases.values()),
+    ]
     page = enter(viewport=size)
     for n, path in enumerate(paths):
         page.goto(page.url.split("/", 3)[0] + "//" + page.url.split("/")[2] + "/" + path)
@@ -257,3 +270,20 @@ def test_the_skip_link_comes_first(enter: Any) -> None:
     assert page.evaluate("document.activeElement.className") == "skip-link"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_the_guarantee_goes_on_by_itself(enter: Any, desk: dc.Desk) -> None:
+    """What is counted later comes without a reload; an open table stays open; its key is Enter."""
+    world = guarantee_cases.World(desk, guarantee_cases.define(desk))
+    world.decisions(40)
+    page = enter("loops/mail/guarantee")
+    page.get_by_text("Coverage as a table").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details[open]").count() == 1
+    page.evaluate("document.activeElement.blur()")
+    before = page.locator("[data-refresh]").get_attribute("data-seq")
+    world.decisions(40)
+    page.wait_for_function(
+        "(seq) => document.querySelector('[data-refresh]').dataset.seq !== seq", arg=before, timeout=25_000
+    )
+    assert page.locator("details[open]").count() == 1

@@ -10,9 +10,10 @@ from dualcontrol.certify.moves import Move, gathered, moves
 from dualcontrol.certify.reliability import Rate
 from dualcontrol.certify.segment import evidence
 from dualcontrol.certify.standing import Standing, standing
+from dualcontrol.certify.trying import Asked, WhatIf, what_if
 from dualcontrol.certify.words import Words, words
 
 __all__ = [
-    "Certifier", "History", "Move", "Point", "Rate", "Standing", "Words", "evidence", "gathered", "moves", "standing",
-    "words",
+    "Asked", "Certifier", "History", "Move", "Point", "Rate", "Standing", "WhatIf", "Words", "evidence", "gathered",
+    "moves", "standing", "what_if", "words",
 ]  # fmt: skip

@@ -25,10 +25,11 @@ STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
 }
+MANY = 50_000  # beyond this an estimate says only that it is far away
 
 
 class Words(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """The parts of what there is to say, each a sentence or a few."""
+    """The parts of what there is to say, each a sentence or a few; empty where there is nothing to say."""
 
     headline: str
     promised_for: str
@@ -51,7 +52,7 @@ def words(control: Control, of: Standing) -> Words:
 
 def _headline(of: Standing) -> str:
     if of.state != "certified" or of.max_error is None or of.confidence is None:
-        return "Nothing is certified: every case goes to a human."
+        return "Nothing is certified: everything goes to humans."
     return f"At most {share(of.max_error)} of what autopilot does is wrong, with {share(of.confidence)} confidence."
 
 
@@ -61,8 +62,8 @@ def _without(control: Control) -> Words:
     return Words(
         headline="This loop has no guarantee: nothing is promised about the error of autopilot.",
         promised_for=f"The loop {fixed}, because its settings say so and not because anybody has counted.",
-        evidence="None is counted.",
-        errors="Nothing is counted.",
+        evidence="",
+        errors="",
         lapses="With guarantee = { max_error = 0.05 } in its settings the threshold follows the evidence.",
         not_promised="Anything about the error of autopilot.",
     )
@@ -84,14 +85,15 @@ def _for(control: Control, of: Standing) -> str:
 
 def _evidence(of: Standing) -> str:
     many = "1 answer was" if of.labels_used == 1 else f"{of.labels_used:,} answers were"
-    counted = f"{many} counted in the order of the decisions they are about"
+    counted = f"{many} counted in this epoch, in the order of the decisions they are about"
     late = f", {of.missing:,} of them as wrong because nobody gave them in time" if of.missing else ""
     if of.error_upper is None:
         return f"{counted}{late}. Autopilot has done nothing yet."
     return (
-        f"{counted}{late}. Of the {of.autopilot_cases:,} decisions of autopilot so far {of.audited_cases:,} were "
-        f"reviewed too: about {share(of.error_estimate or 0.0)} were wrong, and at most {share(of.error_upper)}, with "
-        f"{share(of.confidence or 0.0)} confidence and whatever has changed meanwhile."
+        f"{counted}{late}. Of the {of.autopilot_cases:,} decisions of autopilot so far, people reviewed "
+        f"{of.audited_cases:,} as well: about {share(of.error_estimate or 0.0)} of all were wrong by that, and at most "
+        f"{share(of.error_upper)} with {share(of.confidence or 0.0)} confidence. This last bound takes nothing for "
+        "granted, not even that cases stay as they are, so it is wider than what the certificate says."
     )
 
 
@@ -113,5 +115,10 @@ def _span(given: str | int | float) -> str:
 
 def _opens(of: Standing) -> str:
     if of.labels_needed is None:
-        return "It opens when the error of the surest cases falls below the bound; more labels alone will not do it."
-    return f"It opens when the evidence is enough: about {of.labels_needed:,} more labels, if they go on as they have."
+        return "It opens when the error of the surest cases falls below the bound; more answers alone will not do it."
+    return f"It opens when the evidence is enough: {some(of.labels_needed)} more answers, if they go on as they have."
+
+
+def some(count: int) -> str:
+    """A number of answers to come, as exact as anybody can know it."""
+    return f"more than {MANY:,}" if count > MANY else f"about {count:,}"

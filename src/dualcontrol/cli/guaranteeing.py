@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dualcontrol.certify import Move, Standing, gathered, moves, words
+from dualcontrol.certify.words import some
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.screen import document, facts, show, styled, table
 from dualcontrol.cli.state import State
@@ -72,16 +73,18 @@ def _print(control: Control, found: list[Standing], kept: list[Move], now: int) 
         name = f"{of.loop}, segment {of.segment}" if of.segment else of.loop
         show(styled(f"{name}: {of.state}", COLOURS.get(of.state, "yellow")), said.headline)
         show(*([] if of.state in ("certified", "off") else [f"Why: {of.reason}."]))
-        show(said.promised_for, said.evidence, said.errors, said.lapses, f"Not promised: {said.not_promised}", "")
+        show(*filter(None, (said.promised_for, said.evidence, said.errors, said.lapses)))
+        show(f"Not promised: {said.not_promised}", "")
         show(facts(_facts(of)), "")
     if kept:
         _history(gathered(kept), now)
 
 
 def _history(kept: list[Move], now: int) -> None:
-    columns = ("when", "segment", "epoch", "what", "from", "why")
-    rows = [_row(move, now) for move in kept[-SHOWN:]]
-    show(table(columns, rows, whole=("when", "epoch", "from"), spare=("epoch", "segment")))
+    named = ["segment"] if any(move.segment for move in kept) else []
+    columns = ["when", *named, "epoch", "what", "from", "why"]
+    rows = [_row(move, now, bool(named)) for move in kept[-SHOWN:]]
+    show(table(columns, rows, whole=("when", "epoch", "from"), spare=["epoch", *named]))
     if len(kept) > SHOWN:
         show(f"and {len(kept) - SHOWN} before; --json lists all")
 
@@ -91,7 +94,7 @@ def _facts(of: Standing) -> list[tuple[str, str]]:
         ("threshold", "none: all to humans" if of.threshold is None else f"{of.threshold:.4g}"),
         ("certified coverage", share(of.certified_coverage)),
         ("labels used", f"{of.labels_used:,}"),
-        ("labels to the next step", "unknown" if of.labels_needed is None else f"about {of.labels_needed:,}"),
+        ("labels to the next step", "unknown" if of.labels_needed is None else some(of.labels_needed)),
         ("error so far", _upto(of)),
         ("monitor", f"{share(of.suspicion)} of the way to an alarm"),
     ]
@@ -103,8 +106,8 @@ def _upto(of: Standing) -> str:
     return f"{share(of.error_estimate or 0.0)} estimated, at most {share(of.error_upper)}"
 
 
-def _row(move: Move, now: int) -> list[str]:
+def _row(move: Move, now: int, named: bool) -> list[str]:
     threshold = "" if move.threshold is None else f"{move.threshold:.4g}"
     epoch = "" if move.epoch is None else str(move.epoch)
     what = move.what if move.steps == 1 else f"{move.what} in {move.steps} steps"
-    return [ago(move.at, now), move.segment, epoch, what, threshold, move.reason]
+    return [ago(move.at, now), *([move.segment] if named else []), epoch, what, threshold, move.reason]

@@ -13,17 +13,19 @@ from dualcontrol import __version__
 from dualcontrol.desk import Desk
 from dualcontrol.web import openapi, problem
 from dualcontrol.web.access import Access
-from dualcontrol.web.api import answers, cases, claims, effects, events, health, inbox, loops
+from dualcontrol.web.api import answers, cases, claims, effects, events, guarantee, health, inbox, loops
+from dualcontrol.web.courses import Courses
 from dualcontrol.web.deps import asked
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.head import Head
 from dualcontrol.web.pages import case, enter, front, help, live, review
+from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages.site import STATIC, Pages
 
-PAGES = (front, inbox_page, review, case, enter, help, live)
+PAGES = (front, inbox_page, review, case, guarantee_page, enter, help, live)
 API = "/api/v1"
-RESOURCES = (cases, claims, answers, effects, inbox, loops, events)
+RESOURCES = (cases, claims, answers, effects, inbox, loops, guarantee, events)
 
 
 def create_app(
@@ -43,6 +45,7 @@ def create_app(
     )  # fmt: skip
     app.state.desk = desk
     app.state.access = access
+    app.state.courses = Courses(desk)
     app.state.pages = Pages(desk, access)
     _mount(app)
     problem.install(app)

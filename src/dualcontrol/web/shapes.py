@@ -21,6 +21,7 @@ from dualcontrol.case import (
     Route,
     Signal,
 )
+from dualcontrol.certify import Move, Point, Rate, Standing, WhatIf, Words
 from dualcontrol.store import CaseRow, InboxRow
 
 REF = "#/components/schemas/{name}"
@@ -143,6 +144,19 @@ class LoopPage(Shape):
     loops: list[LoopReply]
 
 
+class GuaranteeReply(Shape):
+    """What a loop's guarantee stands at: every segment in figures, one of them in words, in full and over time."""
+
+    loop: str
+    segment: str
+    promise: Words
+    segments: list[Standing]
+    points: list[Point]
+    reliability: list[Rate]
+    moves: list[Move]
+    what_if: WhatIf | None
+
+
 class EffectReply(Shape):
     """The effect is yours: run `value` once, then finish with `fence`."""
 
@@ -171,8 +185,8 @@ class Problem(Shape):
 
 
 SHAPES: tuple[type[Shape], ...] = (
-    CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, Health, InboxPage, LoopPage,
-    LoopReply, Problem,
+    CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, GuaranteeReply, Health, InboxPage,
+    LoopPage, LoopReply, Problem,
 )  # fmt: skip
 REASONS = {
     400: "The body cannot be read.",

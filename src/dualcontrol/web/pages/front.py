@@ -60,6 +60,7 @@ def card(control: Control, told: dict[str, JSON], waiting: Wait) -> dict[str, An
         "name": control.loop, "mode": settings.mode, "start": settings.start, "counts": counts,
         "waiting": waiting, "others": 0 if waiting.more else max(counts["open"] - waiting.open + waiting.audits, 0),
         "autopilot_from": control.threshold_for(None), "guarantee": settings.guarantee,
+        "certified": sorted(control.thresholds) if settings.guarantee else [],
         "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
         "load": counts["human"] / routed if routed else None,
         "alone": counts["autopilot"] / routed if routed else None,
