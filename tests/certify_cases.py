@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dualcontrol as dc
@@ -115,6 +116,6 @@ class Stream:
         return next(s for s in self.loop.guarantee() if s.segment == segment)
 
 
-def problems(desk: dc.Desk) -> list[str]:
+def problems(desk: dc.Desk, models: Path | None = None) -> list[str]:
     """What the doctor finds wrong."""
-    return [found.what for found in examine(desk.store) if found.level == PROBLEM]
+    return [found.what for found in examine(desk.store, models=models) if found.level == PROBLEM]

@@ -66,11 +66,11 @@ def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str |
     if said is None:
         batch.unseen += first.batch or 1
         return False
+    if said == MISSING:
+        batch.missing.append(first.pos)
     stale = first.pos <= segment.after or first.model != segment.model
     if stale and not first.autopilot:
         return False
-    if said == MISSING:
-        batch.missing.append(first.pos)
     if stale:
         batch.stale.append(first.pos)
     wrong = 1 if said == MISSING else int(said)

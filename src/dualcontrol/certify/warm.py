@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from dualcontrol.case import JSON, Case, Example
+from dualcontrol.case import JSON, Case
 from dualcontrol.certify.segment import Counted, Segment
 from dualcontrol.control import Control
 from dualcontrol.errors import ReadOnlyError
-from dualcontrol.events import EpochBegan
+from dualcontrol.events import EpochBegan, EvidenceCounted
 from dualcontrol.labels import mark
 from dualcontrol.learn.training import for_comparison, for_evidence
 from dualcontrol.review import adjudication
@@ -23,6 +23,7 @@ from dualcontrol.step import Steps
 PAGE = 1_000
 LEAST_PILOT = 30
 BINS = 100
+UNSEEN = ("/evidence", "/skipped")  # what training has said of rows that no model was fitted to or chosen by
 
 
 class Scored(Protocol):
@@ -80,7 +81,7 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Sc
     said = model.score_all([one.input for one in known]) if known else []
     found = Start([], [])
     for one, scored in zip(known, said, strict=True):
-        wrong = int(mark(scored.label) != mark(one.truth))
+        wrong = int(one.truth is None or mark(scored.label) != mark(one.truth))
         label = (one.pos, repr(float(scored.confidence)), wrong, repr(one.inclusion), 0, 0)
         (found.evidence if one.evidence else found.pilot).append(label)
     return found
@@ -95,37 +96,58 @@ def coverage(began: EpochBegan, found: Sequence[Counted]) -> float:
 
 
 def _known(steps: Steps, control: Control, name: str, segment: Segment) -> Iterator[_Known]:
-    seen: set[str] = set()
-    for example in _examples(steps, control, segment):
-        evidence = for_evidence(steps.secret, control, example.case_id)
-        if example.case_id in seen or not (evidence or for_comparison(steps.secret, control, example.case_id)):
+    found = _unanswered(steps, control, name, segment) | _answered(steps, control, segment)
+    for case_id, (pos, trained) in found.items():
+        evidence = for_evidence(steps.secret, control, case_id) and not trained
+        if not evidence and not for_comparison(steps.secret, control, case_id):
             continue
-        seen.add(example.case_id)
-        found = _case(steps, control, name, example, evidence)
-        if found is not None:
-            yield found
+        known = _case(steps, control, name, case_id, pos, evidence)
+        if known is not None:
+            yield known
 
 
-def _examples(steps: Steps, control: Control, segment: Segment) -> Iterator[Example]:
-    """Labelled decisions of the present stream: since its last alarm, and counted by now."""
+def _answered(steps: Steps, control: Control, segment: Segment) -> dict[str, tuple[int, bool]]:
+    """Labelled decisions of the present stream, since its last alarm and counted by now; and whether a model knows it.
+
+    The share that is evidence may have been smaller before, so that a case drawn for it now has trained a model then.
+    """
+    found: dict[str, tuple[int, bool]] = {}
     after = 0
     while page := steps.store.queries.examples(control.loop_id, after=after, limit=PAGE):
         after = page[-1].id or 0
-        yield from (e for e in page if e.pos is not None and segment.since < e.pos <= segment.upto and e.inclusion > 0)
+        for one in page:
+            if one.pos is not None and segment.since < one.pos <= segment.upto and one.inclusion > 0:
+                trained = one.used_by is not None and not one.used_by.endswith(UNSEEN)
+                found[one.case_id] = (one.pos, trained or found.get(one.case_id, (0, False))[1])
+    return found
 
 
-def _case(steps: Steps, control: Control, name: str, example: Example, evidence: bool) -> _Known | None:
+def _unanswered(steps: Steps, control: Control, name: str, segment: Segment) -> dict[str, tuple[int, bool]]:
+    """Decisions that were to be reviewed and were not: they count as errors here too, or silence would hide them."""
+    found: dict[str, tuple[int, bool]] = {}
+    for entry in steps.store.queries.entries(f"loop/{control.loop_id}", values=False):
+        for event in entry.events:
+            if isinstance(event, EvidenceCounted) and event.segment == name:
+                for pos in (pos for pos in event.missing if segment.since < pos <= segment.upto):
+                    case = steps.store.feed(pos - 1, 1, control.loop)[0].stream
+                    found[case.removeprefix("case/")] = (pos, False)
+    return found
+
+
+def _case(
+    steps: Steps, control: Control, name: str, case_id: str, pos: int, evidence: bool
+) -> _Known | None:  # fmt: skip
     try:
-        case = steps.store.queries.case(example.case_id)
+        case = steps.store.queries.case(case_id)
     except ReadOnlyError:
         return None
-    if case is None or not _fits(case, control, name):
+    if case is None or case.route is None or not _fits(case, control, name):
         return None
-    return _Known(example.pos or 0, example.inclusion, case.input, adjudication.truth(case), evidence)
+    # what is counted here was counted before: where nobody gave a second word, the first one stood
+    return _Known(pos, case.route.inclusion, case.input, adjudication.truth(case, alone=True), evidence)
 
 
 def _fits(case: Case, control: Control, name: str) -> bool:
+    """Whether the certificate speaks for a case, and its input can be given to a model; an erased one has none."""
     mine = case.route is not None and case.route.score is not None and case.origin == "live" and not case.erased
-    if not mine or case.input is None or control.certificate_for(case.segment) != name:
-        return False
-    return adjudication.truth(case) is not None
+    return mine and case.input is not None and control.certificate_for(case.segment) == name

@@ -40,9 +40,12 @@ def verdict(case: Case, control: Control) -> Finding:
     return Finding(state="final", wrong=said if again is None else again)
 
 
-def truth(case: Case) -> JSON:
-    """The label that a case has by the last word on it; None outside labels mode and while somebody is asked."""
-    if case.mode != "labels" or _first_word(case) is None or _asking(case):
+def truth(case: Case, *, alone: bool = False) -> JSON:
+    """The label that a case has by the last word on it; None outside labels mode and while somebody is asked.
+
+    Where one reviewer is `alone`, the first word stands while a second is asked for.
+    """
+    if case.mode != "labels" or _first_word(case) is None or (_asking(case) and not alone):
         return None
     second = next((r.id for r in case.reviews if r.adjudicates and r.state == "answered"), None)
     return case.answer(second).value if second is not None else _first_label(case)

@@ -1,0 +1,149 @@
+"""What evidence changes in the control: thresholds, audit shares, closing on an alarm, and opening again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from certify_cases import EASY, Stream, problems
+
+from dualcontrol.errors import EffectError
+from dualcontrol.events import AlarmRaised, AuditsChanged, AutopilotClosed, AutopilotOpened, EpochBegan, ThresholdMoved
+from dualcontrol.events.governing import governed_by
+
+
+def drift(stream: Stream, risk: float = 0.9, most: int = 3_000) -> Stream:
+    """From here on most proposals are wrong, until the alarm."""
+    before, stream.risk = stream.risk, lambda score: risk
+    for _ in range(most):
+        stream.go(1)
+        if stream.events(AlarmRaised):
+            stream.risk = before
+            return stream
+    raise AssertionError("no alarm")
+
+
+def folded(stream: Stream):
+    from dualcontrol.control import Control, LoopSettings
+
+    control = Control(loop="mail", loop_id=1, version=0, settings=LoopSettings(name="mail"))
+    for event in stream.events():
+        control = governed_by(control, event)
+    return control
+
+
+def test_an_alarm_closes_autopilot_and_a_new_certificate_opens_it_again(make):
+    s = make(audit=0.5)
+    s.opened()
+    epoch = s.loop.control.epoch
+    drift(s)
+    closed, began = s.events(AutopilotClosed)[-1], s.events(EpochBegan)[-1]
+    assert "more than 20.0% of what autopilot does is wrong by now" in closed.reason
+    assert (began.reason, began.epoch) == ("drift", epoch + 1)
+    assert s.names()[-3:] == ["AutopilotClosed", "AlarmRaised", "EpochBegan"]
+    assert s.loop.control.thresholds == {}
+    assert s.propose(0.999).route.by == "threshold"
+    assert (s.standing().state, closed.reason in s.standing().reason) == ("closed", True)
+    s.opened()
+    assert s.events(AutopilotOpened)[-1].reason == "autopilot is certified again after the alarm"
+    assert s.loop.control.closed == {}
+    s.check()
+    assert folded(s).to_dict() | {"seq": 0} == s.loop.control.to_dict() | {"seq": 0}
+    assert problems(s.desk) == []
+
+
+def test_an_effect_that_has_not_begun_is_refused_after_the_alarm(make):
+    s = make(audit=0.5)
+    s.opened()
+    case = next(c for c in iter(lambda: s.propose(0.999, effect="ready"), None) if c.route.to == "autopilot")
+    if case.route.audited:
+        s.answer(case=case)
+    drift(s)
+    with pytest.raises(EffectError, match="autopilot was closed"):
+        s.loop.start_effect(case.id)
+
+
+def test_a_quiet_stream_raises_no_alarm(make):
+    s = make(audit=0.5)
+    s.go(900)
+    assert not s.events(AlarmRaised, AutopilotClosed)
+
+
+def test_audits_that_nobody_answers_close_autopilot_and_say_so(make):
+    s = make(audit=0.5)
+    s.opened()
+    for _ in range(200):
+        if s.propose(0.999).route.to == "human":
+            s.answer()
+    s.clock.tick(8 * 86_400)
+    s.desk.sweep()
+    assert "that nobody answered in time counted as wrong" in s.events(AutopilotClosed)[-1].reason
+    assert s.loop.control.thresholds == {}
+
+
+def test_a_closure_of_the_whole_loop_ends_when_its_segments_are_certified(make):
+    s = make(audit=0.5)
+    s.opened()
+    drift(s)
+    s.settings["guarantee"] = EASY | {"segments": ["x", "y"]}
+    s.loop = s.desk.loop("mail", **s.settings)
+    s.opened(segment="x")
+    assert s.loop.control.closed == {}
+    assert s.propose(0.999, segment="x").route.to == "autopilot"
+    assert s.propose(0.999, segment="y").route.to == "human"
+
+
+def test_what_somebody_else_closed_an_alarm_does_not_open(make):
+    s = make(audit=0.5)
+    s.opened()
+    held = []
+    for _ in range(120):
+        case = s.propose(0.999, wrong=True)
+        held += [case] if case.route.audited else []
+    closing = [lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", reason="a person")]]
+    s.desk.steps.move("mail", closing[0])
+    for case in held:
+        s.answer(case=case)
+    s.desk.sweep()
+    assert s.events(AlarmRaised)
+    assert s.loop.control.closed == {"": "a person"}
+    s.opened()
+    assert s.events(ThresholdMoved)[-1].epoch == s.loop.control.epoch
+    assert s.loop.control.closed == {"": "a person"}
+
+
+def test_a_lower_audit_share_stays_above_what_was_promised(make):
+    s = make(audit=0.2)
+    s.opened()
+    s.settings["audit"] = 0.02
+    s.loop = s.desk.loop("mail", **s.settings)
+    assert s.loop.control.thresholds
+    s.go(600)
+    s.desk.sweep()
+    s.check()
+    floor = json.loads(s.events(EpochBegan)[-1].promise)["floor"]
+    assert floor == 0.1
+    assert min(min(map(float, e.shares)) for e in s.events(AuditsChanged)) >= floor
+
+
+@pytest.mark.parametrize("audit", [0.00001, 0.0, 1.0])
+def test_any_audit_share_can_be_promised(make, audit: float):
+    s = make(audit=audit)
+    s.opened().go(30)
+    s.desk.sweep()
+    s.check()
+
+
+def test_everything_is_reviewed_until_the_launch_is_over(make):
+    s = make(guarantee=EASY | {"launch": 300})
+    s.opened()
+    assert s.loop.guarantee()[0].labels_used < 300
+    while s.pure().launching:
+        case = s.propose()
+        assert case.route.inclusion == 1.0
+        assert case.route.audited == (case.route.to == "autopilot")
+        s.answer(case=case)
+        s.loop.certify()
+    s.go(1)
+    assert min(s.loop.control.audits[""].shares) < 1.0
+    assert s.check().labels >= 300

@@ -1,0 +1,173 @@
+"""A new model's certificate begins with labels that never trained it, drawn whatever they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certify_cases import EASY, SECRET, problems
+
+from dualcontrol import compose
+from dualcontrol.events import AutopilotClosed, EpochBegan, EvidenceCounted
+from dualcontrol.learn import serving, training
+from dualcontrol.settings import Database, Settings
+from dualcontrol.testing import FakeClock, seeded_ids
+
+pytest.importorskip("sklearn")
+FEEDBACK = {"trainer": "sklearn", "holdout": 0.3}
+PROMISE = EASY | {"evidence": 0.4, "pilot": 0, "max_error": 0.3}
+
+
+class Sides:
+    """A loop whose trained model says on which side of zero a point lies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock, self.new_id, self.folder, self.seen = FakeClock(), seeded_ids(3), folder, 0
+        self.guarantee: dict[str, Any] = dict(PROMISE)
+        self.start()
+
+    def start(self) -> None:
+        database = Database(url=f"sqlite:///{self.folder}/dc.db", durability="process")
+        settings = Settings(database=database, models=str(self.folder / "models"), secret=SECRET)
+        self.desk = compose.open(settings=settings, clock=self.clock, new_id=self.new_id)
+        self.settle()
+
+    def settle(self) -> None:
+        self.loop = self.desk.loop(
+            "sides", mode="labels", labels=["left", "right"], context=["input"], audit=0.3, guarantee=self.guarantee,
+            feedback=FEEDBACK,
+        )  # fmt: skip
+
+    def propose(self) -> Any:
+        self.clock.tick(1)
+        self.seen += 1
+        x = ((self.seen * 37) % 101) / 50.5 - 1
+        model = serving.current_model(self.desk, "sides")
+        said = model.score({"x": x}) if model else None
+        label, confidence = (said.label, said.confidence) if said else ("left", 0.5)
+        source = {"model": "sides", "version": model.version} if model else None
+        case = self.loop.propose(input={"x": x}, proposal=label, confidence=confidence, source=source)
+        return case, "right" if x > 0 else "left"
+
+    def go(self, count: int) -> None:
+        for _ in range(count):
+            case, truth = self.propose()
+            if case.route.to == "human" or case.route.audited:
+                self.desk.claim("ana", case=case).label(truth)
+
+    def events(self, *kinds: type) -> list[Any]:
+        entries = self.desk.store.queries.entries(self.loop.stream)
+        return [e for entry in entries for e in entry.events if isinstance(e, kinds)]
+
+
+@pytest.fixture
+def sides(tmp_path: Path):
+    made = Sides(tmp_path)
+    yield made
+    made.desk.close()
+
+
+def case_at(sides: Sides, pos: int) -> str:
+    return sides.desk.store.feed(pos - 1, 1, "sides")[0].stream.removeprefix("case/")
+
+
+def trained_on(sides: Sides) -> set[str]:
+    """The cases whose labels a model was fitted to or chosen by."""
+    marks = {row.case_id: row.used_by for row in sides.loop.examples() if row.used_by}
+    return {case for case, mark in marks.items() if not mark.endswith(("/evidence", "/skipped"))}
+
+
+def test_no_example_both_trains_and_certifies(sides):
+    sides.go(150)
+    report = training.train(sides.desk, "sides")
+    assert report.promoted
+    sides.go(60)
+    began, counted = sides.events(EpochBegan)[-1], sides.events(EvidenceCounted)
+    warm = next(e for e in counted if e.epoch == began.epoch)
+    assert (began.model, len(warm.labels) > 20) == (report.version, True)
+    assert not {case_at(sides, label[0]) for label in warm.labels} & trained_on(sides)
+    assert sides.loop.control.thresholds
+    assert [row["seq"] for row in sides.loop.evidence()][: len(warm.labels)] == [label[0] for label in warm.labels]
+    assert problems(sides.desk, sides.folder / "models") == []
+
+
+def test_a_larger_share_of_evidence_takes_no_case_that_has_trained_a_model(sides):
+    sides.guarantee["evidence"] = 0.1
+    sides.settle()
+    sides.go(150)
+    assert training.train(sides.desk, "sides").promoted
+    sides.go(5)
+    sides.guarantee["evidence"] = 0.8
+    sides.settle()
+    sides.go(30)
+    began = sides.events(EpochBegan)[-1]
+    warm = [label for e in sides.events(EvidenceCounted) if e.epoch == began.epoch for label in e.labels]
+    assert warm
+    assert not {case_at(sides, label[0]) for label in warm if label[0] <= began.after} & trained_on(sides)
+
+
+def test_what_nobody_answered_counts_as_an_error_of_the_new_model_too(sides):
+    sides.go(60)
+    for _ in range(40):
+        sides.propose()
+    sides.clock.tick(8 * 86_400)
+    sides.desk.sweep()
+    sides.go(60)
+    missing = {case_at(sides, pos) for e in sides.events(EvidenceCounted) for pos in e.missing}
+    assert len(missing) == 40
+    assert training.train(sides.desk, "sides").promoted
+    sides.go(5)
+    began = sides.events(EpochBegan)[-1]
+    warm = next(e for e in sides.events(EvidenceCounted) if e.epoch == began.epoch)
+    drawn = {c for c in missing if training.for_evidence(sides.desk.steps.secret, sides.loop.control, c)}
+    assert {case_at(sides, label[0]): label[2] for label in warm.labels}.items() >= {(c, 1) for c in drawn}
+    assert drawn
+
+
+def test_what_is_known_of_the_loops_model_says_nothing_of_another(sides):
+    sides.go(150)
+    assert training.train(sides.desk, "sides").promoted
+    sides.go(60)
+    assert sides.loop.control.thresholds
+    for _ in range(30):
+        case = sides.loop.propose(input={"x": 0.5}, proposal="left", confidence=0.999, source={"version": "other"})
+        assert case.route.to == "human"
+        sides.desk.claim("ana", case=case).label("right")
+    sides.desk.sweep()
+    assert sides.loop.control.models == {"": "other"}
+    assert sides.loop.control.thresholds == {}
+    assert {row["wrong"] for row in sides.loop.evidence()} <= {1}
+
+
+@pytest.mark.timeout(30)
+def test_an_epoch_whose_model_is_gone_closes_autopilot_and_holds_nothing_up(sides):
+    sides.go(150)
+    report = training.train(sides.desk, "sides")
+    assert report.promoted
+    for file in (sides.folder / "models").iterdir():
+        file.unlink()
+    serving._loaded.clear()
+    case = sides.loop.propose(input={"x": 0.5}, proposal="right", confidence=0.9)
+    sides.desk.claim("ana", case=case).label("right")
+    sides.desk.sweep()
+    assert "is missing" in sides.events(AutopilotClosed)[-1].reason
+    assert json.loads(sides.events(EpochBegan)[-1].promise)
+    assert sides.loop.control.closed
+    assert sides.loop.propose(input={"x": 0.5}, proposal="right", confidence=0.999).route.to == "human"
+    assert all("its file" in found for found in problems(sides.desk, sides.folder / "models"))
+
+
+def test_a_restart_folds_the_warm_start_as_it_was(sides):
+    sides.go(150)
+    assert training.train(sides.desk, "sides").promoted
+    sides.go(40)
+    sides.loop.certify()
+    before = sides.desk.certifier.segments(sides.loop.control)[""]
+    sides.desk.close()
+    sides.start()
+    after = sides.desk.certifier.segments(sides.loop.control)[""]
+    assert after.certificate.to_dict() == before.certificate.to_dict()
+    assert after.bound.to_dict() == before.bound.to_dict()
+    assert after.monitor.to_dict() == before.monitor.to_dict()
