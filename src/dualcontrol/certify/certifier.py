@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dualcontrol.case import Case
 from dualcontrol.certify import moving, warm
-from dualcontrol.certify.counting import count
+from dualcontrol.certify.counting import count, ready
 from dualcontrol.certify.decisions import TURN, Decisions
 from dualcontrol.certify.segment import Segment
 from dualcontrol.certify.warm import Scorer
@@ -135,8 +135,10 @@ class Certifier:
             return None
         decisions = self._read(state, control)
         names = [name for name, waiting in decisions.waiting.items() if waiting]
-        due = {name: self._beginning(control, name, state, decisions) for name in names}
-        return self._written(control, state, decisions, due) if names else []
+        found = {name: self._beginning(control, name, state, decisions) for name in names}
+        now = self._steps.now()
+        due = {name: one for name, one in found.items() if one or ready(name, decisions, control, now)}
+        return self._written(control, state, decisions, due) if due else []
 
     def _written(
         self, control: Control, state: _Loop, decisions: Decisions, due: dict[str, _Beginning | None]
@@ -247,6 +249,8 @@ class Certifier:
             state.decisions = Decisions(state.counted(control), control)
         while state.decisions.take(store.feed(state.decisions.read, PAGE, control.loop), control) == PAGE:
             pass
+        for name, segment in state.segments.items():  # another process may have counted on
+            state.decisions.trim(name, segment.upto)
         return state.decisions
 
 

@@ -50,6 +50,12 @@ def count(name: str, segment: Segment, decisions: Decisions, control: Control, n
     return Taken(_event(name, segment, batch, now), alarm)
 
 
+def ready(name: str, decisions: Decisions, control: Control, now: int) -> bool:
+    """Whether the next decision of a segment can be counted."""
+    first = decisions.waiting[name][0]
+    return _label(first, control, now, alone=len(decisions.people) < 2) != PENDING
+
+
 def _label(first: Decision, control: Control, now: int, *, alone: bool) -> int | str | None:
     """The label of a decision; None where nobody was to look at it."""
     if first.case is None:
