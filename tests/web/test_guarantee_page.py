@@ -13,6 +13,7 @@ from guarantee_cases import World
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
+from dualcontrol.events import AutopilotClosed
 
 EVIL = "<script>alert(1)<\\script>\"'&"
 PAGE, API = "/loops/mail/guarantee", "/api/v1/loops/mail/guarantee"
@@ -87,6 +88,8 @@ def test_after_an_alarm(web: TestClient, desk: dc.Desk) -> None:
     page, told = web.get(PAGE).text, web.get(API).json()
     assert told["segments"][0]["state"] == "closed"
     assert page.count("The monitor found that more than 20.0% of what autopilot does is wrong by now") >= 2
+    assert "Autopilot is closed: everything goes to humans." in page
+    assert "then autopilot opens by itself" in page
     assert "autopilot closed" in page
     assert 'class="chart-moment bad"' in page
     assert max(point["suspicion"] for point in told["points"]) == 1.0
@@ -211,3 +214,17 @@ def test_what_comes_later_is_on_the_page(web: TestClient, desk: dc.Desk) -> None
     bit_by_bit = web.get(API).json()
     web.app.state.courses._histories.clear()  # type: ignore[attr-defined]
     assert web.get(API).json() == bit_by_bit
+
+
+def test_closed_for_another_reason(web: TestClient, desk: dc.Desk) -> None:
+    """What was certified still stands, and the page says so; the front page says why it is closed."""
+    made = world(desk)
+    made.decisions(300, wrong=0.01)
+    control = made.loop.control
+    closed = AutopilotClosed(version=control.version + 1, at=0, segment="", reason="the file of the model is missing")
+    with desk.store.transaction() as tx:
+        desk.steps.moved(tx, control, [closed], expected=control)
+    page = web.get(PAGE).text
+    assert "The file of the model is missing" in page
+    assert "What was certified still stands" in page
+    assert web.get(API).json()["points"][-1]["threshold"] is None

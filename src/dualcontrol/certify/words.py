@@ -51,6 +51,8 @@ def words(control: Control, of: Standing) -> Words:
 
 
 def _headline(of: Standing) -> str:
+    if of.state == "closed":
+        return "Autopilot is closed: everything goes to humans."
     if of.state != "certified" or of.max_error is None or of.confidence is None:
         return "Nothing is certified: everything goes to humans."
     return f"At most {share(of.max_error)} of what autopilot does is wrong, with {share(of.confidence)} confidence."
@@ -77,9 +79,10 @@ def _for(control: Control, of: Standing) -> str:
     starts = STARTS.get(control.settings.start, "")
     if of.threshold is None or of.state != "certified":
         return f"What is counted now is for {part}, {model}, epoch {of.epoch}.{starts}"
+    together = " The confidence is that of all segments together." if of.segment else ""
     return (
         f"It holds for {part}, {model}, epoch {of.epoch}: for cases with a {score} of {of.threshold:.4g} or more, "
-        f"{share(of.certified_coverage)} of decisions, as long as they come as those came that were counted.{starts}"
+        f"{share(of.certified_coverage)} of decisions, as long as they come as those came that were counted.{together}{starts}"
     )
 
 
@@ -114,6 +117,8 @@ def _span(given: str | int | float) -> str:
 
 
 def _opens(of: Standing) -> str:
+    if of.state == "closed" and of.certified_coverage > 0.0:
+        return "What was certified still stands; autopilot opens when what closed it is mended."
     if of.labels_needed is None:
         return "It opens when the error of the surest cases falls below the bound; more answers alone will not do it."
     return f"It opens when the evidence is enough: {some(of.labels_needed)} more answers, if they go on as they have."

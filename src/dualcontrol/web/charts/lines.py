@@ -47,7 +47,7 @@ def moment(plot: Plot, x: float, kind: str, said: str) -> Markup:
 def nothing(said: str) -> Markup:
     """What stands in a chart without anything to draw."""
     text = '<text class="chart-none" x="{}" y="{}" text-anchor="middle">{}</text>'
-    return Markup(text).format(f"{WIDTH / 2:g}", f"{(HEIGHT - BOTTOM + TOP) / 2:g}", said)
+    return Markup(text).format(f"{WIDTH / 2:g}", f"{TOP + 45:g}", said)
 
 
 def parts(points: Points, *, held: bool = False) -> Iterator[Part]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.certify import Asked, Standing
+from dualcontrol.certify.moving import CLOSED_BY_ALARM
 from dualcontrol.certify.words import some
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of
@@ -46,7 +47,7 @@ def guarantee(
         request, "guarantee.html", told.plain, told=told, of=told.shown, control=told.control, say=told.words,
         state=STATES.get(told.shown.state, STATES["off"]), charts=charts(told), tabs=tabs(desk, courses, told),
         rows=thinned(told.course.points), moved=list(reversed(told.moves))[:LATEST], typed=typed, form=form,
-        figures=figures(told.shown), tried=tried(told), why=why(told),
+        figures=figures(told.shown), tried=tried(told), why=why(told), closed=closed(told),
     )  # fmt: skip
 
 
@@ -83,6 +84,16 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return found if abs(found) <= 1e12 else None  # also refuses what is no number
+
+
+def closed(told: Told) -> tuple[str, str] | None:
+    """Why autopilot is closed, and what opens it again; None while it is not."""
+    reason = told.control.closed_for(told.shown.segment)
+    if reason is None:
+        return None
+    if reason.startswith(CLOSED_BY_ALARM):
+        return reason, "Enough has to be counted anew; then autopilot opens by itself."
+    return reason, "What was certified still stands; autopilot opens when this is mended."
 
 
 def why(told: Told) -> str:
