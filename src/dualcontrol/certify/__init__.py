@@ -8,11 +8,12 @@ from dualcontrol.certify.certifier import Certifier
 from dualcontrol.certify.history import History, Point
 from dualcontrol.certify.moves import Move, gathered, moves
 from dualcontrol.certify.reliability import Rate
+from dualcontrol.certify.riskiness import Riskiness, learn_risk
 from dualcontrol.certify.segment import evidence
 from dualcontrol.certify.standing import Standing, standing
 from dualcontrol.certify.words import Words, words
 
 __all__ = [
-    "Certifier", "History", "Move", "Point", "Rate", "Standing", "Words", "evidence", "gathered", "moves", "standing",
-    "words",
+    "Certifier", "History", "Move", "Point", "Rate", "Riskiness", "Standing", "Words", "evidence", "gathered",
+    "learn_risk", "moves", "standing", "words",
 ]  # fmt: skip

@@ -72,7 +72,7 @@ def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str |
     if said is None:
         batch.unseen += 1
         return False
-    stale = first.pos <= segment.after or first.model != segment.model
+    stale = first.pos <= segment.after or first.model != segment.model or first.scorer != segment.scorer
     if stale and not first.autopilot:
         return False
     if said == MISSING:
