@@ -94,7 +94,8 @@ class _Seen:
 class Riskiness:
     """Learns risk models when it is time: the first from so many cases, the next from twice as many.
 
-    There is no next one while the last one certifies something, or is about to.  One thread learns at a time; the others do not wait for it.
+    There is no next one while the last certifies something, or is about to.  One thread learns at a time; the others
+    do not wait for it.
     """
 
     def __init__(self, desk: DeskPort, certifier: Certifier) -> None:

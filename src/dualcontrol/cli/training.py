@@ -36,8 +36,9 @@ def train_loop(
 ) -> None:
     """Train a model from a loop's decisions, and promote it if it is better on held-out human decisions.
 
-    A model that is not better is kept and not put in force; the exit code is 0 all the same.  A risk model is in force
-    at once, in any mode, and nothing is certified for it yet.
+    A model that is not better is kept and not put in force; the exit code is 0 all the same.
+
+    A risk model is in force at once, in any mode, and nothing is certified for it yet.
     """
     if risk:
         return _train_risk(state, loop, seed)
