@@ -181,6 +181,7 @@ class Route(Shown, frozen=True, kw_only=True):
     due_at: int | None = None
     on_timeout: str = "hold"
     score: float | None = None
+    scorer: str | None = None
     model: str | None = None
     relief: Relief | None = None
 

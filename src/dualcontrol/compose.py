@@ -9,6 +9,7 @@ from typing import Any
 
 from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
+from dualcontrol.learn import risk_serving
 from dualcontrol.learn.serving import FOLDER, check
 from dualcontrol.settings import Settings, load, loop_settings
 from dualcontrol.step import Steps
@@ -39,6 +40,7 @@ def open(
             desk.steps.govern(loop)
         if _keeps_models(given):
             check(desk)
+            risk_serving.check(desk)
         return desk
     except BaseException:
         store.close()

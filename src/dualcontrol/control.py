@@ -37,13 +37,15 @@ class Guarantee(Value, frozen=True, kw_only=True):
     """The bound on autopilot error: at most `max_error`, with probability `confidence`, and how evidence is had.
 
     `launch` labels are taken of every case before audits become rare; `pilot` cases choose the bins and are no
-    evidence; `evidence` is the share of human answers that never trains a model.
+    evidence; `evidence` is the share of human answers that never trains a model.  Where `score` is "risk", the chance
+    of being right that is learned from `learn_from` decided cases stands in the place of confidence.
     """
 
     max_error: float
     confidence: float = 0.95
     segments: tuple[str, ...] = ()
     score: Literal["confidence", "risk"] = "confidence"
+    learn_from: int = 500
     pilot: int = 200
     launch: int = 2000
     evidence: float = 0.2
@@ -157,7 +159,7 @@ class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events.
 
     Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
-    score on, audited how often, since which epoch, for which model.
+    score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
     """
 
     loop: str
@@ -172,7 +174,18 @@ class Control(Value, frozen=True, kw_only=True):
     epochs: dict[str, int] = {}
     models: dict[str, str] = {}
     relief: int = 0
+    scorer: str | None = None
     seq: int = 0
+
+    @property
+    def learned(self) -> bool:
+        """Whether a learned chance of being right is compared with the threshold, in the place of confidence."""
+        return self.settings.guarantee is not None and self.settings.guarantee.score == "risk"
+
+    @property
+    def scores_by(self) -> str | None:
+        """The risk model whose scores are compared with the threshold; None where confidence is, or none is there."""
+        return self.scorer if self.learned else None
 
     def certificate_for(self, segment: str | None) -> str | None:
         """The segment whose certificate speaks for a case; "" speaks for all, None says that none does."""

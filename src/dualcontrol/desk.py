@@ -17,7 +17,7 @@ from dualcontrol.aio import Aio
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Review, microseconds
-from dualcontrol.certify import Certifier, Standing, evidence, standing
+from dualcontrol.certify import Certifier, Riskiness, Standing, evidence, standing
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
 from dualcontrol.control import Control, LoopSettings
@@ -37,6 +37,7 @@ from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export, mark
+from dualcontrol.learn.risk_serving import chance_of_being_right
 from dualcontrol.learn.serving import current_model
 from dualcontrol.propose import command
 from dualcontrol.review.view import view
@@ -78,6 +79,8 @@ class Desk:
         self._settle = settle
         self._waiters = Waiters(steps)
         self.certifier = Certifier(steps, lambda control: current_model(self, control.loop))
+        self.riskiness = Riskiness(self, self.certifier)
+        steps.scores.scorer = lambda control, made: chance_of_being_right(self, control, made)
 
     @property
     def aio(self) -> Aio:
@@ -167,6 +170,7 @@ class Desk:
             )
         )  # fmt: skip
         self.certifier.answered(after)
+        self.riskiness.answered(after)
         return after
 
     def commit(self, claim_id: str, should: str, to: JSON = None) -> Claim:
@@ -206,6 +210,7 @@ class Desk:
         """Do what is due: leases, response times, effective decisions, lost effects, evidence that was not counted."""
         done = sweep(self.steps)
         self.certifier.run_all(self.loops())
+        self.riskiness.run_all(self.loops())
         return done
 
     def objection(self, control: Control, model: Any) -> str | None:

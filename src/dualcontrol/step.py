@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -52,6 +52,7 @@ from dualcontrol.pools import case_of_claim, meant_review, pools_of
 from dualcontrol.queue import Queue
 from dualcontrol.review import context, opening, values
 from dualcontrol.route import reroute
+from dualcontrol.scores import Score, Scorer, Scores, UnscoredError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 
 ATTEMPTS = 5
@@ -75,13 +76,14 @@ class Steps:
 
     def __init__(
         self, store: Store, *, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Callable[[], int] | None = None, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         self.store = store
         self.now = clock or (lambda: time.time_ns() // 1000)
         self.new_id = new_id
         self.secret = secret or store.secret()
         self.queue = Queue()
+        self.scores = Scores(scorer)
         self.looked: dict[str, int] = {}  # when relief last looked at a loop
 
     # commands on a case
@@ -169,16 +171,28 @@ class Steps:
         check_key(made.key)
         if made.key and print_ is None:
             print_ = fingerprint(self.secret, made)
-        return self.retried(lambda: self._propose(made, start, print_))
+        return self.retried(lambda: self._scored(made, start, print_))
 
-    def _propose(self, command: Propose, start: StartEffect | None, print_: str | None) -> tuple[Case, int | None]:
+    def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> tuple[Case, int | None]:
+        """Open a case with the score that its loop asks for; which it is may only come out in the transaction."""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._propose(command, start, print_, self.scores.ahead(command))
+            except UnscoredError:
+                continue
+        raise ConflictError
+
+    def _propose(
+        self, command: Propose, start: StartEffect | None, print_: str | None, score: Score | None
+    ) -> tuple[Case, int | None]:  # fmt: skip
         fresh: list[Event] = []
         with self.store.transaction() as tx:
             control = self.control(tx, command.loop)
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
             if case is None:
                 admitted(command, control)
-                events = HANDLERS[Propose](None, command, control, self.env(tx.now))
+                env = self.env(tx.now, self.scores.facts(control, score))
+                events = HANDLERS[Propose](None, command, control, env)
                 case, fresh = self.open(tx, command, control, events, print_)
             case, fence = self._taken(tx, case, start)
         self._announce(case, fresh)
@@ -362,9 +376,9 @@ class Steps:
             raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
         return control
 
-    def env(self, now: int) -> Env:
+    def env(self, now: int, facts: Mapping[str, Any] | None = None) -> Env:
         """What a stage may know of the world at this moment."""
-        return Env(now=now, new_id=self.new_id, secret=self.secret, reroute=reroute)
+        return Env(now=now, new_id=self.new_id, secret=self.secret, reroute=reroute, facts=facts or {})
 
     def _announce(self, case: Case, fresh: Sequence[Event]) -> None:
         for event in fresh:

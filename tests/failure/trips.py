@@ -34,6 +34,7 @@ from dualcontrol.events import (
     ModelKept,
     ModelPromoted,
     ReliefChanged,
+    ScoreChanged,
     ThresholdMoved,
 )
 
@@ -446,6 +447,10 @@ def relieved(control: Any, now: int) -> Any:
     return [event]
 
 
+def scored(control: Any, now: int) -> Any:
+    return [ScoreChanged(version=control.version + 1, at=now, model="r1", examples=500, reason="test")]
+
+
 def model(kind: Any) -> Callable[[Any, int], Any]:
     def make(control: Any, now: int) -> Any:
         version = {"version": control.version + 1} if kind is ModelPromoted else {}
@@ -501,6 +506,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "ReliefChanged": control_event(relieved, lambda c: c.relief == 2),
     "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
     "ModelKept": control_event(model(ModelKept), lambda c: c.version > 1),
+    "ScoreChanged": control_event(scored, lambda c: c.scorer == "r1"),
     "BatchRouted": batch,
 }
 

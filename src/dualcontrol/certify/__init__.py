@@ -8,12 +8,13 @@ from dualcontrol.certify.certifier import Certifier
 from dualcontrol.certify.history import History, Point
 from dualcontrol.certify.moves import Move, gathered, moves
 from dualcontrol.certify.reliability import Rate
+from dualcontrol.certify.riskiness import Riskiness, learn_risk
 from dualcontrol.certify.segment import evidence
 from dualcontrol.certify.standing import Standing, standing
 from dualcontrol.certify.trying import Asked, WhatIf, what_if
 from dualcontrol.certify.words import Words, words
 
 __all__ = [
-    "Asked", "Certifier", "History", "Move", "Point", "Rate", "Standing", "WhatIf", "Words", "evidence", "gathered",
-    "moves", "standing", "what_if", "words",
+    "Asked", "Certifier", "History", "Move", "Point", "Rate", "Riskiness", "Standing", "WhatIf", "Words", "evidence",
+    "gathered", "learn_risk", "moves", "standing", "what_if", "words",
 ]  # fmt: skip

@@ -74,7 +74,7 @@ def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str |
         return False
     if said == MISSING:
         batch.missing.append(first.pos)
-    stale = first.pos <= segment.after or first.model != segment.model
+    stale = first.pos <= segment.after or first.model != segment.model or first.scorer != segment.scorer
     if stale and not first.autopilot:
         return False
     if stale:

@@ -34,6 +34,11 @@ class Decision:
         return self.case.route.inclusion if self.case is not None and self.case.route is not None else 0.0
 
     @property
+    def scorer(self) -> str | None:
+        """The risk model that gave its score, where it is followed."""
+        return self.case.route.scorer if self.case is not None and self.case.route is not None else None
+
+    @property
     def autopilot(self) -> bool:
         """Whether it went to autopilot."""
         return self.case is None or (self.case.route is not None and self.case.route.to == "autopilot")

@@ -38,7 +38,7 @@ def began(
     promise: dict[str, Any] = {
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
         "segments": max(1, len(guarantee.segments)), "floor": audit.floor_of(audit.declared(control)),
-        "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": START,
+        "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0,
     }  # fmt: skip
     if reason == DRIFT and before is not None and before.certificate.begun:
@@ -48,8 +48,8 @@ def began(
     promise |= _warm(promise, warm)
     epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
     return EpochBegan(
-        version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model, after=after,
-        promise=json.dumps(promise, sort_keys=True),
+        version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
+        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True),
     )  # fmt: skip
 
 

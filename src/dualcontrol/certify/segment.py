@@ -21,7 +21,7 @@ class Segment:
 
     def __init__(self, began: EpochBegan, before: Segment | None) -> None:
         self.epoch, self.after, self.model, self.reason = began.epoch, began.after, began.model, began.reason
-        self.began_at, self.promise = began.at, began.promise
+        self.began_at, self.promise, self.scorer = began.at, began.promise, began.scorer
         given: dict[str, Any] = json.loads(began.promise)
         self.certificate = Certificate(**given)
         floor, miss = self.certificate.floor, self.certificate.miss_rate

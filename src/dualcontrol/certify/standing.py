@@ -6,7 +6,7 @@ from typing import Any
 
 from dualcontrol.case import Value
 from dualcontrol.certify.segment import DRIFT, Segment
-from dualcontrol.control import Control
+from dualcontrol.control import Control, Guarantee
 from dualcontrol.route import binomial
 
 
@@ -17,6 +17,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     segment: str
     epoch: int
     model: str | None
+    scorer: str | None
     max_error: float | None
     confidence: float | None
     threshold: float | None
@@ -48,7 +49,7 @@ def _of(control: Control, name: str, segment: Segment | None) -> Standing:
     state, reason = _said(control, name, current)
     return Standing(
         loop=control.loop, segment=name, epoch=current.epoch if current else control.epoch,
-        model=current.model if current else control.model,
+        model=current.model if current else control.model, scorer=control.scores_by,
         max_error=guarantee.max_error if guarantee else None, confidence=guarantee.confidence if guarantee else None,
         threshold=control.threshold_for(name) if guarantee else None,
         certified_coverage=round(certificate.coverage, 6) if certificate else 0.0,
@@ -89,9 +90,10 @@ def _said(control: Control, name: str, segment: Segment | None) -> tuple[str, st
         first = (
             f"{guarantee.pilot} cases choose the score bins, then at least {_least(control)} without error are needed"
         )
+        first = f"{_unlearned(guarantee)}; {first}" if control.learned and control.scorer is None else first
         return "waiting", f"no decision was counted yet: everything goes to humans; {first}"
     evidence = segment.certificate.evidence()
-    errors = _whose_errors(control)
+    errors = _whose_errors(control) + _by_what(control)
     if evidence["state"] == "pilot":
         return (
             "pilot",
@@ -101,6 +103,16 @@ def _said(control: Control, name: str, segment: Segment | None) -> tuple[str, st
         return "certified", _promise(control, segment, errors)
     why = _not_yet(segment, evidence, errors)
     return ("closed", f"autopilot is closed: {closed}; {why}") if closed is not None else ("collecting", why)
+
+
+def _unlearned(guarantee: Guarantee) -> str:
+    return f"the score is learned from the first {guarantee.learn_from} decided cases, which are no evidence"
+
+
+def _by_what(control: Control) -> str:
+    """Which score it is, where it is not the confidence that proposals come with."""
+    scorer = control.scores_by
+    return "" if scorer is None else f"; the score is the chance of being right, learned by {scorer}"
 
 
 def _whose_errors(control: Control) -> str:

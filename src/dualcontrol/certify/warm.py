@@ -76,7 +76,12 @@ class Start(NamedTuple):
 
 
 def start(steps: Steps, control: Control, name: str, segment: Segment, model: Scorer) -> Start:
-    """What a model says of labelled cases that are older than its epoch, in the order of decisions."""
+    """What a model says of labelled cases that are older than its epoch, in the order of decisions.
+
+    Where a risk model scores, those cases have no score that the new epoch could count.
+    """
+    if control.learned:
+        return Start([], [])
     known = sorted(_known(steps, control, name, segment), key=lambda one: one.pos)
     said = model.score_all([one.input for one in known]) if known else []
     found = Start([], [])

@@ -125,6 +125,8 @@ def routed(case: Case, control: Control) -> tuple[str, str, str]:
     proposal = case.proposal
     action, value = (proposal.action, proposal.value) if proposal else (None, None)
     subject = subject_of(action, value, case.input, case.signal, case.meta, proposal is not None)
+    if case.route is not None and case.route.scorer == control.scores_by:
+        subject = subject._replace(score=case.route.score)
     found = route(subject, control, case.opened_at)
     return found.to, found.by, found.reason
 

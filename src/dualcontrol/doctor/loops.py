@@ -10,6 +10,7 @@ from dualcontrol.case import Review
 from dualcontrol.control import Control
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
 from dualcontrol.events import ReliefChanged
+from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.route.capacity import LEVELS
 from dualcontrol.store import InboxRow, ModelRow, Store
 
@@ -101,17 +102,21 @@ def feedback(control: Control, unfed: int) -> Iterator[Finding]:
 
 
 def files(control: Control, rows: list[ModelRow], folder: str | Path | None) -> Iterator[Finding]:
-    """Model files that are gone or are not what was trained."""
+    """Model files that are gone or are not what was trained; of risk models, that of the one in force."""
     for row in rows:
-        if row.version != control.model and row.state != "promoted":
+        live = row.version in (control.model, control.scores_by)
+        if not live and row.state != "promoted":
             continue
+        kind, option = ("risk model", " --risk") if row.state == RISK else ("model", "")
         what = wrong_with(row, folder)
         if what:
-            level = PROBLEM if row.version == control.model else WARNING
-            hint = f"Train again with `dualcontrol train {control.loop}`; until then every case goes to a human."
-            yield Finding("models", level, f"loop {control.loop}: model {row.version}: {what}", hint)
-        elif row.version == control.model:
-            yield Finding("models", OK, f"loop {control.loop}: model {row.version} is there and unchanged")
+            again = (
+                f"Train again with `dualcontrol train {control.loop}{option}`; until then every case goes to a human."
+            )
+            level = PROBLEM if live else WARNING
+            yield Finding("models", level, f"loop {control.loop}: {kind} {row.version}: {what}", again)
+        elif live:
+            yield Finding("models", OK, f"loop {control.loop}: {kind} {row.version} is there and unchanged")
 
 
 def wrong_with(row: ModelRow, folder: str | Path | None) -> str:

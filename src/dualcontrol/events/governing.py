@@ -19,6 +19,7 @@ from dualcontrol.events.kinds import (
     ModelPromoted,
     PolicyChanged,
     ReliefChanged,
+    ScoreChanged,
     ThresholdMoved,
 )
 
@@ -83,6 +84,11 @@ def _promoted(control: Control, event: ModelPromoted) -> dict[str, Any]:
     return epoch if control.settings.guarantee is None else {**_nothing_certified(control), **epoch}
 
 
+def _scored(control: Control, event: ScoreChanged) -> dict[str, Any]:
+    """What was certified was certified for another score."""
+    return {"scorer": event.model} | _nothing_certified(control)
+
+
 def _kept(control: Control, event: ModelKept) -> dict[str, Any]:
     return {}
 
@@ -102,4 +108,5 @@ CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     ReliefChanged: _relief,
     ModelPromoted: _promoted,
     ModelKept: _kept,
+    ScoreChanged: _scored,
 }

@@ -72,6 +72,7 @@ class Routed(Event, frozen=True, kw_only=True):
     due_at: int | None = None
     on_timeout: str = "hold"
     score: str | None = None
+    scorer: str | None = None
     model: str | None = None
     relief: Relief | None = None
 
@@ -335,6 +336,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     reason: str
     promise: str
     model: str | None = None
+    scorer: str | None = None
     after: int = 0
 
 
@@ -421,6 +423,19 @@ class ModelKept(Event, frozen=True, kw_only=True):
     incumbent: str | None = None
 
 
+class ScoreChanged(Event, frozen=True, kw_only=True):
+    """A risk model was learned from people's decisions: its score is compared from here on, and nothing is certified.
+
+    Only decisions from here on are evidence for it.
+    """
+
+    version: int
+    at: int
+    model: str
+    examples: int
+    reason: str
+
+
 class BatchRouted(Event, frozen=True, kw_only=True):
     """A chunk of rows was routed in one go; rows for humans opened cases of their own.
 
@@ -455,6 +470,6 @@ CASE_EVENTS: tuple[type[Event], ...] = (
 )  # fmt: skip
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    ReliefChanged, ModelPromoted, ModelKept, BatchRouted,
+    ReliefChanged, ModelPromoted, ModelKept, ScoreChanged, BatchRouted,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}

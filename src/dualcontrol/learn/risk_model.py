@@ -1,8 +1,10 @@
 """P(proposal is wrong), learned from earlier epochs' decisions: the score where raw confidence is poor.
 
 Gradient boosting (Friedman 2001, histograms as in LightGBM) finds what confidence hides, such as a cluster of
-confident mistakes; isotonic regression (Zadrozny and Elkan 2002) makes its scores probabilities.  Each part of the
-labels is calibrated by a model that has not seen it, so that what boosting learned by heart does not count.
+confident mistakes; isotonic regression (Zadrozny and Elkan 2002) makes its scores probabilities.  It is fitted on what
+five boostings say of labels that they have not seen, so that what boosting learned by heart does not count; one more,
+of all labels, then scores what is new.  Isotonic steps are tied: a thousandth of the score is boosting's own, which
+orders them.
 
 Labels of earlier epochs may be used freely: any score that was fixed before a decision keeps the guarantee.
 """
@@ -12,16 +14,17 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction import DictVectorizer
-from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
+from sklearn.isotonic import IsotonicRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import ThreadpoolController
 
 from dualcontrol.errors import ModelError
 from dualcontrol.learn.calibrate import Floats
@@ -33,6 +36,7 @@ ROUNDS, RATE, LEAVES = 60, 0.1, 8
 LEAST_LEAF = 50
 RARE, SHARE = 5, 200  # a word counts from so many rows on, and from one in so many
 WEIGHT_CAP = 10.0
+OWN = 1e-3  # the part of the score that is not calibrated
 
 Rows = Sequence[Mapping[str, Any]] | np.ndarray[Any, np.dtype[Any]]
 
@@ -40,8 +44,8 @@ Rows = Sequence[Mapping[str, Any]] | np.ndarray[Any, np.dtype[Any]]
 class RiskModel:
     """How likely proposals are wrong; `fit` learns it, `p_wrong` says it, bytes keep it."""
 
-    def __init__(self, words: DictVectorizer | None, width: int, classifier: Any) -> None:
-        self._words, self._width, self._classifier = words, width, classifier
+    def __init__(self, words: DictVectorizer | None, width: int, boosting: Any, isotonic: Any) -> None:
+        self._words, self._width, self._boosting, self._isotonic = words, width, boosting, isotonic
 
     @classmethod
     def fit(cls, features: Rows, wrong: ArrayLike, weights: ArrayLike | None = None, *, seed: int = 0) -> Self:
@@ -59,9 +63,11 @@ class RiskModel:
             early_stopping=False, random_state=seed,
         )  # fmt: skip
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        classifier = CalibratedClassifierCV(boosting, method="isotonic", cv=folds)
+        given: dict[str, Any] = {"cv": folds, "method": "decision_function", "params": {"sample_weight": weight}}
+        isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         with _one_thread():
-            return cls(words, matrix.shape[1], classifier.fit(matrix, labels, sample_weight=weight))
+            isotonic.fit(cross_val_predict(boosting, matrix, labels, **given), labels, sample_weight=weight)
+            return cls(words, matrix.shape[1], boosting.fit(matrix, labels, sample_weight=weight), isotonic)
 
     def p_wrong(self, features: Rows) -> Floats:
         """The probability that each proposal is wrong."""
@@ -73,26 +79,34 @@ class RiskModel:
                 f"the risk model takes rows of {self._width} numbers", hint="Give the features it was fitted on."
             )
         with _one_thread():
-            return np.asarray(self._classifier.predict_proba(matrix)[:, 1])
+            logit = np.asarray(self._boosting.decision_function(matrix))
+        own = 0.5 + 0.5 * np.tanh(0.5 * logit)  # the logistic function, without overflow
+        return np.asarray((1.0 - OWN) * self._isotonic.predict(logit) + OWN * own)
 
     def to_bytes(self) -> bytes:
         """The model as a joblib file's content."""
         file = io.BytesIO()
-        joblib.dump((self._words, self._width, self._classifier), file, compress=3)
+        joblib.dump((self._words, self._width, self._boosting, self._isotonic), file, compress=3)
         return file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The model that `to_bytes` wrote; unpickling runs code, so the digest must have been checked."""
         found = joblib.load(io.BytesIO(data))
-        if not isinstance(found, tuple) or len(found) != 3 or not hasattr(found[2], "predict_proba"):
+        if not isinstance(found, tuple) or len(found) != 4 or not hasattr(found[2], "decision_function"):
             raise ModelError("the file holds no risk model")
         return cls(*found)
 
 
 def _one_thread() -> Any:
     """Threads that wait for each other in a loop cost a busy machine more than they save."""
-    return threadpool_limits(1, user_api="openmp")
+    return _threads().limit(limits=1, user_api="openmp")
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    """The thread pools of this process; looking for them takes as long as scoring a proposal."""
+    return ThreadpoolController()
 
 
 def _check(labels: Any) -> None:

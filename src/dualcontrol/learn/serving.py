@@ -99,13 +99,17 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
 
 def verified(desk: DeskPort, row: ModelRow) -> bytes:
     """The bytes of a model's file, checked against the digest of the bytes that were promoted."""
-    path = model_folder(desk) / row.path
+    return unchanged(model_folder(desk), row, CLOSED_BY_FILE)
+
+
+def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
+    """The bytes of a file that is there and as it was written; the error begins with `words`."""
     try:
-        data = path.read_bytes()
+        data = (folder / row.path).read_bytes()
     except OSError as error:
-        raise ModelError(f"{CLOSED_BY_FILE}{row.version} is missing ({type(error).__name__})") from error
+        raise ModelError(f"{words}{row.version} is missing ({type(error).__name__})") from error
     if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ModelError(f"{CLOSED_BY_FILE}{row.version} is not the one that was promoted: its digest differs")
+        raise ModelError(f"{words}{row.version} is not the one that was promoted: its digest differs")
     return data
 
 

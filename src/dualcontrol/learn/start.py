@@ -15,6 +15,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import ModelError
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
+from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.learn.serving import model_folder
 
 
@@ -49,7 +50,7 @@ def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
 def remembered(desk: DeskPort, control: Control) -> StartSet:
     """The start set of the loop's newest model; `ModelError` when its file is missing or altered."""
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
-    said = next((row.metrics.get("start") for row in rows), None)
+    said = next((row.metrics.get("start") for row in rows if row.state != RISK), None)
     if not said:
         return NOTHING
     try:

@@ -17,6 +17,7 @@ from dualcontrol.learn.dataset import Row, dataset, labelled
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.promotion import record, write_file
 from dualcontrol.learn.report import Report, compared
+from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.learn.serving import Served, current_model
 from dualcontrol.learn.start import StartSet, keep, remembered
 from dualcontrol.learn.trainers import NONE, Model, Trainer, trainer
@@ -154,7 +155,7 @@ def train_all_due(desk: DeskPort, *, seed: int = 0) -> list[Report]:
 def _last_training(desk: DeskPort, control: Control) -> int:
     """When the last model was made, or the first example where none was."""
     queries = desk.store.queries
-    models: list[ModelRow] = queries.models(control.loop_id)
+    models: list[ModelRow] = [row for row in queries.models(control.loop_id) if row.state != RISK]
     if models:
         return max(model.created_at for model in models)
     return int(next((e.at for e in queries.examples(control.loop_id, limit=1)), 0))

@@ -185,6 +185,10 @@ class Plan:
     # confidence
 
     def _confidence(self) -> None:
+        """A batch has no learned scores: where they are asked for, nothing reaches the threshold."""
+        if self.control.learned:
+            self._say("no_signal", TRUE, HUMAN)
+            return
         found = self.columns.get("signal.confidence")
         self._say("no_signal", self.masker.absent("signal.confidence"), HUMAN)
         reached = self._reached(found, self.control.threshold_for(None))

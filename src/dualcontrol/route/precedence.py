@@ -90,28 +90,43 @@ def listed(subject: Subject, settings: LoopSettings) -> Ruling | None:
 
 
 def confident(subject: Subject, control: Control) -> Ruling:
-    """Step 6: confidence against the threshold in force; autopilot needs a positive reason."""
-    confidence = subject.signal.confidence
+    """Step 6: the score against the threshold in force; autopilot needs a positive reason."""
+    value = scored(subject, control)
     threshold = control.threshold_for(subject.signal.segment)
-    if confidence is None:
-        return Ruling("human", "no_signal", "no confidence was given, and autopilot needs a positive reason")
+    if value is None:
+        return Ruling("human", "no_signal", unscored(control))
     score = certifiable(subject, control)
     if threshold is None:
         return Ruling(
             "human", "threshold", f"{uncertified(subject, control)}, so nothing runs on autopilot", score=score
         )
-    above = confidence >= threshold
-    given, needed = distinct(confidence, threshold)
+    above = value >= threshold
+    given, needed = distinct(value, threshold)
+    what = f"chance of being right {given} (learned)" if control.learned else f"confidence {given}"
     relation = "reaches" if above else "is below"
-    reason = f"confidence {given} {relation} {needed}, from which {control.loop} run on autopilot"
+    reason = f"{what} {relation} {needed}, from which {control.loop} run on autopilot"
     return Ruling("autopilot" if above else "human", "threshold", reason, score=score)
+
+
+def scored(subject: Subject, control: Control) -> float | None:
+    """What is compared with the threshold: the learned chance of being right where the loop asks for it."""
+    return subject.score if control.learned else subject.signal.confidence
+
+
+def unscored(control: Control) -> str:
+    """Why there is nothing to compare."""
+    if not control.learned:
+        return "no confidence was given, and autopilot needs a positive reason"
+    if control.scorer is None:
+        return "no risk model was learned yet, and autopilot needs a positive reason"
+    return f"risk model {control.scorer} gave no chance of being right, and autopilot needs a positive reason"
 
 
 def certifiable(subject: Subject, control: Control) -> float | None:
     """The score that a certificate of this loop may learn from; None where no certificate speaks for the case."""
     if control.settings.guarantee is None or control.certificate_for(subject.signal.segment) is None:
         return None
-    return subject.signal.confidence
+    return scored(subject, control)
 
 
 def uncertified(subject: Subject, control: Control) -> str:

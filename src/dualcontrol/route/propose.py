@@ -87,6 +87,7 @@ def _routed(
     )  # fmt: skip
     action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
+    subject = subject._replace(score=env.facts.get("score"))
     live = opened.origin == "live" and opened.case_kind == "live"
     found = by_its_model(route(subject, control, env.now, ease=live), candidate, subject, control)
     inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
@@ -95,7 +96,7 @@ def _routed(
         to=found.to, by=found.by, reason=found.reason, control=found.control, inclusion=repr(inclusion),
         audited=audited, epoch=found.epoch, bin=found.bin, group=found.group, quorum=found.quorum,
         risk=real(found.risk), due_at=found.due_at if audited or found.to == "human" else None,
-        on_timeout=found.on_timeout, score=real(found.score), model=found.model,
+        on_timeout=found.on_timeout, score=real(found.score), scorer=found.scorer, model=found.model,
         relief=found.relief,
     )  # fmt: skip
 
@@ -157,7 +158,8 @@ def _route(subject: Subject, control: Control, now: int, ease: bool) -> Route:
         to=ruling.to, by=ruling.by, reason=ruling.reason, control=control.version,
         inclusion=audit.inclusion(ruling.to, audit.share_of(control, subject.signal.segment, ruling.score)),
         audited=False, epoch=control.epoch, bin=bin_of(control, subject, ruling.score), score=ruling.score,
-        group=asked.group, quorum=asked.quorum, risk=asked.risk,
+        scorer=None if ruling.score is None else control.scores_by, group=asked.group, quorum=asked.quorum,
+        risk=asked.risk,
         due_at=None if asked.within is None or ruling.to == "block" else now + asked.within,
         on_timeout=timeout(settings, ruling, asked.risk),
     )  # fmt: skip

@@ -23,6 +23,7 @@ class Subject(NamedTuple):
     signal: Signal
     meta: JSON
     proposed: bool
+    score: float | None = None  # the learned chance of being right, where the loop has one
 
 
 class Failure(NamedTuple):

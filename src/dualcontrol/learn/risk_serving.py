@@ -1,0 +1,98 @@
+"""The risk model in force: loaded once a version, and only when its file is the one that was learned.
+
+A file that is missing, altered or unreadable closes autopilot for its loop; without the extra nothing is scored, so
+that every case goes to a human.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from dualcontrol.case import ModelRow
+from dualcontrol.commands import Propose
+from dualcontrol.control import Control
+from dualcontrol.errors import MissingExtraError, ModelError
+from dualcontrol.events import AutopilotClosed, Event
+from dualcontrol.learn.ports import DeskPort
+from dualcontrol.learn.risk_features import of_proposal
+from dualcontrol.learn.serving import model_folder, unchanged
+from dualcontrol.learn.trainers import optional
+
+log = logging.getLogger("dualcontrol.learn")
+MODULE, EXTRA = "dualcontrol.learn.risk_model", "learn"
+RISK = "risk"  # the state of a risk model's row
+CLOSED_BY_RISK_FILE = "the risk model file of "
+
+_loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Any]] = WeakKeyDictionary()
+
+
+def chance_of_being_right(desk: DeskPort, control: Control, command: Propose) -> float | None:
+    """One less the learned probability that a proposal is wrong; None where there is no model to say it."""
+    model = _model(desk, control)
+    return None if model is None else 1.0 - float(model.p_wrong([of_proposal(command)])[0])
+
+
+def _model(desk: DeskPort, control: Control) -> Any:
+    """The loop's risk model, cached by version; one that cannot be used is tried again by the next program."""
+    if control.scores_by is None:
+        return None
+    cache, key = _loaded.setdefault(desk, {}), (control.loop, control.scores_by)
+    if key not in cache:
+        cache[key] = _tried(desk, control)
+    return cache[key]
+
+
+def _tried(desk: DeskPort, control: Control) -> Any:
+    try:
+        return load(desk, control)
+    except ModelError as error:
+        close(desk, control, error.message)
+    except MissingExtraError as error:
+        log.warning("loop %s is not scored: %s", control.loop, error)
+    return None
+
+
+def load(desk: DeskPort, control: Control) -> Any:
+    """The risk model of a control from its verified file; `ModelError` says what is wrong with it."""
+    data, module = verified(desk, control), optional(MODULE, EXTRA)
+    try:
+        return module.RiskModel.from_bytes(data)
+    except Exception as error:  # whatever unpickling raises, such as for a file of another version of scikit-learn
+        name = type(error).__name__
+        raise ModelError(f"{CLOSED_BY_RISK_FILE}{control.scorer} cannot be read ({name})") from error
+
+
+def verified(desk: DeskPort, control: Control) -> bytes:
+    """The bytes of the risk model in force, checked against the digest of those that were learned."""
+    rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
+    row = next((row for row in rows if row.version == control.scorer), None)
+    if row is None:
+        raise ModelError(f"{CLOSED_BY_RISK_FILE}{control.scorer} is not in the database")
+    return unchanged(model_folder(desk), row, CLOSED_BY_RISK_FILE)
+
+
+def check(desk: DeskPort) -> dict[str, str]:
+    """Verify the risk model of every loop that is scored by one, as at a restart; why each that fails was closed."""
+    failed: dict[str, str] = {}
+    for control in desk.store.queries.loops():
+        if control.scores_by is None:
+            continue
+        try:
+            verified(desk, control)
+        except ModelError as error:
+            failed[control.loop] = error.message
+            close(desk, control, error.message)
+    return failed
+
+
+def close(desk: DeskPort, control: Control, reason: str) -> None:
+    """Send everything of a loop to humans, unless that is so already or another risk model has taken over."""
+
+    def make(now: Control, at: int) -> list[Event]:
+        if "" in now.closed or now.scorer != control.scorer:
+            return []
+        return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
+
+    desk.steps.move(control.loop, make)
