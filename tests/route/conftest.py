@@ -15,9 +15,12 @@ from dualcontrol.route import HANDLERS
 Router = Callable[..., Routed]
 
 
+MOVED = ("thresholds", "closed", "epoch", "relief", "audits", "scorer")
+
+
 def control_of(version: int = 7, **knobs: Any) -> Control:
     """A control whose settings are the given knobs; thresholds and closed segments may be given as well."""
-    moved = {name: knobs.pop(name) for name in ("thresholds", "closed", "epoch", "relief", "audits") if name in knobs}
+    moved = {name: knobs.pop(name) for name in MOVED if name in knobs}
     settings = LoopSettings(name="refunds", **knobs)
     return Control(loop="refunds", loop_id=1, version=version, settings=settings, **moved)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.commands import Propose
-from dualcontrol.control import Control, Env, LoopSettings, Rule, draw
+from dualcontrol.control import Control, Env, Guarantee, LoopSettings, Rule, draw
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import HANDLERS
 from dualcontrol.route.batch import AUTOPILOT, ROUTES, route_batch
@@ -71,12 +71,14 @@ SETTINGS = st.fixed_dictionaries(
         "block_actions": st.sampled_from([(), ("de",), ("", "nobody")]),
         "start": st.sampled_from(["gate", "gate", "suggest", "shadow"]),
         "mode": st.sampled_from(["approval", "approval", "labels", "preference"]),
+        "guarantee": st.sampled_from([None, None, Guarantee(max_error=0.1, score="risk")]),
     }
 )
 CONTROLS = st.fixed_dictionaries(
     {
         "thresholds": st.sampled_from([{}, {}, {"de": 0.25}, {"": 0.6, "x": 1.0}]),
         "closed": st.sampled_from([{}, {}, {"de": "drift"}, {"": "alarm"}]),
+        "scorer": st.sampled_from([None, "r1"]),
     }
 )
 

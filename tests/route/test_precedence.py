@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dualcontrol.case import Candidate, Quorum
+from dualcontrol.commands import Propose
 from dualcontrol.control import Guarantee, Rule
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.events import fold
-from dualcontrol.route import reroute
+from dualcontrol.route import HANDLERS, reroute
 from dualcontrol.route.precedence import distinct
 
 ALWAYS = {name: Rule(name=name, when="true", route=name) for name in ("human", "autopilot", "block")}
@@ -239,3 +241,32 @@ def test_whatever_fails_on_the_way_asks_a_human(routed: Any) -> None:
     found = routed({"threshold": 0.5, "risk_ceiling": "spicy", "on_timeout": "autopilot"}, confidence=0.9, risk="low")
     assert (found.to, found.by, found.on_timeout) == ("human", "error", "reject")
     assert "UnknownRiskError" in found.reason
+
+
+LEARNED = {"guarantee": Guarantee(max_error=0.05, score="risk"), "scorer": "r1", "thresholds": {"": 0.95}}
+
+
+@pytest.mark.parametrize(
+    ("score", "knobs", "found"),
+    [
+        (0.97, {}, ("autopilot", "threshold", "chance of being right 0.97 (learned) reaches 0.95")),
+        (0.9, {}, ("human", "threshold", "chance of being right 0.90 (learned) is below 0.95")),
+        (0.97, {"thresholds": {}}, ("human", "threshold", "nothing is certified yet")),
+        (None, {}, ("human", "no_signal", "risk model r1 gave no chance of being right")),
+        (None, {"scorer": None}, ("human", "no_signal", "no risk model was learned yet")),
+    ],
+)
+def test_a_learned_score_stands_in_the_place_of_confidence(make: Any, score: Any, knobs: Any, found: Any) -> None:
+    control = make.control(**{**LEARNED, **knobs})
+    env = replace(make.env(), facts={"score": score})
+    routed = HANDLERS[Propose](None, make.command(confidence=0.99), control, env)[1]
+    assert (routed.to, routed.by) == found[:2]
+    assert found[2] in routed.reason
+    assert (routed.score, routed.scorer) == ((None, None) if score is None else (str(score), "r1"))
+
+
+def test_an_edit_needs_no_score(make: Any) -> None:
+    control = make.control(**LEARNED)
+    case = fold(None, make.propose(control, make.command(args={"amount": 5.0})))
+    edited = reroute(case, Candidate(id="e", action="refund", value={"amount": 6.0}), control)
+    assert (edited.to, edited.by, edited.score) == ("human", "no_signal", None)

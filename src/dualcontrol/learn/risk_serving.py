@@ -1,7 +1,7 @@
 """The risk model in force: loaded once a version, and only when its file is the one that was learned.
 
-A file that is missing, altered or unreadable closes autopilot for its loop; without the extra nothing is scored, so
-that every case goes to a human.
+A file that is missing or altered closes autopilot for its loop.  A program without the extra, or with a version of it
+that cannot read the file, scores nothing, so that every case it proposes goes to a human.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from dualcontrol.case import ModelRow
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control
-from dualcontrol.errors import MissingExtraError, ModelError
+from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotClosed, Event
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_proposal
@@ -46,22 +46,15 @@ def _model(desk: DeskPort, control: Control) -> Any:
 
 def _tried(desk: DeskPort, control: Control) -> Any:
     try:
-        return load(desk, control)
+        data = verified(desk, control)
     except ModelError as error:
         close(desk, control, error.message)
-    except MissingExtraError as error:
-        log.warning("loop %s is not scored: %s", control.loop, error)
-    return None
-
-
-def load(desk: DeskPort, control: Control) -> Any:
-    """The risk model of a control from its verified file; `ModelError` says what is wrong with it."""
-    data, module = verified(desk, control), optional(MODULE, EXTRA)
+        return None
     try:
-        return module.RiskModel.from_bytes(data)
-    except Exception as error:  # whatever unpickling raises, such as for a file of another version of scikit-learn
-        name = type(error).__name__
-        raise ModelError(f"{CLOSED_BY_RISK_FILE}{control.scorer} cannot be read ({name})") from error
+        return optional(MODULE, EXTRA).RiskModel.from_bytes(data)
+    except Exception as error:  # the extra is missing, or whatever unpickling raises under another version of it
+        log.warning("loop %s is not scored by this program: %s", control.loop, error)
+        return None
 
 
 def verified(desk: DeskPort, control: Control) -> bytes:
