@@ -6,7 +6,7 @@ import heapq
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.route.capacity import (
@@ -199,6 +199,7 @@ def test_what_barely_fits_changes_nothing() -> None:
     assert relief(NONE, demand(0, 0, greatest * 1.02), CREW) == AUDITS
 
 
+@settings(deadline=None)
 @given(now=st.sampled_from(ORDER), asked=DEMANDS, people=st.integers(1, 30))
 def test_relief_moves_one_step_and_comes_to_rest(now: int, asked: Demand, people: int) -> None:
     crew = Crew(people=people, promise=900.0)

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from dualcontrol.errors import GuaranteeError
 
-ALARM_AT = 1000.0
-SUSPICIOUS = 10.0
+ALARM_AT = 2000.0
+SUSPICIOUS = 5.0
 FRACTIONS = tuple(0.02 * 40.0 ** (j / 7) for j in range(8))  # 0.02 to 0.8
 MOST = 0.9
 
