@@ -82,7 +82,8 @@ def _for(control: Control, of: Standing) -> str:
     together = " The confidence is that of all segments together." if of.segment else ""
     return (
         f"It holds for {part}, {model}, epoch {of.epoch}: for cases with a {score} of {of.threshold:.4g} or more, "
-        f"{share(of.certified_coverage)} of decisions, as long as they come as those came that were counted.{together}{starts}"
+        f"{share(of.certified_coverage)} of decisions, as long as they come as those came that were counted."
+        f"{together}{starts}"
     )
 
 
