@@ -85,4 +85,4 @@ def test_other_tables_fit(terminal, refund, command):
     refund()
     lines = terminal(80, *command)
     assert max(map(len, lines)) <= 80
-    assert len(lines) < (75 if command != ("config", "show") else 140)
+    assert len(lines) < (75 if command != ("config", "show") else 160)
