@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from certify_cases import EASY, Stream, problems
 
-from dualcontrol.events import BatchRouted
+from dualcontrol.events import AlarmRaised, BatchRouted
 
 ONE = {"model": "m", "version": "1"}
 
@@ -96,3 +96,12 @@ def test_a_restart_counts_the_rows_of_a_batch_once(make, tmp_path):
     s.restart()
     s.desk.sweep()
     assert s.standing().autopilot_cases == before + 100
+
+
+def test_rows_that_open_no_case_do_not_look_like_other_scores(stream):
+    stream.opened()
+    for _ in range(4):
+        batch(stream, [stream.noise.random() for _ in range(500)])
+    assert stream.loop.control.thresholds[""] < 0.5
+    assert not stream.events(AlarmRaised)
+    stream.check()

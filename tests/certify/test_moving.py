@@ -147,3 +147,30 @@ def test_everything_is_reviewed_until_the_launch_is_over(make):
     s.go(1)
     assert min(s.loop.control.audits[""].shares) < 1.0
     assert s.check().labels >= 300
+
+
+def test_scores_that_become_others_under_the_same_name_close_autopilot(stream):
+    stream.opened().go(300)
+    assert not stream.events(AlarmRaised)
+    for _ in range(40):
+        for _ in range(25):
+            case = stream.propose(0.9 + stream.noise.random() / 10, wrong=False)
+            if case.route.to == "human" or case.route.audited:
+                stream.answer(case=case)
+        if stream.events(AlarmRaised):
+            break
+    closed, alarm, began = stream.events(AutopilotClosed, AlarmRaised, EpochBegan)[-3:]
+    assert "the scores are not what they were" in closed.reason
+    assert (alarm.code, began.reason, stream.loop.control.thresholds) == ("scale", "scale", {})
+    assert "edges" not in json.loads(began.promise)
+    assert stream.propose(0.999).route.to == "human"
+    stream.answer()
+    for _ in range(20):
+        if stream.loop.control.thresholds:
+            break
+        for _ in range(25):
+            stream.propose(0.9 + stream.noise.random() / 10, wrong=False)
+            stream.answer()
+    assert stream.loop.control.closed == {}
+    stream.check()
+    assert problems(stream.desk) == []

@@ -11,10 +11,11 @@ from dualcontrol.case import Case
 from dualcontrol.certify import moving, warm
 from dualcontrol.certify.counting import count, ready
 from dualcontrol.certify.decisions import TURN, Decisions
-from dualcontrol.certify.segment import Segment
+from dualcontrol.certify.segment import SCALE, Segment
 from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
 from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, governed_by
+from dualcontrol.route.scale import Scale
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -32,6 +33,21 @@ class _Loop:
         self.seq = 0
         self.segments: dict[str, Segment] = {}
         self.decisions: Decisions | None = None
+        self.scales: dict[tuple[str, int], Scale] = {}
+        self.alarms: dict[tuple[str, int], str] = {}
+
+    def rescaled(self, name: str, decisions: Decisions) -> str | None:
+        """What has become of the scores in a segment where something is certified; None while they are as they were."""
+        segment, scores = self.segments.get(name), decisions.scores.pop(name, [])
+        if segment is None or segment.certificate.threshold is None:
+            return None
+        made, key = segment.certificate, (name, segment.epoch)
+        scale = self.scales.setdefault(key, Scale(made.weights, made.labels))
+        for place in [made.bin_of(score) for model, score in scores if model == segment.model]:
+            group = scale.observe(place)
+            if group is not None:
+                self.alarms[key] = moving.rescaled(segment, scale, group)
+        return self.alarms.get(key)
 
     def fold(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -52,6 +68,7 @@ class _Beginning(NamedTuple):
     after: int
     reason: str
     start: warm.Start | None = None
+    alarm: bool = False
 
 
 def apply(segments: dict[str, Segment], event: Event) -> None:
@@ -183,6 +200,8 @@ class Certifier:
         self, control: Control, name: str, segments: dict[str, Segment], due: _Beginning, now: int
     ) -> list[Event]:  # fmt: skip
         before, start = segments.get(name), due.start
+        if due.alarm and before is not None:
+            return _applied(segments, moving.alarmed(control, name, before, due.after, now, due.reason, SCALE))
         began = moving.began(control, name, due.model, before, due.after, now, due.reason, start)
         made = _applied(segments, [began])
         if start is not None and start.evidence:
@@ -205,7 +224,12 @@ class Certifier:
             model, after = control.model or next(named, segment.model), max(first.pos - 1, decisions.changed)
             start = self._warm(control, name, segment, model)
             return _Beginning(model, after, "a new model or promise is in force", start)
-        if run is None or run.length < TURN or run.model == segment.model or first.pos < max(run.start, segment.after):
+        found = state.rescaled(name, decisions)
+        if found is not None:
+            return _Beginning(segment.model, decisions.read, found, alarm=True)
+        if run is None or run.length < TURN or run.model == segment.model:
+            return None
+        if first.pos < run.start or first.pos <= segment.after:
             return None
         reason = f"model {run.model or 'without a name'} proposes now"
         return _Beginning(run.model, first.pos - 1, reason, self._warm(control, name, segment, run.model))

@@ -11,6 +11,7 @@ from dualcontrol.control import Control
 from dualcontrol.events import Answered, BatchRouted, Entry, Event, Opened, PolicyChanged, Routed, fold
 
 LOOK_BACK = 5_000  # positions before the first decision: who answered there may be asked again
+BATCH = "batch/"  # keys of cases that stand for rows: those without a case are missing among their scores
 TURN = 20  # decisions in a row by one model, after which the certificate is for that model
 
 
@@ -60,7 +61,7 @@ class Decisions:
     """Decisions that are not counted yet, by segment and in order; `read` is the position that the feed was read to.
 
     `people` have answered lately; `changed` is the position of the last change of settings, `runs` the models that
-    propose now.
+    propose now, `scores` those that nobody has looked at yet, with their models.
     """
 
     def __init__(self, after: int, control: Control) -> None:
@@ -70,6 +71,7 @@ class Decisions:
         self.people: set[str] = set()
         self.runs: dict[str, Run] = {}
         self.changed = 0
+        self.scores: dict[str, list[tuple[str | None, float]]] = {}
         self._open: dict[str, Decision] = {}
 
     def take(self, entries: Iterable[Entry], control: Control) -> int:
@@ -121,6 +123,8 @@ class Decisions:
         found = Decision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
         run = self.runs.get(segment, Run(found.model, found.pos, 0))
         self.runs[segment] = run.on(found.model, found.pos)
+        if not (opened.key or "").startswith(BATCH):
+            self.scores.setdefault(segment, []).append((found.model, found.score))
         self._wait(segment, found)
         if case is not None:
             self._open[case.id] = found

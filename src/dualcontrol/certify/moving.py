@@ -22,6 +22,7 @@ from dualcontrol.events import (
 )
 from dualcontrol.route import audit
 from dualcontrol.route.guarantee import START, Step, first_of
+from dualcontrol.route.scale import WINDOW, Scale
 
 REFRESH = 500  # labels after which audit shares are computed again
 CLOSED_BY_ALARM = "the monitor found"
@@ -132,12 +133,25 @@ def drifted(segment: Segment) -> str:
     return f"{found}; {unanswered} counted as wrong" if count else found
 
 
-def alarmed(control: Control, name: str, segment: Segment, after: int, now: int, what: str) -> list[Event]:
+def rescaled(segment: Segment, scale: Scale, group: int) -> str:
+    """What has become of the scores, in words."""
+    first, last = scale.bins(group)
+    score = segment.certificate.score_of
+    upto = f"{score(last + 1):.4g}" if last < len(segment.certificate.edges) else "1"
+    return (
+        f"that the scores are not what they were: {scale.found:.0%} of the last {WINDOW} lie from {score(first):.4g} "
+        f"to {upto}, where {scale.shares[group]:.0%} did"
+    )
+
+
+def alarmed(
+    control: Control, name: str, segment: Segment, after: int, now: int, what: str, code: str = DRIFT
+) -> list[Event]:  # fmt: skip
     """After an alarm autopilot is closed, and a new certificate begins with what comes from here on."""
     reason = f"{CLOSED_BY_ALARM} {what}"
-    alarm = AlarmRaised(code=DRIFT, reason=f"segment {name!r}: {reason}" if name else reason, at=now)
+    alarm = AlarmRaised(code=code, reason=f"segment {name!r}: {reason}" if name else reason, at=now)
     if name in control.closed:  # whoever closed it opens it again
-        return [alarm, began(control, name, segment.model, segment, after, now, DRIFT)]
+        return [alarm, began(control, name, segment.model, segment, after, now, code)]
     closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, reason=reason)
-    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, DRIFT)
+    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, code)
     return [closed, alarm, anew]

@@ -12,7 +12,7 @@ from dualcontrol.route.guarantee import Certificate, Step
 from dualcontrol.route.monitor import Monitor
 from dualcontrol.route.running import RunningBound
 
-DRIFT = "drift"
+DRIFT, SCALE = "drift", "scale"
 Counted = tuple[int, str, int, str, int, int]
 
 
@@ -30,7 +30,7 @@ class Segment:
         anew = RunningBound(given["confidence"], floor=floor)
         self.bound: RunningBound = before.bound if same and before is not None else anew
         self.upto: int = before.upto if before else began.after
-        self.since: int = before.since if before is not None and began.reason != DRIFT else began.after
+        self.since: int = before.since if before is not None and began.reason not in (DRIFT, SCALE) else began.after
         self.missing = 0
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False

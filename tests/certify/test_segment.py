@@ -1,0 +1,60 @@
+"""What the loop's stream says is all there is: folding it gives certificate, monitor and bound again, bit for bit."""
+
+from __future__ import annotations
+
+from certify_cases import Stream
+
+from dualcontrol.certify.certifier import apply
+from dualcontrol.certify.segment import Segment
+from dualcontrol.control import Control
+from dualcontrol.events import EvidenceCounted, Routed, ThresholdMoved
+
+
+def folded(stream: Stream) -> dict[str, Segment]:
+    found: dict[str, Segment] = {}
+    for event in stream.events():
+        apply(found, event)
+    return found
+
+
+def state(segment: Segment) -> tuple:
+    parts = (segment.certificate.to_dict(), segment.monitor.to_dict(), segment.bound.to_dict())
+    return (*parts, segment.upto, segment.since, segment.missing, segment.shared_at, segment.boosted, segment.epoch)
+
+
+def test_the_stream_folds_to_what_the_desk_holds(make):
+    s = make(audit=0.5)
+    s.opened().go(200)
+    s.desk.sweep()
+    assert state(folded(s)[""]) == state(s.desk.certifier.segments(s.loop.control)[""])
+
+
+def test_a_copy_counts_on_by_itself(stream):
+    stream.opened()
+    one = folded(stream)[""]
+    other, before = one.copied(), state(one)
+    other.count((10**9, "0.99", 1, "1.0", 1, 3))
+    assert state(one) == before
+    assert state(other) != before
+
+
+def test_a_label_that_contradicts_or_comes_again_cannot_enter(stream):
+    """Each position counts once; what the stream holds is never counted twice."""
+    stream.opened()
+    positions = [label[0] for e in stream.events(EvidenceCounted) for label in e.labels]
+    assert positions == sorted(set(positions))
+    assert [e.upto for e in stream.events(EvidenceCounted)] == sorted(e.upto for e in stream.events(EvidenceCounted))
+
+
+def test_records_from_before_certificates_are_read(stream):
+    """Entries and controls that lack every new field are what they were."""
+    routed = {"to": "human", "by": "threshold", "reason": "low", "control": 1, "inclusion": "1.0", "audited": False}
+    routed["epoch"] = 0
+    assert (Routed.from_dict(routed).score, Routed.from_dict(routed).model) == (None, None)
+    moved = ThresholdMoved.from_dict({"version": 2, "at": 1, "segment": "", "threshold": "0.9", "reason": "old"})
+    assert (moved.epoch, moved.pos, moved.bin, moved.coverage) == (None, None, None, None)
+    control = stream.loop.control.to_dict()
+    old = Control.from_dict({k: v for k, v in control.items() if k not in ("audits", "epochs", "models")})
+    assert (old.audits, old.epochs, old.models) == ({}, {}, {})
+    apply({}, moved)
+    apply({}, EvidenceCounted(at=1, segment="", epoch=0, upto=1, labels=()))
