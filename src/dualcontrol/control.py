@@ -145,10 +145,14 @@ def _digest(settings: LoopSettings) -> str:
 
 
 class Audits(Value, frozen=True, kw_only=True):
-    """How likely an autopilot case is reviewed too, by score bin; `edges` are the lower scores of bin 1 and up."""
+    """How likely an autopilot case is reviewed too, by score bin; `edges` are the lower scores of bin 1 and up.
+
+    `floor` is the least probability that the certificate was promised, which relief leaves alone.
+    """
 
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
+    floor: float | None = None
 
     def share(self, score: float) -> float:
         """The probability at a score."""

@@ -8,7 +8,15 @@ import pytest
 from certify_cases import EASY, Stream, problems
 
 from dualcontrol.errors import EffectError
-from dualcontrol.events import AlarmRaised, AuditsChanged, AutopilotClosed, AutopilotOpened, EpochBegan, ThresholdMoved
+from dualcontrol.events import (
+    AlarmRaised,
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    EpochBegan,
+    ReliefChanged,
+    ThresholdMoved,
+)
 from dualcontrol.events.governing import governed_by
 
 
@@ -124,6 +132,20 @@ def test_a_lower_audit_share_stays_above_what_was_promised(make):
     floor = json.loads(s.events(EpochBegan)[-1].promise)["floor"]
     assert floor == 0.1
     assert min(min(map(float, e.shares)) for e in s.events(AuditsChanged)) >= floor
+
+
+def test_relief_leaves_the_promised_share_alone(make):
+    s = make(audit=0.2)
+    s.opened()
+    s.settings["audit"] = 0.02
+    s.loop = s.desk.loop("mail", **s.settings)
+    said = {"name": "audits", "demand": "9.0", "capacity": "1.0", "understaffed": 1, "reason": "too much is asked"}
+    s.desk.steps.move("mail", lambda now, at: [ReliefChanged(version=now.version + 1, at=at, level=5, **said)])
+    s.go(300)
+    s.desk.sweep()
+    inclusions = {row["inclusion"] for row in s.loop.evidence()}
+    assert min(inclusions) == 0.1
+    s.check()
 
 
 @pytest.mark.parametrize("audit", [0.00001, 0.0, 1.0])

@@ -121,7 +121,7 @@ def _audits(version: int, control: Control, name: str, segment: Segment, now: in
         reason = "suspicion: reviewed five times as often" if boosted else "by the error of each score bin"
     return AuditsChanged(
         version=version, at=now, segment=name, edges=tuple(map(repr, certificate.edges)),
-        shares=tuple(map(repr, shares)), reason=reason,
+        shares=tuple(map(repr, shares)), reason=reason, floor=repr(certificate.floor),
     )  # fmt: skip
 
 

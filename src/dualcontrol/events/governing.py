@@ -62,7 +62,8 @@ def _threshold(control: Control, event: ThresholdMoved) -> dict[str, Any]:
 
 
 def _audits(control: Control, event: AuditsChanged) -> dict[str, Any]:
-    audits = Audits(edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)))
+    floor = None if event.floor is None else float(event.floor)
+    audits = Audits(edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)), floor=floor)
     return {"audits": {**control.audits, event.segment: audits}}
 
 

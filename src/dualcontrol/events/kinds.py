@@ -367,6 +367,7 @@ class AuditsChanged(Event, frozen=True, kw_only=True):
     edges: tuple[str, ...]
     shares: tuple[str, ...]
     reason: str
+    floor: str | None = None
 
 
 class AutopilotClosed(Event, frozen=True, kw_only=True):

@@ -37,7 +37,10 @@ def share_of(control: Control, segment: str | None, score: float | None) -> floa
     table = control.audits.get(control.certificate_for(segment) or "")
     if score is None or control.settings.guarantee is None:
         return relieved(control.settings.audit, control.relief)
-    return 1.0 if table is None else relieved(table.share(score), control.relief, floor_of(declared(control)))
+    if table is None:
+        return 1.0
+    floor = floor_of(declared(control)) if table.floor is None else table.floor
+    return relieved(table.share(score), control.relief, floor)
 
 
 def relieved(share: float, relief: int, least: float = LEAST_UNDER_RELIEF) -> float:
