@@ -14,7 +14,7 @@ def quiet(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> I
     """Evidence that could not be counted is only logged, so that answers stand: here it fails the test."""
     yield
     said = [record.getMessage() for record in caplog.get_records("call") if record.name == "dualcontrol.certify"]
-    assert "fails" in request.node.name or not said, caplog.text
+    assert "fails" in request.node.name or not [text for text in said if text.startswith("the evidence")], caplog.text
 
 
 @pytest.fixture
