@@ -6,6 +6,7 @@ are nearly always right.
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.case import Case
-from dualcontrol.certify import learn_risk, riskiness
+from dualcontrol.certify import learn_risk, riskiness, warm
+from dualcontrol.cli import main
 from dualcontrol.doctor import OK, PROBLEM, examine
 from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
 from dualcontrol.events import ScoreChanged
@@ -253,6 +255,27 @@ def test_a_wrong_that_somebody_is_still_asked_about_waits(tmp_path: Path) -> Non
         assert ([row.wrong for row in data.rows], data.left_out) == ([0, 0, 0], 1)
         desk.claim("ben", "pay").reject("no")
         assert sorted(row.wrong for row in riskiness.gathered(desk, loop.control).rows) == [0, 0, 0, 1]
+
+
+def test_what_a_new_label_model_says_of_earlier_cases_is_no_evidence(played: Played) -> None:
+    """They have its confidence and no learned score, so that nothing is known before its first case."""
+    loop = played.stream.loop
+    segment = played.stream.desk.certifier.segments(loop.control)[""]
+    assert warm.start(played.stream.desk.steps, loop.control, "", segment, None) == warm.Start([], [])
+
+
+def test_it_is_learned_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The command says what it learned from, and what was before."""
+    with opened(tmp_path) as desk:
+        before = small(desk).control.scorer
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUALCONTROL_DATABASE__URL", f"sqlite:///{tmp_path}/dc.db")
+    assert main(["train", "pay", "--risk", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["in_force"], report["before"], report["examples"]) == (True, before, 80)
+    assert main(["train", "pay", "--risk"]) == 0
+    assert "nothing certified yet" in capsys.readouterr().out
+    assert main(["train", "other", "--risk"]) == 3
 
 
 def test_what_cannot_be_learned_is_said(tmp_path: Path) -> None:

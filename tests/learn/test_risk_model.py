@@ -34,7 +34,7 @@ def test_what_it_says_is_a_probability() -> None:
     new, risk, _ = confident_mistakes(10_000, 1)
     said = model.p_wrong(new)
     for group in np.array_split(np.argsort(said), 4):
-        assert said[group].mean() == pytest.approx(risk[group].mean(), abs=0.02)
+        assert said[group].mean() == pytest.approx(risk[group].mean(), abs=0.03)
 
 
 def rows(count: int, seed: int) -> tuple[list[dict[str, Any]], np.ndarray]:

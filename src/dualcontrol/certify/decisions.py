@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dualcontrol.case import Case
 from dualcontrol.control import Control
-from dualcontrol.events import Answered, BatchRouted, Entry, Event, Opened, PolicyChanged, Routed, fold
+from dualcontrol.events import Answered, BatchRouted, Entry, Event, Opened, PolicyChanged, Routed, ScoreChanged, fold
 
 LOOK_BACK = 5_000  # positions before the first decision: who answered there may be asked again
 BATCH = "batch/"  # keys of cases that stand for rows: those without a case are missing among their scores
@@ -104,7 +104,7 @@ class Decisions:
             found.case = fold(found.case, entry.events)
 
     def _governed(self, event: Event, pos: int) -> None:
-        if isinstance(event, PolicyChanged):
+        if isinstance(event, PolicyChanged | ScoreChanged):
             self.changed = pos
         elif isinstance(event, BatchRouted):
             for segment, rows in event.unseen.items():

@@ -21,7 +21,7 @@ from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_case
 from dualcontrol.learn.risk_training import Labelled, RiskReport, fitted
 
-log = logging.getLogger("dualcontrol.certify")
+log = logging.getLogger("dualcontrol.learn")
 PAGE = 1_000
 MOST = 50_000  # decided cases, the latest, that one model learns from
 LOOK = 20  # answers between two looks whether it is time

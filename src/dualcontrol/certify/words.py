@@ -45,7 +45,7 @@ def words(control: Control, of: Standing) -> Words:
         return _without(control)
     return Words(
         headline=_headline(of), promised_for=_for(control, of), evidence=_evidence(of), errors=_errors(control),
-        lapses=LAPSES if of.state == "certified" else _opens(of),
+        lapses=_lapses(control) if of.state == "certified" else _opens(of),
         not_promised=NOT_PROMISED if of.state == "certified" else NOT_YET,
     )  # fmt: skip
 
@@ -115,6 +115,10 @@ def _errors(control: Control) -> str:
 
 def _span(given: str | int | float) -> str:
     return given if isinstance(given, str) else f"{given:g} s"
+
+
+def _lapses(control: Control) -> str:
+    return f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
 
 
 def _opens(of: Standing) -> str:
