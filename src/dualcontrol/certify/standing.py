@@ -99,8 +99,11 @@ def _said(control: Control, name: str, segment: Segment | None) -> tuple[str, st
             "pilot",
             f"{evidence['pilot_left']} more answers are needed to choose the score bins; everything goes to humans",
         )
-    if evidence["state"] == "certified" and closed is None:
-        return "certified", _promise(control, segment, errors)
+    if evidence["state"] == "certified":
+        promise = _promise(control, segment, errors)
+        if closed is None:
+            return "certified", promise
+        return "closed", f"autopilot is closed: {closed}; what is certified stands by for when it opens: {promise}"
     why = _not_yet(segment, evidence, errors)
     return ("closed", f"autopilot is closed: {closed}; {why}") if closed is not None else ("collecting", why)
 
@@ -119,7 +122,9 @@ def _whose_errors(control: Control) -> str:
     guarantee = control.settings.guarantee
     if guarantee is not None and guarantee.adjudicate:
         return "disagreements count once a second reviewer has agreed"
-    return "errors of reviewers count as errors of the model"
+    missed = guarantee.missed if guarantee is not None else 0.0
+    unseen = f", and {missed:.0%} of errors are taken to be missed" if missed else ""
+    return f"errors of reviewers count as errors of the model{unseen}"
 
 
 def _promise(control: Control, segment: Segment, errors: str) -> str:

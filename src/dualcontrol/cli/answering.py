@@ -151,6 +151,7 @@ def _give(
             case = desk.steps.run(said(desk.case(claimed), target.strip(), person or ""))
         else:
             case = desk.steps.answer_case(target.strip(), who, lambda c, held: said(c, held.claim_id or "", who))
+        desk.certifier.answered(case)
     _report(state, case, verdict, _holder(case, target.strip()) or who)
 
 

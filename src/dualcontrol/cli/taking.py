@@ -104,7 +104,7 @@ def _taken(desk: Desk, row: _Row, person: str, rehearsed: dict[str, Case] | None
     if rehearsed is not None:
         rehearsed[case.id] = _rehearsed(desk, case, review, person, said)
     else:
-        desk.steps.answer_case(case.id, person, said, review_id=review.id)
+        desk.certifier.answered(desk.steps.answer_case(case.id, person, said, review_id=review.id))
     return "applied"
 
 
