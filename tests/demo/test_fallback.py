@@ -119,7 +119,7 @@ def test_a_weak_answer_goes_to_a_human_with_the_next_ones(desk, loop, index):
     assert case.route.to == "human"
     shown = desk.claim("ana", loop).view["candidates"]
     assert len(shown) == 3
-    assert "virtual deadline" in shown[1]["value"]["text"]
+    assert any("virtual deadline" in other["value"]["text"] for other in shown[1:])  # which is second, the docs decide
     assert shown[1]["rationale"] == "from docs/concepts.md, “Reviews and claims”"
 
 
