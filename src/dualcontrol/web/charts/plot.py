@@ -51,7 +51,7 @@ def svg(key: str, title: str, told: str, parts: Sequence[Markup]) -> Markup:
 def ticks(low: float, high: float, about: int = 5, least: float = 0.0) -> list[float]:
     """Round values from `low` to `high`, about so many, at least so far apart."""
     wide = max((high - low) / about, least)
-    size = 10.0 ** floor(log10(wide))
+    size = 10.0 ** floor(log10(max(wide, 1e-300)))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= wide * 0.999)
     first = floor(low / step + 0.999)
     return [round(i * step, 10) for i in range(first, floor(high / step + 0.001) + 1)]
