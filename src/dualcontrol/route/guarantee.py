@@ -17,7 +17,7 @@ from operator import index
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import binomial
+from dualcontrol.route import binomial, sound, stored
 
 FRACTIONS = 8
 LEAST, MOST = 0.01, 0.9
@@ -62,6 +62,8 @@ class Certificate:
         segments: int = 1, first: int | None = None,
     ) -> None:  # fmt: skip
         _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
+        if edges is not None:
+            sound.binned(edges, first)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
         self.miss_rate, self.segments = miss_rate, segments
@@ -112,6 +114,7 @@ class Certificate:
         The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
         are answered later than the rest would come too late.
         """
+        sound.watermark(watermark)
         before = len(self.steps)
         end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
         due, self._waiting = self._waiting[:end], self._waiting[end:]
@@ -321,6 +324,13 @@ class Certificate:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The certificate that `to_dict` described; it goes on as if it had never stopped."""
+        with stored.read("certificate"):
+            made = cls._restored(data)
+            stored.check(made, _label)
+        return made
+
+    @classmethod
+    def _restored(cls, data: Mapping[str, Any]) -> Self:
         made = cls(**data["given"])
         made.seq, made.labels, made.errors = data["seq"], data["labels"], data["errors"]
         made._least, made._launching, made.begun = data["least"], data["launching"], data["begun"]
@@ -392,22 +402,19 @@ def _check_promise(
     max_error: float, confidence: float, bins: int, pilot: int, start: float | None, launch: int, floor: float,
     miss_rate: float, segments: int,
 ) -> None:  # fmt: skip
-    shares = {"max_error": max_error, "confidence": confidence}
-    for name, value in shares.items():
-        if not 0.0 < value < 1.0:
-            raise GuaranteeError(f"{name} is {value!r}; it must lie above 0 and below 1")
-    if not 0.0 <= miss_rate < 1.0:
-        raise GuaranteeError(f"miss_rate is {miss_rate!r}; it must be at least 0 and below 1")
-    if not 0.0 < floor <= 1.0:
-        raise GuaranteeError(f"floor is {floor!r}; it must lie above 0, at most 1")
-    if start is not None and not 0.0 < start <= 1.0:
-        raise GuaranteeError(f"start is {start!r}; it must lie above 0, at most 1")
-    if bins < 1 or pilot < 0 or launch < 0 or segments < 1:
-        raise GuaranteeError("bins and segments must be at least 1, pilot and launch at least 0")
+    sound.promise(max_error, confidence)
+    sound.share("miss_rate", miss_rate, zero=True)
+    sound.share("floor", floor, one=True)
+    if start is not None:
+        sound.share("start", start, one=True)
+    counts = (("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0))
+    for name, value, least in counts:
+        sound.whole(name, value, least)
 
 
 def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for what is none."""
+    sound.said(seq, score=score, wrong=wrong, inclusion_probability=inclusion)
     try:
         label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
     except (TypeError, ValueError, OverflowError) as error:
@@ -418,7 +425,8 @@ def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: f
 
 def _check_label(label: Label, wrong: object) -> None:
     if not isfinite(label.score):
-        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a number")
+        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a finite number",
+                             hint=sound.LACKING["score"])  # fmt: skip
     if wrong not in (0, 1):
         raise GuaranteeError(f"wrong of decision {label.seq} is {wrong!r}; it must be 0 or 1",
                              hint="A decision that nobody answered in time counts as wrong.")  # fmt: skip
