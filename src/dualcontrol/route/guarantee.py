@@ -10,7 +10,7 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, isfinite, log, log1p
 from operator import index
@@ -200,8 +200,19 @@ class Certificate:
         up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
         return (1.0 - risk) * up + risk * (log(down) if down > 0 else -50.0)
 
+    @property
+    def fewest(self) -> int:
+        """How many labels of the first region it takes without a single error, one by one."""
+        move, most = self._move(0, 1.0, 1.0), 1
+        while _wealth([most * one for one in move]) < self._target:
+            most *= 2
+        return 1 + bisect_left(range(1, most), self._target, key=lambda n: _wealth([n * one for one in move]))
+
     def _fewest(self, share: float) -> int:
-        return round(binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta) / share)
+        """Labels of every region until so many lie in the first, or until the launch tests them all at once."""
+        singly = self.fewest / share
+        at_once = binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta / 2) / share
+        return round(min(singly, max(self.launch, at_once)) if self.launch else singly)
 
     def _share(self, otherwise: float) -> float:
         return self.start or otherwise
