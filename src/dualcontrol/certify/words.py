@@ -25,6 +25,7 @@ STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
 }
+UNNAMED = "Cases of a segment that the settings do not name go to humans; name it in guarantee.segments to certify it."
 MANY = 50_000  # beyond this an estimate says only that it is far away
 
 

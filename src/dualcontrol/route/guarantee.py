@@ -187,6 +187,8 @@ class Certificate:
         if not self.begun or self._next < 0:
             return None if self.begun else self.pilot - len(self._piloted) + self._fewest(self._share(START))
         seen, wrong = sum(self.weights[self._next :]), sum(self.wrongs[self._next :])
+        if not seen and not self.steps:
+            return self._fewest(self._share(START))
         share = self.share_from(self._next) or self._share(START)
         risk = (wrong + self.max_error / 4) / (seen + 1.0)
         gain = max(self._gain(lam, risk) for lam in self._fractions)
