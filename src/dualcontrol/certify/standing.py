@@ -183,4 +183,5 @@ def _not_yet(segment: Segment, needed: int | None) -> str:
     if not seen:
         found = f"no answer on the surest cases was counted {since or 'yet'}".rstrip()
     more = "More answers like these would not change that" if needed is None else f"About {_answers(needed, 'more ')}"
-    return f"nothing is certified: {found}. {more}"
+    tied = "" if certificate.edges else ". Every score was the same so far, so it is all cases or none"
+    return f"nothing is certified: {found}. {more}{tied}"
