@@ -135,7 +135,7 @@ def _many(count: int, what: str) -> str:
 
 
 def _unlearned(guarantee: Guarantee) -> str:
-    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are no evidence"
+    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are not counted"
 
 
 def _by_what(control: Control) -> str | None:
