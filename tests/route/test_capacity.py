@@ -23,7 +23,6 @@ from dualcontrol.route.capacity import (
     Handling,
     fits,
     relief,
-    value,
 )
 from dualcontrol.route.erlang import erlang_c, greatest_rate, staff_needed, wait_exceeds
 
@@ -226,14 +225,3 @@ def test_more_demand_never_brings_less_relief(now: int, asked: Demand, more: flo
     crew = Crew(people=people, promise=900.0)
     grown = Demand(low=asked.low * more, audits=asked.audits * more, other=asked.other * more)
     assert relief(now, grown, crew) >= relief(now, asked, crew)
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 60), st.floats(0, 100))
-def test_a_review_is_worth_the_loss_it_prevents(
-    loss: float, wrong: float, miss: float, took: float, age: float
-) -> None:
-    found = value(loss, wrong, miss, took, age, promise=10.0)
-    assert 0.0 <= found <= value(1.0, 1.0, 0.0, took, age, promise=10.0)
-    assert found >= value(loss, wrong, miss, took * 2, age, promise=10.0)
-    assert found <= value(loss, wrong, miss, took, age + 1, promise=10.0)
-    assert value(loss, wrong, 0.0, 1.0) == loss * wrong
