@@ -205,8 +205,10 @@ class Certifier:
         began = moving.began(control, name, due.model, before, due.after, now, due.reason, start)
         made = _applied(segments, [began])
         if start is not None and start.evidence:
-            upto, labels = segments[name].upto, tuple(start.evidence)
-            event = EvidenceCounted(at=now, segment=name, epoch=began.epoch, upto=upto, labels=labels)
+            event = EvidenceCounted(
+                at=now, segment=name, epoch=began.epoch, upto=segments[name].upto, labels=tuple(start.evidence),
+                floors=tuple(start.floors),
+            )  # fmt: skip
             made += _applied(segments, [event])
             fresh = moving.moved(governed_by(control, began), name, segments[name], segments[name].steps, now)
             made += _applied(segments, fresh)
@@ -248,7 +250,7 @@ class Certifier:
                 continue
             start = warm.start(self._steps, control, name, segment, model)
             anew = moving.began(control, name, None, segment, segment.upto, self._steps.now(), "", start)
-            covered = warm.coverage(anew, start.evidence)
+            covered = warm.coverage(anew, start)
             now = segment.certificate.coverage
             if covered < now:
                 return f"its evidence certifies {covered:.0%} of decisions, where {now:.0%} are on autopilot today"

@@ -346,6 +346,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     A label is (position, score, wrong, inclusion, autopilot, unseen before it): `unseen` autopilot cases that nobody
     reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
     earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
+    Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.
     """
 
     at: int
@@ -356,6 +357,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     unseen: int = 0
     stale: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
+    floors: tuple[str, ...] = ()
 
 
 class AuditsChanged(Event, frozen=True, kw_only=True):
