@@ -14,10 +14,9 @@ from dualcontrol.case import ModelRow
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control
 from dualcontrol.errors import ModelError
-from dualcontrol.events import AutopilotClosed, Event
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_proposal
-from dualcontrol.learn.serving import model_folder, unchanged
+from dualcontrol.learn.serving import check_all, close_unless_replaced, model_folder, unchanged
 from dualcontrol.learn.trainers import optional
 
 log = logging.getLogger("dualcontrol.learn")
@@ -68,24 +67,9 @@ def verified(desk: DeskPort, control: Control) -> bytes:
 
 def check(desk: DeskPort) -> dict[str, str]:
     """Verify the risk model of every loop that is scored by one, as at a restart; why each that fails was closed."""
-    failed: dict[str, str] = {}
-    for control in desk.store.queries.loops():
-        if control.scores_by is None:
-            continue
-        try:
-            verified(desk, control)
-        except ModelError as error:
-            failed[control.loop] = error.message
-            close(desk, control, error.message)
-    return failed
+    return check_all(desk, lambda control: control.scores_by, lambda control: verified(desk, control), close)
 
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:
     """Send everything of a loop to humans, unless that is so already or another risk model has taken over."""
-
-    def make(now: Control, at: int) -> list[Event]:
-        if "" in now.closed or now.scorer != control.scorer:
-            return []
-        return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
-
-    desk.steps.move(control.loop, make)
+    close_unless_replaced(desk, control, reason, lambda control: control.scorer)

@@ -7,7 +7,7 @@ ledger, the page and ``dualcontrol doctor`` say why.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -21,6 +21,9 @@ from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
 
 FOLDER = "dualcontrol-models"
 CLOSED_BY_FILE = "the model file of "
+Version = Callable[[Control], str | None]
+Verify = Callable[[Control], object]
+Shut = Callable[[DeskPort, Control, str], None]
 
 
 class Scored(NamedTuple):
@@ -120,23 +123,37 @@ def model_folder(desk: DeskPort) -> Path:
 
 def check(desk: DeskPort) -> dict[str, str]:
     """Verify the model file of every loop, as at a restart; closes autopilot where it fails and says why, by loop."""
-    failed: dict[str, str] = {}
-    for control in desk.store.queries.loops():
-        if control.model is None:
-            continue
-        try:
-            verified(desk, row_of(desk, control))
-        except ModelError as error:
-            failed[control.loop] = error.message
-            close(desk, control, error.message)
-    return failed
+    return check_all(desk, _version, lambda control: verified(desk, row_of(desk, control)), close)
 
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:
     """Send everything of a loop to humans, unless that is so already or another model has taken over."""
+    close_unless_replaced(desk, control, reason, _version)
+
+
+def _version(control: Control) -> str | None:
+    return control.model
+
+
+def check_all(desk: DeskPort, version: Version, verify: Verify, shut: Shut) -> dict[str, str]:
+    """Verify the file of every loop that has a model of a kind in force; why each that fails was shut, by loop."""
+    failed: dict[str, str] = {}
+    for control in desk.store.queries.loops():
+        if version(control) is None:
+            continue
+        try:
+            verify(control)
+        except ModelError as error:
+            failed[control.loop] = error.message
+            shut(desk, control, error.message)
+    return failed
+
+
+def close_unless_replaced(desk: DeskPort, control: Control, reason: str, version: Version) -> None:
+    """Close autopilot for a loop, unless it is closed already or has another version of the model by now."""
 
     def make(now: Control, at: int) -> list[Event]:
-        if "" in now.closed or now.model != control.model:
+        if "" in now.closed or version(now) != version(control):
             return []
         return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
 
