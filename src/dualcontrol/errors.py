@@ -403,7 +403,7 @@ class GuaranteeError(DualcontrolError):
     """A promise that cannot be made, or a label that cannot be counted as evidence for it."""
 
     code = "DC-GUARANTEE"
-    hint = "Nothing was counted; everything keeps its state."
+    hint = "Correct what the message names; nothing was counted, and everything keeps its state."
 
 
 class CalibrationError(DualcontrolError, ValueError):

@@ -53,7 +53,7 @@ class Trail:
             if alarm or self.seen % self.stride == 0:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen
-        self.segment.missing += len(event.missing)
+        self.segment.note_missing(event.labels, event.stale, event.missing)
         self.segment.finish(event.upto, event.unseen)
 
     def _label(self, label: Counted, *, stale: bool, floor: str | None) -> bool:

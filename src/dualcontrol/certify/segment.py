@@ -33,6 +33,7 @@ class Segment:
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.reason not in (DRIFT, SCALE) else began.after
         self.missing = 0
+        self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
 
@@ -51,7 +52,14 @@ class Segment:
         least = None if floor is None else float(floor)
         self.certificate.observe(score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least)
         self.certificate.tick(pos)
+        if self.first is None and self.certificate.labels:
+            self.first, self.missing = pos, 0
         return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance)
+
+    def note_missing(self, labels: Iterable[Counted], stale: Iterable[int], missing: Iterable[int]) -> None:
+        """Note how many of the labels that this certificate counts stand for silence."""
+        counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
+        self.missing += len(counted.intersection(missing))
 
     def finish(self, upto: int, unseen: int) -> None:
         """Count what nobody reviewed after the last label."""
@@ -63,7 +71,7 @@ class Segment:
         stale = frozenset(event.stale)
         for label, floor in with_floors(event):
             self.count(label, stale=label[0] in stale, floor=floor)
-        self.missing += len(event.missing)
+        self.note_missing(event.labels, event.stale, event.missing)
         self.finish(event.upto, event.unseen)
 
     def shared(self) -> None:

@@ -1,29 +1,26 @@
 """The model in force: loaded once a version, and only when its file is the one that was promoted.
 
 A model file that is missing or altered closes autopilot for its loop: its scores are worth nothing, and the
-ledger, the page and ``dualcontrol doctor`` say why.
+ledger, the page and ``dualcontrol doctor`` say why.  The very file put back opens it again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from dualcontrol.case import JSON, ModelRow
-from dualcontrol.control import Control
+from dualcontrol.control import CLOSED_BY_ALARM, Control
 from dualcontrol.errors import ModelError
-from dualcontrol.events import AutopilotClosed, Event
+from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
 
 FOLDER = "dualcontrol-models"
 CLOSED_BY_FILE = "the model file of "
-Version = Callable[[Control], str | None]
-Verify = Callable[[Control], object]
-Shut = Callable[[DeskPort, Control, str], None]
 
 
 class Scored(NamedTuple):
@@ -82,6 +79,7 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
         except ModelError as error:
             close(desk, control, error.message)
             return None
+        reopen(desk, control)
     return cache[key]
 
 
@@ -96,7 +94,10 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
     found = next((row for row in rows if row.version == control.model), None)
     if found is None:
-        raise ModelError(f"model {control.model} of loop {control.loop} is not in the database")
+        raise ModelError(
+            f"{CLOSED_BY_FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
+            f"database, or train again with `dualcontrol train {control.loop}`"
+        )
     return found
 
 
@@ -107,12 +108,15 @@ def verified(desk: DeskPort, row: ModelRow) -> bytes:
 
 def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
     """The bytes of a file that is there and as it was written; the error begins with `words`."""
+    again = f"put {row.path} back, or train again"
     try:
         data = (folder / row.path).read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{words}{row.version} is missing: {again}") from error
     except OSError as error:
-        raise ModelError(f"{words}{row.version} is missing ({type(error).__name__})") from error
+        raise ModelError(f"{words}{row.version} cannot be read ({error.strerror}): {again}") from error
     if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ModelError(f"{words}{row.version} is not the one that was promoted: its digest differs")
+        raise ModelError(f"{words}{row.version} is not the one that was promoted, since its digest differs: {again}")
     return data
 
 
@@ -122,39 +126,45 @@ def model_folder(desk: DeskPort) -> Path:
 
 
 def check(desk: DeskPort) -> dict[str, str]:
-    """Verify the model file of every loop, as at a restart; closes autopilot where it fails and says why, by loop."""
-    return check_all(desk, _version, lambda control: verified(desk, row_of(desk, control)), close)
-
-
-def close(desk: DeskPort, control: Control, reason: str) -> None:
-    """Send everything of a loop to humans, unless that is so already or another model has taken over."""
-    close_unless_replaced(desk, control, reason, _version)
-
-
-def _version(control: Control) -> str | None:
-    return control.model
-
-
-def check_all(desk: DeskPort, version: Version, verify: Verify, shut: Shut) -> dict[str, str]:
-    """Verify the file of every loop that has a model of a kind in force; why each that fails was shut, by loop."""
+    """Verify the model file of every loop, as at a restart: why those that fail are closed, by loop; the rest open."""
     failed: dict[str, str] = {}
     for control in desk.store.queries.loops():
-        if version(control) is None:
-            continue
-        try:
-            verify(control)
-        except ModelError as error:
-            failed[control.loop] = error.message
-            shut(desk, control, error.message)
+        why = None if control.model is None else check_one(desk, control)
+        if why is not None:
+            failed[control.loop] = why
     return failed
 
 
-def close_unless_replaced(desk: DeskPort, control: Control, reason: str, version: Version) -> None:
-    """Close autopilot for a loop, unless it is closed already or has another version of the model by now."""
+def check_one(desk: DeskPort, control: Control) -> str | None:
+    """Verify the model file of a loop that has one, and close or open it; why it was closed."""
+    try:
+        verified(desk, row_of(desk, control))
+    except ModelError as error:
+        close(desk, control, error.message)
+        return error.message
+    reopen(desk, control)
+    return None
 
-    def make(now: Control, at: int) -> list[Event]:
-        if "" in now.closed or version(now) != version(control):
-            return []
-        return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
 
-    desk.steps.move(control.loop, make)
+def close(desk: DeskPort, control: Control, reason: str) -> None:
+    """Send everything of a loop to humans, unless another model has taken over."""
+    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, reason))
+
+
+def reopen(desk: DeskPort, control: Control) -> None:
+    """End the closure by a file that is there again, as it was promoted."""
+    if control.closed.get("", "").startswith(f"{CLOSED_BY_FILE}{control.model} "):
+        desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
+
+
+def closing(now: Control, at: int, reason: str) -> list[Event]:
+    """Close the whole loop; a closure by alarm gives way, since a new certificate would end it with the file gone."""
+    before = now.closed.get("")
+    if before is not None and not before.startswith(CLOSED_BY_ALARM):
+        return []
+    return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
+
+
+def opening(now: Control, at: int) -> list[Event]:
+    """Open the whole loop: what is certified counts again."""
+    return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason="the model file is there again")]

@@ -10,14 +10,14 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from math import exp, isfinite, log, log1p
 from operator import index
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import binomial
+from dualcontrol.route import binomial, sound, stored
 from dualcontrol.route.regions import START, edges_of, first_of, widest
 
 __all__ = ["FLOOR", "FRACTIONS", "START", "Certificate", "Label", "Step", "edges_of", "first_of", "widest"]
@@ -64,6 +64,8 @@ class Certificate:
         segments: int = 1, first: int | None = None,
     ) -> None:  # fmt: skip
         _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
+        if edges is not None:
+            sound.binned(edges, first)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
         self.miss_rate, self.segments = miss_rate, segments
@@ -114,6 +116,7 @@ class Certificate:
         The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
         are answered later than the rest would come too late.
         """
+        sound.watermark(watermark)
         before = len(self.steps)
         end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
         due, self._waiting = self._waiting[:end], self._waiting[end:]
@@ -186,6 +189,8 @@ class Certificate:
         if not self.begun or self._next < 0:
             return None if self.begun else self.pilot - len(self._piloted) + self._fewest(self._share(START))
         seen, wrong = sum(self.weights[self._next :]), sum(self.wrongs[self._next :])
+        if not seen and not self.steps:
+            return self._fewest(self._share(START))
         share = self.share_from(self._next) or self._share(START)
         risk = (wrong + self.max_error / 4) / (seen + 1.0)
         gain = max(self._gain(lam, risk) for lam in self._fractions)
@@ -199,8 +204,19 @@ class Certificate:
         up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
         return (1.0 - risk) * up + risk * (log(down) if down > 0 else -50.0)
 
+    @property
+    def fewest(self) -> int:
+        """How many labels of the first region it takes without a single error, one by one."""
+        move, most = self._move(0, 1.0, 1.0), 1
+        while _wealth([most * one for one in move]) < self._target:
+            most *= 2
+        return 1 + bisect_left(range(1, most), self._target, key=lambda n: _wealth([n * one for one in move]))
+
     def _fewest(self, share: float) -> int:
-        return round(binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta) / share)
+        """Labels of every region until so many lie in the first, or until the launch tests them all at once."""
+        singly = self.fewest / share
+        at_once = binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta / 2) / share
+        return round(min(singly, max(self.launch, at_once)) if self.launch else singly)
 
     def _share(self, otherwise: float) -> float:
         return self.start or otherwise
@@ -323,6 +339,13 @@ class Certificate:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The certificate that `to_dict` described; it goes on as if it had never stopped."""
+        with stored.read("certificate"):
+            made = cls._restored(data)
+            stored.check(made, _label)
+        return made
+
+    @classmethod
+    def _restored(cls, data: Mapping[str, Any]) -> Self:
         made = cls(**data["given"])
         made.seq, made.labels, made.errors = data["seq"], data["labels"], data["errors"]
         made._least, made._launching, made.begun = data["least"], data["launching"], data["begun"]
@@ -355,22 +378,19 @@ def _check_promise(
     max_error: float, confidence: float, bins: int, pilot: int, start: float | None, launch: int, floor: float,
     miss_rate: float, segments: int,
 ) -> None:  # fmt: skip
-    shares = {"max_error": max_error, "confidence": confidence}
-    for name, value in shares.items():
-        if not 0.0 < value < 1.0:
-            raise GuaranteeError(f"{name} is {value!r}; it must lie above 0 and below 1")
-    if not 0.0 <= miss_rate < 1.0:
-        raise GuaranteeError(f"miss_rate is {miss_rate!r}; it must be at least 0 and below 1")
-    if not 0.0 < floor <= 1.0:
-        raise GuaranteeError(f"floor is {floor!r}; it must lie above 0, at most 1")
-    if start is not None and not 0.0 < start <= 1.0:
-        raise GuaranteeError(f"start is {start!r}; it must lie above 0, at most 1")
-    if bins < 1 or pilot < 0 or launch < 0 or segments < 1:
-        raise GuaranteeError("bins and segments must be at least 1, pilot and launch at least 0")
+    sound.promise(max_error, confidence)
+    sound.share("miss_rate", miss_rate, zero=True)
+    sound.share("floor", floor, one=True)
+    if start is not None:
+        sound.share("start", start, one=True)
+    counts = (("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0))
+    for name, value, least in counts:
+        sound.whole(name, value, least)
 
 
 def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for what is none."""
+    sound.said(seq, score=score, wrong=wrong, inclusion_probability=inclusion)
     try:
         label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
     except (TypeError, ValueError, OverflowError) as error:
@@ -381,7 +401,8 @@ def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: f
 
 def _check_label(label: Label, wrong: object) -> None:
     if not isfinite(label.score):
-        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a number")
+        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a finite number",
+                             hint=sound.LACKING["score"])  # fmt: skip
     if wrong not in (0, 1):
         raise GuaranteeError(f"wrong of decision {label.seq} is {wrong!r}; it must be 0 or 1",
                              hint="A decision that nobody answered in time counts as wrong.")  # fmt: skip
