@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from dualcontrol.case import Case
-from dualcontrol.certify import moving, warm
+from dualcontrol.certify import again, moving, warm
 from dualcontrol.certify.counting import count, ready
 from dualcontrol.certify.decisions import TURN, Decisions
 from dualcontrol.certify.segment import SCALE, Segment
@@ -138,6 +138,9 @@ class Certifier:
         if taken.alarm:
             fresh = moving.alarmed(control, name, segment, decisions.read, now, moving.drifted(segment))
             return [*made, *_applied(segments, fresh)]
+        place = again.elsewhere(segment)
+        if place is not None:
+            return [*made, *_applied(segments, [moving.begun_again(control, name, segment, place, now)])]
         return [*made, *_applied(segments, moving.moved(control, name, segment, segment.steps[steps:], now))]
 
     def _begin(
