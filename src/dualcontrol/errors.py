@@ -1,5 +1,7 @@
 """Every exception of dualcontrol; the code of each is also its page in ``docs/errors``.
 
+They stay in one file, long as it is: a catalogue is looked up by code, word and hint, and drawn as one tree.
+
 ::
 
     DualcontrolError

@@ -9,6 +9,7 @@ from certify_cases import EASY, Stream
 
 from dualcontrol.certify import words
 from dualcontrol.events import AlarmRaised, AutopilotClosed, ThresholdMoved
+from dualcontrol.route.guarantee import Certificate
 
 # What the words are kept free of: none of these says anything to somebody who has not read the code.
 JARGON = ("wealth", "martingale", "delta", "null", "bin", "epoch", "evidence", "label", "inclusion", "certificate")
@@ -24,6 +25,11 @@ def said(stream: Stream, state: str, *parts: str, segment: str = "") -> Any:
     assert not [word for word in JARGON if word in plain.lower()], found.reason
     assert not found.reason.endswith(".")
     return found
+
+
+def least(max_error: float) -> int:
+    """How many answers without an error the surest fifth of cases takes."""
+    return Certificate(max_error, edges=[]).fewest
 
 
 def closed(stream: Stream, reason: str, segment: str = "") -> None:
@@ -43,15 +49,15 @@ def test_without_a_guarantee_nothing_is_said_of_errors(make):
 def test_before_the_first_decision_it_waits_and_says_what_it_takes(make):
     said(
         make(), "waiting", "no decision was counted yet, so everything goes to humans. The first 20 answers show how "
-        "the scores lie, and prove nothing. Then at least 25 answers on the surest cases must find no error: about "
-        "145 answers in all",
+        f"the scores lie, and prove nothing. Then at least {least(0.2)} answers on the surest cases must find no "
+        f"error: about {20 + 5 * least(0.2)} answers in all",
     )  # fmt: skip
 
 
 def test_without_a_pilot_nothing_is_said_of_it(make):
-    found = said(make(guarantee=EASY | {"pilot": 0}), "waiting", "Then at least 25 answers", "about 125 answers in all")
+    found = said(make(guarantee=EASY | {"pilot": 0}), "waiting", f"Then at least {least(0.2)} answers")
     assert "show how the scores lie" not in found.reason
-    assert found.labels_needed == 125
+    assert found.labels_needed == 5 * least(0.2)
 
 
 def test_another_promise_waits_again_for_itself(make):
@@ -59,7 +65,7 @@ def test_another_promise_waits_again_for_itself(make):
     s.go(25)
     s.settings["guarantee"] = EASY | {"max_error": 0.1}
     s.loop = s.desk.loop("mail", **s.settings)
-    said(s, "waiting", "no decision was counted yet for this promise", "at least 52 answers")
+    said(s, "waiting", "no decision was counted yet for this promise", f"at least {least(0.1)} answers")
 
 
 def test_a_learned_score_is_learned_first(make):
@@ -98,7 +104,7 @@ def test_right_after_the_pilot_nothing_was_found_yet(make):
     s.go(20)
     s.loop.certify()
     found = said(s, "collecting", "nothing is certified: no answer on the surest cases was counted yet")
-    assert found.labels_needed == 125
+    assert found.labels_needed == 5 * least(0.2)
 
 
 def test_where_too_much_is_wrong_it_says_that_more_of_the_same_does_not_help(make):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from dualcontrol.certify import again
 from dualcontrol.certify.segment import DRIFT, Segment
 from dualcontrol.certify.warm import Start
 from dualcontrol.control import CLOSED_BY_ALARM, Control
@@ -37,7 +38,23 @@ def began(
     promise = promised(control, before)
     if reason == DRIFT and before is not None and before.certificate.begun:
         promise |= {"edges": before.certificate.edges}
+        promise |= {"first": before.certificate.first} if before.certificate.again else {}
     promise |= _warm(promise, warm)
+    return _epoch(control, name, model, before, after, now, reason, promise)
+
+
+def begun_again(control: Control, name: str, before: Segment, place: int, now: int) -> EpochBegan:
+    """The same promise, with another first region: what was counted chose it, and is no evidence for it."""
+    made = before.certificate
+    promise = promised(control, before) | {"edges": made.edges, "first": place, "again": made.again + 1}
+    why = again.reason(before, place)
+    return _epoch(control, name, before.model, before, before.upto, now, why, promise)
+
+
+def _epoch(
+    control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
+    promise: dict[str, Any],
+) -> EpochBegan:  # fmt: skip
     epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,

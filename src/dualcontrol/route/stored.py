@@ -55,7 +55,7 @@ def check(made: Any, label: Callable[..., object]) -> None:
 
 def _check_bins(made: Any) -> None:
     """Bins, and what was counted in each."""
-    sound.binned(made.edges, made._first)
+    sound.binned(made.edges, made.first)
     count, bets = len(made.edges) + 1, len(made._fractions)
     for name in ("weights", "wrongs", "_tally", "_missed"):
         numbers(name, getattr(made, name), count, least=0)
