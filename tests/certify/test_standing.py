@@ -113,6 +113,7 @@ def test_where_too_much_is_wrong_it_says_that_more_of_the_same_does_not_help(mak
         s.answer(case=s.propose(s.noise.random(), wrong=s.noise.random() < 0.6))
     s.loop.certify()
     found = said(s, "collecting", "More answers like these would not change that")
+    assert "When 2,000 are counted, another group of the surest cases is tried" in found.reason
     assert found.labels_needed is None
     assert "more answers alone will not do it" in words(s.loop.control, found).lapses
 
