@@ -51,7 +51,7 @@ def b1(bench: Bench) -> list[Bar]:
     for s in ERRORS:
         for policy in POLICIES:  # the whole table, though only two of them must fail
             bench.runs_of(Cell(s, policy))
-        for policy, share in (("naive", 0.9), ("peeking", 0.2)):
+        for policy, share in (("naive", 0.9), ("peeking", 0.2)) if s != "uppertenth" else ():
             found.append(least("B1", f"{s}: {policy} violated", _violated(bench, Cell(s, policy)), share))
     return found
 
@@ -65,6 +65,17 @@ def b2(bench: Bench) -> list[Bar]:
         found.append(least("B2", f"{stream}: average to oracle", bench.mean(cell, "average"), average))
         found.append(most("B2", f"{stream}: reviews", bench.mean(cell, "reviews"), reviews))
     return found
+
+
+def again(bench: Bench) -> list[Bar]:
+    """Where the surest fifth is too often wrong, the surest tenth opens all the same."""
+    cell = Cell("uppertenth")
+    opened = float(np.mean([run.coverage > 0.0 for run in bench.runs_of(cell)]))
+    return [
+        least("AG", "uppertenth: opened", opened, 0.95),
+        least("AG", "uppertenth: final to oracle", bench.mean(cell, "final"), 0.7),
+        most("AG", "uppertenth: violated", _violated(bench, cell), bench.slack(cell.promise.delta)),
+    ]
 
 
 def b3(bench: Bench) -> list[Bar]:
@@ -158,5 +169,5 @@ def _violated(bench: Bench, cell: Cell) -> float:
 
 BARS: dict[str, Callable[[Bench], list[Bar]]] = {
     "B1": b1, "B2": b2, "B3": b3, "B4": b4, "B5": b5, "B6": b6, "B7": b7, "B8": b8,
-    "RM": risk_model,
+    "RM": risk_model, "AG": again,
 }  # fmt: skip

@@ -19,7 +19,9 @@ from rivals import rival
 from streams import drawn
 
 PATHS = ("constant", "jump", "sine")
-FIGURES = ("final", "coverage", "average", "violated", "reviews", "error", "error_after", "alarms", "miscovered")
+FIGURES = (
+    "final", "coverage", "average", "violated", "reviews", "error", "error_after", "alarms", "miscovered", "tries",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from streams import Stream, oracle, risks, upwards
 
+from dualcontrol.certify import again
 from dualcontrol.route import audit
 from dualcontrol.route.guarantee import Certificate
 from dualcontrol.route.monitor import Monitor
@@ -43,6 +44,7 @@ class Run:
     delay: int = -1
     error_after: float = 0.0
     miscovered: bool = False
+    tries: int = 0
 
 
 class Governed:
@@ -58,12 +60,12 @@ class Governed:
         self.reviewed = 0
         self.begin(promise.launch)
 
-    def begin(self, launch: int) -> None:
+    def begin(self, launch: int, first: int | None = None, tries: int = 0) -> None:
         """A new epoch: nothing is known, everything is reviewed."""
         promise = self.promise
         self.certificate = Certificate(
             promise.max_error, 1.0 - promise.delta, edges=self.stream.edges, launch=launch, floor=self.floor,
-            miss_rate=promise.miss_rate,
+            miss_rate=promise.miss_rate, first=first, again=tries,
         )  # fmt: skip
         self.monitor = Monitor(promise.max_error, floor=self.floor, miss_rate=promise.miss_rate)
         self.live, self.shares, self.suspicious = self.nothing, np.ones(self.nothing), False
@@ -103,6 +105,9 @@ class Governed:
             suspicious = self.monitor.suspicious
             if steps or suspicious != self.suspicious or start // REFRESH % SHARES_EVERY == 0:
                 self.share(suspicious)
+        elif (place := again.elsewhere(self.certificate)) is not None:
+            self.run.tries += 1
+            self.begin(0, place, self.certificate.again + 1)
 
     def share(self, suspicious: bool) -> None:
         """Take over the certified threshold, and share audits out again."""

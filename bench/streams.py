@@ -25,6 +25,7 @@ def _errors() -> dict[str, np.ndarray]:
         "overconf": np.clip(0.30 * (1 - q) ** 1.2 + 0.012, 0, 1),  # more than twice the claimed error
         "topwrong": cluster,  # the five percent that are most certain are often wrong
         "flat51": np.full(BINS, 0.051),  # scores say nothing, and everything is a little too bad
+        "uppertenth": np.where(q > 0.9, 0.002, 0.2),  # only the surest tenth is good enough, the surest fifth is not
     }
 
 

@@ -7,32 +7,30 @@ a part of delta that was kept for it.
 
 from __future__ import annotations
 
-from dualcontrol.certify.segment import Segment
+from dualcontrol.route.guarantee import Certificate
 from dualcontrol.route.promise import share
 from dualcontrol.route.regions import promising
 
 LABELS = 2_000  # before a first region is given up, and twice as many each time
 
 
-def due(segment: Segment) -> int:
+def due(made: Certificate) -> int:
     """After how many labels a first region that loses is given up."""
-    return int(LABELS * 2**segment.certificate.again)
+    return int(LABELS * 2**made.again)
 
 
-def elsewhere(segment: Segment) -> int | None:
+def elsewhere(made: Certificate) -> int | None:
     """The bin that another try begins with; None while this one may succeed, or where no other is more promising."""
-    made = segment.certificate
     if not made.begun or made.launching or made.threshold is not None:
         return None
-    if made.labels < due(segment) or made.labels_needed() is not None:
+    if made.labels < due(made) or made.labels_needed() is not None:
         return None
     found = promising(made.weights, made.wrongs, made.max_error * (1.0 - made.miss_rate))
     return None if found == made.first else found
 
 
-def reason(segment: Segment, place: int) -> str:
+def reason(made: Certificate, place: int) -> str:
     """Why, in words."""
-    made = segment.certificate
     seen, wrong = sum(made.weights[made.first :]), sum(made.wrongs[made.first :])
     return (
         f"{share(wrong / seen)} of the surest {made.share_from(made.first) * 100:.0f} % of decisions were found "

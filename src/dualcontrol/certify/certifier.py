@@ -138,7 +138,7 @@ class Certifier:
         if taken.alarm:
             fresh = moving.alarmed(control, name, segment, decisions.read, now, moving.drifted(segment))
             return [*made, *_applied(segments, fresh)]
-        place = again.elsewhere(segment)
+        place = again.elsewhere(segment.certificate)
         if place is not None:
             return [*made, *_applied(segments, [moving.begun_again(control, name, segment, place, now)])]
         return [*made, *_applied(segments, moving.moved(control, name, segment, segment.steps[steps:], now))]

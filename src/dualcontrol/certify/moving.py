@@ -47,7 +47,7 @@ def begun_again(control: Control, name: str, before: Segment, place: int, now: i
     """The same promise, with another first region: what was counted chose it, and is no evidence for it."""
     made = before.certificate
     promise = promised(control, before) | {"edges": made.edges, "first": place, "again": made.again + 1}
-    why = again.reason(before, place)
+    why = again.reason(made, place)
     return _epoch(control, name, before.model, before, before.upto, now, why, promise)
 
 

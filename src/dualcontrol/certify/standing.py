@@ -174,7 +174,7 @@ def _promise(segment: Segment) -> str:
 
 
 def _hopeless(segment: Segment) -> str:
-    never, tried = "More answers like these would not change that", again.due(segment)
+    never, tried = "More answers like these would not change that", again.due(segment.certificate)
     if segment.certificate.labels >= tried:
         return never
     return f"{never}. When {tried:,} are counted, another group of the surest cases is tried if one looks better"
