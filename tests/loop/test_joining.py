@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from burst import at_level
 
 import dualcontrol as dc
 from dualcontrol import joining
 from dualcontrol.case import Case
-from dualcontrol.control import Control
+from dualcontrol.commands import Follow
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import SettledError
-from dualcontrol.events import ReliefChanged
 from dualcontrol.relief import relieve, seen
-from dualcontrol.route.capacity import AUDITS, JOINED, LATER, LEVELS, NONE, SHED
+from dualcontrol.route.capacity import AUDITS, JOINED, LATER, NONE, SHED
 from dualcontrol.store.sql.tx import SqlTx
 from dualcontrol.testing import FakeClock
 
@@ -46,21 +48,8 @@ def opened(desk: dc.Desk, level: int = JOINED, **settings: Any) -> dc.Loop:
         "capacity": {"reviewers": 3, "availability": 1.0},
     }  # fmt: skip
     loop = desk.loop("pay", **{**given, **settings})
-    at_level(desk, level)
+    at_level(desk, loop, level)
     return loop
-
-
-def at_level(desk: dc.Desk, level: int) -> None:
-    """Put a relief in force, as if it had been measured."""
-
-    def make(control: Control, now: int) -> Any:
-        event = ReliefChanged(
-            version=control.version + 1, at=now, level=level, name=LEVELS[level], demand="90.0", capacity="45.0",
-            understaffed=3, reason="test",
-        )  # fmt: skip
-        return [event] if level != control.relief else []
-
-    desk.steps.move("pay", make)
 
 
 def kinds(desk: dc.Desk, case: Case) -> list[str]:
@@ -98,7 +87,7 @@ def test_without_relief_nothing_joins_and_nothing_is_looked_up(desk: dc.Desk, mo
 def test_a_case_from_before_the_relief_is_joined(desk: dc.Desk) -> None:
     loop = opened(desk, NONE)
     leader = loop.propose(**PAY)
-    at_level(desk, JOINED)
+    at_level(desk, loop, JOINED)
     assert loop.propose(**PAY).leader == leader.id
 
 
@@ -172,7 +161,7 @@ def test_in_the_shadow_and_on_autopilot_nothing_joins(desk: dc.Desk) -> None:
 def test_joining_goes_before_later_and_shed(desk: dc.Desk, clock: FakeClock, level: int) -> None:
     loop = opened(desk)
     leader = loop.propose(**{**PAY, "risk": "low"})
-    at_level(desk, level)
+    at_level(desk, loop, level)
     follower = loop.propose(**{**PAY, "risk": "low"})
     times = 4 if level >= LATER else 1
     assert (follower.leader, follower.route.relief) == (leader.id, "joined")
@@ -221,6 +210,56 @@ def _settings(loop: dc.Loop) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name not in ("name", "groups")}
 
 
+def test_proposals_answers_withdrawals_and_sweeps_at_once_lose_nothing(
+    desk: dc.Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever locks several cases locks a leader before its followers, so that nobody waits for each other."""
+    if "memory" in desk.store.url:
+        pytest.skip("a database in memory has one connection")
+    monkeypatch.setattr(joining, "AT_ONCE", 1)
+    loop, made, failed = opened(desk), [], []
+    over = threading.Event()
+
+    def until_over(work: Any) -> None:
+        try:
+            while not over.is_set():
+                work()
+        except Exception as error:
+            failed.append(error)
+
+    def propose() -> None:
+        made.append(loop.propose(**PAY))
+
+    def answer(person: str) -> None:
+        claim = desk.claim(person, "pay")
+        if claim is not None:
+            with suppress(SettledError):
+                claim.approve()
+
+    def withdraw() -> None:
+        for case in made[-3:]:
+            with suppress(SettledError):
+                desk.withdraw(case.id)
+
+    work = [propose, propose, lambda: answer("ana"), lambda: answer("ben"), withdraw, desk.sweep]
+    threads = [threading.Thread(target=until_over, args=(one,)) for one in work]
+    for thread in threads:
+        thread.start()
+    time.sleep(3)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    while (claim := desk.claim("ana", "pay")) is not None:
+        claim.approve()
+    while desk.sweep():
+        pass
+    ends = [desk.case(case.id) for case in made]
+    assert {case.outcome.by for case in ends} == {"human", "withdrawn"}
+    assert all(kinds(desk, case).count("Concluded") == 1 for case in ends)
+    assert any(case.leader for case in ends)
+
+
 # what the reviewer is told
 
 
@@ -238,6 +277,12 @@ def test_the_reviewer_is_told_how_many_ask_the_same(desk: dc.Desk) -> None:
 def test_a_case_that_nobody_joined_says_nothing_of_it(desk: dc.Desk) -> None:
     opened(desk).propose(**PAY)
     assert "followers" not in claimed(desk).view
+
+
+def test_the_doctor_does_not_take_a_follower_for_forgotten(desk: dc.Desk) -> None:
+    loop = opened(desk, on_timeout="hold")
+    _, follower = loop.propose(**PAY), loop.propose(**PAY)
+    assert [found for found in examine(desk.store) if found.case_id == follower.id] == []
 
 
 def test_a_follower_has_no_review_of_its_own_to_take(desk: dc.Desk) -> None:
@@ -324,6 +369,14 @@ def test_who_waits_for_a_follower_is_woken(lasting: dc.Desk) -> None:
     timer.join()
 
 
+def test_followers_are_announced_with_their_leader(desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, told = opened(desk), []
+    cases = [loop.propose(**PAY) for _ in range(3)]
+    monkeypatch.setattr(desk.store, "publish", told.extend)
+    claimed(desk).approve()
+    assert sorted(told) == sorted(case.id for case in cases)
+
+
 @pytest.fixture
 def lasting(tmp_path: Any) -> Iterator[dc.Desk]:
     with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
@@ -366,6 +419,16 @@ def test_what_is_beyond_one_transaction_is_left_to_the_sweep(desk: dc.Desk, monk
     desk.sweep()
     desk.sweep()
     assert all(kinds(desk, c).count("Concluded") == 1 for c in followers)
+
+
+def test_a_follower_that_is_settled_is_not_settled_again(desk: dc.Desk) -> None:
+    loop = opened(desk)
+    leader, follower = loop.propose(**PAY), loop.propose(**PAY)
+    early = desk.steps.run(Follow(case_id=follower.id, leader=leader.id))
+    assert (early.outcome, early.seq) == (None, 1)
+    claimed(desk).approve()
+    settled = desk.case(follower.id)
+    assert desk.steps.run(Follow(case_id=follower.id, leader=leader.id)) == settled
 
 
 def test_an_edit_that_asks_for_more_in_a_follower_is_not_taken_over(desk: dc.Desk) -> None:
@@ -425,6 +488,14 @@ def test_a_leader_that_nobody_answers_in_time_leaves_its_followers_to_people(des
     assert desk.case(follower.id).outcome.by == "timeout"
 
 
+def test_a_leader_that_is_withdrawn_while_its_decision_could_be_taken_back_decides_nothing(desk: dc.Desk) -> None:
+    loop = opened(desk, undo="1m")
+    leader, follower = loop.propose(**PAY), loop.propose(**PAY)
+    claimed(desk).approve()
+    desk.withdraw(leader.id)
+    parted(desk, follower, "was withdrawn")
+
+
 def test_those_who_part_can_be_joined_and_lead(desk: dc.Desk) -> None:
     loop = opened(desk)
     leader, follower = loop.propose(**PAY), loop.propose(**PAY)
@@ -446,7 +517,7 @@ def test_a_lease_that_runs_out_leaves_a_follower_where_it_is(desk: dc.Desk, cloc
 def test_relief_that_ends_leaves_what_has_joined_and_joins_no_more(desk: dc.Desk) -> None:
     loop = opened(desk)
     leader, follower = loop.propose(**PAY), loop.propose(**PAY)
-    at_level(desk, NONE)
+    at_level(desk, loop, NONE)
     assert loop.propose(**PAY).leader is None
     claim = claimed(desk)
     assert (claim.case.id, claim.view["followers"]) == (leader.id, 1)
@@ -570,7 +641,7 @@ def test_what_could_have_joined_before_the_relief_is_counted_with_it(desk: dc.De
     clock.tick(1)
     loop.propose(**PAY)
     claim.approve()
-    at_level(desk, JOINED)
+    at_level(desk, loop, JOINED)
     demand = seen(desk.store.queries, loop.control, clock()).demand
     assert demand.other_again * 2 * PROMISE == pytest.approx(2)
     assert demand.whole * 2 * PROMISE == pytest.approx(4)
