@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,9 +180,17 @@ def test_rows_of_a_batch_join_as_single_cases_do(desk: dc.Desk) -> None:
     assert desk.case(third.id).outcome.by == "human"
 
 
-def test_two_who_propose_the_same_at_once_lose_nothing(desk: dc.Desk) -> None:
-    if "memory" in desk.store.url:
-        pytest.skip("a database in memory has one connection")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def replica(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dc.Desk]:
+    """A desk on a database that others use as well."""
+    url = f"sqlite:///{tmp_path}/dc.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    with dc.open(url, durability="process", groups={"two": ["ana", "ben"]}) as desk:
+        yield desk
+        assert [found.what for found in examine(desk.store) if found.level == PROBLEM] == []
+
+
+def test_two_who_propose_the_same_at_once_lose_nothing(replica: dc.Desk) -> None:
+    desk = replica
     loop, made = opened(desk), []
     with dc.open(desk.store.url, durability="process", groups={"two": ["ana", "ben"]}) as other:
         loops = [loop, other.loop("pay", **_settings(loop))]
@@ -211,11 +220,10 @@ def _settings(loop: dc.Loop) -> dict[str, Any]:
 
 
 def test_proposals_answers_withdrawals_and_sweeps_at_once_lose_nothing(
-    desk: dc.Desk, monkeypatch: pytest.MonkeyPatch
+    replica: dc.Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever locks several cases locks a leader before its followers, so that nobody waits for each other."""
-    if "memory" in desk.store.url:
-        pytest.skip("a database in memory has one connection")
+    desk = replica
     monkeypatch.setattr(joining, "AT_ONCE", 1)
     loop, made, failed = opened(desk), [], []
     over = threading.Event()
@@ -360,10 +368,10 @@ def test_a_key_finds_the_follower_again(desk: dc.Desk) -> None:
     assert desk.case(leader.id).followers == 1
 
 
-def test_who_waits_for_a_follower_is_woken(lasting: dc.Desk) -> None:
-    loop = opened(lasting)
+def test_who_waits_for_a_follower_is_woken(replica: dc.Desk) -> None:
+    loop = opened(replica)
     _, follower = loop.propose(**PAY), loop.propose(**PAY)
-    timer = threading.Timer(0.2, lambda: claimed(lasting).approve())
+    timer = threading.Timer(0.2, lambda: claimed(replica).approve())
     timer.start()
     assert loop.wait(follower, timeout=20).by == "human"
     timer.join()
@@ -375,12 +383,6 @@ def test_followers_are_announced_with_their_leader(desk: dc.Desk, monkeypatch: p
     monkeypatch.setattr(desk.store, "publish", told.extend)
     claimed(desk).approve()
     assert sorted(told) == sorted(case.id for case in cases)
-
-
-@pytest.fixture
-def lasting(tmp_path: Any) -> Iterator[dc.Desk]:
-    with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
-        yield desk
 
 
 def test_a_decision_counts_for_followers_when_it_can_no_longer_be_taken_back(desk: dc.Desk, clock: FakeClock) -> None:
@@ -494,6 +496,17 @@ def test_a_leader_that_is_withdrawn_while_its_decision_could_be_taken_back_decid
     claimed(desk).approve()
     desk.withdraw(leader.id)
     parted(desk, follower, "was withdrawn")
+
+
+def test_a_leader_that_is_held_after_its_time_still_leads(desk: dc.Desk, clock: FakeClock) -> None:
+    loop = opened(desk, on_timeout="hold")
+    leader, follower = loop.propose(**PAY), loop.propose(**PAY)
+    clock.tick(2 * PROMISE)
+    desk.sweep()
+    assert (desk.case(follower.id).leader, desk.case(follower.id).reviews) == (leader.id, ())
+    later = loop.propose(**PAY)
+    claimed(desk).approve()
+    assert {desk.case(case.id).outcome.by for case in (leader, follower, later)} == {"human"}
 
 
 def test_those_who_part_can_be_joined_and_lead(desk: dc.Desk) -> None:
