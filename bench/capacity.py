@@ -11,7 +11,6 @@ ledger.
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from dualcontrol.testing import FakeClock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from burst import Plan, Play, Told, seeded, shed_in_ledger
+from simulated_queue import waits as queued
 
 HANDLING, PROMISE, LATE, CASES = 4.0, 15.0, 0.05, 100_000
 SCV = float(np.e - 1)
@@ -33,13 +33,7 @@ BAR = 1.4 * LATE
 
 def late(servers: int, rate: float, handling: Any, seed: int) -> float:
     """The share of cases of a simulated queue that waits too long; the first tenth is not counted."""
-    arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, len(handling)))
-    free, waited = [0.0] * servers, np.empty(len(handling))
-    for number, (arrival, taken) in enumerate(zip(arrivals.tolist(), handling.tolist(), strict=True)):
-        start = max(heapq.heappop(free), arrival)
-        waited[number] = start - arrival
-        heapq.heappush(free, start + taken)
-    return float((waited[len(handling) // 10 :] > PROMISE).mean())
+    return float((queued(servers, rate, handling, seed) > PROMISE).mean())
 
 
 def handled(kind: str, seed: int) -> Any:

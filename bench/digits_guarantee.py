@@ -6,13 +6,12 @@ Real scans and a real model; the reviewers are scripted, err on 2 % of the scans
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from seeds import parsed, played, show
 
 from dualcontrol.demo.headless import run
 
@@ -44,23 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    given = parsed(parser)
     seeds = range(given.first, given.first + given.seeds)
-    found = {}
-    with ProcessPoolExecutor(given.jobs) as pool:
-        for name, adjudicate in (("adjudicated", True), ("not adjudicated", False)):
-            rows = []
-            for row in pool.map(one, [(seed, adjudicate) for seed in seeds]):
-                rows.append(row)
-                print(f"{name} {len(rows)}/{len(seeds)}: opened at {row['opened_at']}", file=sys.stderr)
-            found[name] = {"summary": summed_up(rows), "runs": rows}
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, said in found.items():
-        print(name, *(f"{key} {value}" for key, value in said["summary"].items()), sep="; ")
+    ways = {"adjudicated": True, "not adjudicated": False}
+    work = {name: [(seed, adjudicate) for seed in seeds] for name, adjudicate in ways.items()}
+    found = played(one, work, given.jobs, told=lambda row: f"opened at {row['opened_at']}", summed_up=summed_up)
+    show(found, given.json)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import load
+from seeds import parsed, played, show
 from sklearn.ensemble import ExtraTreesClassifier
 
 import dualcontrol as dc
@@ -213,6 +213,11 @@ def summed_up(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def told(row: dict[str, Any]) -> str:
+    """A run as it is told when it ends."""
+    return f"error {row['error']:.4f} on {row['coverage']:.0%}"
+
+
 def main() -> None:
     """Run the streams and print what came of the promise."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -223,28 +228,14 @@ def main() -> None:
     parser.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--replicas", type=int, default=None, help="1 on SQLite, 2 on PostgreSQL")
     parser.add_argument("--launch", type=int, default=2000)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    given = parsed(parser)
     replicas = given.replicas or (1 if given.store == "sqlite" else 2)
-    found: dict[str, Any] = {}
-    with ProcessPoolExecutor(given.jobs) as pool:
-        for name in given.data:
-            seeds = range(given.seed, given.seed + given.runs)
-            jobs = [(name, seed, given.store, given.decisions, replicas, given.launch) for seed in seeds]
-            rows = []
-            for row in pool.map(one, jobs):
-                rows.append(row)
-                print(
-                    f"{name} {len(rows)}/{given.runs} error {row['error']:.4f} on {row['coverage']:.0%}",
-                    file=sys.stderr,
-                )
-            found[name] = {"summary": summed_up(rows), "runs": rows}
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, said in found.items():
-        print(name, *(f"{key} {value}" for key, value in said["summary"].items()), sep="; ")
+    seeds = range(given.seed, given.seed + given.runs)
+    work = {
+        name: [(name, seed, given.store, given.decisions, replicas, given.launch) for seed in seeds]
+        for name in given.data
+    }
+    show(played(one, work, given.jobs, told=told, summed_up=summed_up), given.json)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Rule(Value, frozen=True, kw_only=True):
     respond_within: str | int | float | None = None
 
 
+CLOSED_BY_ALARM = "the monitor found"  # how the reason of such a closure begins; a new certificate ends it
 UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody checks
 
 

@@ -1,5 +1,7 @@
 """Every exception of dualcontrol; the code of each is also its page in ``docs/errors``.
 
+They stay in one file, long as it is: a catalogue is looked up by code, word and hint, and drawn as one tree.
+
 ::
 
     DualcontrolError
@@ -401,7 +403,7 @@ class GuaranteeError(DualcontrolError):
     """A promise that cannot be made, or a label that cannot be counted as evidence for it."""
 
     code = "DC-GUARANTEE"
-    hint = "Nothing was counted; everything keeps its state."
+    hint = "Correct what the message names; nothing was counted, and everything keeps its state."
 
 
 class CalibrationError(DualcontrolError, ValueError):

@@ -174,9 +174,9 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
             "input": [shown[row] for row in rows],
             "proposal": [_plain(values[row]) for row in rows],
             "alternatives": [[_plain(label) for label in classes if label != values[row]] for row in rows],
-            "confidence": [float(sure[row]) for row in rows],
+            "confidence": [float(sure[row]) if np.isfinite(sure[row]) else None for row in rows],
             "requires_approval": [True] * len(rows),
-            "rationale": [f"the classifier is sure by {sure[row]:.4g}, and {start}" for row in rows],
+            "rationale": [f"{_sureness(sure[row])}, and {start}" for row in rows],
         }
 
     def _inside(self) -> Any:
@@ -234,6 +234,10 @@ def _squeezed(margins: Floats) -> Floats:
         return np.asarray(1.0 / (1.0 + np.exp(-np.abs(margins))))
     powers = np.exp(margins - margins.max(axis=1, keepdims=True))
     return np.asarray(powers.max(axis=1) / powers.sum(axis=1))
+
+
+def _sureness(score: float) -> str:
+    return f"the classifier is sure by {score:.4g}" if np.isfinite(score) else "the classifier gives no score"
 
 
 def _plain(value: Any) -> Any:

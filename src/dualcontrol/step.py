@@ -13,30 +13,12 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from dualcontrol import apply, joining, review, route
+from dualcontrol import apply, joining
 from dualcontrol.case import Case, Review, is_high, microseconds
-from dualcontrol.commands import (
-    Answer,
-    Claim,
-    Command,
-    Commit,
-    Erase,
-    Expire,
-    Extend,
-    FinishEffect,
-    Follow,
-    Join,
-    LoseEffect,
-    Propose,
-    Release,
-    ResolveEffect,
-    Retract,
-    Settle,
-    StartEffect,
-    checked,
-)
+from dualcontrol.commands import Answer, Claim, Command, Erase, Expire, Follow, Join, Propose, StartEffect, checked
 from dualcontrol.commands import person as named
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
+from dualcontrol.dispatch import AFTER_ERASURE, HANDLERS, IN_TIME, REACTIONS, UNHURRIED, UNREAD, actor_of, admitted
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
@@ -48,29 +30,17 @@ from dualcontrol.errors import (
     UnknownLoopError,
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
-from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likeness, short
+from dualcontrol.keys import as_text, check_key, fingerprint, likeness, short
 from dualcontrol.learn import examples
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
 from dualcontrol.queue import Queue
-from dualcontrol.review import context, opening, values
 from dualcontrol.route import reroute
 from dualcontrol.scores import Score, Scorer, Scores, UnscoredError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
-Handler = Callable[[Any, Any, Control, Env], list[Event]]
 Done = TypeVar("Done")
-HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
-REACTIONS: dict[type[Event], list[Handler]] = {
-    kind: [stage[kind] for stage in (opening.REACTIONS, apply.REACTIONS) if kind in stage]
-    for kind in {*opening.REACTIONS, *apply.REACTIONS}
-}
-UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
-AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
-UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
-BY_CLAIM, BY_PERSON, BY_PROGRAM = (Answer, Commit, Release, Extend), (Claim, Retract), (StartEffect, FinishEffect)
-IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
 
 
 class Steps:
@@ -432,24 +402,3 @@ class Steps:
             except PersonTaken as error:
                 raise SamePersonError("this person already works on the case or has answered it") from error
         raise ConflictError
-
-
-def admitted(command: Propose, control: Control) -> None:
-    """Refuse a proposal before rules look at it: context that is missing, content that is not JSON."""
-    context.admit(command, control.settings)
-    values.check_schemas(command.candidates)
-    if control.settings.rules:
-        json_text([command.input, command.candidates, command.meta])
-
-
-def actor_of(command: Any, case: Case) -> str:
-    """Who stands behind a command on a case, for the ledger."""
-    kind = type(command)
-    if kind in BY_CLAIM:
-        review = case.review_of_claim(command.claim_id)
-        return (review.person if review else None) or "reviewer"
-    if kind in BY_PERSON:
-        return str(command.person)
-    if kind in BY_PROGRAM:
-        return "program"
-    return str(getattr(command, "by", "system"))

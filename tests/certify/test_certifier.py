@@ -122,7 +122,7 @@ def test_other_segments_leave_no_certificate_behind_that_nobody_asked_for(stream
 
 def test_segments_have_their_own_certificates_and_share_the_chance(make):
     s = make(guarantee=EASY | {"segments": ["x", "y"]})
-    for _ in range(300):
+    for _ in range(350):
         s.go(1, segment="x")
         s.go(1, segment="y")
     for name in ("x", "y"):

@@ -46,7 +46,7 @@ def test_an_alarm_closes_autopilot_and_a_new_certificate_opens_it_again(make):
     epoch = s.loop.control.epoch
     drift(s)
     closed, began = s.events(AutopilotClosed)[-1], s.events(EpochBegan)[-1]
-    assert "more than 20.0% of what autopilot does is wrong by now" in closed.reason
+    assert "more than 20 % of what autopilot does is wrong by now" in closed.reason
     assert (began.reason, began.epoch) == ("drift", epoch + 1)
     assert s.names()[-3:] == ["AutopilotClosed", "AlarmRaised", "EpochBegan"]
     assert s.loop.control.thresholds == {}

@@ -261,7 +261,7 @@ def test_what_a_new_label_model_says_of_earlier_cases_is_no_evidence(played: Pla
     """They have its confidence and no learned score, so that nothing is known before its first case."""
     loop = played.stream.loop
     segment = played.stream.desk.certifier.segments(loop.control)[""]
-    assert warm.start(played.stream.desk.steps, loop.control, "", segment, None) == warm.Start([], [])
+    assert warm.start(played.stream.desk.steps, loop.control, "", segment, None) == warm.Start([], [], [])
 
 
 def test_it_is_learned_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from certify_cases import EASY, SECRET, problems
 
 from dualcontrol import compose
-from dualcontrol.events import AutopilotClosed, EpochBegan, EvidenceCounted
+from dualcontrol.events import AuditsChanged, AutopilotClosed, EpochBegan, EvidenceCounted
 from dualcontrol.learn import serving, training
 from dualcontrol.settings import Database, Settings
 from dualcontrol.testing import FakeClock, seeded_ids
@@ -171,3 +171,30 @@ def test_a_restart_folds_the_warm_start_as_it_was(sides):
     assert after.certificate.to_dict() == before.certificate.to_dict()
     assert after.bound.to_dict() == before.bound.to_dict()
     assert after.monitor.to_dict() == before.monitor.to_dict()
+
+
+def test_each_older_label_says_how_seldom_any_decision_could_have_been_reviewed_then(sides):
+    """The bets of a warm start are capped by what was in force at each decision, never by what was drawn."""
+    sides.go(150)
+    assert training.train(sides.desk, "sides").promoted
+    sides.go(200)
+    assert sides.loop.control.thresholds
+    sides.guarantee["max_error"] = 0.35  # another promise: a new epoch, with what is known of the model in force
+    sides.settle()
+    sides.go(5)
+    began = sides.events(EpochBegan)[-1]
+    warm = next(e for e in sides.events(EvidenceCounted) if e.epoch == began.epoch)
+    assert len(warm.floors) == len(warm.labels)
+    floors = {label[0]: float(floor) for label, floor in zip(warm.labels, warm.floors, strict=True)}
+    routes = {pos: sides.desk.case(case_at(sides, pos)).route for pos in floors}
+    opened = next(e for e in sides.events(AuditsChanged) if e.floor)
+    assert {floors[pos] for pos, route in routes.items() if route.control < opened.version} == {1.0}
+    tables = {e.version: min(map(float, e.shares)) for e in sides.events(AuditsChanged)}
+    later = {pos: route for pos, route in routes.items() if route.control in tables}
+    assert {floors[pos] - tables[route.control] for pos, route in later.items()} == {0.0}
+    assert any(floors[pos] < route.inclusion for pos, route in later.items()), "the floor is not what was drawn with"
+    assert all(0.0 < floors[pos] <= route.inclusion for pos, route in routes.items())
+    assert json.loads(began.promise)["launch"] == 0
+    rows = sides.loop.evidence()[: len(warm.labels)]
+    assert [row["floor"] for row in rows] == list(floors.values())
+    assert problems(sides.desk, sides.folder / "models") == []

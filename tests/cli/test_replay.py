@@ -150,7 +150,7 @@ def test_a_group_with_too_few_rows_says_so(run, folder):
         ("score,truth\n0.9,1\n-0.1,1\n", "x.csv:3: score is '-0.1'"),
         ("score,truth\n.9,1\n.8,\n.7,1\n.6,\n", "csv:3: 2 rows of 4 without 'truth': empty, null or NaN in line 3, 5"),
         ("score,truth\n" + ".9,\n" * 9 + ".8,1\n", "9 rows of 10 without 'truth': empty, null or NaN in line 2, 3"),
-        ("score,right\n0.9,1\n", "x.csv:2: there is no field 'truth'; there are: score, right"),
+        ("score,right\n0.9,1\n", "x.csv:1: there is no field 'truth'; there are: score, right"),
         ("", "holds no rows"),
         ("score,truth\n", "holds no rows"),
         ("score,truth\n0.9,1,2\n", "x.csv:2: more cells than the header names"),

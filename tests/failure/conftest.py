@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dualcontrol as dc
+from dualcontrol.events import fold
 
 BESIDE = Path(__file__).with_name("beside.py")
 PAY = {"action": "pay", "args": {"order": "A-17", "amount": 420.0}, "input": {"mail": "please"}, "confidence": 0.5}
@@ -38,17 +39,19 @@ def loop(desk: dc.Desk) -> dc.Loop:
 class Beside:
     """Programs in processes of their own; each prints a line when it is ready and begins when told."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, script: Path = BESIDE) -> None:
         self.url = url
+        self.script = script
         self.running: list[subprocess.Popen[str]] = []
 
-    def start(self, what: str, *arguments: str) -> None:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start one and wait until it is ready."""
-        command = [sys.executable, str(BESIDE), self.url, what, *arguments]
+        command = [sys.executable, str(self.script), self.url, *arguments]
         started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.running.append(started)
         assert started.stdout is not None
         assert started.stdout.readline() == "ready\n"
+        return started
 
     def go(self) -> None:
         """Let all begin at once."""
@@ -61,14 +64,18 @@ class Beside:
         """What each printed last."""
         return [process.communicate(timeout=40)[0].strip().splitlines()[-1] for process in self.running]
 
+    def end(self) -> None:
+        """End what still runs."""
+        for process in self.running:
+            process.kill()
+            process.communicate()
+
 
 @pytest.fixture
 def beside(lasting_url: str) -> Iterator[Beside]:
     programs = Beside(lasting_url)
     yield programs
-    for process in programs.running:
-        process.kill()
-        process.communicate()
+    programs.end()
 
 
 def kinds(desk: dc.Desk, case_id: str) -> list[str]:
@@ -78,8 +85,6 @@ def kinds(desk: dc.Desk, case_id: str) -> list[str]:
 
 def folded(desk: dc.Desk, case_id: str) -> Any:
     """The case that the entries of a case make up."""
-    from dualcontrol.events import fold
-
     case = None
     for entry in desk.store.queries.entries(f"case/{case_id}"):
         case = fold(case, entry.events, seq=entry.seq)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from failure.certifying import SETTINGS, truth
+from failure.conftest import Beside
 
 import dualcontrol as dc
 from dualcontrol.doctor import examine
@@ -21,21 +21,8 @@ SCRIPT = Path(__file__).with_name("certifying.py")
 CASES = 100
 
 
-class Reviewers:
+class Reviewers(Beside):
     """Processes that answer and count."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.running: list[subprocess.Popen[str]] = []
-
-    def start(self, person: str) -> subprocess.Popen[str]:
-        """Start one and wait until it is ready."""
-        command = [sys.executable, str(SCRIPT), self.url, person]
-        started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.running.append(started)
-        assert started.stdout is not None
-        assert started.stdout.readline() == "ready\n"
-        return started
 
     def kill(self, process: subprocess.Popen[str], after: int) -> None:
         """End a process without a warning once it has given some answers."""
@@ -47,11 +34,9 @@ class Reviewers:
 
 @pytest.fixture
 def reviewers(lasting_url: str) -> Iterator[Reviewers]:
-    made = Reviewers(lasting_url)
+    made = Reviewers(lasting_url, SCRIPT)
     yield made
-    for process in made.running:
-        process.kill()
-        process.communicate()
+    made.end()
 
 
 def test_a_replica_that_is_killed_loses_nothing_and_counts_nothing_twice(lasting_url: str, reviewers: Reviewers):

@@ -90,8 +90,13 @@ class Trip:
 
     def __init__(self, desk: dc.Desk, witness: str, **settings: Any) -> None:
         self.desk, self.witness = desk, witness
-        times = {"lease": SHORT, "effect_lease": SHORT, "threshold": 0.9}
-        self.loop = desk.loop("pay", **{**times, **settings})
+        self.settings = {"lease": SHORT, "effect_lease": SHORT, "threshold": 0.9, **settings}
+        self.settle()
+
+    def settle(self, **settings: Any) -> None:
+        """Put settings in force."""
+        self.settings |= settings
+        self.loop = self.desk.loop("pay", **self.settings)
 
     def append(self, line: str) -> None:
         """The effect: one line, on the disk."""
@@ -284,8 +289,8 @@ def cancelled(desk: dc.Desk, witness: str) -> dict[str, Any]:
 
 
 def retracted(desk: dc.Desk, witness: str) -> dict[str, Any]:
-    """A decision is taken back in time; another one counts."""
-    trip = Trip(desk, witness, undo=3)
+    """A decision is taken back in time, however slow the machine; another one counts at once."""
+    trip = Trip(desk, witness, undo="1h")
 
     def human() -> None:
         case = trip.case()
@@ -295,6 +300,7 @@ def retracted(desk: dc.Desk, witness: str) -> dict[str, Any]:
         elif not trip.happened("Retracted"):
             trip.answer("reject")
         else:
+            trip.settle(undo=0)
             trip.answer("approve", person="ben")
 
     return trip.end(trip.until_done(trip.gate(), human)) | {"decided": None}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_queue import waits
 
 from dualcontrol.route.capacity import (
     ALARM,
@@ -25,7 +24,6 @@ from dualcontrol.route.capacity import (
     fits,
     relief,
     repeated,
-    value,
 )
 from dualcontrol.route.erlang import erlang_c, greatest_rate, staff_needed, wait_exceeds
 
@@ -55,17 +53,6 @@ def test_one_server_waits_as_the_closed_form_says() -> None:
 @pytest.mark.parametrize(("servers", "an_hour"), [(1, 6.4), (3, 35.0), (10, 139), (30, 439)])
 def test_the_greatest_rate_at_four_minutes_within_fifteen(servers: int, an_hour: float) -> None:
     assert greatest_rate(servers, 4.0, 15.0, 0.05) * 60 == pytest.approx(an_hour, rel=0.01)
-
-
-def waits(servers: int, rate: float, handling: np.ndarray, seed: int) -> np.ndarray:
-    """How long each case of a simulated queue waits, without the first tenth."""
-    arrivals = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, len(handling)))
-    free, waited = [0.0] * servers, np.empty(len(handling))
-    for number, (arrival, taken) in enumerate(zip(arrivals.tolist(), handling.tolist(), strict=True)):
-        start = max(heapq.heappop(free), arrival)
-        waited[number] = start - arrival
-        heapq.heappush(free, start + taken)
-    return waited[len(handling) // 10 :]
 
 
 def exponential(seed: int) -> np.ndarray:
@@ -261,14 +248,3 @@ def test_more_demand_never_brings_less_relief(now: int, asked: Demand, more: flo
     rates = {name: getattr(asked, name) * more for name in ("low", "audits", "other", "low_again", "other_again")}
     grown = Demand(**rates)
     assert relief(now, grown, crew) >= relief(now, asked, crew)
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 60), st.floats(0, 100))
-def test_a_review_is_worth_the_loss_it_prevents(
-    loss: float, wrong: float, miss: float, took: float, age: float
-) -> None:
-    found = value(loss, wrong, miss, took, age, promise=10.0)
-    assert 0.0 <= found <= value(1.0, 1.0, 0.0, took, age, promise=10.0)
-    assert found >= value(loss, wrong, miss, took * 2, age, promise=10.0)
-    assert found <= value(loss, wrong, miss, took, age + 1, promise=10.0)
-    assert value(loss, wrong, 0.0, 1.0) == loss * wrong

@@ -215,7 +215,7 @@ def test_pilot_labels_are_no_evidence() -> None:
     with_pilot = Certificate(0.2, bins=10, pilot=50)
     assert counted(with_pilot, pilot).evidence() | {"state": "collecting"} == with_pilot.evidence() | {"labels": 0}
     without = Certificate(0.2, edges=with_pilot.edges)
-    without._begin(with_pilot.edges, with_pilot._first)
+    without._begin(with_pilot.edges, with_pilot.first)
     counted(with_pilot, later)
     counted(without, later)
     assert with_pilot.threshold is not None
@@ -297,7 +297,7 @@ def test_segments_share_delta() -> None:
 def test_it_says_how_far_the_next_region_is() -> None:
     certificate = counted(Certificate(0.05, edges=TEN), labels(60, risk=0.0))
     said = certificate.evidence()
-    assert (said["state"], said["next_threshold"], said["least_labels"]) == ("collecting", 0.8, 59)
+    assert (said["state"], said["next_threshold"], said["least_labels"]) == ("collecting", 0.8, 63)
     assert 0.0 < said["log_wealth"] < said["log_wealth_needed"]
     assert 50 < said["labels_needed"] < 2_000
     hopeless = counted(Certificate(0.05, edges=TEN), [Label(seq, 0.95, seq % 2, 1.0) for seq in range(60)])

@@ -87,7 +87,7 @@ def test_after_an_alarm(web: TestClient, desk: dc.Desk) -> None:
     made.decisions(300, wrong=0.9)
     page, told = web.get(PAGE).text, web.get(API).json()
     assert told["segments"][0]["state"] == "closed"
-    assert page.count("The monitor found that more than 20.0% of what autopilot does is wrong by now") >= 2
+    assert page.count("The monitor found that more than 20 % of what autopilot does is wrong by now") >= 2
     assert "Autopilot is closed: everything goes to humans." in page
     assert "then autopilot opens by itself" in page
     assert "autopilot closed" in page

@@ -26,6 +26,7 @@ from dualcontrol.batch.refusals import (
 from dualcontrol.case import JSON, Case, Value
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control
+from dualcontrol.dispatch import HANDLERS
 from dualcontrol.errors import DualcontrolError, KeyFormatError, ProposalError
 from dualcontrol.events import Entry, Event, Routed, real
 from dualcontrol.joining import leader_of
@@ -35,7 +36,7 @@ from dualcontrol.review import context
 from dualcontrol.route.assured import assured
 from dualcontrol.route.batch import BatchRoutes, route_batch
 from dualcontrol.route.columns import Array
-from dualcontrol.step import HANDLERS, Steps
+from dualcontrol.step import Steps
 from dualcontrol.store import Tx
 
 CHUNK = 8192

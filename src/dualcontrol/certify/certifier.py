@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from dualcontrol.case import Case
-from dualcontrol.certify import moving, warm
+from dualcontrol.certify import again, moving, warm
 from dualcontrol.certify.counting import count, ready
 from dualcontrol.certify.decisions import TURN, Decisions
 from dualcontrol.certify.segment import SCALE, Segment
+from dualcontrol.certify.state import _Beginning, _Loop, apply
 from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
-from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, governed_by
-from dualcontrol.route.scale import Scale
+from dualcontrol.events import Event, EvidenceCounted, governed_by
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -24,61 +23,6 @@ PAGE = 1_000
 ROUNDS = 1_000
 ANSWERS = 20
 PAUSE = 1_000_000
-
-
-class _Loop:
-    """A loop's evidence as its stream says, up to entry `seq`, and the decisions that wait to be counted."""
-
-    def __init__(self) -> None:
-        self.seq = 0
-        self.segments: dict[str, Segment] = {}
-        self.decisions: Decisions | None = None
-        self.scales: dict[tuple[str, int], Scale] = {}
-        self.alarms: dict[tuple[str, int], str] = {}
-
-    def rescaled(self, name: str, decisions: Decisions) -> str | None:
-        """What has become of the scores in a segment where something is certified; None while they are as they were."""
-        segment, scores = self.segments.get(name), decisions.scores.pop(name, [])
-        if segment is None or segment.certificate.threshold is None:
-            return None
-        made, key = segment.certificate, (name, segment.epoch)
-        scale = self.scales.setdefault(key, Scale(made.weights, made.labels))
-        for place in [made.bin_of(score) for model, score in scores if model == segment.model]:
-            group = scale.observe(place)
-            if group is not None:
-                self.alarms[key] = moving.rescaled(segment, scale, group)
-        return self.alarms.get(key)
-
-    def fold(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self.seq = entry.seq
-            for event in entry.events:
-                apply(self.segments, event)
-
-    def counted(self, control: Control) -> int:
-        """The position up to which every segment of the promise in force is counted."""
-        now = [s.upto for name, s in self.segments.items() if control.epochs.get(name) == s.epoch]
-        return min(now or [segment.upto for segment in self.segments.values()], default=0)
-
-
-class _Beginning(NamedTuple):
-    """An epoch that is due: for which model, with the evidence that comes after a position, and why."""
-
-    model: str | None
-    after: int
-    reason: str
-    start: warm.Start | None = None
-    alarm: bool = False
-
-
-def apply(segments: dict[str, Segment], event: Event) -> None:
-    """What an event of the loop's stream says of its segments."""
-    if isinstance(event, EpochBegan):
-        segments[event.segment] = Segment(event, segments.get(event.segment))
-    elif isinstance(event, EvidenceCounted) and event.segment in segments:
-        segments[event.segment].fold(event)
-    elif isinstance(event, AuditsChanged) and event.segment in segments:
-        segments[event.segment].shared()
 
 
 class Certifier:
@@ -194,6 +138,9 @@ class Certifier:
         if taken.alarm:
             fresh = moving.alarmed(control, name, segment, decisions.read, now, moving.drifted(segment))
             return [*made, *_applied(segments, fresh)]
+        place = again.elsewhere(segment)
+        if place is not None:
+            return [*made, *_applied(segments, [moving.begun_again(control, name, segment, place, now)])]
         return [*made, *_applied(segments, moving.moved(control, name, segment, segment.steps[steps:], now))]
 
     def _begin(
@@ -205,8 +152,10 @@ class Certifier:
         began = moving.began(control, name, due.model, before, due.after, now, due.reason, start)
         made = _applied(segments, [began])
         if start is not None and start.evidence:
-            upto, labels = segments[name].upto, tuple(start.evidence)
-            event = EvidenceCounted(at=now, segment=name, epoch=began.epoch, upto=upto, labels=labels)
+            event = EvidenceCounted(
+                at=now, segment=name, epoch=began.epoch, upto=segments[name].upto, labels=tuple(start.evidence),
+                floors=tuple(start.floors),
+            )  # fmt: skip
             made += _applied(segments, [event])
             fresh = moving.moved(governed_by(control, began), name, segments[name], segments[name].steps, now)
             made += _applied(segments, fresh)
@@ -248,7 +197,7 @@ class Certifier:
                 continue
             start = warm.start(self._steps, control, name, segment, model)
             anew = moving.began(control, name, None, segment, segment.upto, self._steps.now(), "", start)
-            covered = warm.coverage(anew, start.evidence)
+            covered = warm.coverage(anew, start)
             now = segment.certificate.coverage
             if covered < now:
                 return f"its evidence certifies {covered:.0%} of decisions, where {now:.0%} are on autopilot today"

@@ -46,7 +46,7 @@ def count(name: str, segment: Segment, decisions: Decisions, control: Control, n
     if batch.upto == 0:
         return Taken(None, False)
     segment.finish(batch.upto, batch.unseen)
-    segment.missing += len(batch.missing)
+    segment.note_missing(batch.labels, batch.stale, batch.missing)
     return Taken(_event(name, segment, batch, now), alarm)
 
 

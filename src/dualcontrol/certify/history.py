@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dualcontrol.case import Value
 from dualcontrol.certify.moves import Move, told
 from dualcontrol.certify.reliability import Tally
-from dualcontrol.certify.segment import Counted, Segment
+from dualcontrol.certify.segment import Counted, Segment, with_floors
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.events import Entry, EpochBegan, Event, EvidenceCounted, governed_by
 
@@ -47,17 +47,17 @@ class Trail:
     def count(self, event: EvidenceCounted, threshold: float | None) -> None:
         """Take the labels of an event, and note a point here and there."""
         stale = frozenset(event.stale)
-        for label in event.labels:
-            alarm = self._label(label, stale=label[0] in stale)
+        for label, floor in with_floors(event):
+            alarm = self._label(label, stale=label[0] in stale, floor=floor)
             self.decisions, self.seen = self.decisions + 1 + label[5], self.seen + 1
             if alarm or self.seen % self.stride == 0:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen
-        self.segment.missing += len(event.missing)
+        self.segment.note_missing(event.labels, event.stale, event.missing)
         self.segment.finish(event.upto, event.unseen)
 
-    def _label(self, label: Counted, *, stale: bool) -> bool:
-        alarm = self.segment.count(label, stale=stale)
+    def _label(self, label: Counted, *, stale: bool, floor: str | None) -> bool:
+        alarm = self.segment.count(label, stale=stale, floor=floor)
         if not stale and self.segment.certificate.begun and self.segment.certificate.labels:
             place = self.segment.certificate.bin_of(float(label[1]))
             self.tally.add(place, score=float(label[1]), wrong=label[2], inclusion=float(label[3]))

@@ -24,6 +24,7 @@ from dualcontrol.events import (
 from dualcontrol.route.promise import share
 
 _SETTINGS = decoder(LoopSettings)
+ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores are not what they were"}
 
 
 class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -80,7 +81,7 @@ def _promised(guarantee: Guarantee | None) -> str:
 
 
 def _began(event: EpochBegan) -> dict[str, Any]:
-    why = "the monitor's alarm" if event.reason == "drift" else event.reason
+    why = ALARMS.get(event.reason, event.reason)
     return {"what": "epoch began", "reason": why, "segment": event.segment, "epoch": event.epoch}
 
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from dualcontrol.certify import again
 from dualcontrol.certify.segment import DRIFT, Segment
 from dualcontrol.certify.warm import Start
-from dualcontrol.control import Control
+from dualcontrol.control import CLOSED_BY_ALARM, Control
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -22,10 +23,11 @@ from dualcontrol.events import (
 )
 from dualcontrol.route import audit
 from dualcontrol.route.guarantee import START, Step, first_of
+from dualcontrol.route.promise import share
 from dualcontrol.route.scale import WINDOW, Scale
 
+SUSPICIOUS = "the monitor suspects that errors have become more frequent: reviewed five times as often"
 REFRESH = 500  # labels after which audit shares are computed again
-CLOSED_BY_ALARM = "the monitor found"
 
 
 def began(
@@ -33,6 +35,35 @@ def began(
     warm: Start | None = None,
 ) -> EpochBegan:  # fmt: skip
     """A new certificate; after an alarm it keeps the bins of the one before, and only a first one has a launch."""
+    promise = promised(control, before)
+    if reason == DRIFT and before is not None and before.certificate.begun:
+        promise |= {"edges": before.certificate.edges}
+        promise |= {"first": before.certificate.first} if before.certificate.again else {}
+    promise |= _warm(promise, warm)
+    return _epoch(control, name, model, before, after, now, reason, promise)
+
+
+def begun_again(control: Control, name: str, before: Segment, place: int, now: int) -> EpochBegan:
+    """The same promise, with another first region: what was counted chose it, and is no evidence for it."""
+    made = before.certificate
+    promise = promised(control, before) | {"edges": made.edges, "first": place, "again": made.again + 1}
+    why = again.reason(before, place)
+    return _epoch(control, name, before.model, before, before.upto, now, why, promise)
+
+
+def _epoch(
+    control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
+    promise: dict[str, Any],
+) -> EpochBegan:  # fmt: skip
+    epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
+    return EpochBegan(
+        version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
+        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True),
+    )  # fmt: skip
+
+
+def promised(control: Control, before: Segment | None) -> dict[str, Any]:
+    """What a certificate of this loop is made with; only the first of a segment has a launch."""
     guarantee = control.settings.guarantee
     if guarantee is None:
         raise ValueError("no guarantee, no certificate")
@@ -42,16 +73,7 @@ def began(
         "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0,
     }  # fmt: skip
-    if reason == DRIFT and before is not None and before.certificate.begun:
-        promise |= {"edges": before.certificate.edges}
-    elif guarantee.pilot == 0:
-        promise |= {"edges": [i / 100 for i in range(1, 100)]}
-    promise |= _warm(promise, warm)
-    epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
-    return EpochBegan(
-        version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
-        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True),
-    )  # fmt: skip
+    return promise if guarantee.pilot else promise | {"edges": [i / 100 for i in range(1, 100)]}
 
 
 def _warm(promise: dict[str, Any], warm: Start | None) -> dict[str, Any]:
@@ -86,10 +108,11 @@ def _closed_by_alarm(control: Control, name: str) -> list[str]:
 def _threshold(version: int, name: str, segment: Segment, step: Step, now: int) -> ThresholdMoved:
     certificate = segment.certificate
     coverage = certificate.share_from(step.bin)
-    how = "one exact test of the launch" if step.by == "launch" else "the wealth against its error being higher"
+    answers = "the first answers, tested all at once," if step.by == "launch" else "the answers"
     reason = (
-        f"certified by {how}: at most {certificate.max_error:.1%} wrong from {step.threshold:.4g} up, at "
-        f"{certificate.confidence:.0%}, after {certificate.labels} labels; {coverage:.0%} of decisions"
+        f"{answers} carry it: from {step.threshold:.4g} on at most {share(certificate.max_error)} are wrong, with "
+        f"{share(certificate.confidence)} confidence; that is {coverage:.0%} of decisions, after "
+        f"{certificate.labels:,} answers"
     )
     return ThresholdMoved(
         version=version, at=now, segment=name, threshold=real(step.threshold), reason=reason, epoch=segment.epoch,
@@ -112,13 +135,13 @@ def _audits_due(control: Control, name: str, segment: Segment, stepped: bool) ->
 def _audits(version: int, control: Control, name: str, segment: Segment, now: int) -> AuditsChanged:
     certificate, boosted = segment.certificate, segment.monitor.suspicious
     live = certificate.bin or 0
-    shares, reason = (1.0,) * (len(certificate.edges) + 1), "launch: every case is reviewed"
+    shares, reason = (1.0,) * (len(certificate.edges) + 1), "every case is reviewed until the first answers are in"
     if not certificate.launching:
         shares = audit.shares(
             certificate.wrongs, certificate.weights, live, share=audit.declared(control),
             max_error=certificate.max_error, floor=certificate.floor, boosted=boosted,
         )  # fmt: skip
-        reason = "suspicion: reviewed five times as often" if boosted else "by the error of each score bin"
+        reason = SUSPICIOUS if boosted else "reviewed more often where errors are likelier"
     return AuditsChanged(
         version=version, at=now, segment=name, edges=tuple(map(repr, certificate.edges)),
         shares=tuple(map(repr, shares)), reason=reason, floor=repr(certificate.floor),
@@ -127,7 +150,7 @@ def _audits(version: int, control: Control, name: str, segment: Segment, now: in
 
 def drifted(segment: Segment) -> str:
     """What the monitor found, in words."""
-    found = f"that more than {segment.certificate.max_error:.1%} of what autopilot does is wrong by now"
+    found = f"that more than {share(segment.certificate.max_error)} of what autopilot does is wrong by now"
     count = segment.missing
     unanswered = f"{count} case{'s' if count != 1 else ''} that nobody answered in time"
     return f"{found}; {unanswered} counted as wrong" if count else found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from itertools import repeat
 from typing import Any, Self
 
 from dualcontrol.events import Entry, EpochBegan, EvidenceCounted
@@ -32,11 +33,15 @@ class Segment:
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.reason not in (DRIFT, SCALE) else began.after
         self.missing = 0
+        self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
 
-    def count(self, label: Counted, *, stale: bool = False) -> bool:
-        """Count one label; True when the monitor raises its alarm."""
+    def count(self, label: Counted, *, stale: bool = False, floor: str | None = None) -> bool:
+        """Count one label; True when the monitor raises its alarm.
+
+        `floor` is said of labels that are older than the epoch.
+        """
         pos, score, wrong, inclusion, autopilot, unseen = label
         self.bound.skip(unseen)
         self.upto, chance = max(self.upto, pos), float(inclusion)
@@ -44,9 +49,17 @@ class Segment:
             self.bound.observe(wrong=wrong, inclusion=chance)
         if stale:
             return False
-        self.certificate.observe(score=float(score), wrong=wrong, inclusion=chance, seq=pos)
+        least = None if floor is None else float(floor)
+        self.certificate.observe(score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least)
         self.certificate.tick(pos)
+        if self.first is None and self.certificate.labels:
+            self.first, self.missing = pos, 0
         return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance)
+
+    def note_missing(self, labels: Iterable[Counted], stale: Iterable[int], missing: Iterable[int]) -> None:
+        """Note how many of the labels that this certificate counts stand for silence."""
+        counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
+        self.missing += len(counted.intersection(missing))
 
     def finish(self, upto: int, unseen: int) -> None:
         """Count what nobody reviewed after the last label."""
@@ -56,9 +69,9 @@ class Segment:
     def fold(self, event: EvidenceCounted) -> None:
         """Count what an event of the stream holds."""
         stale = frozenset(event.stale)
-        for label in event.labels:
-            self.count(label, stale=label[0] in stale)
-        self.missing += len(event.missing)
+        for label, floor in with_floors(event):
+            self.count(label, stale=label[0] in stale, floor=floor)
+        self.note_missing(event.labels, event.stale, event.missing)
         self.finish(event.upto, event.unseen)
 
     def shared(self) -> None:
@@ -79,6 +92,11 @@ class Segment:
         return self.certificate.steps
 
 
+def with_floors(event: EvidenceCounted) -> Iterator[tuple[Counted, str | None]]:
+    """The labels of an event, each with its floor where one was said."""
+    return zip(event.labels, event.floors or repeat(None), strict=False)
+
+
 def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
     """The labels that the certificate of a segment's latest epoch has counted, by the entries of the loop's stream."""
     rows: list[dict[str, Any]] = []
@@ -86,10 +104,11 @@ def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
         if isinstance(event, EpochBegan) and event.segment == segment:
             rows = []
         elif isinstance(event, EvidenceCounted) and event.segment == segment:
-            rows += [_row(label) for label in event.labels if label[0] not in event.stale]
+            rows += [_row(label, floor) for label, floor in with_floors(event) if label[0] not in event.stale]
     return rows
 
 
-def _row(label: Counted) -> dict[str, Any]:
+def _row(label: Counted, floor: str | None) -> dict[str, Any]:
     pos, score, wrong, inclusion, _, _ = label
-    return {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
+    row = {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
+    return row if floor is None else row | {"floor": float(floor)}

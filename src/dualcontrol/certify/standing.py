@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dualcontrol.case import Value
-from dualcontrol.certify.segment import DRIFT, Segment
+from dualcontrol.certify.moving import promised
+from dualcontrol.certify.segment import DRIFT, SCALE, Segment
 from dualcontrol.control import Control, Guarantee
-from dualcontrol.route import binomial
+from dualcontrol.route.guarantee import Certificate
+from dualcontrol.route.promise import share
+
+WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will be counted"}
+SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all the same"}
 
 
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -46,14 +49,14 @@ def _of(control: Control, name: str, segment: Segment | None) -> Standing:
     current = segment if segment is not None and control.epochs.get(name) == segment.epoch else None
     certificate = current.certificate if current is not None else None
     bound = segment.bound if segment is not None else None
-    state, reason = _said(control, name, current)
+    state, reason = _said(control, name, segment, current)
     return Standing(
         loop=control.loop, segment=name, epoch=current.epoch if current else control.epoch,
         model=current.model if current else control.model, scorer=control.scores_by,
         max_error=guarantee.max_error if guarantee else None, confidence=guarantee.confidence if guarantee else None,
         threshold=control.threshold_for(name) if guarantee else None,
         certified_coverage=round(certificate.coverage, 6) if certificate else 0.0,
-        labels_used=certificate.labels if certificate else 0, labels_needed=_needed(control, certificate),
+        labels_used=certificate.labels if certificate else 0, labels_needed=_needed(control, segment, certificate),
         error_upper=round(bound.upper, 6) if bound and bound.cases else None,
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
@@ -62,85 +65,122 @@ def _of(control: Control, name: str, segment: Segment | None) -> Standing:
     )  # fmt: skip
 
 
-def _needed(control: Control, certificate: Any) -> int | None:
-    guarantee = control.settings.guarantee
-    if guarantee is None:
+def _needed(control: Control, before: Segment | None, certificate: Certificate | None) -> int | None:
+    """Answers to the next step; where none is counted yet, as many as it takes without an error."""
+    if control.settings.guarantee is None:
         return None
-    if certificate is not None:
-        needed: int | None = certificate.labels_needed()
-        return needed
-    return guarantee.pilot + _least(control)
+    return (certificate or _unbegun(control, before)).labels_needed()
 
 
-def _least(control: Control) -> int:
-    """The fewest labels without an error that open anything at all."""
-    guarantee = control.settings.guarantee
-    if guarantee is None:
-        return 0
-    delta = (1.0 - guarantee.confidence) / max(1, len(guarantee.segments)) / (2 if guarantee.launch else 1)
-    return binomial.needed(guarantee.max_error * (1.0 - guarantee.missed), 1.0 - delta)
+def _unbegun(control: Control, before: Segment | None) -> Certificate:
+    """The certificate that the next decision begins."""
+    return Certificate(**promised(control, before))
 
 
-def _said(control: Control, name: str, segment: Segment | None) -> tuple[str, str]:
+def _said(control: Control, name: str, before: Segment | None, current: Segment | None) -> tuple[str, str]:
+    """The state and why; what closed autopilot comes first."""
     guarantee = control.settings.guarantee
     if guarantee is None:
         return "off", "this loop has no guarantee"
+    state, why = _counted(control, guarantee, before, current)
     closed = control.closed_for(name)
-    if segment is None:
-        first = (
-            f"{guarantee.pilot} cases choose the score bins, then at least {_least(control)} without error are needed"
-        )
-        first = f"{_unlearned(guarantee)}; {first}" if control.learned and control.scorer is None else first
-        return "waiting", f"no decision was counted yet: everything goes to humans; {first}"
-    evidence = segment.certificate.evidence()
-    errors = _whose_errors(control) + _by_what(control)
+    if closed is None:
+        return state, why
+    said = (
+        f"What is certified stands by for when it opens: {why}" if state == "certified" else why[:1].upper() + why[1:]
+    )
+    return "closed", f"autopilot is closed: {closed}. {said}"
+
+
+def _counted(
+    control: Control, guarantee: Guarantee, before: Segment | None, current: Segment | None
+) -> tuple[str, str]:  # fmt: skip
+    """What the evidence says, whether or not autopilot is closed."""
+    if current is None:
+        return "waiting", _joined(_waiting(control, guarantee, before), WATCHES.get(control.settings.start))
+    evidence, late = current.certificate.evidence(), _unanswered(guarantee, current)
     if evidence["state"] == "pilot":
-        return (
-            "pilot",
-            f"{evidence['pilot_left']} more answers are needed to choose the score bins; everything goes to humans",
-        )
+        left = f"{_answers(evidence['pilot_left'], 'more ')} to see how the scores lie; everything goes to humans"
+        return "pilot", _joined(left, late)
+    errors = _joined(_whose_errors(guarantee), _by_what(control))
     if evidence["state"] == "certified":
-        promise = _promise(control, segment, errors)
-        if closed is None:
-            return "certified", promise
-        return "closed", f"autopilot is closed: {closed}; what is certified stands by for when it opens: {promise}"
-    why = _not_yet(segment, evidence, errors)
-    return ("closed", f"autopilot is closed: {closed}; {why}") if closed is not None else ("collecting", why)
+        return "certified", _joined(_promise(current), errors, SUGGESTS.get(control.settings.start))
+    return "collecting", _joined(_not_yet(current, evidence["labels_needed"]), late, errors)
+
+
+def _joined(*sentences: str | None) -> str:
+    return ". ".join(sentence for sentence in sentences if sentence)
+
+
+def _answers(count: int, more: str = "") -> str:
+    return f"1 {more}answer is needed" if count == 1 else f"{count:,} {more}answers are needed"
+
+
+def _waiting(control: Control, guarantee: Guarantee, before: Segment | None) -> str:
+    """Nothing is counted for this promise: how many answers it takes at the least."""
+    fresh = _unbegun(control, before)
+    nothing = "no decision was counted yet" + (" for this promise" if before is not None else "")
+    learned = control.learned and control.scorer is None
+    pilot = f"The first {_many(guarantee.pilot, 'answer')} show how the scores lie, and prove nothing"
+    return _joined(
+        f"{nothing}, so everything goes to humans", _unlearned(guarantee) if learned else None,
+        pilot if guarantee.pilot else None,
+        f"Then at least {_many(fresh.fewest, 'answer')} on the surest cases must find no error: "
+        f"about {_many(fresh.labels_needed() or 0, 'answer')} in all",
+    )  # fmt: skip
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _unlearned(guarantee: Guarantee) -> str:
-    return f"the score is learned from the first {guarantee.learn_from} decided cases, which are no evidence"
+    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are no evidence"
 
 
-def _by_what(control: Control) -> str:
+def _by_what(control: Control) -> str | None:
     """Which score it is, where it is not the confidence that proposals come with."""
     scorer = control.scores_by
-    return "" if scorer is None else f"; the score is the chance of being right, learned by {scorer}"
+    return None if scorer is None else f"Here the score is the chance of being right, learned by {scorer}"
 
 
-def _whose_errors(control: Control) -> str:
-    guarantee = control.settings.guarantee
-    if guarantee is not None and guarantee.adjudicate:
-        return "disagreements count once a second reviewer has agreed"
-    missed = guarantee.missed if guarantee is not None else 0.0
-    unseen = f", and {missed:.0%} of errors are taken to be missed" if missed else ""
-    return f"errors of reviewers count as errors of the model{unseen}"
+def _whose_errors(guarantee: Guarantee) -> str:
+    if guarantee.adjudicate:
+        return "A proposal counts as wrong once a second reviewer says so too"
+    unseen = f", and {share(guarantee.missed)} of errors are taken to be missed" if guarantee.missed else ""
+    return f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
 
 
-def _promise(control: Control, segment: Segment, errors: str) -> str:
+def _unanswered(guarantee: Guarantee, segment: Segment) -> str | None:
+    """Cases that nobody answered count as wrong; who does not know that takes them for errors of the model."""
+    count = segment.missing
+    if not count:
+        return None
+    span = guarantee.answer_within
+    within = span if isinstance(span, str) else f"{span:g} s"
+    counts = (
+        "counts as wrong because nobody answered it" if count == 1 else "count as wrong because nobody answered them"
+    )
+    return f"{_many(count, 'case')} {counts} within {within}: answer in time, or set a longer answer_within"
+
+
+def _promise(segment: Segment) -> str:
     certificate = segment.certificate
-    chance = f"{1 - certificate.confidence:.2g}".rstrip("0").rstrip(".")
     return (
-        f"with at most {chance} chance of this being false, at most {certificate.max_error:.1%} of what autopilot does "
-        f"from {certificate.threshold:.4g} up is wrong, while model and cases stay as they are; {errors}"
+        f"at most {share(certificate.max_error)} of what autopilot does from {certificate.threshold:.4g} on is wrong, "
+        f"with {share(certificate.confidence)} confidence, while model and cases stay as they are"
     )
 
 
-def _not_yet(segment: Segment, evidence: dict[str, Any], errors: str) -> str:
-    certificate, needed = segment.certificate, evidence["labels_needed"]
-    seen = sum(certificate.weights[certificate._next :]) if certificate._next >= 0 else 0.0
-    wrong = sum(certificate.wrongs[certificate._next :]) if certificate._next >= 0 else 0.0
-    begun = "after the alarm, " if segment.reason == DRIFT else ""
-    found = f"{begun}{wrong:.0f} of {seen:.0f} surest cases were found wrong, and {certificate.max_error:.1%} may be"
-    more = f"about {needed} more labels are needed" if needed is not None else "more labels would not certify this"
-    return f"nothing is certified: {found}; {more}; {errors}"
+def _not_yet(segment: Segment, needed: int | None) -> str:
+    certificate = segment.certificate
+    place = max(certificate._next, 0)
+    seen, wrong = sum(certificate.weights[place:]), sum(certificate.wrongs[place:])
+    since = "since the alarm " if segment.reason in (DRIFT, SCALE) else ""
+    found = (
+        f"{since}{wrong:.0f} of the {seen:.0f} surest cases count as wrong, and {share(certificate.max_error)} may be"
+    )
+    if not seen:
+        found = f"no answer on the surest cases was counted {since or 'yet'}".rstrip()
+    more = "More answers like these would not change that" if needed is None else f"About {_answers(needed, 'more ')}"
+    return f"nothing is certified: {found}. {more}"

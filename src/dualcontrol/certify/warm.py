@@ -1,7 +1,8 @@
 """A warm start: what a new model would have said to cases that people have labelled already, and that never train.
 
-The labels keep the inclusion probabilities with which they came in, so that any region of the new score is tested
-fairly; the share of cases that is evidence only is drawn by HMAC, whatever the label.
+The labels keep the inclusion probabilities with which they came in, and the least that any decision could have had
+then, so that any region of the new score is tested fairly.  The share of cases that is evidence only is drawn by
+HMAC, whatever the label.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from dualcontrol.case import JSON, Case
+from dualcontrol.certify.floors import Floors
 from dualcontrol.certify.segment import Counted, Segment
 from dualcontrol.control import Control
 from dualcontrol.errors import ReadOnlyError
@@ -51,6 +53,7 @@ class Scorer(Protocol):
 class _Known(NamedTuple):
     pos: int
     inclusion: float
+    floor: float
     input: JSON
     truth: JSON
     evidence: bool
@@ -61,6 +64,7 @@ class Start(NamedTuple):
 
     evidence: list[Counted]
     pilot: list[Counted]
+    floors: list[str]
 
     @property
     def promise(self) -> dict[str, Any]:
@@ -70,7 +74,7 @@ class Start(NamedTuple):
             piloted = [Label(pos, float(score), wrong, float(chance)) for pos, score, wrong, chance, _, _ in self.pilot]
             edges = edges_of([label.score for label in piloted], BINS)
             given |= {"edges": edges, "piloted": piloted}
-        if given and self.evidence and all(float(label[3]) == 1.0 for label in self.evidence):
+        if given and self.evidence and all(float(floor) == 1.0 for floor in self.floors):
             given |= {"launch": len(self.evidence)}
         return given
 
@@ -81,32 +85,35 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Sc
     Where a risk model scores, those cases have no score that the new epoch could count.
     """
     if control.learned:
-        return Start([], [])
+        return Start([], [], [])
     known = sorted(_known(steps, control, name, segment), key=lambda one: one.pos)
     said = model.score_all([one.input for one in known]) if known else []
-    found = Start([], [])
+    found = Start([], [], [])
     for one, scored in zip(known, said, strict=True):
         wrong = int(one.truth is None or mark(scored.label) != mark(one.truth))
         label = (one.pos, repr(float(scored.confidence)), wrong, repr(one.inclusion), 0, 0)
         (found.evidence if one.evidence else found.pilot).append(label)
+        if one.evidence:
+            found.floors.append(repr(one.floor))
     return found
 
 
-def coverage(began: EpochBegan, found: Sequence[Counted]) -> float:
+def coverage(began: EpochBegan, found: Start) -> float:
     """What these labels would certify at once, as a share of decisions."""
     trial = Segment(began, None)
-    for label in found:
-        trial.count(label)
+    for label, floor in zip(found.evidence, found.floors, strict=True):
+        trial.count(label, floor=floor)
     return trial.certificate.coverage
 
 
 def _known(steps: Steps, control: Control, name: str, segment: Segment) -> Iterator[_Known]:
     found = _unanswered(steps, control, name, segment) | _answered(steps, control, segment)
+    floors = Floors(steps.store.queries.entries(f"loop/{control.loop_id}", values=False), control, name)
     for case_id, (pos, trained) in found.items():
         evidence = for_evidence(steps.secret, control, case_id) and not trained
         if not evidence and not for_comparison(steps.secret, control, case_id):
             continue
-        known = _case(steps, control, name, case_id, pos, evidence)
+        known = _case(steps, control, name, case_id, pos, evidence, floors)
         if known is not None:
             yield known
 
@@ -140,7 +147,7 @@ def _unanswered(steps: Steps, control: Control, name: str, segment: Segment) -> 
 
 
 def _case(
-    steps: Steps, control: Control, name: str, case_id: str, pos: int, evidence: bool
+    steps: Steps, control: Control, name: str, case_id: str, pos: int, evidence: bool, floors: Floors
 ) -> _Known | None:  # fmt: skip
     try:
         case = steps.store.queries.case(case_id)
@@ -149,7 +156,8 @@ def _case(
     if case is None or case.route is None or not _fits(case, control, name):
         return None
     # what is counted here was counted before: where nobody gave a second word, the first one stood
-    return _Known(pos, case.route.inclusion, case.input, adjudication.truth(case, alone=True), evidence)
+    truth, floor = adjudication.truth(case, alone=True), min(floors.at(case.route.control), case.route.inclusion)
+    return _Known(pos, case.route.inclusion, floor, case.input, truth, evidence)
 
 
 def _fits(case: Case, control: Control, name: str) -> bool:

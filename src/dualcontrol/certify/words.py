@@ -25,6 +25,7 @@ STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
 }
+UNNAMED = "Cases of a segment that the settings do not name go to humans; name it in guarantee.segments to certify it."
 MANY = 50_000  # beyond this an estimate says only that it is far away
 
 
@@ -124,6 +125,11 @@ def _lapses(control: Control) -> str:
 def _opens(of: Standing) -> str:
     if of.state == "closed" and of.certified_coverage > 0.0:
         return "What was certified still stands; autopilot opens when what closed it is mended."
+    if of.labels_needed is None and of.missing:
+        return (
+            "It opens when the error of the surest cases falls below the bound. Cases that nobody answers in time "
+            f"count as errors, {of.missing:,} so far: more answers, and in time, will do it."
+        )
     if of.labels_needed is None:
         return "It opens when the error of the surest cases falls below the bound; more answers alone will not do it."
     return f"It opens when the evidence is enough: {some(of.labels_needed)} more answers, if they go on as they have."

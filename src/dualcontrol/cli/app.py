@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from dualcontrol import __version__
 from dualcontrol.cli.failure import failed
 from dualcontrol.cli.state import State
 from dualcontrol.cli.verb import DatabaseUrl, JsonFlag, SettingsFile
@@ -85,8 +86,6 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from dualcontrol import __version__
-
         typer.echo(f"{NAME} {__version__}")
         raise typer.Exit
 

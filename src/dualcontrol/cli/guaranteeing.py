@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dualcontrol.certify import Move, Standing, gathered, moves, words
-from dualcontrol.certify.words import some
+from dualcontrol.certify.words import UNNAMED, some
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.screen import document, facts, show, styled, table
 from dualcontrol.cli.state import State
@@ -56,7 +56,7 @@ def _asked(standings: list[Standing], segment: str | None) -> list[Standing]:
     found = [of for of in standings if segment in (None, of.segment)]
     if not found:
         known = ", ".join(of.segment for of in standings if of.segment) or "the loop has none"
-        raise NotFoundError(f"there is no segment {segment!r}; known are: {known}")
+        raise NotFoundError(f"there is no segment {segment!r}; known are: {known}", hint=UNNAMED)
     return found
 
 

@@ -6,12 +6,14 @@ like quick ones; the curve and its intervals leave it out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.cli.again import NO_GROUP, Past, Replayed
 from dualcontrol.cli.reading import usage
+from dualcontrol.cli.text import some
 from dualcontrol.cli.whatif import Asked, Found, found, plain, weighted
 from dualcontrol.route.binomial import needed
 from dualcontrol.route.curve import Scored
@@ -47,8 +49,23 @@ def what_if(replayed: Replayed, asked: Asked, group: str | None) -> Found:
     if not known.judged:
         return nothing(asked)
     result = found(known.judged, asked, weighted(known.evidence, asked, known.least))
+    result = result._replace(groups=_with_unjudged(result.groups, known.evidence, asked))
     waiting = f"; {known.unanswered} that nobody judged count as wrong" if known.unanswered and asked.max_error else ""
     return result._replace(reason=result.reason + waiting)
+
+
+def _with_unjudged(groups: dict[str, Found], evidence: Sequence[Scored], asked: Asked) -> dict[str, Found]:
+    """The groups, and those of which nobody has judged a case: of these nothing is known."""
+    if not asked.grouped:
+        return groups
+    counts = Counter(row.group for row in evidence)
+    none = nothing(asked)
+    silent = {
+        name: none._replace(reason=f"nobody judged any of {some(count, 'case')}: nothing is known of its error")
+        for name, count in counts.items()
+        if name not in groups
+    }
+    return dict(sorted({**groups, **silent}.items()))
 
 
 def nothing(asked: Asked) -> Found:

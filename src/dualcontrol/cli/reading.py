@@ -87,11 +87,16 @@ def rows_of(path: str, needed: Sequence[str] = ()) -> Iterator[tuple[int, dict[s
     if not path.lower().endswith(".csv"):
         yield from json_rows(text)
         return
-    names = next(csv.reader(io.StringIO(text, newline="")), [])
+    names = columns(text)
     for name in needed:
         if name not in names:
             raise usage(f"{path} has no column {name}; its columns are: {', '.join(names) or 'none'}")
     yield from csv_rows(text)
+
+
+def columns(text: str) -> list[str]:
+    """The names in the header line of a table."""
+    return next(csv.reader(io.StringIO(text, newline="")), [])
 
 
 def json_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import Any, NamedTuple, cast
 
-from dualcontrol.cli.reading import rows_of, usage
+from dualcontrol.cli.reading import columns, contents, rows_of, usage
 from dualcontrol.cli.text import some
 from dualcontrol.learn.trainers import optional
 from dualcontrol.route.curve import Scored
@@ -15,6 +15,12 @@ YES = {"1", "1.0", "true", "yes", "right", "correct"}
 NO = {"0", "0.0", "false", "no", "wrong", "incorrect"}
 PARQUET = (".parquet", ".pq")
 NAMED = 5
+MEND = {
+    "score": "leave such a row out, since without a score it is for a human",
+    "truth": "find it out: rows whose truth nobody knows are seldom as easy as the rest, and nothing is known of them",
+    "proposal": "give what was proposed, or leave --proposal away",
+    "group": "give each row a group, or leave --group away",
+}
 
 
 class Fields(NamedTuple):
@@ -31,13 +37,25 @@ Line = tuple[int, dict[str, Any]]
 
 def scored(file: str, fields: Fields) -> list[Scored]:
     """The rows of a file; a usage error names the first line that does not fit, and how many lack a field."""
+    names = _header(file)
     lines = list(_lines(file))
     if not lines:
-        raise usage(f"{file} holds no rows")
-    for name in fields:
+        raise usage(f"{file} holds no rows; each row is a proposal with a score and a truth")
+    known = list(dict.fromkeys([*names, *(key for _, row in lines for key in row)]))
+    for role, name in fields._asdict().items():
         if name:
-            _complete(file, lines, name)
+            _there(f"{file}:{1 if names else lines[0][0]}", name, known)
+            _complete(file, lines, name, role, fields.group)
     return [_scored(f"{file}:{line}", row, fields) for line, row in lines]
+
+
+def _header(file: str) -> list[str]:
+    """The names of a table's fields; none where each row names its own."""
+    names = columns(contents(file)) if file.lower().endswith(".csv") else []
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise usage(f"{file}:1: the header names {twice!r} twice, so nobody knows which is meant")
+    return names
 
 
 def _lines(file: str) -> Iterator[Line]:
@@ -49,17 +67,39 @@ def _lines(file: str) -> Iterator[Line]:
         yield line, row
 
 
-def _complete(file: str, lines: Sequence[Line], name: str) -> None:
-    """Refuse a field that no row has, or that some rows lack."""
+def _there(where: str, name: str, known: Sequence[str]) -> None:
+    """Refuse a field that no row has."""
+    if name in known:
+        return
+    bare = all(_is_number(field) for field in known)
+    more = "; is the header missing? The first line names the fields, such as score,truth" if bare else ""
+    raise usage(f"{where}: there is no field {name!r}; there are: {', '.join(known)}{more}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _complete(file: str, lines: Sequence[Line], name: str, role: str, group: str | None) -> None:
+    """Refuse a field that some rows lack; a group in which all do is named."""
     bare = [line for line, row in lines if _absent(row.get(name))]
     if not bare:
         return
-    known = list(dict.fromkeys(key for _, row in lines for key in row))
-    if not any(name in row for _, row in lines):
-        raise usage(f"{file}:{lines[0][0]}: there is no field {name!r}; there are: {', '.join(known)}")
     named = ", ".join(map(str, bare[:NAMED])) + (" …" if len(bare) > NAMED else "")
     what = f"{some(len(bare), 'row')} of {len(lines)} without {name!r}"
-    raise usage(f"{file}:{bare[0]}: {what}: empty, null or NaN in line {named}")
+    none = _empty_group(lines, name, group) if group else ""
+    raise usage(f"{file}:{bare[0]}: {what}: empty, null or NaN in line {named}{none}; {MEND[role]}")
+
+
+def _empty_group(lines: Sequence[Line], name: str, group: str) -> str:
+    """Says which group has no value of a field at all."""
+    having = {str(row.get(group)) for _, row in lines if not _absent(row.get(name))}
+    without = [str(row[group]) for _, row in lines if group in row and str(row[group]) not in having]
+    return f"; no row of group {without[0]!r} has one" if without and name != group else ""
 
 
 def _absent(value: Any) -> bool:

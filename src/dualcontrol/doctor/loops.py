@@ -15,6 +15,7 @@ from dualcontrol.route.capacity import LEVELS
 from dualcontrol.store import InboxRow, ModelRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
+RESTORE = "Restore the table `models` from a backup, or train again; until then every case goes to a human."
 MORE_PEOPLE = "Let more people answer, or ask for less: relief ends by itself when they can keep up."
 ANSWER = (
     "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
@@ -103,6 +104,9 @@ def feedback(control: Control, unfed: int) -> Iterator[Finding]:
 
 def files(control: Control, rows: list[ModelRow], folder: str | Path | None) -> Iterator[Finding]:
     """Model files that are gone or are not what was trained; of risk models, that of the one in force."""
+    for version in {control.model, control.scores_by} - {None, *(row.version for row in rows)}:
+        what = f"loop {control.loop}: model {version} is in force, and the database has no row of it"
+        yield Finding("models", PROBLEM, what, RESTORE)
     for row in rows:
         live = row.version in (control.model, control.scores_by)
         if not live and row.state != "promoted":

@@ -8,20 +8,15 @@ event versions are read through `UPCASTS`, an unknown kind makes the case read-o
 
 from __future__ import annotations
 
-from dualcontrol.events.entries import UPCASTS, Entry, link, opened, sealed, with_values
+from dualcontrol.events.entries import EVENTS, UPCASTS, Entry, link, opened, sealed, with_values
+from dualcontrol.events.event import Event, Unknown, real, unreal
 from dualcontrol.events.evolve import evolve, fold
 from dualcontrol.events.governing import governed_by
-from dualcontrol.events.kinds import (
+from dualcontrol.events.of_case import (
     CASE_EVENTS,
-    EVENTS,
-    LOOP_EVENTS,
     AlarmRaised,
     Answered,
     Audited,
-    AuditsChanged,
-    AutopilotClosed,
-    AutopilotOpened,
-    BatchRouted,
     Claimed,
     Committed,
     Concluded,
@@ -31,33 +26,36 @@ from dualcontrol.events.kinds import (
     EffectResolved,
     EffectStarted,
     EffectSucceeded,
-    EpochBegan,
     Erased,
-    Event,
-    EvidenceCounted,
     Extended,
     Joined,
     LeaseExpired,
-    ModelKept,
-    ModelPromoted,
     Opened,
     Parted,
     Passed,
-    PolicyChanged,
     Released,
-    ReliefChanged,
     Rerouted,
     Retracted,
     ReviewCancelled,
     ReviewOpened,
     Routed,
+    TimedOut,
+    Withdrawn,
+)
+from dualcontrol.events.of_loop import (
+    LOOP_EVENTS,
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    BatchRouted,
+    EpochBegan,
+    EvidenceCounted,
+    ModelKept,
+    ModelPromoted,
+    PolicyChanged,
+    ReliefChanged,
     ScoreChanged,
     ThresholdMoved,
-    TimedOut,
-    Unknown,
-    Withdrawn,
-    real,
-    unreal,
 )
 
 __all__ = [

@@ -10,8 +10,11 @@ import msgspec
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Content, Value, decoder
-from dualcontrol.events.kinds import EVENTS, Event, Unknown
+from dualcontrol.events.event import Event, Unknown
+from dualcontrol.events.of_case import CASE_EVENTS
+from dualcontrol.events.of_loop import LOOP_EVENTS
 
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 

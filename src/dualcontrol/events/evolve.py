@@ -8,7 +8,8 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, Route
-from dualcontrol.events.kinds import (
+from dualcontrol.events.event import Event, Unknown, unreal
+from dualcontrol.events.of_case import (
     AlarmRaised,
     Answered,
     Audited,
@@ -22,7 +23,6 @@ from dualcontrol.events.kinds import (
     EffectStarted,
     EffectSucceeded,
     Erased,
-    Event,
     Extended,
     Joined,
     LeaseExpired,
@@ -36,9 +36,7 @@ from dualcontrol.events.kinds import (
     ReviewOpened,
     Routed,
     TimedOut,
-    Unknown,
     Withdrawn,
-    unreal,
 )
 
 

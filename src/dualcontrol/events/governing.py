@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from dualcontrol.case import decoder
 from dualcontrol.control import Audits, Control, LoopSettings
-from dualcontrol.events.kinds import (
+from dualcontrol.events.event import Event
+from dualcontrol.events.of_loop import (
     AuditsChanged,
     AutopilotClosed,
     AutopilotOpened,
     EpochBegan,
-    Event,
     ModelKept,
     ModelPromoted,
     PolicyChanged,

@@ -1,7 +1,8 @@
 """The risk model in force: loaded once a version, and only when its file is the one that was learned.
 
-A file that is missing or altered closes autopilot for its loop.  A program without the extra, or with a version of it
-that cannot read the file, scores nothing, so that every case it proposes goes to a human.
+A file that is missing or altered closes autopilot for its loop; put back, it opens it again.  A program without the
+extra, or with a version of it that cannot read the file, scores nothing, so that every case it proposes goes to a
+human.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from dualcontrol.case import ModelRow
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control
 from dualcontrol.errors import ModelError
-from dualcontrol.events import AutopilotClosed, Event
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_proposal
-from dualcontrol.learn.serving import model_folder, unchanged
+from dualcontrol.learn.serving import check_one, closing, model_folder, opening, unchanged
 from dualcontrol.learn.trainers import optional
 
 log = logging.getLogger("dualcontrol.learn")
@@ -50,6 +50,7 @@ def _tried(desk: DeskPort, control: Control) -> Any:
     except ModelError as error:
         close(desk, control, error.message)
         return None
+    reopen(desk, control)
     try:
         return optional(MODULE, EXTRA).RiskModel.from_bytes(data)
     except Exception as error:  # the extra is missing, or whatever unpickling raises under another version of it
@@ -62,7 +63,10 @@ def verified(desk: DeskPort, control: Control) -> bytes:
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
     row = next((row for row in rows if row.version == control.scorer), None)
     if row is None:
-        raise ModelError(f"{CLOSED_BY_RISK_FILE}{control.scorer} is not in the database")
+        raise ModelError(
+            f"{CLOSED_BY_RISK_FILE}{control.scorer} cannot be checked, since the database has no row of it: restore "
+            f"the database, or learn again with `dualcontrol train {control.loop} --risk`"
+        )
     return unchanged(model_folder(desk), row, CLOSED_BY_RISK_FILE)
 
 
@@ -77,15 +81,20 @@ def check(desk: DeskPort) -> dict[str, str]:
         except ModelError as error:
             failed[control.loop] = error.message
             close(desk, control, error.message)
+        else:
+            reopen(desk, control)
     return failed
 
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:
-    """Send everything of a loop to humans, unless that is so already or another risk model has taken over."""
+    """Send everything of a loop to humans, unless another risk model has taken over."""
+    desk.steps.move(control.loop, lambda now, at: [] if now.scorer != control.scorer else closing(now, at, reason))
 
-    def make(now: Control, at: int) -> list[Event]:
-        if "" in now.closed or now.scorer != control.scorer:
-            return []
-        return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
 
-    desk.steps.move(control.loop, make)
+def reopen(desk: DeskPort, control: Control) -> None:
+    """End the closure by a file that is there again, as it was learned; the file of the loop's model closes on."""
+    if not control.closed.get("", "").startswith(f"{CLOSED_BY_RISK_FILE}{control.scorer} "):
+        return
+    desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
+    if control.model is not None:
+        check_one(desk, control)

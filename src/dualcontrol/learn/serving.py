@@ -1,7 +1,7 @@
 """The model in force: loaded once a version, and only when its file is the one that was promoted.
 
 A model file that is missing or altered closes autopilot for its loop: its scores are worth nothing, and the
-ledger, the page and ``dualcontrol doctor`` say why.
+ledger, the page and ``dualcontrol doctor`` say why.  The very file put back opens it again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from dualcontrol.case import JSON, ModelRow
-from dualcontrol.control import Control
+from dualcontrol.control import CLOSED_BY_ALARM, Control
 from dualcontrol.errors import ModelError
-from dualcontrol.events import AutopilotClosed, Event
+from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
 
@@ -79,6 +79,7 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
         except ModelError as error:
             close(desk, control, error.message)
             return None
+        reopen(desk, control)
     return cache[key]
 
 
@@ -93,7 +94,10 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
     found = next((row for row in rows if row.version == control.model), None)
     if found is None:
-        raise ModelError(f"model {control.model} of loop {control.loop} is not in the database")
+        raise ModelError(
+            f"{CLOSED_BY_FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
+            f"database, or train again with `dualcontrol train {control.loop}`"
+        )
     return found
 
 
@@ -104,12 +108,15 @@ def verified(desk: DeskPort, row: ModelRow) -> bytes:
 
 def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
     """The bytes of a file that is there and as it was written; the error begins with `words`."""
+    again = f"put {row.path} back, or train again"
     try:
         data = (folder / row.path).read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{words}{row.version} is missing: {again}") from error
     except OSError as error:
-        raise ModelError(f"{words}{row.version} is missing ({type(error).__name__})") from error
+        raise ModelError(f"{words}{row.version} cannot be read ({error.strerror}): {again}") from error
     if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ModelError(f"{words}{row.version} is not the one that was promoted: its digest differs")
+        raise ModelError(f"{words}{row.version} is not the one that was promoted, since its digest differs: {again}")
     return data
 
 
@@ -119,25 +126,45 @@ def model_folder(desk: DeskPort) -> Path:
 
 
 def check(desk: DeskPort) -> dict[str, str]:
-    """Verify the model file of every loop, as at a restart; closes autopilot where it fails and says why, by loop."""
+    """Verify the model file of every loop, as at a restart: why those that fail are closed, by loop; the rest open."""
     failed: dict[str, str] = {}
     for control in desk.store.queries.loops():
-        if control.model is None:
-            continue
-        try:
-            verified(desk, row_of(desk, control))
-        except ModelError as error:
-            failed[control.loop] = error.message
-            close(desk, control, error.message)
+        why = None if control.model is None else check_one(desk, control)
+        if why is not None:
+            failed[control.loop] = why
     return failed
 
 
+def check_one(desk: DeskPort, control: Control) -> str | None:
+    """Verify the model file of a loop that has one, and close or open it; why it was closed."""
+    try:
+        verified(desk, row_of(desk, control))
+    except ModelError as error:
+        close(desk, control, error.message)
+        return error.message
+    reopen(desk, control)
+    return None
+
+
 def close(desk: DeskPort, control: Control, reason: str) -> None:
-    """Send everything of a loop to humans, unless that is so already or another model has taken over."""
+    """Send everything of a loop to humans, unless another model has taken over."""
+    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, reason))
 
-    def make(now: Control, at: int) -> list[Event]:
-        if "" in now.closed or now.model != control.model:
-            return []
-        return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
 
-    desk.steps.move(control.loop, make)
+def reopen(desk: DeskPort, control: Control) -> None:
+    """End the closure by a file that is there again, as it was promoted."""
+    if control.closed.get("", "").startswith(f"{CLOSED_BY_FILE}{control.model} "):
+        desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
+
+
+def closing(now: Control, at: int, reason: str) -> list[Event]:
+    """Close the whole loop; a closure by alarm gives way, since a new certificate would end it with the file gone."""
+    before = now.closed.get("")
+    if before is not None and not before.startswith(CLOSED_BY_ALARM):
+        return []
+    return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
+
+
+def opening(now: Control, at: int) -> list[Event]:
+    """Open the whole loop: what is certified counts again."""
+    return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason="the model file is there again")]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dualcontrol.case import RELIEF_TIMES, Case, Review, ReviewKind, Route, is_high, risk_number
+from dualcontrol.case import Case, Review, ReviewKind, Route
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import EscalationError
 from dualcontrol.events import AlarmRaised, Event, ReviewOpened
 from dualcontrol.review import blind, eligibility
+from dualcontrol.review.worth import order_at
 
-HOUR = 3_600_000_000
-AHEAD = 96  # response times by which a high risk goes ahead while there is relief: all that is not a day late
 WAITING = ("open", "claimed")
 TOO_FEW = "too_few_people"
 
@@ -31,20 +30,9 @@ def row(
     """One row for one reviewer."""
     return ReviewOpened(
         review_id=env.new_id(), review=kind, group=group, round=round_, opened_at=env.now,
-        order_at=order_at(case.route, control, env.now), due_at=case.due_at, excludes=excludes, about=about,
+        order_at=order_at(case, kind, control, env.now), due_at=case.due_at, excludes=excludes, about=about,
         after=after, blind=blind.wanted(case, kind, about, control),
     )  # fmt: skip
-
-
-def order_at(route: Route | None, control: Control, now: int) -> int:
-    """A place in the queue: a virtual deadline that comes sooner the higher the risk is.
-
-    Being virtual it ages, so that a long queue would hold up a new high risk: not while there is relief.
-    """
-    promise = control.settings.response_time or HOUR
-    risk, relief = (route.risk, route.relief) if route else (None, None)
-    place = now + int(promise * RELIEF_TIMES.get(relief, 1) / max(4.0 * risk_number(risk), 1.0))
-    return max(place - AHEAD * promise, 0) if control.relief and is_high(risk) else place
 
 
 def first(case: Case, control: Control, env: Env) -> list[Event]:

@@ -43,6 +43,15 @@ def share_of(control: Control, segment: str | None, score: float | None) -> floa
     return relieved(table.share(score), control.relief, floor)
 
 
+def least(control: Control, segment: str) -> float:
+    """The least probability of review that a decision of a certificate can have under this control."""
+    table = control.audits.get(segment)
+    if table is None:
+        return 1.0
+    floor = floor_of(declared(control)) if table.floor is None else table.floor
+    return min((relieved(share, control.relief, floor) for share in table.shares), default=1.0)
+
+
 def relieved(share: float, relief: int, least: float = LEAST_UNDER_RELIEF) -> float:
     """The share under relief: a fifth, or `least` where that is more; fixed before any draw, so evidence stays valid.
 

@@ -124,13 +124,3 @@ def relief(now: int, demand: Demand, crew: Crew) -> int:
     if now > NONE and fits(ORDER[place - 1], demand, crew, CALM):
         return ORDER[place - 1]
     return now
-
-
-def value(
-    loss: float, p_wrong: float, miss_rate: float, minutes: float, age: float = 0.0, promise: float = 1.0
-) -> float:
-    """What a minute of review is worth: the loss it prevents (Chow 1970), growing with age so that nothing starves.
-
-    A review pays where this is above the price of a minute; `age` and `promise` are in one unit.
-    """
-    return loss * p_wrong * (1.0 - miss_rate) / minutes * (1.0 + age / promise)

@@ -10,18 +10,20 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping, Sequence
 from math import exp, isfinite, log, log1p
 from operator import index
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import binomial
+from dualcontrol.route import binomial, sound, spending, stored
+from dualcontrol.route.regions import START, edges_of, first_of, widest
+
+__all__ = ["FLOOR", "FRACTIONS", "START", "Certificate", "Label", "Step", "edges_of", "first_of", "widest"]
 
 FRACTIONS = 8
 LEAST, MOST = 0.01, 0.9
-START = 0.2
 FLOOR = 0.05
 KEPT_MOVES = 10_000
 
@@ -51,17 +53,20 @@ class Certificate:
     `max_error` and `confidence` are the promise, `segments` how many certificates share 1 - confidence.
     `edges` are the lower scores of bins 1, 2, …; without them the first `pilot` labels choose up to `bins` of equal
     mass and are no evidence.  `start` is the coverage of the first region (None: chosen on the pilot), `first` its bin
-    where edges are given.  `launch` labels, all with inclusion 1,
-    are tested once and exactly, on half of delta.  `floor` is the least inclusion that a decision can have once
-    autopilot has opened and the launch is over.  `miss_rate` bounds the share of errors that reviewers let pass.
+    where edges are given.  `launch` labels, all with inclusion 1, are tested once and exactly, on a quarter of delta.
+    `floor` is the least inclusion that a decision can have once autopilot has opened and the launch is over.
+    `miss_rate` bounds the share of errors that reviewers let pass.  `again` counts how often the certificate has begun
+    again with another first region; a fifth of delta is kept for that (`route.spending`).
     """
 
     def __init__(
         self, max_error: float, confidence: float = 0.95, *, bins: int = 100, edges: Sequence[float] | None = None,
         pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
-        segments: int = 1, first: int | None = None,
+        segments: int = 1, first: int | None = None, again: int = 0,
     ) -> None:  # fmt: skip
         _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
+        if edges is not None:
+            sound.binned(edges, first)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
         self.miss_rate, self.segments = miss_rate, segments
@@ -69,8 +74,8 @@ class Certificate:
         self._flag = 1.0 / (1.0 - miss_rate)
         ratio = (MOST / LEAST) ** (1.0 / (FRACTIONS - 1))
         self._fractions = [LEAST * ratio**j / (1.0 - max_error) for j in range(FRACTIONS)]
-        spent = self.delta / 2 if launch else self.delta
-        self._target = log(FRACTIONS / spent)
+        self.again, self._one_test = again, spending.on_one_test(self.delta, launch, again)
+        self._target = log(FRACTIONS / spending.on_evidence(self.delta, launch, again))
         self._moves: dict[tuple[int, float, float], list[float]] = {}
         self.seq = -1
         self.labels = self.errors = 0
@@ -112,6 +117,7 @@ class Certificate:
         The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
         are answered later than the rest would come too late.
         """
+        sound.watermark(watermark)
         before = len(self.steps)
         end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
         due, self._waiting = self._waiting[:end], self._waiting[end:]
@@ -162,7 +168,7 @@ class Certificate:
             "max_error": self.max_error, "confidence": self.confidence, "delta": self.delta, "labels": self.labels,
             "errors": self.errors, "waiting": len(self._waiting), "seq": self.seq, "threshold": self.threshold,
             "coverage": self.coverage, "launching": self._launching, "bins": len(self.edges) + 1 if self.begun else 0,
-            "least_labels": binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta),
+            "least_labels": self._at_once,
         }  # fmt: skip
         if not self.begun:
             return said | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
@@ -184,6 +190,8 @@ class Certificate:
         if not self.begun or self._next < 0:
             return None if self.begun else self.pilot - len(self._piloted) + self._fewest(self._share(START))
         seen, wrong = sum(self.weights[self._next :]), sum(self.wrongs[self._next :])
+        if not seen and not self.steps:
+            return self._fewest(self._share(START))
         share = self.share_from(self._next) or self._share(START)
         risk = (wrong + self.max_error / 4) / (seen + 1.0)
         gain = max(self._gain(lam, risk) for lam in self._fractions)
@@ -197,8 +205,23 @@ class Certificate:
         up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
         return (1.0 - risk) * up + risk * (log(down) if down > 0 else -50.0)
 
+    @property
+    def fewest(self) -> int:
+        """How many labels of the first region it takes without a single error, one by one."""
+        move, most = self._move(0, 1.0, 1.0), 1
+        while _wealth([most * one for one in move]) < self._target:
+            most *= 2
+        return 1 + bisect_left(range(1, most), self._target, key=lambda n: _wealth([n * one for one in move]))
+
     def _fewest(self, share: float) -> int:
-        return round(binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self.delta) / share)
+        """Labels of every region until so many lie in the first, or until the launch tests them all at once."""
+        singly = self.fewest / share
+        return round(min(singly, max(self.launch, self._at_once / share)) if self.launch else singly)
+
+    @property
+    def _at_once(self) -> int:
+        """How many labels without a single error one exact test takes."""
+        return binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self._one_test)
 
     def _share(self, otherwise: float) -> float:
         return self.start or otherwise
@@ -213,8 +236,8 @@ class Certificate:
         self._logs = [[0.0] * FRACTIONS for _ in range(count)]
         self._sums = [0.0] * FRACTIONS
         self._tally, self._missed = [0] * count, [0] * count
-        self._first = start if start is not None else max(0, min(count - 1, int(count * (1.0 - (self.start or START)))))
-        self._next = self._first
+        self.first = start if start is not None else max(0, min(count - 1, int(count * (1.0 - (self.start or START)))))
+        self._next = self.first
 
     def _count(self, label: Label) -> None:
         self.seq = label.seq
@@ -292,10 +315,10 @@ class Certificate:
         if self.labels < self.launch:
             return
         self._launching = False
-        of, wrong, found = sum(self._tally[self._first + 1 :]), sum(self._missed[self._first + 1 :]), None
-        for k in range(self._first, -1, -1):
+        of, wrong, found = sum(self._tally[self.first + 1 :]), sum(self._missed[self.first + 1 :]), None
+        for k in range(self.first, -1, -1):
             of, wrong = of + self._tally[k], wrong + self._missed[k]
-            if binomial.cdf(wrong, of, self.max_error * (1.0 - self.miss_rate)) > self.delta / 2:
+            if binomial.cdf(wrong, of, self.max_error * (1.0 - self.miss_rate)) > self._one_test:
                 break
             found = k
         if found is not None and (self.bin is None or found < self.bin):
@@ -321,6 +344,13 @@ class Certificate:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The certificate that `to_dict` described; it goes on as if it had never stopped."""
+        with stored.read("certificate"):
+            made = cls._restored(data)
+            stored.check(made, _label)
+        return made
+
+    @classmethod
+    def _restored(cls, data: Mapping[str, Any]) -> Self:
         made = cls(**data["given"])
         made.seq, made.labels, made.errors = data["seq"], data["labels"], data["errors"]
         made._least, made._launching, made.begun = data["least"], data["launching"], data["begun"]
@@ -333,53 +363,14 @@ class Certificate:
 
 
 _GIVEN = (
-    "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments",
+    "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments", "again",
 )  # fmt: skip
-_HELD = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "_first", "_next")
+_HELD = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "first", "_next")
 
 
 def _copied(held: Any) -> Any:
     """Lists of numbers or of lists, not shared with whoever holds them."""
     return [_copied(one) for one in held] if isinstance(held, list | tuple) else held
-
-
-def edges_of(scores: Sequence[float], bins: int) -> list[float]:
-    """The lower scores of up to `bins` bins of equal mass; tied scores stay in one bin."""
-    ordered = sorted(scores)
-    places = (i * len(ordered) // bins for i in range(1, bins))
-    return sorted({ordered[place] for place in places if ordered[place] > ordered[0]})
-
-
-def first_of(edges: Sequence[float], piloted: Iterable[Label], max_error: float, start: float | None) -> int:
-    """The first region: the widest that holds at most the share `start`, or (None) the most promising of a pilot."""
-    masses, wrongs = [0.0] * (len(edges) + 1), [0.0] * (len(edges) + 1)
-    for label in piloted:
-        masses[bisect_right(edges, label.score)] += 1.0 / label.inclusion
-        wrongs[bisect_right(edges, label.score)] += label.wrong / label.inclusion
-    chosen = promising(masses, wrongs, max_error) if start is None else None
-    return widest(masses, start or START) if chosen is None else chosen
-
-
-def promising(masses: Sequence[float], wrongs: Sequence[float], max_error: float) -> int | None:
-    """The region whose error lies below the bound by the most standard errors; None where none does."""
-    best, chosen, mass, wrong = 0.0, None, 0.0, 0.0
-    for place in range(len(masses) - 1, -1, -1):
-        mass, wrong = mass + masses[place], wrong + wrongs[place]
-        risk = (wrong + 0.5) / (mass + 1.0)
-        score = mass * max(max_error - risk, 0.0) ** 2 / (risk * (1.0 - risk))
-        if score > best and mass <= 0.95 * sum(masses):
-            best, chosen = score, place
-    return chosen
-
-
-def widest(masses: Sequence[float], share: float) -> int:
-    """The first bin of the widest region that holds at most this share, or the highest bin."""
-    whole, held = sum(masses), 0.0
-    for place in range(len(masses) - 1, -1, -1):
-        held += masses[place]
-        if held > share * whole:
-            return min(place + 1, len(masses) - 1)
-    return 0
 
 
 def _wealth(sums: Sequence[float]) -> float:
@@ -392,22 +383,19 @@ def _check_promise(
     max_error: float, confidence: float, bins: int, pilot: int, start: float | None, launch: int, floor: float,
     miss_rate: float, segments: int,
 ) -> None:  # fmt: skip
-    shares = {"max_error": max_error, "confidence": confidence}
-    for name, value in shares.items():
-        if not 0.0 < value < 1.0:
-            raise GuaranteeError(f"{name} is {value!r}; it must lie above 0 and below 1")
-    if not 0.0 <= miss_rate < 1.0:
-        raise GuaranteeError(f"miss_rate is {miss_rate!r}; it must be at least 0 and below 1")
-    if not 0.0 < floor <= 1.0:
-        raise GuaranteeError(f"floor is {floor!r}; it must lie above 0, at most 1")
-    if start is not None and not 0.0 < start <= 1.0:
-        raise GuaranteeError(f"start is {start!r}; it must lie above 0, at most 1")
-    if bins < 1 or pilot < 0 or launch < 0 or segments < 1:
-        raise GuaranteeError("bins and segments must be at least 1, pilot and launch at least 0")
+    sound.promise(max_error, confidence)
+    sound.share("miss_rate", miss_rate, zero=True)
+    sound.share("floor", floor, one=True)
+    if start is not None:
+        sound.share("start", start, one=True)
+    counts = (("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0))
+    for name, value, least in counts:
+        sound.whole(name, value, least)
 
 
 def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for what is none."""
+    sound.said(seq, score=score, wrong=wrong, inclusion_probability=inclusion)
     try:
         label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
     except (TypeError, ValueError, OverflowError) as error:
@@ -418,7 +406,8 @@ def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: f
 
 def _check_label(label: Label, wrong: object) -> None:
     if not isfinite(label.score):
-        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a number")
+        raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a finite number",
+                             hint=sound.LACKING["score"])  # fmt: skip
     if wrong not in (0, 1):
         raise GuaranteeError(f"wrong of decision {label.seq} is {wrong!r}; it must be 0 or 1",
                              hint="A decision that nobody answered in time counts as wrong.")  # fmt: skip

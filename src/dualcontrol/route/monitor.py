@@ -12,6 +12,7 @@ from math import exp, log, log1p
 from typing import Any, Self
 
 from dualcontrol.errors import GuaranteeError
+from dualcontrol.route import sound, stored
 
 ALARM_AT = 2000.0
 SUSPICIOUS = 5.0
@@ -28,8 +29,11 @@ class Monitor:
     def __init__(
         self, max_error: float, *, floor: float = 0.05, alarm_at: float = ALARM_AT, miss_rate: float = 0.0
     ) -> None:  # fmt: skip
-        if not 0.0 < max_error < 1.0 or not 0.0 < floor <= 1.0 or alarm_at <= 1.0 or not 0.0 <= miss_rate < 1.0:
-            raise GuaranteeError("a monitor needs max_error and floor between 0 and 1 and alarm_at above 1")
+        sound.promise(max_error, 0.95)
+        sound.share("floor", floor, one=True)
+        sound.share("miss_rate", miss_rate, zero=True)
+        if not sound.real(alarm_at) or alarm_at <= 1.0:
+            raise GuaranteeError(f"alarm_at is {alarm_at!r:.80}; it must be a number above 1")
         self.max_error, self.floor, self.alarm_at, self.miss_rate = max_error, floor, alarm_at, miss_rate
         self.labels = 0
         self._least = 1.0
@@ -37,12 +41,7 @@ class Monitor:
 
     def observe(self, *, wrong: bool | int, inclusion: float, floor: float | None = None) -> bool:
         """Count the label of one autopilot case; True when the alarm goes off, after which it begins anew."""
-        if wrong not in (0, 1) or not 0.0 < inclusion <= 1.0:
-            raise GuaranteeError(
-                f"wrong is {wrong!r} and inclusion {inclusion!r}: 0 or 1, and above 0 up to 1, are needed"
-            )
-        if floor is not None and not 0.0 < floor <= inclusion:
-            raise GuaranteeError(f"floor is {floor!r}; it must lie above 0, at most the inclusion {inclusion!r}")
+        sound.seen(wrong, inclusion, floor)
         self._least = min(self._least, inclusion)
         least = min(self.floor, self._least) if floor is None else floor
         gain = (int(wrong) / (1.0 - self.miss_rate) - self.max_error) / inclusion
@@ -87,7 +86,11 @@ class Monitor:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The monitor that `to_dict` described."""
-        given = dict(data["given"])
-        made = cls(given.pop("max_error"), **given)
-        made.labels, made._least, made._logs = data["labels"], data["least"], list(data["logs"])
+        with stored.read("monitor"):
+            given = dict(data["given"])
+            made = cls(given.pop("max_error"), **given)
+            made.labels, made._least, made._logs = data["labels"], data["least"], list(data["logs"])
+            sound.whole("labels", made.labels, 0)
+            sound.share("least", made._least, one=True)
+            stored.numbers("logs", made._logs, len(FRACTIONS))
         return made

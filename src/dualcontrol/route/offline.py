@@ -86,7 +86,8 @@ def _why_not(failed: Region, n: int, max_error: float, confidence: float) -> tup
     least = binomial.needed(max_error, confidence)
     if n < least:
         promise = f"an error of at most {share(max_error)} with {share(confidence)} confidence"
-        return f"{n:,} labels are too few: even without a single error, {promise} takes {least:,}", least
+        few = "1 label is too few" if n == 1 else f"{n:,} labels are too few"
+        return f"{few}: even without a single error, {promise} takes {least:,}", least
     if failed.rows == 0:
         return f"no row has a score of {failed.threshold:g} or more", None
     error = failed.wrong / failed.rows

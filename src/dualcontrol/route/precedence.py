@@ -9,6 +9,8 @@ from dualcontrol.control import Control, LoopSettings, Rule
 from dualcontrol.route import risk as risks
 from dualcontrol.route.rules import Failure, Findings, Subject
 
+NAMED = 5  # segments in a reason
+
 
 class Ruling(NamedTuple):
     """What was said, by whom and why; `rule` is the rule that matched on the way, if one did."""
@@ -134,8 +136,15 @@ def uncertified(subject: Subject, control: Control) -> str:
     if control.settings.guarantee is None:
         return "no threshold is set"
     if control.certificate_for(subject.signal.segment) is None:
-        return f"segment {subject.signal.segment!r} is none that the guarantee is for"
+        said = subject.signal.segment
+        named = "a case without a segment" if said is None else f"segment {said!r}"
+        return f"{named} is none that the guarantee is for ({_few(control.settings.guarantee.segments)})"
     return "nothing is certified yet"
+
+
+def _few(names: tuple[str, ...]) -> str:
+    """The first few names."""
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
 def held(spoken: Ruling, subject: Subject, control: Control) -> Ruling:

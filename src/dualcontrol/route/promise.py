@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, log, log1p
 from typing import Any, NamedTuple
 
 from dualcontrol.errors import CalibrationError
@@ -58,15 +59,28 @@ def check_promise(max_error: float, confidence: float) -> None:
     for name, value in (("max_error", max_error), ("confidence", confidence)):
         if not _is_share(value):
             raise CalibrationError(
-                f"{name} is a number between 0 and 1, both excluded, not {value!r:.80}", hint=_HINTS[name], field=name
+                f"{name} is a number between 0 and 1, both excluded, not {value!r:.80}", hint=HINTS[name], field=name
             )
+        if (said := beyond(name, value)) is not None:
+            raise CalibrationError(f"{name} is {value!r}: {said}", hint=HINTS[name], field=name)
 
 
 def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and LEAST <= value < 1.0
+    return isinstance(value, int | float) and 0.0 < value < 1.0
 
 
-_HINTS = {
+def beyond(name: str, value: float) -> str | None:
+    """Why a promise this small is out of reach, or says nothing; None where it is not that small."""
+    if value >= LEAST:
+        return None
+    if name != "max_error":
+        return "that is as good as no confidence at all"
+    labels = log(20.0) / -log1p(-value)
+    count = f"{ceil(labels):,}" if labels < 1e15 else "more than a thousand million million"
+    return f"even without a single error that takes {count} labels at 95 % confidence"
+
+
+HINTS = {
     "max_error": "An error of 0 cannot be certified by any number of labels, and 1 promises nothing; try 0.02.",
     "confidence": "Certainty cannot be had from data, and 0 promises nothing; try 0.95.",
 }

@@ -79,10 +79,10 @@ def feedback(value: Any, place: Place) -> dict[str, Any] | None:
 
 
 GUARANTEE = Table(
-    max_error=kinds.between, confidence=kinds.between, segments=kinds.texts, score=kinds.word("confidence", "risk"),
-    learn_from=kinds.whole(20, 1_000_000), pilot=kinds.whole(0, 1_000_000), launch=kinds.whole(0, 1_000_000),
-    evidence=kinds.between, adjudicate=kinds.flag, blind=kinds.flag, miss_rate=kinds.share,
-    answer_within=kinds.duration,
+    max_error=kinds.promised("max_error"), confidence=kinds.promised("confidence"), segments=kinds.distinct,
+    score=kinds.word("confidence", "risk"), learn_from=kinds.whole(20, 1_000_000), pilot=kinds.whole(0, 1_000_000),
+    launch=kinds.whole(0, 1_000_000), evidence=kinds.between, adjudicate=kinds.flag, blind=kinds.flag,
+    miss_rate=kinds.missed, answer_within=kinds.duration,
 )  # fmt: skip
 CAPACITY = Table(
     reviewers=kinds.whole(1, kinds.MOST_PEOPLE), availability=kinds.positive, late=kinds.between,

@@ -12,6 +12,7 @@ import msgspec
 
 from dualcontrol.case import ENCODER, RISK_LEVELS, microseconds
 from dualcontrol.learn.names import NONE, TRAINERS, known
+from dualcontrol.route.promise import HINTS, beyond
 from dualcontrol.settings.place import Place, nearest
 from dualcontrol.settings.schemas import check_schema
 
@@ -120,6 +121,30 @@ def between(value: Any, place: Place) -> float:
     return float(value)
 
 
+def promised(name: str) -> Check:
+    """A share that can be promised: not 0, not 1, and not so small that no number of labels carries it."""
+
+    def check(value: Any, place: Place) -> float:
+        if not _is_number(value) or not 0 < value < 1:
+            raise place.wrong("a number above 0 and below 1", value, _percent(value), hint=HINTS[name])
+        said = beyond(name, value)
+        if said is not None:
+            raise place.error(f"{place.words} is {value!r}: {said}", hint=HINTS[name])
+        return float(value)
+
+    return check
+
+
+NONE_FOUND = "Who misses every error finds none, so that nothing could be certified; leave it out, or say 0.1."
+
+
+def missed(value: Any, place: Place) -> float:
+    """A share that is not the whole: who misses every error finds none."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise place.wrong("a number of at least 0 and below 1", value, _percent(value), hint=NONE_FOUND)
+    return float(value)
+
+
 def positive(value: Any, place: Place) -> float:
     """A number above 0, and at most 1."""
     if not _is_number(value) or not 0 < value <= 1:
@@ -175,6 +200,15 @@ def texts(value: Any, place: Place) -> tuple[str, ...]:
         if not _is_text(item):
             raise place.wrong("a list of texts that are not empty", item)
     return tuple(items)
+
+
+def distinct(value: Any, place: Place) -> tuple[str, ...]:
+    """A list of texts, each named once."""
+    names = texts(value, place)
+    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    if twice is not None:
+        raise place.error(f"{place.words} names {twice!r} twice: each segment has one certificate")
+    return names
 
 
 def people(value: Any, place: Place) -> tuple[str, ...]:

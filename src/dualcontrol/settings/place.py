@@ -180,9 +180,9 @@ class Place:
             **more,
         )  # fmt: skip
 
-    def wrong(self, wanted: str, value: Any, near: Any = None) -> SettingsError:
+    def wrong(self, wanted: str, value: Any, near: Any = None, hint: str | None = None) -> SettingsError:
         """The error for a value that is not what its key wants."""
-        return self.error(f"{self.words} must be {wanted}, not {described(value)}", near=near)
+        return self.error(f"{self.words} must be {wanted}, not {described(value)}", near=near, hint=hint)
 
     def unknown(self, key: str, names: Iterable[str]) -> SettingsError:
         """The error for a key that its table does not have."""

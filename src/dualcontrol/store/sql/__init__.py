@@ -30,6 +30,7 @@ def open_store(
 
 def upgrade(url: str) -> str:
     """Bring a database to this program's revision; returns it."""
+    # here, since every start would wait for Alembic, which takes about as long to load as all the rest of the store
     from dualcontrol.store.sql.migrations import upgrade_to_head
 
     return upgrade_to_head(url)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.certify import Asked, Standing, WhatIf, evidence, gathered, standing, what_if, words
+from dualcontrol.certify.words import UNNAMED
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError
@@ -71,7 +72,7 @@ def as_guarantee(desk: Desk, courses: Courses, control: Control, segment: str | 
     shown = standings[0] if segment is None else next((of for of in standings if of.segment == segment), None)
     if shown is None:
         known = ", ".join(of.segment for of in standings if of.segment) or "the loop has none"
-        raise NotFoundError(f"there is no segment {str(segment)[:80]!r}; known are: {known}")
+        raise NotFoundError(f"there is no segment {str(segment)[:80]!r}; known are: {known}", hint=UNNAMED)
     course = courses.of(control, shown.segment)
     tried = None
     if asked is not None:

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.certify import Asked, Standing
-from dualcontrol.certify.moving import CLOSED_BY_ALARM
 from dualcontrol.certify.words import some
+from dualcontrol.control import CLOSED_BY_ALARM
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of
 from dualcontrol.web.charts import course
@@ -99,7 +99,7 @@ def closed(told: Told) -> tuple[str, str] | None:
 def why(told: Told) -> str:
     """Why nothing is certified, without what the notice on top says already."""
     closed = told.control.closed_for(told.shown.segment)
-    return told.shown.reason.removeprefix(f"autopilot is closed: {closed}; ")
+    return told.shown.reason.removeprefix(f"autopilot is closed: {closed}. ")
 
 
 def charts(told: Told) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""What every value can do, and content: written as its seals, with its values in ``payloads``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeAlias
+
+import msgspec
+
+JSON: TypeAlias = Any
+
+
+class Content:
+    """Content by slot: ``values`` in memory, ``seals`` (one commitment a slot) on paper.
+
+    Encoding a Content writes its seals only; the values are rows in ``payloads``.
+    """
+
+    __slots__ = ("seals", "values")
+
+    def __init__(self, values: Mapping[str, JSON] | None = None, seals: Mapping[str, str] | None = None) -> None:
+        self.values: dict[str, JSON] = dict(values or {})
+        self.seals: dict[str, str] = dict(seals or {})
+
+    def __or__(self, other: Content) -> Content:
+        return Content({**self.values, **other.values}, {**self.seals, **other.seals})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Content) and self.values == other.values and self.seals == other.seals
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.seals.items())))
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.seals)
+
+    def __repr__(self) -> str:
+        return f"Content({sorted(self.values | self.seals)})"
+
+    def get(self, slot: str, default: JSON = None) -> JSON:
+        """The value in a slot, or the default when there is none or it was erased."""
+        return self.values.get(slot, default)
+
+
+def encode_content(value: Any) -> Any:
+    """How msgspec writes what is no plain JSON: content by its seals, subclasses of text and numbers as these."""
+    if isinstance(value, Content):
+        return value.seals
+    for kind in (str, float, int):
+        if isinstance(value, kind) and type(value) is not kind:
+            return kind.__str__(value) if kind is str else kind(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def decode_content(kind: type, value: Any) -> Any:
+    """How msgspec reads content: its seals; the values come from ``payloads``."""
+    if kind is Content:
+        return Content(seals=value)
+    raise TypeError(f"cannot decode {kind}")
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The root of all values: immutable, keyword-only, equal by content, JSON both ways.
+
+    Values are trees of JSON, without cycles, so the garbage collector need not look at them (``gc=False``).
+    """
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This value as plain JSON values."""
+        built: dict[str, JSON] = msgspec.to_builtins(self, enc_hook=encode_content)
+        return built
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JSON]) -> Self:
+        """The value that `to_dict` described; raises msgspec.ValidationError when it does not fit."""
+        return msgspec.convert(dict(data), cls, dec_hook=decode_content)
+
+
+ENCODER = msgspec.json.Encoder(enc_hook=encode_content, order="sorted")
+SNAPSHOT = msgspec.json.Encoder(enc_hook=encode_content)  # for rows that are decoded, never hashed or compared
+
+
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """A JSON decoder for a value type that knows how content is written."""
+    return msgspec.json.Decoder(kind, dec_hook=decode_content)
+
+
+class Shown(Value, frozen=True, kw_only=True):
+    """A value that shows every field to people and programs; stored, it leaves out what is at its default."""
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This value as plain JSON values, with every field."""
+        return {name: _shown(getattr(self, name)) for name in self.__struct_fields__}
+
+
+def _shown(value: Any) -> JSON:
+    if isinstance(value, Value):
+        return value.to_dict()
+    return [_shown(item) for item in value] if isinstance(value, tuple) else value
