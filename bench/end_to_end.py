@@ -25,7 +25,7 @@ from seeds import parsed, played, show
 from sklearn.ensemble import ExtraTreesClassifier
 
 import dualcontrol as dc
-from dualcontrol.events import EpochBegan, ThresholdMoved
+from dualcontrol.events import AlarmRaised, EpochBegan, ThresholdMoved
 from dualcontrol.route.guarantee import Certificate
 from dualcontrol.testing import FakeClock
 
@@ -143,7 +143,7 @@ class Run:
             "oracle": oracle(self.confidence, wrong, ALPHA[self.name]), "reviews": self.reviews / n,
             "error": float(wrong[self.autopilot].mean()) if self.autopilot else 0.0,
             "error_upper": standing.error_upper, "worst_live_risk": max(risk, default=0.0), "moves": len(live),
-            "same_as_pure": live == pure, "alarms": sum(e.segment == "" for e in events(loop, EpochBegan)) - 1,
+            "same_as_pure": live == pure, "alarms": len(events(loop, AlarmRaised)),
             "labels": standing.labels_used, "missing": standing.missing,
         }  # fmt: skip
 

@@ -92,7 +92,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
     with pytest.MonkeyPatch.context() as patch, opened(folder) as desk:
         patch.setattr(riskiness, "fitted", noted)
-        yield Played(Stream(desk, define(desk)).go(1_800), folder, learned)
+        yield Played(Stream(desk, define(desk)).go(2_100), folder, learned)
 
 
 def test_confidence_opens_nothing(tmp_path: Path) -> None:

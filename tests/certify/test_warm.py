@@ -4,62 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from certify_cases import EASY, SECRET, problems
+from certify_cases import problems
+from trained_cases import Sides
 
-from dualcontrol import compose
 from dualcontrol.events import AuditsChanged, AutopilotClosed, EpochBegan, EvidenceCounted
 from dualcontrol.learn import serving, training
-from dualcontrol.settings import Database, Settings
-from dualcontrol.testing import FakeClock, seeded_ids
 
 pytest.importorskip("sklearn")
-FEEDBACK = {"trainer": "sklearn", "holdout": 0.3}
-PROMISE = EASY | {"evidence": 0.4, "pilot": 0, "max_error": 0.3}
-
-
-class Sides:
-    """A loop whose trained model says on which side of zero a point lies."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock, self.new_id, self.folder, self.seen = FakeClock(), seeded_ids(3), folder, 0
-        self.guarantee: dict[str, Any] = dict(PROMISE)
-        self.start()
-
-    def start(self) -> None:
-        database = Database(url=f"sqlite:///{self.folder}/dc.db", durability="process")
-        settings = Settings(database=database, models=str(self.folder / "models"), secret=SECRET)
-        self.desk = compose.open(settings=settings, clock=self.clock, new_id=self.new_id)
-        self.settle()
-
-    def settle(self) -> None:
-        self.loop = self.desk.loop(
-            "sides", mode="labels", labels=["left", "right"], context=["input"], audit=0.3, guarantee=self.guarantee,
-            feedback=FEEDBACK,
-        )  # fmt: skip
-
-    def propose(self) -> Any:
-        self.clock.tick(1)
-        self.seen += 1
-        x = ((self.seen * 37) % 101) / 50.5 - 1
-        model = serving.current_model(self.desk, "sides")
-        said = model.score({"x": x}) if model else None
-        label, confidence = (said.label, said.confidence) if said else ("left", 0.5)
-        source = {"model": "sides", "version": model.version} if model else None
-        case = self.loop.propose(input={"x": x}, proposal=label, confidence=confidence, source=source)
-        return case, "right" if x > 0 else "left"
-
-    def go(self, count: int) -> None:
-        for _ in range(count):
-            case, truth = self.propose()
-            if case.route.to == "human" or case.route.audited:
-                self.desk.claim("ana", case=case).label(truth)
-
-    def events(self, *kinds: type) -> list[Any]:
-        entries = self.desk.store.queries.entries(self.loop.stream)
-        return [e for entry in entries for e in entry.events if isinstance(e, kinds)]
 
 
 @pytest.fixture

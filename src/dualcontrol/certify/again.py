@@ -14,12 +14,17 @@ from dualcontrol.route.regions import promising
 LABELS = 2_000  # before a first region is given up, and twice as many each time
 
 
+def due(segment: Segment) -> int:
+    """After how many labels a first region that loses is given up."""
+    return int(LABELS * 2**segment.certificate.again)
+
+
 def elsewhere(segment: Segment) -> int | None:
     """The bin that another try begins with; None while this one may succeed, or where no other is more promising."""
     made = segment.certificate
     if not made.begun or made.launching or made.threshold is not None:
         return None
-    if made.labels < LABELS * 2**made.again or made.labels_needed() is not None:
+    if made.labels < due(segment) or made.labels_needed() is not None:
         return None
     found = promising(made.weights, made.wrongs, made.max_error * (1.0 - made.miss_rate))
     return None if found == made.first else found

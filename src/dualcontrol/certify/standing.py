@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dualcontrol.case import Value
+from dualcontrol.certify import again
 from dualcontrol.certify.moving import promised
 from dualcontrol.certify.segment import DRIFT, SCALE, Segment
 from dualcontrol.control import Control, Guarantee
@@ -135,7 +136,7 @@ def _many(count: int, what: str) -> str:
 
 
 def _unlearned(guarantee: Guarantee) -> str:
-    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are no evidence"
+    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are not counted"
 
 
 def _by_what(control: Control) -> str | None:
@@ -172,6 +173,13 @@ def _promise(segment: Segment) -> str:
     )
 
 
+def _hopeless(segment: Segment) -> str:
+    never, tried = "More answers like these would not change that", again.due(segment)
+    if segment.certificate.labels >= tried:
+        return never
+    return f"{never}. When {tried:,} are counted, another group of the surest cases is tried if one looks better"
+
+
 def _not_yet(segment: Segment, needed: int | None) -> str:
     certificate = segment.certificate
     place = max(certificate._next, 0)
@@ -182,5 +190,6 @@ def _not_yet(segment: Segment, needed: int | None) -> str:
     )
     if not seen:
         found = f"no answer on the surest cases was counted {since or 'yet'}".rstrip()
-    more = "More answers like these would not change that" if needed is None else f"About {_answers(needed, 'more ')}"
-    return f"nothing is certified: {found}. {more}"
+    more = _hopeless(segment) if needed is None else f"About {_answers(needed, 'more ')}"
+    tied = "" if certificate.edges else ". Every score was the same so far, so it is all cases or none"
+    return f"nothing is certified: {found}. {more}{tied}"

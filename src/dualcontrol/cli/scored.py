@@ -42,10 +42,11 @@ def scored(file: str, fields: Fields) -> list[Scored]:
     if not lines:
         raise usage(f"{file} holds no rows; each row is a proposal with a score and a truth")
     known = list(dict.fromkeys([*names, *(key for _, row in lines for key in row)]))
-    for role, name in fields._asdict().items():
-        if name:
-            _there(f"{file}:{1 if names else lines[0][0]}", name, known)
-            _complete(file, lines, name, role, fields.group)
+    wanted = {role: name for role, name in fields._asdict().items() if name}
+    for name in wanted.values():
+        _there(f"{file}:{1 if names else lines[0][0]}", name, known)
+    for role, name in wanted.items():
+        _complete(file, lines, name, role, fields.group)
     return [_scored(f"{file}:{line}", row, fields) for line, row in lines]
 
 
