@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dualcontrol as dc
+from dualcontrol.control import Control
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.events import ReliefChanged, Routed
+from dualcontrol.route.capacity import LEVELS
 from dualcontrol.testing import FakeClock, seeded_ids
 
 MINUTE = 60.0
@@ -116,6 +118,19 @@ class Play:
         with suppress(DualcontrolError):
             claim.approve()
         self.idle.insert(0, person)
+
+
+def at_level(desk: dc.Desk, loop: dc.Loop, level: int) -> None:
+    """Put a relief in force, as if it had been measured."""
+
+    def make(control: Control, now: int) -> Any:
+        event = ReliefChanged(
+            version=control.version + 1, at=now, level=level, name=LEVELS[level], demand="90.0", capacity="45.0",
+            understaffed=3, reason="test",
+        )  # fmt: skip
+        return [event] if level != control.relief else []
+
+    desk.steps.move(loop.name, make)
 
 
 def routed(desk: dc.Desk, case: dc.Case) -> Routed:

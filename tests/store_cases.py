@@ -84,11 +84,11 @@ def opening(
     return fold(None, events, seq=1), Entry(stream=f"case/{case_id}", seq=1, at=order_at, actor="test", events=events)
 
 
-def propose(store: Store, *, fingerprint: str = "f", **what: Any) -> Case:
+def propose(store: Store, *, fingerprint: str = "f", likeness: str | None = None, **what: Any) -> Case:
     """Open a case and save it."""
     case, first = opening(**what)
     with store.transaction() as tx:
-        tx.save(None, case, first, fingerprint=fingerprint)
+        tx.save(None, case, first, fingerprint=fingerprint, likeness=likeness)
     return case
 
 

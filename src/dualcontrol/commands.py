@@ -109,6 +109,20 @@ class Answer(Command, frozen=True, kw_only=True):
     expected_seq: int | None = None
 
 
+class Join(Command, frozen=True, kw_only=True):
+    """Let another case that asks the same be settled with this one."""
+
+    case_id: Word
+    follower: Word
+
+
+class Follow(Command, frozen=True, kw_only=True):
+    """Do with a case what the one came to that it was joined to."""
+
+    case_id: Word
+    leader: Word
+
+
 class Retract(Command, frozen=True, kw_only=True):
     """Take a decision back before it is effective."""
 

@@ -31,6 +31,17 @@ def fingerprint(secret: bytes, command: Propose) -> str:
     return hmac.digest(secret, json_text([content, command.input]), "sha256").hex()
 
 
+def likeness(secret: bytes, command: Propose, mode: str) -> str:
+    """HMAC of all that a human is asked by a proposal, and of who proposed it: equal where one answer serves both.
+
+    What tells how sure the AI is, and why, is left out: it is about the answer, not the question.
+    """
+    meant = [[c.get(part) for part in ("id", "action", "value", "schema")] for c in command.candidates]
+    asked = [meant, command.proposed, command.input, command.history, command.meta or {}]
+    of = [command.segment, command.requires_approval, command.risk, command.owner, command.parent]
+    return hmac.digest(secret, json_text(["likeness", mode, asked, of]), "sha256").hex()
+
+
 def json_text(value: JSON) -> bytes:
     """Content as JSON bytes with sorted keys; `PayloadError` when it is not JSON."""
     try:

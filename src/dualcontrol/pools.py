@@ -37,7 +37,8 @@ def meant_review(case: Case, person: str, control: Control, review_id: str | Non
     places = ("open", "claimed", "answered", "passed", "cancelled")
     wanted = [r for r in case.reviews if review_id in (None, r.id)]
     if not wanted:
-        missing = f"no review {review_id}" if review_id else "no review: it was not routed to a human"
+        why = f"it is settled with case {case.leader}" if case.leader else "it was not routed to a human"
+        missing = f"no review {review_id}" if review_id else f"no review: {why}"
         raise SettledError(f"case {case.id} has {missing}")
     mine = [r for r in wanted if r.state == "claimed" and r.person == person]
     return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]

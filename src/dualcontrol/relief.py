@@ -13,7 +13,7 @@ from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import DualcontrolError, StoreError
 from dualcontrol.events import ReliefChanged
 from dualcontrol.route.audit import fewer
-from dualcontrol.route.capacity import AUDITS, LEVELS, NONE, Crew, Demand, Handling, relief
+from dualcontrol.route.capacity import AUDITS, LEVELS, NONE, Crew, Demand, Handling, relief, repeated
 from dualcontrol.step import Steps
 from dualcontrol.store import Queries
 
@@ -71,20 +71,34 @@ def seen(queries: Queries, control: Control, now: int) -> Seen | None:
     if settings.capacity is None or settings.response_time is None:
         return None
     window = min(max(PROMISES * settings.response_time, SHORTEST), LONGEST)
-    demand = _demand(queries.arrivals(control.loop_id, now - window), control, window / SECOND)
+    again = _again(queries, control, now - window)
+    demand = _demand(queries.arrivals(control.loop_id, now - window), control, window / SECOND, again)
     handling = Handling.measured(queries.handling(control.loop_id, now - PAST, ANSWERS))
     return Seen(demand, _crew(settings, handling))
 
 
-def _demand(arrivals: list[tuple[str, str | float | None, int, int]], control: Control, seconds: float) -> Demand:
-    """Reviews a second by what came in; the audits as they would be without relief."""
+def _again(queries: Queries, control: Control, since: int) -> tuple[int, int]:
+    """How many cases, of low risk and other, ask what an older one asks; without relief nothing depends on it."""
+    rows = queries.repeats(control.loop_id, since) if control.relief else []
+    risks = [rows[place][1] for place in repeated([(asked, opened, taken) for asked, _, opened, taken in rows])]
+    low = sum(map(is_low, risks))
+    return low, len(risks) - low
+
+
+def _demand(
+    arrivals: list[tuple[str, str | float | None, int, int]], control: Control, seconds: float, again: tuple[int, int]
+) -> Demand:  # fmt: skip
+    """Reviews a second by what came in; the audits, and what has joined others, as they would be without relief."""
     asked = control.settings.quorum.asked
     divided = fewer(control)
     human = [(risk, cases) for route, risk, cases, _ in arrivals if route == "human"]
     low = sum(cases for risk, cases in human if is_low(risk))
     audits = sum(audited for _, _, _, audited in arrivals) * (divided if control.relief >= AUDITS else 1.0)
     other = sum(cases for _, cases in human) - low
-    return Demand(low=low * asked / seconds, audits=audits / seconds, other=other * asked / seconds, fewer=divided)
+    return Demand(
+        low=low * asked / seconds, audits=audits / seconds, other=other * asked / seconds, fewer=divided,
+        low_again=again[0] * asked / seconds, other_again=again[1] * asked / seconds,
+    )  # fmt: skip
 
 
 def _crew(settings: LoopSettings, handling: Handling) -> Crew:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from dualcontrol import apply
-from dualcontrol.case import Case, Review, microseconds
-from dualcontrol.commands import Answer, Claim, Command, Erase, Expire, Propose, StartEffect, checked
+from dualcontrol import apply, joining
+from dualcontrol.case import Case, Review, is_high, microseconds
+from dualcontrol.commands import Answer, Claim, Command, Erase, Expire, Follow, Join, Propose, StartEffect, checked
 from dualcontrol.commands import person as named
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
 from dualcontrol.dispatch import AFTER_ERASURE, HANDLERS, IN_TIME, REACTIONS, UNHURRIED, UNREAD, actor_of, admitted
@@ -30,7 +30,7 @@ from dualcontrol.errors import (
     UnknownLoopError,
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
-from dualcontrol.keys import as_text, check_key, fingerprint, short
+from dualcontrol.keys import as_text, check_key, fingerprint, likeness, short
 from dualcontrol.learn import examples
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
 from dualcontrol.queue import Queue
@@ -67,10 +67,13 @@ class Steps:
 
     def _run(self, command: Any) -> Case:
         with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
+            leader = tx.load(command.leader) if isinstance(command, Follow) else None  # locked before its followers
             case = self._meant(tx, command)
             late = isinstance(command, IN_TIME) and self._caught_up(tx, case) is not case
-            after, fresh = (case, []) if late else self._step(tx, case, command)
+            after, fresh = (case, []) if late else self._step(tx, case, command, leader)
+            led = self._led(tx, after, fresh)
         self._announce(after, fresh)
+        self.announce(led)
         return self._run(command) if late else after  # what was due comes first, whoever looks first
 
     def _meant(self, tx: Tx, command: Any) -> Case:
@@ -84,13 +87,14 @@ class Steps:
             raise UnknownCaseError(f"there is no case {short(str(case_id))}")
         return case
 
-    def _step(self, tx: Tx, case: Case, command: Any) -> tuple[Case, list[Event]]:
+    def _step(self, tx: Tx, case: Case, command: Any, leader: Case | None = None) -> tuple[Case, list[Event]]:
         if case.read_only:
             raise ReadOnlyError(f"case {case.id} holds an event {case.read_only!r} that this version does not know")
         if case.erased and not isinstance(command, AFTER_ERASURE):
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
-        env = self.env(tx.now)
+        told = len(tx.followers(case.id)) if case.followers and isinstance(command, Claim) else 0
+        env = self.env(tx.now, {"leader": leader, "followers": told})
         after, fresh = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
         if not fresh:
             return case, []
@@ -106,6 +110,14 @@ class Steps:
         if isinstance(command, Erase):
             tx.erase(after)
         return after, fresh
+
+    def _led(self, tx: Tx, leader: Case, fresh: list[Event]) -> list[Case]:
+        """Do with the cases that were joined to this one what it came to, if it just came to its end; those settled."""
+        if not any(type(event) is Concluded for event in fresh):
+            return []
+        found = joining.followers(tx, leader)
+        done = [self._step(tx, case, Follow(case_id=case.id, leader=leader.id), leader)[0] for case in found]
+        return [case for case in done if case.concluded is not None]
 
     def _events(
         self, case: Case | None, events: Sequence[Event], control: Control, env: Env
@@ -163,9 +175,10 @@ class Steps:
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
             if case is None:
                 admitted(command, control)
-                env = self.env(tx.now, self.scores.facts(control, score))
-                events = HANDLERS[Propose](None, command, control, env)
-                case, fresh = self.open(tx, command, control, events, print_)
+                alike = self.alike(command, control)
+                facts = {**self.scores.facts(control, score), "leader": joining.leader_of(tx, control, alike)}
+                events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
+                case, fresh = self.open(tx, command, control, events, print_, alike)
             case, fence = self._taken(tx, case, start)
         self._announce(case, fresh)
         return case, fence
@@ -204,21 +217,35 @@ class Steps:
         """The case after what is due in it has been done, so that who comes back sees where it stands."""
         for command in apply.overdue(case, tx.now):
             case, fresh = self._step(tx, case, command)
+            led = self._led(tx, case, fresh)
             self._announce(case, fresh)
+            self.announce(led)
         return case
 
     def open(
-        self, tx: Tx, command: Propose, control: Control, events: Sequence[Event], print_: str | None = None
-    ) -> tuple[Case, list[Event]]:
-        """Write a new case that begins with these events, in a transaction of the caller's."""
+        self, tx: Tx, command: Propose, control: Control, events: Sequence[Event], print_: str | None = None,
+        alike: str | None = None,
+    ) -> tuple[Case, list[Event]]:  # fmt: skip
+        """Write a new case that begins with these events, in a transaction of the caller's; one it joins is told."""
         env = self.env(tx.now)
         case, fresh = self._events(None, events, control, env)
         entry = Entry(
             stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(fresh)
         )
         case = replace(case, seq=1)
-        tx.save(None, case, entry, fingerprint=print_)
+        asked = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
+        tx.save(None, case, entry, fingerprint=print_, likeness=alike if asked else None)
+        if case.leader is not None:
+            self._step(tx, self._meant(tx, made := Join(case_id=case.leader, follower=case.id)), made)
         return case, fresh
+
+    def followers(self, case: Case) -> int:
+        """How many open cases wait with this one."""
+        return self.store.queries.following(case.id) if case.followers else 0
+
+    def alike(self, command: Propose, control: Control) -> str | None:
+        """The likeness of what a proposal asks; None where it can neither join another nor be joined."""
+        return likeness(self.secret, command, control.settings.mode) if joining.may_join(command, control) else None
 
     # claims
 
@@ -274,7 +301,9 @@ class Steps:
             case = self._claimed(tx, case_id, person, None, review_id)
             held = next(r for r in case.reviews if r.person == person and r.state == "claimed")
             after, fresh = self._step(tx, case, checked(said(case, held)))
+            led = self._led(tx, after, fresh)
         self._announce(after, fresh)
+        self.announce(led)
         return after
 
     def _claimed(self, tx: Tx, case_id: str, person: str, lease: int | None, review_id: str | None) -> Case:

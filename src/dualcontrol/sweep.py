@@ -1,10 +1,13 @@
-"""What time does: leases run out, response times pass, decisions take effect, effects are lost, relief moves."""
+"""What time does: leases run out, response times pass, decisions take effect, effects are lost, relief moves.
+
+What was joined to a case that is over is done as well, where it was not done with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from dualcontrol.commands import Command, Expire, LoseEffect, Settle, Timeout
+from dualcontrol.commands import Command, Expire, Follow, LoseEffect, Settle, Timeout
 from dualcontrol.errors import DualcontrolError, ReadOnlyError, StoreError
 from dualcontrol.relief import relieve_all
 from dualcontrol.step import Steps
@@ -15,6 +18,7 @@ DUE: dict[str, Maker] = {
     "settle": lambda case, _: Settle(case_id=case),
     "case": lambda case, _: Timeout(case_id=case),
     "effect": lambda case, _: LoseEffect(case_id=case),
+    "follow": lambda case, leader: Follow(case_id=case, leader=leader or ""),
 }
 
 
@@ -22,9 +26,9 @@ def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), limit: int = 200) -
     """Carry out what is due; the pure stage checks each again.  Returns how many were looked at."""
     done = 0
     for kind in kinds:
-        for case_id, review_id in _due(steps, kind, limit):
+        for case_id, about in _due(steps, kind, limit):
             try:
-                steps.run(DUE[kind](case_id, review_id))
+                steps.run(DUE[kind](case_id, about))
                 done += 1
             except StoreError:
                 raise

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from burst import at_level
 
+import dualcontrol as dc
 from dualcontrol.cli import main
 
 
@@ -262,3 +264,50 @@ def test_global_options_stand_before_or_after(run, refund, folder):
     after = run("show", case, "--json", "--database", url)
     assert before.json == after.json
     assert run("--settings", "nowhere.toml", "inbox").code == 2
+
+
+def joined(run) -> list[str]:
+    """Three cases that ask the same while there is relief."""
+    given = ("--action", "pay", "--args", '{"n": 1}', "--input", '"x"', "--confidence", "0.5", "--json")
+    first = run("propose", "busy", *given).json["case_id"]
+    with dc.open(settings="dualcontrol.toml") as desk:
+        at_level(desk, desk.loop("busy"), 1)
+    return [first, *(run("propose", "busy", *given).json["case_id"] for _ in range(2))]
+
+
+@pytest.fixture
+def busy():
+    with open("dualcontrol.toml", "a", encoding="utf-8") as file:
+        file.write(
+            '\n[loop.busy]\ncontext = "minimal"\nrespond_within = "15m"\ncapacity = { reviewers = 1 }\n'
+            'on_timeout = "reject"\n'
+        )
+
+
+@pytest.mark.usefixtures("busy")
+def test_who_answers_is_told_how_many_cases_ask_the_same(run):
+    leader, follower, _ = joined(run)
+    assert "2 more cases ask the same; your answer counts for all of them" in run("show", leader).out
+    assert leader in run("show", follower).out
+    refused = run("approve", follower)
+    assert refused.code == 4
+    assert f"settled with case {leader}" in refused.err
+    answered = run("approve", leader)
+    assert "2 more that ask the same" in answered.out
+    assert run("show", follower, "--json").json["outcome"]["reviewers"] == ["ana"]
+    shown = run("show", follower, "--events").out
+    assert all(kind in shown for kind in ("Answered", "Decided", "Concluded"))
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_file_of_open_reviews_says_how_many_cases_ask_the_same(run, tmp_path):
+    leader, follower, _ = joined(run)
+    assert run("export", "--open", "open.jsonl", "--loop", "busy").code == 0
+    (row,) = [json.loads(line) for line in (tmp_path / "open.jsonl").read_text().splitlines()]
+    assert (row["case_id"], row["view"]["followers"]) == (leader, 2)
+    (tmp_path / "open.jsonl").write_text(json.dumps({**row, "verdict": "approve"}) + "\n")
+    assert run("import", "open.jsonl", "--dry-run").code == 0
+    given = ("--action", "pay", "--args", '{"n": 1}', "--input", '"x"', "--confidence", "0.5", "--json")
+    run("propose", "busy", *given)
+    assert "is not what the file shows" in "".join(run("import", "open.jsonl")[1:3])
+    assert run("show", follower, "--json").json["outcome"] is None

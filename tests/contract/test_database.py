@@ -93,8 +93,8 @@ def test_a_newer_schema_is_refused_by_name(lasting_url: str) -> None:
 
 def test_an_older_schema_asks_for_the_upgrade(lasting_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store(lasting_url).close()
-    monkeypatch.setattr("dualcontrol.store.sql.create.HEAD", "0002")
-    monkeypatch.setattr("dualcontrol.store.sql.create.REVISIONS", (*REVISIONS, "0002"))
+    monkeypatch.setattr("dualcontrol.store.sql.create.HEAD", "9998")
+    monkeypatch.setattr("dualcontrol.store.sql.create.REVISIONS", (*REVISIONS, "9998"))
     with pytest.raises(SchemaError, match=HEAD) as refused:
         open_store(lasting_url)
     assert "dualcontrol db upgrade" in refused.value.hint
@@ -116,11 +116,46 @@ def test_an_upgrade_from_nothing_ends_at_the_newest_revision(lasting_url: str) -
     store.close()
 
 
+def test_a_database_of_the_first_revision_is_brought_to_this_one(lasting_url: str) -> None:
+    store = open_store(lasting_url)
+    define(store)
+    case = propose(store, key="k")
+    store.close()
+    downgrade(lasting_url, "0001")
+    with pytest.raises(SchemaError, match="0001") as refused:
+        open_store(lasting_url)
+    assert "dualcontrol db upgrade" in refused.value.hint
+    assert upgrade(lasting_url) == HEAD
+    store = open_store(lasting_url)
+    assert store.queries.case(case.id) == case
+    assert propose(store, likeness="a").seq == 1
+    store.close()
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take a database back to an older revision."""
+    from alembic import command
+
+    from dualcontrol.store.sql.dialect import open_dialect
+    from dualcontrol.store.sql.migrations import configuration
+
+    dialect = open_dialect(url, "process", None)
+    with dialect.engine().begin() as connection:
+        settings = configuration()
+        settings.attributes["connection"] = connection
+        command.downgrade(settings, revision)
+    dialect.close()
+
+
 def schema_of(url: str) -> list[str]:
     """Every table, column and index, as the database describes it."""
     if url.startswith("sqlite"):
         connection: Any = sqlite3.connect(url.removeprefix("sqlite:///"))
-        queries = ["SELECT name || ' ' || coalesce(sql, '') FROM sqlite_master"]
+        queries = [
+            "SELECT t.name || ' ' || t.wr || ' ' || c.cid || ' ' || c.name || ' ' || c.type || ' ' || c.\"notnull\" "
+            "|| ' ' || coalesce(c.dflt_value, '') || ' ' || c.pk FROM pragma_table_list t, pragma_table_info(t.name) c",
+            "SELECT name || ' ' || coalesce(sql, '') FROM sqlite_master WHERE type = 'index'",
+        ]
     else:
         import psycopg
 

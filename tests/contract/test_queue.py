@@ -10,7 +10,17 @@ import pytest
 from store_cases import answered, claim, concluded, decided, define, new_id, propose, step
 
 from dualcontrol.case import Actor
-from dualcontrol.events import EffectStarted, LeaseExpired, Passed, Released, ReviewCancelled, TimedOut
+from dualcontrol.events import (
+    Concluded,
+    EffectStarted,
+    LeaseExpired,
+    Parted,
+    Passed,
+    Released,
+    ReviewCancelled,
+    TimedOut,
+    Withdrawn,
+)
 from dualcontrol.store import Conflict, PersonTaken, Store
 
 SUPPORT = [(1, "support")]
@@ -361,3 +371,98 @@ def test_settled_says_which_have_an_outcome(store: Store) -> None:
     assert store.settled([*cases, unknown]) == {cases[0]: False, cases[1]: True, cases[2]: False}
     assert store.settled([]) == {}
     assert len(store.settled(cases * 400)) == 3
+
+
+# cases that ask the same
+
+
+def alike(store: Store, likeness: str, loop_id: int = 1) -> str | None:
+    with store.transaction() as tx:
+        return tx.alike(loop_id, likeness)
+
+
+def followers(store: Store, case_id: str) -> list[str]:
+    with store.transaction() as tx:
+        return tx.followers(case_id)
+
+
+def test_the_oldest_open_case_of_a_likeness_is_found(store: Store) -> None:
+    other = define(store) and define(store, "second")
+    late, early = (propose(store, likeness="a", order_at=at) for at in (30, 10))
+    propose(store, likeness="b")
+    propose(store)
+    propose(store, loop="second", likeness="a", order_at=1)
+    assert alike(store, "a") == early.id
+    assert alike(store, "c") is None
+    assert alike(store, "a", other.loop_id) not in (None, early.id)
+    step(store, early.id, Withdrawn(by="program", at=40), Concluded(by="withdrawn", at=40, verdict="reject"))
+    assert alike(store, "a") == late.id
+
+
+def test_a_case_that_somebody_holds_has_answered_or_that_follows_is_not_found(store: Store) -> None:
+    define(store)
+    case = propose(store, likeness="a", groups=("support", "support"))
+    propose(store, likeness="a", leader=case.id, order_at=1)
+    first, second = (review.id for review in case.reviews)
+    assert alike(store, "a") == case.id
+    with store.transaction() as tx:
+        claim(tx, case.id, first, "ana", claim_id="c1")
+    assert alike(store, "a") is None
+    step(store, case.id, Released(review_id=first, claim_id="c1"))
+    assert alike(store, "a") == case.id
+    with store.transaction() as tx:
+        claim(tx, case.id, second, "ben")
+    step(store, case.id, answered(second, "ben"))
+    assert alike(store, "a") is None
+
+
+def test_an_erased_case_is_not_found_by_what_it_asked(store: Store) -> None:
+    define(store)
+    case = propose(store, likeness="a")
+    with store.transaction() as tx:
+        tx.erase(case)
+    assert alike(store, "a") is None
+
+
+def test_followers_are_the_open_cases_that_a_case_leads(store: Store) -> None:
+    define(store)
+    leader, other = propose(store, likeness="a"), propose(store)
+    made = [propose(store, likeness="a", leader=leader.id, groups=()) for _ in range(3)]
+    ids = sorted(case.id for case in made)
+    assert (followers(store, leader.id), followers(store, other.id)) == (ids, [])
+    assert store.queries.following(leader.id) == 3
+    step(store, ids[0], Parted(leader=leader.id, at=40, reason="r"))
+    step(store, ids[1], Withdrawn(by="program", at=40), Concluded(by="withdrawn", at=40, verdict="reject"))
+    assert followers(store, leader.id) == ids[2:]
+    assert store.queries.following(leader.id) == 1
+
+
+def test_followers_are_due_once_their_leader_has_an_outcome(store: Store) -> None:
+    define(store)
+    leader = propose(store)
+    ids = sorted(propose(store, leader=leader.id, groups=()).id for _ in range(3))
+    with store.transaction() as tx:
+        assert tx.due("follow", 50, 10) == []
+    step(store, leader.id, concluded())
+    with store.transaction() as tx:
+        assert tx.due("follow", 50, 10) == [(case_id, leader.id) for case_id in ids]
+        assert tx.due("follow", 50, 2) == [(case_id, leader.id) for case_id in ids[:2]]
+    step(store, ids[0], concluded())
+    step(store, ids[1], Parted(leader=leader.id, at=40, reason="r"))
+    with store.transaction() as tx:
+        assert tx.due("follow", 50, 10) == [(ids[2], leader.id)]
+
+
+def test_what_is_asked_again_is_listed_with_when_it_was_taken(store: Store) -> None:
+    control = define(store)
+    first = propose(store, likeness="a", order_at=10, risk="low")
+    propose(store, likeness="a", order_at=20, risk="0.5")
+    propose(store, likeness="b", order_at=15)
+    propose(store, likeness="c", order_at=1)
+    propose(store, likeness="c", order_at=30)
+    propose(store, likeness="a", order_at=40, case_kind="probe")
+    with store.transaction() as tx:
+        claim(tx, first.id, first.reviews[0].id, "ana")
+    assert store.queries.repeats(control.loop_id, 10) == [("a", "low", 10, 20), ("a", 0.5, 20, None)]
+    assert [row[0] for row in store.queries.repeats(control.loop_id, 0)] == ["c", "a", "a", "c"]
+    assert store.queries.repeats(control.loop_id + 1, 0) == []

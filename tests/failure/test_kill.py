@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from failure.trips import TRIPS
 
+import dualcontrol as dc
 from dualcontrol.events import EVENTS
 
 SCRIPT = Path(__file__).with_name("trips.py")
@@ -27,9 +28,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
-def play(url: str, witness: Path, event: str, when: str) -> tuple[int, dict[str, Any] | None]:
+def play(url: str, witness: Path, *told: str) -> tuple[int, dict[str, Any] | None]:
     """Run one trip in a child process: its exit status and how it ended."""
-    command = [sys.executable, str(SCRIPT), url, str(witness), event, when]
+    command = [sys.executable, str(SCRIPT), url, str(witness), *told]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "TZ": "UTC"})
     if done.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(done.stderr[-3000:])
@@ -67,3 +68,19 @@ def test_killed_before_the_commit_of_each_kind_of_event(url: str, tmp_path: Path
         assert len(end["witness"] if end else []) == 1
     else:
         assert without_result(end) == without_result(expected)
+
+
+@pytest.mark.parametrize(("trip", "left"), [("Joined", 0), ("joined, one by one", 1)])
+def test_killed_when_a_leader_is_settled_its_follower_is_settled_once(
+    url: str, tmp_path: Path, trip: str, left: int
+) -> None:
+    """Both in one transaction, or the second by a sweep of whoever comes next."""
+    killed, _ = play(url, tmp_path / "witness", "Concluded", "after", trip)
+    assert killed == -signal.SIGKILL
+    with dc.open(url, groups={"solo": ["ana"], "leads": ["lee"]}) as desk:
+        assert [row.state for row in desk.store.queries.cases(loop="pay").rows].count("open") == left
+    status, end = play(url, tmp_path / "witness", "Concluded", "never", trip)
+    assert status == 0
+    assert end is not None
+    assert (end["result"], end["by"], end["joined"]) == (["approve", "approve"], "human", True)
+    assert (end["decided"], end["concluded"], end["witness"]) == (1, 1, ["A-17"])

@@ -1,8 +1,8 @@
 """Programs that are killed and started again: one for each kind of event, run in a child process.
 
-    python trips.py URL WITNESS EVENT [after|before|never]
+    python trips.py URL WITNESS EVENT [after|before|never] [TRIP]
 
-Plays the trip in which EVENT happens.
+Plays the trip in which EVENT happens, or the one that is named.
 With ``after`` the process is killed with SIGKILL right after the transaction with the first such event has
 committed, with ``before`` right before it commits.
 Every trip may be started again at any point and goes on from what the database says.
@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dualcontrol as dc
+from dualcontrol import joining
 from dualcontrol.case import Case
 from dualcontrol.errors import EffectError, EffectUnknownError
 from dualcontrol.events import (
@@ -387,6 +388,52 @@ def erased(desk: dc.Desk, witness: str) -> dict[str, Any]:
     raise AssertionError("an erased key ran again")
 
 
+def pair(trip: Trip) -> list[Case]:
+    """Two cases that ask the same while there is relief; the second has joined the first."""
+    desk, meant = trip.desk, {"action": "pay", "args": {"order": "A-17"}, "alternatives": [], "confidence": 0.5, **PAY}
+    desk.steps.move("pay", lambda control, now: [] if control.relief else relieved(control, now))
+    leader, follower = (trip.loop.propose(key=key, **meant) for key in ("first", "second"))
+    assert leader.id in (follower.leader, *(getattr(e, "leader", None) for e in desk.events(follower.id)))
+    return [leader, follower]
+
+
+def settled(trip: Trip, follower: Case) -> dict[str, Any]:
+    """Let the second case come to its end, with its effect run once."""
+    desk = trip.desk
+    for _ in range(200):
+        desk.sweep()
+        if desk.case(follower.id).outcome is not None:
+            break
+        trip.answer()
+        time.sleep(0.05)
+    if desk.case(follower.id).effect.state == "ready":
+        with trip.loop.effect(follower.id) as value:
+            trip.append(f"{value['args']['order']}")
+    ends = [row.verdict for row in desk.store.queries.cases(loop="pay").rows]
+    return trip.end(ends) | {"joined": trip.desk.case(follower.id).leader is not None}
+
+
+def joined(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """One answer settles two cases."""
+    trip = Trip(desk, witness, capacity={"reviewers": 1}, respond_within="1h")
+    return settled(trip, pair(trip)[1])
+
+
+def one_by_one(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The same, where no follower is settled in its leader's transaction."""
+    joining.AT_ONCE = 0
+    return joined(desk, witness)
+
+
+def parted(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """The first of two cases is withdrawn; people are asked about the second by itself."""
+    trip = Trip(desk, witness, capacity={"reviewers": 1}, respond_within="1h")
+    leader, follower = pair(trip)
+    if desk.case(leader.id).outcome is None:
+        desk.withdraw(leader.id)
+    return settled(trip, follower)
+
+
 def policy(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """The settings change while a case waits."""
     trip = Trip(desk, witness)
@@ -480,6 +527,9 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Opened": plain,
     "Routed": plain,
     "Rerouted": rerouted,
+    "Joined": joined,
+    "joined, one by one": one_by_one,
+    "Parted": parted,
     "ReviewOpened": plain,
     "AlarmRaised": alarmed,
     "Claimed": plain,
@@ -517,11 +567,11 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
 }
 
 
-def main(url: str, witness: str, event: str, when: str) -> None:
+def main(url: str, witness: str, event: str, when: str, trip: str | None = None) -> None:
     """Play one trip, to its end or to its kill."""
     desk = dc.open(url, durability="power", groups={"solo": ["ana"], "leads": ["lee"]})
     desk.steps.store = Killer(desk.store, event, when)
-    print(json.dumps(TRIPS[event](desk, witness), sort_keys=True))
+    print(json.dumps(TRIPS[trip or event](desk, witness), sort_keys=True))
     desk.close()
 
 

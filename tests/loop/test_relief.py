@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from burst import Plan, Play, Told, routed, seeded, shed_in_ledger
+from burst import Plan, Play, Told, at_level, routed, seeded, shed_in_ledger
 
 import dualcontrol as dc
 from dualcontrol.case import is_high, is_low
-from dualcontrol.control import Control
 from dualcontrol.doctor import PROBLEM, WARNING, examine
 from dualcontrol.errors import TimedOut
-from dualcontrol.events import ReliefChanged
 from dualcontrol.relief import seen
-from dualcontrol.route.capacity import ALARM, AUDITS, FEWER, LEVELS, ORDER, SHED
+from dualcontrol.route.capacity import ALARM, AUDITS, FEWER, ORDER, SHED
 from dualcontrol.testing import FakeClock
 
 PROMISE = 900.0
@@ -43,19 +41,6 @@ def opened(desk: dc.Desk, **settings: Any) -> dc.Loop:
         "respond_within": "15m", "on_timeout": "reject", "capacity": CREW,
     }  # fmt: skip
     return desk.loop("pay", **{**given, **settings})
-
-
-def at_level(desk: dc.Desk, loop: dc.Loop, level: int) -> None:
-    """Put a relief in force, as if it had been measured."""
-
-    def make(control: Control, now: int) -> Any:
-        event = ReliefChanged(
-            version=control.version + 1, at=now, level=level, name=LEVELS[level], demand="90.0", capacity="45.0",
-            understaffed=3, reason="test",
-        )  # fmt: skip
-        return [event]
-
-    desk.steps.move(loop.name, make)
 
 
 # the burst

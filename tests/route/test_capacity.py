@@ -12,6 +12,7 @@ from dualcontrol.route.capacity import (
     ALARM,
     AUDITS,
     CALM,
+    JOINED,
     LATER,
     LONGER,
     NONE,
@@ -22,6 +23,7 @@ from dualcontrol.route.capacity import (
     Handling,
     fits,
     relief,
+    repeated,
 )
 from dualcontrol.route.erlang import erlang_c, greatest_rate, staff_needed, wait_exceeds
 
@@ -149,17 +151,20 @@ def test_with_those_who_lack_the_promise_is_kept(people: int, rate: float, avail
 
 CREW = Crew(people=3, promise=900.0, availability=1.0)
 AN_HOUR = 1 / 3600
-DEMANDS = st.builds(Demand, low=st.floats(0, 0.2), audits=st.floats(0, 0.2), other=st.floats(0, 0.2))
+RATE = st.floats(0, 0.2)
+DEMANDS = st.builds(Demand, low=RATE, audits=RATE, other=RATE, low_again=RATE, other_again=RATE)
 
 
-def demand(low: float, audits: float, other: float) -> Demand:
-    return Demand(low=low * AN_HOUR, audits=audits * AN_HOUR, other=other * AN_HOUR)
+def demand(low: float, audits: float, other: float, again: float = 0.0) -> Demand:
+    return Demand(low=low * AN_HOUR, audits=audits * AN_HOUR, other=other * AN_HOUR, other_again=again * AN_HOUR)
 
 
 @pytest.mark.parametrize(
     ("asked", "level"),
     [
         (demand(10, 5, 15), NONE),
+        (demand(10, 1, 60, again=50), JOINED),
+        (demand(10, 20, 60, again=45), AUDITS),
         (demand(10, 20, 15), AUDITS),
         (demand(25, 1, 15), LATER),
         (demand(200, 10, 15), SHED),
@@ -181,9 +186,38 @@ def test_what_barely_fits_changes_nothing() -> None:
     greatest = CREW.capacity() / AN_HOUR
     for share in (CALM + 0.02, 0.98):
         assert relief(NONE, demand(0, 0, greatest * share), CREW) == NONE
+        assert relief(JOINED, demand(0, 0, greatest * share), CREW) == JOINED
         assert relief(AUDITS, demand(0, 0, greatest * share), CREW) == AUDITS
-    assert relief(AUDITS, demand(0, 0, greatest * (CALM - 0.02)), CREW) == NONE
-    assert relief(NONE, demand(0, 0, greatest * 1.02), CREW) == AUDITS
+    assert relief(AUDITS, demand(0, 0, greatest * (CALM - 0.02)), CREW) == JOINED
+    assert relief(JOINED, demand(0, 0, greatest * (CALM - 0.02)), CREW) == NONE
+    assert relief(NONE, demand(0, 0, greatest * 1.02), CREW) == JOINED
+    assert relief(JOINED, demand(0, 0, greatest * 1.02), CREW) == AUDITS
+
+
+def test_relief_that_joins_does_not_end_because_it_joins() -> None:
+    """What has joined is counted as it would be without relief, so that the level is the same at every look."""
+    greatest = CREW.capacity() / AN_HOUR
+    asked = demand(0, 0, 3 * greatest, again=2.5 * greatest)
+    assert relief(NONE, asked, CREW) == JOINED
+    assert relief(JOINED, asked, CREW) == JOINED
+    assert relief(AUDITS, asked, CREW) == JOINED
+
+
+@pytest.mark.parametrize(
+    ("rows", "places"),
+    [
+        ([], []),
+        ([("a", 1, None), ("b", 2, None)], []),
+        ([("a", 1, None), ("a", 2, None), ("a", 3, None)], [1, 2]),
+        ([("a", 1, 3), ("a", 2, 9), ("a", 4, None), ("a", 5, None)], [1, 3]),
+        ([("a", 1, 2), ("a", 2, None)], []),
+        ([("a", 1, 2), ("b", 1, None), ("a", 3, 4), ("b", 4, None), ("a", 5, None)], [3]),
+    ],
+)
+def test_a_question_could_join_one_that_nobody_had_taken(
+    rows: list[tuple[str, int, int | None]], places: list[int]
+) -> None:
+    assert repeated(rows) == places
 
 
 @settings(deadline=None)
@@ -211,5 +245,6 @@ def test_each_level_asks_for_no_more_than_the_one_before(asked: Demand, people: 
 @given(now=st.sampled_from(ORDER), asked=DEMANDS, more=st.floats(1.0, 10.0), people=st.integers(1, 30))
 def test_more_demand_never_brings_less_relief(now: int, asked: Demand, more: float, people: int) -> None:
     crew = Crew(people=people, promise=900.0)
-    grown = Demand(low=asked.low * more, audits=asked.audits * more, other=asked.other * more)
+    rates = {name: getattr(asked, name) * more for name in ("low", "audits", "other", "low_again", "other_again")}
+    grown = Demand(**rates)
     assert relief(now, grown, crew) >= relief(now, asked, crew)

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from route.conftest import command_of, control_of, env_of, propose
 
 from dualcontrol.apply import REACTIONS
-from dualcontrol.case import RELIEF_TIMES, is_low
+from dualcontrol.case import RELIEF_TIMES, Case, Effect, Quorum, Review, Route, is_low
 from dualcontrol.control import Audits, Guarantee, Rule
 from dualcontrol.events import Concluded, Routed, fold
 from dualcontrol.route.audit import LEAST_UNDER_RELIEF, declared, floor_of, relieved, share_of, shares
 from dualcontrol.route.batch import ROUTES, route_batch
-from dualcontrol.route.capacity import AUDITS, LATER, ORDER, SHED
+from dualcontrol.route.capacity import AUDITS, JOINED, LATER, ORDER, SHED
 
 MINUTE = 60_000_000
 RULES = (
@@ -100,6 +101,61 @@ def test_what_failed_on_the_way_or_is_planted_is_never_shed(make: Any) -> None:
         command = make.command(confidence=0.1, risk="low", **given_)
         assert make.propose(make.control(**knobs), command)[1].relief is None
     assert make.propose(make.control(**knobs), make.command(confidence=0.1, risk="low"))[1].relief == "reject"
+
+
+QUEUED = Review(id="r", case_id="older", kind="decide", group="reviewers", round=1, state="open")
+OLDER: dict[str, Any] = {"kind": "live", "origin": "live", "state": "open", "due_at": 2_000, "reviews": (QUEUED,)}
+WAITS = Route(
+    to="human", by="threshold", reason="r", control=1, inclusion=1.0, audited=False, epoch=0, group="reviewers"
+)
+
+
+def older(**changes: Any) -> Case:
+    """A case that waits for people, unseen."""
+    given_ = {"route": WAITS, "effect": Effect(state="none", fence=0), "proposed": 0, **OLDER, **changes}
+    return Case(id="older", loop="refunds", mode="approval", opened_at=1, **given_)
+
+
+@pytest.mark.parametrize("level", ORDER)
+def test_a_case_joins_one_that_waits_unseen_for_the_same_people(make: Any, level: int) -> None:
+    control, env = make.control(threshold=0.9, relief=level), make.env(now=1_000)
+    env = replace(env, facts={"leader": older()})
+    opened, found = make.propose(control, make.command(confidence=0.1), env)
+    assert (opened.leader, found.relief) == (("older", "joined") if level >= JOINED else (None, None))
+    certain = make.propose(make.control(threshold=0.9, relief=level), make.command(confidence=0.95), env)
+    assert (certain[0].leader, certain[1].to, certain[1].relief) == (None, "autopilot", None)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"reviews": (replace(QUEUED, state="claimed", person="ana"),)}, {"reviews": ()}, {"state": "decided"},
+        {"reviews": (QUEUED, replace(QUEUED, id="s", state="answered", person="ana"))}, {"state": "closed"},
+        {"leader": "another"}, {"erased": True}, {"read_only": "Blessed"}, {"kind": "probe"}, {"origin": "shadow"},
+        {"due_at": 1_000}, {"route": None}, {"route": replace(WAITS, group="leads")},
+        {"route": replace(WAITS, quorum=Quorum(answers=2))}, {"route": replace(WAITS, risk="low")},
+        {"route": replace(WAITS, to="autopilot")},
+    ],
+)  # fmt: skip
+def test_a_case_joins_no_other_one(make: Any, seen: dict[str, Any]) -> None:
+    env = replace(make.env(now=1_000), facts={"leader": older(**seen)})
+    opened, found = make.propose(make.control(threshold=0.9, relief=JOINED), make.command(confidence=0.1), env)
+    assert (opened.leader, found.relief) == (None, None)
+
+
+@pytest.mark.parametrize("risk", ["high", "critical", "unheard of", 0.75])
+def test_a_high_risk_joins_nothing(make: Any, risk: Any) -> None:
+    leader = older(route=replace(WAITS, risk=risk))
+    env = replace(make.env(now=1_000), facts={"leader": leader})
+    opened, found = make.propose(make.control(relief=SHED), make.command(confidence=0.1, risk=risk), env)
+    assert (opened.leader, found.relief) == (None, None)
+
+
+def test_what_failed_on_the_way_joins_nothing(make: Any) -> None:
+    env = replace(make.env(now=1_000), facts={"leader": older()})
+    control = make.control(rules=RULES, threshold=0.9, relief=JOINED)
+    opened, found = make.propose(control, make.command(args={"amount": 50.0}, confidence=0.1), env)
+    assert (opened.leader, found.by, found.relief) == (None, "rule:odd", None)
 
 
 @given(share=st.floats(0, 1), level=st.sampled_from(ORDER))

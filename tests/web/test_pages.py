@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import web_cases
+from burst import at_level
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
@@ -470,3 +471,20 @@ def test_a_long_queue_is_counted_so_far(web: TestClient, desk: dc.Desk, monkeypa
         web_cases.digit(desk)
     assert 'aria-hidden="true">2+</span>' in web.get("/").text
     assert web.get("/live", headers={"Accept": "application/json"}).json() == {"open": 2, "overdue": 0, "more": 1}
+
+
+def test_who_reviews_is_told_how_many_cases_ask_the_same(web: TestClient, desk: dc.Desk) -> None:
+    loop = desk.loop("pay", context="minimal", respond_within="15m", on_timeout="reject", capacity={"reviewers": 1})
+    at_level(desk, loop, 1)
+    given: dict[str, Any] = {"action": "pay", "args": {"n": 1}, "input": "x", "confidence": 0.5}
+    leader, follower, _ = (loop.propose(**given) for _ in range(3))
+    page = web.get(take(web, leader))
+    assert "2 more cases ask the same; your answer counts for all of them." in page.text
+    waiting = web.get(f"/cases/{follower.id}")
+    assert f'href="/cases/{leader.id}"' in waiting.text
+    assert "the same question as case" in waiting.text
+    decide(web, page.url.path, "approve")
+    done = web.get(f"/cases/{follower.id}")
+    assert "ana" in done.text
+    assert "Outcome by a human: approved" in done.text
+    assert "Another case asks the same" in web.get(f"/cases/{leader.id}").text

@@ -29,6 +29,7 @@ from dualcontrol.control import Control
 from dualcontrol.dispatch import HANDLERS
 from dualcontrol.errors import DualcontrolError, KeyFormatError, ProposalError
 from dualcontrol.events import Entry, Event, Routed, real
+from dualcontrol.joining import leader_of
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
 from dualcontrol.review import context
@@ -217,15 +218,16 @@ def _command(control: Control, key: str, chunk: Chunk, routes: BatchRoutes, row:
 def _open(
     steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int
 ) -> tuple[Case, list[Event]]:
-    env = steps.env(tx.now)
+    alike = steps.alike(made, control)
+    env = steps.env(tx.now, {"leader": leader_of(tx, control, alike)})
     opened, routed = HANDLERS[Propose](None, made, control, env)
     route = routes.route(row, env.now)
-    if isinstance(routed, Routed) and routed.by != "model":
+    if isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined":
         routed = replace(
             routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(routes.chance(row)),
             audited=route.audited, due_at=route.due_at, risk=real(route.risk),
         )  # fmt: skip
-    return steps.open(tx, made, control, [opened, routed], fingerprint(steps.secret, made))
+    return steps.open(tx, made, control, [opened, routed], fingerprint(steps.secret, made), alike)
 
 
 def _joined(name: str, parts: list[Part], chunk: int) -> Batch:

@@ -14,7 +14,7 @@ ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
 CaseState = Literal["open", "decided", "closed"]
 EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknown"]
 By = Literal["autopilot", "human", "timeout", "withdrawn"]
-Relief = Literal["later", "hold", "reject"]
+Relief = Literal["joined", "later", "hold", "reject"]
 
 MODES: tuple[str, ...] = ("approval", "labels", "preference", "fallback")
 VERDICTS: dict[str, tuple[str, ...]] = {
@@ -93,8 +93,8 @@ class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
     `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
-    other reviews that its holder has been told of; `blind` hides the proposal from its holder, in approval mode until
-    that person is the one who has `committed`.
+    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then; `blind`
+    hides the proposal from its holder, in approval mode until that person is the one who has `committed`.
     """
 
     id: str
@@ -118,6 +118,7 @@ class Review(Shown, frozen=True, kw_only=True):
     seen: tuple[str, ...] | None = None
     blind: bool = False
     committed: str | None = None
+    followers: int = 0
 
     @property
     def adjudicates(self) -> bool:

@@ -26,7 +26,8 @@ class Case(Value, frozen=True, kw_only=True):
     """One proposal's life from opening to outcome.
 
     Structure is in the fields; what people wrote is in `content` and comes back through the properties.
-    Times are integer microseconds, UTC.
+    Times are integer microseconds, UTC.  `leader` is the case that asks the same and that this one is settled with,
+    `followers` how many cases have joined this one so.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Case(Value, frozen=True, kw_only=True):
     run: str | None = None
     parent: str | None = None
     leader: str | None = None
+    followers: int = 0
     owner: str | None = None
     action: str | None = None
     confidence: float | None = None

@@ -168,6 +168,9 @@ def _report(state: State, case: Case, verdict: str, person: str) -> None:
             "outcome": outcome.to_dict() if outcome else None,
         })  # fmt: skip
     rows = [("case", styled(case.id)), ("answered", styled(f"{verdict} by {person}"))]
+    told = max((review.followers for review in case.reviews if review.person == person), default=0)
+    if told:
+        rows += [("counts for", styled(f"{told} more that {'asks' if told == 1 else 'ask'} the same"))]
     if outcome is not None:
         rows += [("outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}"))]
         rows += [("value", styled(written(outcome.value)))]

@@ -19,6 +19,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.errors import UnknownLoopError
 from dualcontrol.pools import as_listed, pools_of
 from dualcontrol.review.blind import kept_from, masked
+from dualcontrol.review.following import alike
 from dualcontrol.store import InboxRow
 
 app = group("looking", "Look at what waits.")
@@ -92,6 +93,7 @@ def show_case(
         found = desk.case(case.strip())
         entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
         now, settings = desk.steps.now(), governing(desk, found.loop).settings
+        more = desk.steps.followers(found)
     if kept_from(found, who, settings):
         return _show_blind(state, found, now)
     hidden = blind_to(found, who)
@@ -99,6 +101,8 @@ def show_case(
         listed = {"events": event_document(entries, hidden)} if events else {}
         return document(plain_case(found, hidden) | listed)
     show(*case_parts(found, now, hidden))
+    if more:
+        show(alike(more))
     if events:
         show(table(EVENT, event_rows(entries, hidden), whole=("no", "at", "event")))
     return None

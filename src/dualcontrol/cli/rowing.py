@@ -40,9 +40,10 @@ def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> Iterator[I
 
 
 def as_claimed(case: Case, review: Review, person: str, control: Control, desk: Desk) -> Review:
-    """The review as it would be shown to this person after the claim: candidates in the person's own order."""
+    """The review as it would be shown to this person after the claim: order of candidates, how many ask the same."""
     env = Env(now=desk.steps.now(), new_id=desk.steps.new_id, secret=desk.steps.secret)
-    return replace(review, presented=presentation(case, review, person, control, env))
+    followers = 0 if review.beside else desk.steps.followers(case)
+    return replace(review, presented=presentation(case, review, person, control, env), followers=followers)
 
 
 def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:

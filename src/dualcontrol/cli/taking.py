@@ -150,7 +150,8 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
     if control is None:
         raise ImportRefusedError(f"loop {case.loop!r} is gone")
     now = desk.steps.now()
-    env = Env(now=now, new_id=desk.steps.new_id, secret=desk.steps.secret, reroute=reroute)
+    facts = {"followers": desk.steps.followers(case)}
+    env = Env(now=now, new_id=desk.steps.new_id, secret=desk.steps.secret, reroute=reroute, facts=facts)
     case = fold(case, lease.expire(case, Expire(case_id=case.id, review_id=review.id), control, env))
     meant = case.review(review.id) or review
     if meant.state != "claimed" or meant.person != person:

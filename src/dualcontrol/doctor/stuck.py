@@ -18,7 +18,7 @@ AGAIN = "Withdraw the case, desk.withdraw(case_id), and propose it again; a seco
 
 def stuck(case: Case, settings: LoopSettings) -> Iterator[Finding]:
     """A case that stays open for ever as things are, such as a dispute among all members of its group."""
-    if case.state != "open" or case.kind != "live" or case.read_only or ends_by_itself(case, settings):
+    if case.state != "open" or case.kind != "live" or case.read_only or case.leader or ends_by_itself(case, settings):
         return
     waiting = [review for review in case.reviews if review.state in ("open", "claimed")]
     if not waiting:

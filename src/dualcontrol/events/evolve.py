@@ -24,8 +24,10 @@ from dualcontrol.events.of_case import (
     EffectSucceeded,
     Erased,
     Extended,
+    Joined,
     LeaseExpired,
     Opened,
+    Parted,
     Passed,
     Released,
     Rerouted,
@@ -89,6 +91,16 @@ def _rerouted(case: Case, e: Rerouted) -> Case:
     return replace(case, route=route)
 
 
+def _joined(case: Case, e: Joined) -> Case:
+    return replace(case, followers=case.followers + 1)
+
+
+def _parted(case: Case, e: Parted) -> Case:
+    if case.route is None:
+        raise ValueError("Parted before Routed")
+    return replace(case, leader=None, route=replace(case.route, reason=e.reason))
+
+
 def _review_opened(case: Case, e: ReviewOpened) -> Case:
     review = Review(
         id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
@@ -111,7 +123,7 @@ def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
 def _claimed(case: Case, e: Claimed) -> Case:
     return _with_review(
         case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
-        lease_until=e.until, presented=e.presented, seen=e.seen,
+        lease_until=e.until, presented=e.presented, seen=e.seen, followers=e.followers,
     )  # fmt: skip
 
 
@@ -130,6 +142,7 @@ def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
         lease_until=None,
         presented=(),
         seen=None,
+        followers=0,
     )
 
 
@@ -171,8 +184,9 @@ def _retracted(case: Case, e: Retracted) -> Case:
     )
     answered = tuple(a for a in case.answered if a.review_id != e.review_id)
     case = _with_review(
-        case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None
-    )
+        case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None,
+        followers=0,
+    )  # fmt: skip
     return replace(case, settled=None, state="open", answered=answered, content=content)
 
 
@@ -233,6 +247,8 @@ def _erased(case: Case, e: Erased) -> Case:
 _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     Routed: _routed,
     Rerouted: _rerouted,
+    Joined: _joined,
+    Parted: _parted,
     ReviewOpened: _review_opened,
     AlarmRaised: _alarm_raised,
     Claimed: _claimed,

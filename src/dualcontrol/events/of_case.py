@@ -65,6 +65,21 @@ class Rerouted(Event, frozen=True, kw_only=True):
     about: str | None = None
 
 
+class Joined(Event, frozen=True, kw_only=True):
+    """Another case asks the same; it is settled with this one."""
+
+    follower: str
+    at: int
+
+
+class Parted(Event, frozen=True, kw_only=True):
+    """The case that this one was joined to decides nothing for it; people are asked about this one by itself."""
+
+    leader: str
+    at: int
+    reason: str
+
+
 class ReviewOpened(Event, frozen=True, kw_only=True):
     """A row for one reviewer came into the queue."""
 
@@ -100,6 +115,7 @@ class Claimed(Event, frozen=True, kw_only=True):
     until: int
     presented: tuple[str, ...] = ()
     seen: tuple[str, ...] | None = None
+    followers: int = 0
 
 
 class Released(Event, frozen=True, kw_only=True):
@@ -275,7 +291,7 @@ class Erased(Event, frozen=True, kw_only=True):
 
 
 CASE_EVENTS: tuple[type[Event], ...] = (
-    Opened, Routed, Rerouted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired, Committed,
-    Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded, EffectStarted,
-    EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
+    Opened, Routed, Rerouted, Joined, Parted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired,
+    Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded,
+    EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from dualcontrol import commands
 from dualcontrol.events import Event
-from dualcontrol.review import answering, committing, lease
+from dualcontrol.review import answering, committing, following, lease
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.Claim: lease.claim,
@@ -17,4 +17,6 @@ HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.Commit: committing.commit,
     commands.Answer: answering.answer,
     commands.Retract: answering.retract,
+    commands.Join: following.join,
+    commands.Follow: following.follow,
 }

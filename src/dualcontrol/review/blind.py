@@ -62,8 +62,8 @@ def masked(case: Case, presented: tuple[str, ...] = ()) -> Case:
     values["candidates"] = _bare(case, presented)
     route = case.route and replace(case.route, by="", reason=REASON, risk=None, bin=None)
     return replace(
-        case, proposed=None, action=None, confidence=None, risk=None, requires_approval=False, segment=None,
-        route=route, answered=(), settled=None, concluded=None, audits=(), content=Content(values),
+        case, proposed=None, leader=None, action=None, confidence=None, risk=None, requires_approval=False,
+        segment=None, route=route, answered=(), settled=None, concluded=None, audits=(), content=Content(values),
         reviews=tuple(replace(r, presented=()) for r in case.reviews),
     )  # fmt: skip
 

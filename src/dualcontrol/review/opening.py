@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dualcontrol.case import Case, Review, Route, microseconds
+from dualcontrol.case import Case, Review, microseconds
 from dualcontrol.control import Control, Env
 from dualcontrol.events import (
     Answered,
@@ -21,26 +21,18 @@ from dualcontrol.events import (
     TimedOut,
     fold,
 )
-from dualcontrol.review import adjudication, demand, quorum, seats
+from dualcontrol.review import adjudication, demand, following, quorum, seats
 
 
 def _opened_by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
     route = case.route
-    if route is None or case.origin == "shadow" or route.relief == "reject":
+    if route is None or case.origin == "shadow" or route.relief in ("reject", "joined"):
         return []
     if route.to == "human":
-        return _first_rows(case, route, control, env)
+        return seats.first(case, control, env)
     if route.to == "autopilot" and route.audited:
         return [seats.row(case, "audit", seats.group_of(route, control), 1, control, env)]
     return []
-
-
-def _first_rows(case: Case, route: Route, control: Control, env: Env) -> list[Event]:
-    """The rows a human route opens; the arbiter decides alone where the group has too few eligible people."""
-    rows = 1 if route.quorum.ordered else route.quorum.asked
-    return seats.seats(
-        case, "decide", control, env, rows=rows, people=route.quorum.asked, settling=route.quorum.answers
-    )
 
 
 def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> list[Event]:
@@ -138,6 +130,7 @@ def _cancelled(review: Review, reason: str) -> ReviewCancelled:
 
 # What the review stage adds to what just happened.
 REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] = {
+    **following.REACTIONS,
     Routed: _opened_by_route,
     Answered: _after_answer,
     Rerouted: _by_reroute,

@@ -35,6 +35,13 @@ def row(
     )  # fmt: skip
 
 
+def first(case: Case, control: Control, env: Env) -> list[Event]:
+    """The rows a human route opens; the arbiter decides alone where the group has too few eligible people."""
+    asked = case.route.quorum if case.route else control.settings.quorum
+    rows = 1 if asked.ordered else asked.asked
+    return seats(case, "decide", control, env, rows=rows, people=asked.asked, settling=asked.answers)
+
+
 def seats(
     case: Case, kind: ReviewKind, control: Control, env: Env, *, rows: int, people: int, settling: int,
     about: str | None = None,
@@ -73,7 +80,7 @@ def alarm(opened: ReviewOpened, group: str, found: int, needed: int, so: str, en
 def left(case: Case, group: str, control: Control) -> int | None:
     """How many people of a group could still take a row, beside those that its open rows will take."""
     holders = tuple(r.person for r in case.reviews if r.person)
-    people = eligibility.available(case, group, control.settings, holders)
+    people = eligibility.available(case, group, control.settings, (*holders, *workers(case)))
     return None if people is None else max(people - len(_open(case, group)), 0)
 
 
@@ -95,8 +102,9 @@ def next_round(case: Case) -> int:
 
 
 def workers(case: Case) -> tuple[str, ...]:
-    """Who has answered or passed."""
-    return tuple(dict.fromkeys(r.person for r in case.reviews if r.person and r.state in ("answered", "passed")))
+    """Who has answered or passed, the case itself or the one that it was settled with."""
+    here = [r.person for r in case.reviews if r.person and r.state in ("answered", "passed")]
+    return tuple(dict.fromkeys([*here, *(a.actor.person for a in case.answered)]))
 
 
 def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:

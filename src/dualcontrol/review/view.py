@@ -19,7 +19,8 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     Other reviewers' answers stay hidden while a blind quorum is open; the arbiter, and the second reviewer of an
     edit, see those before theirs.  From the claim on nothing in it changes, so that the digest at the answer is that
     of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources; a
-    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.
+    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  `followers`
+    says how many more cases ask the same, for which the answer counts as well.
     """
     seen, shown = as_seen(case, review)
     proposal = proposal_for(seen, shown)
@@ -44,6 +45,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "alarms": [a for a in case.alarms if a["review_id"] == review.id],
         "due_at": review.due_at,
         "opened_at": review.opened_at,
+        **({"followers": review.followers} if review.followers else {}),
         **told(case, review),
     }
 

@@ -11,9 +11,11 @@ from math import ceil, floor
 from dualcontrol.case import RELIEF_TIMES, Value
 from dualcontrol.route.erlang import greatest_rate, staff_needed
 
-# The order of relief.  Level 1 is left free for joining duplicates, which is not built.
-NONE, AUDITS, LATER, SHED, ALARM = 0, 2, 3, 4, 5
-LEVELS: dict[int, str] = {NONE: "none", AUDITS: "fewer audits", LATER: "later", SHED: "shed", ALARM: "understaffed"}
+# The order of relief.
+NONE, JOINED, AUDITS, LATER, SHED, ALARM = range(6)
+LEVELS: dict[int, str] = {
+    NONE: "none", JOINED: "joined", AUDITS: "fewer audits", LATER: "later", SHED: "shed", ALARM: "understaffed",
+}  # fmt: skip
 ORDER: tuple[int, ...] = tuple(LEVELS)
 FEWER = 5.0  # relief divides the audit share by this
 LONGER = RELIEF_TIMES["later"]
@@ -40,6 +42,7 @@ class Handling(Value, frozen=True, kw_only=True):
 class Demand(Value, frozen=True, kw_only=True):
     """Reviews a second that people are asked for while there is no relief: of low risk, audits, and all other.
 
+    `low_again` and `other_again` of them ask what a case asks that nobody has taken yet, which relief joins them to.
     Relief divides the audits by `fewer`.
     """
 
@@ -47,6 +50,8 @@ class Demand(Value, frozen=True, kw_only=True):
     audits: float = 0.0
     other: float = 0.0
     fewer: float = FEWER
+    low_again: float = 0.0
+    other_again: float = 0.0
 
     @property
     def whole(self) -> float:
@@ -56,8 +61,11 @@ class Demand(Value, frozen=True, kw_only=True):
     def at(self, level: int) -> tuple[float, float]:
         """What is still asked for at a level of relief: within the promise, and within the longer one."""
         audits = self.audits if level < AUDITS else self.audits / self.fewer
-        prompt = self.other + audits + (self.low if level < LATER else 0.0)
-        return prompt, self.low if level == LATER else 0.0
+        low, other = self.low, self.other
+        if level >= JOINED:
+            low, other = max(low - self.low_again, 0.0), max(other - self.other_again, 0.0)
+        prompt = other + audits + (low if level < LATER else 0.0)
+        return prompt, low if level == LATER else 0.0
 
 
 class Crew(Value, frozen=True, kw_only=True):
@@ -91,6 +99,21 @@ def fits(level: int, demand: Demand, crew: Crew, share: float = 1.0) -> bool:
     if prompt > share * crew.capacity():
         return False
     return not patient or prompt + patient <= share * crew.capacity(LONGER)
+
+
+def repeated(rows: Sequence[tuple[str, int, int | None]]) -> list[int]:
+    """Which of these cases, in the order of opening, could join one before them that nobody had taken by then.
+
+    A row is (what is asked, opened at, taken at).
+    """
+    leaders: dict[str, int | None] = {}
+    found = []
+    for place, (asked, opened_at, taken_at) in enumerate(rows):
+        if asked in leaders and ((until := leaders[asked]) is None or until > opened_at):
+            found.append(place)
+        else:
+            leaders[asked] = taken_at
+    return found
 
 
 def relief(now: int, demand: Demand, crew: Crew) -> int:

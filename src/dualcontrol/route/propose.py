@@ -30,7 +30,10 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     case_id = env.new_id()
     action = (candidate or {}).get("action")
     opened = _opened(command, control, env, case_id, action)
-    return [opened, _routed(command, candidate, control, env, opened)]
+    routed = _routed(command, candidate, control, env, opened)
+    if routed.relief == "joined":
+        opened = replace(opened, leader=env.facts["leader"].id)
+    return [opened, routed]
 
 
 def proposed(command: Propose) -> dict[str, JSON] | None:
@@ -89,7 +92,8 @@ def _routed(
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
     subject = subject._replace(score=env.facts.get("score"))
     live = opened.origin == "live" and opened.case_kind == "live"
-    found = by_its_model(route(subject, control, env.now, ease=live), candidate, subject, control)
+    spoken = route(subject, control, env.now, ease=live, leader=env.facts.get("leader"))
+    found = by_its_model(spoken, candidate, subject, control)
     inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
     audited = audit.drawn(env, opened.case_id, found.to, inclusion)
     return Routed(
@@ -138,18 +142,21 @@ def subject_of(action: str | None, value: JSON, given: JSON, signal: Signal, met
     return Subject(action or "", args, given, signal, {} if meta is None else meta, is_proposed)
 
 
-def route(subject: Subject, control: Control, now: int, *, ease: bool = False) -> Route:
+def route(
+    subject: Subject, control: Control, now: int, *, ease: bool = False, leader: Case | None = None
+) -> Route:  # fmt: skip
     """The route of a subject with nothing drawn; whatever fails on the way sends it to a human.
 
-    `ease` lets the relief in force do its part, which an edit of a case already open knows nothing of.
+    `ease` lets the relief in force do its part, which an edit of a case already open knows nothing of; `leader` is an
+    older case that asks the same, where there is one.
     """
     try:
-        return _route(subject, control, now, ease)
+        return _route(subject, control, now, ease, leader)
     except Exception as error:  # rule 1 of the product: an error is never an approval
         return _failed(error, control, now)
 
 
-def _route(subject: Subject, control: Control, now: int, ease: bool) -> Route:
+def _route(subject: Subject, control: Control, now: int, ease: bool, leader: Case | None) -> Route:
     settings = control.settings
     findings = Findings(compiled(settings.rules), subject)
     ruling = rule_on(subject, control, findings)
@@ -163,7 +170,7 @@ def _route(subject: Subject, control: Control, now: int, ease: bool) -> Route:
         due_at=None if asked.within is None or ruling.to == "block" else now + asked.within,
         on_timeout=timeout(settings, ruling, asked.risk),
     )  # fmt: skip
-    return eased(found, control, now) if ease and not ruling.failed else found
+    return eased(found, control, now, leader) if ease and not ruling.failed else found
 
 
 def bin_of(control: Control, subject: Subject, score: float | None) -> int | None:

@@ -112,14 +112,27 @@ class Tx(Protocol):
         entry: Entry,
         *,
         fingerprint: str | None = None,
+        likeness: str | None = None,
         examples: Sequence[Example] = (),
     ) -> Entry:
         """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
 
         ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
+        With a `likeness` a new case is found by `alike`; erasing it takes that away.
         Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
         `PersonTaken` when the person holds or answered another review of the case.
         """
+        ...
+
+    def alike(self, loop_id: int, likeness: str) -> str | None:
+        """The oldest open case of this likeness that follows no other and that nobody holds or has answered.
+
+        It is not locked: the caller loads it, and looks again.
+        """
+        ...
+
+    def followers(self, case_id: str) -> list[str]:
+        """The open cases whose leader this is, by id."""
         ...
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
@@ -138,10 +151,11 @@ class Tx(Protocol):
         ...
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
-        """(case id, review id or None) whose time has come: ``lease``, ``case``, ``settle`` or ``effect``.
+        """(case id, review id or None) whose time has come: ``lease``, ``case``, ``settle``, ``effect``, ``follow``.
 
         `lease`: claimed reviews past lease_until; `case`: open cases past due_at; `settle`: decided cases
-        without outcome whose effective_at has passed; `effect`: started effects past their lease.
+        without outcome whose effective_at has passed; `effect`: started effects past their lease; `follow`: open
+        cases whose leader has an outcome, and in the place of the review id that leader.
         """
         ...
 
@@ -254,6 +268,17 @@ class Queries(Protocol):
 
     def arrivals(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int]]:
         """(route, risk, cases, audited) of the live cases a loop opened since a time."""
+        ...
+
+    def repeats(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int | None]]:
+        """(likeness, risk, opened at, taken at) of live cases since a time, in order, of each likeness met twice.
+
+        Taken is when somebody first took one of its reviews, None while nobody has.
+        """
+        ...
+
+    def following(self, case_id: str) -> int:
+        """How many open cases wait with this one."""
         ...
 
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:

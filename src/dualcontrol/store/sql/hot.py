@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    null,
     select,
     true,
     tuple_,
@@ -41,7 +42,7 @@ from dualcontrol.store.sql.schema import (
     reviews,
 )
 
-CASE_FIXED = (
+CASE_FIXED = (  # but for leader_id, which is taken away when a case and its leader part
     "id", "loop_id", "kind", "origin", "action", "segment", "score", "parent_id", "leader_id", "run", "opened_at",
 )  # fmt: skip
 CASE_MOVING = (
@@ -166,7 +167,7 @@ class Hot(Statements):
         self.case = self._add(row, "case_id")
         self.case_locked = self._add(row.with_for_update(of=cases), "case_id")
         self.case_head = self._add(select(cases.c.seq, cases.c.head).where(by_id).with_for_update(), "case_id")
-        self.new_case = self._insert(cases, CASE_FIXED + CASE_MOVING)
+        self.new_case = self._insert(cases, (*CASE_FIXED, *CASE_MOVING, "likeness"))
         guarded = update(cases).where(by_id, cases.c.seq == bindparam("expected"))
         moved = guarded.ordered_values(*given(cases, CASE_MOVING).items())
         self.move_case = self._add(moved, *(f"new_{n}" for n in CASE_MOVING), "case_id", "expected")
@@ -176,6 +177,22 @@ class Hot(Statements):
         found = select(case_keys.c.case_id, case_keys.c.fingerprint, case_keys.c.erased)
         found = found.where(case_keys.c.loop_id == bindparam("loop_id"), case_keys.c.digest == bindparam("digest"))
         self.key = self._add(found, "loop_id", "digest")
+        self._joining()
+
+    def _joining(self) -> None:
+        waiting = cases.c.state == literal("open")
+        taken = exists().where(reviews.c.case_id == cases.c.id, reviews.c.person.is_not(None))
+        alike = select(cases.c.id).where(
+            waiting, cases.c.leader_id.is_(None), cases.c.loop_id == bindparam("loop_id"),
+            cases.c.likeness == bindparam("likeness"), cases.c.likeness.is_not(None), ~taken,
+        )  # fmt: skip
+        first = alike.order_by(cases.c.opened_at, cases.c.id).limit(literal_column("1")).offset(literal_column("0"))
+        self.alike = self._add(first, "loop_id", "likeness")
+        with_it = (waiting, cases.c.leader_id == bindparam("leader"), cases.c.leader_id.is_not(None))
+        self.followers = self._add(select(cases.c.id).where(*with_it).order_by(cases.c.id), "leader")
+        by_id = update(cases).where(cases.c.id == bindparam("case_id"))
+        self.unlike = self._add(by_id.values(likeness=null()), "case_id")
+        self.part = self._add(by_id.values(leader_id=null()), "case_id")
 
     def _content(self) -> None:
         of_case = payloads.c.case_id == bindparam("case_id")

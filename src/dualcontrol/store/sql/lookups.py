@@ -106,6 +106,23 @@ def arrivals() -> Select[Any]:
     return statement.group_by(cases.c.route, cases.c.risk)
 
 
+def repeats() -> Select[Any]:
+    """Cases since a time that ask what another of them asks: what, which risk, opened when, taken when."""
+    alike = (cases.c.origin == literal("live"), cases.c.likeness.is_not(None))
+    several = select(cases.c.likeness).where(*_opened_since(), *alike).group_by(cases.c.likeness)
+    several = several.having(func.count() > ONE)
+    taken = select(func.min(reviews.c.claimed_at)).where(reviews.c.case_id == cases.c.id, reviews.c.person.is_not(None))
+    statement = select(cases.c.likeness, cases.c.risk, cases.c.opened_at, taken.scalar_subquery())
+    statement = statement.where(*_opened_since(), *alike, cases.c.likeness.in_(several))
+    return statement.order_by(cases.c.opened_at, cases.c.id)
+
+
+def following() -> Select[Any]:
+    """How many open cases wait with one."""
+    waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None))
+    return select(func.count()).select_from(cases).where(cases.c.leader_id == bindparam("case_id"), *waiting)
+
+
 def handling() -> Select[Any]:
     """Microseconds from claim to answer in the newest cases that people saw; the partial index needs a person."""
     seen = (cases.c.route == literal("human")) | cases.c.audited

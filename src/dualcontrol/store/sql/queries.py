@@ -106,6 +106,18 @@ class SqlQueries:
             found = self._rows(session, lookups.arrivals, loop_id=loop_id, since=since)
         return [(route, unreal(risk), int(cases), int(audited or 0)) for route, risk, cases, audited in found]
 
+    def repeats(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int | None]]:
+        """(likeness, risk, opened at, taken at) of the cases since a time that ask what another of them asks."""
+        with self._reading() as session:
+            found = self._rows(session, lookups.repeats, loop_id=loop_id, since=since)
+        return [(asked, unreal(risk), opened_at, taken_at) for asked, risk, opened_at, taken_at in found]
+
+    def following(self, case_id: str) -> int:
+        """How many open cases wait with this one."""
+        with self._reading() as session:
+            ((count,),) = self._rows(session, lookups.following, case_id=case_id)
+        return int(count)
+
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
         with self._reading() as session:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
-REVISIONS: tuple[str, ...] = ("0001",)
+REVISIONS: tuple[str, ...] = ("0001", "0002")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "dualcontrol_schema"
 
@@ -123,6 +123,7 @@ cases = Table(
     Column("effect_owner", Text),
     Column("effect_until", BigInteger),
     Column("snapshot", Text, nullable=False),
+    Column("likeness", String(64)),  # a keyed hash of what a human is asked, so that equal questions are found
 )  # fmt: skip
 
 entries = Table(
@@ -302,6 +303,13 @@ _partial("cases_by_closing", cases.c.loop_id, cases.c.closed_at, cases.c.id, whe
 _partial("cases_due", cases.c.due_at, where=(cases.c.state == "open") & cases.c.due_at.is_not(None))
 _partial("cases_to_settle", cases.c.effective_at, where=(cases.c.state == "decided") & cases.c.by.is_(None))
 _partial("cases_running", cases.c.effect_until, where=cases.c.effect == "started")
+_partial(
+    "cases_alike", cases.c.loop_id, cases.c.likeness, cases.c.opened_at, cases.c.id,
+    where=(cases.c.state == "open") & cases.c.leader_id.is_(None) & cases.c.likeness.is_not(None),
+)  # fmt: skip
+_partial(
+    "cases_following", cases.c.leader_id, cases.c.id, where=(cases.c.state == "open") & cases.c.leader_id.is_not(None)
+)
 Index("entries_commit_order", entries.c.xid, entries.c.id).ddl_if(dialect="postgresql")
 _partial(
     "reviews_queue", reviews.c.loop_id, reviews.c.pool, reviews.c.order_at, reviews.c.id,

@@ -76,6 +76,7 @@ class SqlTx(StreamTx, WorkTx):
         entry: Entry,
         *,
         fingerprint: str | None = None,
+        likeness: str | None = None,
         examples: Sequence[Example] = (),
     ) -> Entry:
         """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
@@ -87,7 +88,7 @@ class SqlTx(StreamTx, WorkTx):
         try:
             entry = sealed(entry, head)
             snapshot = rows.encode_case(after).decode()
-            batch = self._case_writes(before, after, entry, snapshot, loop_id, fingerprint)
+            batch = self._case_writes(before, after, entry, snapshot, loop_id, fingerprint, likeness)
         except UnicodeEncodeError as error:
             raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
         if slots:
@@ -127,16 +128,18 @@ class SqlTx(StreamTx, WorkTx):
         return str(known[1])
 
     def _case_writes(
-        self, before: Case | None, after: Case, entry: Entry, snapshot: str, loop_id: int, fingerprint: str | None
-    ) -> list[Write]:
+        self, before: Case | None, after: Case, entry: Entry, snapshot: str, loop_id: int, fingerprint: str | None,
+        likeness: str | None,
+    ) -> list[Write]:  # fmt: skip
         hot = self._hot
         kept = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
         if before is not None and rows.only_reviews(before, after):
             return [Write(hot.note_case, ((after.seq, entry.hash, snapshot, after.id, before.seq),)), kept]
         moving = rows.moving_columns(after, entry.hash, snapshot)
         if before is not None:
-            return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept]
-        batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving),)), kept]
+            parted = [Write(hot.part, ((after.id,),))] if before.leader != after.leader else []
+            return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept, *parted]
+        batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving, likeness),)), kept]
         if after.key is not None:
             key = (loop_id, digest_of(after.key), after.id, fingerprint or "")
             batch.append(Write(hot.new_key, (key,)))
@@ -163,11 +166,23 @@ class SqlTx(StreamTx, WorkTx):
     def erase(self, case: Case) -> int:
         """Delete every payload row of a case and close its key; the commitments stay in the ledger."""
         self._shared.recent.forget(case.id)
-        count = self._write(Write(self._hot.erase, ((case.id,),)), Write(self._hot.erase_drafts, ((case.id,),)))
+        hot, row = self._hot, ((case.id,),)
+        count = self._write(Write(hot.erase, row), Write(hot.erase_drafts, row), Write(hot.unlike, row))
         if case.key is not None:
             key = (self._loop_id(case.loop), digest_of(case.key))
             self._write(Write(self._hot.erase_key, (key,)))
         return count
+
+    # cases that ask the same
+
+    def alike(self, loop_id: int, likeness: str) -> str | None:
+        """The oldest open case that asks this, follows no other, and that nobody holds or has answered."""
+        row = self._session.one(self._hot.alike, (loop_id, likeness))
+        return None if row is None else str(row[0])
+
+    def followers(self, case_id: str) -> list[str]:
+        """The open cases that wait with this one."""
+        return [row[0] for row in self._session.all(self._hot.followers, (case_id,))]
 
     # reviews
 
@@ -209,11 +224,12 @@ class SqlTx(StreamTx, WorkTx):
             after = found[-1][:2]
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
-        """(case id, review id or None) whose time has come."""
+        """(case id, review id, leader or None) whose time has come."""
         statement = self._shared.work.due.get(what)
         if statement is None:
-            raise ValueError(f"{what!r} is never due; lease, case, settle and effect are")
-        return [(row[0], row[1]) for row in self._session.all(statement, (now, limit))]
+            raise ValueError(f"{what!r} is never due; lease, case, settle, effect and follow are")
+        given = (limit,) if what == "follow" else (now, limit)
+        return [(row[0], row[1]) for row in self._session.all(statement, given)]
 
     # loops
 

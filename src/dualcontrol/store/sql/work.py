@@ -29,6 +29,7 @@ class WorkStatements(Statements):
                 cases.c.effective_at, (cases.c.state == literal("decided")) & cases.c.by.is_(None)
             ),
             "effect": self._case_due(cases.c.effect_until, cases.c.effect == literal("started")),
+            "follow": self._follow_due(),
         }
         self._jobs()
         self.new_model = self._insert(models, MODEL)
@@ -52,9 +53,15 @@ class WorkStatements(Statements):
         statement = select(cases.c.id, null()).where(where, column <= bindparam("now", type_=BigInteger))
         return self._limited(statement.order_by(column))
 
-    def _limited(self, statement: Any) -> str:
+    def _follow_due(self) -> str:
+        leader = cases.alias("leader")
+        statement = select(cases.c.id, cases.c.leader_id).join(leader, leader.c.id == cases.c.leader_id)
+        waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None), leader.c.by.is_not(None))
+        return self._limited(statement.where(*waiting).order_by(cases.c.leader_id, cases.c.id), "rows")
+
+    def _limited(self, statement: Any, *order: str) -> str:
         limited = statement.limit(bindparam("rows", type_=Integer)).offset(literal_column("0"))
-        return self._add(limited.with_for_update(of=cases, skip_locked=True), "now", "rows")
+        return self._add(limited.with_for_update(of=cases, skip_locked=True), *(order or ("now", "rows")))
 
     def _jobs(self) -> None:
         ready = (jobs.c.state == literal("ready")) & (jobs.c.run_at <= bindparam("now", type_=BigInteger))

@@ -9,6 +9,7 @@ from dualcontrol.control import Control
 from dualcontrol.desk import Claim
 from dualcontrol.review.blind import as_seen
 from dualcontrol.review.eligibility import available
+from dualcontrol.review.following import alike
 from dualcontrol.review.seats import arbiter_of, workers
 from dualcontrol.review.view import proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
@@ -38,6 +39,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "many": len(labels(case, control)) > MANY_LABELS,
         "first": _first(claim),
         "panes": seen(claim) if case.mode == "preference" else [],
+        "alike": alike,
         "earlier": visible_answers(claim.case, review),
         "above": above(claim, control),
         "reason_needed": control.settings.rationale == "required",

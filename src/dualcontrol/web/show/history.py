@@ -75,6 +75,8 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Opened": ("inbox", lambda e: "Proposed" + (f" by {e['owner']}" if e.get("owner") else "")),
     "Routed": ("route", _routed),
     "Rerouted": ("route", lambda e: f"The edit asks for more: {e['reason']}"),
+    "Joined": ("list", lambda e: "Another case asks the same; it is settled with this one"),
+    "Parted": ("list", lambda e: "Settled with another case no longer: it is asked by itself"),
     "ReviewOpened": ("list", lambda e: f"{words.KINDS[e['review']]} opened for {e['group']}"),
     "AlarmRaised": ("alert", lambda e: f"Alarm: {e['reason']}"),
     "Claimed": ("user", lambda e: f"{e['person']} took the review"),
