@@ -1,6 +1,6 @@
 """The one mechanism: load the case, ask the stages, save case and entry in one transaction, wake who waits.
 
-Nothing else joins stages and store.
+Nothing else joins stages and store, which is why this file is longer than others.
 A command that meets a conflict is tried again on the fresh case, at most `ATTEMPTS` times.
 """
 

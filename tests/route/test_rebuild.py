@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.route import rebuild
 from dualcontrol.route.guarantee import Certificate
+from dualcontrol.route.outlook import wealth_of
 from dualcontrol.route.rebuild import count_all
 
 EDGES = [i / 20 for i in range(1, 20)]
@@ -117,7 +118,7 @@ def test_the_certificates_own_sum_decides_where_two_logarithms_differ(more: floa
     """A wealth that just meets the target certifies; one that misses it by a trillionth does not."""
     columns = made_up(101, 0, 0.0, [1.0], "none") | {"inclusions": np.ones(101), "scores": np.full(101, 0.99)}
     first = {name: None if column is None else column[:100] for name, column in columns.items()}
-    target = rebuild._wealth(singly(Certificate(0.05, 1 - 1e-15, edges=EDGES), first)._sums) + more
+    target = wealth_of(singly(Certificate(0.05, 1 - 1e-15, edges=EDGES), first)._sums) + more
     expected, found = Certificate(0.05, edges=EDGES), Certificate(0.05, edges=EDGES)
     expected._target = found._target = target
     assert count_all(found, **columns)[0].seq == columns["seqs"][row]

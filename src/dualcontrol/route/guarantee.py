@@ -10,14 +10,15 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
-from math import exp, isfinite, log, log1p
+from math import isfinite, log, log1p
 from operator import index
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import binomial, sound, spending, stored
+from dualcontrol.route import binomial, outlook, sound, spending, stored
+from dualcontrol.route.outlook import wealth_of
 from dualcontrol.route.regions import START, edges_of, first_of, widest
 
 __all__ = ["FLOOR", "FRACTIONS", "START", "Certificate", "Label", "Step", "edges_of", "first_of", "widest"]
@@ -168,11 +169,11 @@ class Certificate:
             "max_error": self.max_error, "confidence": self.confidence, "delta": self.delta, "labels": self.labels,
             "errors": self.errors, "waiting": len(self._waiting), "seq": self.seq, "threshold": self.threshold,
             "coverage": self.coverage, "launching": self._launching, "bins": len(self.edges) + 1 if self.begun else 0,
-            "least_labels": self._at_once,
+            "least_labels": outlook.at_once(self),
         }  # fmt: skip
         if not self.begun:
             return said | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
-        wealth = _wealth(self._sums) if self._next >= 0 else None
+        wealth = wealth_of(self._sums) if self._next >= 0 else None
         return said | {
             "state": "collecting" if self.threshold is None else "certified",
             "next_threshold": None if self._next < 0 else self.score_of(self._next),
@@ -187,44 +188,12 @@ class Certificate:
 
         Where nothing is known yet, none of them in error.
         """
-        if not self.begun or self._next < 0:
-            return None if self.begun else self.pilot - len(self._piloted) + self._fewest(self._share(START))
-        seen, wrong = sum(self.weights[self._next :]), sum(self.wrongs[self._next :])
-        if not seen and not self.steps:
-            return self._fewest(self._share(START))
-        share = self.share_from(self._next) or self._share(START)
-        risk = (wrong + self.max_error / 4) / (seen + 1.0)
-        gain = max(self._gain(lam, risk) for lam in self._fractions)
-        left = self._target - _wealth(self._sums)
-        if gain <= 0.0:
-            return None
-        return max(1, round(left / gain / max(share, 1e-9)))
-
-    def _gain(self, fraction: float, risk: float) -> float:
-        """The mean growth of log wealth a label, at this risk."""
-        up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
-        return (1.0 - risk) * up + risk * (log(down) if down > 0 else -50.0)
+        return outlook.labels_needed(self)
 
     @property
     def fewest(self) -> int:
         """How many labels of the first region it takes without a single error, one by one."""
-        move, most = self._move(0, 1.0, 1.0), 1
-        while _wealth([most * one for one in move]) < self._target:
-            most *= 2
-        return 1 + bisect_left(range(1, most), self._target, key=lambda n: _wealth([n * one for one in move]))
-
-    def _fewest(self, share: float) -> int:
-        """Labels of every region until so many lie in the first, or until the launch tests them all at once."""
-        singly = self.fewest / share
-        return round(min(singly, max(self.launch, self._at_once / share)) if self.launch else singly)
-
-    @property
-    def _at_once(self) -> int:
-        """How many labels without a single error one exact test takes."""
-        return binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self._one_test)
-
-    def _share(self, otherwise: float) -> float:
-        return self.start or otherwise
+        return outlook.one_by_one(self)
 
     # the parts
 
@@ -285,7 +254,7 @@ class Certificate:
 
     def _advance(self) -> None:
         """Certify regions for as long as the next one has wealth enough."""
-        while self._next >= 0 and _wealth(self._sums) >= self._target:
+        while self._next >= 0 and wealth_of(self._sums) >= self._target:
             self._certify(self._next, "evidence")
 
     def _certify(self, place: int, by: str) -> None:
@@ -371,12 +340,6 @@ _HELD = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "f
 def _copied(held: Any) -> Any:
     """Lists of numbers or of lists, not shared with whoever holds them."""
     return [_copied(one) for one in held] if isinstance(held, list | tuple) else held
-
-
-def _wealth(sums: Sequence[float]) -> float:
-    """The log of the sum of the wealths, of which each fraction has an equal part."""
-    most = max(sums)
-    return most + log(sum(exp(one - most) for one in sums))
 
 
 def _check_promise(

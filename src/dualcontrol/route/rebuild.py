@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route.guarantee import FRACTIONS, Certificate, Label, Step, _label, _wealth
+from dualcontrol.route.guarantee import FRACTIONS, Certificate, Label, Step, _label
+from dualcontrol.route.outlook import wealth_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SMALL, LARGE = 1_024, 65_536
@@ -138,7 +139,7 @@ def _first(path: Array, target: float) -> int | None:
     near = np.flatnonzero(top >= target - np.log(FRACTIONS) - MARGIN)
     wealth = top[near] + np.log(np.exp(path[:, near] - top[near]).sum(axis=0))
     for place in near[wealth >= target - MARGIN].tolist():
-        if _wealth(path[:, place].tolist()) >= target:
+        if wealth_of(path[:, place].tolist()) >= target:
             return int(place)
     return None
 
