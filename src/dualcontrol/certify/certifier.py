@@ -15,6 +15,7 @@ from dualcontrol.certify.state import _Beginning, _Loop, apply
 from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
 from dualcontrol.events import Event, EvidenceCounted, governed_by
+from dualcontrol.route.promise import share
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -200,7 +201,8 @@ class Certifier:
             covered = warm.coverage(anew, start)
             now = segment.certificate.coverage
             if covered < now:
-                return f"its evidence certifies {covered:.0%} of decisions, where {now:.0%} are on autopilot today"
+                said = f"its evidence certifies {share(covered)} of decisions"
+                return f"{said}, where {share(now)} are on autopilot today"
         return None
 
     # reading

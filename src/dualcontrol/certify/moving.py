@@ -111,7 +111,7 @@ def _threshold(version: int, name: str, segment: Segment, step: Step, now: int) 
     answers = "the first answers, tested all at once," if step.by == "launch" else "the answers"
     reason = (
         f"{answers} carry it: from {step.threshold:.4g} on at most {share(certificate.max_error)} are wrong, with "
-        f"{share(certificate.confidence)} confidence; that is {coverage:.0%} of decisions, after "
+        f"{share(certificate.confidence)} confidence; that is {share(coverage)} of decisions, after "
         f"{certificate.labels:,} answers"
     )
     return ThresholdMoved(
@@ -162,8 +162,8 @@ def rescaled(segment: Segment, scale: Scale, group: int) -> str:
     score = segment.certificate.score_of
     upto = f"{score(last + 1):.4g}" if last < len(segment.certificate.edges) else "1"
     return (
-        f"that the scores are not what they were: {scale.found:.0%} of the last {WINDOW} lie from {score(first):.4g} "
-        f"to {upto}, where {scale.shares[group]:.0%} did"
+        f"that the scores are not what they were: {share(scale.found)} of the last {WINDOW} lie from "
+        f"{score(first):.4g} to {upto}, where {share(scale.shares[group])} did"
     )
 
 
