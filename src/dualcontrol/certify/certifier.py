@@ -11,7 +11,7 @@ from dualcontrol.certify import again, moving, warm
 from dualcontrol.certify.counting import count, ready
 from dualcontrol.certify.decisions import TURN, Decisions
 from dualcontrol.certify.segment import SCALE, Segment
-from dualcontrol.certify.state import _Beginning, _Loop, apply
+from dualcontrol.certify.state import Beginning, LoopState, apply
 from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
 from dualcontrol.events import Event, EvidenceCounted, governed_by
@@ -32,7 +32,7 @@ class Certifier:
     def __init__(self, steps: Steps, model: Callable[[Control], Scorer | None] = lambda control: None) -> None:
         self._steps = steps
         self._model = model
-        self._loops: dict[str, _Loop] = {}
+        self._loops: dict[str, LoopState] = {}
         self._pace: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
@@ -103,7 +103,7 @@ class Certifier:
         return self._written(control, state, decisions, due) if due else []
 
     def _written(
-        self, control: Control, state: _Loop, decisions: Decisions, due: dict[str, _Beginning | None]
+        self, control: Control, state: LoopState, decisions: Decisions, due: dict[str, Beginning | None]
     ) -> list[Event] | None:  # fmt: skip
         """Count on copies, in the transaction that writes, and only when nobody else has written since."""
         segments = {name: one.copied() if name in due else one for name, one in state.segments.items()}
@@ -128,7 +128,7 @@ class Certifier:
 
     def _segment(
         self, control: Control, name: str, segments: dict[str, Segment], decisions: Decisions,
-        beginning: _Beginning | None, now: int,
+        beginning: Beginning | None, now: int,
     ) -> list[Event]:  # fmt: skip
         if beginning is not None:
             return self._begin(control, name, segments, beginning, now)
@@ -145,7 +145,7 @@ class Certifier:
         return [*made, *_applied(segments, moving.moved(control, name, segment, segment.steps[steps:], now))]
 
     def _begin(
-        self, control: Control, name: str, segments: dict[str, Segment], due: _Beginning, now: int
+        self, control: Control, name: str, segments: dict[str, Segment], due: Beginning, now: int
     ) -> list[Event]:  # fmt: skip
         before, start = segments.get(name), due.start
         if due.alarm and before is not None:
@@ -164,25 +164,25 @@ class Certifier:
 
     # models
 
-    def _beginning(self, control: Control, name: str, state: _Loop, decisions: Decisions) -> _Beginning | None:
+    def _beginning(self, control: Control, name: str, state: LoopState, decisions: Decisions) -> Beginning | None:
         """The epoch that the next decision begins: the first, by another promise, or by a model that has its turn."""
         segment, first, run = state.segments.get(name), decisions.waiting[name][0], decisions.runs.get(name)
         if segment is None:
-            return _Beginning(control.model or first.model, first.pos - 1, "the first decision")
+            return Beginning(control.model or first.model, first.pos - 1, "the first decision")
         if control.epochs.get(name) != segment.epoch:
             named = (one.model for one in decisions.waiting[name] if not one.batch)
             model, after = control.model or next(named, segment.model), max(first.pos - 1, decisions.changed)
             start = self._warm(control, name, segment, model)
-            return _Beginning(model, after, "a new model or promise is in force", start)
+            return Beginning(model, after, "a new model or promise is in force", start)
         found = state.rescaled(name, decisions)
         if found is not None:
-            return _Beginning(segment.model, decisions.read, found, alarm=True)
+            return Beginning(segment.model, decisions.read, found, alarm=True)
         if run is None or run.length < TURN or run.model == segment.model:
             return None
         if first.pos < run.start or first.pos <= segment.after:
             return None
         reason = f"model {run.model or 'without a name'} proposes now"
-        return _Beginning(run.model, first.pos - 1, reason, self._warm(control, name, segment, run.model))
+        return Beginning(run.model, first.pos - 1, reason, self._warm(control, name, segment, run.model))
 
     def _warm(self, control: Control, name: str, before: Segment, model: str | None) -> warm.Start | None:
         """What is known of the loop's own model before its first case; nothing is of any other."""
@@ -210,13 +210,13 @@ class Certifier:
     def _control(self, loop: str) -> Control | None:
         return next((c for c in self._steps.store.queries.loops() if c.loop == loop), None)
 
-    def _caught_up(self, control: Control) -> _Loop:
-        state = self._loops.setdefault(control.loop, _Loop())
+    def _caught_up(self, control: Control) -> LoopState:
+        state = self._loops.setdefault(control.loop, LoopState())
         stream = f"loop/{control.loop_id}"
         state.fold(self._steps.store.queries.entries(stream, after=state.seq, values=False))
         return state
 
-    def _read(self, state: _Loop, control: Control) -> Decisions:
+    def _read(self, state: LoopState, control: Control) -> Decisions:
         store = self._steps.store
         while store.sequence():
             pass

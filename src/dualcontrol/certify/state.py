@@ -13,7 +13,7 @@ from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, Evidence
 from dualcontrol.route.scale import Scale
 
 
-class _Loop:
+class LoopState:
     """A loop's evidence as its stream says, up to entry `seq`, and the decisions that wait to be counted."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Loop:
         return min(now or [segment.upto for segment in self.segments.values()], default=0)
 
 
-class _Beginning(NamedTuple):
+class Beginning(NamedTuple):
     """An epoch that is due: for which model, with the evidence that comes after a position, and why."""
 
     model: str | None

@@ -17,7 +17,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import ModelError
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_proposal
-from dualcontrol.learn.serving import check_one, closing, model_folder, opening, unchanged
+from dualcontrol.learn.serving import check_one, closing, failing, model_folder, opening, unchanged
 from dualcontrol.learn.trainers import optional
 
 log = logging.getLogger("dualcontrol.learn")
@@ -72,18 +72,17 @@ def verified(desk: DeskPort, control: Control) -> bytes:
 
 def check(desk: DeskPort) -> dict[str, str]:
     """Verify the risk model of every loop that is scored by one, as at a restart; why each that fails was closed."""
-    failed: dict[str, str] = {}
-    for control in desk.store.queries.loops():
-        if control.scores_by is None:
-            continue
-        try:
-            verified(desk, control)
-        except ModelError as error:
-            failed[control.loop] = error.message
-            close(desk, control, error.message)
-        else:
-            reopen(desk, control)
-    return failed
+    return failing(desk, lambda control: None if control.scores_by is None else _check_one(desk, control))
+
+
+def _check_one(desk: DeskPort, control: Control) -> str | None:
+    try:
+        verified(desk, control)
+    except ModelError as error:
+        close(desk, control, error.message)
+        return error.message
+    reopen(desk, control)
+    return None
 
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:

@@ -7,7 +7,7 @@ ledger, the page and ``dualcontrol doctor`` say why.  The very file put back ope
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -127,12 +127,13 @@ def model_folder(desk: DeskPort) -> Path:
 
 def check(desk: DeskPort) -> dict[str, str]:
     """Verify the model file of every loop, as at a restart: why those that fail are closed, by loop; the rest open."""
-    failed: dict[str, str] = {}
-    for control in desk.store.queries.loops():
-        why = None if control.model is None else check_one(desk, control)
-        if why is not None:
-            failed[control.loop] = why
-    return failed
+    return failing(desk, lambda control: None if control.model is None else check_one(desk, control))
+
+
+def failing(desk: DeskPort, check_one: Callable[[Control], str | None]) -> dict[str, str]:
+    """What a check says of each loop, where it says anything."""
+    found = {control.loop: check_one(control) for control in desk.store.queries.loops()}
+    return {loop: why for loop, why in found.items() if why is not None}
 
 
 def check_one(desk: DeskPort, control: Control) -> str | None:
