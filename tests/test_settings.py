@@ -691,7 +691,6 @@ RULE = '[[loop.x.rule]]\nname = "r"\nwhen = "true"\nroute = "human"\n'
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('on_timeout = "autopilot"', 2),
         ('on_timeout = "autopilot"\nrisk_ceiling = "high"', 3),
         ('on_timeout = "autopilot"\nrisk_ceiling = "critical"', 3),
         ('on_timeout = "autopilot"\nrisk_ceiling = 0.75', 3),

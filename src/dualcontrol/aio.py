@@ -79,7 +79,7 @@ class Block:
         return ended
 
 
-PLAIN = ("gate", "context", "run")
+PLAIN = ("gate", "context", "run", "call")
 BLOCKS = ("effect",)
 VERBS = ("dualcontrol.loop", "dualcontrol.claim")  # by name: this module lies below them
 

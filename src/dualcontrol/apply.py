@@ -1,7 +1,8 @@
 """Stage 4, apply: a decision becomes an outcome, and its effect is started once.
 
-The claim on an effect is one conditional step from ready to started, with a lease and a fencing token.  A lease
-that ran out without a result is unknown, never silently tried again.
+The claim on an effect is one conditional step from ready to started, with a lease and a fencing token.  `start_effect`
+alone takes it: what will run is held against what was recorded, and the case against the control in force now; what
+would not run today goes back to people.  A lease that ran out without a result is unknown, never silently tried again.
 """
 
 from __future__ import annotations
@@ -9,20 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from dualcontrol.case import By, Case, Content, Verdict, risk_number
+from dualcontrol.case import JSON, By, Candidate, Case, Content, Route, Verdict, microseconds, risk_number
 from dualcontrol.commands import (
     Command,
     Erase,
     FinishEffect,
     LoseEffect,
+    Recall,
     ResolveEffect,
+    Revoke,
     Settle,
     StartEffect,
     Timeout,
     Withdraw,
 )
 from dualcontrol.control import Control, Env
-from dualcontrol.errors import EffectError, EffectTakenError, EffectUnknownError, Rejected, SettledError
+from dualcontrol.errors import (
+    EffectDiffersError,
+    EffectError,
+    EffectTakenError,
+    EffectUnknownError,
+    Rejected,
+    SettledError,
+)
 from dualcontrol.events import (
     Concluded,
     Decided,
@@ -33,10 +43,15 @@ from dualcontrol.events import (
     EffectSucceeded,
     Erased,
     Event,
+    Recalled,
+    Revoked,
     Routed,
     TimedOut,
     Withdrawn,
+    real,
 )
+from dualcontrol.names import distinct, same
+from dualcontrol.schema import meaning, plain_text
 
 DOING: tuple[Verdict | None, ...] = (None, "approve", "edit")
 # Where a human was asked for want of confidence only, a declared timeout may let the proposal run.
@@ -62,7 +77,7 @@ def _by_decision(case: Case, event: Decided, control: Control, env: Env) -> list
 def _by_human(case: Case, env: Env) -> Concluded:
     if case.settled is None:
         raise ValueError("no decision to conclude")
-    people = tuple(dict.fromkeys(a.actor.person for a in case.answered if a.review_id in case.settled.answers))
+    people = distinct(a.actor.person for a in case.answered if a.review_id in case.settled.answers)
     return _concluded(case, "human", case.settled.verdict, env, people)
 
 
@@ -119,9 +134,12 @@ def _declared(case: Case, control: Control) -> Literal["reject", "hold", "escala
 def _may_run_unseen(case: Case, control: Control) -> bool:
     """Nothing demanded a human, nobody said anything but approve, and autopilot is not closed by now.
 
-    Under a guarantee nothing does: what the certificate leaves out is not run because nobody had the time.
+    Under a guarantee nothing does: what the certificate leaves out is not run because nobody had the time.  Nor does
+    a label that the loop no longer has.
     """
     if case.proposed is None or case.route is None or case.route.by not in UNDEMANDED:
+        return False
+    if case.mode == "labels" and not _is_a_label(case.proposed_value(), control):
         return False
     if control.settings.guarantee is not None:
         return False
@@ -130,14 +148,18 @@ def _may_run_unseen(case: Case, control: Control) -> bool:
     return not _above_ceiling(case, control)
 
 
+def _is_a_label(value: JSON, control: Control) -> bool:
+    labels = control.settings.labels
+    return labels is None or plain_text(value) in map(plain_text, labels)
+
+
 def _arbiter(case: Case, control: Control) -> str | None:
     return (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter
 
 
 def _above_ceiling(case: Case, control: Control) -> bool:
-    ceiling = control.settings.risk_ceiling
     risk = case.route.risk if case.route else None
-    return ceiling is not None and risk is not None and risk_number(risk) > risk_number(ceiling)
+    return risk is not None and risk_number(risk) > risk_number(control.settings.risk_ceiling)
 
 
 def withdraw(case: Case, command: Withdraw, control: Control, env: Env) -> list[Event]:
@@ -148,7 +170,25 @@ def withdraw(case: Case, command: Withdraw, control: Control, env: Env) -> list[
 
 
 def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -> list[Event]:
-    """Take the effect: the one conditional step from ready to started, under a new fence."""
+    """Take the effect: the one conditional step from ready to started, under a new fence; or back to people.
+
+    Nothing else starts an effect.  `EffectDiffersError` when what would run is not what was recorded, `Rejected`
+    when it is blocked by now; where what is in force now asks for people who were not asked, the case is theirs again.
+    """
+    _check_ready(case)
+    if command.runs is not None and not runs_as_decided(case, command.runs):
+        raise EffectDiffersError(
+            f"case {case.id} was decided on other arguments than those that would run now", case_id=case.id
+        )
+    recalled = _recalled(case, command, control, env)
+    if recalled is not None:
+        return [recalled]
+    fence = case.effect.fence + 1
+    return [EffectStarted(fence=fence, owner=command.owner, at=env.now, until=env.now + command.lease)]
+
+
+def _check_ready(case: Case) -> None:
+    """Refuse a case whose effect cannot begin, whatever is in force."""
     state = case.effect.state
     if state == "unknown":
         raise EffectUnknownError(f"the effect of case {case.id} was started and never reported back", case_id=case.id)
@@ -160,12 +200,122 @@ def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -
         raise Rejected(f"case {case.id} was answered with {case.concluded.verdict}; there is no effect to run")
     if state == "none":
         raise EffectError(f"case {case.id} was proposed without an effect", hint='Propose it with effect="ready".')
-    closed = control.closed_for(case.segment) if case.concluded.by == "autopilot" else None
-    if closed:
-        raise EffectError(f"autopilot was closed before the effect of case {case.id} began: {closed}",
-                          hint="Propose it again; a human will see it.")  # fmt: skip
-    fence = case.effect.fence + 1
-    return [EffectStarted(fence=fence, owner=command.owner, at=env.now, until=env.now + command.lease)]
+
+
+def runs_as_decided(case: Case, runs: JSON) -> bool:
+    """Whether what a program is about to run, ``{action, args}``, is what the record of the case says."""
+    decided, schema = case.resolved_value(), None
+    if isinstance(decided, dict) and isinstance(runs, dict) and {*decided} == {*runs} == {"action", "args"}:
+        schema = next((c.schema for c in case.candidates if c.action == decided["action"]), None)
+        if not same(runs["action"], decided["action"]):
+            return False
+        decided, runs = decided["args"], runs["args"]
+    return meaning(runs, schema) == meaning(decided, schema)
+
+
+def _recalled(case: Case, command: StartEffect, control: Control, env: Env) -> Recalled | None:
+    """Why the outcome no longer holds under the control in force, as the event that takes it back; None where it does.
+
+    Routing says the same of the same under the same control, so only what has changed since is routed again; and what
+    autopilot let run above the ceiling, which earlier versions did where none was declared.
+    """
+    ended = _run_out(case, control, env)
+    if case.route is None or case.concluded is None or env.reroute is None:
+        return None
+    if case.origin == "shadow" and control.settings.start == "shadow":
+        return None
+    unseen = case.concluded.by != "human"
+    unchanged = case.route.control == control.version and _as_proposed(case)
+    if ended is None and unchanged and not (unseen and _above_ceiling(case, control)):
+        return None
+    wanted = env.reroute(case, _decided_candidate(case), control, command.asks or {})
+    if wanted.to == "block":
+        raise Rejected(f"case {case.id} is blocked by now: {wanted.reason}", case_id=case.id, by=wanted.by)
+    if ended is not None:
+        return _back(case, wanted, control, env, by="expired", reason=ended, lapsed=True)
+    if case.concluded.by == "human":
+        return _back_to_more_people(case, wanted, control, env)
+    declared = case.concluded.by == "timeout" and control.settings.on_timeout == "autopilot"
+    if wanted.to == "autopilot" or (declared and wanted.by in UNDEMANDED and _may_run_unseen(case, control)):
+        return None
+    return _back(case, wanted, control, env, reason=f"{wanted.reason}; it was routed otherwise before")
+
+
+def _as_proposed(case: Case) -> bool:
+    """Whether nobody changed what was proposed."""
+    return bool(case.resolved_value() == case.proposed_value())
+
+
+def _decided_candidate(case: Case) -> Candidate:
+    """What was decided, as a candidate that can be routed; unchanged, with the model that it comes from."""
+    value, proposal = case.resolved_value(), case.proposal
+    if proposal is not None and _as_proposed(case):
+        return proposal
+    if case.action is not None and isinstance(value, dict) and "action" in value:
+        return Candidate(id="edit", action=value["action"], value=value["args"])
+    return Candidate(id="edit", value=value)
+
+
+def _run_out(case: Case, control: Control, env: Env) -> str | None:
+    """How an approval by people has run out, or None."""
+    if case.settled is None:
+        return None
+    lasts = microseconds(control.settings.approval_lasts)
+    if lasts is not None and case.settled.effective_at + lasts <= env.now:
+        return f"the approval is older than {control.settings.approval_lasts}, for which one of this loop lasts"
+    if case.settled.until is not None and case.settled.until <= env.now:
+        return "the time that the approval was given for has passed"
+    return None
+
+
+def _back_to_more_people(case: Case, wanted: Route, control: Control, env: Env) -> Recalled | None:
+    """What is demanded of people now and was not given: more of them, others, or a decision at a higher risk."""
+    if wanted.to != "human" or case.route is None or case.settled is None or env.outstanding is None:
+        return None
+    if env.outstanding(case, wanted, control):
+        about = None if _as_proposed(case) else case.settled.source
+        reason = f"{wanted.reason}; fewer or other people have agreed"
+        return _back(case, wanted, control, env, reason=reason, about=about)
+    before = case.settled.risk if case.settled.risk is not None else case.route.risk
+    if risk_number(wanted.risk) <= risk_number(before):
+        return None
+    was = "without a risk" if before is None else f"at the risk {before}"
+    reason = f"{wanted.reason}; the risk is {wanted.risk}, and it was decided {was}"
+    return _back(case, wanted, control, env, reason=reason, lapsed=True)
+
+
+def _back(
+    case: Case, wanted: Route, control: Control, env: Env, *, reason: str, by: str | None = None, lapsed: bool = False,
+    about: str | None = None,
+) -> Recalled:  # fmt: skip
+    """The case is people's again, with the whole response time and what the route asks of them."""
+    within = None if wanted.due_at is None else wanted.due_at - case.opened_at
+    return Recalled(
+        by=by or wanted.by, reason=reason, at=env.now, control=control.version, lapsed=lapsed, about=about,
+        group=wanted.group, quorum=wanted.quorum, risk=real(wanted.risk), on_timeout=wanted.on_timeout,
+        due_at=None if within is None else env.now + within,
+    )  # fmt: skip
+
+
+def recall(case: Case, command: Recall, control: Control, env: Env) -> list[Event]:
+    """People are asked again about what the program cannot run; what they said so far does not count."""
+    _check_ready(case)
+    if case.settled is None or env.reroute is None:
+        raise EffectError(f"case {case.id} was not decided by people", hint="Withdraw it and propose it again.")
+    wanted = env.reroute(case, _decided_candidate(case), control, {})
+    return [_back(case, wanted, control, env, by="program", reason=command.reason, lapsed=True)]
+
+
+def revoke(case: Case, command: Revoke, control: Control, env: Env) -> list[Event]:
+    """Take an approval back: from now on the case counts as rejected.  Too late once its effect has begun."""
+    if case.concluded is None:
+        raise SettledError(f"case {case.id} is not decided yet", hint="Reject it, or withdraw it.")
+    if case.effect.state != "ready":
+        state = case.effect.state
+        late = "has no effect to hold back" if state == "none" else f"has an effect that is {state} already"
+        raise SettledError(f"case {case.id} {late}", state=state)
+    content = Content({"revoked": {"rationale": command.rationale}})
+    return [Revoked(actor=command.actor, at=env.now, content=content)]
 
 
 def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env) -> list[Event]:
@@ -182,7 +332,7 @@ def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env)
     if command.succeeded:
         kept = command.kept and not case.erased
         return [EffectSucceeded(fence=command.fence, at=env.now, kept=kept, content=content)]
-    return [EffectFailed(fence=command.fence, at=env.now, content=content)]
+    return [EffectFailed(fence=command.fence, at=env.now, ran=command.ran, content=content)]
 
 
 def lose_effect(case: Case, command: LoseEffect, control: Control, env: Env) -> list[Event]:
@@ -197,8 +347,12 @@ def lose_effect(case: Case, command: LoseEffect, control: Control, env: Env) -> 
 
 
 def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: Env) -> list[Event]:
-    """Somebody looked: it happened (closed with the result they give) or it did not (ready to start again)."""
-    if case.effect.state != "unknown":
+    """Somebody looked: it happened (closed with the result they give) or it did not (ready to start again).
+
+    One that failed before anything had run can be made ready again as well.
+    """
+    untouched = case.effect.state == "failed" and not case.effect.ran and not command.happened
+    if case.effect.state != "unknown" and not untouched:
         raise EffectTakenError(f"the effect of case {case.id} is {case.effect.state}, not unknown")
     content = Content({"result": command.result}) if command.happened and not case.erased else Content()
     return [
@@ -219,6 +373,8 @@ HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     Timeout: timeout,
     Withdraw: withdraw,
     StartEffect: start_effect,
+    Recall: recall,
+    Revoke: revoke,
     FinishEffect: finish_effect,
     LoseEffect: lose_effect,
     ResolveEffect: resolve_effect,

@@ -18,6 +18,7 @@ from dualcontrol.errors import (
     SignalError,
     VerdictError,
 )
+from dualcontrol.names import written
 
 LONGEST = 200
 Word = Annotated[str, msgspec.Meta(max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*$")]
@@ -107,6 +108,7 @@ class Answer(Command, frozen=True, kw_only=True):
     confidence: float | None = None
     first: JSON = None
     expected_seq: int | None = None
+    lasts: int | None = None
 
 
 class Join(Command, frozen=True, kw_only=True):
@@ -151,12 +153,33 @@ class Withdraw(Command, frozen=True, kw_only=True):
 
 
 class StartEffect(Command, frozen=True, kw_only=True):
-    """Take the effect: the one conditional step from decided to started; with `action`, of that action only."""
+    """Take the effect: the one conditional step from decided to started; with `action`, of that action only.
+
+    `runs` is what the program is about to run, ``{action, args}``, where it knows it by itself; `asks` what its own
+    functions say of that, where people changed it: confidence, risk, requires_approval, segment, input and meta.
+    """
 
     case_id: Word
     owner: Word
     lease: int
     action: str | None = None
+    runs: JSON = None
+    asks: dict[str, JSON] | None = None
+
+
+class Recall(Command, frozen=True, kw_only=True):
+    """The program cannot run what people decided: they are asked again, and told why."""
+
+    case_id: Word
+    reason: Word
+
+
+class Revoke(Command, frozen=True, kw_only=True):
+    """Take an approval back whose effect has not begun."""
+
+    case_id: Word
+    actor: Actor
+    rationale: str | None = None
 
 
 class FinishEffect(Command, frozen=True, kw_only=True):
@@ -168,6 +191,7 @@ class FinishEffect(Command, frozen=True, kw_only=True):
     result: JSON = None
     kept: bool = True
     error: str | None = None
+    ran: bool = True
 
 
 class LoseEffect(Command, frozen=True, kw_only=True):
@@ -193,6 +217,7 @@ class Erase(Command, frozen=True, kw_only=True):
 
 
 Given = TypeVar("Given", bound=Command)
+PERSONS = frozenset({"person", "owner", "by"})
 PLAIN = frozenset({type(None), str, int, float, bool, dict, list, tuple})
 # What msgspec raises for what does not fit; beside its own, for objects and texts that it cannot look at.
 UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
@@ -207,7 +232,11 @@ def checked(command: Given) -> Given:
     given = asdict(command)
     for name, value in given.items():
         if type(value) not in PLAIN:
-            given[name] = plain(value)
+            value = given[name] = plain(value)
+        if name in PERSONS and type(value) is str:
+            given[name] = written(value)
+        elif name == "actor" and type(value) is dict and type(value.get("person")) is str:
+            given[name] = {**value, "person": written(value["person"])}
     try:
         return msgspec.convert(given, type(command))
     except UNFIT as error:
@@ -216,11 +245,10 @@ def checked(command: Given) -> Given:
 
 
 def person(name: Any) -> str:
-    """The name of a person; `EligibilityError` when it cannot be one."""
-    if type(name) is str and 0 < len(name) <= LONGEST and name.isascii() and name.isprintable():
-        return name
+    """The name of a person as it is kept; `EligibilityError` when it cannot be one."""
+    text = plain(name)
     try:
-        return msgspec.convert(plain(name), Person)
+        return msgspec.convert(written(text) if type(text) is str else text, Person)
     except UNFIT as error:
         raise EligibilityError(f"a person is named by 1 to {LONGEST} signs of text, not {name!r:.80}") from error
 
@@ -233,6 +261,14 @@ def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
         return msgspec.convert(plain(name), Word)
     except UNFIT as error:
         raise unknown(f"{what} is named by a text of at most {LONGEST} signs, not {name!r:.80}") from error
+
+
+def action_name(name: Any, unfit: type[DualcontrolError] = ProposalError) -> str:
+    """The name of an action as it is kept; the error when it cannot be one."""
+    text = written(known_as(name, unfit, "an action"))
+    if not text:
+        raise unfit(f"an action is named by a text that can be seen, not {name!r:.80}")
+    return text
 
 
 def risk_level(text: str) -> str:

@@ -87,7 +87,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     mode: Literal["approval", "labels", "preference", "fallback"] = "approval"
     threshold: float | None = None
     guarantee: Guarantee | None = None
-    risk_ceiling: str | float | None = None
+    risk_ceiling: str | float = "medium"
     audit: float = 0.0
     human_actions: tuple[str, ...] = ()
     autopilot_actions: tuple[str, ...] = ()
@@ -105,6 +105,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     feedback: Feedback | None = None
     lease: str | int | float = "10m"
     undo: str | int | float = 0
+    approval_lasts: str | int | float | None = None
     on_unknown: Literal["ask", "retry"] = "ask"
     effect_lease: str | int | float = "5m"
     rules: tuple[Rule, ...] = ()
@@ -214,10 +215,12 @@ class Control(Value, frozen=True, kw_only=True):
 
 
 class Router(Protocol):
-    """Routes an action of a case without opening anything; how an edit is routed again."""
+    """Routes an action of a case without opening anything; how an edit is routed again, and an effect that begins."""
 
-    def __call__(self, case: Case, candidate: Candidate, control: Control) -> Route:
-        """The route of this candidate in the case's place."""
+    def __call__(
+        self, case: Case, candidate: Candidate, control: Control, asks: Mapping[str, JSON] | None = None
+    ) -> Route:
+        """The route of this candidate in the case's place; `asks` stands for parts of signal, input and meta."""
         ...
 
 
@@ -228,6 +231,7 @@ class Env(msgspec.Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
     secret: bytes
     reroute: Router | None = None
+    outstanding: Callable[[Case, Route, Control], bool] | None = None  # whether people lack whom a route asks for
     facts: Mapping[str, Any] = {}
 
     def draw(self, purpose: str, case_id: str) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from dualcontrol import commands as do
@@ -19,7 +19,9 @@ from dualcontrol.events import Event
 from dualcontrol.given import case_id_of, codes, lasting
 from dualcontrol.learn.risk_serving import chance_of_being_right
 from dualcontrol.learn.serving import current_model
-from dualcontrol.loop import RUNNING, Loop, Run
+from dualcontrol.loop import Loop
+from dualcontrol.names import same
+from dualcontrol.run import Run, Runs
 from dualcontrol.step import Steps
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
@@ -43,6 +45,7 @@ class Desk:
         self.settings = settings
         self._settle = settle
         self._waiters = Waiters(steps)
+        self.runs = Runs()
         self.certifier = Certifier(steps, lambda control: current_model(self, control.loop))
         self.riskiness = Riskiness(self, self.certifier)
         steps.scores.scorer = lambda control, made: chance_of_being_right(self, control, made)
@@ -71,14 +74,11 @@ class Desk:
         known_as(name, UnknownLoopError, "a loop")
         return next((c for c in self.loops() if c.loop == name), None)
 
-    @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        """Name a run, so that a restarted program finds the cases of its earlier calls again."""
-        token = RUNNING.set(Run(known_as(name, RequestError, "a run")))
-        try:
-            yield
-        finally:
-            RUNNING.reset(token)
+    def run(self, name: str) -> AbstractContextManager[Run]:
+        """Name a run, so that a restarted program finds the cases of its earlier calls again: see `dualcontrol.run`."""
+        if not known_as(name, RequestError, "a run").strip():
+            raise RequestError("a run is named by a text that can be seen")
+        return self.runs.entered(Run(name, self.runs))
 
     def case(self, case_id: str) -> Case:
         """A case as it is now."""
@@ -102,12 +102,12 @@ class Desk:
         """
         if case is not None:
             found = self.steps.claim_case(case_id_of(case), person, lasting(lease))
-            return Claim(self, found, next(r for r in found.reviews if r.person == person and r.state == "claimed"))
+            return Claim(self, found, next(r for r in found.reviews if same(r.person, person) and r.state == "claimed"))
         names = [c.loop for c in self.loops()] if loop is None else [_name(loop)]
         case = self.steps.claim(person, names, lasting(lease))
         if case is None:
             return None
-        return Claim(self, case, next(r for r in case.reviews if r.person == person and r.state == "claimed"))
+        return Claim(self, case, next(r for r in case.reviews if same(r.person, person) and r.state == "claimed"))
 
     def claimed(self, claim_id: str) -> Claim:
         """The claim that an id stands for."""
@@ -126,11 +126,13 @@ class Desk:
         self, case_id: str, claim_id: str, verdict: str, value: JSON = None, *, person: str | None = None,
         rationale: str | None = None, reasons: Sequence[str] = (), confidence: float | None = None,
         first: JSON = None, via: str = "python", authenticated: str = "none", expected_seq: int | None = None,
+        lasts: str | float | None = None,
     ) -> Case:  # fmt: skip
         after = self.steps.run(
             do.Answer(
                 case_id=case_id, claim_id=claim_id, verdict=verdict, value=value, rationale=rationale,
                 reasons=codes(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
+                lasts=lasting(lasts),
                 actor=Actor(person="" if person is None else person, via=via, authenticated=authenticated),
             )
         )  # fmt: skip
@@ -154,17 +156,28 @@ class Desk:
     def retract(self, case_id: str, person: str) -> Case:
         """Take one's decision back before it is effective."""
         name = named(person)
-        mine = [a.review_id for a in self.case(case_id).answered if a.actor.person == name]
+        mine = [a.review_id for a in self.case(case_id).answered if same(a.actor.person, name)]
         if not mine:
             raise ClaimError(f"{person} has given no answer in case {case_id} that could be taken back")
         return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1], person=person))
+
+    def revoke(
+        self, case_id: str, person: str, rationale: str | None = None, *, via: str = "python",
+        authenticated: str = "none",
+    ) -> Case:  # fmt: skip
+        """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
+        actor = Actor(person=named(person), via=via, authenticated=authenticated)
+        return self.steps.run(do.Revoke(case_id=case_id, actor=actor, rationale=rationale))
 
     def withdraw(self, case_id: str, by: str = "program") -> Case:
         """Say that the program no longer wants an answer."""
         return self.steps.run(do.Withdraw(case_id=case_id, by=by))
 
     def resolve_effect(self, case_id: str, *, happened: bool, by: str = "operator", result: JSON = None) -> Case:
-        """Say whether an effect of unknown end happened; if not, it may be started again."""
+        """Say whether an effect of unknown end happened; if not, it may be started again.
+
+        So may one that failed before anything had run.
+        """
         return self.steps.run(do.ResolveEffect(case_id=case_id, happened=happened, by=by, result=result))
 
     def erase(self, case_id: str, by: str = "operator") -> Case:

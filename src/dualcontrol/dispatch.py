@@ -18,16 +18,18 @@ from dualcontrol.commands import (
     FinishEffect,
     LoseEffect,
     Propose,
+    Recall,
     Release,
     ResolveEffect,
     Retract,
+    Revoke,
     Settle,
     StartEffect,
 )
 from dualcontrol.control import Control, Env
 from dualcontrol.events import Event
 from dualcontrol.keys import json_text
-from dualcontrol.review import context, opening, values
+from dualcontrol.review import context, opening
 
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
 HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
@@ -38,14 +40,14 @@ REACTIONS: dict[type[Event], list[Handler]] = {
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
 UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
-BY_CLAIM, BY_PERSON, BY_PROGRAM = (Answer, Commit, Release, Extend), (Claim, Retract), (StartEffect, FinishEffect)
+BY_CLAIM, BY_PERSON = (Answer, Commit, Release, Extend), (Claim, Retract)
+BY_PROGRAM = (StartEffect, FinishEffect, Recall)
 IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
 
 
 def admitted(command: Propose, control: Control) -> None:
     """Refuse a proposal before rules look at it: context that is missing, content that is not JSON."""
     context.admit(command, control.settings)
-    values.check_schemas(command.candidates)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
 
@@ -58,6 +60,8 @@ def actor_of(command: Any, case: Case) -> str:
         return (review.person if review else None) or "reviewer"
     if kind in BY_PERSON:
         return str(command.person)
+    if kind is Revoke:
+        return str(command.actor.person)
     if kind in BY_PROGRAM:
         return "program"
     return str(getattr(command, "by", "system"))

@@ -36,8 +36,12 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── EffectError
     │   ├── EffectTakenError         the effect is already started elsewhere or done
     │   ├── EffectUnknownError       started, and nobody knows whether it happened
+    │   ├── EffectDiffersError       what would run is not what was decided
+    │   ├── RecalledError            what is in force now asks people, so the effect may not begin
     │   └── ResultError              the stored result of an effect is not there to return
     ├── RequestError                 an HTTP request that does not fit its address
+    ├── RunRequiredError             a gate that is called outside a run and may not be
+    ├── RunChangedError              the program of a run calls otherwise than when it was decided
     ├── AccessError                  no token, wrong origin, not allowed
     ├── StoreError
     │   ├── StoreUnavailableError
@@ -50,15 +54,18 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── GuaranteeError               evidence that cannot be counted, or a promise that cannot be made
     ├── ImportRefusedError           a file of answers that cannot be taken in
     ├── MissingExtraError            an optional package is not installed
+    ├── NotRun                       raised by an effect that has done nothing yet
     ├── Rejected                     a gate was answered with no
     └── TimedOut                     a gate ran out of its response time
 
     Paused (BaseException)           not an error: the program waits for a human
     └── Pending                      the case stays open; ask again later
+        └── PendingInPool            the same inside multiprocessing.Pool, an Exception as well
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 
@@ -324,6 +331,20 @@ class EffectUnknownError(EffectError):
     hint = "Look whether it happened, then say so: `desk.resolve_effect(case_id, happened=True or False)`."
 
 
+class EffectDiffersError(EffectError):
+    """What would run is not what was decided."""
+
+    code = "DC-EFFECT-DIFFERS"
+    hint = "Nothing was run. Read the decided arguments from the outcome and run those, or propose the others."
+
+
+class RecalledError(EffectError):
+    """The case went back to people before its effect began."""
+
+    code = "DC-RECALLED"
+    hint = "Nothing was run. Wait for the outcome as before: people are asked what is lacking."
+
+
 class ResultError(EffectError):
     """The effect ran, but its result was not kept."""
 
@@ -337,6 +358,25 @@ class RequestError(DualcontrolError):
     code = "DC-REQUEST"
     hint = "Correct what the message names; /api/v1/openapi.json describes every request."
     status = 422
+
+
+class RunRequiredError(DualcontrolError):
+    """This gate is called inside a run only."""
+
+    code = "DC-RUN-REQUIRED"
+    hint = "Call it inside `with desk.run(name) as run:`; give threads run.bind(function) or run.executor(pool)."
+
+
+class RunChangedError(DualcontrolError):
+    """The program of this run has changed since the case was opened."""
+
+    code = "DC-RUN-CHANGED"
+    hint = (
+        "Nothing was run. Call it as it was decided, or take the case back (`dualcontrol withdraw`, or `revoke` when "
+        "it was approved): then the new call is asked anew."
+    )
+    exit_code = 4
+    status = 409
 
 
 class AccessError(DualcontrolError):
@@ -430,6 +470,17 @@ class MissingExtraError(DualcontrolError):
     exit_code = 2
 
 
+class NotRun(DualcontrolError):
+    """The effect failed before it did anything.
+
+    Raise it in a gated function, or in the block of `loop.effect`, where it is certain that nothing has happened yet:
+    the approval can then be made ready again.
+    """
+
+    code = "DC-NOT-RUN"
+    hint = "`desk.resolve_effect(case_id, happened=False)` makes the approval ready again."
+
+
 class Rejected(DualcontrolError):
     """A human said no."""
 
@@ -459,6 +510,34 @@ class Pending(Paused):
 
     code = "DC-PENDING"
 
-    def __init__(self, case_id: str, message: str | None = None) -> None:
+    def __new__(cls, *given: Any, **named: Any) -> Pending:
+        return super().__new__(PendingInPool if cls is Pending and _in_pool() else cls)
+
+    def __init__(self, case_id: str, message: str | None = None, *, note: str | None = None) -> None:
         self.case_id = case_id
-        super().__init__(message or f"case {case_id} still waits for a human [{self.code}] {self.hint}")
+        waits = f"case {case_id} still waits for a human" + (f"; {note}" if note else "")
+        self.message = message or f"{waits} [{self.code}] {self.hint}"
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.case_id, self.message)
+
+
+class PendingInPool(Pending, Exception):
+    """The case is still open, said inside a worker of `multiprocessing.Pool`.
+
+    Such a worker takes an `Exception` back to who waits for it; any other pause would end it without a word, and the
+    pool would wait for ever.
+    """
+
+    code = "DC-PENDING-POOL"
+    hint: ClassVar[str] = "Catch `dualcontrol.Pending` around the pool's result; run the same program after the answer."
+
+
+def _in_pool() -> bool:
+    """Whether a worker of a pool of `multiprocessing`, of processes or threads, called this."""
+    pool = sys.modules.get("multiprocessing.pool")
+    frame = sys._getframe(1) if pool is not None else None
+    while frame is not None and frame.f_code is not pool.worker.__code__:  # type: ignore[union-attr]
+        frame = frame.f_back
+    return frame is not None

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from dualcontrol.case import JSON, Case, Outcome, microseconds
 from dualcontrol.certify import Standing, evidence, standing
 from dualcontrol.commands import known_as
 from dualcontrol.control import Control, LoopSettings
-from dualcontrol.errors import Paused, Pending, ProposalError, Rejected, RequestError, UnknownCaseError
+from dualcontrol.errors import NotRun, Paused, Pending, Rejected, RequestError
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.given import case_id_of, patience
@@ -27,25 +27,29 @@ from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export, mark
 from dualcontrol.propose import command
+from dualcontrol.run import NOWHERE, Older, Place
 
 if TYPE_CHECKING:
     from dualcontrol.desk import Desk
 
-RUNNING: ContextVar[Any] = ContextVar("dualcontrol_run", default=None)
-_context: ContextVar[dict[str, dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
+# By desk and loop: what a context says of one desk's loop is nothing to another's of the same name.
+_context: ContextVar[dict[tuple[int, str], dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
 
 
-class Run:
-    """A named run: the n-th equal call in it stands for its own case."""
+class Call:
+    """A call that asks for a case: what it proposes, its place in a run, and how an older program may have asked it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.seen: dict[str, int] = {}
+    def __init__(self, made: do.Propose, print_: str | None, place: Place, older: Older | None = None) -> None:
+        self.made, self.print_, self.place, self.older = made, print_, place, older
+        self.note: str | None = None
 
-    def key(self, loop: str, print_: str) -> str:
-        """The key of the next call with this content."""
-        count = self.seen[f"{loop}/{print_}"] = self.seen.get(f"{loop}/{print_}", 0) + 1
-        return f"run/{self.name}/{loop}/{print_[:32]}/{count}"
+    def end(self, how: Literal["ended", "refused"]) -> None:
+        """It has come to an end."""
+        self.place.end(how)
+
+    def give_back(self) -> None:
+        """It has come to no end: the next equal call is the same one."""
+        self.place.give_back()
 
 
 class Loop:
@@ -73,38 +77,93 @@ class Loop:
 
     def propose(self, **given: Any) -> Case:
         """Open a case; see `dualcontrol.propose.command` for what may be given."""
-        made, print_ = self._command(given)
-        return self.desk.steps.propose(made, None, print_)[0]
+        call = self._call(given)
+        try:
+            case, _ = self.desk.steps.propose(call.made, None, call.print_)
+        except BaseException:
+            call.give_back()
+            raise
+        call.end("ended")
+        return case
 
-    def enter(self, owner: str, /, **given: Any) -> tuple[Case, int | None]:
-        """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
-        start = self._start(owner, given.get("action"))
-        made, print_ = self._command({**given, "effect": "ready"}, alternatives=[])
-        return self.desk.steps.propose(made, start, print_)
+    def call(
+        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **given: Any
+    ) -> Call:  # fmt: skip
+        """A gate's call at its place in the run of the caller; nothing is written."""
+        if run == "required":
+            self.desk.runs.required(action)
+        elif self.desk.runs.current is None:
+            self.desk.runs.warn_outside(action)
+        older = Older(action=action, args=given["args"], defaults=defaults, formerly=formerly)
+        return self._call({**given, "action": action, "effect": "ready"}, older, alternatives=[])
 
-    def take(self, case_id: str, owner: str, action: str | None = None) -> tuple[Case, int | None]:
-        """A decided case with its effect taken, when that is ready and of this action: the case and the fence."""
-        return self.desk.steps.take(known_as(case_id, UnknownCaseError, "a case"), self._start(owner, action))
+    def enter(self, owner: str, call: Call) -> tuple[Case, int | None]:
+        """Open the case of a call or find it again, and take its effect where that is ready and as proposed."""
+        proposed = call.made.candidates[0]
+        runs = {"action": proposed["action"], "args": proposed["value"]}
+        start = self._start(owner, proposed["action"], runs)
+        before = self._opened_before(call)
+        return (self.look(before), None) if before else self.desk.steps.propose(call.made, start, call.print_)
 
-    def _start(self, owner: str, action: str | None) -> do.StartEffect:
+    def _opened_before(self, call: Call) -> str | None:
+        """The case that an earlier version of the program opened for this call, under another name or signature."""
+        run, older = call.place.run, call.older
+        if run is None or older is None:
+            return None
+        if self.name not in run.earlier:
+            run.earlier[self.name] = dict.fromkeys(self.desk.store.queries.of_run(self._control.loop_id, run.name))
+        earlier = run.earlier[self.name]
+        known = self.desk.steps.case_of_key(self.name, call.made.key or "") if earlier else None
+        for case_id in [] if known else list(earlier):
+            case = self.desk.case(case_id)
+            if older.is_same_call(case, call.made.input):
+                earlier.pop(case_id, None)
+                return case_id
+            call.note = call.note or older.renamed(case, call.made.input)
+        earlier.pop(known or "", None)
+        return None
+
+    def start(
+        self, case_id: str, owner: str = OWNER, *, runs: JSON = None, asks: dict[str, JSON] | None = None
+    ) -> tuple[Case, int | None]:  # fmt: skip
+        """Take the effect of a decided case: the case and its fence; no fence where the case went back to people."""
+        case = self.desk.steps.run(replace(self._start(owner, None, runs), case_id=case_id, asks=self._checked(asks)))
+        return case, case.effect.fence if case.effect.state == "started" else None
+
+    def recall(self, case_id: str, reason: str) -> None:
+        """Let people decide again about what cannot be run."""
+        self.desk.steps.run(do.Recall(case_id=case_id, reason=reason))
+
+    def _start(self, owner: str, action: str | None, runs: JSON = None) -> do.StartEffect:
         lease = microseconds(self.settings.effect_lease) or 0
         known_as(owner, RequestError, "who runs an effect")
-        if action is not None:
-            known_as(action, ProposalError, "an action")
-        return do.StartEffect(case_id="", owner=owner, lease=lease, action=action)
+        return do.StartEffect(case_id="", owner=owner, lease=lease, action=action, runs=runs)
+
+    def _checked(self, asks: dict[str, JSON] | None) -> dict[str, JSON] | None:
+        """What a program says of the arguments that it is about to run, as strictly as what it proposes with."""
+        if asks is None:
+            return None
+        made = command(self.settings, action="any", **asks)
+        return {name: getattr(made, name) for name in asks}
 
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
-    def _command(self, given: dict[str, Any], **otherwise: Any) -> tuple[do.Propose, str | None]:
-        run = RUNNING.get()
-        here = (_context.get() or {}).get(self.name, {})
-        made = command(self.settings, **{**otherwise, **here, **given})
+    def _call(self, given: dict[str, Any], older: Older | None = None, **otherwise: Any) -> Call:
+        """The command for what is given here, at its place among the equal calls of the run that the caller is in."""
+        run = self.desk.runs.current
+        here = (_context.get() or {}).get((id(self.desk), self.name), {})
+        said = {**otherwise, **here, **given}
+        again = said.pop("again", False)
+        if not isinstance(again, bool):
+            raise RequestError(f"again is true or false, not {again!r:.80}")
+        made = command(self.settings, **said)
         if run is None or made.key is not None:
-            return made, None
+            return Call(made, None, NOWHERE, older)
         print_ = fingerprint(self.desk.steps.secret, made)
-        return replace(made, key=run.key(made.loop, print_), run=run.name), print_
+        place = run.place(made.loop, print_, again=again)
+        return Call(replace(made, key=place.key, run=run.name), print_, place, older)
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
@@ -137,13 +196,21 @@ class Loop:
 
     def ask(self, *, timeout: float | None = None, **given: Any) -> Outcome:
         """Propose and wait in one call."""
-        return self.wait(self.propose(**given), timeout)
+        call = self._call(given)
+        try:
+            case, _ = self.desk.steps.propose(call.made, None, call.print_)
+            outcome = self.wait(case, timeout)
+        except BaseException:
+            call.give_back()
+            raise
+        call.end("refused" if outcome.verdict == "reject" and outcome.by == "human" else "ended")
+        return outcome
 
     @contextmanager
     def context(self, **given: Any) -> Iterator[None]:
         """Context (input, rationale, history, alternatives, meta …) for every proposal inside the block."""
-        outer = _context.get() or {}
-        token = _context.set({**outer, self.name: {**outer.get(self.name, {}), **given}})
+        outer, here = _context.get() or {}, (id(self.desk), self.name)
+        token = _context.set({**outer, here: {**outer.get(here, {}), **given}})
         try:
             yield
         finally:
@@ -166,7 +233,8 @@ class Loop:
         try:
             yield started.resolved_value()
         except Exception as error:
-            self.finish_effect(started.id, started.effect.fence, succeeded=False, error=described(error))
+            ran = not isinstance(error, NotRun)
+            self.finish_effect(started.id, started.effect.fence, succeeded=False, error=described(error), ran=ran)
             raise
         except Paused as pause:
             refusal = paused_inside(started.id, pause)
@@ -174,22 +242,31 @@ class Loop:
             raise refusal from pause
         self.finish_effect(started.id, started.effect.fence, succeeded=True)
 
-    def start_effect(self, case_id: str, owner: str = OWNER) -> int:
-        """Take the effect of a decided case; the fence returned is needed to finish it."""
-        return self._started(case_id, owner).effect.fence
+    def start_effect(self, case_id: str, owner: str = OWNER, *, runs: JSON = None) -> int:
+        """Take the effect of a decided case; the fence returned is needed to finish it.
 
-    def _started(self, case_id: str, owner: str) -> Case:
-        lease = microseconds(self.settings.effect_lease) or 0
-        return self.desk.steps.run(do.StartEffect(case_id=case_id, owner=owner, lease=lease))
+        `runs`, ``{action, args}``, is held against what was decided where the caller knows what it is about to run.
+        Raises `Pending` where the case went back to people, because what is in force now asks for them.
+        """
+        return self._started(case_id, owner, runs).effect.fence
+
+    def _started(self, case_id: str, owner: str, runs: JSON = None) -> Case:
+        case, fence = self.start(case_id, owner, runs=runs)
+        if fence is None:
+            reason = case.route.reason if case.route else ""
+            raise Pending(case.id, f"case {case.id} went back to people before its effect began: {reason}")
+        return case
 
     def finish_effect(
         self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
-        error: str | None = None,
+        error: str | None = None, ran: bool = True,
     ) -> None:  # fmt: skip
-        """Say how a started effect ended."""
+        """Say how a started effect ended; one that failed has not `ran` where it is certain that nothing happened."""
         self.desk.steps.run(
-            do.FinishEffect(case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error)
-        )
+            do.FinishEffect(
+                case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error, ran=ran
+            )
+        )  # fmt: skip
 
     def certify(self) -> list[Event]:
         """Count the evidence that is due now, rather than with the next answers; the events that were written."""

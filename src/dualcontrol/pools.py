@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from dualcontrol.case import Case, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import SettledError
+from dualcontrol.names import among, same
 from dualcontrol.review.blind import REASON
 from dualcontrol.store import InboxRow
 
@@ -19,7 +20,7 @@ def case_of_claim(claim_id: str) -> str:
 def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
     settings = control.settings
-    mine = [g for g in settings.pools() if settings.members(g) is None or person in settings.groups[g]]
+    mine = [g for g in settings.pools() if settings.members(g) is None or among(person, settings.groups[g])]
     return [(control.loop_id, group) for group in mine]
 
 
@@ -40,5 +41,5 @@ def meant_review(case: Case, person: str, control: Control, review_id: str | Non
         why = f"it is settled with case {case.leader}" if case.leader else "it was not routed to a human"
         missing = f"no review {review_id}" if review_id else f"no review: {why}"
         raise SettledError(f"case {case.id} has {missing}")
-    mine = [r for r in wanted if r.state == "claimed" and r.person == person]
+    mine = [r for r in wanted if r.state == "claimed" and same(r.person, person)]
     return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]

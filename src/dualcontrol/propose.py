@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from dualcontrol.case import JSON, Candidate
-from dualcontrol.commands import UNFIT, Propose, known_as, plain, risk_level
+from dualcontrol.commands import UNFIT, Propose, action_name, plain, risk_level
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.labels import Labels, mark
@@ -122,7 +122,7 @@ def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     if "score" in row:
         row["score"] = _unit(row["score"], "a score")
     if "action" in row:
-        known_as(row["action"], ProposalError, "an action")
+        row["action"] = action_name(row["action"])
     try:
         msgspec.convert(row, Candidate)
     except UNFIT as error:

@@ -6,6 +6,7 @@ A command that meets a conflict is tried again on the fresh case, at most `ATTEM
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from dualcontrol.dispatch import AFTER_ERASURE, HANDLERS, IN_TIME, REACTIONS, UN
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
+    DualcontrolError,
     ErasedError,
     KeyConflictError,
     ReadOnlyError,
@@ -32,8 +34,11 @@ from dualcontrol.errors import (
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
 from dualcontrol.keys import as_text, check_key, fingerprint, likeness, short
 from dualcontrol.learn import examples
+from dualcontrol.names import same
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
 from dualcontrol.queue import Queue
+from dualcontrol.review import values
+from dualcontrol.review.demand import outstanding
 from dualcontrol.route import reroute
 from dualcontrol.scores import Score, Scorer, Scores, UnscoredError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
@@ -63,7 +68,19 @@ class Steps:
     def run(self, command: Command) -> Case:
         """Carry out a command on its case; returns the case after it."""
         made = checked(command)
+        if isinstance(made, Answer):
+            self._look_ahead(made)
         return self.retried(lambda: self._run(made))
+
+    def _look_ahead(self, command: Answer | None) -> None:
+        """Hold an answer against its schema before the transaction, whose lock others wait for; it is remembered."""
+        said = command is not None and isinstance(command.value, dict | list | float)
+        if command is None or not (said or isinstance(command.first, dict)):
+            return
+        case = self.store.queries.case(command.case_id or case_of_claim(command.claim_id))
+        if case is not None:
+            control = next((c for c in self.store.queries.loops() if c.loop == case.loop), None)
+            values.look_ahead(case, command, control.settings.schema if control else None)
 
     def _run(self, command: Any) -> Case:
         with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
@@ -155,6 +172,8 @@ class Steps:
         check_key(made.key)
         if made.key and print_ is None:
             print_ = fingerprint(self.secret, made)
+        values.check_schemas(made.candidates)
+        made = replace(made, candidates=values.with_defaults(made.candidates))
         return self.retried(lambda: self._scored(made, start, print_))
 
     def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> tuple[Case, int | None]:
@@ -183,23 +202,22 @@ class Steps:
         self._announce(case, fresh)
         return case, fence
 
-    def take(self, case_id: str, start: StartEffect) -> tuple[Case, int | None]:
-        """A case after what is due in it has been done, and the fence of its effect if that could be taken."""
-        return self.retried(lambda: self._take(case_id, start))
-
-    def _take(self, case_id: str, start: StartEffect) -> tuple[Case, int | None]:
-        with self.store.transaction() as tx:
-            case = tx.load(case_id)
-            if case is None:
-                raise UnknownCaseError(f"there is no case {short(case_id)}")
-            return self._taken(tx, self._caught_up(tx, case), start)
+    def case_of_key(self, loop: str, key: str) -> str | None:
+        """The case that a key of a loop stands for, or None."""
+        with self.store.transaction(durable=False) as tx:
+            row = tx.find_key(self.control(tx, loop).loop_id, key)
+        return None if row is None else row.case_id
 
     def _taken(self, tx: Tx, case: Case, start: StartEffect | None) -> tuple[Case, int | None]:
         """The case with its effect started, when it is ready and of the action that is asked for."""
-        if start is None or case.effect.state != "ready" or start.action not in (None, case.decided_action()):
+        if start is None or case.effect.state != "ready":
             return case, None
+        if start.action is not None and not same(start.action, case.decided_action()):
+            return case, None
+        if start.runs is not None and not apply.runs_as_decided(case, start.runs):
+            return case, None  # who runs it binds what was decided first, and asks again
         case, _ = self._step(tx, case, start)
-        return case, case.effect.fence
+        return case, case.effect.fence if case.effect.state == "started" else None
 
     def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
         row = tx.find_key(control.loop_id, key)
@@ -292,6 +310,9 @@ class Steps:
     ) -> Case:
         """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
         name = named(person)
+        case = self.store.queries.case(case_id)
+        with contextlib.suppress(DualcontrolError):  # what is wrong with it is said when it is given
+            self._look_ahead(said(case, case.reviews[0]) if case is not None and case.reviews else None)
         return self.retried(lambda: self._answer_case(case_id, name, said, review_id))
 
     def _answer_case(
@@ -299,7 +320,7 @@ class Steps:
     ) -> Case:
         with self.store.transaction() as tx:
             case = self._claimed(tx, case_id, person, None, review_id)
-            held = next(r for r in case.reviews if r.person == person and r.state == "claimed")
+            held = next(r for r in case.reviews if same(r.person, person) and r.state == "claimed")
             after, fresh = self._step(tx, case, checked(said(case, held)))
             led = self._led(tx, after, fresh)
         self._announce(after, fresh)
@@ -313,7 +334,7 @@ class Steps:
             case = self._step(tx, case, Expire(case_id=case_id, review_id=lapsed.id))[0]
         control = self.control(tx, case.loop)
         meant = meant_review(case, person, control, review_id)
-        if meant.state == "claimed" and meant.person == person:
+        if meant.state == "claimed" and same(meant.person, person):
             return case
         until = tx.now + (lease or microseconds(control.settings.lease) or 0)
         command = Claim(
@@ -379,7 +400,10 @@ class Steps:
 
     def env(self, now: int, facts: Mapping[str, Any] | None = None) -> Env:
         """What a stage may know of the world at this moment."""
-        return Env(now=now, new_id=self.new_id, secret=self.secret, reroute=reroute, facts=facts or {})
+        return Env(
+            now=now, new_id=self.new_id, secret=self.secret, reroute=reroute, outstanding=outstanding,
+            facts=facts or {},
+        )  # fmt: skip
 
     def _announce(self, case: Case, fresh: Sequence[Event]) -> None:
         for event in fresh:

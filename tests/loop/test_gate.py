@@ -86,7 +86,6 @@ def test_an_edit_that_differs_only_in_type_is_what_runs(desk, loop, how, value):
     ("annotation", "before", "after"),
     [
         (Any, 1, True),
-        (int, 1, 1.0),
         (float, 1.5, BIG),
         (float, 1.0, 1),
         (list[float], [1.0], [BIG, 1, 1.0]),
@@ -159,10 +158,8 @@ def test_annotations_still_make_of_json_what_they_name(desk, loop, how, annotati
     ("annotation", "before", "after"),
     [
         (Order, Order(id=1), {"id": 1, "amount": BIG}),
-        (Order, Order(id=1), {"id": 1.0}),
         (Order, Order(id=1), {"id": 1, "more": "x"}),
         (tuple[float, ...], (1.0,), [BIG]),
-        (datetime.datetime, datetime.datetime(2024, 1, 1), "2024-01-02T00:00:00.1234567Z"),
         (Annotated[str, AfterValidator(str.lower)], "a", "ABC"),
     ],
     ids=repr,
@@ -176,7 +173,9 @@ def test_a_conversion_that_would_change_the_value_is_refused_before_it_runs(desk
         edited(desk, loop.gate(act, **UNSURE), how, {"x": after}, before)
     assert "Nothing was run" in refused.value.hint
     (row,) = desk.store.queries.cases(loop="pay").rows
-    assert desk.case(row.id).effect.state == "failed"
+    case = desk.case(row.id)
+    assert (case.state, case.effect.state, case.route.by) == ("open", "none", "program")
+    assert [review.state for review in case.reviews] == ["cancelled", "open"]
 
 
 @HOW

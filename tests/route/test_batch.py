@@ -64,7 +64,7 @@ SETTINGS = st.fixed_dictionaries(
     {
         "rules": RULES,
         "threshold": st.sampled_from([None, 0.5, 0.9]),
-        "risk_ceiling": st.sampled_from([None, "low", "medium", 0.6]),
+        "risk_ceiling": st.sampled_from(["critical", "low", "medium", 0.6]),
         "audit": st.sampled_from([0.0, 0.5, 1.0]),
         "human_actions": st.sampled_from([(), ("refund",), ("", "x")]),
         "autopilot_actions": st.sampled_from([(), ("email", "x"), ("",)]),

@@ -116,7 +116,7 @@ def test_types_that_differ_are_unequal_and_have_no_order(values: list[Any], op: 
 
 @pytest.mark.parametrize("given_risk", ["low", "high", "spicy", 0.5, 0.6, 1.5, -1.0, float("nan"), None])
 @pytest.mark.parametrize("rule_risk", [None, "medium", "critical"])
-@pytest.mark.parametrize("ceiling", [None, "low", "medium", 0.6])
+@pytest.mark.parametrize("ceiling", ["critical", "low", "medium", 0.6])
 def test_risk_stops_autopilot_rules_in_columns_as_one_by_one(given_risk: Any, rule_risk: Any, ceiling: Any) -> None:
     rules = (Rule(name="r", when="input.a", route="autopilot", risk=rule_risk),)
     knobs = LoopSettings(name="l", rules=rules, risk_ceiling=ceiling, threshold=0.5, autopilot_actions=("go",))

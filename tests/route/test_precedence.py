@@ -109,7 +109,7 @@ def test_rules_are_read_from_the_top(routed: Any) -> None:
         ("high", "low", "medium", "human"),
         (None, "high", "medium", "human"),
         (None, None, "low", "autopilot"),
-        ("critical", None, None, "autopilot"),
+        ("critical", None, "critical", "autopilot"),
         ("low", "medium", 0.5, "autopilot"),
     ],
 )
@@ -117,6 +117,23 @@ def test_no_rule_overrides_the_risk_ceiling(routed: Any, given: Any, rule_risk: 
     rule = Rule(name="go", when="true", route="autopilot", risk=rule_risk)
     found = routed({"rules": (rule,), "risk_ceiling": ceiling}, risk=given)
     assert (found.to, found.by) == (to, "risk_ceiling" if to == "human" else "rule:go")
+
+
+@pytest.mark.parametrize("risk", ["high", "critical", 0.500001, 0.98, 1.0])
+@pytest.mark.parametrize(
+    "knobs", [{"threshold": 0.5}, {"autopilot_actions": ("refund",)}, {"rules": (ALWAYS["autopilot"],)}], ids=list
+)
+def test_without_a_declared_ceiling_it_is_medium(routed: Any, knobs: Any, risk: Any) -> None:
+    found = routed(knobs, confidence=0.99, risk=risk)
+    assert (found.to, found.by) == ("human", "risk_ceiling")
+    assert routed(knobs, confidence=0.99, risk="medium").to == "autopilot"
+
+
+@pytest.mark.parametrize("name", ["Refund", "REFUND ", "re\u200bfund", "ｒｅｆｕｎｄ", "refun\u0064", "\u00adrefund"])
+@pytest.mark.parametrize("named", ["block_actions", "human_actions", "autopilot_actions"])
+def test_an_action_is_in_a_list_however_it_is_spelled(routed: Any, named: str, name: str) -> None:
+    assert routed({named: (name,)}, action="refund").by == named
+    assert routed({named: ("refund",)}, action=name).by == named
 
 
 @pytest.mark.parametrize("risk", ["spicy", "info", 1.5, -0.1, float("nan")])

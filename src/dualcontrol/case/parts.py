@@ -140,7 +140,10 @@ class Actor(Shown, frozen=True, kw_only=True):
 
 
 class Answer(Shown, frozen=True, kw_only=True):
-    """What one reviewer said; value, rationale and first commitment are content."""
+    """What one reviewer said; value, rationale and first commitment are content.
+
+    An approval holds until the moment `until`, where the reviewer named one: what has not begun by then is asked again.
+    """
 
     review_id: str
     actor: Actor
@@ -154,10 +157,11 @@ class Answer(Shown, frozen=True, kw_only=True):
     presented: tuple[str, ...] = ()
     seconds: float | None = None
     at: int = 0
+    until: int | None = None
 
 
 class Decision(Shown, frozen=True, kw_only=True):
-    """The settled result of one or more answers."""
+    """The settled result of one or more answers, decided at `risk`; an effect of it may begin before `until`."""
 
     verdict: Verdict
     value: JSON
@@ -167,16 +171,22 @@ class Decision(Shown, frozen=True, kw_only=True):
     effective_at: int
     distribution: JSON = None
     source: str | None = None
+    risk: str | float | None = None
+    until: int | None = None
 
 
 class Effect(Value, frozen=True, kw_only=True):
-    """Where running the decided action stands; `fence` is the token of who may finish it."""
+    """Where running the decided action stands; `fence` is the token of who may finish it.
+
+    `kept` is False where its result could not be kept, `ran` where it failed before anything had run.
+    """
 
     state: EffectState
     fence: int
     owner: str | None = None
     until: int | None = None
     kept: bool = True
+    ran: bool = True
 
 
 class Outcome(Shown, frozen=True, kw_only=True):

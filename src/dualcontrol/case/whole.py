@@ -27,7 +27,8 @@ class Case(Value, frozen=True, kw_only=True):
 
     Structure is in the fields; what people wrote is in `content` and comes back through the properties.
     Times are integer microseconds, UTC.  `leader` is the case that asks the same and that this one is settled with,
-    `followers` how many cases have joined this one so.
+    `followers` how many cases have joined this one so; `recalled_after` how many
+    reviews it had when its outcome was last taken back.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Case(Value, frozen=True, kw_only=True):
     audits: tuple[dict[str, JSON], ...] = ()
     alarms: tuple[dict[str, JSON], ...] = ()
     due_at: int | None = None
+    recalled_after: int | None = None
     closed_at: int | None = None
     erased: bool = False
     read_only: str | None = None
@@ -164,6 +166,9 @@ class Case(Value, frozen=True, kw_only=True):
         )
 
     def _decided_rationale(self) -> str | None:
+        if (revoked := self.content.get("revoked")) is not None:
+            why: str | None = revoked.get("rationale")
+            return why
         if self.settled is None or self.settled.source is None:
             return None
         text: str | None = (self.content.get(f"answer/{self.settled.source}") or {}).get("rationale")

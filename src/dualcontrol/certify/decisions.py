@@ -9,6 +9,7 @@ from typing import NamedTuple
 from dualcontrol.case import Case
 from dualcontrol.control import Control
 from dualcontrol.events import Answered, BatchRouted, Entry, Event, Opened, PolicyChanged, Routed, ScoreChanged, fold
+from dualcontrol.names import identity
 
 LOOK_BACK = 5_000  # positions before the first decision: who answered there may be asked again
 BATCH = "batch/"  # keys of cases that stand for rows: those without a case are missing among their scores
@@ -79,7 +80,7 @@ class Decisions:
         count = 0
         for entry in entries:
             count, self.read = count + 1, entry.pos or self.read
-            self.people.update(event.actor.person for event in entry.events if isinstance(event, Answered))
+            self.people.update(identity(event.actor.person) for event in entry.events if isinstance(event, Answered))
             if self.read > self.after:
                 self._note(entry, control)
         return count

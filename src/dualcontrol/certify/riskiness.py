@@ -20,6 +20,7 @@ from dualcontrol.errors import ModelError, ReadOnlyError, UnknownLoopError
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_case
 from dualcontrol.learn.risk_training import Labelled, RiskReport, fitted
+from dualcontrol.names import identity
 
 log = logging.getLogger("dualcontrol.learn")
 PAGE = 1_000
@@ -50,7 +51,7 @@ def gathered(desk: DeskPort, control: Control) -> Gathered:
     """The latest decided cases with what the last word on each says; weights are one over inclusion."""
     ids = dict.fromkeys(example.case_id for example in _labels(desk, control, 0))
     cases = [case for case in (_case(desk, case_id) for case_id in deque(ids, MOST)) if case is not None]
-    alone = len({answer.actor.person for case in cases for answer in case.answered}) < 2
+    alone = len({identity(answer.actor.person) for case in cases for answer in case.answered}) < 2
     rows = [row for row in (_labelled(case, control, alone) for case in cases) if row is not None]
     return Gathered(rows, min(len(ids), MOST) - len(rows))
 

@@ -17,6 +17,7 @@ from dualcontrol.cli.text import written
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.commands import Answer
 from dualcontrol.desk import Desk
+from dualcontrol.names import same
 
 app = group("answering", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]
@@ -168,7 +169,7 @@ def _report(state: State, case: Case, verdict: str, person: str) -> None:
             "outcome": outcome.to_dict() if outcome else None,
         })  # fmt: skip
     rows = [("case", styled(case.id)), ("answered", styled(f"{verdict} by {person}"))]
-    told = max((review.followers for review in case.reviews if review.person == person), default=0)
+    told = max((review.followers for review in case.reviews if same(review.person, person)), default=0)
     if told:
         rows += [("counts for", styled(f"{told} more that {'asks' if told == 1 else 'ask'} the same"))]
     if outcome is not None:

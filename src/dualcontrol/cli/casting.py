@@ -12,6 +12,7 @@ from dualcontrol.cli.screen import facts, styled, table
 from dualcontrol.cli.text import one_line, written
 from dualcontrol.cli.times import ago, due, stamp
 from dualcontrol.events import Entry, Event
+from dualcontrol.names import same
 
 BUSY = ("open", "claimed")
 REVIEW = ("review", "kind", "group", "state", "person", "due", "done")
@@ -27,7 +28,7 @@ def blind_to(case: Case, person: str) -> tuple[str, ...]:
     deciding = any(r.state in BUSY and r.kind in ("decide", "second", "probe") for r in case.reviews)
     if not blind or not deciding or case.concluded is not None:
         return ()
-    return tuple(a.review_id for a in case.answered if a.actor.person != person)
+    return tuple(a.review_id for a in case.answered if not same(a.actor.person, person))
 
 
 def plain_case(case: Case, hidden: Sequence[str]) -> dict[str, JSON]:

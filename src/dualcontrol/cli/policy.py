@@ -45,7 +45,7 @@ def _loop(loop: LoopSettings) -> list[tuple[str, str | Text]]:
     start = "from certified confidence" if bound else "never" if loop.threshold is None else f"from {loop.threshold:g}"
     rows = [
         ("mode", loop.mode), ("autopilot", start), ("guarantee", promise),
-        ("human above", None if loop.risk_ceiling is None else f"risk {loop.risk_ceiling}"),
+        ("human above", f"risk {loop.risk_ceiling}"),
         ("audit", f"{loop.audit:.1%} of autopilot cases" if loop.audit else None),
         ("start", loop.start), ("group", loop.group),
         ("answer within", f"{loop.respond_within}, then {loop.on_timeout}" if loop.respond_within else None),

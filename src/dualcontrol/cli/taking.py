@@ -13,6 +13,7 @@ from dualcontrol.control import Env
 from dualcontrol.desk import Desk
 from dualcontrol.errors import ConflictError, DualcontrolError, ImportRefusedError, StoreError
 from dualcontrol.events import fold
+from dualcontrol.names import same
 from dualcontrol.review import answering, lease, values
 from dualcontrol.review.view import digest, view
 from dualcontrol.route import reroute
@@ -130,7 +131,7 @@ def _value(desk: Desk, case: Case, row: _Row) -> JSON:
 
 def _in_force(desk: Desk, case: Case, review: Review, row: _Row, person: str) -> bool:
     """Whether this person's very answer stands already."""
-    if review.person != person or review.state not in ("answered", "passed"):
+    if not same(review.person, person) or review.state not in ("answered", "passed"):
         return False
     given = next((a for a in case.answers if a.review_id == review.id), None)
     if given is None:
@@ -154,7 +155,7 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
     env = Env(now=now, new_id=desk.steps.new_id, secret=desk.steps.secret, reroute=reroute, facts=facts)
     case = fold(case, lease.expire(case, Expire(case_id=case.id, review_id=review.id), control, env))
     meant = case.review(review.id) or review
-    if meant.state != "claimed" or meant.person != person:
+    if meant.state != "claimed" or not same(meant.person, person):
         claim = Claim(case_id=case.id, review_id=review.id, person=person, claim_id=env.new_id(), until=now + 1)
         case = fold(case, lease.claim(case, claim, control, env))
     held = case.review(review.id)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, Route
+from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route
 from dualcontrol.events.event import Event, Unknown, unreal
 from dualcontrol.events.of_case import (
     AlarmRaised,
@@ -29,11 +29,13 @@ from dualcontrol.events.of_case import (
     Opened,
     Parted,
     Passed,
+    Recalled,
     Released,
     Rerouted,
     Retracted,
     ReviewCancelled,
     ReviewOpened,
+    Revoked,
     Routed,
     TimedOut,
     Withdrawn,
@@ -155,6 +157,7 @@ def _answered(case: Case, e: Answered) -> Case:
     answer = Answer(
         review_id=e.review_id, actor=e.actor, verdict=e.verdict, reasons=e.reasons, at=e.at,
         confidence=_number(e.confidence), shown=e.shown, presented=e.presented, seconds=_number(e.seconds),
+        until=e.until,
     )  # fmt: skip
     case = _with_review(case, e.review_id, state="answered", person=e.actor.person, answered_at=e.at, lease_until=None)
     return replace(case, answered=(*case.answered, answer), content=case.content | e.content)
@@ -172,22 +175,28 @@ def _review_cancelled(case: Case, e: ReviewCancelled) -> Case:
 def _decided(case: Case, e: Decided) -> Case:
     decision = Decision(
         verdict=e.verdict, value=None, answers=e.answers, settled_by=e.settled_by, wrong=e.wrong,
-        effective_at=e.effective_at, source=e.source,
+        effective_at=e.effective_at, source=e.source, risk=unreal(e.risk), until=e.until,
     )  # fmt: skip
     return replace(case, settled=decision, state="decided")
 
 
 def _retracted(case: Case, e: Retracted) -> Case:
+    return replace(_without_answer(case, e.review_id, "open"), settled=None, state="open")
+
+
+def _without_answer(case: Case, review_id: str, state: ReviewState) -> Case:
+    """The case without what was said in a review, which nobody has worked on then."""
+    slot = f"answer/{review_id}"
     content = Content(
-        {s: v for s, v in case.content.values.items() if s != f"answer/{e.review_id}"},
-        {s: v for s, v in case.content.seals.items() if s != f"answer/{e.review_id}"},
+        {s: v for s, v in case.content.values.items() if s != slot},
+        {s: v for s, v in case.content.seals.items() if s != slot},
     )
-    answered = tuple(a for a in case.answered if a.review_id != e.review_id)
+    answered = tuple(a for a in case.answered if a.review_id != review_id)
     case = _with_review(
-        case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None,
+        case, review_id, state=state, person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None,
         followers=0,
     )  # fmt: skip
-    return replace(case, settled=None, state="open", answered=answered, content=content)
+    return replace(case, answered=answered, content=content)
 
 
 def _audited(case: Case, e: Audited) -> Case:
@@ -207,9 +216,33 @@ def _concluded(case: Case, e: Concluded) -> Case:
     outcome = Outcome(case_id=case.id, value=None, verdict=e.verdict, by=e.by, reviewers=e.reviewers)
     closed = e.effect == "none"
     return replace(
-        case, concluded=outcome, effect=Effect(state=e.effect, fence=0), due_at=None,
+        case, concluded=outcome, effect=Effect(state=e.effect, fence=case.effect.fence), due_at=None,
         state="closed" if closed else "decided", closed_at=e.at if closed else None,
     )  # fmt: skip
+
+
+def _recalled(case: Case, e: Recalled) -> Case:
+    if case.route is None:
+        raise ValueError("Recalled before Routed")
+    route = case.route
+    for review_id in case.settled.answers if e.lapsed and case.settled is not None else ():
+        case = _without_answer(case, review_id, "cancelled")
+    route = replace(
+        route, to="human", by=e.by, reason=e.reason, control=e.control, inclusion=1.0, group=e.group,
+        quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at, on_timeout=e.on_timeout, relief=None,
+    )  # fmt: skip
+    effect = Effect(state="none", fence=case.effect.fence)
+    return replace(
+        case, state="open", settled=None, concluded=None, leader=None, route=route, due_at=e.due_at, effect=effect,
+        recalled_after=len(case.reviews),
+    )  # fmt: skip
+
+
+def _revoked(case: Case, e: Revoked) -> Case:
+    outcome = Outcome(case_id=case.id, value=None, verdict="reject", by="human", reviewers=(e.actor.person,))
+    effect = Effect(state="none", fence=case.effect.fence)
+    content = case.content | e.content
+    return replace(case, concluded=outcome, effect=effect, state="closed", closed_at=e.at, content=content)
 
 
 def _effect_started(case: Case, e: EffectStarted) -> Case:
@@ -222,7 +255,8 @@ def _effect_succeeded(case: Case, e: EffectSucceeded) -> Case:
 
 
 def _effect_failed(case: Case, e: EffectFailed) -> Case:
-    return _effect_over(case, "failed", e.fence, e.at, e.content)
+    failed = _effect_over(case, "failed", e.fence, e.at, e.content)
+    return failed if e.ran else replace(failed, effect=replace(failed.effect, ran=False))
 
 
 def _effect_over(case: Case, state: Literal["succeeded", "failed"], fence: int, at: int, content: Content) -> Case:
@@ -237,7 +271,7 @@ def _effect_lost(case: Case, e: EffectLost) -> Case:
 def _effect_resolved(case: Case, e: EffectResolved) -> Case:
     if e.happened:
         return _effect_over(case, "succeeded", e.fence, e.at, e.content)
-    return replace(case, effect=Effect(state="ready", fence=e.fence))
+    return replace(case, effect=Effect(state="ready", fence=e.fence), state="decided", closed_at=None)
 
 
 def _erased(case: Case, e: Erased) -> Case:
@@ -265,6 +299,8 @@ _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     TimedOut: _timed_out,
     Withdrawn: _withdrawn,
     Concluded: _concluded,
+    Recalled: _recalled,
+    Revoked: _revoked,
     EffectStarted: _effect_started,
     EffectSucceeded: _effect_succeeded,
     EffectFailed: _effect_failed,

@@ -163,6 +163,7 @@ class Answered(Event, frozen=True, kw_only=True):
     shown: str = ""
     presented: tuple[str, ...] = ()
     seconds: str | None = None
+    until: int | None = None
     content: Content = Content()
 
 
@@ -190,7 +191,10 @@ class ReviewCancelled(Event, frozen=True, kw_only=True):
 
 
 class Decided(Event, frozen=True, kw_only=True):
-    """Answers settled the case; until `effective_at` the answerer may retract."""
+    """Answers settled the case; until `effective_at` the answerer may retract.
+
+    `risk` is the one that it was decided at; its effect may begin before `until`, where a reviewer named a time.
+    """
 
     verdict: Verdict
     answers: tuple[str, ...]
@@ -198,6 +202,8 @@ class Decided(Event, frozen=True, kw_only=True):
     effective_at: int
     wrong: int | None = None
     source: str | None = None
+    risk: str | None = None
+    until: int | None = None
 
 
 class Retracted(Event, frozen=True, kw_only=True):
@@ -240,6 +246,33 @@ class Concluded(Event, frozen=True, kw_only=True):
     effect: Literal["none", "ready"] = "none"
 
 
+class Recalled(Event, frozen=True, kw_only=True):
+    """An effect was about to begin, and what is in force now asks people: the outcome is taken back.
+
+    Answers given so far count on, but for those that have `lapsed`; `about` is the one whose edit is asked about.
+    """
+
+    by: str
+    reason: str
+    at: int
+    control: int
+    lapsed: bool = False
+    about: str | None = None
+    group: str | None = None
+    quorum: Quorum = Quorum()
+    risk: str | None = None
+    due_at: int | None = None
+    on_timeout: str = "hold"
+
+
+class Revoked(Event, frozen=True, kw_only=True):
+    """A person took an approval back before its effect began; why is sealed in the slot ``revoked``."""
+
+    actor: Actor
+    at: int
+    content: Content = Content()
+
+
 class EffectStarted(Event, frozen=True, kw_only=True):
     """Somebody holding `fence` runs the decided action."""
 
@@ -259,10 +292,11 @@ class EffectSucceeded(Event, frozen=True, kw_only=True):
 
 
 class EffectFailed(Event, frozen=True, kw_only=True):
-    """The action raised; the error's text is sealed in the slot ``error``."""
+    """The action raised, `ran` says whether it may have done something; the error's text is sealed in ``error``."""
 
     fence: int
     at: int
+    ran: bool = True
     content: Content = Content()
 
 
@@ -293,5 +327,5 @@ class Erased(Event, frozen=True, kw_only=True):
 CASE_EVENTS: tuple[type[Event], ...] = (
     Opened, Routed, Rerouted, Joined, Parted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired,
     Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded,
-    EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
+    Recalled, Revoked, EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip

@@ -9,50 +9,82 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
-from dualcontrol.case import JSON, Case, Outcome
+from dualcontrol.case import JSON, Case
 from dualcontrol.errors import EffectError, EffectUnknownError, Paused, Pending, Rejected, ResultError, TimedOut
+from dualcontrol.gate.arguments import Argument, resolved
+from dualcontrol.gate.lossless import jsonable
+from dualcontrol.names import among
 
 LONGEST_ERROR = 10_000
 GO: Any = object()
 
 
-def over(case: Case, action: str) -> Any:
+class Result:
+    """What a gated function returns: kept as JSON, and read back as the type that it is annotated with."""
+
+    def __init__(self, body: Any, annotation: Any) -> None:
+        kind = resolved(body, annotation)
+        self._read = None if kind is Any else Argument(inspect.Parameter("result", _POSITIONAL), kind)
+
+    def kept(self, result: Any) -> tuple[bool, JSON]:
+        """Whether a result can be given back later, and its JSON; nothing that can be read only once is read."""
+        kept, value = plain(result)
+        return kept and (self._read is None or self._read.comes_back(result, value)), value
+
+    def read(self, value: JSON) -> Any:
+        """The result as it was returned first, as far as its annotation says what that was."""
+        return value if self._read is None else self._read.read(value)
+
+
+_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
+
+
+def over(case: Case, actions: tuple[str, ...], result: Result) -> Any:
     """What the gate returns or raises without running, or GO when the effect is still to be run."""
     outcome = case.outcome
     if outcome is None:
         raise Pending(case.id)
     if outcome.verdict == "reject":
-        raise _refusal(outcome)
+        raise _refusal(case)
     if outcome.verdict == "respond":
         value = outcome.value
         return value["text"] if isinstance(value, dict) and set(value) == {"text"} else value
-    if case.decided_action() != action:
+    if not among(case.decided_action(), actions):
         raise Rejected(
             f"case {case.id} was decided on another action, {case.decided_action()!r}, which this gate does not run",
             case_id=case.id, value=outcome.value,
+            hint="If the function was renamed, say so: loop.gate(formerly=…). Else run it with loop.effect(case).",
         )  # fmt: skip
     state = case.effect.state
     if state == "succeeded":
-        return _kept_result(case)
+        return _kept_result(case, result)
     if state == "failed":
         raise EffectError(f"the effect of case {case.id} failed before: {case.content.get('error')}",
-                          hint="Propose it under another key to try again.")  # fmt: skip
+                          hint=FAILED if case.effect.ran else UNTOUCHED)  # fmt: skip
     if state == "unknown":
         raise EffectUnknownError(f"the effect of case {case.id} was started and never reported back", case_id=case.id)
     return GO
 
 
-def _refusal(outcome: Outcome) -> Exception:
+FAILED = "It may have done something. To ask anew, propose it under another key, or say again=True inside a run."
+UNTOUCHED = "Nothing had run: desk.resolve_effect(case_id, happened=False) makes the approval ready again."
+
+
+def _refusal(case: Case) -> Exception:
+    outcome, case_id = case.outcome, case.id
+    if outcome is None:
+        return Rejected(f"case {case_id} is not decided")
     why = f": {outcome.rationale}" if outcome.rationale else ""
-    case_id = outcome.case_id
     details: dict[str, Any] = {
-        "case_id": outcome.case_id,
+        "case_id": case_id,
         "rationale": outcome.rationale,
         "reviewers": list(outcome.reviewers),
     }
+    if "revoked" in case.content.seals:
+        return Rejected(f"{', '.join(outcome.reviewers)} took the approval of case {case_id} back{why}", **details)
     if outcome.by == "timeout":
         return TimedOut(f"nobody answered case {case_id} in time; it counts as rejected", **details)
     if outcome.by == "human":
@@ -61,15 +93,22 @@ def _refusal(outcome: Outcome) -> Exception:
     return Rejected(f"case {case_id} {what}", **details)
 
 
-def _kept_result(case: Case) -> JSON:
+def _kept_result(case: Case, result: Result) -> Any:
     if not case.effect.kept:
-        raise ResultError(f"the effect of case {case.id} ran; its result was not JSON and was not kept")
-    return case.content.get("result")
+        raise ResultError(f"the effect of case {case.id} ran; its result could not be kept as JSON")
+    try:
+        return result.read(case.content.get("result"))
+    except ValidationError as error:
+        raise ResultError(f"the effect of case {case.id} ran; its result is of another type by now: {error}") from error
 
 
 def described(error: Exception) -> str:
     """An error as text that can be kept: the type, and as much of the message as a page shows."""
-    return f"{type(error).__name__}: {error}"[:LONGEST_ERROR].encode(errors="backslashreplace").decode()
+    try:
+        message = str(error)
+    except Exception as broken:  # it failed all the same, and that is what has to be recorded
+        message = f"(its text cannot be read: {type(broken).__name__})"
+    return f"{type(error).__name__}: {message}"[:LONGEST_ERROR].encode(errors="backslashreplace").decode()
 
 
 def paused_inside(case_id: str, pause: Paused) -> EffectError:
@@ -86,10 +125,10 @@ def plain(result: Any) -> tuple[bool, JSON]:
         if not _is_json(result):
             if _reads_once(result):
                 return False, None
-            result = to_jsonable_python(result)
+            result = jsonable(result)
             json.dumps(result, allow_nan=False)
             return True, result
-        return True, to_jsonable_python(result)
+        return True, jsonable(result)
     except (PydanticSerializationError, ValueError, TypeError, RecursionError):
         return False, None
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from dualcontrol.case import JSON, Case
-from dualcontrol.gate.calls import Call, Decided
+from dualcontrol.case import Case
+from dualcontrol.gate.calls import Prepared
 from dualcontrol.gate.port import GatedLoop, Trip
 
 
@@ -29,8 +29,8 @@ class Nap:
 class Run:
     """A step of the trip: run the gated function."""
 
-    def __init__(self, call: Call | Decided, args: dict[str, JSON]) -> None:
-        self.call, self.args = call, args
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
 
 
 class Record:
@@ -64,7 +64,7 @@ def _now(step: Any) -> Any:
         return step.loop.wait(step.case, step.timeout)
     if isinstance(step, Nap):
         return time.sleep(step.seconds)
-    return step.call.run(step.args) if isinstance(step, Run) else step()
+    return step.prepared.run() if isinstance(step, Run) else step()
 
 
 async def drive_async(trip: Trip) -> Any:
@@ -88,7 +88,7 @@ def _soon(step: Any) -> Awaitable[Any]:
     if isinstance(step, Nap):
         return asyncio.sleep(step.seconds)
     if isinstance(step, Run):
-        awaitable: Awaitable[Any] = step.call.run(step.args)
+        awaitable: Awaitable[Any] = step.prepared.run()
         return awaitable
     return _uncut(step) if isinstance(step, Record) else asyncio.to_thread(step)
 

@@ -5,32 +5,41 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.commands import known_as
+from dualcontrol.commands import action_name
 from dualcontrol.errors import (
     ContextError,
+    EffectDiffersError,
     EffectError,
     EffectTakenError,
+    NotRun,
     Paused,
     PayloadError,
     Pending,
-    ProposalError,
+    Rejected,
     RequestError,
+    StoreError,
+    TimedOut,
 )
 from dualcontrol.gate.arguments import Arguments
-from dualcontrol.gate.calls import Call, Decided
-from dualcontrol.gate.ends import GO, described, over, paused_inside, plain
-from dualcontrol.gate.port import OWNER, UNBOUND, GatedLoop, Trip
+from dualcontrol.gate.calls import Made, Prepared, Recorded
+from dualcontrol.gate.ends import GO, Result, described, over, paused_inside
+from dualcontrol.gate.port import OWNER, UNBOUND, Call, GatedLoop, Trip
 from dualcontrol.gate.steps import Nap, Record, Run, Wait, drive, drive_async
+from dualcontrol.schema import meaning
 
 POLL = 0.05
+ROUTED = ("confidence", "risk", "requires_approval", "segment", "input", "meta")  # what routing looks at, but the args
 
 
 class Gate:
-    """A function behind the loop; call it as before.  Works on functions, methods and coroutine functions."""
+    """A function behind the loop; call it as before.  Works on functions, methods and coroutine functions.
+
+    `formerly` are names that the action had before: what was decided under one of them is found again.
+    """
 
     def __init__(
         self,
@@ -40,21 +49,28 @@ class Gate:
         action: str | None = None,
         timeout: float | None = None,
         context: Callable[..., dict[str, Any]] | None = None,
+        formerly: str | Sequence[str] = (),
+        run: Literal["required"] | None = None,
         **signal: Any,
     ) -> None:
         if not callable(fn):
             raise RequestError(f"a gate is put before a function, not {fn!r:.80}")
+        if run not in (None, "required"):
+            raise RequestError(f'run is "required" or left out, not {run!r:.80}')
         self.loop = loop
         self.fn = fn
         body = _body(fn)
         called = getattr(fn, "__name__", None) or _name(fn)
-        self.action = known_as(called if action is None else action, ProposalError, "an action")
+        self.action = action_name(called if action is None else action)
+        self.formerly = tuple(map(action_name, (formerly,) if isinstance(formerly, str) else formerly))
         _refuse_generators(self.action, body)
         self.body = body
         self.timeout = timeout
         self.context = context
+        self.run = run
         self.signal = signal
         self.signature = inspect.signature(fn)
+        self.result = Result(body, self.signature.return_annotation)
         self.is_async = getattr(body, "is_async", False) is True or inspect.iscoroutinefunction(body)
         own = dict(vars(self))
         functools.update_wrapper(self, fn)
@@ -73,7 +89,7 @@ class Gate:
         return self._call(UNBOUND, *args, **kwargs)
 
     def _call(self, bound_to: Any, /, *args: Any, **kwargs: Any) -> Any:
-        trip = self._trip(Call(self, bound_to, args, kwargs))
+        trip = self._trip(Made(self, bound_to, args, kwargs))
         return drive_async(trip) if self.is_async else drive(trip)
 
     @functools.cache  # noqa: B019 - a gate lives as long as its function
@@ -85,20 +101,41 @@ class Gate:
         """JSON Schema of the arguments."""
         return self.arguments(bound).schema
 
-    def _given(self, call: Call) -> dict[str, Any]:
-        given = {k: v(**call.named) if callable(v) else v for k, v in self.signal.items()}
+    def _given(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What the gate says of a call with these arguments: signal, context and the rest of the proposal."""
+        given = {k: v(**values) if callable(v) else v for k, v in self.signal.items()}
         if self.context is not None:
-            more = self.context(**call.named)
+            more = self.context(**values)
             if not isinstance(more, dict):
                 raise ContextError(f"the context of {self.action} gave {more!r:.80}, not a dict of fields")
             given |= more
         return given
 
-    def _trip(self, call: Call) -> Trip:
-        proposal = {"action": self.action, "args": call.as_json, "schema": self.schema(bool(call.lead))}
-        given = self._given(call)
-        entered: tuple[Case, int | None] = yield functools.partial(self.loop.enter, OWNER, **proposal, **given)
-        return (yield from self._finished(call, *entered))
+    def _asks(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What routing may look at of this, where the program says it by a function of the arguments."""
+        by_function = {name for name, value in self.signal.items() if callable(value)}
+        given = self._given(values)
+        return {k: v for k, v in given.items() if k in ROUTED and (k in by_function or k not in self.signal)}
+
+    def _trip(self, call: Made) -> Trip:
+        place = self.loop.call(
+            self.action, defaults=call.arguments.defaults, formerly=self.formerly, run=self.run, args=call.as_json,
+            schema=self.schema(bool(call.lead)), **self._given(call.named),
+        )  # fmt: skip
+        try:
+            entered: tuple[Case, int | None] = yield functools.partial(self.loop.enter, OWNER, place)
+            result = yield from self._finished(call, *entered, place)
+        except TimedOut:
+            place.end("ended")
+            raise
+        except Rejected:
+            place.end("refused")
+            raise
+        except BaseException:
+            place.give_back()
+            raise
+        place.end("ended")
+        return result
 
     def resume(self, case: Case | str, *, on: Any = UNBOUND) -> Any:
         """Go on with a case that this gate opened, by its id and without its arguments: run it once, if let.
@@ -109,30 +146,71 @@ class Gate:
         return drive_async(trip) if self.is_async else drive(trip)
 
     def _resumed(self, case_id: str, on: Any) -> Trip:
-        taken: tuple[Case, int | None] = yield functools.partial(self.loop.take, case_id, OWNER, self.action)
-        return (yield from self._finished(Decided(self, on), *taken))
+        case: Case = yield functools.partial(self.loop.look, case_id)
+        return (yield from self._finished(Recorded(self, on), case, None, None))
 
-    def _finished(self, call: Call | Decided, case: Case, fence: int | None) -> Trip:
+    def _finished(self, call: Made | Recorded, case: Case, fence: int | None, place: Call | None) -> Trip:
         """Wait while undecided, take the effect unless somebody has it, run it, record how it ended."""
-        if fence is None and case.concluded is None:
-            if self.timeout is not None and self.timeout <= 0:
-                raise Pending(case.id)
-            yield Wait(self.loop, case, self.timeout)
-            case = yield functools.partial(self.loop.look, case.id)
-        while fence is None and (end := over(case, self.action)) is GO:
+        while fence is None:
+            if case.concluded is None:
+                if self.timeout is not None and self.timeout <= 0:
+                    raise Pending(case.id, note=place.note if place else None)
+                yield Wait(self.loop, case, self.timeout)
+                case = yield functools.partial(self.loop.look, case.id)
+                continue
+            if place is not None and case.effect.state in ("succeeded", "failed"):
+                place.end("ended" if case.effect.state == "succeeded" else "refused")
+            end = over(case, (self.action, *self.formerly), self.result)
+            if end is not GO:
+                return end
             try:
-                fence = yield functools.partial(self.loop.start_effect, case.id, OWNER)
+                prepared, case, fence = yield from self._taken(call, case)
             except EffectTakenError:
                 yield Nap(POLL)
                 case = yield functools.partial(self.loop.look, case.id)
-        return end if fence is None else (yield from self._effect(call, case, fence))
+        else:
+            prepared = call.prepared(case.resolved_value()["args"])
+        try:
+            return (yield from self._effect(prepared, case, fence))
+        except Exception as error:
+            if place is not None and not isinstance(error, StoreError):  # it failed, and that is on record
+                place.end("refused")
+            raise
 
-    def _effect(self, call: Call | Decided, case: Case, fence: int) -> Trip:
+    def _taken(self, call: Made | Recorded, case: Case) -> Trip:
+        """Bind what was decided, and take the effect for exactly that.
+
+        What people decided and the program cannot run is theirs again; the error says why nothing was run.
+        """
+        decided = case.resolved_value()
+        edited = decided != case.proposed_value()
+        try:
+            prepared = call.prepared(decided["args"])
+            if names := _differing(decided["args"], prepared.as_json, self.schema(bool(call.lead))):
+                raise EffectDiffersError(
+                    f"case {case.id} was decided on other values of {names} than {self.action} would run with",
+                    case_id=case.id,
+                )
+        except EffectError as error:
+            if edited:
+                reason = f"{self.action} cannot run what was decided: {error.message}"
+                yield functools.partial(self.loop.recall, case.id, "the program cannot take the decided arguments")
+                hint = "Nothing was run, and people are asked again."
+                raise type(error)(reason, hint=hint, case_id=case.id) from error
+            raise
+        asks = self._asks(prepared.values) if edited else None
+        runs = {"action": decided["action"], "args": prepared.as_json}
+        start = functools.partial(self.loop.start, case.id, OWNER, runs=runs, asks=asks)
+        taken: tuple[Case, int | None] = yield start
+        return prepared, *taken
+
+    def _effect(self, prepared: Prepared, case: Case, fence: int) -> Trip:
         finish = functools.partial(self.loop.finish_effect, case.id, fence)
         try:
-            result = yield Run(call, case.resolved_value()["args"])
+            result = yield Run(prepared)
         except Exception as error:
-            yield Record(functools.partial(finish, succeeded=False, error=described(error)))
+            ran = not isinstance(error, NotRun)
+            yield Record(functools.partial(finish, succeeded=False, error=described(error), ran=ran))
             raise
         except Paused as pause:
             refusal = paused_inside(case.id, pause)
@@ -144,14 +222,27 @@ class Gate:
             refusal = _not_awaited(self.action, result)
             if inspect.iscoroutine(result):  # not begun, and now it never is; another awaitable may be at work: unknown
                 result.close()
-                yield Record(functools.partial(finish, succeeded=False, error=described(refusal)))
+                yield Record(functools.partial(finish, succeeded=False, error=described(refusal), ran=False))
             raise refusal
-        kept, value = plain(result)
+        kept, value = self.result.kept(result)
         try:
             yield Record(functools.partial(finish, succeeded=True, result=value, kept=kept))
         except PayloadError:  # it ran: that is recorded whatever it returned
             yield Record(functools.partial(finish, succeeded=True, kept=False))
         return result
+
+
+def _differing(decided: dict[str, JSON], runs: dict[str, JSON], schema: dict[str, JSON]) -> str:
+    """The names of the arguments that would run with another value than was decided, as text."""
+    whole = [{**schema, "properties": {n: p}} for n, p in schema.get("properties", {}).items()]
+    parts = {next(iter(part["properties"])): part for part in whole}
+    names = [n for n in {**decided, **runs} if n not in decided or n not in runs]
+    names += [
+        n
+        for n in decided
+        if n in runs and meaning({n: decided[n]}, parts.get(n)) != meaning({n: runs[n]}, parts.get(n))
+    ]
+    return ", ".join(names)
 
 
 def _body(fn: Callable[..., Any]) -> Callable[..., Any]:

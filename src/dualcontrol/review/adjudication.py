@@ -11,6 +11,7 @@ from typing import Literal
 from dualcontrol.case import JSON, Case, Value
 from dualcontrol.control import Control, Env
 from dualcontrol.events import AlarmRaised, Audited, Concluded, Event
+from dualcontrol.names import identity
 from dualcontrol.review import quorum, seats
 
 NOBODY = "no_adjudicator"
@@ -96,7 +97,7 @@ def _agreed(case: Case) -> bool:
     if case.settled is None:
         return False
     answers = [case.answer(i) for i in case.settled.answers]
-    return len({a.actor.person for a in answers}) > 1 and len({quorum.shape(case, a) for a in answers}) == 1
+    return len({identity(a.actor.person) for a in answers}) > 1 and len({quorum.shape(case, a) for a in answers}) == 1
 
 
 def _first_label(case: Case) -> JSON:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from dualcontrol.case import JSON, PASSING, Case, Content, Review, Verdict
 from dualcontrol.commands import Answer, Retract
 from dualcontrol.control import Control, Env
-from dualcontrol.errors import ClaimError, ConflictError, SettledError
+from dualcontrol.errors import AnswerError, ClaimError, ConflictError, SettledError
 from dualcontrol.events import Answered, Event, Passed, Retracted, real
+from dualcontrol.names import same
 from dualcontrol.review.committing import as_first
 from dualcontrol.review.demand import rerouted
 from dualcontrol.review.lease import held
@@ -29,9 +30,11 @@ def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Even
     review = held(case, command.claim_id, env.now)
     if not command.actor.person:
         command = replace(command, actor=replace(command.actor, person=review.person))
-    if command.actor.person != review.person:
+    if not same(command.actor.person, review.person):
         raise ClaimError(f"claim {command.claim_id} is not {command.actor.person}'s")
     value = checked(case, review, command, control.settings)
+    if command.lasts is not None and command.verdict not in ("approve", "edit"):
+        raise AnswerError(f"only what approves an action lasts for a time; {command.verdict} does not")
     if command.verdict in PASSING:
         return _pass(case, review, command, value, control, env)
     if command.verdict == "edit" and not review.beside:
@@ -52,6 +55,7 @@ def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env
         review_id=review.id, actor=command.actor, verdict=verdict, at=env.now, reasons=command.reasons,
         confidence=real(command.confidence), shown=digest(view(case, review, command.actor.person)),
         presented=review.presented, seconds=_seconds(review, env), content=Content({f"answer/{review.id}": said}),
+        until=None if command.lasts is None else env.now + command.lasts,
     )  # fmt: skip
 
 
@@ -83,6 +87,6 @@ def retract(case: Case, command: Retract, control: Control, env: Env) -> list[Ev
     if case.concluded is not None:
         raise SettledError(f"the decision of case {case.id} is effective already")
     given = next((a for a in case.answered if a.review_id == command.review_id), None)
-    if given is None or given.actor.person != command.person:
+    if given is None or not same(given.actor.person, command.person):
         raise ClaimError(f"{command.person} has not given the answer of review {command.review_id}")
     return [Retracted(review_id=command.review_id, person=command.person)]

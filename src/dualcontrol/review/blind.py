@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dualcontrol.case import ENCODER, JSON, Case, Content, Review, ReviewKind
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import AnswerError
+from dualcontrol.names import same
 from dualcontrol.review import eligibility
 
 REASON = "this review is blind: what is proposed, and why it is here, is not shown"
@@ -28,7 +29,7 @@ def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) ->
 
 def hidden(review: Review) -> bool:
     """Whether the proposal is hidden from the reviewer now: for good, or until this person has committed."""
-    return review.blind and (review.committed is None or review.committed != review.person)
+    return review.blind and (not same(review.committed, review.person) or review.committed is None)
 
 
 def commits_first(case: Case, review: Review) -> bool:
@@ -87,7 +88,7 @@ def in_label_order(case: Case, settings: LoopSettings) -> tuple[str, ...]:
 def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
     """Whether a case is not shown to a person outside a review, because they hold a blind one or may take it."""
     waiting = [r for r in case.reviews if r.blind and r.state in ("open", "claimed")]
-    return any(hidden(r) if r.person == person else _may_take(case, r, person, settings) for r in waiting)
+    return any(hidden(r) if same(r.person, person) else _may_take(case, r, person, settings) for r in waiting)
 
 
 def _may_take(case: Case, review: Review, person: str, settings: LoopSettings) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dualcontrol.case import JSON, Answer, Candidate, Case, Quorum, Review, Route
+from dualcontrol.case import JSON, Answer, Candidate, Case, Quorum, Review, Route, risk_number
 from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.errors import BlockedError
-from dualcontrol.events import Event, Rerouted, real
-from dualcontrol.review import quorum
+from dualcontrol.events import Event, Recalled, Rerouted, real
+from dualcontrol.names import among
+from dualcontrol.review import quorum, seats
 from dualcontrol.review.quorum import Standing
-from dualcontrol.review.seats import WAITING, arbitration, group_of, seats
+from dualcontrol.review.seats import WAITING, arbitration, group_of
 
 
 def rerouted(case: Case, value: JSON, control: Control, env: Env) -> Route | None:
@@ -23,16 +24,80 @@ def rerouted(case: Case, value: JSON, control: Control, env: Env) -> Route | Non
     return route if route.to == "human" else None
 
 
+def outstanding(case: Case, wanted: Route, control: Control) -> bool:
+    """Whether a decision lacks people whom a route asks for now: too few have agreed, or others than are asked.
+
+    Where the route in force demands the same, what its quorum or its arbiter settled is settled.
+    """
+    if case.settled is None:
+        return False
+    if _same(case, wanted, control) and (case.recalled_after is None or case.settled.settled_by == "arbiter"):
+        return False
+    source = next((a for a in case.answers if a.review_id == case.settled.source), None)
+    return source is None or _agreed(case, source, wanted, control) < _needed(wanted.quorum)
+
+
+def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
+    """How many people whom a route asks for have said the same, in this case or in the one it was settled with."""
+    group = wanted.group or control.settings.group
+    members, said = control.settings.members(group), quorum.shape(case, source)
+    elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == said]
+    counting = [a for a in elsewhere if members is None or among(a.actor.person, members)]
+    return len(_voices(case, source, group, control, strictly=True)) + len(counting)
+
+
+def recalled(case: Case, event: Recalled, control: Control, env: Env) -> list[Event]:
+    """The rows for those who lack when an effect may not begin: about an edit as seconds, else about the proposal."""
+    if not case.answered:
+        return seats.first(case, control, env)
+    return _asked_again(case, case.answer(event.about or case.answered[-1].review_id), control, env)
+
+
+def _asked_about_proposal(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
+    """Rows for those who still have to agree to what was proposed; none while some of them are asked."""
+    route = case.route
+    if route is None or any(r.state in WAITING and r.kind in quorum.COUNTING for r in case.reviews):
+        return []
+    lacking = max(route.quorum.asked - _agreed(case, source, route, control), 1)
+    rows = 1 if route.quorum.ordered else lacking
+    return seats.seats(case, "decide", control, env, rows=rows, people=lacking, settling=lacking)
+
+
+def decided_risk(case: Case, source: Answer | None, control: Control, env: Env) -> str | float | None:
+    """The risk at which answers decide: that of the case, or that of the edit which they settled on."""
+    before = case.route.risk if case.route else None
+    wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
+    higher = wanted is not None and risk_number(wanted.risk) > risk_number(before)
+    return wanted.risk if wanted is not None and higher else before
+
+
 def more(case: Case, standing: Standing, control: Control, env: Env) -> list[Event] | None:
     """Who else must agree to the edit that the answers settled on; None when nobody must, and it may be decided."""
     source = standing.source
     wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
+    if source is not None and _lacks_since_recalled(case, standing, source, control):
+        return _asked_again(case, source, control, env)
     if source is None or wanted is None or _met(case, standing, source, wanted, control):
         return None
     again = quorum.asked_again(case)
     if again is not None and again.about == source.review_id and _same(case, wanted, control):
         return _asked(case, source, wanted.quorum, control, env)
     return [_tightened(case, source, wanted, control)]
+
+
+def _lacks_since_recalled(case: Case, standing: Standing, source: Answer, control: Control) -> bool:
+    """Whether what was taken back before its effect began still lacks people whom the route asks for since."""
+    if case.recalled_after is None or case.route is None or standing.settled_by == "arbiter":
+        return False
+    return _agreed(case, source, case.route, control) < _needed(case.route.quorum)
+
+
+def _asked_again(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
+    """Rows for those who lack: about an edit as seconds, else about what was proposed."""
+    asked = case.route.quorum if case.route else Quorum()
+    if _edit(case, source) is not None and case.review(source.review_id) is not None:
+        return _asked(case, source, asked, control, env)
+    return _asked_about_proposal(case, source, control, env)
 
 
 def seconds(case: Case, event: Rerouted, control: Control, env: Env) -> list[Event]:
@@ -73,7 +138,9 @@ def _needed(asked: Quorum) -> int:
     return asked.answers // 2 + 1 if asked.settle == "majority" else asked.answers
 
 
-def _voices(case: Case, source: Answer, group: str | None, control: Control) -> list[Review]:
+def _voices(
+    case: Case, source: Answer, group: str | None, control: Control, *, strictly: bool = False
+) -> list[Review]:  # fmt: skip
     """The answered rows that say the same as `source` and count for a group."""
     said = quorum.shape(case, source)
     settings, again = control.settings, quorum.asked_again(case)
@@ -83,16 +150,23 @@ def _voices(case: Case, source: Answer, group: str | None, control: Control) -> 
     return [
         r
         for r in agreeing
-        if (about and r.about == about and r.after) or _speaks_for(r, group or settings.group, settings)
+        if (about and r.about == about and r.after)
+        or _speaks_for(case, r, group or settings.group, settings, strictly=strictly)
     ]
 
 
-def _speaks_for(review: Review, group: str, settings: LoopSettings) -> bool:
-    """Whether an answer counts for a group: anybody's for the loop's own, for another one only its members'."""
-    if group in (settings.group, review.group):
+def _speaks_for(case: Case, review: Review, group: str, settings: LoopSettings, *, strictly: bool) -> bool:
+    """Whether an answer counts for a group: anybody's for the loop's own, for another one only its members'.
+
+    Strictly, the loop's own is no exception, since it may be another by now than the one that was asked; whoever was
+    asked after the outcome was taken back was asked for it.
+    """
+    strictly = strictly or case.recalled_after is not None
+    if review.group == group or (group == settings.group and not strictly):
         return True
     members = settings.members(group)
-    return members is not None and review.person in members
+    asked_since = case.recalled_after is not None and review in case.reviews[case.recalled_after :]
+    return asked_since or (members is None and strictly) or among(review.person, members or ())
 
 
 def _tightened(case: Case, source: Answer, wanted: Route, control: Control) -> Rerouted:
@@ -116,7 +190,7 @@ def _asked(case: Case, source: Answer, asked: Quorum, control: Control, env: Env
     if lacking <= 0:
         return arbitration(case, control, env)
     settling = max(_needed(asked) - len(before) - len(rows), 1)
-    return seats(
+    return seats.seats(
         case, "second", control, env, rows=1 if asked.ordered else lacking, people=lacking, settling=settling,
         about=source.review_id,
     )  # fmt: skip

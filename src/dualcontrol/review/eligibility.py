@@ -5,6 +5,7 @@ from __future__ import annotations
 from dualcontrol.case import Case, Review
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ClaimError, EligibilityError, SamePersonError, SettledError
+from dualcontrol.names import among, identities, identity, same
 
 
 def check(case: Case, review: Review, person: str, settings: LoopSettings) -> None:
@@ -15,12 +16,12 @@ def check(case: Case, review: Review, person: str, settings: LoopSettings) -> No
         raise ClaimError(f"review {review.id} is held by {review.person} now")
     if review.state != "open":
         raise SettledError(f"review {review.id} is {review.state}")
-    if case.owner == person:
+    if same(case.owner, person):
         raise EligibilityError(f"{person} proposed case {case.id} and does not review it")
     members = settings.members(review.group)
-    if members is not None and person not in members:
+    if members is not None and not among(person, members):
         raise EligibilityError(f"{person} is not a member of group {review.group!r}")
-    if person in review.excludes or any(r.person == person for r in case.reviews if r.id != review.id):
+    if among(person, review.excludes) or any(same(r.person, person) for r in case.reviews if r.id != review.id):
         raise SamePersonError(f"{person} has already worked on case {case.id}")
 
 
@@ -29,4 +30,5 @@ def available(case: Case, group: str, settings: LoopSettings, excludes: tuple[st
     members = settings.members(group)
     if members is None:
         return None
-    return len([m for m in members if m != case.owner and m not in excludes])
+    out = identities(excludes) | ({identity(case.owner)} if case.owner else set())
+    return len(identities(members) - out)

@@ -70,7 +70,7 @@ def _as_decided(leader: Case, settled: Decision, env: Env) -> list[Event]:
     answers = [_again(leader, answer) for answer in leader.answered if answer.review_id in settled.answers]
     decided = Decided(
         verdict=settled.verdict, answers=settled.answers, settled_by=settled.settled_by, effective_at=env.now,
-        wrong=settled.wrong, source=settled.source,
+        wrong=settled.wrong, source=settled.source, risk=real(settled.risk), until=settled.until,
     )  # fmt: skip
     return [*answers, decided]
 
@@ -80,7 +80,7 @@ def _again(leader: Case, a: Answer) -> Answered:
     return Answered(
         review_id=a.review_id, actor=a.actor, verdict=a.verdict, at=a.at, reasons=a.reasons, shown=a.shown,
         confidence=real(a.confidence), presented=a.presented, seconds=real(a.seconds),
-        content=Content({slot: leader.content.values[slot]}),
+        content=Content({slot: leader.content.values[slot]}), until=a.until,
     )  # fmt: skip
 
 

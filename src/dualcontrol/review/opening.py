@@ -14,12 +14,14 @@ from dualcontrol.events import (
     Decided,
     Erased,
     Event,
+    Recalled,
     Rerouted,
     Retracted,
     ReviewCancelled,
     Routed,
     TimedOut,
     fold,
+    real,
 )
 from dualcontrol.review import adjudication, demand, following, quorum, seats
 
@@ -54,6 +56,7 @@ def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> li
 def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) -> Decided:
     source = standing.source
     undo = microseconds(control.settings.undo) or 0
+    ends = [a.until for a in case.answered if a.review_id in standing.answers and a.until is not None]
     return Decided(
         verdict=source.verdict if source else case.answers[-1].verdict,
         answers=standing.answers,
@@ -61,6 +64,8 @@ def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) 
         effective_at=env.now + undo,
         wrong=quorum.wrong(case, source) if source else None,
         source=source.review_id if source else None,
+        risk=real(demand.decided_risk(case, source, control, env)),
+        until=min(ends, default=None),
     )
 
 
@@ -134,6 +139,7 @@ REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] =
     Routed: _opened_by_route,
     Answered: _after_answer,
     Rerouted: _by_reroute,
+    Recalled: demand.recalled,
     Retracted: _taken_back,
     TimedOut: _escalated,
     Decided: _no_longer_needed,

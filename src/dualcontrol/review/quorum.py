@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from dualcontrol.case import Answer, Case, Quorum
+from dualcontrol.case import JSON, Answer, Case, Quorum
+from dualcontrol.names import identity
 from dualcontrol.review.values import canonical
+from dualcontrol.schema import meaning, plain_text
 
 VOTING = ("decide", "second")
 COUNTING = (*VOTING, "arbiter")
@@ -107,12 +109,21 @@ def shape(case: Case, answer: Answer) -> str:
     Approving says "do what was proposed", so it equals an edit to the very same action.
     """
     if answer.verdict == "approve" and case.mode != "labels":
-        return canonical(["do", case.approved_value(answer.review_id)])
+        return canonical(["do", _meant(case, case.approved_value(answer.review_id))])
     if answer.verdict == "edit":
-        return canonical(["do", answer.value])
+        return canonical(["do", _meant(case, answer.value)])
     if answer.verdict in ("label", "approve"):
-        return canonical(["label", answer.value])
-    return canonical([answer.verdict, answer.value])
+        return canonical(["label", plain_text(answer.value)])
+    return canonical([answer.verdict, plain_text(answer.value)])
+
+
+def _meant(case: Case, value: JSON) -> list[str]:
+    """What a value means, as texts: an action by its name, its arguments by the schema that they were proposed with."""
+    if not isinstance(value, dict) or set(value) != {"action", "args"}:
+        return [plain_text(value)]
+    candidates = case.content.get("candidates", ())
+    schema = next((c.get("schema") for c in candidates if c.get("action") == value["action"]), None)
+    return [identity(str(value["action"])), meaning(value["args"], schema)]
 
 
 def wrong(case: Case, answer: Answer) -> int | None:
@@ -128,11 +139,10 @@ def wrong(case: Case, answer: Answer) -> int | None:
     if answer.verdict == "approve":
         return 0
     if answer.verdict == "edit":
-        before = case.proposed_value()  # values that differ have other texts; equal ones may, as 1 and 1.0 do
-        return int(answer.value != before or canonical(answer.value) != canonical(before))
+        return int(_meant(case, answer.value) != _meant(case, case.proposed_value()))
     if answer.verdict == "label":
         proposal = case.proposal
-        return None if proposal is None else int(canonical(answer.value) != canonical(proposal.value))
+        return None if proposal is None else int(plain_text(answer.value) != plain_text(proposal.value))
     return 1
 
 
@@ -141,4 +151,4 @@ def _repeats(case: Case, answer: Answer) -> bool:
     review, proposal = case.review(answer.review_id), case.proposal
     if review is None or not review.blind or proposal is None:
         return False
-    return canonical(answer.value) in (canonical(proposal.value), canonical({"text": proposal.value}))
+    return plain_text(answer.value) in (plain_text(proposal.value), plain_text({"text": proposal.value}))

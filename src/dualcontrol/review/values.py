@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
 from msgspec.structs import replace
-from referencing import Registry
 
 from dualcontrol.case import ENCODER, JSON, PASSING, VERDICTS, Candidate, Case, Review
-from dualcontrol.commands import Answer
+from dualcontrol.commands import Answer, action_name
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import (
     AnswerError,
@@ -28,9 +23,11 @@ from dualcontrol.errors import (
     SignalError,
     VerdictError,
 )
+from dualcontrol.names import among
 from dualcontrol.review.blind import hidden
 from dualcontrol.review.plain import fits_plainly
 from dualcontrol.review.view import proposal_for
+from dualcontrol.schema import bound, flaw, plain_text, violation
 
 NEEDS_PROPOSAL = ("approve", "edit")
 NEEDS_REASON = ("reject", "edit", "escalate")
@@ -115,7 +112,7 @@ def _approve(case: Case, review: Review, command: Answer, settings: LoopSettings
     proposal = proposal_for(case, review)
     if proposal is None:
         raise VerdictError("there is no proposal to approve; answer with a value", verdict="approve")
-    return proposal.value if case.mode == "labels" else None
+    return _in_the_set(proposal.value, settings) if case.mode == "labels" else None
 
 
 def _edit(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
@@ -124,8 +121,8 @@ def _edit(case: Case, review: Review, command: Answer, settings: LoopSettings) -
         return _edited_action(case, proposal, command.value)
     _expect_json(command.value, "edit")
     if settings.schema is not None:
-        _fits(command.value, settings.schema, "the edited value")
-    elif proposal is not None:
+        return _fitting(command.value, settings.schema, "the edited value")
+    if proposal is not None:
         _keeps_types(command.value, proposal.value, "the edited value")
     return command.value
 
@@ -137,7 +134,7 @@ def _edited_action(case: Case, proposal: Candidate, value: JSON) -> dict[str, JS
         target = next((c for c in case.candidates if c.action == action), Candidate(id="", value={}))
     what = f"the edited {action}"
     if target.schema is not None:
-        _fits(args, target.schema, what)
+        args = _fitting(args, target.schema, what)
     else:
         _keeps_types(args, target.value, what)
     canonical(args)
@@ -148,7 +145,7 @@ def _action_and_args(proposal: Candidate, value: JSON) -> tuple[str, JSON]:
     if not isinstance(value, dict):
         raise AnswerValueError(f"edit takes the arguments as an object, not {_kind(value)}")
     if set(value) == {"action", "args"} and isinstance(value["action"], str):
-        return value["action"], value["args"]
+        return action_name(value["action"], AnswerValueError), value["args"]
     return str(proposal.action), value
 
 
@@ -156,24 +153,28 @@ def _respond(case: Case, review: Review, command: Answer, settings: LoopSettings
     value = {"text": command.value} if isinstance(command.value, str) else command.value
     if value is None or value == {} or (isinstance(value, dict) and not str(value.get("text", "x")).strip()):
         raise AnswerValueError("respond needs the response: a text, or JSON that fits the loop's schema")
-    if settings.schema is not None and case.mode != "approval":
-        _fits(value, settings.schema, "the response")
     canonical(value)
+    if settings.schema is not None and case.mode != "approval":
+        return _fitting(value, settings.schema, "the response")
     return value
 
 
 def _label(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
     _expect_json(command.value, "label")
-    if settings.labels is not None and canonical(command.value) not in _canonical_labels(settings.labels):
+    value = _in_the_set(command.value, settings)
+    return value if settings.schema is None else _fitting(value, settings.schema, "the label")
+
+
+def _in_the_set(value: JSON, settings: LoopSettings) -> JSON:
+    """The label as the loop's set has it, where there is a set: 3.0 is the label 3."""
+    if settings.labels is None:
+        return value
+    meant = plain_text(value)
+    label = next((label for label in settings.labels if plain_text(label) == meant), None)
+    if label is None:
         shown = ", ".join(canonical(label) for label in settings.labels[:20])
-        raise LabelError(f"label {canonical(command.value)[:80]} is not in the set: {shown}")
-    if settings.schema is not None:
-        _fits(command.value, settings.schema, "the label")
-    return command.value
-
-
-def _canonical_labels(labels: tuple[JSON, ...]) -> set[str]:
-    return {canonical(label) for label in labels}
+        raise LabelError(f"label {canonical(value)[:80]} is not in the set: {shown}")
+    return label
 
 
 def _prefer(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
@@ -217,7 +218,7 @@ def _escalate(case: Case, review: Review, command: Answer, settings: LoopSetting
         raise EscalationError(f"there is no group {to!r}; known are {', '.join(settings.pools())}")
     if to == review.group:
         raise EscalationError(f"group {to!r} has this review already; abstain lets somebody else of it decide")
-    if to == above and command.actor.person in (settings.members(to) or ()):
+    if to == above and among(command.actor.person, settings.members(to) or ()):
         raise EscalationError(f"{command.actor.person} is of group {to!r}, and nobody is above it")
     return {"to": to}
 
@@ -258,34 +259,50 @@ def _keeps_types(value: JSON, model: JSON, what: str) -> None:
             _keeps_types(value[key], model[key], f"{what}[{key!r}]")
 
 
-def _fits(value: JSON, schema: dict[str, JSON], what: str) -> None:
-    if fits_plainly(value, schema):
-        return
-    try:
-        error = best_match(_validator(canonical(schema)).iter_errors(value))
-    except Exception as broken:  # a schema that cannot be applied proves nothing about the value
-        raise AnswerValueError(f"{what} cannot be held against its schema: {broken!s:.200}") from broken
-    if error is not None:
-        where = "".join(f"[{p!r}]" for p in error.absolute_path)
-        raise AnswerValueError(f"{what}{where} does not fit: {error.message[:200]}", path=list(error.absolute_path))
+def _fitting(value: JSON, schema: dict[str, JSON], what: str) -> JSON:
+    """The value with what it leaves out at its default, once it fits its schema; the schema's program runs that."""
+    full = bound(value, schema)
+    if fits_plainly(full, schema):
+        return full
+    unfit = violation(full, schema)
+    if unfit is not None:
+        where = "".join(f"[{part!r}]" for part in unfit.path)
+        raise AnswerValueError(f"{what}{where} {unfit.message}", path=list(unfit.path))
+    return full
 
 
-@lru_cache(maxsize=512)
-def _validator(schema: str) -> Draft202012Validator:
-    """A validator that knows this schema and fetches no other."""
-    read = json.loads(schema)
-    Draft202012Validator.check_schema(read)
-    return Draft202012Validator(read, registry=Registry())
+def look_ahead(case: Case, command: Answer, schema: dict[str, JSON] | None) -> None:
+    """Hold what an answer says against every schema that it may have to fit; what comes out is remembered."""
+    schemas = [c.get("schema") for c in case.content.get("candidates", ())] if case.mode == "approval" else [schema]
+    first = command.first.get("value") if isinstance(command.first, dict) else None
+    for value in (command.value, first):
+        args = value["args"] if isinstance(value, dict) and set(value) == {"action", "args"} else value
+        for wanted in schemas:
+            try:
+                if isinstance(wanted, dict) and not fits_plainly(full := bound(args, wanted), wanted):
+                    violation(full, wanted)
+            except (TypeError, ValueError, RecursionError):  # no JSON: the answer will be refused for that
+                return
+
+
+def with_defaults(candidates: Sequence[dict[str, JSON]]) -> tuple[dict[str, JSON], ...]:
+    """Candidates as a program will read them by the schema they bring: what they leave out stands at its default."""
+    return tuple(
+        {**c, "value": bound(c.get("value"), c["schema"])} if isinstance(c.get("schema"), dict) else c
+        for c in candidates
+    )
 
 
 def check_schemas(candidates: Sequence[dict[str, JSON]]) -> None:
-    """Refuse a proposal whose JSON Schema is none, before somebody's edit is held against it."""
+    """Refuse a proposal whose JSON Schema cannot be used, before somebody's edit is held against it."""
     for candidate in candidates:
         schema = candidate.get("schema")
-        if schema is not None:
-            try:
-                _validator(canonical(schema))
-            except SchemaError as error:
-                raise ProposalError(f"a candidate's schema is not a JSON Schema: {error.message:.200}") from None
-            except AnswerValueError as error:
-                raise PayloadError("the schema of a candidate is not JSON") from error
+        if schema is None:
+            continue
+        try:
+            canonical(schema)
+        except AnswerValueError as error:
+            raise PayloadError("the schema of a candidate is not JSON") from error
+        wrong = flaw(schema)
+        if wrong is not None:
+            raise ProposalError(f"a candidate's schema is not a JSON Schema that can be used: {wrong.message:.200}")

@@ -14,14 +14,13 @@ from dualcontrol.control import Control
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import audit
 from dualcontrol.route.bounds import all_shares, any_nan
-from dualcontrol.route.columns import Array, Column, Columns
+from dualcontrol.route.columns import CHUNK, Array, Column, Columns
 from dualcontrol.route.gaps import drawn_rows
 from dualcontrol.route.levels import check_levels
 from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
 from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.propose import route
 from dualcontrol.route.rules import Findings, compiled
-from dualcontrol.route.tape import CHUNK
 
 __all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dualcontrol.case import JSON, RISK_LEVELS, Signal
 from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.names import same, written
 from dualcontrol.route.rules import Subject
 
 Array: TypeAlias = NDArray[Any]
@@ -20,6 +21,8 @@ Array: TypeAlias = NDArray[Any]
 ROOTS = ("args", "input", "meta")
 FIXED = ("action", "input")
 SIGNALS = ("confidence", "risk", "requires_approval", "segment", "scores")
+
+CHUNK = 65_536  # rows at a time: a few columns and masks of this length fit into the second-level cache
 _TEXT_TYPES = ("string", "large_string", "string_view", "utf8", "large_utf8")
 
 
@@ -48,6 +51,11 @@ class Column(NamedTuple):
             return self.labels[self.data[row]]
         value = self.data[row]
         return value.item() if isinstance(value, np.generic) else value
+
+    def spellings(self, name: str) -> list[str]:
+        """The texts of this column that are other spellings of a name; lower case without spaces is its own."""
+        texts = self.labels if self.labels is not None else np.unique(self.data[_beyond(self, capitals=True)]).tolist()
+        return [text for text in texts if text and same(text, name)]
 
     def spelled(self, text: str) -> list[Any]:
         """The words of a text in a column of fixed width; None for one that does not fit."""
@@ -140,6 +148,33 @@ def _from_array(array: Array) -> Column:
     return _from_objects(array.astype(object) if kind == "T" else array)
 
 
+def _as_written(found: Column) -> Column:
+    """A column of names with each as it is kept, as a single proposal's is."""
+    if found.labels is not None:
+        kept = [written(label) for label in found.labels]
+        return found if kept == list(found.labels) else _coded(found.data, kept)
+    odd = _beyond(found)
+    if not odd.any():
+        return found
+    texts = found.data.astype(object)
+    texts[odd] = [written(text) for text in texts[odd]]
+    return _numbered(texts)
+
+
+def _beyond(found: Column, *, capitals: bool = False) -> Array:
+    """The rows of a column of plain text that hold a space or a sign beyond ASCII; with `capitals`, or one of those."""
+    if not found.words:
+        return np.ones(len(found.data), np.bool_)
+    odd = np.zeros(len(found.data), np.bool_)
+    for start in range(0, len(odd), CHUNK):
+        signs: Any = found.data[start : start + CHUNK].view(np.uint32).reshape(-1, found.data.dtype.itemsize // 4)
+        bad = (signs > 126) | (signs - np.uint32(1) < 32)
+        if capitals:
+            bad |= signs - np.uint32(65) < 26
+        odd[start : start + CHUNK] = bad.any(axis=1)
+    return odd
+
+
 def _constant(value: Any, rows: int) -> Array:
     """One value for every row, stored once."""
     return np.broadcast_to(value, (rows,))
@@ -226,7 +261,7 @@ class Columns:
         if found.absent is not None:
             texts = _objects([found.value(row) or "" for row in range(self.rows)])
             found = _numbered(texts)
-        self.by_path["action"] = found
+        self.by_path["action"] = _as_written(found)
 
     def _fill_approval(self) -> None:
         """Approval that is not said to be required is not."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dualcontrol.case import Quorum, microseconds
 from dualcontrol.control import LoopSettings, Rule
 from dualcontrol.route import risk as risks
 from dualcontrol.route.precedence import Ruling
-from dualcontrol.route.rules import Findings
+from dualcontrol.route.rules import Failure, Findings
 
 
 class Demands(NamedTuple):
@@ -21,14 +22,15 @@ class Demands(NamedTuple):
 
 
 def demands(ruling: Ruling, settings: LoopSettings, findings: Findings) -> Demands:
-    """The loop's demands, replaced by the rule that spoke, else tightened by those that matched."""
+    """The loop's demands, replaced by the rule that spoke, else tightened by those that matched or failed."""
     base = Demands(settings.group, settings.quorum, findings.subject.signal.risk, settings.response_time)
-    if ruling.rule is not None and ruling.by == f"rule:{ruling.rule.name}":
+    if ruling.rule is not None and ruling.by == f"rule:{ruling.rule.name}" and not ruling.failed:
         return _replaced(base, ruling.rule)
     if ruling.rule is not None:
         base = _tightened(base, ruling.rule)
-    also = _first_human(findings) if ruling.to == "human" else None
-    return base if also is None else _tightened(base, also)
+    for also in _asking(findings) if ruling.to == "human" else ():
+        base = _tightened(base, also)
+    return base
 
 
 def timeout(settings: LoopSettings, ruling: Ruling, risk: risks.Risk) -> str:
@@ -66,9 +68,12 @@ def stricter(quorum: Quorum, other: Quorum | None) -> Quorum:
     return other if (other.answers, other.asked) > (quorum.answers, quorum.asked) else quorum
 
 
-def _first_human(findings: Findings) -> Rule | None:
-    for place in findings.set.routing:
-        rule = findings.set.rules[place]
-        if rule.route == "human" and findings[place] is True:
-            return rule
-    return None
+def _asking(findings: Findings) -> Iterator[Rule]:
+    """The rules whose demands hold: the first that sends to people, and before it all that failed and might have."""
+    for place in (*findings.set.blocking, *findings.set.routing):
+        rule, finding = findings.set.rules[place], findings[place]
+        if isinstance(finding, Failure):
+            yield rule
+        elif finding is True and rule.route == "human":
+            yield rule
+            return

@@ -14,6 +14,7 @@ import numpy as np
 
 from dualcontrol.case import RISK_LEVELS
 from dualcontrol.control import Control, Rule
+from dualcontrol.names import identity
 from dualcontrol.route import risk as risks
 from dualcontrol.route.columns import Array, Column, Columns
 from dualcontrol.route.masks import Masker, Masks, leaves
@@ -76,7 +77,7 @@ class Plan:
         for tree in self._trees:
             uses.update(leaves(tree) if tree is not None else ())
         for action in {*settings.human_actions, *settings.autopilot_actions, *settings.block_actions}:
-            uses[Compare("==", Path("action"), literal(action))] += 1
+            uses.update(Compare("==", Path("action"), literal(text)) for text in self._spelled(action))
         uses[Compare("==", Path("action"), literal(""))] += 2
         uses.update([Compare("==", Path("signal.risk"), literal(level)) for level in RISK_LEVELS] * 2)
         return uses
@@ -100,9 +101,13 @@ class Plan:
 
     def _listed(self, name: str, actions: Iterable[str], route: int) -> None:
         code = self.order.place(name) | route
-        for action in actions:
-            if action:
-                self.tape.pick(self.masker.equal("action", action), code)
+        for text in dict.fromkeys(text for action in actions if action for text in self._spelled(action)):
+            self.tape.pick(self.masker.equal("action", text), code)
+
+    def _spelled(self, action: str) -> list[str]:
+        """How a listed action may stand in the column."""
+        found = self.columns.get("action")
+        return [identity(action), *(found.spellings(action) if found is not None else ())]
 
     # rules
 
@@ -165,7 +170,7 @@ class Plan:
         if found is None:
             return FALSE, FALSE
         tape, ceiling = self.tape, self.control.settings.risk_ceiling
-        limit = 2.0 if ceiling is None else risks.number(ceiling)
+        limit = risks.number(ceiling)
         there = tape.neither(self.masker.absent("signal.risk"))
         if found.kind == "text":
             return tape.both(there, tape.neither(self._levels(-1.0))), self._levels(limit)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dualcontrol.case import RouteTo
 from dualcontrol.control import Control, LoopSettings, Rule
+from dualcontrol.names import among
 from dualcontrol.route import risk as risks
 from dualcontrol.route.rules import Failure, Findings, Subject
 
@@ -35,7 +36,7 @@ def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
 
 def blocked(subject: Subject, settings: LoopSettings, findings: Findings) -> Ruling | None:
     """Step 1: a block by action or by any rule; a block rule that fails sends the case to a human."""
-    if subject.action and subject.action in settings.block_actions:
+    if among(subject.action, settings.block_actions):
         return Ruling("block", "block_actions", f"action {subject.action!r} is named in block_actions")
     failed: Ruling | None = None
     for place in findings.set.blocking:
@@ -43,7 +44,7 @@ def blocked(subject: Subject, settings: LoopSettings, findings: Findings) -> Rul
         if found is True:
             return Ruling("block", f"rule:{rule.name}", f"rule {rule.name!r} blocks this", rule)
         if isinstance(found, Failure) and failed is None:
-            failed = Ruling("human", f"rule:{rule.name}", found.reason, failed=True)
+            failed = Ruling("human", f"rule:{rule.name}", found.reason, rule, failed=True)
     return failed
 
 
@@ -53,7 +54,7 @@ def demanded(subject: Subject, settings: LoopSettings) -> Ruling | None:
         return Ruling("human", "no_proposal", "nothing is proposed that autopilot could do")
     if subject.signal.requires_approval:
         return Ruling("human", "requires_approval", "the proposal says that it requires approval")
-    if subject.action and subject.action in settings.human_actions:
+    if among(subject.action, settings.human_actions):
         return Ruling("human", "human_actions", f"action {subject.action!r} is named in human_actions")
     return None
 
@@ -66,7 +67,7 @@ def ruled(findings: Findings) -> Ruling | None:
             continue
         rule = findings.set.rules[place]
         if isinstance(found, Failure):
-            return Ruling("human", f"rule:{rule.name}", found.reason, failed=True)
+            return Ruling("human", f"rule:{rule.name}", found.reason, rule, failed=True)
         says = "sends this to a human" if rule.route == "human" else "lets this run on autopilot"
         return Ruling(rule.route, f"rule:{rule.name}", f"rule {rule.name!r} {says}", rule)
     return None
@@ -85,7 +86,7 @@ def risky(subject: Subject, settings: LoopSettings, rule: Rule | None) -> Ruling
 
 def listed(subject: Subject, settings: LoopSettings) -> Ruling | None:
     """Step 5: the action is one that autopilot may always run."""
-    if subject.action and subject.action in settings.autopilot_actions:
+    if among(subject.action, settings.autopilot_actions):
         reason = f"action {subject.action!r} is named in autopilot_actions"
         return Ruling("autopilot", "autopilot_actions", reason)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import TypeGuard
 
 from msgspec.structs import replace
@@ -130,10 +131,21 @@ def model_of(source: JSON, control: Control) -> str | None:
     return name or None
 
 
-def reroute(case: Case, candidate: Candidate, control: Control) -> Route:
-    """The route of an edited action in the case's place, as if proposed when it opened; nothing is drawn."""
-    subject = subject_of(candidate.action, candidate.value, case.input, case.signal, case.meta, True)
-    return route(subject, control, case.opened_at)
+def reroute(case: Case, candidate: Candidate, control: Control, asks: Mapping[str, JSON] | None = None) -> Route:
+    """The route of an action in the case's place, as if proposed when it opened; nothing is drawn.
+
+    `asks` has what the program says of these very arguments, in the place of what it said of the proposed ones.  What
+    a certificate says of the proposal's own model holds for the proposal alone.
+    """
+    said = dict(asks or {})
+    given, meta = said.pop("input", case.input), said.pop("meta", case.meta)
+    signal = replace(case.signal, **said)
+    subject = subject_of(candidate.action, candidate.value, given, signal, meta, True)
+    unchanged = case.route is not None and case.route.scorer == control.scores_by and candidate == case.proposal
+    if unchanged and case.route is not None:
+        subject = subject._replace(score=case.route.score)
+    found = route(subject, control, case.opened_at)
+    return by_its_model(found, candidate.to_dict(), subject, control) if unchanged else found
 
 
 def subject_of(action: str | None, value: JSON, given: JSON, signal: Signal, meta: JSON, is_proposed: bool) -> Subject:

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dualcontrol.route.columns import Array
+from dualcontrol.route.columns import CHUNK, Array
 
-CHUNK = 65_536  # a few columns and masks of this length fit into the second-level cache
 TRUE, FALSE = -1, -2
 
 

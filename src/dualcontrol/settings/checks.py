@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dualcontrol.case import RISK_LEVELS, Quorum
 from dualcontrol.control import LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
+from dualcontrol.names import identity
 from dualcontrol.route.check import check_rules
 from dualcontrol.settings.place import MISSING, Place, nearest
 
@@ -60,8 +61,27 @@ def _one_list_each(loop: LoopSettings, place: Place) -> None:
     first: dict[str, str] = {}
     for key in ACTION_LISTS:
         for action in getattr(loop, key):
-            if first.setdefault(action, key) != key:
-                raise place.child(key).error(f"action {action!r} is in {first[action]} and in {key} of {place.table}")
+            _one_name(action, place.child(key))
+            name = identity(action)
+            if first.setdefault(name, key) != key:
+                raise place.child(key).error(f"action {action!r} is in {first[name]} and in {key} of {place.table}")
+
+
+def _one_name(action: str, place: Place) -> None:
+    """An entry names one action: a pattern or several names in one text would match nothing, and let all pass."""
+    if not identity(action):
+        raise place.error(f"{place.words} has an entry without a sign that can be seen")
+    if re.search(r"[,;|\n]", action):
+        names = [name.strip() for name in re.split(r"[,;|\n]", action) if name.strip()]
+        raise place.error(
+            f"{place.words} has the entry {action!r:.80}, which looks like several names: give each its own text",
+            near=", ".join(f'"{name}"' for name in names) or None,
+        )
+    if re.search(r"[*?^$\\(){}\[\]<>+~%]|\.\*|/.*/", action):
+        raise place.error(
+            f"{place.words} has the entry {action!r:.80}, which looks like a pattern; an entry is the name of one "
+            "action, and a rule is for the rest: when = 'action.startsWith(\"delete_\")'"
+        )
 
 
 def _group(group: str, groups: Mapping[str, tuple[str, ...]], place: Place) -> None:
@@ -152,11 +172,6 @@ def _timeout(loop: LoopSettings, place: Place) -> None:
         raise here.error(
             f'on_timeout = "autopilot" and guarantee are both given in {place.table}: what is not certified would run '
             "because nobody had the time"
-        )
-    if loop.risk_ceiling is None:
-        raise here.error(
-            f'on_timeout = "autopilot" in {place.table} needs a risk_ceiling: '
-            "without one it would let a high risk through on timeout"
         )
     if _number(loop.risk_ceiling) >= RISK_LEVELS["high"]:
         raise place.child("risk_ceiling").error(

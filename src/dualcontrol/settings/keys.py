@@ -121,6 +121,7 @@ LOOP = Table(
     feedback=feedback,
     lease=kinds.duration,
     undo=kinds.pause,
+    approval_lasts=kinds.duration,
     on_unknown=kinds.word("ask", "retry"),
     effect_lease=kinds.duration,
     rule=Rows(RULE, ("name", "when", "route")),

@@ -12,6 +12,7 @@ import msgspec
 
 from dualcontrol.case import ENCODER, RISK_LEVELS, microseconds
 from dualcontrol.learn.names import NONE, TRAINERS, known
+from dualcontrol.names import identity, written
 from dualcontrol.route.promise import HINTS, beyond
 from dualcontrol.settings.place import Place, nearest
 from dualcontrol.settings.schemas import check_schema
@@ -213,10 +214,15 @@ def distinct(value: Any, place: Place) -> tuple[str, ...]:
 
 def people(value: Any, place: Place) -> tuple[str, ...]:
     """The members of a group, each named once."""
-    names = texts(value, place)
-    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    names = tuple(map(written, texts(value, place)))
+    keys = [identity(name) for name in names]
+    if "" in keys:
+        raise place.wrong("names with a sign that can be seen", value)
+    twice = next((i for i, key in enumerate(keys) if key in keys[:i]), None)
     if twice is not None:
-        raise place.error(f"{place.words} names {twice!r} twice: a quorum counts persons, not entries")
+        first = names[keys.index(keys[twice])]
+        which = f"{first!r} twice" if first == names[twice] else f"{first!r} and {names[twice]!r}, one person,"
+        raise place.error(f"{place.words} names {which}: a quorum counts persons, not entries")
     return names
 
 

@@ -285,6 +285,10 @@ class Queries(Protocol):
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
         ...
 
+    def of_run(self, loop_id: int, run: str) -> list[str]:
+        """The cases that calls of a named run have opened in a loop, in their order."""
+        ...
+
     def counts(self, loop_id: int) -> dict[str, int]:
         """open, claimed, decided, closed, human, autopilot, audited, unfed, overdue: how much of each there is."""
         ...

@@ -7,6 +7,7 @@ from typing import Any
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Claim
 from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
+from dualcontrol.names import among
 from dualcontrol.web.shapes import blind
 
 
@@ -25,7 +26,7 @@ def first_come(claim: Claim, error: DualcontrolError) -> DualcontrolError:
     error.details |= {"case_id": case.id, "seq": case.seq, "by": ", ".join(names) or None}
     if names and not blind(case) and case.settled is not None:
         error.details["verdict"] = case.settled.verdict
-        if claim.person not in names:
+        if not among(claim.person, names):
             error.message = f"{', '.join(names)} answered first: {case.settled.verdict}"
     return error
 

@@ -123,6 +123,12 @@ def following() -> Select[Any]:
     return select(func.count()).select_from(cases).where(cases.c.leader_id == bindparam("case_id"), *waiting)
 
 
+def of_run() -> Select[Any]:
+    """The cases of a named run of a loop."""
+    asked = (cases.c.run == bindparam("run", type_=Text), cases.c.loop_id == bindparam("loop_id"))
+    return select(cases.c.id).where(cases.c.run.is_not(None), *asked).order_by(cases.c.id)
+
+
 def handling() -> Select[Any]:
     """Microseconds from claim to answer in the newest cases that people saw; the partial index needs a person."""
     seen = (cases.c.route == literal("human")) | cases.c.audited

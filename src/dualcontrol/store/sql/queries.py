@@ -12,6 +12,7 @@ from dualcontrol.case import JSON, Case, Content, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, unreal, with_values
+from dualcontrol.names import identity
 from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow, Stray
 from dualcontrol.store.sql import lookups, rows
 from dualcontrol.store.sql.dialect import Session
@@ -118,6 +119,11 @@ class SqlQueries:
             ((count,),) = self._rows(session, lookups.following, case_id=case_id)
         return int(count)
 
+    def of_run(self, loop_id: int, run: str) -> list[str]:
+        """The cases that calls of a named run have opened in a loop, in their order."""
+        with self._reading() as session:
+            return [row[0] for row in self._rows(session, lookups.of_run, loop_id=loop_id, run=run)]
+
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
         with self._reading() as session:
@@ -141,9 +147,8 @@ class SqlQueries:
     ) -> Page:  # fmt: skip
         """Open reviews that the person may take, and those the person holds, in queue order."""
         at, last = _position(cursor)
-        given = {
-            "at": at, "last": last, "person": person, "line": line(person or ""), "rows": limit + 1,
-        }  # fmt: skip
+        key = identity(person or "")
+        given = {"at": at, "last": last, "person": key, "line": line(key), "rows": limit + 1}
         with self._reading() as session:
             found = [
                 row

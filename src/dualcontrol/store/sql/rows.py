@@ -12,6 +12,7 @@ from dualcontrol.case import ENCODER, SNAPSHOT, Case, Content, Review, decoder
 from dualcontrol.control import Control
 from dualcontrol.errors import LedgerError, ReadOnlyError
 from dualcontrol.events import Entry, real
+from dualcontrol.names import distinct, identity
 from dualcontrol.store import Example
 from dualcontrol.store.sql.seal import Sealed, commitment, lines, value_of
 
@@ -68,13 +69,19 @@ def _wrong(case: Case) -> int | None:
 
 def review_fixed(review: Review, case: Case, loop_id: int) -> Row:
     """The columns of a review that never change: see `hot.REVIEW_FIXED`."""
-    return (review.id, loop_id, case.id, review.kind, review.opened_at, lines(review.excludes), case.owner)
+    excluded = lines(map(identity, distinct(review.excludes)))
+    return (review.id, loop_id, case.id, review.kind, review.opened_at, excluded, _key(case.owner))
+
+
+def _key(person: str | None) -> str | None:
+    """Columns hold what two spellings of a name have in common, so that an index tells persons apart, not spellings."""
+    return None if person is None else identity(person)
 
 
 def review_moving(review: Review, case: Case) -> Row:
     """The columns of a review that an event may change: see `hot.REVIEW_MOVING`."""
     return (
-        review.group, review.round, review.state, review.order_at, review.due_at, review.person, review.claim_id,
+        review.group, review.round, review.state, review.order_at, review.due_at, _key(review.person), review.claim_id,
         review.lease_until, review.claimed_at, review.answered_at,
         _encode(review.presented).decode() if review.presented else "", _shown(review, case),
     )  # fmt: skip

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
-REVISIONS: tuple[str, ...] = ("0001", "0002")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "dualcontrol_schema"
 
@@ -310,6 +310,7 @@ _partial(
 _partial(
     "cases_following", cases.c.leader_id, cases.c.id, where=(cases.c.state == "open") & cases.c.leader_id.is_not(None)
 )
+_partial("cases_by_run", cases.c.run, cases.c.loop_id, cases.c.id, where=cases.c.run.is_not(None))
 Index("entries_commit_order", entries.c.xid, entries.c.id).ddl_if(dialect="postgresql")
 _partial(
     "reviews_queue", reviews.c.loop_id, reviews.c.pool, reviews.c.order_at, reviews.c.id,

@@ -11,6 +11,7 @@ import msgspec
 from dualcontrol.case import Case, Content
 from dualcontrol.errors import PayloadError, UnknownLoopError
 from dualcontrol.events import Entry, sealed
+from dualcontrol.names import identity
 from dualcontrol.store import Conflict, Example, KeyRow
 from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Write
@@ -197,7 +198,8 @@ class SqlTx(StreamTx, WorkTx):
         self, statement: str, person: str, pools: Sequence[tuple[int, str]], after: tuple[int, str]
     ) -> list[Any]:
         """(order_at, review id, case id) of the first reviews in these pools, in queue order."""
-        rest = (*after, line(person), person, person)
+        key = identity(person)
+        rest = (*after, line(key), key, key)
         found = [row for pool in pools for row in self._session.all(statement, (*pool, *rest))]
         return sorted(tuple(row) for row in found)
 

@@ -97,6 +97,9 @@ class Answering(Body):
     reasons: list[Name] = []
     confidence: Unit | None = None
     first: JSON = Field(None, description="What the reviewer said before seeing the proposal: {verdict, value}.")
+    lasts: Duration | Seconds | None = Field(
+        None, description="How long an approval or edit holds: what has not begun by then is asked again."
+    )
 
 
 class Withdrawing(Body):
@@ -105,10 +108,25 @@ class Withdrawing(Body):
     by: Person = "program"
 
 
+class Running(Body):
+    """What is about to run."""
+
+    action: Name
+    args: JSON
+
+
 class Starting(Body):
-    """Who runs the effect."""
+    """Who runs the effect, and what, where that is to be held against what was decided."""
 
     owner: Name = "http"
+    runs: Annotated[Running | None, Field(description="Refused with 409 when it is not what was decided.")] = None
+
+
+class Revoking(Body):
+    """Who takes an approval back, and why."""
+
+    person: Person
+    rationale: str | None = None
 
 
 class Finishing(Body):
@@ -118,6 +136,7 @@ class Finishing(Body):
     succeeded: bool
     result: JSON = None
     error: str | None = None
+    ran: bool = Field(True, description="False where it failed and certainly nothing happened: it may be made ready.")
 
 
 class Resolving(Body):

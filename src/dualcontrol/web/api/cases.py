@@ -15,7 +15,7 @@ from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import Pending
 from dualcontrol.propose import command
-from dualcontrol.web.api.bodies import Proposal, Withdrawing
+from dualcontrol.web.api.bodies import Proposal, Revoking, Withdrawing
 from dualcontrol.web.deps import CaseId, Here, LoopName, governing
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.reply import case_response, reply, seq_of, unchanged
@@ -120,3 +120,9 @@ def events(case_id: CaseId, desk: Here) -> Response:
 def withdraw(case_id: CaseId, desk: Here, body: Withdrawing | None = None) -> Response:
     """Say that the program no longer wants an answer."""
     return case_response(desk.withdraw(case_id, (body or Withdrawing()).by))
+
+
+@router.post("/cases/{case_id}/revoke", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413))
+def revoke(case_id: CaseId, body: Revoking, desk: Here) -> Response:
+    """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
+    return case_response(desk.revoke(case_id, body.person, body.rationale, via="http", authenticated="token"))

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk, Loop
+from dualcontrol.errors import RecalledError
 from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
 from dualcontrol.web.deps import CaseId, Here, governing
 from dualcontrol.web.reply import case_response, etag, reply
@@ -23,9 +24,14 @@ def loop_of(desk: Desk, case: Case) -> Loop:
 
 @router.post("/start", response_class=Response, responses=replies(EffectReply, 400, 404, 409, 410, 413))
 def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response:
-    """Take the effect: the one conditional step; who comes second gets 409."""
-    fence = loop_of(desk, desk.case(case_id)).start_effect(case_id, (body or Starting()).owner)
-    case = desk.case(case_id)
+    """Take the effect: the one conditional step; who comes second gets 409, and so does what may not run by now."""
+    wanted = body or Starting()
+    case, fence = loop_of(desk, desk.case(case_id)).start(
+        case_id, wanted.owner, runs=wanted.runs and wanted.runs.given()
+    )
+    if fence is None:
+        why = case.route.reason if case.route else ""
+        raise RecalledError(f"case {case.id} went back to people before its effect began: {why}", case_id=case.id)
     told = {"case_id": case.id, "fence": fence, "value": case.resolved_value(), "until": case.effect.until}
     return reply(told, ETag=etag(case.seq))
 
@@ -34,11 +40,16 @@ def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response
 def finish(case_id: CaseId, body: Finishing, desk: Here) -> Response:
     """Say how the started effect ended; only the holder of the fence may."""
     loop = loop_of(desk, desk.case(case_id))
-    loop.finish_effect(case_id, body.fence, succeeded=body.succeeded, result=body.result, error=body.error)
+    loop.finish_effect(
+        case_id, body.fence, succeeded=body.succeeded, result=body.result, error=body.error, ran=body.ran
+    )
     return case_response(desk.case(case_id))
 
 
 @router.post("/resolve", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413))
 def resolve(case_id: CaseId, body: Resolving, desk: Here) -> Response:
-    """Say whether an effect of unknown end happened; if not, it may be started again."""
+    """Say whether an effect of unknown end happened; if not, it may be started again.
+
+    So may one that failed with `ran` false.
+    """
     return case_response(desk.resolve_effect(case_id, happened=body.happened, by=body.by, result=body.result))

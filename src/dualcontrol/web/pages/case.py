@@ -11,6 +11,7 @@ from starlette.responses import Response
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.names import among, same
 from dualcontrol.review.blind import kept_from, masked
 from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
@@ -105,15 +106,17 @@ def scores(case: Case) -> dict[str, list[dict[str, Any]]]:
 
 def claimable(desk: Desk, case: Case, visitor: Visitor) -> bool:
     """Whether there is an open review that this visitor may try to take."""
-    open_rows = [r for r in case.reviews if r.state == "open" and visitor.person not in r.excludes]
+    open_rows = [r for r in case.reviews if r.state == "open" and not among(visitor.person, r.excludes)]
     return (
-        bool(open_rows) and case.owner != visitor.person and not any(r.person == visitor.person for r in case.reviews)
+        bool(open_rows)
+        and not same(case.owner, visitor.person)
+        and not any(same(r.person, visitor.person) for r in case.reviews)
     )
 
 
 def mine(case: Case, visitor: Visitor, now: int) -> str | None:
     """The claim this visitor holds on the case."""
-    held = [r for r in case.reviews if r.state == "claimed" and r.person == visitor.person]
+    held = [r for r in case.reviews if r.state == "claimed" and same(r.person, visitor.person)]
     return next((r.claim_id for r in held if (r.lease_until or 0) > now), None)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from dualcontrol.case import Answer, Case
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
+from dualcontrol.names import same
 from dualcontrol.web.show import titles, words
 
 
@@ -18,7 +19,7 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
         case = desk.case(case_id)
     except DualcontrolError:
         return None
-    given = next((a for a in reversed(case.answers) if a.actor.person == person), None)
+    given = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
     return {
         "case": case.id, "title": titles.title(case), "said": _said(case, given, person),
         "undo_until": undo_until(desk, case, given),
@@ -35,7 +36,7 @@ def undo_until(desk: Desk, case: Case, given: Answer | None) -> int | None:
 
 def _said(case: Case, given: Answer | None, person: str) -> str:
     if given is None:
-        passed = any(r.person == person and r.state == "passed" for r in case.reviews)
+        passed = any(same(r.person, person) and r.state == "passed" for r in case.reviews)
         return "Passed on" if passed else "Given back"
     said = words.VERDICTS[given.verdict]
     if given.verdict == "label":

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.desk import Desk
+from dualcontrol.names import same
 from dualcontrol.review.blind import as_seen
 from dualcontrol.store import InboxRow
 from dualcontrol.web.api.inbox import queue, rows
@@ -92,7 +93,7 @@ def held(desk: Desk, person: str, loop: str | None) -> str | None:
         if (
             row.read_only is None
             and review.state == "claimed"
-            and review.person == person
+            and same(review.person, person)
             and (review.lease_until or 0) > now
         ):
             claim_id: str | None = review.claim_id

@@ -11,6 +11,7 @@ from dualcontrol.case import microseconds
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AnswerError, DualcontrolError
+from dualcontrol.names import same
 from dualcontrol.review.blind import as_seen
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.answering import answer
@@ -46,7 +47,7 @@ def _held(desk: Desk, claim_id: str, visitor: Visitor) -> Claim | None:
         return None
     review = claim.review
     live = review.state == "claimed" and (review.lease_until or 0) > desk.steps.now()
-    return claim if live and review.person == visitor.person else None
+    return claim if live and same(review.person, visitor.person) else None
 
 
 def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **extra: Any) -> Response:

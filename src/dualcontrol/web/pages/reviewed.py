@@ -7,6 +7,7 @@ from typing import Any
 from dualcontrol.case import JSON, Candidate, Case, Review
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim
+from dualcontrol.names import among
 from dualcontrol.review.blind import as_seen
 from dualcontrol.review.eligibility import available
 from dualcontrol.review.following import alike
@@ -66,7 +67,7 @@ def above(claim: Claim, control: Control) -> list[dict[str, str]]:
         for group in dict.fromkeys([arbiter, *settings.pools()])
         if group and group != review.group and available(case, group, settings, worked) != 0
     ]
-    top = arbiter is not None and review.person in (settings.members(arbiter) or ())
+    top = arbiter is not None and among(review.person, settings.members(arbiter) or ())
     return [
         {"name": group, "text": f"{group} (arbiter)" if group == arbiter else group}
         for group in known

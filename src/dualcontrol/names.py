@@ -1,0 +1,78 @@
+"""Names of people, groups and actions: how one is kept, and by what two of them are the same.
+
+"Ana", "ana " and a spelling with combining accents are one person, who counts once in a quorum.  Look-alikes of other
+scripts are not: telling those apart is for accounts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+# Default ignorable code points that are no format characters (Unicode, DerivedCoreProperties), and the blank Braille.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+_JOINERS = "\u200c\u200d"
+_SPACES = re.compile(r"\s+")
+
+
+def written(name: str) -> str:
+    """A name as it is kept: composed, without what cannot be seen, single spaces inside and none around it.
+
+    Joiners stay between letters, where some scripts need them.
+    """
+    if name.isascii() and name.isprintable():
+        return " ".join(name.split()) if "  " in name or name != name.strip() else name
+    text = unicodedata.normalize("NFC", name)
+    seen = [sign for place, sign in enumerate(text) if _is_seen(sign) or _joins(text, place)]
+    return _SPACES.sub(" ", "".join(seen)).strip()
+
+
+@lru_cache(maxsize=4096)
+def identity(name: str) -> str:
+    """What two spellings of one name have in common: NFKC, case folded, without joiners and invisible characters."""
+    if name.isascii() and name.isprintable():
+        return " ".join(name.split()).casefold()
+    folded = unicodedata.normalize("NFKC", name).casefold()  # folding can decompose, composing again can fold
+    text = unicodedata.normalize("NFKC", "".join(sign for sign in folded if _is_seen(sign)))
+    return _SPACES.sub(" ", text).strip()
+
+
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two names are of one person, group or action."""
+    return one == other or (one is not None and other is not None and identity(one) == identity(other))
+
+
+def among(name: str | None, names: Iterable[str]) -> bool:
+    """Whether a name is in a list, however it is spelled there."""
+    key = identity(name or "")
+    return bool(key) and key in identities(tuple(names))
+
+
+@lru_cache(maxsize=256)
+def identities(names: tuple[str, ...]) -> frozenset[str]:
+    """The identities of names."""
+    return frozenset(map(identity, names))
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, as it was spelled first."""
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(identity(name), name)
+    return tuple(first.values())
+
+
+def _is_seen(sign: str) -> bool:
+    if sign.isspace():
+        return True
+    return unicodedata.category(sign) not in ("Cf", "Cc", "Cn", "Co", "Cs") and _BLANK.match(sign) is None
+
+
+def _joins(text: str, place: int) -> bool:
+    """Whether a joiner stands between two letters."""
+    beside = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
+    return text[place] in _JOINERS and len(beside) == 2 and all(unicodedata.category(s)[0] in "LM" for s in beside)
