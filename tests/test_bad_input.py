@@ -379,7 +379,6 @@ def doors(desk: dc.Desk) -> dict[str, tuple[Callable[[Any], object], type[e.Dual
         "revoke by": (lambda bad: desk.revoke(pay, bad), e.EligibilityError),
         "revoke why": (lambda bad: desk.revoke(pay, "ana", bad), e.DualcontrolError),
         "approve for": (lambda bad: desk.answer(claim, "approve", lasts=bad), e.RequestError),
-        "run": (lambda bad: desk.run(bad).__enter__(), e.RequestError),
         "again": (lambda bad: loop.propose(**PAY, again=bad), e.RequestError),
         "runs": (lambda bad: loop.start_effect(pay, runs=bad), e.DualcontrolError),
         "start": (loop.start_effect, e.DualcontrolError),
@@ -405,7 +404,8 @@ def doors(desk: dc.Desk) -> dict[str, tuple[Callable[[Any], object], type[e.Dual
 
 MEANT = {  # what a door takes as it is meant
     "claim a loop": ("None",), "claim a case": ("None",), "answer by": ("None",), "answer why": ("None",),
-    "escalate": ("None",), "patience": ("None", "number", "real"), "revoke why": ("None",), "approve for": ("None", "number", "real"), "runs": ("None",), "gate": ("None", "function"),
+    "escalate": ("None",), "patience": ("None", "number", "real"), "revoke why": ("None",),
+    "approve for": ("None", "number", "real"), "runs": ("None",), "gate": ("None", "function"),
     "gate what": ("None",), "gate how long": ("None", "number", "real"), "batch key": ("None",), "column": ("list",),
     "mode": ("None",), "undo": ("None", "number", "real"), "durability": ("None",),
 }  # fmt: skip
