@@ -118,6 +118,7 @@ class Tx(Protocol):
         """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
 
         ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
+        Who waits for a case that gets its outcome is woken after the commit.
         With a `likeness` a new case is found by `alike`; erasing it takes that away.
         Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
         `PersonTaken` when the person holds or answered another review of the case.
@@ -333,7 +334,10 @@ class Store(Protocol):
         ...
 
     def publish(self, case_ids: Sequence[str]) -> None:
-        """Hint to listeners of all processes that these cases have moved; a hint may be lost."""
+        """Hint to listeners of all processes that these cases have an outcome; a hint may be lost.
+
+        A transaction does so by itself once it has committed.
+        """
         ...
 
     def listen(self, timeout: float) -> list[str] | None:

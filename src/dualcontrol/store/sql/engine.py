@@ -22,12 +22,12 @@ from dualcontrol.store.sql.work import WorkStatements
 
 
 class Transaction:
-    """A block that commits when it ends and rolls back when it raises."""
+    """A block that commits when it ends, then wakes who waits for what it settled, and rolls back when it raises."""
 
-    __slots__ = ("_durable", "_session", "_shared", "_tx")
+    __slots__ = ("_durable", "_publish", "_session", "_shared", "_tx")
 
-    def __init__(self, shared: Shared, durable: bool) -> None:
-        self._shared, self._durable = shared, durable
+    def __init__(self, shared: Shared, durable: bool, publish: Callable[[Sequence[str]], None]) -> None:
+        self._shared, self._durable, self._publish = shared, durable, publish
         self._session: Session | None = None
 
     def __enter__(self) -> SqlTx:
@@ -48,9 +48,10 @@ class Transaction:
             raise StoreError("a write of this transaction failed, so nothing of it was kept")
         if error is None:
             try:
-                return dialect.commit(session)
+                dialect.commit(session)
             except Exception as failed:
                 raise_ours(dialect, failed)
+            return self._publish(self._tx.settled)
         dialect.rollback(session)
         if isinstance(error, Exception) and (ours := dialect.translated(error)) is not error:
             raise ours from error
@@ -70,7 +71,7 @@ class SqlStore:
 
     def transaction(self, durable: bool = True) -> Transaction:
         """A write transaction; `durable` commits at the configured level."""
-        return Transaction(self._shared, durable)
+        return Transaction(self._shared, durable, self.publish)
 
     @contextmanager
     def _reading(self, brief: bool = False) -> Iterator[Session]:

@@ -106,7 +106,7 @@ class SqliteDialect:
             raise self.translated(error) from error
         self._session = SqliteSession(self._writer.cursor())
         self._checkpointer = None if self._memory else Checkpointer(self._connect)
-        self._seen = self._data_version()
+        self._seen, self._polled = self._data_version(), 0.0
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -203,9 +203,9 @@ class SqliteDialect:
         mine = self._owner == threading.get_ident()
         if not mine:
             self._hold()
-        session = SqliteSession(self._writer.cursor())
-        session.now = self._clock()
         try:
+            session = SqliteSession(self._writer.cursor())
+            session.now = self._clock()
             yield session
         finally:
             if not mine:
@@ -303,22 +303,25 @@ class SqliteDialect:
         self._hub.push(case_ids)
 
     def listen(self, timeout: float) -> list[str] | None:
-        """Wait for hints of this process and for commits of others."""
+        """Wait for hints of this process and for commits of others; neither keeps the other waiting."""
         deadline = time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
             ids = self._hub.wait(max(0.0, left if self._memory else min(left, POLL_SECONDS)))
-            if ids is None or ids:
-                return ids
-            if self._moved_elsewhere():
+            if ids is None or self._moved_elsewhere():
                 return None
-            if left <= 0:
-                return []
+            if ids or left <= 0:
+                return ids
 
     def _moved_elsewhere(self) -> bool:
-        """Whether another connection committed: the writer's own data version changes for no other reason."""
-        if self._memory or not self._lock.acquire(blocking=False):
+        """Whether another connection committed: the writer's own data version changes for no other reason.
+
+        Asked every `POLL_SECONDS` at most, however many hints of this process there are.
+        """
+        now = time.monotonic()
+        if self._memory or now < self._polled + POLL_SECONDS or not self._lock.acquire(timeout=POLL_SECONDS):
             return False
+        self._polled = now
         try:
             seen, self._seen = self._seen, self._data_version()
             return seen != self._seen

@@ -100,6 +100,8 @@ class SqlTx(StreamTx, WorkTx):
             self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
         self._heads[after.id] = (entry.seq, entry.hash)
+        if after.concluded is not None and (before is None or before.concluded is None):
+            self.settled.append(after.id)
         self._keep(before, after, entry.hash, snapshot, head, slots)
         return entry
 
