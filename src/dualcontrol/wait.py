@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from dualcontrol.errors import StoreError, StoreUnavailableError
+from dualcontrol.errors import StoreError, StoreLostError, StoreUnavailableError
 from dualcontrol.step import Steps
 from dualcontrol.sweep import sweep
 
@@ -28,6 +28,7 @@ class Waiters:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._lost: StoreLostError | None = None
 
     def wait(self, case_id: str, timeout: float | None) -> bool:
         """Block until the case has an outcome or `timeout` seconds have passed; says whether it has one.
@@ -64,16 +65,15 @@ class Waiters:
         """What the end of a wait means: an outcome, lost patience, or a desk that was closed under it."""
         if self._closed:
             raise _closed(case_id)
+        if self._lost is not None:
+            raise StoreLostError(self._lost.message, hint=self._lost.hint) from self._lost
         return woken
 
     def close(self) -> None:
         """Stop listening; who still waits is told that no answer will come here."""
-        with self._lock:
-            self._closed = True
-            wakes = [wake for waiting in self._waiting.values() for wake in waiting]
-            thread = self._thread
-        for wake in wakes:
-            _woken(wake)
+        self._closed = True
+        self._wake_all()
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=3)
 
@@ -81,6 +81,7 @@ class Waiters:
         with self._lock:
             if self._closed:
                 raise _closed(case_id)
+            self._lost = None
             self._waiting.setdefault(case_id, []).append(wake)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._listen, name="dualcontrol-listener", daemon=True)
@@ -108,6 +109,10 @@ class Waiters:
                 if due:
                     last = time.monotonic()
                     sweep(self._steps)
+            except StoreLostError as error:
+                self._lost = error
+                self._wake_all()
+                time.sleep(CATCH_UP)
             except StoreError:
                 time.sleep(CATCH_UP)
             except Exception:  # without a listener those who wait would wait for ever
@@ -126,6 +131,12 @@ class Waiters:
                 wakes = list(self._waiting.get(case_id, []))
             for wake in wakes:
                 _woken(wake)
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            wakes = [wake for waiting in self._waiting.values() for wake in waiting]
+        for wake in wakes:
+            _woken(wake)
 
     def _settled(self, case_ids: list[str]) -> list[str]:
         if not case_ids:

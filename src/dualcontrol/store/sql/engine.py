@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from weakref import WeakSet
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import LedgerError, StoreError
@@ -68,6 +69,7 @@ class SqlStore:
         self._queries = SqlQueries(self._shared, self._reading)
         self.queries: Queries = self._queries
         self._secret = b""
+        _STORES.add(self)
 
     def transaction(self, durable: bool = True) -> Transaction:
         """A write transaction; `durable` commits at the configured level."""
@@ -147,6 +149,22 @@ class SqlStore:
     def close(self) -> None:
         """Give every connection back."""
         self._dialect.close()
+
+    def forked(self) -> None:
+        """Go on in a forked process, with connections of its own or with none."""
+        self._dialect.forked()
+
+
+_STORES: WeakSet[SqlStore] = WeakSet()
+
+
+def _forked() -> None:
+    for store in list(_STORES):
+        store.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _can_be_written(path: str) -> bool:

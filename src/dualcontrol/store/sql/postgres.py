@@ -155,6 +155,7 @@ class PostgresDialect:
             reset_on_return=None,
         )  # fmt: skip
         self._closed = False
+        self._inherited: list[Any] = []
         self._publisher = Publisher(url)
         self._listener = Listener(url)
 
@@ -333,3 +334,9 @@ class PostgresDialect:
         self._listener.close()
         self._publisher.close()
         self._pool.dispose()
+
+    def forked(self) -> None:
+        """Connections of its own; those it inherited are the other process's, and are neither used nor closed."""
+        self._inherited += [self._pool, self._publisher, self._listener]
+        self._pool = self._pool.recreate()
+        self._publisher, self._listener = Publisher(self.url), Listener(self.url)
