@@ -41,7 +41,8 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── AccessError                  no token, wrong origin, not allowed
     ├── StoreError
     │   ├── StoreUnavailableError
-    │   │   └── StoreLostError       the open file was deleted or replaced, or this is a forked process
+    │   │   ├── StoreLostError       the open file was deleted or replaced, or this is a forked process
+    │   │   └── StoreDamagedError    the file is no sound database
     │   ├── StoreFullError
     │   ├── SchemaError              the database is of another (newer) version
     │   └── LedgerError              the hash chain or the fold does not hold
@@ -368,6 +369,13 @@ class StoreLostError(StoreUnavailableError):
 
     code = "DC-STORE-LOST"
     hint = "Put the file back, or open the desk again on the file that is there now."
+
+
+class StoreDamagedError(StoreUnavailableError):
+    """The database file is damaged."""
+
+    code = "DC-STORE-DAMAGED"
+    hint = "Stop all programs, keep a copy of the file, run `dualcontrol doctor`, and restore the newest sound backup."
 
 
 class StoreFullError(StoreError):

@@ -31,6 +31,7 @@ from dualcontrol.errors import (
     MissingExtraError,
     PayloadError,
     SchemaError,
+    StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
@@ -238,6 +239,8 @@ class PostgresDialect:
                 return StoreFullError(text)
             case pg.UndefinedTable() | pg.UndefinedColumn():
                 return SchemaError(text)
+            case pg.DataCorrupted() | pg.IndexCorrupted():
+                return StoreDamagedError(text)
             case psycopg.DataError():
                 return PayloadError(f"PostgreSQL cannot hold this: {text}")
             case psycopg.OperationalError() | psycopg.InterfaceError() | pg.ReadOnlySqlTransaction():

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.pool import NullPool
 
 from dualcontrol.case import JSON
-from dualcontrol.errors import StoreError, StoreFullError, StoreLostError, StoreUnavailableError
+from dualcontrol.errors import StoreDamagedError, StoreError, StoreFullError, StoreLostError, StoreUnavailableError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken
 from dualcontrol.store.sql.checkpoint import AUTOMATIC, Checkpointer
 from dualcontrol.store.sql.dialect import Clock, Write
@@ -106,21 +106,20 @@ class SqliteDialect:
         try:
             self._writer = self._connect()
             self._enter_wal()
-        except sqlite3.Error as error:
+            self._seen, self._polled = self._data_version(), 0.0
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            for connection in self._connections:
+                connection.close()
             raise self.translated(error) from error
         self._session = SqliteSession(self._writer.cursor())
         self._checkpointer = None if self._memory else Checkpointer(self._connect)
-        self._seen, self._polled = self._data_version(), 0.0
         if self._file is not None:
             self._file.remember()
 
     def _connect(self) -> sqlite3.Connection:
+        path = self.path if self._file is None else self._file.path
         connection = sqlite3.connect(
-            self.path if self._file is None else self._file.path,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         self._connections.add(connection)
         for setting in SETTINGS:
@@ -254,7 +253,9 @@ class SqliteDialect:
     # errors
 
     def translated(self, error: Exception) -> Exception:
-        """A sqlite3 error as one of ours."""
+        """A sqlite3 error as one of ours; of a damaged schema even the message may be no text."""
+        if isinstance(error, UnicodeDecodeError):
+            return StoreDamagedError(f"{self.path}: what the file says of itself is no text")
         if not isinstance(error, sqlite3.Error):
             return error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -264,6 +265,8 @@ class SqliteDialect:
             return StoreFullError(f"{self.path}: {error}")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"{self.path} is locked by another process")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "Could not decode to UTF-8" in str(error):
+            return StoreDamagedError(f"{self.path}: {str(error).partition(chr(10))[0]}")
         if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
             return StoreUnavailableError(f"{self.path} has been closed")
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
