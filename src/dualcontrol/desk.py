@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import WeakSet
 
 from dualcontrol import commands as do
 from dualcontrol.aio import Aio
@@ -44,11 +46,17 @@ class Desk:
         self.steps = steps
         self.settings = settings
         self._settle = settle
-        self._waiters = Waiters(steps)
         self.runs = Runs()
-        self.certifier = Certifier(steps, lambda control: current_model(self, control.loop))
-        self.riskiness = Riskiness(self, self.certifier)
+        self._begin()
         steps.scores.scorer = lambda control, made: chance_of_being_right(self, control, made)
+        _DESKS.add(self)
+
+    def _begin(self) -> None:
+        """What holds locks and threads: a forked process begins with its own, whoever held the inherited ones."""
+        self._waiters = Waiters(self.steps)
+        self.runs.renew()
+        self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop))
+        self.riskiness = Riskiness(self, self.certifier)
 
     @property
     def aio(self) -> Aio:
@@ -205,6 +213,18 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_DESKS: WeakSet[Desk] = WeakSet()
+
+
+def _forked() -> None:
+    for desk in list(_DESKS):
+        desk._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _name(loop: Loop | str) -> str:

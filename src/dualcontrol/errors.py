@@ -45,6 +45,8 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── AccessError                  no token, wrong origin, not allowed
     ├── StoreError
     │   ├── StoreUnavailableError
+    │   │   ├── StoreLostError       the open file was deleted or replaced, or this is a forked process
+    │   │   └── StoreDamagedError    the file is no sound database
     │   ├── StoreFullError
     │   ├── SchemaError              the database is of another (newer) version
     │   └── LedgerError              the hash chain or the fold does not hold
@@ -400,6 +402,20 @@ class StoreUnavailableError(StoreError):
 
     code = "DC-STORE-UNAVAILABLE"
     hint = "Check that it runs and that database.url is right; nothing acknowledged is lost."
+
+
+class StoreLostError(StoreUnavailableError):
+    """The database that was opened is no longer the one at its address."""
+
+    code = "DC-STORE-LOST"
+    hint = "Put the file back, or open the desk again on the file that is there now."
+
+
+class StoreDamagedError(StoreUnavailableError):
+    """The database file is damaged."""
+
+    code = "DC-STORE-DAMAGED"
+    hint = "Stop all programs, keep a copy of the file, run `dualcontrol doctor`, and restore the newest sound backup."
 
 
 class StoreFullError(StoreError):

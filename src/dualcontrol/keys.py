@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping, Sequence
 
 from dualcontrol.case import ENCODER, JSON
 from dualcontrol.commands import Propose
@@ -26,9 +27,16 @@ def check_key(key: str | None) -> None:
 
 def fingerprint(secret: bytes, command: Propose) -> str:
     """HMAC of what a key stands for: action, args and input (all candidates where nothing is proposed)."""
-    meant = command.candidates if command.proposed is None else (command.candidates[command.proposed],)
+    return content_print(secret, command.candidates, command.proposed, command.input)
+
+
+def content_print(
+    secret: bytes, candidates: Sequence[Mapping[str, JSON]], proposed: int | None, given: JSON
+) -> str:  # fmt: skip
+    """The fingerprint of content, as it is proposed or as it was kept."""
+    meant = candidates if proposed is None else (candidates[proposed],)
     content = [[c.get("action"), c.get("value")] for c in meant]
-    return hmac.digest(secret, json_text([content, command.input]), "sha256").hex()
+    return hmac.digest(secret, json_text([content, given]), "sha256").hex()
 
 
 def likeness(secret: bytes, command: Propose, mode: str) -> str:

@@ -177,8 +177,14 @@ class Runs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[int, tuple[str, str]] = {}  # by run: its name, and the thread that opened it
+        self._open: dict[int, tuple[Run, str]] = {}  # with the thread that opened it
         self._warned: set[str] = set()
+
+    def renew(self) -> None:
+        """Begin with locks of one's own: those that a forked process inherits may be held by nobody any more."""
+        self._lock = threading.Lock()
+        for run, _ in self._open.values():
+            run._lock = threading.Lock()
 
     @property
     def current(self) -> Run | None:
@@ -194,7 +200,7 @@ class Runs:
         """Be in a run; an inner one of the same desk stands for the outer one meanwhile."""
         token = self.enter(run)
         with self._lock:
-            self._open[id(run)] = (run.name, threading.current_thread().name)
+            self._open[id(run)] = (run, threading.current_thread().name)
         try:
             yield run
         finally:
@@ -211,7 +217,7 @@ class Runs:
         """Say once for each thread that it calls a gate outside the run that another thread is in."""
         here = threading.current_thread().name
         with self._lock:
-            open_elsewhere = [name for name, thread in self._open.values() if thread != here]
+            open_elsewhere = [run.name for run, thread in self._open.values() if thread != here]
             if not open_elsewhere or here in self._warned:
                 return
             self._warned.add(here)

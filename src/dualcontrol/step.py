@@ -1,4 +1,4 @@
-"""The one mechanism: load the case, ask the stages, save case and entry in one transaction, wake who waits.
+"""The one mechanism: load the case, ask the stages, save case and entry in one transaction; the store wakes who waits.
 
 Nothing else joins stages and store, which is why this file is longer than others.
 A command that meets a conflict is tried again on the fresh case, at most `ATTEMPTS` times.
@@ -88,9 +88,7 @@ class Steps:
             case = self._meant(tx, command)
             late = isinstance(command, IN_TIME) and self._caught_up(tx, case) is not case
             after, fresh = (case, []) if late else self._step(tx, case, command, leader)
-            led = self._led(tx, after, fresh)
-        self._announce(after, fresh)
-        self.announce(led)
+            self._lead(tx, after, fresh)
         return self._run(command) if late else after  # what was due comes first, whoever looks first
 
     def _meant(self, tx: Tx, command: Any) -> Case:
@@ -128,13 +126,11 @@ class Steps:
             tx.erase(after)
         return after, fresh
 
-    def _led(self, tx: Tx, leader: Case, fresh: list[Event]) -> list[Case]:
-        """Do with the cases that were joined to this one what it came to, if it just came to its end; those settled."""
-        if not any(type(event) is Concluded for event in fresh):
-            return []
-        found = joining.followers(tx, leader)
-        done = [self._step(tx, case, Follow(case_id=case.id, leader=leader.id), leader)[0] for case in found]
-        return [case for case in done if case.concluded is not None]
+    def _lead(self, tx: Tx, leader: Case, fresh: list[Event]) -> None:
+        """Do with the cases that were joined to this one what it came to, if it just came to its end."""
+        if any(type(event) is Concluded for event in fresh):
+            for case in joining.followers(tx, leader):
+                self._step(tx, case, Follow(case_id=case.id, leader=leader.id), leader)
 
     def _events(
         self, case: Case | None, events: Sequence[Event], control: Control, env: Env
@@ -188,7 +184,6 @@ class Steps:
     def _propose(
         self, command: Propose, start: StartEffect | None, print_: str | None, score: Score | None
     ) -> tuple[Case, int | None]:  # fmt: skip
-        fresh: list[Event] = []
         with self.store.transaction() as tx:
             control = self.control(tx, command.loop)
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
@@ -197,10 +192,8 @@ class Steps:
                 alike = self.alike(command, control)
                 facts = {**self.scores.facts(control, score), "leader": joining.leader_of(tx, control, alike)}
                 events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
-                case, fresh = self.open(tx, command, control, events, print_, alike)
-            case, fence = self._taken(tx, case, start)
-        self._announce(case, fresh)
-        return case, fence
+                case = self.open(tx, command, control, events, print_, alike)
+            return self._taken(tx, case, start)
 
     def case_of_key(self, loop: str, key: str) -> str | None:
         """The case that a key of a loop stands for, or None."""
@@ -235,15 +228,13 @@ class Steps:
         """The case after what is due in it has been done, so that who comes back sees where it stands."""
         for command in apply.overdue(case, tx.now):
             case, fresh = self._step(tx, case, command)
-            led = self._led(tx, case, fresh)
-            self._announce(case, fresh)
-            self.announce(led)
+            self._lead(tx, case, fresh)
         return case
 
     def open(
         self, tx: Tx, command: Propose, control: Control, events: Sequence[Event], print_: str | None = None,
         alike: str | None = None,
-    ) -> tuple[Case, list[Event]]:  # fmt: skip
+    ) -> Case:  # fmt: skip
         """Write a new case that begins with these events, in a transaction of the caller's; one it joins is told."""
         env = self.env(tx.now)
         case, fresh = self._events(None, events, control, env)
@@ -255,7 +246,7 @@ class Steps:
         tx.save(None, case, entry, fingerprint=print_, likeness=alike if asked else None)
         if case.leader is not None:
             self._step(tx, self._meant(tx, made := Join(case_id=case.leader, follower=case.id)), made)
-        return case, fresh
+        return case
 
     def followers(self, case: Case) -> int:
         """How many open cases wait with this one."""
@@ -322,9 +313,7 @@ class Steps:
             case = self._claimed(tx, case_id, person, None, review_id)
             held = next(r for r in case.reviews if same(r.person, person) and r.state == "claimed")
             after, fresh = self._step(tx, case, checked(said(case, held)))
-            led = self._led(tx, after, fresh)
-        self._announce(after, fresh)
-        self.announce(led)
+            self._lead(tx, after, fresh)
         return after
 
     def _claimed(self, tx: Tx, case_id: str, person: str, lease: int | None, review_id: str | None) -> Case:
@@ -404,17 +393,6 @@ class Steps:
             now=now, new_id=self.new_id, secret=self.secret, reroute=reroute, outstanding=outstanding,
             facts=facts or {},
         )  # fmt: skip
-
-    def _announce(self, case: Case, fresh: Sequence[Event]) -> None:
-        for event in fresh:
-            if type(event) is Concluded:
-                self.store.publish([case.id])
-                return
-
-    def announce(self, cases: Sequence[Case]) -> None:
-        """Wake who waits for these cases."""
-        if cases:
-            self.store.publish([case.id for case in cases])
 
     def retried(self, attempt: Callable[[], Done]) -> Done:
         """Try again on the fresh rows while others are faster, at most `ATTEMPTS` times."""

@@ -6,14 +6,16 @@ A wake-up is a hint.  A catch-up query runs each second, so that a lost hint cos
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from dualcontrol.errors import StoreError
+from dualcontrol.errors import StoreError, StoreLostError, StoreUnavailableError
 from dualcontrol.step import Steps
 from dualcontrol.sweep import sweep
 
+log = logging.getLogger("dualcontrol")
 CATCH_UP = 1.0
 
 
@@ -26,15 +28,17 @@ class Waiters:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._lost: StoreLostError | None = None
 
     def wait(self, case_id: str, timeout: float | None) -> bool:
-        """Block until the case has an outcome or `timeout` seconds have passed; says whether it has one."""
+        """Block until the case has an outcome or `timeout` seconds have passed; says whether it has one.
+
+        Raises `StoreUnavailableError` when the desk is closed meanwhile.
+        """
         woken = threading.Event()
         self._add(case_id, woken.set)
         try:
-            if self._settled([case_id]):
-                return True
-            return woken.wait(timeout)
+            return bool(self._settled([case_id])) or self._answered(case_id, woken.wait(timeout))
         finally:
             self._remove(case_id, woken.set)
 
@@ -51,21 +55,33 @@ class Waiters:
             if await asyncio.to_thread(self._settled, [case_id]):
                 return True
             await asyncio.wait_for(woken.wait(), timeout)
-            return True
+            return self._answered(case_id, True)
         except TimeoutError:
             return False
         finally:
             self._remove(case_id, wake)
 
+    def _answered(self, case_id: str, woken: bool) -> bool:
+        """What the end of a wait means: an outcome, lost patience, or a desk that was closed under it."""
+        if self._closed:
+            raise _closed(case_id)
+        if self._lost is not None:
+            raise StoreLostError(self._lost.message, hint=self._lost.hint) from self._lost
+        return woken
+
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; who still waits is told that no answer will come here."""
         self._closed = True
+        self._wake_all()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=3)
 
     def _add(self, case_id: str, wake: Callable[[], None]) -> None:
         with self._lock:
+            if self._closed:
+                raise _closed(case_id)
+            self._lost = None
             self._waiting.setdefault(case_id, []).append(wake)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._listen, name="dualcontrol-listener", daemon=True)
@@ -83,28 +99,61 @@ class Waiters:
         last = time.monotonic()
         while not self._closed:
             with self._lock:
-                waiting = list(self._waiting)
-                if not waiting:
+                if not self._waiting:
                     self._thread = None
                     return
             try:
                 hints = self._steps.store.listen(CATCH_UP)
                 due = time.monotonic() - last >= CATCH_UP
+                self._wake(None if due else hints)
                 if due:
                     last = time.monotonic()
                     sweep(self._steps)
-                self._wake(waiting if due or hints is None else [i for i in hints if i in waiting])
+            except StoreLostError as error:
+                self._lost = error
+                self._wake_all()
+                time.sleep(CATCH_UP)
             except StoreError:
                 time.sleep(CATCH_UP)
+            except Exception:  # without a listener those who wait would wait for ever
+                log.exception("the listener goes on after this")
+                time.sleep(CATCH_UP)
 
-    def _wake(self, case_ids: list[str]) -> None:
+    def _wake(self, hints: Sequence[str] | None) -> None:
+        """Wake who waits for a case of these that has an outcome; None looks at every case that is waited for.
+
+        Who waits is looked up after the hints came: most have begun to wait while the listener was listening.
+        """
+        with self._lock:
+            case_ids = list(self._waiting) if hints is None else [i for i in hints if i in self._waiting]
         for case_id in self._settled(case_ids):
             with self._lock:
                 wakes = list(self._waiting.get(case_id, []))
             for wake in wakes:
-                wake()
+                _woken(wake)
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            wakes = [wake for waiting in self._waiting.values() for wake in waiting]
+        for wake in wakes:
+            _woken(wake)
 
     def _settled(self, case_ids: list[str]) -> list[str]:
         if not case_ids:
             return []
         return [i for i, done in self._steps.store.settled(case_ids).items() if done]
+
+
+def _woken(wake: Callable[[], None]) -> None:
+    """Wake one who waits; an event loop that has ended meanwhile waits no more."""
+    try:
+        wake()
+    except RuntimeError:
+        log.debug("a coroutine that waited is gone")
+
+
+def _closed(case_id: str) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"the desk was closed while case {case_id} was waited for",
+        hint="The case stays as it is: open a desk again and wait for it by its id.", case_id=case_id,
+    )  # fmt: skip

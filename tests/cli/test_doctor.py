@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dualcontrol as dc
 from dualcontrol.doctor import PROBLEM, WARNING, Finding, examine
@@ -373,6 +375,101 @@ def test_a_model_file_that_is_gone_or_changed_is_found(desk, tmp_path):
     assert "not what was trained" in next(files(control, [row], tmp_path)).what
 
 
+def keyed(desk: dc.Desk) -> tuple[str, str]:
+    """Two cases with keys of their own, and one whose key was closed when it was erased."""
+    loop = desk.loop("refunds", threshold=0.9)
+    ids = [loop.propose(action="refund", args={"amount": n}, key=f"order {n}", **CONTENT).id for n in range(3)]
+    desk.erase(ids[2])
+    return ids[0], ids[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("DELETE FROM case_keys WHERE case_id = '{one}'", "the key of case {one} is gone"),
+        ("UPDATE case_keys SET case_id = '{two}' WHERE case_id = '{one}'", "the key of case {one} leads to case {two}"),
+        ("UPDATE case_keys SET case_id = 'nowhere' WHERE case_id = '{one}'", "the key of case {one} leads to case now"),
+        ("UPDATE case_keys SET digest = 'x' WHERE case_id = '{one}'", "the key of case {one} is gone"),
+        ("UPDATE case_keys SET loop_id = 7 WHERE case_id = '{one}'", "the key of case {one} is gone"),
+        ("UPDATE case_keys SET fingerprint = '00' WHERE case_id = '{one}'", "{one} stands for other content"),
+        ("UPDATE case_keys SET erased = {true} WHERE case_id = '{one}'", "the key of case {one} is closed"),
+        ("UPDATE case_keys SET erased = {false} WHERE erased", "is not closed as that of an erased case"),
+        (
+            "INSERT INTO case_keys SELECT loop_id, 'planted', case_id, fingerprint, erased FROM case_keys "
+            "WHERE case_id = '{one}'",
+            "leads to case {one}, which was not opened with it",
+        ),
+    ],
+    ids=["gone", "repointed", "to-nothing", "renamed", "other-loop", "content", "closed", "reopened", "planted"],
+)
+def test_a_key_that_would_run_its_case_again_is_found(desk, sql, url, change, says):
+    one, two = keyed(desk)
+    assert problems(desk) == []
+    truth = {"true": 1, "false": 0} if url.startswith("sqlite") else {"true": "true", "false": "false"}
+    sql(change.format(one=one, two=two, **truth))
+    found = problems(desk)
+    assert any(says.format(one=one, two=two) in f.what for f in found), found
+    assert all(f.hint for f in found)
+
+
+def test_keys_of_another_secret_are_a_warning(url, folder):
+    """Fingerprints of a program with a secret of its own mean nothing to a doctor that does not know it."""
+    with dc.open(url, secret="of this program alone") as desk:
+        keyed(desk)
+        assert problems(desk, secret=b"of this program alone") == []
+        assert problems(desk) == []
+        (found,) = [f for f in problems(desk, WARNING) if "key" in f.what]
+    assert "2 keys cannot be compared with content" in found.what
+
+
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(contents=st.lists(VALUES, min_size=1, max_size=6), mode=st.sampled_from(["approval", "preference", "fallback"]))
+def test_no_content_is_taken_for_another(contents, mode):
+    """What is kept, read again, has the fingerprint that it was proposed with."""
+    with dc.open("sqlite:///:memory:", durability="process") as desk:
+        loop = desk.loop("pay", mode=mode, context="minimal")
+        for number, content in enumerate(contents):
+            given = {
+                "approval": {"action": "pay", "args": {"content": content}},
+                "preference": {"candidates": [{"id": "a", "value": content}, {"id": "b", "value": [content]}]},
+                "fallback": {},
+            }[mode]
+            loop.propose(input={"content": content}, key=f"k{number}", **given)
+        assert [f for f in examine(desk.store) if "key" in f.what and f.level != "ok"] == []
+
+
+def test_an_effect_whose_time_ran_out_is_named(desk, clock):
+    """Nobody has looked since: the sweep would make it unknown, and the doctor writes nothing."""
+    loop = desk.loop("refunds", threshold=0.5, effect_lease="5m")
+    case = loop.propose(action="refund", args={}, confidence=0.9, **CONTENT)
+    loop.start_effect(case.id)
+    assert [f for f in examine(desk.store) if f.check == "effects"] == []
+    clock.tick(3 * 3600 + 300)
+    (found,) = [f for f in examine(desk.store) if f.check == "effects"]
+    assert (found.level, found.case_id) == (WARNING, case.id)
+    assert "its time ran out 3 hours ago" in found.what
+    assert desk.case(case.id).effect.state == "started"
+
+
+def test_one_old_entry_without_a_position_is_a_warning(desk, case, clock):
+    while desk.store.sequence():
+        pass
+    desk.loop("refunds").propose(action="refund", args={"amount": 4}, confidence=0.5, **CONTENT)
+    clock.tick(60)
+    assert not any(f.check == "sequencer" for f in problems(desk, WARNING))
+    clock.tick(7200)
+    (found,) = [f for f in problems(desk, WARNING) if f.check == "sequencer"]
+    assert found.what.startswith("1 entry has no position yet, the oldest for 2 hours")
+
+
 def test_the_command_says_1_for_a_problem_and_0_for_a_warning(run, refund, folder):
     case = refund()
     assert run("doctor").code == 0
@@ -391,8 +488,11 @@ def test_a_damaged_file_is_no_traceback(run, refund, folder):
     refund()
     (folder / "dualcontrol.db").write_bytes(b"not a database at all" * 500)
     result = run("doctor")
-    assert result.code == 6
-    assert "error:" in result.err
+    assert (result.code, result.err) == (1, "")
+    assert "the database cannot be opened: dualcontrol.db: file is not a database" in result.out
+    (found,) = run("doctor", "--json").json["findings"]
+    assert (found["check"], found["level"]) == ("database", "problem")
+    assert run("inbox").err.startswith("error: dualcontrol.db: file is not a database")
 
 
 def test_durability_is_said_of_this_program_and_counts_have_their_number(run, refund):
@@ -400,6 +500,6 @@ def test_durability_is_said_of_this_program_and_counts_have_their_number(run, re
     result = run("doctor")
     assert 'this program writes with durability "process"' in result.out
     assert "1 open case, none overdue" in result.out
-    assert "1 case, reviews and examples" in result.out
+    assert "1 case, reviews, keys and examples" in result.out
     assert "0 problems, 1 warning" in result.out
     assert "0 problems, 1 warnings" not in result.out

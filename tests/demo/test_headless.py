@@ -68,7 +68,7 @@ def test_the_ledger_is_left_with_every_sample_of_the_stream_and_nothing_else(sho
 
 def test_every_entry_has_its_position_when_a_run_is_over(short):
     with compose.open(short[1], durability="process") as desk:
-        assert desk.store.queries.unplaced() == 0
+        assert desk.store.queries.unplaced() == (0, None)
 
 
 def test_where_the_ledger_lies_is_said_beside_the_json(tmp_path, monkeypatch):

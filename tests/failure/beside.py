@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 
 import dualcontrol as dc
@@ -43,7 +44,17 @@ def wait(desk: dc.Desk, case_id: str) -> str:
     return str(desk.loop("pay").wait(case_id, timeout=20).verdict)
 
 
-WHAT: dict[str, Callable[..., str]] = {"claim": claim, "answer": answer, "gate": gate, "wait": wait}
+def waits(desk: dc.Desk, *case_ids: str) -> str:
+    """Wait for one after the other, and say of each when the wait was over."""
+    for case_id in case_ids:
+        desk.loop("pay").wait(case_id, timeout=20)
+        print(time.monotonic(), flush=True)
+    return "done"
+
+
+WHAT: dict[str, Callable[..., str]] = {
+    "claim": claim, "answer": answer, "gate": gate, "wait": wait, "waits": waits,
+}  # fmt: skip
 
 
 def main(url: str, what: str, *arguments: str) -> None:

@@ -57,6 +57,17 @@ def test_what_demanded_a_human_never_times_out_to_autopilot(desk, clock, setting
     assert (outcome.by, outcome.verdict, outcome.value) == ("timeout", "reject", None)
 
 
+@pytest.mark.parametrize(("risk", "runs"), [("low", True), ("medium", False), (0.5, False)])
+def test_a_timeout_never_runs_what_is_above_the_ceiling_by_then(desk, clock, risk, runs):
+    """The ceiling was higher when it was proposed, so that nothing but confidence was lacking then."""
+    case = loop(desk, risk_ceiling="medium").propose(**PAY, confidence=0.3, risk=risk)
+    assert case.route.by == "threshold"
+    loop(desk, risk_ceiling="low")
+    clock.tick(61)
+    outcome = desk.loop("pay").wait(case, timeout=0)
+    assert (outcome.by, outcome.verdict) == ("timeout", None if runs else "reject")
+
+
 def test_what_somebody_rejected_never_times_out_to_autopilot(desk, clock):
     refunds, ran = loop(desk, quorum={"answers": 2}), []
 

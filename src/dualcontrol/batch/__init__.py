@@ -28,7 +28,7 @@ from dualcontrol.commands import Propose
 from dualcontrol.control import Control
 from dualcontrol.dispatch import HANDLERS
 from dualcontrol.errors import DualcontrolError, KeyFormatError, ProposalError
-from dualcontrol.events import Entry, Event, Routed, real
+from dualcontrol.events import Entry, Routed, real
 from dualcontrol.joining import leader_of
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
@@ -172,21 +172,17 @@ def _chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes
 
 
 def _write_chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
-    opened: list[tuple[Case, list[Event]]] = []
     with steps.store.transaction() as tx:
         control = steps.control(tx, loop)
         if control.version != routes.control.version:
             routes = _routes(steps, control, name, chunk)
         cases: dict[int, str] = {}
         for row, made in _commands(control, name, chunk, routes):
-            case, fresh = _open(steps, tx, control, made, routes, row)
-            cases[row] = case.id
-            opened.append((case, fresh))
+            cases[row] = _open(steps, tx, control, made, routes, row).id
         part = record.part(routes, cases)
         event = record.event(tx.now, name, chunk, routes, steps.secret if keyed else None)
         entry = Entry(stream=f"loop/{control.loop_id}", seq=0, at=tx.now, actor="program", events=(event,))
         tx.append(entry, {record.slot(name, chunk.number): record.content(part)} if keyed else None)
-    steps.announce([case for case, _ in opened if case.concluded is not None])
     return part
 
 
@@ -215,9 +211,7 @@ def _command(control: Control, key: str, chunk: Chunk, routes: BatchRoutes, row:
     return made
 
 
-def _open(
-    steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int
-) -> tuple[Case, list[Event]]:
+def _open(steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int) -> Case:
     alike = steps.alike(made, control)
     env = steps.env(tx.now, {"leader": leader_of(tx, control, alike)})
     opened, routed = HANDLERS[Propose](None, made, control, env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,11 @@ from dualcontrol.cli.screen import document, facts, progress, show, styled, tabl
 from dualcontrol.cli.state import State
 from dualcontrol.cli.text import some, written
 from dualcontrol.cli.verb import group, verb
-from dualcontrol.doctor import OK, PROBLEM, WARNING, Finding, examine, size
+from dualcontrol.doctor import OK, PROBLEM, RESTORE, WARNING, Finding, examine, size
+from dualcontrol.errors import DualcontrolError, SchemaError, StoreDamagedError
+from dualcontrol.settings import Settings
 from dualcontrol.settings.printed import masked_url
+from dualcontrol.store import Store
 from dualcontrol.store.sql import open_store, upgrade
 
 app = group("caring", "Care.")
@@ -31,19 +35,34 @@ def doctor(state: State) -> int:
     The exit code is 1 when something recorded cannot be relied on; a warning alone leaves it at 0.
     """
     settings = settings_of(state)
-    store = open_store(existing(settings.database.url), durability=settings.database.durability)
+    told: dict[str, object] = {"url": masked_url(settings.database.url)}
+    found: list[Finding]
     try:
-        told = {"url": masked_url(settings.database.url), **store.describe()}
-        with progress("examining", size(store), quiet=state.as_json) as steps:
-            found = list(examine(store, models=settings.models, done=steps.on))
-    finally:
-        store.close()
+        store = open_store(existing(settings.database.url), durability=settings.database.durability, create=False)
+    except (StoreDamagedError, SchemaError) as error:
+        if error.details.get("found") is not None:  # a sound database, of another version
+            raise
+        found = [Finding("database", PROBLEM, f"the database cannot be opened: {error.message}", RESTORE)]
+    else:
+        with closing(store):
+            found = _examined(state, settings, store, told)
     counts = Counter(finding.level for finding in found)
     if state.as_json:
         document({"database": told, **_totals(counts), "findings": [finding._asdict() for finding in found]})
     else:
         _print(told, found, counts)
     return 1 if counts[PROBLEM] else 0
+
+
+def _examined(state: State, settings: Settings, store: Store, told: dict[str, object]) -> list[Finding]:
+    """Everything that is found; what the database says of itself is added to what is told."""
+    streams = 0
+    with suppress(DualcontrolError):  # what cannot be read is found once more, as a finding
+        told |= store.describe()
+        streams = size(store)
+    secret = settings.secret.encode() if settings.secret else None
+    with progress("examining", streams, quiet=state.as_json) as steps:
+        return list(examine(store, models=settings.models, secret=secret, done=steps.on))
 
 
 def _totals(counts: Counter[str]) -> dict[str, int]:

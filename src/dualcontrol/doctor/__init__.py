@@ -11,11 +11,11 @@ from pathlib import Path
 
 from dualcontrol.doctor.database import durability, integrity, sequencer
 from dualcontrol.doctor.evidence import Evidence
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding
+from dualcontrol.doctor.finding import OK, PROBLEM, RESTORE, WARNING, Finding, guarded
 from dualcontrol.doctor.loops import loops
 from dualcontrol.store import Store
 
-__all__ = ["OK", "PROBLEM", "WARNING", "Finding", "examine", "size"]
+__all__ = ["OK", "PROBLEM", "RESTORE", "WARNING", "Finding", "examine", "size"]
 
 
 def size(store: Store) -> int:
@@ -25,12 +25,17 @@ def size(store: Store) -> int:
 
 
 def examine(
-    store: Store, *, models: str | Path | None = None, done: Callable[[], None] = lambda: None
-) -> Iterator[Finding]:
-    """Everything that is found, problems and warnings as they come; one finding says "ok" for each sound part."""
-    yield from integrity(store)
-    yield from durability(store)
-    evidence = Evidence(store, done)
-    yield from evidence.findings()
-    yield from sequencer(store)
-    yield from loops(store, evidence.waiting, models)
+    store: Store, *, models: str | Path | None = None, secret: bytes | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> Iterator[Finding]:  # fmt: skip
+    """Everything that is found, problems and warnings as they come; one finding says "ok" for each sound part.
+
+    `secret` is that of the programs, where it is not the database's own.  A part that is too damaged to be read is a
+    finding, and stops no other.
+    """
+    evidence = Evidence(store, done, secret)
+    yield from guarded("the database", integrity(store))
+    yield from guarded("durability", durability(store))
+    yield from guarded("the evidence", evidence.findings())
+    yield from guarded("the sequencer", sequencer(store))
+    yield from guarded("loops", loops(store, evidence.waiting, models))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dualcontrol.case import JSON
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, wait
+from dualcontrol.doctor.finding import OK, PROBLEM, RESTORE, WARNING, Finding, lasted, wait
 from dualcontrol.store import Store
 
 LAG = 1_000
-RESTORE = "Stop all programs, keep a copy of the database, and restore the newest sound backup."
+OLD = 120_000_000  # microseconds; a transaction that was abandoned holds positions back for half as long
 # What each database must answer when an acknowledged step is to survive a power cut.
 POWER: dict[str, dict[str, tuple[str, ...]]] = {
     "sqlite": {"synchronous": ("2", "3")},
@@ -69,12 +69,13 @@ def sequencer(store: Store) -> Iterator[Finding]:
         what = f"entry {seq} of {stream} has no position or not its own: consumers miss it, or see it out of order"
         yield Finding("sequencer", PROBLEM, what, RESTORE, stream.partition("case/")[2], seq)
         return
-    waiting = store.queries.unplaced()
-    if waiting > LAG:
-        yield Finding(
-            "sequencer", WARNING, f"{waiting} entries have no position yet: consumers and learning do not see them",
-            "Run `dualcontrol serve`, and look for a transaction that never ends.",
-        )  # fmt: skip
+    waiting, oldest = store.queries.unplaced()
+    age = 0 if oldest is None else store.queries.now() - oldest
+    if waiting > LAG or age > OLD:
+        have = "1 entry has" if waiting == 1 else f"{waiting} entries have"
+        what = f"{have} no position yet, the oldest for {lasted(age)}: consumers and learning do not see them"
+        hint = "Run `dualcontrol serve`, and look for a transaction that never ends."
+        yield Finding("sequencer", WARNING, what, hint)
     else:
         what = f"{wait(waiting, 'entry', 'entries')} for a position" if waiting else "every entry has its position"
         yield Finding("sequencer", OK, what)

@@ -5,6 +5,7 @@ Rules live above the port.  The store saves, takes, and finds; it knows no stage
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -15,9 +16,14 @@ from dualcontrol.events import Entry
 
 __all__ = [
     "MAX_PAYLOAD", "CaseRow", "Conflict", "Example", "InboxRow", "KeyRow", "KeyTaken", "ModelRow", "Page",
-    "PersonTaken", "Queries", "SlotRow", "Store", "Stray", "Tx",
+    "PersonTaken", "Queries", "SlotRow", "Store", "Stray", "Tx", "key_digest",
 ]  # fmt: skip
 MAX_PAYLOAD = 1_048_576
+
+
+def key_digest(key: str) -> str:
+    """How a key is found again: SHA-256, since an index entry of PostgreSQL cannot hold 65,536 characters."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class KeyRow(Value, frozen=True, kw_only=True):
@@ -118,6 +124,7 @@ class Tx(Protocol):
         """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
 
         ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
+        Who waits for a case that gets its outcome is woken after the commit.
         With a `likeness` a new case is found by `alike`; erasing it takes that away.
         Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
         `PersonTaken` when the person holds or answered another review of the case.
@@ -228,8 +235,24 @@ class Queries(Protocol):
         """Every stored slot of a stream's content, its bytes checked against its commitment."""
         ...
 
-    def unplaced(self) -> int:
-        """How many entries the sequencer has not given a position yet."""
+    def unplaced(self) -> tuple[int, int | None]:
+        """How many entries the sequencer has not given a position yet, and when the oldest of them was written."""
+        ...
+
+    def now(self) -> int:
+        """The time by the database (or the injected clock), in microseconds, UTC."""
+        ...
+
+    def key_row(self, loop_id: int, key: str) -> KeyRow | None:
+        """What a key of a loop stands for."""
+        ...
+
+    def key_count(self) -> int:
+        """How many rows there are for keys."""
+        ...
+
+    def key_rows(self) -> Iterator[tuple[int, str, str]]:
+        """(loop id, digest of the key, case id) of every row for a key."""
         ...
 
     def streams(self) -> Iterator[str]:
@@ -337,7 +360,10 @@ class Store(Protocol):
         ...
 
     def publish(self, case_ids: Sequence[str]) -> None:
-        """Hint to listeners of all processes that these cases have moved; a hint may be lost."""
+        """Hint to listeners of all processes that these cases have an outcome; a hint may be lost.
+
+        A transaction does so by itself once it has committed.
+        """
         ...
 
     def listen(self, timeout: float) -> list[str] | None:

@@ -17,11 +17,12 @@ def open_store(
     durability: str = "power",
     clock: Clock | None = None,
     salt: Callable[[int], bytes] = os.urandom,
+    create: bool = True,
 ) -> Store:
-    """Open the database that a URL names, creating its schema when it is empty."""
+    """Open the database that a URL names; its schema is created when it is empty, unless `create` says no."""
     dialect = open_dialect(url, durability, clock)
     try:
-        ensure(dialect)
+        ensure(dialect, create=create)
     except Exception as error:
         dialect.close()
         raise_ours(dialect, error)

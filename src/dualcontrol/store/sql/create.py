@@ -12,9 +12,11 @@ from dualcontrol.store.sql.dialect import Dialect
 from dualcontrol.store.sql.schema import HEAD, REVISIONS, VERSION_TABLE, metadata
 
 
-def ensure(dialect: Dialect) -> None:
+def ensure(dialect: Dialect, *, create: bool = True) -> None:
     """Create the schema in an empty database; raise `SchemaError` where it is not this program's."""
     found = dialect.revision()
+    if found is None and not create:
+        raise unstamped()
     if found is None:
         dialect.create(ddl(dialect.sql), HEAD)
         found = dialect.revision()

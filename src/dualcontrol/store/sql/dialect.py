@@ -125,6 +125,10 @@ class Dialect(Protocol):
         """Close every connection."""
         ...
 
+    def forked(self) -> None:
+        """In a forked process: leave alone what belongs to the process that opened this."""
+        ...
+
 
 def open_dialect(url: str, durability: str, clock: Clock | None) -> Dialect:
     """The dialect that a URL names, connected."""

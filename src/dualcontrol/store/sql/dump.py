@@ -11,6 +11,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dualcontrol.errors import StoreError
+from dualcontrol.store.sql.file import private
 
 PROGRAM = "pg_dump"
 
@@ -19,6 +20,9 @@ def dump(url: str, server: int, path: str) -> None:
     """Write a dump of a server of this major version to a file, for ``pg_restore``."""
     refuse_older(version(server), server)
     part = f"{path}.part"
+    with suppress(OSError):
+        os.remove(part)
+    private(part)
     where, secret = connection(url)
     try:
         # Without --no-password it would ask on the terminal, or wait for ever where there is none.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from weakref import WeakSet
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import LedgerError, StoreError
@@ -22,12 +23,12 @@ from dualcontrol.store.sql.work import WorkStatements
 
 
 class Transaction:
-    """A block that commits when it ends and rolls back when it raises."""
+    """A block that commits when it ends, then wakes who waits for what it settled, and rolls back when it raises."""
 
-    __slots__ = ("_durable", "_session", "_shared", "_tx")
+    __slots__ = ("_durable", "_publish", "_session", "_shared", "_tx")
 
-    def __init__(self, shared: Shared, durable: bool) -> None:
-        self._shared, self._durable = shared, durable
+    def __init__(self, shared: Shared, durable: bool, publish: Callable[[Sequence[str]], None]) -> None:
+        self._shared, self._durable, self._publish = shared, durable, publish
         self._session: Session | None = None
 
     def __enter__(self) -> SqlTx:
@@ -48,9 +49,10 @@ class Transaction:
             raise StoreError("a write of this transaction failed, so nothing of it was kept")
         if error is None:
             try:
-                return dialect.commit(session)
+                dialect.commit(session)
             except Exception as failed:
                 raise_ours(dialect, failed)
+            return self._publish(self._tx.settled)
         dialect.rollback(session)
         if isinstance(error, Exception) and (ours := dialect.translated(error)) is not error:
             raise ours from error
@@ -67,10 +69,11 @@ class SqlStore:
         self._queries = SqlQueries(self._shared, self._reading)
         self.queries: Queries = self._queries
         self._secret = b""
+        _STORES.add(self)
 
     def transaction(self, durable: bool = True) -> Transaction:
         """A write transaction; `durable` commits at the configured level."""
-        return Transaction(self._shared, durable)
+        return Transaction(self._shared, durable, self.publish)
 
     @contextmanager
     def _reading(self, brief: bool = False) -> Iterator[Session]:
@@ -146,6 +149,22 @@ class SqlStore:
     def close(self) -> None:
         """Give every connection back."""
         self._dialect.close()
+
+    def forked(self) -> None:
+        """Go on in a forked process, with connections of its own or with none."""
+        self._dialect.forked()
+
+
+_STORES: WeakSet[SqlStore] = WeakSet()
+
+
+def _forked() -> None:
+    for store in list(_STORES):
+        store.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _can_be_written(path: str) -> bool:

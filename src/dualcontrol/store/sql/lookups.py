@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from dualcontrol.store.sql.hot import CASE_FIXED, CASE_MOVING, REVIEW_FIXED, REVIEW_MOVING, literal, takeable
-from dualcontrol.store.sql.schema import cases, entries, examples, feed, loops, models, payloads, reviews
+from dualcontrol.store.sql.schema import case_keys, cases, entries, examples, feed, loops, models, payloads, reviews
 
 CASE_ROW = (
     "id", "loop", "mode", "state", "kind", "action", "route", "audited", "verdict", "by", "wrong", "effect",
@@ -224,9 +224,24 @@ def slots() -> Select[Any]:
 
 
 def unplaced() -> Select[Any]:
-    """How many entries have no position."""
-    placed = select(func.count()).select_from(feed).scalar_subquery()
-    return select(func.count() - placed).select_from(entries)
+    """How many entries have no position, and when the oldest of them was written."""
+    without = entries.outerjoin(feed, feed.c.entry_id == entries.c.id)
+    measured: Any = select(func.count(), func.min(entries.c.at)).select_from(without)
+    found: Select[Any] = measured.where(feed.c.pos.is_(None))
+    return found
+
+
+def key_count() -> Select[Any]:
+    """How many rows there are for keys."""
+    return select(func.count()).select_from(case_keys)
+
+
+def key_rows() -> Select[Any]:
+    """Keys and their cases, after one of them."""
+    place = tuple_(case_keys.c.loop_id, case_keys.c.digest)
+    after = tuple_(bindparam("after_loop", type_=BigInteger), bindparam("after_digest", type_=Text))
+    statement = select(case_keys.c.loop_id, case_keys.c.digest, case_keys.c.case_id).where(place > after)
+    return _rows(statement.order_by(case_keys.c.loop_id, case_keys.c.digest))
 
 
 def all_loops() -> Select[Any]:

@@ -31,6 +31,7 @@ from dualcontrol.errors import (
     MissingExtraError,
     PayloadError,
     SchemaError,
+    StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreUnavailableError,
@@ -155,6 +156,7 @@ class PostgresDialect:
             reset_on_return=None,
         )  # fmt: skip
         self._closed = False
+        self._inherited: list[Any] = []
         self._publisher = Publisher(url)
         self._listener = Listener(url)
 
@@ -237,6 +239,8 @@ class PostgresDialect:
                 return StoreFullError(text)
             case pg.UndefinedTable() | pg.UndefinedColumn():
                 return SchemaError(text)
+            case pg.DataCorrupted() | pg.IndexCorrupted():
+                return StoreDamagedError(text)
             case psycopg.DataError():
                 return PayloadError(f"PostgreSQL cannot hold this: {text}")
             case psycopg.OperationalError() | psycopg.InterfaceError() | pg.ReadOnlySqlTransaction():
@@ -333,3 +337,9 @@ class PostgresDialect:
         self._listener.close()
         self._publisher.close()
         self._pool.dispose()
+
+    def forked(self) -> None:
+        """Connections of its own; those it inherited are the other process's, and are neither used nor closed."""
+        self._inherited += [self._pool, self._publisher, self._listener]
+        self._pool = self._pool.recreate()
+        self._publisher, self._listener = Publisher(self.url), Listener(self.url)

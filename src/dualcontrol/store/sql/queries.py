@@ -13,7 +13,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.names import identity
-from dualcontrol.store import CaseRow, Example, InboxRow, ModelRow, Page, SlotRow, Stray
+from dualcontrol.store import CaseRow, Example, InboxRow, KeyRow, ModelRow, Page, SlotRow, Stray, key_digest
 from dualcontrol.store.sql import lookups, rows
 from dualcontrol.store.sql.dialect import Session
 from dualcontrol.store.sql.hot import FIRST, rendered
@@ -199,11 +199,16 @@ class SqlQueries:
             for slot, _, body, salt, kept in found
         ]
 
-    def unplaced(self) -> int:
-        """How many entries have no position yet."""
+    def unplaced(self) -> tuple[int, int | None]:
+        """How many entries have no position yet, and when the oldest of them was written."""
         with self._reading() as session:
-            ((count,),) = self._rows(session, lookups.unplaced)
-        return int(count)
+            ((count, oldest),) = self._rows(session, lookups.unplaced)
+        return int(count), oldest
+
+    def now(self) -> int:
+        """The time by the database (or the injected clock), in microseconds."""
+        with self._reading(True) as session:
+            return session.now
 
     def streams(self) -> Iterator[str]:
         """Every stream that has entries, in pages of its own."""
@@ -244,6 +249,28 @@ class SqlQueries:
                 return
             yield from ((row[0], row[1]) for row in found)
             last = found[-1][0]
+
+    def key_row(self, loop_id: int, key: str) -> KeyRow | None:
+        """What a key of a loop stands for."""
+        with self._reading(True) as session:
+            return rows.key_of(session.one(self._shared.hot.key, (loop_id, key_digest(key))))
+
+    def key_count(self) -> int:
+        """How many rows there are for keys."""
+        with self._reading() as session:
+            ((count,),) = self._rows(session, lookups.key_count)
+        return int(count)
+
+    def key_rows(self) -> Iterator[tuple[int, str, str]]:
+        """(loop id, digest of the key, case id) of every row for a key."""
+        last = (-1, "")
+        while True:
+            with self._reading() as session:
+                found = self._rows(session, lookups.key_rows, after_loop=last[0], after_digest=last[1], rows=CHUNK)
+            if not found:
+                return
+            yield from ((row[0], row[1], row[2]) for row in found)
+            last = (found[-1][0], found[-1][1])
 
     def misplaced(self) -> tuple[str, int] | None:
         """(stream, seq) of the first entry whose position is missing or not its own; None when all are dense."""

@@ -13,7 +13,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import LedgerError, ReadOnlyError
 from dualcontrol.events import Entry, real
 from dualcontrol.names import distinct, identity
-from dualcontrol.store import Example
+from dualcontrol.store import Example, KeyRow
 from dualcontrol.store.sql.seal import Sealed, commitment, lines, value_of
 
 Row = tuple[Any, ...]
@@ -129,6 +129,11 @@ def payload_row(owner: str, sealed: list[Sealed]) -> Row:
 def rewritten_rows(owner: str, sealed: list[Sealed]) -> list[Row]:
     """Rows for slots that may have been written before; the statement counts up their number."""
     return [(owner, s.slot, owner, s.slot, s.body, s.size, s.salt, s.commitment) for s in sealed]
+
+
+def key_of(row: Row | None) -> KeyRow | None:
+    """What a key stands for, by its row."""
+    return None if row is None else KeyRow(case_id=row[0], fingerprint=row[1], erased=bool(row[2]))
 
 
 def entry_row(entry: Entry, loop_id: int | None) -> Row:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,10 +18,11 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.pool import NullPool
 
 from dualcontrol.case import JSON
-from dualcontrol.errors import StoreError, StoreFullError, StoreUnavailableError
+from dualcontrol.errors import StoreDamagedError, StoreError, StoreFullError, StoreLostError, StoreUnavailableError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken
 from dualcontrol.store.sql.checkpoint import AUTOMATIC, Checkpointer
 from dualcontrol.store.sql.dialect import Clock, Write
+from dualcontrol.store.sql.file import DatabaseFile, forked, never_closed, private
 from dualcontrol.store.sql.hub import Hub
 from dualcontrol.store.sql.schema import VERSION_TABLE, entries
 
@@ -94,24 +95,33 @@ class SqliteDialect:
     def __init__(self, path: str, durability: str, clock: Clock) -> None:
         self.path, self._clock = path, clock
         self._memory = path == ":memory:"
+        self._file = None if self._memory else DatabaseFile(path, self._needed)
+        self._process, self._left = os.getpid(), False
         self._level = FULL if durability == "power" else NORMAL
         self._level_now = 0
         self._lock, self._owner = threading.Lock(), 0
+        self._connections: set[sqlite3.Connection] = set()  # every open one, also while a thread has it
         self._readers: deque[sqlite3.Connection] = deque()
         self._hub = Hub()
         try:
             self._writer = self._connect()
             self._enter_wal()
-        except sqlite3.Error as error:
+            self._seen, self._polled = self._data_version(), 0.0
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            for connection in self._connections:
+                connection.close()
             raise self.translated(error) from error
         self._session = SqliteSession(self._writer.cursor())
         self._checkpointer = None if self._memory else Checkpointer(self._connect)
-        self._seen = self._data_version()
+        if self._file is not None:
+            self._file.remember()
 
     def _connect(self) -> sqlite3.Connection:
+        path = self.path if self._file is None else self._file.path
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
+        self._connections.add(connection)
         for setting in SETTINGS:
             connection.execute(setting)
         return connection
@@ -132,6 +142,7 @@ class SqliteDialect:
 
     def begin(self, durable: bool) -> SqliteSession:
         """Take the writer connection and start a transaction on it."""
+        self._check()
         self._hold()
         try:
             level = self._level if durable else NORMAL
@@ -146,7 +157,10 @@ class SqliteDialect:
         return self._session
 
     def commit(self, session: SqliteSession) -> None:
-        """Commit and give the writer back; what cannot be committed is rolled back."""
+        """Commit and give the writer back; what cannot be committed is rolled back.
+
+        What went into a file that is gone is not acknowledged.
+        """
         try:
             session.one("COMMIT")
         except BaseException:
@@ -155,6 +169,7 @@ class SqliteDialect:
         if self._checkpointer is not None:
             self._checkpointer.committed()
         self._let_go()
+        self._check()
 
     def rollback(self, session: SqliteSession) -> None:
         """Undo and give the writer back; SQLite may have rolled back by itself already."""
@@ -182,6 +197,7 @@ class SqliteDialect:
 
         For a `brief` read, of one statement, the writer's when nobody writes: it knows the pages that it wrote.
         """
+        self._check()
         if self._memory:
             yield from self._reading_memory()
             return
@@ -203,9 +219,9 @@ class SqliteDialect:
         mine = self._owner == threading.get_ident()
         if not mine:
             self._hold()
-        session = SqliteSession(self._writer.cursor())
-        session.now = self._clock()
         try:
+            session = SqliteSession(self._writer.cursor())
+            session.now = self._clock()
             yield session
         finally:
             if not mine:
@@ -231,12 +247,15 @@ class SqliteDialect:
         if len(self._readers) < IDLE_READERS:
             self._readers.append(connection)
         else:
+            self._connections.discard(connection)
             connection.close()
 
     # errors
 
     def translated(self, error: Exception) -> Exception:
-        """A sqlite3 error as one of ours."""
+        """A sqlite3 error as one of ours; of a damaged schema even the message may be no text."""
+        if isinstance(error, UnicodeDecodeError):
+            return StoreDamagedError(f"{self.path}: what the file says of itself is no text")
         if not isinstance(error, sqlite3.Error):
             return error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -246,6 +265,8 @@ class SqliteDialect:
             return StoreFullError(f"{self.path}: {error}")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreUnavailableError(f"{self.path} is locked by another process")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "Could not decode to UTF-8" in str(error):
+            return StoreDamagedError(f"{self.path}: {str(error).partition(chr(10))[0]}")
         if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
             return StoreUnavailableError(f"{self.path} has been closed")
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
@@ -303,22 +324,26 @@ class SqliteDialect:
         self._hub.push(case_ids)
 
     def listen(self, timeout: float) -> list[str] | None:
-        """Wait for hints of this process and for commits of others."""
+        """Wait for hints of this process and for commits of others; neither keeps the other waiting."""
+        self._check()
         deadline = time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
             ids = self._hub.wait(max(0.0, left if self._memory else min(left, POLL_SECONDS)))
-            if ids is None or ids:
-                return ids
-            if self._moved_elsewhere():
+            if ids is None or self._moved_elsewhere():
                 return None
-            if left <= 0:
-                return []
+            if ids or left <= 0:
+                return ids
 
     def _moved_elsewhere(self) -> bool:
-        """Whether another connection committed: the writer's own data version changes for no other reason."""
-        if self._memory or not self._lock.acquire(blocking=False):
+        """Whether another connection committed: the writer's own data version changes for no other reason.
+
+        Asked every `POLL_SECONDS` at most, however many hints of this process there are.
+        """
+        now = time.monotonic()
+        if self._memory or now < self._polled + POLL_SECONDS or not self._lock.acquire(timeout=POLL_SECONDS):
             return False
+        self._polled = now
         try:
             seen, self._seen = self._seen, self._data_version()
             return seen != self._seen
@@ -352,6 +377,9 @@ class SqliteDialect:
         if os.path.exists(path) and not self._memory and os.path.samefile(path, self.path):
             raise StoreError("a backup cannot replace the database itself", hint="Name another file.")
         part = f"{path}.part"
+        with suppress(OSError):
+            os.remove(part)
+        private(part)
         with self.reading() as session, sqlite3.connect(part) as target:
             source = session._cursor.connection
             if source.in_transaction and not self._memory:
@@ -361,14 +389,56 @@ class SqliteDialect:
         os.replace(part, path)
 
     def close(self) -> None:
-        """Close every connection, after the transaction under way."""
-        if self._checkpointer is not None:
+        """Close every connection, after the transaction under way; those of a file that is gone are left alone."""
+        if os.getpid() == self._process and self._checkpointer is not None:
             self._checkpointer.close()
+        try:
+            self._check()
+        except StoreLostError:
+            return
         while self._readers:
             self._readers.pop().close()
         self._hold()
         self._writer.close()
         self._let_go()
+        if self._file is not None:
+            self._file.closed()
+
+    def _check(self) -> None:
+        """Raise `StoreLostError` where this is no longer the database that was opened."""
+        if self._file is None:
+            if os.getpid() != self._process:
+                raise forked("a database in memory", self._process)
+            return
+        try:
+            self._file.check()
+        except StoreLostError:
+            self._leave()
+            raise
+
+    def _needed(self) -> int:
+        """How many bytes the database has by what the writer knows of it, whatever lies there by now."""
+        mine = self._owner == threading.get_ident()
+        if not mine:
+            self._hold()
+        try:
+            ((pages,), (size,)) = (self._writer.execute(f"PRAGMA {n}").fetchone() for n in ("page_count", "page_size"))
+            return int(pages * size)
+        finally:
+            if not mine:
+                self._let_go()
+
+    def _leave(self) -> None:
+        """Keep every connection open for good, and the log of whatever lies at the path now with it."""
+        if not self._left:
+            self._left = True
+            never_closed(self._connections)
+
+    def forked(self) -> None:
+        """In a process forked from the one that opened this: the connections are that one's, and are left to it."""
+        self._lock, self._owner, self._hub = threading.Lock(), 0, Hub()
+        if self._file is not None:
+            self._leave()
 
 
 def _violation(message: str) -> Exception:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from dualcontrol.case import Case, Content
 from dualcontrol.errors import PayloadError, UnknownLoopError
 from dualcontrol.events import Entry, sealed
 from dualcontrol.names import identity
-from dualcontrol.store import Conflict, Example, KeyRow
+from dualcontrol.store import Conflict, Example, KeyRow, key_digest
 from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Write
 from dualcontrol.store.sql.hot import CANDIDATES, FIRST, SLOTS_AT_ONCE
@@ -35,8 +34,7 @@ class SqlTx(StreamTx, WorkTx):
 
     def find_key(self, loop_id: int, key: str) -> KeyRow | None:
         """The case that a key of this loop stands for."""
-        row = self._session.one(self._hot.key, (loop_id, digest_of(key)))
-        return None if row is None else KeyRow(case_id=row[0], fingerprint=row[1], erased=bool(row[2]))
+        return rows.key_of(self._session.one(self._hot.key, (loop_id, key_digest(key))))
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
         """The case with its content (without `values`: its seals only); its row is held until commit."""
@@ -101,6 +99,8 @@ class SqlTx(StreamTx, WorkTx):
             self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
         self._heads[after.id] = (entry.seq, entry.hash)
+        if after.concluded is not None and (before is None or before.concluded is None):
+            self.settled.append(after.id)
         self._keep(before, after, entry.hash, snapshot, head, slots)
         return entry
 
@@ -142,7 +142,7 @@ class SqlTx(StreamTx, WorkTx):
             return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept, *parted]
         batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving, likeness),)), kept]
         if after.key is not None:
-            key = (loop_id, digest_of(after.key), after.id, fingerprint or "")
+            key = (loop_id, key_digest(after.key), after.id, fingerprint or "")
             batch.append(Write(hot.new_key, (key,)))
         return batch
 
@@ -170,7 +170,7 @@ class SqlTx(StreamTx, WorkTx):
         hot, row = self._hot, ((case.id,),)
         count = self._write(Write(hot.erase, row), Write(hot.erase_drafts, row), Write(hot.unlike, row))
         if case.key is not None:
-            key = (self._loop_id(case.loop), digest_of(case.key))
+            key = (self._loop_id(case.loop), key_digest(case.key))
             self._write(Write(self._hot.erase_key, (key,)))
         return count
 
@@ -245,11 +245,6 @@ class SqlTx(StreamTx, WorkTx):
         if not self._wrote_loops:
             self._shared.loop_ids[loop] = row[0]
         return int(row[0])
-
-
-def digest_of(key: str) -> str:
-    """How a key is found again: SHA-256, since an index entry of PostgreSQL cannot hold 65,536 characters."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _show_seals(after: Case, contents: list[Content]) -> None:

@@ -40,6 +40,7 @@ class Unit:
         self._sealed_slots: list[Sealed] = []
         self._wrote_loops = False
         self._controls: dict[str, Control | None] = {}
+        self.settled: list[str] = []  # the cases that get their outcome here; who waits is woken after the commit
         self.failed = False
 
     def _seal(self, entry: Entry) -> list[Sealed]:
