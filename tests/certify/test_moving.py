@@ -108,7 +108,9 @@ def test_what_somebody_else_closed_an_alarm_does_not_open(make):
     for _ in range(120):
         case = s.propose(0.999, wrong=True)
         held += [case] if case.route.audited else []
-    closing = [lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", reason="a person")]]
+    closing = [
+        lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", cause="person", reason="a person")]
+    ]
     s.desk.steps.move("mail", closing[0])
     for case in held:
         s.answer(case=case)

@@ -217,6 +217,24 @@ def test_a_new_model_opens_what_a_bad_file_closed(desk, loop, answer, settings):
         assert serving.check(again) == {}
 
 
+def test_a_new_model_opens_what_a_trainer_that_is_gone_closed(desk, loop, answer, contrary, settings, monkeypatch):
+    """Whatever the sentence says of the model: it is closed for its file, and the next model takes its place."""
+    answer(40)
+    own = {"retrain_every": 20, "trainer": "contrary_trainer:TRAINER", "holdout": 0.25}
+    desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=own)
+    first = train(desk, loop.name)
+    monkeypatch.delitem(sys.modules, "contrary_trainer")
+    with compose.open(settings=settings, clock=FakeClock(), new_id=seeded_ids(1)) as again:
+        assert serving.current_model(again, loop.name) is None
+        control = again.control(loop.name)
+        assert (control.causes[""].by, control.causes[""].model) == ("model_file", first.version)
+        assert "cannot be loaded" in control.closed_for(None)
+        ours = {"trainer": "sklearn", "holdout": 0.25}
+        again.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=ours)
+        assert train(again, loop.name).promoted
+        assert again.control(loop.name).closed_for(None) is None
+
+
 def test_a_training_that_another_overtook_changes_nothing(desk, loop, answer, monkeypatch):
     answer(40)
     real = training.write_file

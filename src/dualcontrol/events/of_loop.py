@@ -33,6 +33,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     """A certificate began with nothing certified: for a new model, a new promise, or after an alarm.
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
+    `alarm` is the code of the alarm that ended the one before: what was decided until then is no evidence.
     """
 
     version: int
@@ -44,6 +45,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     model: str | None = None
     scorer: str | None = None
     after: int = 0
+    alarm: str | None = None
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):
@@ -79,12 +81,17 @@ class AuditsChanged(Event, frozen=True, kw_only=True):
 
 
 class AutopilotClosed(Event, frozen=True, kw_only=True):
-    """A segment ("" for the whole loop) goes to humans from here on."""
+    """A segment ("" for the whole loop) goes to humans from here on.
+
+    `cause` says what closed it, for programs, and `model` which model's file where it was one: see `control.Cause`.
+    """
 
     version: int
     at: int
     segment: str
+    cause: str
     reason: str
+    model: str | None = None
 
 
 class AutopilotOpened(Event, frozen=True, kw_only=True):

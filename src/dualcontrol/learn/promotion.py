@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from dualcontrol.case import JSON, ModelRow
-from dualcontrol.control import Control
+from dualcontrol.control import MODEL_FILE, Control
 from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
 from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.report import Report
-from dualcontrol.learn.serving import CLOSED_BY_FILE, model_folder
+from dualcontrol.learn.serving import model_folder
 
 UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
 
@@ -68,7 +68,7 @@ def _reopened(desk: DeskPort, control: Control) -> Control:
     """Autopilot that was closed because a model file was bad opens with the model that takes its place."""
 
     def make(now: Control, at: int) -> list[Event]:
-        if not now.closed.get("", "").startswith(CLOSED_BY_FILE):
+        if not now.closed_by("", MODEL_FILE):
             return []
         return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")]
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from dualcontrol.case import JSON, ModelRow
-from dualcontrol.control import CLOSED_BY_ALARM, Control
+from dualcontrol.control import ALARM, MODEL_FILE, Cause, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
 
 FOLDER = "dualcontrol-models"
-CLOSED_BY_FILE = "the model file of "
+FILE = "the model file of "  # how what is wrong with one is said
 
 
 class Scored(NamedTuple):
@@ -95,7 +95,7 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
     found = next((row for row in rows if row.version == control.model), None)
     if found is None:
         raise ModelError(
-            f"{CLOSED_BY_FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
+            f"{FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
             f"database, or train again with `dualcontrol train {control.loop}`"
         )
     return found
@@ -103,7 +103,7 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
 
 def verified(desk: DeskPort, row: ModelRow) -> bytes:
     """The bytes of a model's file, checked against the digest of the bytes that were promoted."""
-    return unchanged(model_folder(desk), row, CLOSED_BY_FILE)
+    return unchanged(model_folder(desk), row, FILE)
 
 
 def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
@@ -149,21 +149,22 @@ def check_one(desk: DeskPort, control: Control) -> str | None:
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:
     """Send everything of a loop to humans, unless another model has taken over."""
-    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, reason))
+    cause = Cause(by=MODEL_FILE, model=control.model)
+    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, cause, reason))
 
 
 def reopen(desk: DeskPort, control: Control) -> None:
     """End the closure by a file that is there again, as it was promoted."""
-    if control.closed.get("", "").startswith(f"{CLOSED_BY_FILE}{control.model} "):
+    if control.closed_by("", MODEL_FILE, control.model):
         desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
 
 
-def closing(now: Control, at: int, reason: str) -> list[Event]:
+def closing(now: Control, at: int, cause: Cause, reason: str) -> list[Event]:
     """Close the whole loop; a closure by alarm gives way, since a new certificate would end it with the file gone."""
-    before = now.closed.get("")
-    if before is not None and not before.startswith(CLOSED_BY_ALARM):
+    if "" in now.closed and not now.closed_by("", ALARM):
         return []
-    return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
+    version = now.version + 1
+    return [AutopilotClosed(version=version, at=at, segment="", cause=cause.by, model=cause.model, reason=reason)]
 
 
 def opening(now: Control, at: int) -> list[Event]:
