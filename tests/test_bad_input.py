@@ -71,7 +71,7 @@ NUMERALS = ("nan", "inf", "-Infinity", "0.2", "-5", "1_0", " 1 ", "1e3", "\u0663
 PROPOSALS: list[tuple[dict[str, Any], type[e.DualcontrolError]]] = [
     *[({"confidence": bad}, e.SignalError) for bad in (1.2, -0.1, float("nan"), 10**400, True, "0.9", np.True_, [0.9])],
     *[({"risk": bad}, e.SignalError) for bad in ("", 1.5, True, float("nan"), {"level": "low"}, *NUMERALS)],
-    *[({"requires_approval": bad}, e.SignalError) for bad in ("yes", 1, None, np.True_)],
+    *[({"requires_approval": bad}, e.SignalError) for bad in ("yes", 1, None, np.int64(1))],
     *[({"input": {"x": bad}}, e.PayloadError) for bad in (float("nan"), float("inf"), Odd(), {1}, b"x", "\ud800")],
     ({"args": {"at": __import__("datetime").datetime(2026, 1, 1)}}, e.PayloadError),
     ({"args": {"n": __import__("decimal").Decimal(1)}}, e.PayloadError),

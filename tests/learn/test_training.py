@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from dualcontrol import compose
@@ -122,6 +124,16 @@ def test_a_start_set_trains_every_model_and_is_named_in_its_row(desk, loop, answ
     assert second.trained + second.held_out == 28
     said = {model.metrics["start"]["sha256"] for model in desk.store.queries.models(loop.control.loop_id)}
     assert said == {hashlib.sha256(by_hand().to_bytes()).hexdigest()}
+
+
+def test_a_start_set_may_come_as_arrays(desk, loop, answer):
+    """Arrays and numbers of NumPy are the lists of the same numbers, in the model as in the file."""
+    points = np.array([[x / 10, 0.0] for x in range(-10, 11) if x])
+    sides = np.where(points[:, 0] > 0, "right", "left")
+    report = train(desk, loop.name, start=StartSet("by hand", points, sides))
+    plainly = StartSet("by hand", points.tolist(), sides.tolist())
+    assert report.start == {"source": "by hand", "rows": 20, "sha256": hashlib.sha256(plainly.to_bytes()).hexdigest()}
+    assert serving.current_model(desk, loop.name).score([np.float32(0.9), np.int64(0)]).label == "right"
 
 
 def by_hand() -> StartSet:
@@ -280,6 +292,36 @@ def test_numbers_stay_numbers_also_where_the_labels_are_not_fixed(desk):
     scored = serving.current_model(desk, digits.name).score([1, 0])
     case = digits.propose(input=[1, 0], proposal=scored.label, scores=scored.scores)
     assert (case.proposal.value, case.confidence, len(case.candidates)) == (8, scored.confidence, 2)
+
+
+KINDS = [
+    [True, False],
+    [7, 8],
+    [0.5, 1.5],
+    [["a"], ["a", "b"]],
+    [["none"], "none"],
+    [True, 1],
+    ["1", 1],
+    [{"k": 1}, "k"],
+]
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=repr)
+@pytest.mark.parametrize("settled", [True, False], ids=["a set", "any label"])
+def test_scores_of_a_model_are_proposed_as_they_are_whatever_its_labels(desk, kinds, settled):
+    """From answers to a model, and from what it says to a case whose candidates are the labels with their types."""
+    given = {"mode": "labels", "context": ["input"], "feedback": {"trainer": "sklearn", "retrain_every": 10}}
+    loop = desk.loop("kinds", labels=kinds if settled else None, threshold=0.5, **given)
+    for step in range(60):
+        loop.propose(input=[np.int64(step % 2), step % 3], candidates=kinds)
+        desk.claim("ana", loop).label(kinds[step % 2])
+    train(desk, loop.name)
+    said = serving.current_model(desk, loop.name).score([np.float32(1), 0])
+    case = loop.propose(input=[1, 0], proposal=said.label, scores=said.scores)
+    assert json.dumps(case.proposal.value) == json.dumps(kinds[1])
+    assert sorted(json.dumps(c.value) for c in case.candidates) == sorted(map(json.dumps, kinds))
+    assert case.confidence == said.confidence > 0.5
+    assert sum(c.score for c in case.candidates) == pytest.approx(1.0)
 
 
 def test_what_cannot_be_learned_is_skipped_counted_and_waits_no_longer(desk, loop, answer):

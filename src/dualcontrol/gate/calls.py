@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, encode_content, plain
 from dualcontrol.errors import PayloadError
 from dualcontrol.gate.lossless import same
 from dualcontrol.gate.port import UNBOUND
@@ -31,10 +31,10 @@ class Call:
     def _as_json(self) -> dict[str, JSON]:
         """The arguments by name as JSON values, as they are now: what a caller changed meanwhile is not run."""
         try:
-            plain: dict[str, JSON] = to_jsonable_python(self.named)
-        except (PydanticSerializationError, ValueError) as error:
+            named: dict[str, JSON] = to_jsonable_python(plain(self.named), fallback=encode_content)
+        except (PydanticSerializationError, TypeError, ValueError) as error:
             raise PayloadError(f"an argument of {self.gate.action} is not JSON: {error}") from error
-        return plain
+        return named
 
     def run(self, args: dict[str, JSON]) -> Any:
         """Call the function with the decided arguments: the caller's own objects unless they were edited."""

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from dualcontrol.case import JSON, Case, Outcome
+from dualcontrol.case import JSON, Case, Outcome, encode_content
+from dualcontrol.case import plain as as_own
 from dualcontrol.errors import EffectError, EffectUnknownError, Paused, Pending, Rejected, ResultError, TimedOut
 
 LONGEST_ERROR = 10_000
@@ -86,10 +87,10 @@ def plain(result: Any) -> tuple[bool, JSON]:
         if not _is_json(result):
             if _reads_once(result):
                 return False, None
-            result = to_jsonable_python(result)
+            result = to_jsonable_python(as_own(result), fallback=encode_content)
             json.dumps(result, allow_nan=False)
             return True, result
-        return True, to_jsonable_python(result)
+        return True, to_jsonable_python(result, fallback=encode_content)
     except (PydanticSerializationError, ValueError, TypeError, RecursionError):
         return False, None
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from dualcontrol.case import JSON, ModelRow
+from dualcontrol.case import JSON, ModelRow, plain
 from dualcontrol.control import ALARM, MODEL_FILE, Cause, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
+from dualcontrol.labels import ByLabel
 from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
+from dualcontrol.learn.trainers import Floats, Model, trainer
 
 FOLDER = "dualcontrol-models"
 FILE = "the model file of "  # how what is wrong with one is said
@@ -28,7 +29,7 @@ class Scored(NamedTuple):
 
     label: JSON
     confidence: float
-    scores: dict[Any, float]
+    scores: ByLabel
 
 
 class Served:
@@ -52,12 +53,11 @@ class Served:
 
     def score_all(self, inputs: Sequence[JSON]) -> list[Scored]:
         """The same for many inputs at once, which is much faster."""
-        names = [label if isinstance(label, str | int | float) else class_key(label) for label in self.classes]
-        return [self._scored(names, [float(p) for p in row]) for row in self.predict_proba(inputs)]
+        return [self._scored([float(p) for p in row]) for row in self.predict_proba(plain(list(inputs)))]
 
-    def _scored(self, names: list[JSON], row: list[float]) -> Scored:
+    def _scored(self, row: list[float]) -> Scored:
         best = max(range(len(row)), key=row.__getitem__)
-        return Scored(self.classes[best], row[best], dict(zip(names, row, strict=True)))
+        return Scored(self.classes[best], row[best], ByLabel(self.classes, row))
 
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served]] = WeakKeyDictionary()

@@ -43,7 +43,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     """
     control = _control(desk, loop)
     teacher = trainer(_feedback(control).trainer)
-    start = remembered(desk, control) if start is None else start
+    start = remembered(desk, control) if start is None else start.listed()
     data = dataset(desk, loop)
     usable = labelled(last_words(data.rows))
     parted, skipped = split(desk, control, usable), _skipped(data.rows, usable)
