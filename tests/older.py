@@ -10,7 +10,7 @@ from newer import connected
 from dualcontrol.events import link
 
 # The fields that came later, by kind of event; and those of what governs a loop.
-LATER = {"AutopilotClosed": ("cause", "model"), "EpochBegan": ("alarm",)}
+LATER = {"AutopilotClosed": ("cause", "model"), "EpochBegan": ("cut",)}
 CONTROL = ("causes",)
 
 

@@ -270,7 +270,7 @@ def test_numbers_and_texts_of_numpy_are_numbers_and_texts(desk: dc.Desk) -> None
 
 def test_a_proposed_label_outside_the_set(desk: dc.Desk) -> None:
     mail = desk.loop("mail")
-    for bad in ("eggs", True, 1.0, "1"):
+    for bad in ("eggs", True, 1.5, "1"):
         refused(desk, lambda bad=bad: mail.propose(proposal=bad, input="x"), e.ProposalError)
     refused(desk, lambda: mail.propose(scores={"spam": 0.5, "eggs": 0.5}, input="x"), e.ProposalError)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dualcontrol.case import ENCODER, JSON, decoder, plain
-from dualcontrol.control import LoopSettings
+from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import PayloadError, ProposalError
 
 SHOWN = 20
@@ -55,17 +55,32 @@ def _names(labels: Sequence[JSON]) -> list[Any]:
     return short if len(set(short)) == len(short) else texts
 
 
-def named(settings: LoopSettings, scores: Mapping[Any, Any]) -> list[JSON]:
-    """The labels that the classes of scores name, in their order."""
+def named(settings: LoopSettings, scores: Mapping[Any, Any]) -> list[tuple[JSON, Any]]:
+    """The labels that the classes of scores name, each with its score.
+
+    A model of the loop may have been trained before a label was removed: what it says of that is left out.
+    """
     names = scores.labels() if isinstance(scores, ByLabel) else list(scores)
     labels = Labels.of(settings)
-    return [_free(name) if labels is None else labels.named(name) for name in names]
+    found = [_free(name) if labels is None else labels.named(name) for name in names]
+    pairs = list(zip(found, scores.values(), strict=True))
+    return [pair for pair in pairs if labels is None or pair[0] in labels] if isinstance(scores, ByLabel) else pairs
 
 
 def _free(name: Any) -> JSON:
     """A class as a label where any will do; a tuple, which may be a key, is the list of the same items."""
     label = plain(name)
     return list(label) if isinstance(label, tuple) else label
+
+
+def relabelled(before: Control | None, after: LoopSettings) -> bool:
+    """Whether new settings change what may be a label where something may be certified; order is no matter."""
+    if before is None or before.settings.guarantee is None:
+        return False
+    one, other = Labels.of(before.settings), Labels.of(after)
+    if one is None or other is None:
+        return one is not other
+    return not one.same_as(other)
 
 
 class Labels:
@@ -84,6 +99,10 @@ class Labels:
     def __contains__(self, value: JSON) -> bool:
         return self._set.find(value) is not None
 
+    def same_as(self, other: Labels) -> bool:
+        """Whether both are the same labels, in whatever order."""
+        return all(label in other for label in self._labels) and all(label in self for label in other._labels)
+
     def own(self, value: JSON) -> JSON:
         """The label of the set that a value is, 1 where it is 1.0 or a number of NumPy; itself where it is none."""
         place = self._set.find(value)
@@ -95,6 +114,10 @@ class Labels:
         place = self._set.find(label)
         place = self._set.spelled(label) if place is None else place
         return label if place is None else self._labels[place]
+
+    def places(self, values: Sequence[JSON]) -> list[int]:
+        """The places of those values that are labels of the set."""
+        return [place for place, value in enumerate(values) if value in self]
 
     def refusal(self, value: JSON, row: int | None = None) -> ProposalError:
         """The error for a label outside the set, with the row where there are rows."""

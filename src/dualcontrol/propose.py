@@ -170,10 +170,11 @@ def _from_classes(
     settings: LoopSettings, rows: list[dict[str, JSON]], scores: Mapping[Any, float]
 ) -> tuple[list[dict[str, JSON]], int | None]:
     """One candidate a class, likeliest first; what was proposed keeps its details."""
-    if not scores:
-        raise SignalError("scores name no class")
+    classes = named(settings, scores)
+    if not classes:
+        raise SignalError("scores name no class" if not scores else "the model knows none of the labels of the loop")
     found: dict[bytes, tuple[JSON, float]] = {}
-    for label, score in zip(named(settings, scores), scores.values(), strict=True):
+    for label, score in classes:
         text = mark(label)
         if text in found:
             raise SignalError(f"scores name the class {label!r:.80} twice")

@@ -67,7 +67,7 @@ def test_an_epoch_of_before_tells_its_alarm_in_its_reason(reason: str, alarm: st
     body = json.dumps({"actor": "system", "at": 1, "events": [event], "seq": 9, "stream": "loop/1"})
     (began,) = opened(body).events
     assert isinstance(began, EpochBegan)
-    assert (began.alarm, began.reason) == (alarm, reason)
+    assert (began.cut, began.reason) == (alarm, reason)
 
 
 def drifting(stream: Stream) -> None:
@@ -78,6 +78,7 @@ def drifting(stream: Stream) -> None:
             stream.answer(case=case)
 
 
+@pytest.mark.timeout(240)
 def test_an_alarm_of_before_ends_as_it_would_have(lasting_url: str) -> None:
     """The control has its cause again, the doctor finds the fold in order, and a new certificate opens autopilot."""
     stream = Stream(lasting_url, audit=0.5, guarantee=EASY)
@@ -116,24 +117,28 @@ def test_a_file_of_before_that_is_put_back_opens_autopilot(trained: Trained) -> 
     assert problems(trained.sides.desk, trained.models) == []
 
 
-MISLEADING = ["the monitor found nothing, I want to look", "the model file of {} is missing from my list"]
-
-
-def by_hand(trained: Trained, reason: str) -> None:
+def by_hand(desk: Any, loop: str, reason: str) -> None:
     """A person closes autopilot, and says why as they like."""
-    said: dict[str, Any] = {"segment": "", "cause": "person", "reason": reason.format(trained.version)}
-    trained.sides.desk.steps.move("sides", lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, **said)])
+    said: dict[str, Any] = {"segment": "", "cause": "person", "reason": reason}
+    desk.steps.move(loop, lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, **said)])
 
 
-@pytest.mark.parametrize("reason", MISLEADING)
-def test_no_wording_of_a_person_opens_what_a_person_closed(trained: Trained, reason: str) -> None:
-    """Neither a file that is there again, nor a new model, nor a new certificate."""
-    by_hand(trained, reason)
+def test_no_wording_of_a_person_is_taken_for_a_file(trained: Trained) -> None:
+    """Neither a file that is there again nor a new model opens what a person closed."""
+    by_hand(trained.sides.desk, "sides", f"the model file of {trained.version} is missing from my list")
     closed = trained.control.closed
     trained.harm("file")
     trained.mend("file")
     assert trained.control.closed == closed
-    trained.sides.go(300)
-    training.train(trained.sides.desk, "sides")
-    trained.sides.go(300)
+    trained.harm("row")
+    assert training.train(trained.sides.desk, "sides").promoted
     assert trained.control.closed == closed
+
+
+def test_no_wording_of_a_person_is_taken_for_an_alarm() -> None:
+    """A new certificate does not open what a person closed."""
+    stream = Stream("sqlite:///:memory:", audit=0.5, guarantee=EASY)
+    by_hand(stream.desk, "mail", "the monitor found nothing, I want to look")
+    stream.opened()
+    assert stream.loop.control.closed == {"": "the monitor found nothing, I want to look"}
+    stream.desk.close()

@@ -47,7 +47,7 @@ def refuse_labels(settings: LoopSettings, table: Mapping[str, Any], aside: Mappi
         "proposal": lambda cell: [] if cell is None else [as_row(plain(cell))["value"]],
         "alternatives": lambda cell: [as_row(plain(each))["value"] for each in cell or ()],
         "candidates": lambda cell: [as_row(plain(each))["value"] for each in cell or ()],
-        "scores": lambda cell: named(settings, cell) if isinstance(cell, Mapping) else [],
+        "scores": lambda cell: [label for label, _ in named(settings, cell)] if isinstance(cell, Mapping) else [],
     }  # fmt: skip
     found = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
     found.append(_first_action(table))

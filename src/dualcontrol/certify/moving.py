@@ -32,15 +32,15 @@ REFRESH = 500  # labels after which audit shares are computed again
 
 def began(
     control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
-    warm: Start | None = None, alarm: str | None = None,
+    warm: Start | None = None, cut: str | None = None,
 ) -> EpochBegan:  # fmt: skip
     """A new certificate; after an alarm it keeps the bins of the one before, and only a first one has a launch."""
     promise = promised(control, before)
-    if alarm == DRIFT and before is not None and before.certificate.begun:
+    if cut == DRIFT and before is not None and before.certificate.begun:
         promise |= {"edges": before.certificate.edges}
         promise |= {"first": before.certificate.first} if before.certificate.again else {}
     promise |= _warm(promise, warm)
-    return _epoch(control, name, model, before, after, now, reason, promise, alarm)
+    return _epoch(control, name, model, before, after, now, reason, promise, cut)
 
 
 def begun_again(control: Control, name: str, before: Segment, place: int, now: int) -> EpochBegan:
@@ -53,12 +53,12 @@ def begun_again(control: Control, name: str, before: Segment, place: int, now: i
 
 def _epoch(
     control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
-    promise: dict[str, Any], alarm: str | None = None,
+    promise: dict[str, Any], cut: str | None = None,
 ) -> EpochBegan:  # fmt: skip
     epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
-        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), alarm=alarm,
+        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut,
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def alarmed(
     reason = f"the monitor found {what}"
     alarm = AlarmRaised(code=code, reason=f"segment {name!r}: {reason}" if name else reason, at=now)
     if name in control.closed:  # whoever closed it opens it again
-        return [alarm, began(control, name, segment.model, segment, after, now, code, alarm=code)]
+        return [alarm, began(control, name, segment.model, segment, after, now, code, cut=code)]
     closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, cause=ALARM, reason=reason)
-    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, code, alarm=code)
+    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, code, cut=code)
     return [closed, alarm, anew]

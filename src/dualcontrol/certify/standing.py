@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualcontrol.case import Value
 from dualcontrol.certify import again
 from dualcontrol.certify.moving import promised
-from dualcontrol.certify.segment import Segment
+from dualcontrol.certify.segment import LABELS, Segment
 from dualcontrol.control import Control, Guarantee
 from dualcontrol.route.guarantee import Certificate
 from dualcontrol.route.promise import share
@@ -189,7 +189,7 @@ def _not_yet(segment: Segment, needed: int | None) -> str:
     certificate = segment.certificate
     place = max(certificate._next, 0)
     seen, wrong = sum(certificate.weights[place:]), sum(certificate.wrongs[place:])
-    since = "" if segment.alarm is None else "since the alarm "
+    since = {None: "", LABELS: "since the labels changed "}.get(segment.cut, "since the alarm ")
     found = (
         f"{since}{wrong:.0f} of the {seen:.0f} surest cases count as wrong, and {share(certificate.max_error)} may be"
     )

@@ -30,7 +30,7 @@ def _given(cause: Cause) -> Raw:
 
 def _with_alarm(raw: Raw) -> Raw:
     """An epoch that names the alarm it begins after; one of an older version has the code for its reason."""
-    return raw | {"alarm": raw["reason"]} if raw["reason"] in ("drift", "scale") else raw
+    return raw | {"cut": raw["reason"]} if raw["reason"] in ("drift", "scale") else raw
 
 
 # What older versions wrote, by kind and version, and how it is read; a field that is there already is left alone.

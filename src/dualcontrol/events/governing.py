@@ -34,9 +34,9 @@ def governed_by(control: Control, event: Event) -> Control:
 
 
 def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
-    """New settings; another promise is certified by nothing yet."""
+    """New settings; another promise, or other labels, are certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
-    same = control.version == 0 or settings.guarantee == control.settings.guarantee
+    same = control.version == 0 or (settings.guarantee == control.settings.guarantee and not event.relabelled)
     return {"settings": settings} | ({} if same else _nothing_certified(control))
 
 

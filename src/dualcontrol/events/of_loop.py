@@ -7,12 +7,16 @@ from dualcontrol.events.event import Event
 
 
 class PolicyChanged(Event, frozen=True, kw_only=True):
-    """The loop's settings changed; `settings` is their canonical JSON text."""
+    """The loop's settings changed; `settings` is their canonical JSON text.
+
+    `relabelled` says that the set of labels is another, so that nothing certified before holds.
+    """
 
     version: int
     at: int
     digest: str
     settings: str
+    relabelled: bool = False
 
 
 class ThresholdMoved(Event, frozen=True, kw_only=True):
@@ -33,7 +37,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     """A certificate began with nothing certified: for a new model, a new promise, or after an alarm.
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
-    `alarm` is the code of the alarm that ended the one before: what was decided until then is no evidence.
+    `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
     """
 
     version: int
@@ -45,7 +49,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     model: str | None = None
     scorer: str | None = None
     after: int = 0
-    alarm: str | None = None
+    cut: str | None = None
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.report import Report
 from dualcontrol.learn.serving import model_folder
 
+SKIPPED = "/skipped"  # how the mark of a row ends that nothing was learned from
 UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
 
 
@@ -45,8 +46,13 @@ def record(
     with desk.store.transaction() as tx:
         tx.save_model(ModelRow.from_dict(row.to_dict() | {"state": "promoted" if promoted else "kept"}))
         for rows, name in used:
-            tx.mark_used(control.loop_id, [r.id for r in rows if r.used_by is None], name)
+            tx.mark_used(control.loop_id, [r.id for r in rows if _unmarked(r, name)], name)
     return report
+
+
+def _unmarked(row: Row, name: str) -> bool:
+    """Whether nothing says yet what became of a row; one that was skipped may be learned from later."""
+    return row.used_by is None or (row.used_by.endswith(SKIPPED) and not name.endswith(SKIPPED))
 
 
 def _moved(desk: DeskPort, control: Control, report: Report) -> Control:

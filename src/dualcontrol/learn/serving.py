@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from dualcontrol.case import JSON, ModelRow, plain
 from dualcontrol.control import ALARM, MODEL_FILE, Cause, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
-from dualcontrol.labels import ByLabel
+from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.trainers import Floats, Model, trainer
 
@@ -33,19 +35,30 @@ class Scored(NamedTuple):
 
 
 class Served:
-    """A promoted model, ready to score."""
+    """A promoted model, ready to score.
 
-    def __init__(self, version: str, model: Model) -> None:
-        self.version, self.model = version, model
+    It says nothing of a label that the loop no longer has: the probability of that one is dropped, and not shared
+    out among the others, so that what it was sure of before is doubt and goes to people until the next model.
+    """
+
+    def __init__(self, version: str, model: Model, labels: Callable[[], Labels | None] = lambda: None) -> None:
+        self.version, self.model, self._labels = version, model, labels
 
     @property
     def classes(self) -> tuple[JSON, ...]:
-        """The labels it knows."""
-        return self.model.classes
+        """The labels it knows, without those that the loop no longer has."""
+        return tuple(self.model.classes[place] for place in self._kept())
+
+    def _kept(self) -> list[int]:
+        labels = self._labels()
+        return list(range(len(self.model.classes))) if labels is None else labels.places(self.model.classes)
 
     def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
-        """One row an input, one column a class."""
-        return self.model.predict_proba(inputs)
+        """One row an input, one column a class; a row sums to less than 1 where labels were removed."""
+        return self._chances(inputs, self._kept())
+
+    def _chances(self, inputs: Sequence[JSON], kept: list[int]) -> Floats:
+        return np.asarray(self.model.predict_proba(plain(list(inputs))))[:, kept]
 
     def score(self, given: JSON) -> Scored:
         """The model's label for one input, with probabilities that may stand as `confidence` and `scores`."""
@@ -53,21 +66,36 @@ class Served:
 
     def score_all(self, inputs: Sequence[JSON]) -> list[Scored]:
         """The same for many inputs at once, which is much faster."""
-        return [self._scored([float(p) for p in row]) for row in self.predict_proba(plain(list(inputs)))]
+        kept = self._kept()
+        if not kept:
+            raise ModelError(
+                f"model {self.version} knows none of the labels that its loop has now",
+                hint="Answer cases until the next training; until then no model can say anything.",
+            )
+        labels = [self.model.classes[place] for place in kept]
+        return [_scored(labels, [float(p) for p in row]) for row in self._chances(inputs, kept)]
 
-    def _scored(self, row: list[float]) -> Scored:
-        best = max(range(len(row)), key=row.__getitem__)
-        return Scored(self.classes[best], row[best], ByLabel(self.classes, row))
+
+def _scored(labels: list[JSON], row: list[float]) -> Scored:
+    best = max(range(len(row)), key=row.__getitem__)
+    return Scored(labels[best], row[best], ByLabel(labels, row))
 
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served]] = WeakKeyDictionary()
 
 
 def current_model(desk: DeskPort, loop: str) -> Served | None:
-    """The loop's model in force, cached by version; None when there is none or its file cannot be trusted.
+    """The loop's model in force, cached by version; None when there is none that can say anything.
 
-    In that last case autopilot is closed for the loop.
+    That is so where none was promoted, where it knows none of the labels that the loop has now, and where its file
+    cannot be trusted: then autopilot is closed for the loop.
     """
+    served = model_in_force(desk, loop)
+    return served if served is not None and served.classes else None
+
+
+def model_in_force(desk: DeskPort, loop: str) -> Served | None:
+    """The same, also where it knows none of the labels."""
     control = desk.control(loop)
     if control is None or control.model is None:
         return None
@@ -86,7 +114,14 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
 def load(desk: DeskPort, control: Control) -> Served:
     """The model of a control from its verified file; `ModelError` says what is wrong with it."""
     row = row_of(desk, control)
-    return Served(row.version, trainer(str(row.metrics.get("trainer", "sklearn"))).load(verified(desk, row)))
+    model = trainer(str(row.metrics.get("trainer", "sklearn"))).load(verified(desk, row))
+    return Served(row.version, model, lambda: labels_of(desk, control.loop))
+
+
+def labels_of(desk: DeskPort, loop: str) -> Labels | None:
+    """The set of labels in force for a loop; None where any will do."""
+    control = desk.control(loop)
+    return None if control is None else Labels.of(control.settings)
 
 
 def row_of(desk: DeskPort, control: Control) -> ModelRow:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from dualcontrol.case import JSON, ModelRow, plain
 from dualcontrol.control import Control
 from dualcontrol.errors import ModelError
+from dualcontrol.labels import Labels
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_serving import RISK
@@ -29,6 +30,13 @@ class StartSet(NamedTuple):
     def listed(self) -> StartSet:
         """The same with rows as lists of plain values, also where they came as arrays or with numbers of NumPy."""
         return StartSet(self.source, _listed(self.inputs), _listed(self.labels))
+
+    def within(self, labels: Labels | None) -> StartSet:
+        """The rows whose label is one of a set."""
+        if labels is None:
+            return self
+        rows = labels.places(self.labels)
+        return StartSet(self.source, [self.inputs[row] for row in rows], [labels.own(self.labels[row]) for row in rows])
 
     def to_bytes(self) -> bytes:
         """The file's content: JSON with sorted keys."""
