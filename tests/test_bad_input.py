@@ -71,7 +71,7 @@ NUMERALS = ("nan", "inf", "-Infinity", "0.2", "-5", "1_0", " 1 ", "1e3", "\u0663
 PROPOSALS: list[tuple[dict[str, Any], type[e.DualcontrolError]]] = [
     *[({"confidence": bad}, e.SignalError) for bad in (1.2, -0.1, float("nan"), 10**400, True, "0.9", np.True_, [0.9])],
     *[({"risk": bad}, e.SignalError) for bad in ("", 1.5, True, float("nan"), {"level": "low"}, *NUMERALS)],
-    *[({"requires_approval": bad}, e.SignalError) for bad in ("yes", 1, None, np.True_)],
+    *[({"requires_approval": bad}, e.SignalError) for bad in ("yes", 1, None, np.int64(1))],
     *[({"input": {"x": bad}}, e.PayloadError) for bad in (float("nan"), float("inf"), Odd(), {1}, b"x", "\ud800")],
     ({"args": {"at": __import__("datetime").datetime(2026, 1, 1)}}, e.PayloadError),
     ({"args": {"n": __import__("decimal").Decimal(1)}}, e.PayloadError),
@@ -270,7 +270,7 @@ def test_numbers_and_texts_of_numpy_are_numbers_and_texts(desk: dc.Desk) -> None
 
 def test_a_proposed_label_outside_the_set(desk: dc.Desk) -> None:
     mail = desk.loop("mail")
-    for bad in ("eggs", True, 1.0, "1"):
+    for bad in ("eggs", True, 1.5, "1"):
         refused(desk, lambda bad=bad: mail.propose(proposal=bad, input="x"), e.ProposalError)
     refused(desk, lambda: mail.propose(scores={"spam": 0.5, "eggs": 0.5}, input="x"), e.ProposalError)
 

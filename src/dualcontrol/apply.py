@@ -50,8 +50,9 @@ from dualcontrol.events import (
     Withdrawn,
     real,
 )
+from dualcontrol.labels import Labels
 from dualcontrol.names import distinct, same
-from dualcontrol.schema import meaning, plain_text
+from dualcontrol.schema import meaning
 
 DOING: tuple[Verdict | None, ...] = (None, "approve", "edit")
 # Where a human was asked for want of confidence only, a declared timeout may let the proposal run.
@@ -149,8 +150,8 @@ def _may_run_unseen(case: Case, control: Control) -> bool:
 
 
 def _is_a_label(value: JSON, control: Control) -> bool:
-    labels = control.settings.labels
-    return labels is None or plain_text(value) in map(plain_text, labels)
+    labels = Labels.of(control.settings)
+    return labels is None or value in labels
 
 
 def _arbiter(case: Case, control: Control) -> str | None:

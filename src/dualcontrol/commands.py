@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import asdict
 
-from dualcontrol.case import JSON, RISK_LEVELS, Actor, Value
+from dualcontrol.case import JSON, RISK_LEVELS, Actor, Value, plain, scalar
 from dualcontrol.errors import (
     AnswerError,
     DualcontrolError,
@@ -218,7 +218,7 @@ class Erase(Command, frozen=True, kw_only=True):
 
 Given = TypeVar("Given", bound=Command)
 PERSONS = frozenset({"person", "owner", "by"})
-PLAIN = frozenset({type(None), str, int, float, bool, dict, list, tuple})
+SCALARS = frozenset({type(None), str, int, float, bool})
 # What msgspec raises for what does not fit; beside its own, for objects and texts that it cannot look at.
 UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
 BLAME: dict[str, type[DualcontrolError]] = {
@@ -231,8 +231,8 @@ def checked(command: Given) -> Given:
     """The command with every field of its declared type, texts and numbers as plain ones; an error names the field."""
     given = asdict(command)
     for name, value in given.items():
-        if type(value) not in PLAIN:
-            value = given[name] = plain(value)
+        if type(value) not in SCALARS:
+            value = given[name] = asdict(value) if isinstance(value, Value) else plain(value)
         if name in PERSONS and type(value) is str:
             given[name] = written(value)
         elif name == "actor" and type(value) is dict and type(value.get("person")) is str:
@@ -246,7 +246,7 @@ def checked(command: Given) -> Given:
 
 def person(name: Any) -> str:
     """The name of a person as it is kept; `EligibilityError` when it cannot be one."""
-    text = plain(name)
+    text = scalar(name)
     try:
         return msgspec.convert(written(text) if type(text) is str else text, Person)
     except UNFIT as error:
@@ -258,7 +258,7 @@ def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
     if type(name) is str and len(name) <= LONGEST and name.isascii() and name.isprintable() and name:
         return name
     try:
-        return msgspec.convert(plain(name), Word)
+        return msgspec.convert(scalar(name), Word)
     except UNFIT as error:
         raise unknown(f"{what} is named by a text of at most {LONGEST} signs, not {name!r:.80}") from error
 
@@ -282,15 +282,6 @@ def risk_level(text: str) -> str:
         if level.strip():
             return level
     raise SignalError(f"a risk is not the text {level!r:.80}: give a number or one of {', '.join(RISK_LEVELS)}")
-
-
-def plain(value: Any) -> Any:
-    """A value without the subclasses of text and number that libraries bring along."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, float):
-        return float(value)
-    return asdict(value) if isinstance(value, Value) else value
 
 
 def _refused(command: Command, where: str, what: str) -> DualcontrolError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
@@ -30,7 +31,6 @@ class Rule(Value, frozen=True, kw_only=True):
     respond_within: str | int | float | None = None
 
 
-CLOSED_BY_ALARM = "the monitor found"  # how the reason of such a closure begins; a new certificate ends it
 UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody checks
 
 
@@ -161,11 +161,36 @@ class Audits(Value, frozen=True, kw_only=True):
         return self.shares[bisect_right(self.edges, score)]
 
 
+ALARM, MODEL_FILE, RISK_FILE, PERSON = "alarm", "model_file", "risk_file", "person"  # what closes autopilot
+
+
+class Cause(Value, frozen=True, kw_only=True):
+    """What closed autopilot: the monitor's alarm, the file of a model, that of a risk model, or a person.
+
+    It says what may open it again; the reason beside it is for people, and may be worded in any way.
+    """
+
+    by: str
+    model: str | None = None
+
+    @classmethod
+    def of_words(cls, reason: str) -> Cause:
+        """The cause that older versions told by how their sentence began; asked where none was written, never else."""
+        if reason.startswith("the monitor found "):
+            return cls(by=ALARM)
+        for by, words in ((MODEL_FILE, "the model file of "), (RISK_FILE, "the risk model file of ")):
+            named = re.match(rf"{words}(.+?) (?:is missing|is not the one|cannot be (?:read|checked))", reason)
+            if named is not None:
+                return cls(by=by, model=named[1])
+        return cls(by=PERSON)
+
+
 class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events.
 
     Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
+    `closed` holds the reason by segment, and `causes` what closed it.
     """
 
     loop: str
@@ -176,6 +201,7 @@ class Control(Value, frozen=True, kw_only=True):
     model: str | None = None
     thresholds: dict[str, float] = {}
     closed: dict[str, str] = {}
+    causes: dict[str, Cause] = {}
     audits: dict[str, Audits] = {}
     epochs: dict[str, int] = {}
     models: dict[str, str] = {}
@@ -212,6 +238,12 @@ class Control(Value, frozen=True, kw_only=True):
         """Why autopilot is closed for a segment, or None when it is open."""
         whole = self.closed.get("")
         return whole if whole is not None or not segment else self.closed.get(segment)
+
+    def closed_by(self, segment: str | None, by: str, model: str | None = None) -> bool:
+        """Whether this is what closed autopilot for a segment; with `model`, whether its file is."""
+        key = "" if "" in self.closed or not segment else segment
+        cause = self.causes.get(key)
+        return cause is not None and cause.by == by and (model is None or cause.model == model)
 
 
 class Router(Protocol):

@@ -29,6 +29,7 @@ from dualcontrol.commands import (
 from dualcontrol.control import Control, Env
 from dualcontrol.events import Event
 from dualcontrol.keys import json_text
+from dualcontrol.labels import Labels
 from dualcontrol.review import context, opening
 
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
@@ -46,7 +47,15 @@ IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
 
 
 def admitted(command: Propose, control: Control) -> None:
-    """Refuse a proposal before rules look at it: context that is missing, content that is not JSON."""
+    """Refuse a proposal before rules look at it: context that is missing, content that is not JSON.
+
+    So is a label that is none by now, which a program may still propose that opened its loop before.
+    """
+    labels = Labels.of(control.settings)
+    if labels is not None and command.proposed is not None:
+        value = command.candidates[command.proposed].get("value")
+        if value not in labels:
+            raise labels.refusal(value)
     context.admit(command, control.settings)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dualcontrol.case import Case, microseconds
+from dualcontrol.case import Case, microseconds, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.errors import AnswerError, RequestError, UnknownCaseError
 
@@ -20,7 +20,7 @@ def case_id_of(case: Case | str) -> str:
 def lasting(time: str | float | None) -> int | None:
     """A time somebody asks for, in microseconds: longer than nothing, at most a century; None stays None."""
     try:
-        wanted = None if time is None else microseconds(time)
+        wanted = None if time is None else microseconds(scalar(time))
     except (TypeError, ValueError, OverflowError, AttributeError):
         wanted = 0
     if wanted is not None and not 0 < wanted <= CENTURY:
@@ -30,6 +30,7 @@ def lasting(time: str | float | None) -> int | None:
 
 def patience(timeout: Any) -> float | None:
     """How long a caller waits, in seconds; None is for as long as it takes."""
+    timeout = scalar(timeout)
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:

@@ -1,18 +1,24 @@
-"""A loop's set of labels: whether what is proposed is in it, one value at a time or a column of them."""
+"""A loop's set of labels: which of them a value is, or a class of scores names; one at a time or a column of them.
+
+Every look-up takes the same time however many labels there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dualcontrol.case import ENCODER, JSON
-from dualcontrol.control import LoopSettings
+from dualcontrol.case import ENCODER, JSON, decoder, plain
+from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import PayloadError, ProposalError
 
 SHOWN = 20
 KINDS: dict[str, type] = {"U": str, "i": int, "u": int, "b": bool}
+SETS = 64  # of labels that are kept ready
 
 
 def mark(value: JSON) -> bytes:
@@ -23,13 +29,67 @@ def mark(value: JSON) -> bytes:
         raise PayloadError(f"a candidate is not JSON: {error}") from error
 
 
+class ByLabel(dict[Any, float]):
+    """Scores by label, for labels of every kind.
+
+    A label that Python cannot tell apart as a key, such as a list, or true beside 1, stands under its JSON text; the
+    label itself is remembered, so that these scores may be proposed as they are.
+    """
+
+    def __init__(self, labels: Sequence[JSON], scores: Iterable[float]) -> None:
+        names = _names(labels)
+        self._labels = dict(zip(names, labels, strict=True))
+        super().__init__(zip(names, scores, strict=True))
+
+    def labels(self) -> list[JSON]:
+        """The labels, in the order of the scores."""
+        return [self._labels.get(name, name) for name in self]
+
+
+def _names(labels: Sequence[JSON]) -> list[Any]:
+    """A key of its own for each label: itself where keys can be told apart, else its JSON text."""
+    if all(isinstance(label, str | int | float | None) for label in labels) and len(set(labels)) == len(labels):
+        return list(labels)
+    texts = [mark(label).decode() for label in labels]
+    short = [label if isinstance(label, str) else text for label, text in zip(labels, texts, strict=True)]
+    return short if len(set(short)) == len(short) else texts
+
+
+def named(settings: LoopSettings, scores: Mapping[Any, Any]) -> list[tuple[JSON, Any]]:
+    """The labels that the classes of scores name, each with its score.
+
+    A model of the loop may have been trained before a label was removed: what it says of that is left out.
+    """
+    names = scores.labels() if isinstance(scores, ByLabel) else list(scores)
+    labels = Labels.of(settings)
+    found = [_free(name) if labels is None else labels.named(name) for name in names]
+    pairs = list(zip(found, scores.values(), strict=True))
+    return [pair for pair in pairs if labels is None or pair[0] in labels] if isinstance(scores, ByLabel) else pairs
+
+
+def _free(name: Any) -> JSON:
+    """A class as a label where any will do; a tuple, which may be a key, is the list of the same items."""
+    label = plain(name)
+    return list(label) if isinstance(label, tuple) else label
+
+
+def relabelled(before: Control | None, after: LoopSettings) -> bool:
+    """Whether new settings change what may be a label where something may be certified; order is no matter."""
+    if before is None or before.settings.guarantee is None:
+        return False
+    one, other = Labels.of(before.settings), Labels.of(after)
+    if one is None or other is None:
+        return one is not other
+    return not one.same_as(other)
+
+
 class Labels:
     """The set that candidates of a loop are from; made only where there is one."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
         self._labels = settings.labels or ()
-        self._marks = {mark(label) for label in self._labels}
+        self._set = _set_of(ENCODER.encode(self._labels))
 
     @classmethod
     def of(cls, settings: LoopSettings) -> Labels | None:
@@ -37,7 +97,27 @@ class Labels:
         return cls(settings) if settings.mode == "labels" and settings.labels is not None else None
 
     def __contains__(self, value: JSON) -> bool:
-        return mark(value) in self._marks
+        return self._set.find(value) is not None
+
+    def same_as(self, other: Labels) -> bool:
+        """Whether both are the same labels, in whatever order."""
+        return all(label in other for label in self._labels) and all(label in self for label in other._labels)
+
+    def own(self, value: JSON) -> JSON:
+        """The label of the set that a value is, 1 where it is 1.0 or a number of NumPy; itself where it is none."""
+        place = self._set.find(value)
+        return plain(value) if place is None else self._labels[place]
+
+    def named(self, name: Any) -> JSON:
+        """The label that a class of scores names: JSON has only texts for names, NumPy has types of its own."""
+        label = _free(name)
+        place = self._set.find(label)
+        place = self._set.spelled(label) if place is None else place
+        return label if place is None else self._labels[place]
+
+    def places(self, values: Sequence[JSON]) -> list[int]:
+        """The places of those values that are labels of the set."""
+        return [place for place, value in enumerate(values) if value in self]
 
     def refusal(self, value: JSON, row: int | None = None) -> ProposalError:
         """The error for a label outside the set, with the row where there are rows."""
@@ -57,12 +137,64 @@ class Labels:
 
     def _first_of_array(self, column: Any) -> tuple[int, JSON] | None:
         """The same for an array of texts, whole numbers or flags, whose cells are labels themselves."""
-        outside = np.ones(len(column), np.bool_)
-        for label in self._labels:
-            if type(label) is KINDS[column.dtype.kind]:
-                outside &= column != label
+        kind, as_type = KINDS[column.dtype.kind], None
+        alike: list[Any] = [label for label in map(_whole, self._labels) if type(label) is kind]
+        if kind is int:  # compared as whole numbers of the column's own size, so that none is rounded
+            limits, as_type = np.iinfo(column.dtype), column.dtype
+            alike = [label for label in alike if limits.min <= label <= limits.max]
+        outside = ~np.isin(column, np.array(alike, as_type))
         row = int(outside.argmax()) if outside.any() else None
         return None if row is None else (row, column[row].item())
+
+
+class _Set:
+    """Places of labels by their JSON text, by that text with 1.0 as 1, and by how they may be spelled."""
+
+    def __init__(self, labels: Sequence[JSON]) -> None:
+        self._exact = {mark(label): place for place, label in enumerate(labels)}
+        self._alike = _unless_shared((mark(_whole(label)), place) for place, label in enumerate(labels))
+        self._spelled = _unless_shared(
+            (text, place) for place, label in enumerate(labels) for text in {str(label), mark(label).decode()}
+        )
+
+    def find(self, value: JSON) -> int | None:
+        """The label that is this value, else the one with the same numbers."""
+        place = self._exact.get(mark(value))
+        return self._alike.get(mark(_whole(plain(value)))) if place is None else place
+
+    def spelled(self, name: JSON) -> int | None:
+        """The one label that this spells: as Python prints it, or as JSON however it is spaced."""
+        place = self._spelled.get(str(name))
+        if place is not None or not isinstance(name, str):
+            return place
+        try:
+            return self.find(json.loads(name))
+        except (ValueError, RecursionError, PayloadError):
+            return None
+
+
+@lru_cache(maxsize=SETS)
+def _set_of(labels: bytes) -> _Set:
+    return _Set(decoder(list[Any]).decode(labels))
+
+
+def _unless_shared(names: Iterable[tuple[Any, int]]) -> dict[Any, int]:
+    """Places by name, without the names that two of them have."""
+    found: dict[Any, int] = {}
+    shared = set()
+    for name, place in names:
+        if found.setdefault(name, place) != place:
+            shared.add(name)
+    return {name: place for name, place in found.items() if name not in shared}
+
+
+def _whole(value: JSON) -> JSON:
+    """A value with numbers such as 1.0 as whole numbers, however deep: JSON tells them not apart."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def distinct(column: Sequence[Any]) -> list[Any] | None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dualcontrol import commands as do
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
-from dualcontrol.case import JSON, Case, Outcome, microseconds
+from dualcontrol.case import JSON, Case, Outcome, microseconds, scalar
 from dualcontrol.certify import Standing, evidence, standing
 from dualcontrol.commands import known_as
 from dualcontrol.control import Control, LoopSettings
@@ -283,6 +283,7 @@ class Loop:
 
     def examples(self, unused: bool = False) -> list[Row]:
         """Every human decision with what it was about and where it comes from; or those that no model learned from."""
+        unused = scalar(unused)
         if not isinstance(unused, bool):
             raise RequestError(f"unused is true or false, not {unused!r:.80}")
         return dataset(self.desk, self.name, unused=unused).rows

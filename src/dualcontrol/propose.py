@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from dualcontrol.case import JSON, Candidate
-from dualcontrol.commands import UNFIT, Propose, action_name, plain, risk_level
+from dualcontrol.case import JSON, Candidate, plain, scalar
+from dualcontrol.commands import UNFIT, Propose, action_name, risk_level
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ProposalError, SignalError
-from dualcontrol.labels import Labels, mark
+from dualcontrol.labels import Labels, mark, named
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET", "__bool__": lambda self: False})()
 CANDIDATE_KEYS = {"id", "action", "args", "value", "schema", "source", "rationale", "score"}
@@ -50,6 +50,8 @@ def command(
     `action` and `args`, or `proposal`, is what the AI wants; `alternatives` is what else it considered;
     `candidates` stands for both where nothing is proposed (preference).
     """
+    input, history, meta = plain(input), plain(history), plain(meta)
+    requires_approval = scalar(requires_approval)
     rows, proposed = _candidates(settings, action, args, proposal, alternatives, candidates, schema, source, scores)
     confidence = _confidence(confidence, rows, proposed)
     risk = _risk(risk)
@@ -89,9 +91,12 @@ def _candidates(
         proposed = 0
     for what, values in (("alternatives", alternatives), ("candidates", candidates)):
         rows += [as_row(value) for value in _listed(values, what)]
+    labels = Labels.of(settings)
+    for row in rows:
+        row["value"] = plain(row["value"]) if labels is None else labels.own(row["value"])
     rows, proposed = _with_scores(settings, rows, proposed, scores)
     rows = [_checked(row, index) for index, row in enumerate(rows)]
-    _check_together(settings, rows)
+    _check_together(labels, rows)
     return rows, proposed
 
 
@@ -130,12 +135,11 @@ def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     return row
 
 
-def _check_together(settings: LoopSettings, rows: list[dict[str, JSON]]) -> None:
+def _check_together(labels: Labels | None, rows: list[dict[str, JSON]]) -> None:
     """Ids are distinct, and where the labels are a set every candidate is one of them."""
     ids = [row["id"] for row in rows]
     if len(set(ids)) != len(ids):
         raise ProposalError(f"two candidates have the same id: {', '.join(ids):.80}")
-    labels = Labels.of(settings)
     if labels is None:
         return
     for row in rows:
@@ -166,14 +170,15 @@ def _from_classes(
     settings: LoopSettings, rows: list[dict[str, JSON]], scores: Mapping[Any, float]
 ) -> tuple[list[dict[str, JSON]], int | None]:
     """One candidate a class, likeliest first; what was proposed keeps its details."""
-    if not scores:
-        raise SignalError("scores name no class")
+    classes = named(settings, scores)
+    if not classes:
+        raise SignalError("scores name no class" if not scores else "the model knows none of the labels of the loop")
     found: dict[bytes, tuple[JSON, float]] = {}
-    for name, score in scores.items():
-        label = named(settings, name)
-        if mark(label) in found:
+    for label, score in classes:
+        text = mark(label)
+        if text in found:
             raise SignalError(f"scores name the class {label!r:.80} twice")
-        found[mark(label)] = (label, _unit(score, "a score"))
+        found[text] = (label, _unit(score, "a score"))
     details = {mark(row["value"]): row for row in reversed(rows)}
     for text, row in details.items():
         found.setdefault(text, (row["value"], 0.0))
@@ -181,15 +186,6 @@ def _from_classes(
     full = [{**details.get(text, {}), "value": label, "score": p} for text, (label, p) in ranked]
     wanted = mark(rows[0]["value"]) if rows else ranked[0][0]
     return full, [text for text, _ in ranked].index(wanted)
-
-
-def named(settings: LoopSettings, name: Any) -> JSON:
-    """The label that a class of scores names: JSON and HTTP have texts for numbers, NumPy has types of its own."""
-    label = plain(name.item() if callable(getattr(name, "item", None)) else name)
-    if mark(label) in {mark(known) for known in settings.labels or ()}:
-        return label
-    alike = [known for known in settings.labels or () if str(known) == str(label)]
-    return alike[0] if len(alike) == 1 else label
 
 
 def _confidence(confidence: float | None, rows: list[dict[str, JSON]], proposed: int | None) -> float | None:

@@ -33,6 +33,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
 from dualcontrol.keys import as_text, check_key, fingerprint, likeness, short
+from dualcontrol.labels import relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import same
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
@@ -353,7 +354,10 @@ class Steps:
             if now is not None and now.settings.digest == settings.digest:
                 return now
             version = 1 if now is None else now.version + 1
-            event = PolicyChanged(version=version, at=tx.now, digest=settings.digest, settings=as_text(settings))
+            event = PolicyChanged(
+                version=version, at=tx.now, digest=settings.digest, settings=as_text(settings),
+                relabelled=relabelled(now, settings),
+            )  # fmt: skip
             before = now or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
             return self.moved(tx, before, [event], expected=now)
 

@@ -958,8 +958,8 @@ def answered(trained: Trained, most: int, label: str) -> None:
 
 
 def test_gone_model_leaves_a_closure_by_a_person_alone(trained: Trained):
-    closed = lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", reason="a person")]  # noqa: E731
-    trained.sides.desk.steps.move("sides", closed)
+    said = {"segment": "", "cause": "person", "reason": "a person"}
+    trained.sides.desk.steps.move("sides", lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, **said)])
     trained.harm("file")
     trained.mend("file")
     assert trained.control.closed == {"": "a person"}

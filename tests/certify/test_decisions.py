@@ -61,8 +61,8 @@ def test_autopilot_that_somebody_closed_still_gathers_evidence(stream):
     stream.opened()
     from dualcontrol.events import AutopilotClosed
 
-    closed = lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", reason="a person")]  # noqa: E731
-    stream.desk.steps.move("mail", closed)
+    said = {"segment": "", "cause": "person", "reason": "a person"}
+    stream.desk.steps.move("mail", lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, **said)])
     before = len(stream.loop.evidence())
     assert stream.go(30) == 0
     stream.desk.sweep()

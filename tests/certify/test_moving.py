@@ -108,7 +108,9 @@ def test_what_somebody_else_closed_an_alarm_does_not_open(make):
     for _ in range(120):
         case = s.propose(0.999, wrong=True)
         held += [case] if case.route.audited else []
-    closing = [lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", reason="a person")]]
+    closing = [
+        lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment="", cause="person", reason="a person")]
+    ]
     s.desk.steps.move("mail", closing[0])
     for case in held:
         s.answer(case=case)
@@ -196,3 +198,41 @@ def test_scores_that_become_others_under_the_same_name_close_autopilot(stream):
     assert stream.loop.control.closed == {}
     stream.check()
     assert problems(stream.desk) == []
+
+
+def relabelled(stream: Stream, *labels: str) -> None:
+    """The same loop with these labels."""
+    stream.settings["labels"] = list(labels)
+    stream.loop = stream.desk.loop("mail", **stream.settings)
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c", "d"), ("a", "b", "d")], ids=str)
+def test_other_labels_are_certified_by_nothing_yet(make, labels: tuple[str, ...]):
+    """Removed, added or renamed: what was right before may be wrong now, so only what is decided now counts."""
+    s = make(labels=["a", "b", "c"]).opened()
+    before, certified = s.loop.control, s.loop.control.thresholds
+    relabelled(s, "c", "b", "a")
+    assert s.loop.control.thresholds == certified, "the order of labels is no matter"
+    assert s.propose(0.999).route.to == "autopilot"
+    relabelled(s, *labels)
+    assert (s.loop.control.thresholds, s.loop.control.epoch) == ({}, before.epoch + 1)
+    assert s.propose(0.999).route.to == "human"
+    s.answer()
+    s.loop.certify()
+    began = s.events(EpochBegan)[-1]
+    assert (began.cut, began.reason) == ("labels", "the labels of the loop are others now")
+    assert [row["seq"] > began.after for row in s.loop.evidence()] == [True] * len(s.loop.evidence())
+    assert "since the labels changed" in s.standing().reason or s.standing().state == "pilot"
+    s.opened()
+    s.check()
+    assert s.desk.certifier.segments(s.loop.control)[""].since == began.after
+    assert folded(s).to_dict() | {"seq": 0} == s.loop.control.to_dict() | {"seq": 0}
+    assert problems(s.desk) == []
+
+
+def test_other_labels_of_a_loop_without_a_guarantee_change_nothing_that_moved(make):
+    s = make()
+    loop = s.desk.loop("plain", mode="labels", labels=["a"], threshold=0.9, context="minimal")
+    epoch = loop.control.epoch
+    loop = s.desk.loop("plain", mode="labels", labels=["b"], threshold=0.9, context="minimal")
+    assert (loop.control.epoch, loop.control.threshold_for(None)) == (epoch, 0.9)

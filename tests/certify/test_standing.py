@@ -34,8 +34,8 @@ def least(max_error: float) -> int:
 
 def closed(stream: Stream, reason: str, segment: str = "") -> None:
     """Somebody closes autopilot."""
-    event = lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, segment=segment, reason=reason)]  # noqa: E731
-    stream.desk.steps.move("mail", event)
+    said = {"segment": segment, "cause": "person", "reason": reason}
+    stream.desk.steps.move("mail", lambda now, at: [AutopilotClosed(version=now.version + 1, at=at, **said)])
 
 
 def test_without_a_guarantee_nothing_is_said_of_errors(make):

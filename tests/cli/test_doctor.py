@@ -162,7 +162,7 @@ def test_what_governs_a_loop_is_what_its_events_say(desk, case, sql, change, fie
     desk.loop("refunds", threshold=0.9, respond_within="20m", audit=1.0)
     model = {"model": "m1", "examples": 1, "metric": "log_loss", "score": "0.1"}
     desk.steps.move("refunds", lambda c, at: [ModelPromoted(version=3, at=at, **model)])
-    closed = {"segment": "", "reason": "drift"}
+    closed = {"segment": "", "cause": "person", "reason": "drift"}
     desk.steps.move("refunds", lambda c, at: [AutopilotClosed(version=4, at=at, **closed)])
     recorded = lambda: [found for found in problems(desk) if found.check == "evidence"]  # noqa: E731
     assert recorded() == []

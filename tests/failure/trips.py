@@ -470,7 +470,7 @@ def moved(control: Any, now: int) -> Any:
 
 
 def closed(control: Any, now: int) -> Any:
-    event = AutopilotClosed(version=control.version + 1, at=now, segment="x", reason="test")
+    event = AutopilotClosed(version=control.version + 1, at=now, segment="x", cause="person", reason="test")
     return [event]
 
 

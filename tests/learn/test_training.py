@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from dualcontrol import compose
 from dualcontrol.control import draw
-from dualcontrol.errors import ModelError
+from dualcontrol.errors import ModelError, ProposalError
 from dualcontrol.events import ThresholdMoved
 from dualcontrol.learn import serving, trainers, training
 from dualcontrol.learn.sklearn_trainer import SklearnTrainer
@@ -124,6 +126,16 @@ def test_a_start_set_trains_every_model_and_is_named_in_its_row(desk, loop, answ
     assert said == {hashlib.sha256(by_hand().to_bytes()).hexdigest()}
 
 
+def test_a_start_set_may_come_as_arrays(desk, loop, answer):
+    """Arrays and numbers of NumPy are the lists of the same numbers, in the model as in the file."""
+    points = np.array([[x / 10, 0.0] for x in range(-10, 11) if x])
+    sides = np.where(points[:, 0] > 0, "right", "left")
+    report = train(desk, loop.name, start=StartSet("by hand", points, sides))
+    plainly = StartSet("by hand", points.tolist(), sides.tolist())
+    assert report.start == {"source": "by hand", "rows": 20, "sha256": hashlib.sha256(plainly.to_bytes()).hexdigest()}
+    assert serving.current_model(desk, loop.name).score([np.float32(0.9), np.int64(0)]).label == "right"
+
+
 def by_hand() -> StartSet:
     points = [{"x": x / 10, "y": 0.0} for x in range(-10, 11) if x]
     return StartSet("by hand", points, ["right" if p["x"] > 0 else "left" for p in points])
@@ -217,6 +229,24 @@ def test_a_new_model_opens_what_a_bad_file_closed(desk, loop, answer, settings):
         assert serving.check(again) == {}
 
 
+def test_a_new_model_opens_what_a_trainer_that_is_gone_closed(desk, loop, answer, contrary, settings, monkeypatch):
+    """Whatever the sentence says of the model: it is closed for its file, and the next model takes its place."""
+    answer(40)
+    own = {"retrain_every": 20, "trainer": "contrary_trainer:TRAINER", "holdout": 0.25}
+    desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=own)
+    first = train(desk, loop.name)
+    monkeypatch.delitem(sys.modules, "contrary_trainer")
+    with compose.open(settings=settings, clock=FakeClock(), new_id=seeded_ids(1)) as again:
+        assert serving.current_model(again, loop.name) is None
+        control = again.control(loop.name)
+        assert (control.causes[""].by, control.causes[""].model) == ("model_file", first.version)
+        assert "cannot be loaded" in control.closed_for(None)
+        ours = {"trainer": "sklearn", "holdout": 0.25}
+        again.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=ours)
+        assert train(again, loop.name).promoted
+        assert again.control(loop.name).closed_for(None) is None
+
+
 def test_a_training_that_another_overtook_changes_nothing(desk, loop, answer, monkeypatch):
     answer(40)
     real = training.write_file
@@ -264,6 +294,36 @@ def test_numbers_stay_numbers_also_where_the_labels_are_not_fixed(desk):
     assert (case.proposal.value, case.confidence, len(case.candidates)) == (8, scored.confidence, 2)
 
 
+KINDS = [
+    [True, False],
+    [7, 8],
+    [0.5, 1.5],
+    [["a"], ["a", "b"]],
+    [["none"], "none"],
+    [True, 1],
+    ["1", 1],
+    [{"k": 1}, "k"],
+]
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=repr)
+@pytest.mark.parametrize("settled", [True, False], ids=["a set", "any label"])
+def test_scores_of_a_model_are_proposed_as_they_are_whatever_its_labels(desk, kinds, settled):
+    """From answers to a model, and from what it says to a case whose candidates are the labels with their types."""
+    given = {"mode": "labels", "context": ["input"], "feedback": {"trainer": "sklearn", "retrain_every": 10}}
+    loop = desk.loop("kinds", labels=kinds if settled else None, threshold=0.5, **given)
+    for step in range(60):
+        loop.propose(input=[np.int64(step % 2), step % 3], candidates=kinds)
+        desk.claim("ana", loop).label(kinds[step % 2])
+    train(desk, loop.name)
+    said = serving.current_model(desk, loop.name).score([np.float32(1), 0])
+    case = loop.propose(input=[1, 0], proposal=said.label, scores=said.scores)
+    assert json.dumps(case.proposal.value) == json.dumps(kinds[1])
+    assert sorted(json.dumps(c.value) for c in case.candidates) == sorted(map(json.dumps, kinds))
+    assert case.confidence == said.confidence > 0.5
+    assert sum(c.score for c in case.candidates) == pytest.approx(1.0)
+
+
 def test_what_cannot_be_learned_is_skipped_counted_and_waits_no_longer(desk, loop, answer):
     answer(60)
     feedback = {"retrain_every": 20, "trainer": "sklearn", "holdout": 0.25}
@@ -279,3 +339,122 @@ def test_what_cannot_be_learned_is_skipped_counted_and_waits_no_longer(desk, loo
     assert (report.trained + report.held_out, report.skipped, report.left_out) == (60, 2, 0)
     assert desk.store.queries.unfed().get(loop.name, 0) == 0
     assert [row.used_by for row in loop.examples()[-2:]] == [f"{report.version}/skipped"] * 2
+
+
+def kinds(desk, labels, **given):
+    """A loop whose answers say in which third a number lies; the last third only while it is a label."""
+    feedback = {"trainer": "sklearn", "retrain_every": 10, "holdout": 0.25}
+    return desk.loop("kinds", mode="labels", labels=labels, context=["input"], feedback=feedback, **given)
+
+
+def thirds(desk, loop, count, names):
+    """Answer cases that spread over the thirds that have names."""
+    for step in range(count):
+        place = step % len(names)
+        loop.propose(input=[place + (step * 7 % 10) / 20, step % 5])
+        claim = desk.claim("ana", loop)
+        if claim is not None:
+            claim.label(names[place])
+
+
+def test_a_label_that_was_removed_is_unknown_to_the_next_model(desk):
+    """Its decisions train nothing, are compared on nothing, and do not wait for ever."""
+    loop = kinds(desk, ["low", "middle", "high"], threshold=0.5)
+    thirds(desk, loop, 90, ["low", "middle", "high"])
+    train(desk, "kinds")
+    assert set(serving.current_model(desk, "kinds").model.classes) == {"low", "middle", "high"}
+    loop = kinds(desk, ["middle", "low"], threshold=0.5)
+    thirds(desk, loop, 40, ["low", "middle"])
+    report = train(desk, "kinds")
+    assert report.removed == 30
+    assert (report.trained + report.held_out, report.skipped) == (100, 30)
+    model = trainers.trainer("sklearn").load(model_file(desk, loop).read_bytes())
+    assert set(model.classes) == {"low", "middle"}
+    assert desk.store.queries.unfed().get("kinds", 0) == 0
+    assert all(not row.used_by.startswith(report.version) for row in loop.examples() if row.value == "high")
+
+
+def test_a_model_says_nothing_of_a_label_that_was_removed_and_is_no_surer_of_the_others(desk):
+    """Between the removal and the next training: proposals are taken, and what it was sure of is doubt."""
+    loop = kinds(desk, ["low", "middle", "high"], threshold=0.5)
+    thirds(desk, loop, 90, ["low", "middle", "high"])
+    train(desk, "kinds")
+    held = serving.current_model(desk, "kinds")
+    inputs = [[0.2, 1], [1.2, 1], [2.2, 1]]
+    before = held.score_all(inputs)
+    assert [one.label for one in before] == ["low", "middle", "high"]
+    newer = kinds(desk, ["low", "middle"], threshold=0.5)
+    for model in (held, serving.current_model(desk, "kinds")):
+        after = model.score_all(inputs)
+        assert set(model.classes) == {"low", "middle"}
+        for was, now in zip(before, after, strict=True):
+            assert dict(now.scores) == {label: was.scores[label] for label in ("low", "middle")}
+        for opened in (loop, newer):
+            pairs = zip(inputs, after, strict=True)
+            routes = [opened.propose(input=i, proposal=s.label, scores=s.scores).route for i, s in pairs]
+            assert [route.to for route in routes] == ["autopilot", "autopilot", "human"]
+    kept = newer.propose(input=inputs[2], scores=before[2].scores)
+    assert ({c.value for c in kept.candidates}, kept.route.to) == ({"low", "middle"}, "human")
+
+
+def test_a_label_that_is_none_by_now_is_refused_also_by_a_program_that_does_not_know(desk):
+    loop = kinds(desk, ["low", "middle", "high"], threshold=0.5)
+    kinds(desk, ["low", "middle"], threshold=0.5)
+    with pytest.raises(ProposalError, match="'high' is not a label of loop 'kinds': 'low', 'middle'"):
+        loop.propose(input=[2.0, 1], proposal="high", confidence=0.99)
+    assert loop.propose(input=[1.0, 1], proposal="low", confidence=0.99).route.to == "autopilot"
+
+
+def test_a_model_that_knows_none_of_the_labels_says_nothing_and_gives_way(desk):
+    """Every label has another name: no model speaks until the next one, which needs to be better than nobody."""
+    loop = kinds(desk, ["low", "middle", "high"], threshold=0.5)
+    thirds(desk, loop, 60, ["low", "middle", "high"])
+    first = train(desk, "kinds")
+    held = serving.current_model(desk, "kinds")
+    loop = kinds(desk, ["l", "m", "h"], threshold=0.5)
+    assert serving.current_model(desk, "kinds") is None
+    with pytest.raises(ModelError, match="none of the labels"):
+        held.score([0.2, 1])
+    thirds(desk, loop, 60, ["l", "m", "h"])
+    second = train(desk, "kinds")
+    assert (second.incumbent, second.promoted) == (first.version, True)
+    assert second.reason == "the one before knows none of the labels that the loop has now"
+    assert serving.current_model(desk, "kinds").score([0.2, 1]).label == "l"
+
+
+def test_labels_that_are_added_or_come_in_another_order_are_learned(desk):
+    loop = kinds(desk, ["low", "middle"], threshold=0.5)
+    thirds(desk, loop, 60, ["low", "middle"])
+    train(desk, "kinds")
+    loop = kinds(desk, ["high", "middle", "low"], threshold=0.5)
+    said = serving.current_model(desk, "kinds").score([0.2, 1])
+    case = loop.propose(input=[0.2, 1], proposal=said.label, scores=said.scores)
+    assert (case.proposal.value, case.route.to) == ("low", "autopilot")
+    thirds(desk, loop, 90, ["low", "middle", "high"])
+    report = train(desk, "kinds")
+    assert (report.promoted, report.removed) == (True, 0)
+    assert serving.current_model(desk, "kinds").score([2.2, 1]).label == "high"
+
+
+def test_a_label_that_comes_back_brings_its_decisions(desk):
+    """Those that were skipped are marked anew with the model that learned from them."""
+    loop = kinds(desk, ["low", "middle", "high"], threshold=0.5)
+    thirds(desk, loop, 60, ["low", "middle", "high"])
+    loop = kinds(desk, ["low", "middle"], threshold=0.5)
+    assert train(desk, "kinds").removed == 20
+    loop = kinds(desk, ["low", "middle", "high"], threshold=0.5)
+    again = train(desk, "kinds")
+    assert (again.removed, again.trained + again.held_out) == (0, 60)
+    learned = [row.used_by for row in loop.examples() if row.value == "high"]
+    assert set(learned) == {again.version, f"{again.version}/held-out"}
+
+
+def test_start_labels_of_a_label_that_was_removed_train_nothing(desk):
+    loop = kinds(desk, ["low", "high"], threshold=0.5)
+    start = StartSet("by hand", [[n / 10, 0.0] for n in range(30)], ["low"] * 12 + ["high"] * 12 + ["odd"] * 6)
+    first = train(desk, "kinds", start=start)
+    assert (first.trained, first.start["rows"]) == (24, 30)
+    assert set(serving.current_model(desk, "kinds").classes) == {"low", "high"}
+    kinds(desk, ["low", "high", "odd"], threshold=0.5)
+    assert train(desk, "kinds").trained == 30
+    assert loop.control.model is not None

@@ -104,7 +104,7 @@ MIXED = [
     ([0, 1], 1, 10**30),
     ([True, False], True, 1),
     ([1, 2], 1, True),
-    ([1, 2], 1, 1.0),
+    ([1, 2], 1.0, 1.5),
     ([1, "2"], 1, "1"),
     ([["a"], {"b": 1}], {"b": 1}, {"b": True}),
     (["spam", "ham"], {"value": "ham", "rationale": "so"}, {"value": "eggs"}),
@@ -161,7 +161,7 @@ def test_every_column_of_labels_is_looked_at(desk, column):
 
 def test_what_propose_refuses_propose_batch_refuses(desk):
     loop = desk.loop("mail", mode="labels", labels=["spam", "ham", 1], threshold=0.9, context="minimal")
-    for given in ("eggs", 1.0, True, "1", ["spam"], {"value": "eggs"}, float("nan")):
+    for given in ("eggs", 1.5, True, "1", ["spam"], {"value": "eggs"}, float("nan")):
         with pytest.raises(ProposalError) as one:
             loop.propose(proposal=given, input="mail", confidence=0.99)
         with pytest.raises(ProposalError) as many:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counted import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import PayloadError, ProposalError, SignalError
+from dualcontrol.labels import ByLabel
 from dualcontrol.propose import command
 
 LABELS = LoopSettings(name="mail", mode="labels", labels=("spam", "ham", 1, True, "1"))
@@ -46,6 +48,76 @@ def test_json_names_numbers_by_text():
     assert shown(made) == [(3, 0.9), (5, 0.1)]
     with pytest.raises(SignalError, match="twice"):
         command(digits, scores={"3": 0.9, 3: 0.1}, input="x")
+
+
+KINDS = [
+    (True, False), (1, 2, 3), (1.5, 2.5), (["a"], ["a", "b"], []), (None, "none", "null"), ({"k": 1}, {"k": 2}),
+    (True, 1, "1", "true", "True", 1.5, [1], "[1]", None, "null"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", KINDS, ids=repr)
+@pytest.mark.parametrize("settled", [True, False], ids=["a set", "any label"])
+def test_what_a_model_says_of_labels_of_any_kind_is_proposed_as_it_is(labels: tuple[Any, ...], settled: bool):
+    """Each label comes back itself, with its score and its type."""
+    loop = LoopSettings(name="kinds", mode="labels", labels=labels if settled else None)
+    chances = [(place + 1) / 100 for place in range(len(labels))]
+    made = command(loop, scores=ByLabel(labels, chances), input="x")
+    wanted = sorted(zip(labels, chances, strict=True), key=lambda pair: -pair[1])
+    assert json.dumps(shown(made)) == json.dumps([list(pair) for pair in wanted])
+    assert made.confidence == chances[-1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "label"),
+    [
+        ((True, False), "true", True),
+        ((True, False), "False", False),
+        ((True, False), np.bool_(True), True),
+        ((["a", "b"], ["c"]), '["a", "b"]', ["a", "b"]),
+        ((["a", "b"], ["c"]), ("a", "b"), ["a", "b"]),
+        (({"k": [1]}, {"k": [2]}), '{"k": [1]}', {"k": [1]}),
+        ((1, 2), np.int64(2), 2),
+        ((1, 2), np.float32(2.0), 2),
+        ((1, 2), "2.0", 2),
+        ((1.0, 2.0), 2, 2.0),
+        ((None, "x"), "null", None),
+        (("true", True), "true", "true"),
+        ((1, "1"), "1", "1"),
+        ((1, 1.0), 1.0, 1.0),
+    ],
+)
+def test_a_class_names_its_label(labels: tuple[Any, ...], name: Any, label: Any):
+    """JSON has only texts for names, Python no lists, and NumPy has types of its own."""
+    made = command(LoopSettings(name="kinds", mode="labels", labels=labels), scores={name: 0.5}, input="x")
+    assert json.dumps(shown(made)) == json.dumps([[label, 0.5]])
+
+
+@pytest.mark.parametrize("name", ["tru", "[1", "3", 3, ("a",), "1.5", "NaN", 1.5, "\u00bd"])
+def test_a_class_that_names_no_label_is_refused(name: Any):
+    with pytest.raises(ProposalError, match="is not a label"):
+        command(LoopSettings(name="kinds", mode="labels", labels=(1, 2, [1])), scores={name: 0.5}, input="x")
+
+
+def test_numbers_are_the_labels_that_they_equal():
+    """1.0 is 1, wherever it stands in a label; true is not."""
+    loop = LoopSettings(name="kinds", mode="labels", labels=(1, [2, {"n": 3}]))
+    made = command(loop, proposal=1.0, alternatives=[[2.0, {"n": np.float64(3)}]], input="x")
+    assert json.dumps([value for value, _ in shown(made)]) == '[1, [2, {"n": 3}]]'
+    with pytest.raises(ProposalError, match="True is not a label"):
+        command(loop, proposal=True, input="x")
+
+
+@pytest.mark.parametrize("kind", ["text", "number", "list"])
+def test_the_work_grows_with_the_labels_and_no_faster(kind: str):
+    def work(count: int) -> int:
+        labels: list[Any] = {"text": [f"l{n}" for n in range(count)], "number": [*range(count)],
+                             "list": [[n] for n in range(count)]}[kind]  # fmt: skip
+        loop = LoopSettings(name="many", mode="labels", labels=tuple(labels))
+        names = {json.dumps(label) if kind != "text" else label: 1 / count for label in labels}
+        return calls(lambda: command(loop, proposal=labels[0], alternatives=labels[1:], scores=names, input="x"))
+
+    assert work(2_000) < 2.3 * work(1_000)
 
 
 def test_objects_may_be_labels():

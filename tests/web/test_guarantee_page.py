@@ -216,15 +216,19 @@ def test_what_comes_later_is_on_the_page(web: TestClient, desk: dc.Desk) -> None
     assert web.get(API).json() == bit_by_bit
 
 
-def test_closed_for_another_reason(web: TestClient, desk: dc.Desk) -> None:
+@pytest.mark.parametrize(
+    ("cause", "when"), [("model_file", "when this is mended"), ("person", "when somebody opens it again")]
+)
+def test_closed_for_another_reason(web: TestClient, desk: dc.Desk, cause: str, when: str) -> None:
     """What was certified still stands, and the page says so; the front page says why it is closed."""
     made = world(desk)
     made.decisions(300, wrong=0.01)
     control = made.loop.control
-    closed = AutopilotClosed(version=control.version + 1, at=0, segment="", reason="the file of the model is missing")
+    why = {"cause": cause, "reason": "the monitor found the file of the model missing"}
+    closed = AutopilotClosed(version=control.version + 1, at=0, segment="", **why)
     with desk.store.transaction() as tx:
         desk.steps.moved(tx, control, [closed], expected=control)
     page = web.get(PAGE).text
-    assert "The file of the model is missing" in page
-    assert "What was certified still stands" in page
+    assert "The monitor found the file of the model missing" in page
+    assert f"What was certified still stands; autopilot opens {when}" in page
     assert web.get(API).json()["points"][-1]["threshold"] is None

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import web_cases
 from burst import at_level
+from counted import calls
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
 from dualcontrol.demo.folder import copy_samples
 from dualcontrol.demo.tidy import Agent
 from dualcontrol.web.app import create_app
-from dualcontrol.web.pages.reviewed import above
+from dualcontrol.web.pages.reviewed import above, labels, shown
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>{{7*7}}"
 
@@ -471,6 +472,25 @@ def test_a_long_queue_is_counted_so_far(web: TestClient, desk: dc.Desk, monkeypa
         web_cases.digit(desk)
     assert 'aria-hidden="true">2+</span>' in web.get("/").text
     assert web.get("/live", headers={"Accept": "application/json"}).json() == {"open": 2, "overdue": 0, "more": 1}
+
+
+def test_a_page_of_many_labels_grows_with_them_and_no_faster(web: TestClient, desk: dc.Desk) -> None:
+    """Every label is offered with the proposed one chosen, and its score is its own."""
+
+    def work(count: int) -> int:
+        names = [f"label {n}" for n in range(count)]
+        loop = desk.loop(f"many {count}", mode="labels", labels=names, context="minimal")
+        case = loop.propose(input="x", scores={name: (n + 1) / count / 2 for n, name in enumerate(names)})
+        claim = desk.claim("ana", case=case)
+        assert claim is not None
+        page = web.get(f"/claims/{claim.id}").text
+        assert page.count("<option ") == count
+        assert f"selected>label {count - 1} (proposed)" in page
+        choices = labels(case, loop.control)
+        assert [choice["score"] for choice in choices[:2]] == [1 / count / 2, 2 / count / 2]
+        return calls(lambda: shown(claim, loop.control, 0))
+
+    assert work(1_000) < 2.3 * work(500)
 
 
 def test_who_reviews_is_told_how_many_cases_ask_the_same(web: TestClient, desk: dc.Desk) -> None:

@@ -13,8 +13,8 @@ from dualcontrol.commands import Propose
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ContextError, DualcontrolError, PayloadError, PayloadTooLargeError
 from dualcontrol.keys import json_text
-from dualcontrol.labels import Labels
-from dualcontrol.propose import as_row, named
+from dualcontrol.labels import Labels, named
+from dualcontrol.propose import as_row
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes
 from dualcontrol.route.columns import Column, column
@@ -47,7 +47,7 @@ def refuse_labels(settings: LoopSettings, table: Mapping[str, Any], aside: Mappi
         "proposal": lambda cell: [] if cell is None else [as_row(plain(cell))["value"]],
         "alternatives": lambda cell: [as_row(plain(each))["value"] for each in cell or ()],
         "candidates": lambda cell: [as_row(plain(each))["value"] for each in cell or ()],
-        "scores": lambda cell: [named(settings, each) for each in cell] if isinstance(cell, Mapping) else [],
+        "scores": lambda cell: [label for label, _ in named(settings, cell)] if isinstance(cell, Mapping) else [],
     }  # fmt: skip
     found = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
     found.append(_first_action(table))

@@ -34,7 +34,18 @@ from dualcontrol.case.parts import (
     Verdict,
 )
 from dualcontrol.case.rows import Example, ModelRow
-from dualcontrol.case.value import ENCODER, JSON, SNAPSHOT, Content, Shown, Value, decoder
+from dualcontrol.case.value import (
+    ENCODER,
+    JSON,
+    SNAPSHOT,
+    Content,
+    Shown,
+    Value,
+    decoder,
+    encode_content,
+    plain,
+    scalar,
+)
 from dualcontrol.case.whole import Case
 
 __all__ = [
@@ -72,8 +83,11 @@ __all__ = [
     "Value",
     "Verdict",
     "decoder",
+    "encode_content",
     "is_high",
     "is_low",
     "microseconds",
+    "plain",
     "risk_number",
+    "scalar",
 ]

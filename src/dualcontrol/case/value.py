@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias
 
 import msgspec
@@ -42,14 +43,69 @@ class Content:
         return self.values.get(slot, default)
 
 
+DEPTH = 200  # levels of a value that anything looks at
+OWN: tuple[type, ...] = (str, bool, int, float, type(None))
+NUMPY: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": float}  # by the kind of a NumPy type
+
+
 def encode_content(value: Any) -> Any:
-    """How msgspec writes what is no plain JSON: content by its seals, subclasses of text and numbers as these."""
+    """How msgspec writes what is no plain JSON: content by its seals, a library's text or number as Python's own."""
     if isinstance(value, Content):
         return value.seals
-    for kind in (str, float, int):
-        if isinstance(value, kind) and type(value) is not kind:
-            return kind.__str__(value) if kind is str else kind(value)
+    own = scalar(value)
+    if type(own) in OWN:
+        return own
     raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def scalar(value: Any) -> Any:
+    """A text, number or flag of a library, NumPy's among them, as Python's own; whatever else it is comes back."""
+    if type(value) in OWN:
+        return value
+    for kind in (str, float, int):
+        if isinstance(value, kind):
+            return kind.__str__(value) if kind is str else kind(value)
+    numpy = sys.modules.get("numpy")  # not imported here: without it nobody can hold one of its numbers
+    if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in NUMPY:
+        return NUMPY[value.dtype.kind](value)
+    return value
+
+
+class _OddError(Exception):
+    """Something in a value is not of JSON's own types."""
+
+
+def _odd(value: Any) -> Any:
+    raise _OddError
+
+
+_LOOK = msgspec.json.Encoder(enc_hook=_odd)
+
+
+def plain(value: JSON) -> JSON:
+    """A value with the texts, numbers and flags of libraries in it as Python's own, however deep.
+
+    What is no JSON stays in it as it is, for whoever checks it to name.  A value that is plain is given back itself;
+    the look at it is one pass in C.
+    """
+    if type(value) not in (dict, list, tuple):
+        return scalar(value)
+    try:
+        _LOOK.encode(value)
+    except (_OddError, TypeError, ValueError, RecursionError):  # also keys that are no texts, and cycles
+        return _walked(value, DEPTH)
+    return value
+
+
+def _walked(value: JSON, depth: int) -> JSON:
+    """The same by hand; what lies deeper is left alone, since nothing that deep is taken."""
+    if depth == 0:
+        return value
+    if type(value) is dict:
+        return {scalar(key): _walked(item, depth - 1) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)([_walked(item, depth - 1) for item in value])
+    return scalar(value)
 
 
 def decode_content(kind: type, value: Any) -> Any:

@@ -10,7 +10,7 @@ from dualcontrol.case import Case
 from dualcontrol.certify import again, moving, warm
 from dualcontrol.certify.counting import count, ready
 from dualcontrol.certify.decisions import TURN, Decisions
-from dualcontrol.certify.segment import SCALE, Segment
+from dualcontrol.certify.segment import LABELS, SCALE, Segment
 from dualcontrol.certify.state import Beginning, LoopState, apply
 from dualcontrol.certify.warm import Scorer
 from dualcontrol.control import Control
@@ -122,6 +122,8 @@ class Certifier:
         except Conflict:
             return None
         state.seq, state.segments = seq, segments
+        for event in made:
+            state.note(event)
         for name, segment in segments.items():
             decisions.trim(name, segment.upto)
         return made
@@ -150,7 +152,7 @@ class Certifier:
         before, start = segments.get(name), due.start
         if due.alarm and before is not None:
             return _applied(segments, moving.alarmed(control, name, before, due.after, now, due.reason, SCALE))
-        began = moving.began(control, name, due.model, before, due.after, now, due.reason, start)
+        began = moving.began(control, name, due.model, before, due.after, now, due.reason, start, due.cut)
         made = _applied(segments, [began])
         if start is not None and start.evidence:
             event = EvidenceCounted(
@@ -172,6 +174,8 @@ class Certifier:
         if control.epochs.get(name) != segment.epoch:
             named = (one.model for one in decisions.waiting[name] if not one.batch)
             model, after = control.model or next(named, segment.model), max(first.pos - 1, decisions.changed)
+            if name in state.relabelled:
+                return Beginning(model, after, "the labels of the loop are others now", cut=LABELS)
             start = self._warm(control, name, segment, model)
             return Beginning(model, after, "a new model or promise is in force", start)
         found = state.rescaled(name, decisions)

@@ -81,7 +81,7 @@ def _promised(guarantee: Guarantee | None) -> str:
 
 
 def _began(event: EpochBegan) -> dict[str, Any]:
-    why = ALARMS.get(event.reason, event.reason)
+    why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
     return {"what": "epoch began", "reason": why, "segment": event.segment, "epoch": event.epoch}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from dualcontrol.certify import again
 from dualcontrol.certify.segment import DRIFT, Segment
 from dualcontrol.certify.warm import Start
-from dualcontrol.control import CLOSED_BY_ALARM, Control
+from dualcontrol.control import ALARM, Control
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -32,15 +32,15 @@ REFRESH = 500  # labels after which audit shares are computed again
 
 def began(
     control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
-    warm: Start | None = None,
+    warm: Start | None = None, cut: str | None = None,
 ) -> EpochBegan:  # fmt: skip
     """A new certificate; after an alarm it keeps the bins of the one before, and only a first one has a launch."""
     promise = promised(control, before)
-    if reason == DRIFT and before is not None and before.certificate.begun:
+    if cut == DRIFT and before is not None and before.certificate.begun:
         promise |= {"edges": before.certificate.edges}
         promise |= {"first": before.certificate.first} if before.certificate.again else {}
     promise |= _warm(promise, warm)
-    return _epoch(control, name, model, before, after, now, reason, promise)
+    return _epoch(control, name, model, before, after, now, reason, promise, cut)
 
 
 def begun_again(control: Control, name: str, before: Segment, place: int, now: int) -> EpochBegan:
@@ -53,12 +53,12 @@ def begun_again(control: Control, name: str, before: Segment, place: int, now: i
 
 def _epoch(
     control: Control, name: str, model: str | None, before: Segment | None, after: int, now: int, reason: str,
-    promise: dict[str, Any],
+    promise: dict[str, Any], cut: str | None = None,
 ) -> EpochBegan:  # fmt: skip
     epoch = control.epoch if before is None else max(control.epoch, before.epoch + 1)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
-        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True),
+        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut,
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def moved(control: Control, name: str, segment: Segment, steps: Sequence[Step], 
 def _closed_by_alarm(control: Control, name: str) -> list[str]:
     """What an alarm has closed and this certificate speaks for now, also where the segments were others then."""
     mine = [closed for closed in control.closed if not closed or control.certificate_for(closed) == name]
-    return [closed for closed in mine if control.closed[closed].startswith(CLOSED_BY_ALARM)]
+    return [closed for closed in mine if closed in control.causes and control.causes[closed].by == ALARM]
 
 
 def _threshold(version: int, name: str, segment: Segment, step: Step, now: int) -> ThresholdMoved:
@@ -171,10 +171,10 @@ def alarmed(
     control: Control, name: str, segment: Segment, after: int, now: int, what: str, code: str = DRIFT
 ) -> list[Event]:  # fmt: skip
     """After an alarm autopilot is closed, and a new certificate begins with what comes from here on."""
-    reason = f"{CLOSED_BY_ALARM} {what}"
+    reason = f"the monitor found {what}"
     alarm = AlarmRaised(code=code, reason=f"segment {name!r}: {reason}" if name else reason, at=now)
     if name in control.closed:  # whoever closed it opens it again
-        return [alarm, began(control, name, segment.model, segment, after, now, code)]
-    closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, reason=reason)
-    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, code)
+        return [alarm, began(control, name, segment.model, segment, after, now, code, cut=code)]
+    closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, cause=ALARM, reason=reason)
+    anew = began(governed_by(control, closed), name, segment.model, segment, after, now, code, cut=code)
     return [closed, alarm, anew]

@@ -13,7 +13,7 @@ from dualcontrol.route.guarantee import Certificate, Step
 from dualcontrol.route.monitor import Monitor
 from dualcontrol.route.running import RunningBound
 
-DRIFT, SCALE = "drift", "scale"
+DRIFT, SCALE, LABELS = "drift", "scale", "labels"  # what cuts off the evidence of before
 Counted = tuple[int, str, int, str, int, int]
 
 
@@ -21,7 +21,7 @@ class Segment:
     """What the loop's stream says of a segment since its epoch began."""
 
     def __init__(self, began: EpochBegan, before: Segment | None) -> None:
-        self.epoch, self.after, self.model, self.reason = began.epoch, began.after, began.model, began.reason
+        self.epoch, self.after, self.model, self.cut = began.epoch, began.after, began.model, began.cut
         self.began_at, self.promise, self.scorer = began.at, began.promise, began.scorer
         given: dict[str, Any] = json.loads(began.promise)
         self.certificate = Certificate(**given)
@@ -31,7 +31,7 @@ class Segment:
         anew = RunningBound(given["confidence"], floor=floor)
         self.bound: RunningBound = before.bound if same and before is not None else anew
         self.upto: int = before.upto if before else began.after
-        self.since: int = before.since if before is not None and began.reason not in (DRIFT, SCALE) else began.after
+        self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = 0
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualcontrol.case import Value
 from dualcontrol.certify import again
 from dualcontrol.certify.moving import promised
-from dualcontrol.certify.segment import DRIFT, SCALE, Segment
+from dualcontrol.certify.segment import LABELS, Segment
 from dualcontrol.control import Control, Guarantee
 from dualcontrol.route.guarantee import Certificate
 from dualcontrol.route.promise import share
@@ -15,7 +15,10 @@ SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all
 
 
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed."""
+    """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
+
+    `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    """
 
     loop: str
     segment: str
@@ -36,6 +39,8 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     suspicion: float
     state: str
     reason: str
+    closed: str | None
+    counted: str
 
 
 def standing(control: Control, segments: dict[str, Segment]) -> list[Standing]:
@@ -50,7 +55,8 @@ def _of(control: Control, name: str, segment: Segment | None) -> Standing:
     current = segment if segment is not None and control.epochs.get(name) == segment.epoch else None
     certificate = current.certificate if current is not None else None
     bound = segment.bound if segment is not None else None
-    state, reason = _said(control, name, segment, current)
+    closed = control.closed_for(name)
+    state, counted = _said(control, segment, current, closed)
     return Standing(
         loop=control.loop, segment=name, epoch=current.epoch if current else control.epoch,
         model=current.model if current else control.model, scorer=control.scores_by,
@@ -62,7 +68,8 @@ def _of(control: Control, name: str, segment: Segment | None) -> Standing:
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
         missing=current.missing if current else 0, suspicion=round(current.monitor.share, 4) if current else 0.0,
-        state=state, reason=reason,
+        state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
+        closed=closed, counted=counted,
     )  # fmt: skip
 
 
@@ -78,19 +85,17 @@ def _unbegun(control: Control, before: Segment | None) -> Certificate:
     return Certificate(**promised(control, before))
 
 
-def _said(control: Control, name: str, before: Segment | None, current: Segment | None) -> tuple[str, str]:
-    """The state and why; what closed autopilot comes first."""
+def _said(control: Control, before: Segment | None, current: Segment | None, closed: str | None) -> tuple[str, str]:
+    """The state, and what the evidence says; while autopilot is closed, as a sentence that comes after that."""
     guarantee = control.settings.guarantee
     if guarantee is None:
         return "off", "this loop has no guarantee"
     state, why = _counted(control, guarantee, before, current)
-    closed = control.closed_for(name)
     if closed is None:
         return state, why
-    said = (
-        f"What is certified stands by for when it opens: {why}" if state == "certified" else why[:1].upper() + why[1:]
-    )
-    return "closed", f"autopilot is closed: {closed}. {said}"
+    if state == "certified":
+        return "closed", f"What is certified stands by for when it opens: {why}"
+    return "closed", why[:1].upper() + why[1:]
 
 
 def _counted(
@@ -184,7 +189,7 @@ def _not_yet(segment: Segment, needed: int | None) -> str:
     certificate = segment.certificate
     place = max(certificate._next, 0)
     seen, wrong = sum(certificate.weights[place:]), sum(certificate.wrongs[place:])
-    since = "since the alarm " if segment.reason in (DRIFT, SCALE) else ""
+    since = {None: "", LABELS: "since the labels changed "}.get(segment.cut, "since the alarm ")
     found = (
         f"{since}{wrong:.0f} of the {seen:.0f} surest cases count as wrong, and {share(certificate.max_error)} may be"
     )

@@ -9,7 +9,7 @@ from dualcontrol.certify import moving, warm
 from dualcontrol.certify.decisions import Decisions
 from dualcontrol.certify.segment import Segment
 from dualcontrol.control import Control
-from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted
+from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, PolicyChanged
 from dualcontrol.route.scale import Scale
 
 
@@ -22,6 +22,7 @@ class LoopState:
         self.decisions: Decisions | None = None
         self.scales: dict[tuple[str, int], Scale] = {}
         self.alarms: dict[tuple[str, int], str] = {}
+        self.relabelled: set[str] = set()
 
     def rescaled(self, name: str, decisions: Decisions) -> str | None:
         """What has become of the scores in a segment where something is certified; None while they are as they were."""
@@ -37,10 +38,19 @@ class LoopState:
         return self.alarms.get(key)
 
     def fold(self, entries: Sequence[Entry]) -> None:
+        """Read on in the loop's stream."""
         for entry in entries:
             self.seq = entry.seq
             for event in entry.events:
                 apply(self.segments, event)
+                self.note(event)
+
+    def note(self, event: Event) -> None:
+        """Keep in mind in which segments the labels have changed since their epoch began."""
+        if isinstance(event, PolicyChanged) and event.relabelled:
+            self.relabelled |= set(self.segments)
+        elif isinstance(event, EpochBegan):
+            self.relabelled.discard(event.segment)
 
     def counted(self, control: Control) -> int:
         """The position up to which every segment of the promise in force is counted."""
@@ -49,13 +59,17 @@ class LoopState:
 
 
 class Beginning(NamedTuple):
-    """An epoch that is due: for which model, with the evidence that comes after a position, and why."""
+    """An epoch that is due: for which model, with the evidence that comes after a position, and why.
+
+    `cut` says why what was decided before is no evidence for it.
+    """
 
     model: str | None
     after: int
     reason: str
     start: warm.Start | None = None
     alarm: bool = False
+    cut: str | None = None
 
 
 def apply(segments: dict[str, Segment], event: Event) -> None:

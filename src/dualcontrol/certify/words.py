@@ -8,8 +8,8 @@ from dualcontrol.control import Control
 from dualcontrol.route.promise import share
 
 LAPSES = (
-    "It lapses when another model proposes, when the promise in the settings changes, and when the monitor raises its "
-    "alarm. Then everything goes to humans until enough is counted anew."
+    "It lapses when another model proposes, when the promise or the labels in the settings change, and when the "
+    "monitor raises its alarm. Then everything goes to humans until enough is counted anew."
 )
 NOT_PROMISED = (
     "That the error stays this low on every day: when cases change, nobody can see it before labels tell. The monitor "

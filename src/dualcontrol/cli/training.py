@@ -81,8 +81,12 @@ def _facts(report: Report) -> list[tuple[str, str | Text]]:
         ("model", report.version), ("outcome", word), ("why", report.reason or "it is the first"),
         ("trained on", some(report.trained, "decision")), ("held out", some(report.held_out, "decision")),
         ("left out", f"{some(report.left_out, 'decision')} without content"),
-        ("skipped", f"{some(report.skipped, 'decision')} without an input or without one label that leads"),
+        ("skipped", f"{some(report.skipped, 'decision')} without an input or one label that leads{_gone(report)}"),
     ]  # fmt: skip
+
+
+def _gone(report: Report) -> str:
+    return f"; {report.removed} of them for a label that the loop no longer has" if report.removed else ""
 
 
 def _measured(name: str, of: Measures) -> list[str | Text]:

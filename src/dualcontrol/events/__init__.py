@@ -11,7 +11,7 @@ from __future__ import annotations
 from dualcontrol.events.entries import EVENTS, UPCASTS, Entry, link, opened, sealed, with_values
 from dualcontrol.events.event import Event, Unknown, real, unreal
 from dualcontrol.events.evolve import evolve, fold
-from dualcontrol.events.governing import governed_by
+from dualcontrol.events.governing import caused, governed_by
 from dualcontrol.events.of_case import (
     CASE_EVENTS,
     AlarmRaised,
@@ -109,6 +109,7 @@ __all__ = [
     "TimedOut",
     "Unknown",
     "Withdrawn",
+    "caused",
     "evolve",
     "fold",
     "governed_by",

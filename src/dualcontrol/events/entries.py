@@ -10,12 +10,34 @@ import msgspec
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Content, Value, decoder
+from dualcontrol.control import Cause
 from dualcontrol.events.event import Event, Unknown
 from dualcontrol.events.of_case import CASE_EVENTS
 from dualcontrol.events.of_loop import LOOP_EVENTS
 
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}
-UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Raw = dict[str, Any]
+
+
+def _with_cause(raw: Raw) -> Raw:
+    """A closure that names its cause; one of an older version says it in its words alone."""
+    return raw if "cause" in raw else raw | _given(Cause.of_words(raw["reason"]))
+
+
+def _given(cause: Cause) -> Raw:
+    return {"cause": cause.by} | ({} if cause.model is None else {"model": cause.model})
+
+
+def _with_alarm(raw: Raw) -> Raw:
+    """An epoch that names the alarm it begins after; one of an older version has the code for its reason."""
+    return raw | {"cut": raw["reason"]} if raw["reason"] in ("drift", "scale") else raw
+
+
+# What older versions wrote, by kind and version, and how it is read; a field that is there already is left alone.
+UPCASTS: dict[tuple[str, int], Callable[[Raw], Raw]] = {
+    ("AutopilotClosed", 1): _with_cause,
+    ("EpochBegan", 1): _with_alarm,
+}
 
 
 class Entry(Value, frozen=True, kw_only=True):
@@ -74,7 +96,7 @@ def opened(body: str, *, prev: str = "", digest: str = "", pos: int | None = Non
     )  # fmt: skip
 
 
-def _event(raw: dict[str, Any]) -> Event:
+def _event(raw: Raw) -> Event:
     name, version = raw.get("kind", ""), raw.get("v", 1)
     while (name, version) in UPCASTS:
         raw = UPCASTS[name, version](raw)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from dualcontrol.case import decoder
-from dualcontrol.control import Audits, Control, LoopSettings
+from dualcontrol.control import Audits, Cause, Control, LoopSettings
 from dualcontrol.events.event import Event
 from dualcontrol.events.of_loop import (
     AuditsChanged,
@@ -34,9 +34,9 @@ def governed_by(control: Control, event: Event) -> Control:
 
 
 def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
-    """New settings; another promise is certified by nothing yet."""
+    """New settings; another promise, or other labels, are certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
-    same = control.version == 0 or settings.guarantee == control.settings.guarantee
+    same = control.version == 0 or (settings.guarantee == control.settings.guarantee and not event.relabelled)
     return {"settings": settings} | ({} if same else _nothing_certified(control))
 
 
@@ -68,11 +68,14 @@ def _audits(control: Control, event: AuditsChanged) -> dict[str, Any]:
 
 
 def _closed(control: Control, event: AutopilotClosed) -> dict[str, Any]:
-    return {"closed": {**control.closed, event.segment: event.reason}}
+    return {
+        "closed": {**control.closed, event.segment: event.reason},
+        "causes": {**control.causes, event.segment: Cause(by=event.cause, model=event.model)},
+    }
 
 
 def _opened(control: Control, event: AutopilotOpened) -> dict[str, Any]:
-    return {"closed": _without(control.closed, event.segment)}
+    return {"closed": _without(control.closed, event.segment), "causes": _without(control.causes, event.segment)}
 
 
 def _relief(control: Control, event: ReliefChanged) -> dict[str, Any]:
@@ -92,6 +95,12 @@ def _scored(control: Control, event: ScoreChanged) -> dict[str, Any]:
 
 def _kept(control: Control, event: ModelKept) -> dict[str, Any]:
     return {}
+
+
+def caused(control: Control) -> Control:
+    """A control as its row says it, with the causes that an older version did not write there."""
+    missing = {segment: Cause.of_words(why) for segment, why in control.closed.items() if segment not in control.causes}
+    return replace(control, causes={**control.causes, **missing}) if missing else control
 
 
 def _without(held: dict[str, _Kept], segment: str) -> dict[str, _Kept]:

@@ -7,12 +7,16 @@ from dualcontrol.events.event import Event
 
 
 class PolicyChanged(Event, frozen=True, kw_only=True):
-    """The loop's settings changed; `settings` is their canonical JSON text."""
+    """The loop's settings changed; `settings` is their canonical JSON text.
+
+    `relabelled` says that the set of labels is another, so that nothing certified before holds.
+    """
 
     version: int
     at: int
     digest: str
     settings: str
+    relabelled: bool = False
 
 
 class ThresholdMoved(Event, frozen=True, kw_only=True):
@@ -33,6 +37,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     """A certificate began with nothing certified: for a new model, a new promise, or after an alarm.
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
+    `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
     """
 
     version: int
@@ -44,6 +49,7 @@ class EpochBegan(Event, frozen=True, kw_only=True):
     model: str | None = None
     scorer: str | None = None
     after: int = 0
+    cut: str | None = None
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):
@@ -79,12 +85,17 @@ class AuditsChanged(Event, frozen=True, kw_only=True):
 
 
 class AutopilotClosed(Event, frozen=True, kw_only=True):
-    """A segment ("" for the whole loop) goes to humans from here on."""
+    """A segment ("" for the whole loop) goes to humans from here on.
+
+    `cause` says what closed it, for programs, and `model` which model's file where it was one: see `control.Cause`.
+    """
 
     version: int
     at: int
     segment: str
+    cause: str
     reason: str
+    model: str | None = None
 
 
 class AutopilotOpened(Event, frozen=True, kw_only=True):

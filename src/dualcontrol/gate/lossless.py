@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import to_jsonable_python
 
-from dualcontrol.case import ENCODER, JSON
+from dualcontrol.case import ENCODER, JSON, encode_content, plain
 
 JSON_TYPES = (str, int, float, bool, types.NoneType)
 PLAIN = (*JSON_TYPES, Any, object, list, dict, Parameter.empty, None)
@@ -50,10 +50,8 @@ def jsonable(value: Any) -> JSON:
         return sorted(map(jsonable, value), key=ENCODER.encode)
     if type(value) is dict and all(type(key) is str for key in value):
         return {key: jsonable(item) for key, item in value.items()}
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a number of NumPy
-        return jsonable(value.item())
-    plain: JSON = to_jsonable_python(value)
-    return plain
+    own = plain(value)
+    return own if type(own) in JSON_TYPES else to_jsonable_python(own, fallback=encode_content)
 
 
 def equal(value: Any, back: Any) -> bool:

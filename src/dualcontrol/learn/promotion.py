@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from dualcontrol.case import JSON, ModelRow
-from dualcontrol.control import Control
+from dualcontrol.control import MODEL_FILE, Control
 from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
 from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.report import Report
-from dualcontrol.learn.serving import CLOSED_BY_FILE, model_folder
+from dualcontrol.learn.serving import model_folder
 
+SKIPPED = "/skipped"  # how the mark of a row ends that nothing was learned from
 UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
 
 
@@ -45,8 +46,13 @@ def record(
     with desk.store.transaction() as tx:
         tx.save_model(ModelRow.from_dict(row.to_dict() | {"state": "promoted" if promoted else "kept"}))
         for rows, name in used:
-            tx.mark_used(control.loop_id, [r.id for r in rows if r.used_by is None], name)
+            tx.mark_used(control.loop_id, [r.id for r in rows if _unmarked(r, name)], name)
     return report
+
+
+def _unmarked(row: Row, name: str) -> bool:
+    """Whether nothing says yet what became of a row; one that was skipped may be learned from later."""
+    return row.used_by is None or (row.used_by.endswith(SKIPPED) and not name.endswith(SKIPPED))
 
 
 def _moved(desk: DeskPort, control: Control, report: Report) -> Control:
@@ -68,7 +74,7 @@ def _reopened(desk: DeskPort, control: Control) -> Control:
     """Autopilot that was closed because a model file was bad opens with the model that takes its place."""
 
     def make(now: Control, at: int) -> list[Event]:
-        if not now.closed.get("", "").startswith(CLOSED_BY_FILE):
+        if not now.closed_by("", MODEL_FILE):
             return []
         return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")]
 

@@ -27,7 +27,8 @@ class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
 class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     """What a training came to; `gain` is the paired fall in log loss and `gain_error` its standard error.
 
-    `left_out` decisions have lost their content; `skipped` ones have no input or no one label to learn.
+    `left_out` decisions have lost their content; `skipped` ones have no input, no one label to learn, or one of the
+    `removed`: a label that the loop no longer has.
     """
 
     loop: str
@@ -45,6 +46,7 @@ class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     gain_error: float | None = None
     start: dict[str, JSON] | None = None
     skipped: int = 0
+    removed: int = 0
 
 
 def compared(report: Report, candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> Report:
@@ -53,6 +55,9 @@ def compared(report: Report, candidate: Model, incumbent: Model | None, held_out
     if incumbent is None:
         why = "the first model of the loop" if report.incumbent is None else "the file of the one before cannot be used"
         plain |= {"promoted": True, "reason": why}
+    elif not incumbent.classes:
+        plain |= {"promoted": True, "reason": "the one before knows none of the labels that the loop has now"}
+        incumbent = None
     elif not held_out:
         plain |= {"reason": "no held-out decisions to compare on"}
     if held_out:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from dualcontrol.case import ModelRow
 from dualcontrol.commands import Propose
-from dualcontrol.control import Control
+from dualcontrol.control import RISK_FILE, Cause, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_proposal
@@ -23,7 +23,7 @@ from dualcontrol.learn.trainers import optional
 log = logging.getLogger("dualcontrol.learn")
 MODULE, EXTRA = "dualcontrol.learn.risk_model", "learn"
 RISK = "risk"  # the state of a risk model's row
-CLOSED_BY_RISK_FILE = "the risk model file of "
+FILE = "the risk model file of "  # how what is wrong with one is said
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Any]] = WeakKeyDictionary()
 
@@ -64,10 +64,10 @@ def verified(desk: DeskPort, control: Control) -> bytes:
     row = next((row for row in rows if row.version == control.scorer), None)
     if row is None:
         raise ModelError(
-            f"{CLOSED_BY_RISK_FILE}{control.scorer} cannot be checked, since the database has no row of it: restore "
+            f"{FILE}{control.scorer} cannot be checked, since the database has no row of it: restore "
             f"the database, or learn again with `dualcontrol train {control.loop} --risk`"
         )
-    return unchanged(model_folder(desk), row, CLOSED_BY_RISK_FILE)
+    return unchanged(model_folder(desk), row, FILE)
 
 
 def check(desk: DeskPort) -> dict[str, str]:
@@ -87,12 +87,15 @@ def _check_one(desk: DeskPort, control: Control) -> str | None:
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:
     """Send everything of a loop to humans, unless another risk model has taken over."""
-    desk.steps.move(control.loop, lambda now, at: [] if now.scorer != control.scorer else closing(now, at, reason))
+    cause = Cause(by=RISK_FILE, model=control.scorer)
+    desk.steps.move(
+        control.loop, lambda now, at: [] if now.scorer != control.scorer else closing(now, at, cause, reason)
+    )
 
 
 def reopen(desk: DeskPort, control: Control) -> None:
     """End the closure by a file that is there again, as it was learned; the file of the loop's model closes on."""
-    if not control.closed.get("", "").startswith(f"{CLOSED_BY_RISK_FILE}{control.scorer} "):
+    if not control.closed_by("", RISK_FILE, control.scorer):
         return
     desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
     if control.model is not None:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON, ModelRow, Value
-from dualcontrol.control import Control
+from dualcontrol.control import RISK_FILE, Control
 from dualcontrol.events import AutopilotOpened, Event, ScoreChanged
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.promotion import write_file
 from dualcontrol.learn.risk_features import Features
-from dualcontrol.learn.risk_serving import CLOSED_BY_RISK_FILE, EXTRA, MODULE, RISK
+from dualcontrol.learn.risk_serving import EXTRA, MODULE, RISK
 from dualcontrol.learn.trainers import optional
 
 
@@ -75,7 +75,7 @@ def _changed(before: Control, now: Control, at: int, report: RiskReport) -> list
         return []
     said: dict[str, Any] = {"model": report.version, "examples": report.examples, "reason": report.reason}
     made: list[Event] = [ScoreChanged(version=now.version + 1, at=at, **said)]
-    if now.closed.get("", "").startswith(CLOSED_BY_RISK_FILE):
+    if now.closed_by("", RISK_FILE):
         reason = f"risk model {report.version} took over"
         made.append(AutopilotOpened(version=now.version + 2, at=at, segment="", reason=reason))
     return made

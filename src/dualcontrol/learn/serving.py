@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from dualcontrol.case import JSON, ModelRow
-from dualcontrol.control import CLOSED_BY_ALARM, Control
+import numpy as np
+
+from dualcontrol.case import JSON, ModelRow, plain
+from dualcontrol.control import ALARM, MODEL_FILE, Cause, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
+from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
+from dualcontrol.learn.trainers import Floats, Model, trainer
 
 FOLDER = "dualcontrol-models"
-CLOSED_BY_FILE = "the model file of "
+FILE = "the model file of "  # how what is wrong with one is said
 
 
 class Scored(NamedTuple):
@@ -28,23 +31,34 @@ class Scored(NamedTuple):
 
     label: JSON
     confidence: float
-    scores: dict[Any, float]
+    scores: ByLabel
 
 
 class Served:
-    """A promoted model, ready to score."""
+    """A promoted model, ready to score.
 
-    def __init__(self, version: str, model: Model) -> None:
-        self.version, self.model = version, model
+    It says nothing of a label that the loop no longer has: the probability of that one is dropped, and not shared
+    out among the others, so that what it was sure of before is doubt and goes to people until the next model.
+    """
+
+    def __init__(self, version: str, model: Model, labels: Callable[[], Labels | None] = lambda: None) -> None:
+        self.version, self.model, self._labels = version, model, labels
 
     @property
     def classes(self) -> tuple[JSON, ...]:
-        """The labels it knows."""
-        return self.model.classes
+        """The labels it knows, without those that the loop no longer has."""
+        return tuple(self.model.classes[place] for place in self._kept())
+
+    def _kept(self) -> list[int]:
+        labels = self._labels()
+        return list(range(len(self.model.classes))) if labels is None else labels.places(self.model.classes)
 
     def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
-        """One row an input, one column a class."""
-        return self.model.predict_proba(inputs)
+        """One row an input, one column a class; a row sums to less than 1 where labels were removed."""
+        return self._chances(inputs, self._kept())
+
+    def _chances(self, inputs: Sequence[JSON], kept: list[int]) -> Floats:
+        return np.asarray(self.model.predict_proba(plain(list(inputs))))[:, kept]
 
     def score(self, given: JSON) -> Scored:
         """The model's label for one input, with probabilities that may stand as `confidence` and `scores`."""
@@ -52,22 +66,36 @@ class Served:
 
     def score_all(self, inputs: Sequence[JSON]) -> list[Scored]:
         """The same for many inputs at once, which is much faster."""
-        names = [label if isinstance(label, str | int | float) else class_key(label) for label in self.classes]
-        return [self._scored(names, [float(p) for p in row]) for row in self.predict_proba(inputs)]
+        kept = self._kept()
+        if not kept:
+            raise ModelError(
+                f"model {self.version} knows none of the labels that its loop has now",
+                hint="Answer cases until the next training; until then no model can say anything.",
+            )
+        labels = [self.model.classes[place] for place in kept]
+        return [_scored(labels, [float(p) for p in row]) for row in self._chances(inputs, kept)]
 
-    def _scored(self, names: list[JSON], row: list[float]) -> Scored:
-        best = max(range(len(row)), key=row.__getitem__)
-        return Scored(self.classes[best], row[best], dict(zip(names, row, strict=True)))
+
+def _scored(labels: list[JSON], row: list[float]) -> Scored:
+    best = max(range(len(row)), key=row.__getitem__)
+    return Scored(labels[best], row[best], ByLabel(labels, row))
 
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served]] = WeakKeyDictionary()
 
 
 def current_model(desk: DeskPort, loop: str) -> Served | None:
-    """The loop's model in force, cached by version; None when there is none or its file cannot be trusted.
+    """The loop's model in force, cached by version; None when there is none that can say anything.
 
-    In that last case autopilot is closed for the loop.
+    That is so where none was promoted, where it knows none of the labels that the loop has now, and where its file
+    cannot be trusted: then autopilot is closed for the loop.
     """
+    served = model_in_force(desk, loop)
+    return served if served is not None and served.classes else None
+
+
+def model_in_force(desk: DeskPort, loop: str) -> Served | None:
+    """The same, also where it knows none of the labels."""
     control = desk.control(loop)
     if control is None or control.model is None:
         return None
@@ -86,7 +114,14 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
 def load(desk: DeskPort, control: Control) -> Served:
     """The model of a control from its verified file; `ModelError` says what is wrong with it."""
     row = row_of(desk, control)
-    return Served(row.version, trainer(str(row.metrics.get("trainer", "sklearn"))).load(verified(desk, row)))
+    model = trainer(str(row.metrics.get("trainer", "sklearn"))).load(verified(desk, row))
+    return Served(row.version, model, lambda: labels_of(desk, control.loop))
+
+
+def labels_of(desk: DeskPort, loop: str) -> Labels | None:
+    """The set of labels in force for a loop; None where any will do."""
+    control = desk.control(loop)
+    return None if control is None else Labels.of(control.settings)
 
 
 def row_of(desk: DeskPort, control: Control) -> ModelRow:
@@ -95,7 +130,7 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
     found = next((row for row in rows if row.version == control.model), None)
     if found is None:
         raise ModelError(
-            f"{CLOSED_BY_FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
+            f"{FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
             f"database, or train again with `dualcontrol train {control.loop}`"
         )
     return found
@@ -103,7 +138,7 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
 
 def verified(desk: DeskPort, row: ModelRow) -> bytes:
     """The bytes of a model's file, checked against the digest of the bytes that were promoted."""
-    return unchanged(model_folder(desk), row, CLOSED_BY_FILE)
+    return unchanged(model_folder(desk), row, FILE)
 
 
 def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
@@ -149,21 +184,22 @@ def check_one(desk: DeskPort, control: Control) -> str | None:
 
 def close(desk: DeskPort, control: Control, reason: str) -> None:
     """Send everything of a loop to humans, unless another model has taken over."""
-    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, reason))
+    cause = Cause(by=MODEL_FILE, model=control.model)
+    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, cause, reason))
 
 
 def reopen(desk: DeskPort, control: Control) -> None:
     """End the closure by a file that is there again, as it was promoted."""
-    if control.closed.get("", "").startswith(f"{CLOSED_BY_FILE}{control.model} "):
+    if control.closed_by("", MODEL_FILE, control.model):
         desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
 
 
-def closing(now: Control, at: int, reason: str) -> list[Event]:
+def closing(now: Control, at: int, cause: Cause, reason: str) -> list[Event]:
     """Close the whole loop; a closure by alarm gives way, since a new certificate would end it with the file gone."""
-    before = now.closed.get("")
-    if before is not None and not before.startswith(CLOSED_BY_ALARM):
+    if "" in now.closed and not now.closed_by("", ALARM):
         return []
-    return [AutopilotClosed(version=now.version + 1, at=at, segment="", reason=reason)]
+    version = now.version + 1
+    return [AutopilotClosed(version=version, at=at, segment="", cause=cause.by, model=cause.model, reason=reason)]
 
 
 def opening(now: Control, at: int) -> list[Event]:

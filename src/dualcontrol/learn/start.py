@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dualcontrol.case import JSON, ModelRow
+from dualcontrol.case import JSON, ModelRow, plain
 from dualcontrol.control import Control
 from dualcontrol.errors import ModelError
+from dualcontrol.labels import Labels
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_serving import RISK
@@ -26,6 +27,17 @@ class StartSet(NamedTuple):
     inputs: Sequence[JSON]
     labels: Sequence[JSON]
 
+    def listed(self) -> StartSet:
+        """The same with rows as lists of plain values, also where they came as arrays or with numbers of NumPy."""
+        return StartSet(self.source, _listed(self.inputs), _listed(self.labels))
+
+    def within(self, labels: Labels | None) -> StartSet:
+        """The rows whose label is one of a set."""
+        if labels is None:
+            return self
+        rows = labels.places(self.labels)
+        return StartSet(self.source, [self.inputs[row] for row in rows], [labels.own(self.labels[row]) for row in rows])
+
     def to_bytes(self) -> bytes:
         """The file's content: JSON with sorted keys."""
         said = {"source": self.source, "inputs": list(self.inputs), "labels": list(self.labels)}
@@ -33,6 +45,10 @@ class StartSet(NamedTuple):
 
 
 NOTHING = StartSet("", (), ())
+
+
+def _listed(values: Any) -> list[JSON]:
+    return list(plain(values.tolist() if hasattr(values, "tolist") else list(values)))
 
 
 def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:

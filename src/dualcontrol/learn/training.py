@@ -10,15 +10,18 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from dualcontrol.case import ModelRow, microseconds
 from dualcontrol.control import Control, Feedback, draw
 from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
+from dualcontrol.labels import Labels
 from dualcontrol.learn.dataset import Row, dataset, labelled
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.promotion import record, write_file
 from dualcontrol.learn.report import Report, compared
 from dualcontrol.learn.risk_serving import RISK
-from dualcontrol.learn.serving import Served, current_model
+from dualcontrol.learn.serving import Served, model_in_force
 from dualcontrol.learn.start import StartSet, keep, remembered
 from dualcontrol.learn.trainers import NONE, Model, Trainer, trainer
 
@@ -43,18 +46,20 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     """
     control = _control(desk, loop)
     teacher = trainer(_feedback(control).trainer)
-    start = remembered(desk, control) if start is None else start
+    start = remembered(desk, control) if start is None else start.listed()
+    kept = keep(desk, start)
     data = dataset(desk, loop)
-    usable = labelled(last_words(data.rows))
+    words = labelled(last_words(data.rows))
+    usable, start = _in_force(control, words), start.within(Labels.of(control.settings))
     parted, skipped = split(desk, control, usable), _skipped(data.rows, usable)
     model = _fitted(control, teacher, parted.train, start, seed)
-    incumbent = current_model(desk, loop)
+    incumbent = model_in_force(desk, loop)
     report = Report(
         loop=loop, version=_version(desk, control), trainer=_feedback(control).trainer, promoted=False, reason="",
         trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
-        incumbent=control.model, start=keep(desk, start), skipped=len(skipped),
+        incumbent=control.model, start=kept, skipped=len(skipped), removed=len(words) - len(usable),
     )  # fmt: skip
-    report = compared(report, model, incumbent.model if incumbent else None, parted.held_out)
+    report = compared(report, model, incumbent, parted.held_out)
     report = _objected(desk, control, report, model)
     file = write_file(desk, control, report.version, teacher.dump(model))
     used = [(parted.train, report.version), (parted.held_out, f"{report.version}/held-out")]
@@ -70,6 +75,14 @@ def _objected(desk: DeskPort, control: Control, report: Report, model: Model) ->
     return report if why is None else Report.from_dict(report.to_dict() | {"promoted": False, "reason": why})
 
 
+def _in_force(control: Control, rows: Sequence[Row]) -> list[Row]:
+    """The rows whose label is still one of the loop's, each with the label as the loop has it."""
+    labels = Labels.of(control.settings)
+    if labels is None:
+        return list(rows)
+    return [replace(row, value=labels.own(row.value)) for row in rows if row.value in labels]
+
+
 def last_words(rows: Sequence[Row]) -> list[Row]:
     """One row a case: where a second reviewer was asked, what they said."""
     latest = {row.case_id: row for row in sorted(rows, key=lambda row: (row.at, row.id))}
@@ -77,7 +90,7 @@ def last_words(rows: Sequence[Row]) -> list[Row]:
 
 
 def _skipped(rows: Sequence[Row], usable: Sequence[Row]) -> list[Row]:
-    """Labels that no trainer can learn from; marked as well, or they would count as waiting for ever."""
+    """Labels that nothing is to be learned from; marked as well, or they would count as waiting for ever."""
     taken = {row.id for row in usable}
     return [row for row in rows if row.kind == "label" and row.id not in taken]
 

@@ -23,11 +23,12 @@ from dualcontrol.errors import (
     SignalError,
     VerdictError,
 )
+from dualcontrol.labels import Labels
 from dualcontrol.names import among
 from dualcontrol.review.blind import hidden
 from dualcontrol.review.plain import fits_plainly
 from dualcontrol.review.view import proposal_for
-from dualcontrol.schema import bound, flaw, plain_text, violation
+from dualcontrol.schema import bound, flaw, violation
 
 NEEDS_PROPOSAL = ("approve", "edit")
 NEEDS_REASON = ("reject", "edit", "escalate")
@@ -167,14 +168,13 @@ def _label(case: Case, review: Review, command: Answer, settings: LoopSettings) 
 
 def _in_the_set(value: JSON, settings: LoopSettings) -> JSON:
     """The label as the loop's set has it, where there is a set: 3.0 is the label 3."""
-    if settings.labels is None:
+    labels = Labels.of(settings)
+    if labels is None:
         return value
-    meant = plain_text(value)
-    label = next((label for label in settings.labels if plain_text(label) == meant), None)
-    if label is None:
-        shown = ", ".join(canonical(label) for label in settings.labels[:20])
+    if value not in labels:
+        shown = ", ".join(canonical(label) for label in (settings.labels or ())[:20])
         raise LabelError(f"label {canonical(value)[:80]} is not in the set: {shown}")
-    return label
+    return labels.own(value)
 
 
 def _prefer(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from dualcontrol.case import scalar
 from dualcontrol.errors import SettingsError
 from dualcontrol.settings.keys import check_at
 from dualcontrol.settings.lines import lines
@@ -154,7 +155,7 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
-    return value
+    return scalar(value)
 
 
 def nested(path: Path, value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dualcontrol.case import ENCODER, SNAPSHOT, Case, Content, Review, decoder
 from dualcontrol.control import Control
 from dualcontrol.errors import LedgerError, ReadOnlyError
-from dualcontrol.events import Entry, real
+from dualcontrol.events import Entry, caused, real
 from dualcontrol.names import distinct, identity
 from dualcontrol.store import Example, KeyRow
 from dualcontrol.store.sql.seal import Sealed, commitment, lines, value_of
@@ -196,4 +196,4 @@ def unreadable(case_id: str, error: msgspec.DecodeError) -> ReadOnlyError:
 def control_of(text: str, loop_id: int, seq: int) -> Control:
     """The control that a loop's row holds; id and sequence number are the row's."""
     control: Control = decode_control(text)
-    return msgspec.structs.replace(control, loop_id=loop_id, seq=seq)
+    return caused(msgspec.structs.replace(control, loop_id=loop_id, seq=seq))

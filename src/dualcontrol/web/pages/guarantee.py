@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.certify import Asked, Standing
 from dualcontrol.certify.words import some
-from dualcontrol.control import CLOSED_BY_ALARM
+from dualcontrol.control import ALARM, PERSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of
 from dualcontrol.web.charts import course
@@ -47,7 +47,7 @@ def guarantee(
         request, "guarantee.html", told.plain, told=told, of=told.shown, control=told.control, say=told.words,
         state=STATES.get(told.shown.state, STATES["off"]), charts=charts(told), tabs=tabs(desk, courses, told),
         rows=thinned(told.course.points), moved=list(reversed(told.moves))[:LATEST], typed=typed, form=form,
-        figures=figures(told.shown), tried=tried(told), why=why(told), closed=closed(told),
+        figures=figures(told.shown), tried=tried(told), closed=closed(told),
     )  # fmt: skip
 
 
@@ -88,18 +88,14 @@ def _number(text: str) -> float | None:
 
 def closed(told: Told) -> tuple[str, str] | None:
     """Why autopilot is closed, and what opens it again; None while it is not."""
-    reason = told.control.closed_for(told.shown.segment)
+    reason = told.shown.closed
     if reason is None:
         return None
-    if reason.startswith(CLOSED_BY_ALARM):
+    if told.control.closed_by(told.shown.segment, ALARM):
         return reason, "Enough has to be counted anew; then autopilot opens by itself."
-    return reason, "What was certified still stands; autopilot opens when this is mended."
-
-
-def why(told: Told) -> str:
-    """Why nothing is certified, without what the notice on top says already."""
-    closed = told.control.closed_for(told.shown.segment)
-    return told.shown.reason.removeprefix(f"autopilot is closed: {closed}. ")
+    by_hand = told.control.closed_by(told.shown.segment, PERSON)
+    when = "somebody opens it again" if by_hand else "this is mended"
+    return reason, f"What was certified still stands; autopilot opens when {when}."
 
 
 def charts(told: Told) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from dualcontrol.case import JSON, Candidate, Case, Review
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim
+from dualcontrol.labels import mark
 from dualcontrol.names import among
 from dualcontrol.review.blind import as_seen
 from dualcontrol.review.eligibility import available
@@ -16,7 +17,6 @@ from dualcontrol.review.view import proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
 from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.content import pretty
-from dualcontrol.web.show.diff import equal
 from dualcontrol.web.show.fields import fields
 
 MANY_LABELS = 24
@@ -27,6 +27,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     case, review = as_seen(claim.case, claim.review)
     proposal = proposal_for(case, review)
     schema = control.settings.schema
+    choices = labels(case, control)
     return {
         "title": titles.title(case),
         "proposal": proposal,
@@ -35,9 +36,9 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "edit": editable(proposal, schema),
         "edit_json": pretty(proposal.value) if proposal else "",
         "reply": fields(schema, {}) if case.mode == "fallback" and schema else (),
-        "labels": labels(case, control),
-        "short": all(len(label["text"]) <= 3 for label in labels(case, control)),
-        "many": len(labels(case, control)) > MANY_LABELS,
+        "labels": choices,
+        "short": all(len(label["text"]) <= 3 for label in choices),
+        "many": len(choices) > MANY_LABELS,
         "first": _first(claim),
         "panes": seen(claim) if case.mode == "preference" else [],
         "alike": alike,
@@ -91,7 +92,7 @@ def labels(case: Case, control: Control) -> list[dict[str, Any]]:
     """The labels to choose from, each with its key, its score and whether it is the proposed one."""
     if case.mode != "labels":
         return []
-    scores = [(c.value, c.score) for c in case.candidates]
+    scores = {mark(c.value): c.score for c in reversed(case.candidates)}
     known = list(control.settings.labels) if control.settings.labels is not None else [c.value for c in case.candidates]
     proposal = case.proposal
     digits = all(isinstance(label, str | int) and len(str(label)) == 1 and str(label).isdigit() for label in known)
@@ -99,8 +100,8 @@ def labels(case: Case, control: Control) -> list[dict[str, Any]]:
         {
             "value": pretty(label), "text": label if isinstance(label, str) else pretty(label),
             "key": str(label) if digits else "1234567890"[index] if index < 10 else "",
-            "score": next((score for value, score in scores if equal(value, label)), None),
-            "proposed": proposal is not None and equal(proposal.value, label),
+            "score": scores.get(mark(label)),
+            "proposed": proposal is not None and mark(proposal.value) == mark(label),
         }
         for index, label in enumerate(known)
     ]  # fmt: skip
