@@ -260,6 +260,18 @@ def test_a_key_is_taken_once(store: Store) -> None:
     assert propose(store, loop="second", key="k").key == "k"
 
 
+def test_a_key_that_is_taken_often_leaves_the_connection_usable(store: Store) -> None:
+    """A batch that fails leaves statements behind that the driver takes for prepared: none of them is used again."""
+    define(store)
+    propose(store, key="k")
+    for _ in range(12):
+        other, first = opening(key="k")
+        with pytest.raises(KeyTaken), store.transaction() as tx:
+            tx.save(None, other, first, fingerprint="print")
+    later = [propose(store, key=f"later-{n}") for n in range(8)]
+    assert all(store.queries.case(case.id) is not None for case in later)
+
+
 # content and commitments
 
 
