@@ -74,13 +74,13 @@ class Loop:
     def propose(self, **given: Any) -> Case:
         """Open a case; see `dualcontrol.propose.command` for what may be given."""
         made, print_ = self._command(given)
-        return self.desk.steps.propose(made, None, print_)[0]
+        return self.desk.steps.propose(made, None, print_).case
 
     def enter(self, owner: str, /, **given: Any) -> tuple[Case, int | None]:
         """Open a case or find it again, and take its effect when that is ready: the case and the fence."""
         start = self._start(owner, given.get("action"))
         made, print_ = self._command({**given, "effect": "ready"}, alternatives=[])
-        return self.desk.steps.propose(made, start, print_)
+        return self.desk.steps.propose(made, start, print_)[:2]
 
     def take(self, case_id: str, owner: str, action: str | None = None) -> tuple[Case, int | None]:
         """A decided case with its effect taken, when that is ready and of this action: the case and the fence."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -41,6 +41,14 @@ from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
 Done = TypeVar("Done")
+
+
+class Proposed(NamedTuple):
+    """The case of a proposal, the fence of its effect if that was taken, and whether this call opened the case."""
+
+    case: Case
+    fence: int | None
+    new: bool
 
 
 class Steps:
@@ -144,9 +152,7 @@ class Steps:
 
     # opening a case
 
-    def propose(
-        self, command: Propose, start: StartEffect | None = None, print_: str | None = None
-    ) -> tuple[Case, int | None]:
+    def propose(self, command: Propose, start: StartEffect | None = None, print_: str | None = None) -> Proposed:
         """Open a case, or find the one its key stands for; `print_` is the content's fingerprint if it is known.
 
         With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
@@ -157,7 +163,7 @@ class Steps:
             print_ = fingerprint(self.secret, made)
         return self.retried(lambda: self._scored(made, start, print_))
 
-    def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> tuple[Case, int | None]:
+    def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> Proposed:
         """Open a case with the score that its loop asks for; which it is may only come out in the transaction."""
         for _ in range(ATTEMPTS):
             try:
@@ -168,7 +174,7 @@ class Steps:
 
     def _propose(
         self, command: Propose, start: StartEffect | None, print_: str | None, score: Score | None
-    ) -> tuple[Case, int | None]:  # fmt: skip
+    ) -> Proposed:
         fresh: list[Event] = []
         with self.store.transaction() as tx:
             control = self.control(tx, command.loop)
@@ -181,7 +187,7 @@ class Steps:
                 case, fresh = self.open(tx, command, control, events, print_, alike)
             case, fence = self._taken(tx, case, start)
         self._announce(case, fresh)
-        return case, fence
+        return Proposed(case, fence, bool(fresh))
 
     def take(self, case_id: str, start: StartEffect) -> tuple[Case, int | None]:
         """A case after what is due in it has been done, and the fence of its effect if that could be taken."""

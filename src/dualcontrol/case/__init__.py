@@ -34,7 +34,7 @@ from dualcontrol.case.parts import (
     Verdict,
 )
 from dualcontrol.case.rows import Example, ModelRow
-from dualcontrol.case.value import ENCODER, JSON, SNAPSHOT, Content, Shown, Value, decoder
+from dualcontrol.case.value import ENCODER, JSON, SNAPSHOT, Content, Shown, Value, decoder, once
 from dualcontrol.case.whole import Case
 
 __all__ = [
@@ -75,5 +75,6 @@ __all__ = [
     "is_high",
     "is_low",
     "microseconds",
+    "once",
     "risk_number",
 ]

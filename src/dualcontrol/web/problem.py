@@ -39,6 +39,7 @@ TITLES: dict[int, str] = {
     409: "Somebody or something was first",
     410: "The content was erased",
     413: "The request is too large",
+    415: "The request does not say what it is",
     421: "This server does not answer to that host",
     422: "The request does not fit",
     500: "Something went wrong here",
