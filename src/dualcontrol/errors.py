@@ -39,6 +39,7 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   └── ResultError              the stored result of an effect is not there to return
     ├── RequestError                 an HTTP request that does not fit its address
     ├── AccessError                  no token, wrong origin, not allowed
+    │   └── TooManyAttemptsError     too many wrong tokens; soon the next is looked at
     ├── StoreError
     │   ├── StoreUnavailableError
     │   ├── StoreFullError
@@ -345,6 +346,14 @@ class AccessError(DualcontrolError):
     code = "DC-ACCESS"
     hint = "Open the console with the address that `dualcontrol serve` printed, or send its token."
     status = 403
+
+
+class TooManyAttemptsError(AccessError):
+    """Too many wrong tokens were tried."""
+
+    code = "DC-ATTEMPTS"
+    hint = "Wait, then send the right token; sessions, and programs that have sent it before, are let in meanwhile."
+    status = 429
 
 
 class StoreError(DualcontrolError):

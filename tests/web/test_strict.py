@@ -100,8 +100,8 @@ def shared(database_url: str) -> Iterator[TestClient]:
     """A client of a console over a database of each kind."""
     with dc.open(database_url, durability="process") as desk:
         web_cases.define(desk)
-        app = create_app(desk, token="a token of the tests")
-        headers = {"Authorization": "Bearer a token of the tests"}
+        app = create_app(desk, token="a-token-of-the-tests")
+        headers = {"Authorization": "Bearer a-token-of-the-tests"}
         with TestClient(app, base_url="http://127.0.0.1:8765", headers=headers) as client:
             yield client
 

@@ -199,6 +199,7 @@ REASONS = {
     415: "The body does not say that it is JSON in UTF-8.",
     421: "The Host header names another server.",
     422: "The request does not fit; `errors` says where.",
+    429: "Too many wrong tokens were tried; Retry-After says in how many seconds the next is looked at.",
     503: "The database refused.",
 }
 
@@ -212,7 +213,7 @@ def replies(
         told[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
     refused = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
     reads = (415,) if 413 in statuses else ()  # whoever reads a body can find it too large, and of another kind
-    for status in sorted({401, 421, 422, 503, *statuses, *reads}):
+    for status in sorted({401, 421, 422, 429, 503, *statuses, *reads}):
         told[status] = {"description": REASONS[status], "content": refused}
     return told
 
