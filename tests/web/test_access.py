@@ -344,14 +344,6 @@ def test_a_form_under_our_own_policy_is_taken(web: TestClient) -> None:
     assert web.post("/inbox/next", data={"csrf": token}, headers=own).status_code == 200
 
 
-def test_a_session_needs_the_token_for_the_api_too(web: TestClient) -> None:
-    """A cookie alone may read, not act; a bearer needs nothing more."""
-    assert web.get("/api/v1/loops").status_code == 200
-    assert web.post("/api/v1/claims", json={"person": "ana"}).status_code == 403
-    token = csrf(web.get("/inbox").text)
-    assert web.post("/api/v1/claims", json={"person": "ana"}, headers={"X-CSRF-Token": token}).status_code == 204
-
-
 def test_who_you_are(web: TestClient, desk: dc.Desk) -> None:
     """The name in the session stands beside the decision."""
     token = csrf(web.get("/inbox").text)

@@ -112,6 +112,7 @@ LOOP = Table(
     capacity=CAPACITY,
     on_timeout=kinds.word("reject", "hold", "escalate", "autopilot"),
     context=kinds.context,
+    meta=kinds.texts,
     rationale=kinds.word("required", "optional"),
     group=kinds.text,
     quorum=QUORUM,

@@ -21,6 +21,9 @@ from dualcontrol.web.twin import API, strip_suffix
 
 MAX_BODY = 2 * 1024 * 1024
 SAFE = ("GET", "HEAD", "OPTIONS")
+NOT_BY_SESSION = (
+    "Programs send the API token as Authorization: Bearer; a page is JSON at its address with .json behind."
+)
 STATIC = "/static/"
 OPEN = (STATIC, "/errors/", "/favicon.ico", "/enter", f"{API}v1/health", f"{API}v1/openapi.json")
 HEADERS = {
@@ -72,8 +75,15 @@ class Guard:
         scope["state"]["visitor"] = visitor
         if visitor is None and not _is_open(scope):
             raise Refused(AccessError("this needs a token", hint=_entrance(headers), **_again(scope, headers)), 401)
+        if (
+            visitor is not None
+            and visitor.session is not None
+            and scope["path"].startswith(API)
+            and not _is_open(scope)
+        ):
+            raise Refused(AccessError("a session of the console does not open the API", hint=NOT_BY_SESSION))
         if scope["method"] not in SAFE and (visitor is None or visitor.session is not None):
-            self._check_origin(scope, headers, visitor)
+            _check_origin(headers)
 
     async def _visitor(self, scope: Scope, headers: Headers) -> Visitor | None:
         if "authorization" in headers:
@@ -96,19 +106,14 @@ class Guard:
                 return None
             raise Refused(error) from error
 
-    def _check_origin(self, scope: Scope, headers: Headers, visitor: Visitor | None) -> None:
-        """A browser says where a form came from; ours come from here, and carry a token besides."""
-        site = headers.get("sec-fetch-site", "same-origin")
-        origin = headers.get("origin", "null")  # a form under our own no-referrer policy says "null"
-        foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
-        if foreign or site not in ("same-origin", "none"):
-            raise Refused(
-                AccessError("this request came from another site", hint="Use the form in the console itself.")
-            )
-        if visitor is None or not scope["path"].startswith(API):
-            return
-        if not self.access.meant(visitor, headers.get("x-csrf-token", "")):
-            raise Refused(AccessError("the request lacks the session's X-CSRF-Token", hint="Reload the page."))
+
+def _check_origin(headers: Headers) -> None:
+    """A browser says where a form came from; ours come from here, and carry a token besides."""
+    site = headers.get("sec-fetch-site", "same-origin")
+    origin = headers.get("origin", "null")  # a form under our own no-referrer policy says "null"
+    foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
+    if foreign or site not in ("same-origin", "none"):
+        raise Refused(AccessError("this request came from another site", hint="Use the form in the console itself."))
 
 
 class Refused(Exception):
