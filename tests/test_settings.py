@@ -269,7 +269,7 @@ def test_an_empty_file_of_secrets_is_refused(folder: Path) -> None:
 
 def test_secrets_are_taken_as_they_stand() -> None:
     assert settings(env={"DUALCONTROL_SECRET": '"12345678901234"'}).secret == '"12345678901234"'
-    assert settings(env={"DUALCONTROL_WEB__TOKEN": "123456"}).web.token == "123456"
+    assert settings(env={"DUALCONTROL_WEB__TOKEN": "1234567890123456"}).web.token == "1234567890123456"
 
 
 def test_arguments_nest_by_tables_or_names_and_none_is_not_given() -> None:
@@ -308,7 +308,7 @@ def test_models_lie_beside_the_database(url: str, models: str) -> None:
     ],
 )
 def test_secrets_are_never_printed(url: str) -> None:
-    found = settings(database={"url": url}, secret="hunter2hunter2hunter2", web={"token": "hunter2"})
+    found = settings(database={"url": url}, secret="hunter2hunter2hunter2", web={"token": "hunter2-hunter2-hunter2"})
     shown = str(masked(found)) + repr(found) + repr(found.database) + str(found.web) + f"{found}"
     assert "hunter2" not in shown
     assert shown.count("********") >= 6
@@ -626,6 +626,7 @@ def test_values_of_the_rest() -> None:
     assert refused_key("url = 'postgre://h/d'", "[database]").details["nearest"] == "postgresql"
     assert refused_key("durability = 'proces'", "[database]").details["nearest"] == "process"
     assert "at least 16 characters" in refused("secret = 'short'").message
+    assert "token in [web] must have at least 16 characters" in refused("web.token = 'fifteen-letters'").message
     assert "names 'ana' twice" in refused_key("g = ['ana', 'ana']", "[groups]").message
     assert "a list of texts" in refused_key("g = 'ana'", "[groups]").message
     assert "groups must be a table" in refused("groups = 1").message

@@ -96,6 +96,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     capacity: Capacity | None = None
     on_timeout: OnTimeout = "hold"
     context: Literal["minimal", "standard", "full"] | tuple[str, ...] = "standard"
+    meta: tuple[str, ...] = ()
     rationale: Literal["required", "optional"] = "optional"
     group: str = "reviewers"
     quorum: Quorum = Quorum()
@@ -120,6 +121,13 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     def response_time(self) -> int | None:
         """`respond_within` in microseconds."""
         return microseconds(self.respond_within)
+
+    @property
+    def shown_meta(self) -> tuple[str, ...]:
+        """The fields of `meta` that reviewers see: those named, and those that the context contract names."""
+        required = () if isinstance(self.context, str) else self.context
+        named = (field.removeprefix("meta.") for field in required if field.startswith("meta."))
+        return tuple(dict.fromkeys((*self.meta, *named)))
 
     def members(self, group: str) -> tuple[str, ...] | None:
         """Who belongs to a group; None when the group is open to everybody."""

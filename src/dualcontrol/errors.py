@@ -43,6 +43,7 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── RunRequiredError             a gate that is called outside a run and may not be
     ├── RunChangedError              the program of a run calls otherwise than when it was decided
     ├── AccessError                  no token, wrong origin, not allowed
+    │   └── TooManyAttemptsError     too many wrong tokens; soon the next is looked at
     ├── StoreError
     │   ├── StoreUnavailableError
     │   │   ├── StoreLostError       the open file was deleted or replaced, or this is a forked process
@@ -387,6 +388,14 @@ class AccessError(DualcontrolError):
     code = "DC-ACCESS"
     hint = "Open the console with the address that `dualcontrol serve` printed, or send its token."
     status = 403
+
+
+class TooManyAttemptsError(AccessError):
+    """Too many wrong tokens were tried."""
+
+    code = "DC-ATTEMPTS"
+    hint = "Wait, then send the right token; sessions, and programs that have sent it before, are let in meanwhile."
+    status = 429
 
 
 class StoreError(DualcontrolError):

@@ -79,7 +79,7 @@ class Loop:
         """Open a case; see `dualcontrol.propose.command` for what may be given."""
         call = self._call(given)
         try:
-            case, _ = self.desk.steps.propose(call.made, None, call.print_)
+            case = self.desk.steps.propose(call.made, None, call.print_).case
         except BaseException:
             call.give_back()
             raise
@@ -103,7 +103,7 @@ class Loop:
         runs = {"action": proposed["action"], "args": proposed["value"]}
         start = self._start(owner, proposed["action"], runs)
         before = self._opened_before(call)
-        return (self.look(before), None) if before else self.desk.steps.propose(call.made, start, call.print_)
+        return (self.look(before), None) if before else self.desk.steps.propose(call.made, start, call.print_)[:2]
 
     def _opened_before(self, call: Call) -> str | None:
         """The case that an earlier version of the program opened for this call, under another name or signature."""
@@ -198,7 +198,7 @@ class Loop:
         """Propose and wait in one call."""
         call = self._call(given)
         try:
-            case, _ = self.desk.steps.propose(call.made, None, call.print_)
+            case = self.desk.steps.propose(call.made, None, call.print_).case
             outcome = self.wait(case, timeout)
         except BaseException:
             call.give_back()

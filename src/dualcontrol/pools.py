@@ -8,8 +8,8 @@ from dualcontrol.case import Case, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import SettledError
 from dualcontrol.names import among, same
-from dualcontrol.review.blind import REASON
-from dualcontrol.store import InboxRow
+from dualcontrol.review.blind import REASON, Seen, bare
+from dualcontrol.store import CaseRow, InboxRow
 
 
 def case_of_claim(claim_id: str) -> str:
@@ -28,8 +28,18 @@ def as_listed(row: InboxRow) -> InboxRow:
     """A line of the inbox as anybody may see it: nothing in that of a blind review tells of the proposal."""
     if not row.review.blind:
         return row
-    review = replace(row.review, presented=())
-    return replace(row, review=review, action=None, risk=None, confidence=None, reason=REASON)
+    return replace(row, review=bare(row.review), action=None, risk=None, confidence=None, reason=REASON)
+
+
+def listed_as(row: CaseRow, seen: Seen) -> CaseRow:
+    """A line of the list of cases as somebody may see it to whom the case looks like this."""
+    if not seen.kept:
+        return row
+    case = seen.case
+    return replace(
+        row, state=case.state, action=None, verdict=None, by=None, wrong=None, confidence=None, closed_at=None,
+        effect=case.effect.state,
+    )  # fmt: skip
 
 
 def meant_review(case: Case, person: str, control: Control, review_id: str | None = None) -> Review:

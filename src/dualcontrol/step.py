@@ -10,7 +10,7 @@ import contextlib
 import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -47,6 +47,14 @@ from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
 Done = TypeVar("Done")
+
+
+class Proposed(NamedTuple):
+    """The case of a proposal, the fence of its effect if that was taken, and whether this call opened the case."""
+
+    case: Case
+    fence: int | None
+    new: bool
 
 
 class Steps:
@@ -158,9 +166,7 @@ class Steps:
 
     # opening a case
 
-    def propose(
-        self, command: Propose, start: StartEffect | None = None, print_: str | None = None
-    ) -> tuple[Case, int | None]:
+    def propose(self, command: Propose, start: StartEffect | None = None, print_: str | None = None) -> Proposed:
         """Open a case, or find the one its key stands for; `print_` is the content's fingerprint if it is known.
 
         With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
@@ -173,7 +179,7 @@ class Steps:
         made = replace(made, candidates=values.with_defaults(made.candidates))
         return self.retried(lambda: self._scored(made, start, print_))
 
-    def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> tuple[Case, int | None]:
+    def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> Proposed:
         """Open a case with the score that its loop asks for; which it is may only come out in the transaction."""
         for _ in range(ATTEMPTS):
             try:
@@ -184,17 +190,18 @@ class Steps:
 
     def _propose(
         self, command: Propose, start: StartEffect | None, print_: str | None, score: Score | None
-    ) -> tuple[Case, int | None]:  # fmt: skip
+    ) -> Proposed:  # fmt: skip
         with self.store.transaction() as tx:
             control = self.control(tx, command.loop)
             case = self._known(tx, control, command.key, print_) if command.key and print_ else None
+            new = case is None
             if case is None:
                 admitted(command, control)
                 alike = self.alike(command, control)
                 facts = {**self.scores.facts(control, score), "leader": joining.leader_of(tx, control, alike)}
                 events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
                 case = self.open(tx, command, control, events, print_, alike)
-            return self._taken(tx, case, start)
+            return Proposed(*self._taken(tx, case, start), new)
 
     def case_of_key(self, loop: str, key: str) -> str | None:
         """The case that a key of a loop stands for, or None."""

@@ -19,6 +19,20 @@ def test_a_confident_proposal_goes_on(run):
     assert '{"action": "refund", "args": {"amount": 1}}' in result.out
 
 
+def test_a_key_that_stands_twice_is_refused_by_name(run, refund, tmp_path):
+    case = refund()
+    twice = '{"order": "A-17", "amount": 1.0, "amount": 900.0}'
+    refused = run("edit", case, twice)
+    assert (refused.code, "'amount' stands twice" in " ".join(refused.err.split())) == (2, True)
+    file = tmp_path / "answers.jsonl"
+    review = run("show", case, "--json").json["reviews"][0]["id"]
+    line = f'{{"case_id": "{case}", "review_id": "{review}", "verdict": "edit", "value": {twice}}}'
+    file.write_text(line + "\n", encoding="utf-8")
+    imported = run("import", str(file), "--json")
+    assert (imported.code, imported.json["applied"], imported.json["refused"]) == (1, 0, 1)
+    assert "'amount' stands twice" in imported.json["lines"][0]["why"]
+
+
 def test_an_unsure_one_is_recorded_and_waits(run, refund):
     case = refund()
     listed = run("inbox", "--json").json

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import dualcontrol as dc
+
 BLIND = """
 [loop.mail]
 mode = "labels"
@@ -46,6 +48,50 @@ def test_show_and_inbox_tell_nothing(run, audited):
         assert not [word for word in ("MARKER", "0.987", "spam") if word in result.out], what
     assert "hidden" in run("show", audited).err
     assert "MARKER" in run("show", audited, "--person", "lee").out
+
+
+NOTED = """
+[loop.noted]
+context = "minimal"
+group = "support"
+meta = ["ticket"]
+guarantee = { max_error = 0.05 }
+audit = 1.0
+autopilot_actions = ["refund"]
+"""
+
+
+@pytest.fixture
+def noted(folder: Path, run: Callable[..., Any], tmp_path: Path) -> str:
+    """A refund that autopilot made, with notes of the program, and that an audit asks about; the case's id."""
+    settings = folder / "dualcontrol.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + NOTED, encoding="utf-8")
+    with dc.open(settings=settings) as desk:
+        meta = {"ticket": "T-1", "truth": "MARKER"}
+        args = {"MARKER": 0.987}
+        return desk.loop("noted").propose(action="refund", args=args, input="x", meta=meta, key="MARKER").id
+
+
+def test_a_mistake_in_an_edit_names_nothing_of_a_hidden_proposal(run, noted):
+    refused = run("edit", noted, "--set", "amount=1")
+    assert (refused.code, "this review shows none" in " ".join(refused.err.split())) == (2, True)
+    assert "MARKER" not in refused.err
+    run("commit", noted, "happen")
+    assert "it has: MARKER" in " ".join(run("edit", noted, "--set", "amount=1").err.split())
+
+
+def test_a_blind_case_shows_neither_route_nor_effect_nor_notes(run, noted):
+    shown = run("show", noted, "--json").json
+    told = {name: shown.get(name) for name in ("key", "run", "meta", "outcome", "decision", "audits", "state", "seq")}
+    assert told == {"key": None, "run": None, "meta": {}, "outcome": None, "decision": None, "audits": None,
+                    "state": "open", "seq": 0}  # fmt: skip
+    assert (shown["route"]["inclusion"], shown["route"]["by"], shown["effect"]["state"]) == (1.0, "", "none")
+    assert "MARKER" not in run("show", noted, "--events").out
+
+
+def test_who_is_not_asked_sees_what_the_loop_names_of_the_notes(run, noted):
+    shown = run("show", noted, "--json", "--person", "lee").json
+    assert shown["meta"] == shown["content"]["meta"] == {"ticket": "T-1"}
 
 
 def test_approval_is_refused_and_a_label_is_taken(run, audited):

@@ -260,6 +260,35 @@ def test_a_key_is_taken_once(store: Store) -> None:
     assert propose(store, loop="second", key="k").key == "k"
 
 
+def test_a_key_that_is_taken_often_leaves_the_connection_usable(store: Store) -> None:
+    """A batch that fails leaves statements behind that the driver takes for prepared: none of them is used again."""
+    define(store)
+    propose(store, key="k")
+    for _ in range(12):
+        other, first = opening(key="k")
+        with pytest.raises(KeyTaken), store.transaction() as tx:
+            tx.save(None, other, first, fingerprint="print")
+    later = [propose(store, key=f"later-{n}") for n in range(8)]
+    assert all(store.queries.case(case.id) is not None for case in later)
+
+
+# sessions
+
+
+def test_a_session_lives_until_it_ends_or_its_time_is_over(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.begin_session("a" * 64, "ana", 3_600_000_000)
+        tx.begin_session("b" * 64, "ben", -1)
+    assert [store.queries.session_lives(digit * 64) for digit in "abc"] == [True, False, False]
+    with store.transaction() as tx:
+        tx.end_session("a" * 64)
+        tx.end_session("c" * 64)
+    assert not store.queries.session_lives("a" * 64)
+    with store.transaction() as tx:
+        tx.begin_session("b" * 64, "ben", 3_600_000_000)  # the one that was over is forgotten
+    assert store.queries.session_lives("b" * 64)
+
+
 # content and commitments
 
 

@@ -28,9 +28,9 @@ def test_the_whole_trip(tmp_path: Path) -> None:
     settings = tomllib.loads(blocks("toml")[0])["loop"]["refunds"]
     with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
         loop = desk.loop("refunds", **settings)
-        with background(desk, port=0, token="from-the-page") as serving:
+        with background(desk, port=0, token="from-the-page-itself") as serving:
             script = "set -euo pipefail\n" + "\n".join(blocks("sh"))
-            known = {"DUALCONTROL_URL": serving.url.rstrip("/"), "DUALCONTROL_TOKEN": "from-the-page"}
+            known = {"DUALCONTROL_URL": serving.url.rstrip("/"), "DUALCONTROL_TOKEN": "from-the-page-itself"}
             done = subprocess.run(
                 ["bash", "-c", script], env={**os.environ, **known}, capture_output=True, text=True, timeout=50
             )

@@ -97,7 +97,7 @@ def test_fallback_shows_the_transcript_alone(desk, proposal: Any):
     shown = held(desk, case).view
     assert "MARKER" not in json.dumps(shown)
     assert "0.98" not in json.dumps(shown)
-    assert (shown["input"], shown["history"], shown["meta"]) == ("hello", ["before"], {"run": 7})
+    assert (shown["input"], shown["history"], shown["meta"]) == ("hello", ["before"], {})
 
 
 def test_the_second_is_blind_to_the_first_as_well(desk):

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 import dualcontrol as dc
 from dualcontrol.web.app import create_app
 
-TOKEN = "test-token"
+TOKEN = "a-token-of-the-tests"
 BASE = "http://127.0.0.1:8765"
 
 

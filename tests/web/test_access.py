@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import web_cases
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
+from dualcontrol.errors import SettingsError
 from dualcontrol.web.access import Access
 from dualcontrol.web.app import create_app
+from dualcontrol.web.attempts import Attempts
 
+TOKEN = "a-token-of-the-tests"
 PRIVATE = [
     "/",
     "/inbox",
@@ -34,7 +42,7 @@ def test_no_token_no_entry(stranger: TestClient, path: str) -> None:
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "test-token2", "Ü"])
+@pytest.mark.parametrize("token", ["", "wrong", "a-token-of-the-tests2", "Ü"])
 def test_a_wrong_token_is_none(stranger: TestClient, token: str) -> None:
     """Also one that is nearly right."""
     reply = stranger.get("/api/v1/loops", headers={"Authorization": f"Bearer {token}".encode()})
@@ -65,22 +73,211 @@ def test_the_entry_token_is_no_api_token(app: FastAPI, stranger: TestClient) -> 
     assert (
         stranger.get("/api/v1/loops", headers={"Authorization": f"Bearer {app.state.access.entry}"}).status_code == 401
     )
-    assert stranger.get("/?token=test-token").status_code == 403
+    assert stranger.get("/?token=a-token-of-the-tests").status_code == 403
 
 
-def test_a_restart_gives_a_new_address(desk: dc.Desk) -> None:
-    """A session outlives a restart only under a configured token."""
-    one, two, three = (create_app(desk, token=t).state.access for t in ("a", "a", None))
-    assert len({one.entry, two.entry, three.entry}) == 3
-    assert two.session(one.issue()) is not None
-    assert three.session(one.issue()) is None
+def test_a_restart_gives_a_new_address_and_signs_nobody_out(tmp_path: Path) -> None:
+    """The key of sessions lies in the database, not in the process: with a configured token and with a drawn one."""
+    for token in (TOKEN, None):
+        url = f"sqlite:///{tmp_path}/{'drawn' if token is None else 'configured'}.db"
+        with dc.open(url, durability="process") as desk:
+            one = create_app(desk, token=token).state.access
+            cookie = one.issue(person="eve")
+        with dc.open(url, durability="process") as desk:
+            app = create_app(desk, token=token)
+            with TestClient(app, base_url="http://localhost", cookies={one.cookie: cookie}) as client:
+                page = client.get("/", headers={"Accept": "text/html"})
+            assert (page.status_code, '<span class="you-name">eve</span>' in page.text) == (200, True)
+            assert app.state.access.entry != one.entry
+
+
+def test_another_token_or_another_database_ends_every_session(desk: dc.Desk, tmp_path: Path) -> None:
+    """Changing a token that somebody learned lets nobody stay in."""
+    cookie = create_app(desk, token=TOKEN).state.access.issue()
+    assert create_app(desk, token="another-token-of-the-tests").state.access.session(cookie) is None
+    with dc.open(f"sqlite:///{tmp_path}/other.db", durability="process") as other:
+        assert create_app(other, token=TOKEN).state.access.session(cookie) is None
+
+
+def test_leaving_ends_every_copy_of_the_session(app: FastAPI, web: TestClient, desk: dc.Desk) -> None:
+    """A cookie that was taken along opens neither page nor stream, here or in a server started later."""
+    access = app.state.access
+    renamed = web.post("/you", data={"csrf": csrf(web.get("/keys").text), "person": "eve"})
+    assert renamed.status_code == 200
+    stolen = web.cookies[access.cookie]
+    web.post("/leave", data={"csrf": csrf(web.get("/keys").text)})
+    for server in (app, create_app(desk, token=TOKEN, person="ana")):
+        with TestClient(server, base_url="http://127.0.0.1:8765", cookies={access.cookie: stolen}) as thief:
+            for path in PRIVATE:
+                assert thief.get(path).status_code == 401, path
+            assert thief.post("/inbox/next", data={}).status_code == 401
+
+
+ELSEWHERE = """
+import sys, dualcontrol as dc
+from starlette.testclient import TestClient
+from dualcontrol.web.app import create_app
+url, token, cookie = sys.argv[1:]
+with dc.open(url, durability="process") as desk:
+    app = create_app(desk, token=token)
+    cookies = {app.state.access.cookie: cookie}
+    with TestClient(app, base_url="http://127.0.0.1:8765", cookies=cookies) as client:
+        print(client.get("/").status_code, client.get("/inbox.json").status_code)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_leaving_counts_in_another_process(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Who is in is a row of the database, which every server asks; no secret of it stands in the row."""
+    url = f"sqlite:///{tmp_path}/dc.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+    def elsewhere(cookie: str) -> str:
+        given = [sys.executable, "-c", ELSEWHERE, url, TOKEN, cookie]
+        return subprocess.run(given, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    with dc.open(url, durability="process") as desk:
+        access = create_app(desk, token=TOKEN).state.access
+        cookie = access.issue()
+        visitor = access.session(cookie)
+        assert visitor is not None
+        assert elsewhere(cookie) == "200 200"
+        access.end(visitor)
+        assert elsewhere(cookie) == "401 401"
+
+
+def test_a_session_lasts_a_week(tmp_path: Path) -> None:
+    """Its row says until when, by the clock of the database."""
+    now = [1_800_000_000_000_000]
+    with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process", clock=lambda: now[0]) as desk:
+        access = create_app(desk, token=TOKEN).state.access
+        visitor = access.session(access.issue())
+        now[0] += 6 * 86_400_000_000
+        assert access.lives(visitor)
+        now[0] += 86_400_000_001
+        assert not access.lives(visitor)
+
+
+@pytest.mark.parametrize("token", ["", "t", "fifteen-letters"])
+def test_a_token_that_could_be_guessed_is_refused(desk: dc.Desk, token: str) -> None:
+    """Where an app is made by hand as well."""
+    with pytest.raises(SettingsError, match="at least 16 characters"):
+        create_app(desk, token=token)
+    with pytest.raises(SettingsError, match=r"at least 16 characters|not empty"):
+        dc.settings.load(env={"DUALCONTROL_WEB__TOKEN": token})
+
+
+def person(app: FastAPI, address: str) -> TestClient:
+    """A client at an address of its own."""
+    return TestClient(app, base_url="http://127.0.0.1:8765", client=(address, 1), follow_redirects=False)
+
+
+class Time:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(app: FastAPI) -> Time:
+    """The time by which attempts are counted."""
+    clock = Time()
+    app.state.access.attempts = Attempts(clock)
+    return clock
+
+
+def try_form(client: TestClient, token: str) -> httpx2.Response:
+    return client.post("/enter", data={"token": token})
+
+
+def try_bearer(client: TestClient, token: str) -> httpx2.Response:
+    return client.get("/api/v1/loops", headers={"Authorization": f"Bearer {token}"})
+
+
+def try_address(client: TestClient, token: str) -> httpx2.Response:
+    return client.get("/", params={"token": token})
+
+
+@pytest.mark.parametrize(
+    ("attempt", "wrong", "right"), [(try_form, 403, 303), (try_bearer, 401, 200), (try_address, 403, 303)]
+)
+def test_guessing_is_limited_at_every_door(
+    app: FastAPI, time: Time, attempt: Any, wrong: int, right: int
+) -> None:  # fmt: skip
+    """Ten misses, then 429 with the seconds to wait, for the right token too; a moment later the owner is in."""
+    token = app.state.access.entry if attempt is try_address else TOKEN
+    guesser = person(app, "10.0.0.1")
+    replies = [attempt(guesser, f"wrong-{n}") for n in range(14)]
+    assert [r.status_code for r in replies] == [wrong] * 10 + [429] * 4
+    assert {r.headers.get("Retry-After") for r in replies[10:]} == {"6"}
+    assert "too many wrong tokens were tried; the next is looked at in 6 seconds" in replies[-1].text
+    assert attempt(guesser, token).status_code == 429
+    time.now += 6
+    assert attempt(guesser, token).status_code == right
+
+
+def test_what_one_tries_keeps_nobody_else_out(app: FastAPI, time: Time) -> None:
+    """Another client, another door, a session, and what needs no token."""
+    guesser, other = person(app, "10.0.0.1"), person(app, "10.0.0.2")
+    cookie = app.state.access.issue()
+    for n in range(12):
+        try_bearer(guesser, f"wrong-{n}")
+    told = guesser.get("/api/v1/loops", headers={"Authorization": "Bearer x"})
+    assert (told.json()["code"], told.headers["content-type"]) == ("DC-ATTEMPTS", "application/problem+json")
+    assert try_bearer(other, TOKEN).status_code == 200
+    assert guesser.get("/api/v1/health", headers={"Authorization": "Bearer x"}).status_code == 200
+    assert try_form(guesser, TOKEN).status_code == 303
+    guesser.cookies.clear()
+    guesser.cookies.set(app.state.access.cookie, cookie)
+    assert guesser.get("/inbox").status_code == 200
+
+
+def test_a_program_that_works_goes_on_beside_one_that_guesses(app: FastAPI, time: Time) -> None:
+    """On the same machine as well: the right token was brought from there before."""
+    machine = person(app, "10.0.0.1")
+    assert try_bearer(machine, TOKEN).status_code == 200
+    assert [try_bearer(machine, "old-token").status_code for _ in range(12)] == [401] * 10 + [429] * 2
+    assert try_bearer(machine, TOKEN).status_code == 200
+
+
+def test_many_clients_together_are_limited_too(app: FastAPI, time: Time) -> None:
+    """A hundred misses from a hundred addresses, then one a second; who was in before is not held up."""
+    known = person(app, "10.9.9.9")
+    assert try_bearer(known, TOKEN).status_code == 200
+    codes = [try_bearer(person(app, f"10.1.{n // 200}.{n % 200}"), "wrong").status_code for n in range(103)]
+    assert codes == [401] * 100 + [429] * 3
+    assert try_bearer(person(app, "10.2.0.1"), TOKEN).headers["Retry-After"] == "1"
+    assert try_bearer(known, TOKEN).status_code == 200
+    time.now += 1
+    assert try_bearer(person(app, "10.2.0.1"), TOKEN).status_code == 200
+
+
+def test_one_ipv6_network_is_one_client(app: FastAPI, time: Time) -> None:
+    """Whoever has one address of it has all."""
+    codes = [try_bearer(person(app, f"2001:db8::{n:x}"), "wrong").status_code for n in range(11)]
+    assert codes[-1] == 429
+    assert try_bearer(person(app, "2001:db8:0:1::1"), "wrong").status_code == 401
+    assert try_bearer(person(app, "::ffff:10.0.0.1"), "wrong").status_code == 401
+
+
+def test_a_page_says_when_to_try_again(app: FastAPI, time: Time) -> None:
+    """With the way back to the form."""
+    browser = person(app, "10.0.0.1")
+    for n in range(11):
+        page = browser.post("/enter", data={"token": f"wrong-{n}"}, headers={"Accept": "text/html"})
+    assert (page.status_code, page.headers["Retry-After"]) == (429, "6")
+    assert "Too many wrong tokens" in page.text
+    assert 'href="/enter' in page.text
 
 
 def test_the_token_typed_by_hand(stranger: TestClient) -> None:
     """The entry page takes the API token and a name; it sends nobody to another site."""
     wrong = stranger.post("/enter", data={"token": "no", "person": "eve"})
     assert wrong.status_code == 403
-    right = stranger.post("/enter", data={"token": "test-token", "person": "eve", "to": "//evil.example/"})
+    right = stranger.post("/enter", data={"token": "a-token-of-the-tests", "person": "eve", "to": "//evil.example/"})
     assert (right.status_code, right.headers["location"]) == (303, "/")
     assert '<span class="you-name">eve</span>' in stranger.get("/").text
 
@@ -97,12 +294,13 @@ def test_own_hosts(api: TestClient, host: str) -> None:
     assert api.get("/api/v1/health", headers={"Host": host}).status_code == 200
 
 
-def test_hosts_of_a_server_for_others() -> None:
+def test_hosts_of_a_server_for_others(desk: dc.Desk) -> None:
     """The configured host, named hosts, and where every address is bound any literal address."""
     secret = b"s" * 32
-    named = Access(token="t", secret=secret, host="10.0.0.7", port=1, allowed=("Desk.example",))
+    given: dict[str, Any] = {"token": TOKEN, "store": desk.store, "secret": secret, "port": 1}
+    named = Access(**given, host="10.0.0.7", allowed=("Desk.example",))
     assert [named.answers_to(h) for h in ("10.0.0.7:1", "desk.example", "10.0.0.8")] == [True, True, False]
-    anywhere = Access(token="t", secret=secret, host="0.0.0.0", port=1)
+    anywhere = Access(**given, host="0.0.0.0")
     assert [anywhere.answers_to(h) for h in ("10.9.8.7:1", "[fe80::1]:1", "evil.example")] == [True, True, False]
 
 
@@ -146,14 +344,6 @@ def test_a_form_under_our_own_policy_is_taken(web: TestClient) -> None:
     assert web.post("/inbox/next", data={"csrf": token}, headers=own).status_code == 200
 
 
-def test_a_session_needs_the_token_for_the_api_too(web: TestClient) -> None:
-    """A cookie alone may read, not act; a bearer needs nothing more."""
-    assert web.get("/api/v1/loops").status_code == 200
-    assert web.post("/api/v1/claims", json={"person": "ana"}).status_code == 403
-    token = csrf(web.get("/inbox").text)
-    assert web.post("/api/v1/claims", json={"person": "ana"}, headers={"X-CSRF-Token": token}).status_code == 204
-
-
 def test_who_you_are(web: TestClient, desk: dc.Desk) -> None:
     """The name in the session stands beside the decision."""
     token = csrf(web.get("/inbox").text)
@@ -170,12 +360,6 @@ def test_a_forged_cookie_is_none(app: FastAPI, stranger: TestClient) -> None:
     for cookie in ("x", "eyJwZXJzb24iOiJldmUifQ.aaaa.bbbb", app.state.access.issue()[:-2]):
         stranger.cookies.set(app.state.access.cookie, cookie)
         assert stranger.get("/").status_code == 401
-
-
-def test_leaving(web: TestClient) -> None:
-    """The session ends in this browser."""
-    web.post("/leave", data={"csrf": csrf(web.get("/inbox").text)})
-    assert web.get("/").status_code == 401
 
 
 def test_every_reply_is_closed(web: TestClient) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
+from dualcontrol.review.view import digest
 
 MARKER = "MARKER"
 PROMISE: dict[str, Any] = {"max_error": 0.05}
@@ -199,3 +202,253 @@ def test_others_see_nothing_while_somebody_has_committed(web: TestClient, desk: 
     assert tells(web.get(f"/cases/{case.id}").text) == []
     claim.release()
     assert tells(web.get(review(web, case)).text) == []
+
+
+# every door at once: whoever may be asked blind learns nothing of proposal, first answer, outcome or truth
+
+FIRST, TRUTH = "FIRST-MARKER", "TRUTH-MARKER"
+SECRET: dict[str, Any] = {**TELLING, "source": {"model": "m"}}  # the loop's pages name the model it is certified for
+KNOWN: dict[str, Any] = {"meta": {"truth": TRUTH}, "key": "key-MARKER"}
+
+
+def edited_refund(desk: dc.Desk) -> dc.Case:
+    """A refund that ben edited and that ran: ana may be asked whether the proposal was wrong, before seeing it."""
+    loop = desk.loop("pay", context="minimal", guarantee=PROMISE)
+    args = {"to": MARKER, "amount": 98.76}
+    case = loop.propose(
+        action="refund-MARKER", args=args, input="please pay me", effect="ready", requires_approval=True, **SECRET,
+        **KNOWN,
+    )  # fmt: skip
+    claim = desk.claim("ben", case=case)
+    assert claim is not None
+    claim.edit({"to": FIRST, "amount": 1.5}, rationale=f"because {FIRST}")
+    loop.finish_effect(case.id, loop.start_effect(case.id), succeeded=True, result={"ran": FIRST})
+    return desk.case(case.id)
+
+
+def relabelled_mail(desk: dc.Desk) -> dc.Case:
+    """A mail that ben labelled otherwise than was proposed: ana may be asked for its label."""
+    loop = desk.loop("mail", mode="labels", labels=["spam", "ham", "news"], guarantee=PROMISE, context="minimal")
+    case = loop.propose(input="a mail", proposal="spam", scores={"spam": 0.98765, "ham": 0.01235}, **KNOWN, **{
+        k: v for k, v in SECRET.items() if k != "confidence"
+    })  # fmt: skip
+    claim = desk.claim("ben", case=case)
+    assert claim is not None
+    claim.label("ham", rationale=f"because {FIRST}")
+    return desk.case(case.id)
+
+
+def answered_chat(desk: dc.Desk) -> dc.Case:
+    """A question that ben answered himself: ana may be asked for an answer."""
+    loop = desk.loop("chat", mode="fallback", context="minimal", guarantee=PROMISE)
+    case = loop.propose(input="hello", proposal=f"Hi {MARKER}.", alternatives=[f"Bye {MARKER}."], **SECRET, **KNOWN)
+    claim = desk.claim("ben", case=case)
+    assert claim is not None
+    claim.respond(FIRST)
+    return desk.case(case.id)
+
+
+def audited_mail(desk: dc.Desk) -> dc.Case:
+    """A mail that autopilot labelled, with somebody's truth beside it."""
+    rule = {"name": "all", "when": "true", "route": "autopilot"}
+    loop = desk.loop(
+        "mail", mode="labels", labels=["spam", "ham", "news"], guarantee=PROMISE, rules=[rule], audit=1.0,
+        context="minimal",
+    )  # fmt: skip
+    return loop.propose(input="a mail", proposal="spam", scores={"spam": 0.98765, "ham": 0.01235}, **KNOWN)
+
+
+BLIND = [audited_mail, edited_refund, relabelled_mail, answered_chat]
+DONE = re.compile(r'"(?:verdict|by|wrong|outcome|decision|settled|key|run|segment|score|bin|relief)": ?(?!null|"")')
+
+
+def leaks(text: str) -> list[str]:
+    """What a page or its twin says of proposal, first answer, outcome, truth or place in the queue."""
+    found = re.findall(r"MARKER|0\.98|0\.99|98\.76|because|succeeded|Edited|Labelled|Answered|first:", text)
+    return found + DONE.findall(text.partition('"moves":')[0]) + re.findall(r'"order_at": ?[1-9]', text)
+
+
+def around(case: dc.Case) -> list[str]:
+    """Every address at which somebody could look at a case without holding its review."""
+    lists = ["/cases", "/cases.json", f"/cases?loop={case.loop}", f"/cases.json?loop={case.loop}", "/inbox"]
+    filtered = [f"/cases{twin}?state={state}" for twin in ("", ".json") for state in ("open", "decided", "closed")]
+    flashes = [f"/inbox?done={case.id}", f"/cases/{case.id}?done={case.id}", f"/inbox?loop={case.loop}&done={case.id}"]
+    loops = ["/", "/.json", f"/loops/{case.loop}/guarantee", f"/loops/{case.loop}/guarantee.json", "/inbox.json"]
+    return [*lists, *filtered, *flashes, *loops, f"/cases/{case.id}", f"/cases/{case.id}.json", "/live"]
+
+
+@pytest.mark.parametrize("make", BLIND)
+@pytest.mark.parametrize("held", ["open", "by ana", "by cy"])
+def test_no_address_tells_anything(web: TestClient, desk: dc.Desk, make: Any, held: str) -> None:
+    case = make(desk)
+    paths = around(case)
+    if held == "by ana":
+        claim = desk.claim("ana", case=case)
+        assert claim is not None
+        paths += [f"/claims/{claim.id}", f"/claims/{claim.id}.json", f"/claims/{claim.id}?done={case.id}"]
+    elif held == "by cy":
+        desk.claim("cy", case=case)
+    for path in paths:
+        page = web.get(path, headers={"Accept": "text/html"})
+        assert page.status_code == 200, path
+        assert leaks(re.sub(r"(?s)<dialog.*?</dialog>", "", page.text)) == [], path
+
+
+@pytest.mark.parametrize("make", BLIND)
+def test_a_blind_case_stands_in_no_list_by_what_became_of_it(web: TestClient, desk: dc.Desk, make: Any) -> None:
+    """In the list of all, with its outcome hidden; which state it is in would tell what was decided."""
+    case = make(desk)
+    (row,) = [row for row in web.get("/cases.json").json()["rows"] if row["id"] == case.id]
+    hidden = ("action", "verdict", "by", "wrong", "confidence", "closed_at")
+    assert ([row[name] for name in hidden], row["state"], row["effect"]) == ([None] * 6, "open", "none")
+    assert "hidden from you" in web.get("/cases", headers={"Accept": "text/html"}).text
+    for state in ("open", "decided", "closed"):
+        assert case.id not in [row["id"] for row in web.get(f"/cases.json?state={state}").json()["rows"]]
+    desk.loop(case.loop, guarantee=None, threshold=0.5)
+    claim = desk.claim("ana", case=case)
+    assert claim is not None
+    if case.mode == "approval":
+        claim.commit("happen").approve()
+    else:
+        claim.answer("label" if case.mode == "labels" else "respond", "ham")
+    assert case.id in [row["id"] for row in web.get("/cases.json?state=closed").json()["rows"]]
+
+
+def test_the_route_tells_nothing_of_the_proposal(web: TestClient, desk: dc.Desk) -> None:
+    """A rule that demands more of large amounts, its risk, and the share of such cases that is audited."""
+    case = edited_refund(desk)
+    route = web.get(f"/cases/{case.id}.json").json()["route"]
+    kept = {"to", "reason", "control", "epoch", "group", "due_at", "on_timeout", "audited"}
+    rest = {name: value for name, value in route.items() if name not in kept}
+    assert {name for name, value in rest.items() if value not in (None, "", {})} == {"inclusion"}
+    assert (rest["inclusion"], rest["quorum"], route["reason"].split(":")[0]) == (1.0, {}, "this review is blind")
+
+
+@pytest.mark.parametrize("make", [edited_refund, relabelled_mail, answered_chat])
+def test_a_refusal_does_not_say_what_the_first_one_said(
+    api: TestClient, desk: dc.Desk, make: Any
+) -> None:  # fmt: skip
+    """A claim whose time ran out: who was first is told, what was said is not, for the review may be taken again."""
+    case = make(desk)
+    claim = desk.claim("ana", case=case, lease=0.001)
+    assert claim is not None
+    time.sleep(0.01)
+    late = api.post(f"/api/v1/claims/{claim.id}/answer", json={"verdict": "abstain"})
+    assert (late.status_code, late.json()["code"], late.json()["by"]) == (409, "DC-CLAIM", "ben")
+    assert ("verdict" in late.json(), leaks(late.text.replace('"by":"ben"', ""))) == (False, [])
+
+
+def test_whoever_answered_first_is_told_what_was_said(api: TestClient, desk: dc.Desk) -> None:
+    case = relabelled_mail(desk)
+    (review,) = [r for r in case.reviews if r.state == "answered"]
+    late = api.post(f"/api/v1/claims/{review.claim_id}/answer", json={"verdict": "label", "value": "spam"})
+    assert (late.status_code, late.json()["verdict"]) == (409, "label")
+
+
+OPEN = {"/api/v1/health", "/api/v1/openapi.json"}
+
+
+def test_a_session_opens_nothing_of_the_api(app: FastAPI, web: TestClient, desk: dc.Desk) -> None:
+    """Every address and method, with and without the session's token; what is open to everybody stays so."""
+    case = relabelled_mail(desk)
+    claim = desk.claim("ana", case=case)
+    assert claim is not None
+    headers = {"X-CSRF-Token": token(web), "Accept": "application/json"}
+    names = {"case_id": case.id, "claim_id": claim.id, "loop": case.loop}
+    asked = [(path, method) for path, methods in app.openapi()["paths"].items() for method in methods]
+    assert len(asked) > 15
+    for path, method in [*asked, ("/api/v1/openapi.json", "get"), ("/api/v1/cases", "head"), ("/api/v2", "get")]:
+        body = {} if method == "post" else None
+        reply = web.request(method.upper(), path.format(**names), headers=headers, json=body)
+        assert (reply.status_code == 403) == (path not in OPEN), (method, path)
+        assert path in OPEN or leaks(reply.text) == [], path
+
+
+def test_a_token_opens_the_api_also_in_a_browser_with_a_session(api: TestClient, web: TestClient) -> None:
+    given = {"Authorization": api.headers["Authorization"]}
+    assert web.get("/api/v1/loops", headers=given).status_code == 200
+
+
+def test_a_held_review_is_extended_by_its_page(web: TestClient, desk: dc.Desk) -> None:
+    """The page's own script needs nothing of the API, and extends nobody else's review."""
+    case = mail(desk)
+    claim = desk.claim("ana", case=case, lease="30s")
+    other = desk.claim("ben", case=mail(desk), lease="30s")
+    assert claim is not None
+    assert other is not None
+    given: dict[str, Any] = {"data": {"csrf": token(web)}, "headers": {"Accept": "application/json"}}
+    reply = web.post(f"/claims/{claim.id}/extend", **given)
+    assert reply.json() == {"lease_until": desk.claimed(claim.id).review.lease_until}
+    assert desk.claimed(claim.id).review.lease_until > claim.review.lease_until  # type: ignore[operator]
+    assert tells(web.post(f"/claims/{other.id}/extend", **given).text) == []
+    assert desk.claimed(other.id).review.lease_until == other.review.lease_until
+
+
+# meta is the program's own: a reviewer sees what the loop names
+
+NOTED: dict[str, Any] = {"customer": "Jana", "truth": TRUTH, "ticket": {"id": 7, "solution": TRUTH}, "a.b": "dotted"}
+
+
+def noted(desk: dc.Desk, **settings: Any) -> dc.Case:
+    """A case with notes of the program."""
+    given = {"mode": "labels", "labels": ["spam", "ham"], "context": "minimal", "quorum": {"blind": False}, **settings}
+    loop = desk.loop("notes", **given)
+    return loop.propose(input="a mail", proposal="spam", confidence=0.2, meta=NOTED)
+
+
+SHOWN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({"meta": ["customer"]}, {"customer": "Jana"}),
+    ({"meta": ["ticket.id", "customer"]}, {"customer": "Jana", "ticket": {"id": 7}}),
+    ({"meta": ["a.b", "ticket.none", "customer.name", "nothing"]}, {"a.b": "dotted"}),
+    ({"context": ["input", "proposal", "meta.customer"]}, {"customer": "Jana"}),
+    ({"context": ["input", "meta"]}, {}),
+]
+
+
+@pytest.mark.parametrize(("settings", "shown"), SHOWN)
+def test_a_reviewer_sees_of_meta_what_the_loop_names(
+    web: TestClient, api: TestClient, desk: dc.Desk, settings: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """On both pages, in both twins with their events, and in the view that the answer is bound to; programs see all."""
+    case = noted(desk, **settings)
+    address = review(web, case)
+    pages = [web.get(p) for p in (address, f"{address}.json", f"/cases/{case.id}", f"/cases/{case.id}.json")]
+    assert [TRUTH in page.text for page in pages] == [False] * 4
+    assert pages[1].json()["view"]["meta"] == pages[3].json()["meta"] == shown
+    assert [("Jana" in page.text) for page in pages] == ["customer" in shown] * 4
+    assert [('<h2 id="meta-h">' in page.text) for page in (pages[0], pages[2])] == [bool(shown)] * 2
+    (opened,) = [e for e in pages[3].json()["entries"][0]["events"] if e["kind"] == "Opened"]
+    assert opened["content"]["meta"] == shown
+    assert api.get(f"/api/v1/cases/{case.id}").json()["meta"] == NOTED
+    assert TRUTH in api.get(f"/api/v1/cases/{case.id}/events").text
+    assert desk.case(case.id).meta == NOTED
+
+
+def test_what_was_shown_stays_shown_when_the_settings_change(web: TestClient, desk: dc.Desk) -> None:
+    """The digest in the answer is that of the view that was claimed."""
+    case = noted(desk, meta=["customer"])
+    claim = desk.claim("ana", case=case)
+    assert claim is not None
+    noted(desk, meta=["customer", "truth"])
+    assert desk.claimed(claim.id).view["meta"] == {"customer": "Jana"}
+    before = digest(desk.claimed(claim.id).view)
+    assert claim.label("ham").answered[0].shown == before
+
+
+def test_a_rule_sees_all_of_meta(desk: dc.Desk) -> None:
+    rule = {"name": "true", "when": f'meta.truth == "{TRUTH}"', "route": "human", "risk": "high"}
+    assert noted(desk, rules=[rule]).route.by == "rule:true"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("make", BLIND)
+def test_a_blind_review_shows_no_meta_whatever_the_loop_names(web: TestClient, desk: dc.Desk, make: Any) -> None:
+    case = make(desk)
+    desk.loop(case.loop, meta=["truth"])
+    claim = desk.claim("ana", case=case)
+    assert claim is not None
+    assert claim.view["meta"] == {}
+    assert TRUTH not in web.get(f"/claims/{claim.id}").text + web.get(f"/cases/{case.id}.json").text
+    if case.mode == "approval":
+        assert claim.commit("happen").view["meta"] == {}
+        assert TRUTH not in web.get(f"/claims/{claim.id}").text

@@ -259,8 +259,10 @@ def test_the_front_page_says_what_waits(web: TestClient, desk: dc.Desk) -> None:
 def test_an_empty_console_says_what_to_do(tmp_path: Any) -> None:
     """No loop yet: how to make one, and how to look around first."""
     with dc.open(f"sqlite:///{tmp_path}/empty.db", durability="process") as desk:
-        app = create_app(desk, token="t")
-        with TestClient(app, base_url="http://localhost", headers={"Authorization": "Bearer t"}) as client:
+        app = create_app(desk, token="a-token-of-the-tests")
+        with TestClient(
+            app, base_url="http://localhost", headers={"Authorization": "Bearer a-token-of-the-tests"}
+        ) as client:
             assert "No loop is defined yet" in client.get("/").text
             assert "Nothing waits for you" in client.get("/inbox").text
 
@@ -321,12 +323,12 @@ def test_an_alarm_stands_on_the_page_and_in_the_reply() -> None:
     with dc.open("sqlite:///:memory:", durability="process", groups={"solo": ["eve"]}) as desk:
         loop = desk.loop("pay", group="solo", context="minimal")
         case = loop.propose(action="pay", args={}, input="x", owner="eve")
-        app = create_app(desk, token="t", person="ana")
+        app = create_app(desk, token="a-token-of-the-tests", person="ana")
         with TestClient(app, base_url="http://127.0.0.1:8765") as client:
             client.get("/", params={"token": app.state.access.entry})
             page = client.get(f"/cases/{case.id}", headers={"Accept": "text/html"}).text
             twin = client.get(f"/cases/{case.id}.json").json()
-            inbox = client.get("/api/v1/inbox", headers={"Authorization": "Bearer t"}).json()
+            inbox = client.get("/api/v1/inbox", headers={"Authorization": "Bearer a-token-of-the-tests"}).json()
     assert "Too few people may review this." in page
     assert "has 0 eligible of the 1" in page
     assert [a["code"] for a in twin["alarms"]] == ["too_few_people"]
@@ -373,7 +375,7 @@ def test_the_badge_is_the_inbox(tmp_path: Any) -> None:
         desk.loop("mail").propose(input="one", proposal="a", confidence=0.9)
         desk.loop("mail").propose(input="two", proposal="a", confidence=0.1)
         desk.loop("deeds").propose(action="sign", args={}, input="x")
-        app = create_app(desk, token="t", person="ana")
+        app = create_app(desk, token="a-token-of-the-tests", person="ana")
         with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"}) as client:
             client.get("/", params={"token": app.state.access.entry})
             desk.claim("ana", "mail")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 import dualcontrol as dc
 from dualcontrol.web.app import create_app
+from dualcontrol.web.attempts import Attempts
 
-HEADERS = {"Authorization": "Bearer fuzz", "Host": "localhost"}
+HEADERS = {"Authorization": "Bearer fuzz-fuzz-fuzz-fuzz", "Host": "localhost"}
 TAGS = ["answers", "cases", "claims", "effects", "events", "health", "inbox", "loops"]
 
 
@@ -29,7 +31,8 @@ def described() -> Iterator[Any]:
     """The API of a console with a case of every mode, as its description tells it."""
     with dc.open("sqlite:///:memory:") as desk:
         web_cases.fill(desk)
-        app = create_app(desk, token="fuzz")
+        app = create_app(desk, token="fuzz-fuzz-fuzz-fuzz")
+        app.state.access.attempts = Attempts(count(step=60).__next__)  # a minute an attempt: wrong tokens are 401
         yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=HEADERS)
 
 

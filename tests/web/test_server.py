@@ -42,8 +42,8 @@ def test_what_is_told(desk: dc.Desk) -> None:
         assert serving.entry_url in told
         assert serving.access.token in told
         assert "not a power cut" in told
-    with background(desk, port=0, token="hush") as serving:
-        assert "hush" not in serving.told()
+    with background(desk, port=0, token="hush-hush-hush-hush") as serving:
+        assert "hush-hush-hush-hush" not in serving.told()
 
 
 def test_two_servers_on_one_file(tmp_path: Path) -> None:
@@ -110,6 +110,21 @@ def test_the_stream_goes_on_where_it_broke(desk: dc.Desk) -> None:
         assert rows[-1]["case_id"] == case.id
         assert last
         assert time.monotonic() - started < 8
+
+
+def test_the_counts_end_with_the_session(desk: dc.Desk) -> None:
+    """A stream that was opened before its reader left tells nothing more."""
+    with background(desk, port=0) as serving, httpx2.Client(base_url=serving.url, timeout=20) as browser:
+        access = serving.access
+        browser.cookies.set(access.cookie, access.issue())
+        with browser.stream("GET", "/live", headers={"Accept": "text/event-stream"}) as reply:
+            lines = reply.iter_lines()
+            assert next(lines) == "event: counts"
+            visitor = access.session(browser.cookies[access.cookie])
+            assert visitor is not None
+            access.end(visitor)
+            assert "event: counts" not in list(lines)
+        assert browser.get("/live").status_code == 401
 
 
 def test_no_token_in_the_log() -> None:

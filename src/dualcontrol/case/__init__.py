@@ -43,6 +43,7 @@ from dualcontrol.case.value import (
     Value,
     decoder,
     encode_content,
+    once,
     plain,
     scalar,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "is_high",
     "is_low",
     "microseconds",
+    "once",
     "plain",
     "risk_number",
     "scalar",

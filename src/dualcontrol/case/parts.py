@@ -93,8 +93,9 @@ class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
     `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
-    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then; `blind`
-    hides the proposal from its holder, in approval mode until that person is the one who has `committed`.
+    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
+    the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
+    until that person is the one who has `committed`.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Review(Shown, frozen=True, kw_only=True):
     blind: bool = False
     committed: str | None = None
     followers: int = 0
+    meta: tuple[str, ...] = ()
 
     @property
     def adjudicates(self) -> bool:

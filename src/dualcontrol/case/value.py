@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 import msgspec
@@ -139,6 +139,16 @@ SNAPSHOT = msgspec.json.Encoder(enc_hook=encode_content)  # for rows that are de
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     """A JSON decoder for a value type that knows how content is written."""
     return msgspec.json.Decoder(kind, dec_hook=decode_content)
+
+
+def once(pairs: Sequence[tuple[str, JSON]]) -> dict[str, JSON]:
+    """The object of these members, for `json.loads`; a key that stands twice says two things and is a ValueError."""
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+    return read
 
 
 class Shown(Value, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from dualcontrol.cli.verb import group, verb
 from dualcontrol.commands import Answer
 from dualcontrol.desk import Desk
 from dualcontrol.names import same
+from dualcontrol.review.blind import as_seen
 
 app = group("answering", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]
@@ -83,7 +84,7 @@ def _change(text: str) -> tuple[str, JSON]:
 def _changed(case: Case, changes: dict[str, JSON]) -> JSON:
     proposal = case.proposal
     if proposal is None or not isinstance(proposal.value, dict):
-        raise usage("--set changes the arguments of a proposal, and this case has none; give the whole value")
+        raise usage("--set changes the arguments of a proposal, and this review shows none; give the whole value")
     unknown = [name for name in changes if name not in proposal.value]
     if unknown:
         known = ", ".join(proposal.value) or "none"
@@ -143,7 +144,7 @@ def _give(
             return Answer(
                 case_id=case.id, claim_id=claim_id, verdict=verdict, confidence=confidence,
                 actor=Actor(person=who, via="cli", authenticated=authenticated(who)),
-                value=value(case, desk) if value else None,
+                value=value(_as_seen(case, claim_id), desk) if value else None,
                 rationale=rationale, reasons=tuple(reasons or ()),
             )  # fmt: skip
 
@@ -154,6 +155,12 @@ def _give(
             case = desk.steps.answer_case(target.strip(), who, lambda c, held: said(c, held.claim_id or "", who))
         desk.certifier.answered(case)
     _report(state, case, verdict, _holder(case, target.strip()) or who)
+
+
+def _as_seen(case: Case, claim_id: str) -> Case:
+    """The case as its reviewer sees it, so that a mistake in the answer tells nothing of a hidden proposal."""
+    held = case.review_of_claim(claim_id)
+    return case if held is None else as_seen(case, held)[0]
 
 
 def _holder(case: Case, claim_id: str) -> str | None:

@@ -18,7 +18,7 @@ from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Desk
 from dualcontrol.errors import UnknownLoopError
 from dualcontrol.pools import as_listed, pools_of
-from dualcontrol.review.blind import kept_from, masked
+from dualcontrol.review.blind import seen_by
 from dualcontrol.review.following import alike
 from dualcontrol.store import InboxRow
 
@@ -94,7 +94,8 @@ def show_case(
         entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
         now, settings = desk.steps.now(), governing(desk, found.loop).settings
         more = desk.steps.followers(found)
-    if kept_from(found, who, settings):
+    found, kept = seen_by(found, who, settings)
+    if kept:
         return _show_blind(state, found, now)
     hidden = blind_to(found, who)
     if state.as_json:
@@ -110,8 +111,7 @@ def show_case(
 
 def _show_blind(state: State, case: Case, now: int) -> None:
     """A case that somebody looks at who may be asked about it blind: what happened to it would tell as well."""
-    seen = masked(case)
     if state.as_json:
-        return document(plain_case(seen, ()) | {"hidden": BLIND})
-    show(*blind_parts(seen, now))
+        return document(plain_case(case, ()) | {"hidden": BLIND})
+    show(*blind_parts(case, now))
     return note(BLIND)

@@ -12,6 +12,8 @@ from typing import Any
 
 import typer
 
+from dualcontrol.case import once
+
 
 def usage(message: str) -> Exception:
     """A mistake in how the command was called: exit code 2."""
@@ -62,8 +64,8 @@ def json_of(argument: str, what: str) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """A JSON value; NaN and infinity, which are not JSON, are refused."""
-    return json.loads(text, parse_constant=_no_constant)
+    """A JSON value; NaN and infinity, which are not JSON, are refused, and so is a key that stands twice."""
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=once)
 
 
 def _no_constant(name: str) -> Any:

@@ -16,7 +16,7 @@ from dualcontrol.cli.reading import usage
 from dualcontrol.cli.text import written
 from dualcontrol.control import Control, Env
 from dualcontrol.desk import Desk
-from dualcontrol.review.lease import presentation
+from dualcontrol.review.lease import meta_for, presentation
 from dualcontrol.review.values import legal_in
 from dualcontrol.review.view import digest, view
 from dualcontrol.store import InboxRow
@@ -40,10 +40,11 @@ def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> Iterator[I
 
 
 def as_claimed(case: Case, review: Review, person: str, control: Control, desk: Desk) -> Review:
-    """The review as it would be shown to this person after the claim: order of candidates, how many ask the same."""
+    """The review as it would be shown to this person after the claim: candidates in order, how many ask the same."""
     env = Env(now=desk.steps.now(), new_id=desk.steps.new_id, secret=desk.steps.secret)
     followers = 0 if review.beside else desk.steps.followers(case)
-    return replace(review, presented=presentation(case, review, person, control, env), followers=followers)
+    presented = presentation(case, review, person, control, env)
+    return replace(review, presented=presented, followers=followers, meta=meta_for(review, control))
 
 
 def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:

@@ -113,7 +113,7 @@ def scripted(
 
     def script(view: dict[str, JSON]) -> tuple[str, JSON]:
         clock.tick(ANSWER_TAKES)
-        sample = view["meta"]["sample"]
+        sample = desk.case(view["case_id"]).meta["sample"]
         return "label", misread(seed, sample, truth(sample), "" if person == PERSON else person)
 
     return ScriptedReviewer(desk, person, script, loop="digits")

@@ -125,7 +125,7 @@ def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
 def _claimed(case: Case, e: Claimed) -> Case:
     return _with_review(
         case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
-        lease_until=e.until, presented=e.presented, seen=e.seen, followers=e.followers,
+        lease_until=e.until, presented=e.presented, seen=e.seen, followers=e.followers, meta=e.meta,
     )  # fmt: skip
 
 
@@ -145,6 +145,7 @@ def _given_back(case: Case, e: Released | LeaseExpired) -> Case:
         presented=(),
         seen=None,
         followers=0,
+        meta=(),
     )
 
 
@@ -194,7 +195,7 @@ def _without_answer(case: Case, review_id: str, state: ReviewState) -> Case:
     answered = tuple(a for a in case.answered if a.review_id != review_id)
     case = _with_review(
         case, review_id, state=state, person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None,
-        followers=0,
+        followers=0, meta=(),
     )  # fmt: skip
     return replace(case, answered=answered, content=content)
 

@@ -116,6 +116,7 @@ class Claimed(Event, frozen=True, kw_only=True):
     presented: tuple[str, ...] = ()
     seen: tuple[str, ...] | None = None
     followers: int = 0
+    meta: tuple[str, ...] = ()
 
 
 class Released(Event, frozen=True, kw_only=True):

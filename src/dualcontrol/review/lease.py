@@ -22,6 +22,7 @@ def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,
             presented=presentation(case, review, command.person, control, env),
             seen=seen_by(case, review), followers=0 if review.beside else env.facts.get("followers", 0),
+            meta=meta_for(review, control),
         )
     ]  # fmt: skip
 
@@ -34,6 +35,11 @@ def presentation(case: Case, review: Review, person: str, control: Control, env:
     if case.mode == "preference":
         ids.sort(key=lambda i: env.draw(f"side/{person}/{i}", case.id))
     return tuple(ids)
+
+
+def meta_for(review: Review, control: Control) -> tuple[str, ...]:
+    """The fields of meta that the view of a claim made now shows: those the loop names, and blind none at all."""
+    return () if review.blind else control.settings.shown_meta
 
 
 def seen_by(case: Case, review: Review) -> tuple[str, ...]:

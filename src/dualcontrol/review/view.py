@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from dualcontrol.case import ENCODER, JSON, Answer, Candidate, Case, Review
-from dualcontrol.review.blind import as_seen, hidden, told
+from dualcontrol.review.blind import as_seen, fields_of, hidden, told
 
 DECIDING = ("decide", "second", "arbiter")
 
@@ -19,8 +19,9 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     Other reviewers' answers stay hidden while a blind quorum is open; the arbiter, and the second reviewer of an
     edit, see those before theirs.  From the claim on nothing in it changes, so that the digest at the answer is that
     of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources; a
-    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  `followers`
-    says how many more cases ask the same, for which the answer counts as well.
+    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  Of `meta`
+    it shows what the loop names.  `followers` says how many more cases ask the same, for which the answer counts as
+    well.
     """
     seen, shown = as_seen(case, review)
     proposal = proposal_for(seen, shown)
@@ -38,7 +39,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "signal": seen.signal.to_dict(),
         "rationale": seen.rationale,
         "history": case.history,
-        "meta": case.meta,
+        "meta": fields_of(case.meta, review.meta),
         "route": _route(seen),
         "answers": [a.to_dict() for a in visible_answers(case, review)],
         "escalations": escalations(case, review),

@@ -112,6 +112,7 @@ LOOP = Table(
     capacity=CAPACITY,
     on_timeout=kinds.word("reject", "hold", "escalate", "autopilot"),
     context=kinds.context,
+    meta=kinds.texts,
     rationale=kinds.word("required", "optional"),
     group=kinds.text,
     quorum=QUORUM,
@@ -128,7 +129,7 @@ LOOP = Table(
 )
 SETTINGS = Table(
     database=Table(url=kinds.database_url, durability=kinds.word("power", "process")),
-    web=Table(host=kinds.text, port=kinds.whole(0, 65_535), token=kinds.secret),
+    web=Table(host=kinds.text, port=kinds.whole(0, 65_535), token=kinds.key_material),
     groups=Named(kinds.people),
     loop=Named(LOOP),
     secret=kinds.key_material,

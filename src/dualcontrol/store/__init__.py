@@ -205,6 +205,14 @@ class Tx(Protocol):
         """End a job that `owner` still holds."""
         ...
 
+    def begin_session(self, digest: str, person: str, life: int) -> None:
+        """Let a browser's session live for so many microseconds; forgets those that are over."""
+        ...
+
+    def end_session(self, digest: str) -> None:
+        """End a session, whoever still holds its cookie."""
+        ...
+
 
 class Queries(Protocol):
     """The read side: SQL only, cursor-paged, never inside a write transaction."""
@@ -322,6 +330,10 @@ class Queries(Protocol):
 
     def models(self, loop_id: int) -> list[ModelRow]:
         """Models of a loop, newest first."""
+        ...
+
+    def session_lives(self, digest: str) -> bool:
+        """Whether a browser's session was begun, not ended, and has time left."""
         ...
 
     def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:

@@ -3,7 +3,11 @@
 The scheme, whole: the *entry token* stands in the address that ``dualcontrol serve`` prints and works once, for the
 browser that opens it first; the *API token* (``serve --token``, ``web.token``, or drawn at the start) goes into
 ``Authorization: Bearer`` and may be typed into the entry page as often as needed.  Both end with the process unless
-the API token was configured.
+the API token was configured.  Wrong ones are counted: see `attempts`.
+
+A *session* is a signed cookie and a row in the database.  The key comes from the database's own secret (and the
+configured ones), so that a restart signs nobody out; leaving takes the row away, so that no copy of the cookie opens
+anything any more, in no process.
 """
 
 from __future__ import annotations
@@ -20,7 +24,12 @@ from typing import Any
 import msgspec
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
+from dualcontrol.errors import SettingsError, TooManyAttemptsError
+from dualcontrol.store import Store
+from dualcontrol.web.attempts import Attempts
+
 WEEK = 7 * 24 * 3600
+LEAST = 16  # characters of a token that somebody chose
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 ANYWHERE = ("0.0.0.0", "::", "[::]", "")
 MAX_PERSON = 80
@@ -39,15 +48,18 @@ class Access:
     """The keys to one server: what is accepted, and what is handed out in return."""
 
     def __init__(
-        self, *, token: str | None, secret: bytes, host: str, port: int, allowed: Sequence[str] = (), person: str = "",
+        self, *, token: str | None, store: Store, secret: bytes, host: str, port: int, allowed: Sequence[str] = (),
+        person: str = "",
     ) -> None:  # fmt: skip
-        self.token = token or secrets.token_urlsafe(24)
+        self.token = secrets.token_urlsafe(24) if token is None else long_enough(token)
+        self.attempts = Attempts()
         self.entry = secrets.token_urlsafe(24)
         self.person = clean_person(person) or default_person()
         self.cookie = f"dualcontrol-{port}"
         self.any_address = host in ANYWHERE
         self.hosts = {h.casefold() for h in (*LOCAL, *allowed, *(() if self.any_address else (bracketed(host),)))}
-        self._key = hmac.digest(secret, f"web session\x00{self.token}".encode(), "sha256")
+        self._store = store
+        self._key = hmac.digest(store.secret() + secret, f"web session\x00{token or ''}".encode(), "sha256")
         self._signer = URLSafeTimedSerializer(
             self._key, salt="session", signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
         )
@@ -56,21 +68,37 @@ class Access:
 
     # tokens
 
-    def enter(self, given: str) -> bool:
+    def enter(self, given: str, client: str) -> bool:
         """Use the entry token up; True for the first who brings it, and for no other."""
         with self._lock:
             fits = not self._entered and same(given, self.entry)
+            self._counted("address", client, right=fits)
             self._entered = self._entered or fits
         return fits
 
-    def holds(self, given: str) -> bool:
-        """Whether this is the API token."""
-        return same(given, self.token)
+    def spend(self, given: str) -> None:
+        """Use the entry token up for somebody who is in already: it lets nobody else in."""
+        with self._lock:
+            self._entered = self._entered or same(given, self.entry)
 
-    def bearer(self, header: str) -> Visitor | None:
+    def holds(self, given: str, client: str, door: str = "form") -> bool:
+        """Whether this is the API token; `TooManyAttemptsError` where too many others were tried at this door."""
+        right = same(given, self.token)
+        self._counted(door, client, right=right)
+        return right
+
+    def _counted(self, door: str, client: str, *, right: bool) -> None:
+        wait = self.attempts.wait(door, client, right=right)
+        if wait:
+            seconds = "a second" if wait == 1 else f"{wait} seconds"
+            raise TooManyAttemptsError(
+                f"too many wrong tokens were tried; the next is looked at in {seconds}", retry_after=wait
+            )
+
+    def bearer(self, header: str, client: str) -> Visitor | None:
         """The visitor behind an Authorization header, or None."""
         scheme, _, given = header.partition(" ")
-        if scheme.casefold() != "bearer" or not self.holds(given.strip()):
+        if scheme.casefold() != "bearer" or not self.holds(given.strip(), client, "bearer"):
             return None
         return Visitor(person=self.person, by="token")
 
@@ -78,16 +106,20 @@ class Access:
 
     def issue(self, visitor: Visitor | None = None, **changes: Any) -> str:
         """A signed cookie for a new session, or for a visitor's own with changes."""
-        session = (visitor.session if visitor else None) or secrets.token_urlsafe(18)
+        session = visitor.session if visitor else None
         body = {
-            "session": session,
+            "session": session or secrets.token_urlsafe(18),
             "person": visitor.person if visitor else self.person,
             "shortcuts": visitor.shortcuts if visitor else True,
+            **changes,
         }
-        return str(self._signer.dumps({**body, **changes}))
+        if session is None:
+            with self._store.transaction() as tx:
+                tx.begin_session(_digest(body["session"]), body["person"], WEEK * 1_000_000)
+        return str(self._signer.dumps(body))
 
     def session(self, cookie: str) -> Visitor | None:
-        """The visitor behind a session cookie, or None when it is not ours or too old."""
+        """The visitor behind a session cookie, or None when it is not ours or too old; `lives` asks the database."""
         try:
             body: Mapping[str, Any] = self._signer.loads(cookie, max_age=WEEK)
             return Visitor(
@@ -98,6 +130,16 @@ class Access:
             )
         except (BadSignature, KeyError, TypeError, AttributeError):
             return None
+
+    def lives(self, visitor: Visitor) -> bool:
+        """Whether a visitor's session has not ended; a bearer has none to end."""
+        return visitor.session is None or self._store.queries.session_lives(_digest(visitor.session))
+
+    def end(self, visitor: Visitor) -> None:
+        """End a session for every browser and process that knows its cookie."""
+        if visitor.session is not None:
+            with self._store.transaction() as tx:
+                tx.end_session(_digest(visitor.session))
 
     def csrf(self, visitor: Visitor) -> str:
         """What a form of this session has to carry."""
@@ -113,6 +155,19 @@ class Access:
         """Whether a Host header names this server; a foreign name may be a DNS rebinding attack."""
         name = without_port(host).casefold()
         return name in self.hosts or (self.any_address and is_address(name))
+
+
+def long_enough(token: str) -> str:
+    """A configured token; `SettingsError` for one that could be guessed."""
+    if len(token) < LEAST:
+        hint = 'Make one, for example with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
+        raise SettingsError(f"the token of the console must have at least {LEAST} characters", hint=hint)
+    return token
+
+
+def _digest(session: str) -> str:
+    """What the database knows of a session: nothing from which its cookie could be made."""
+    return hashlib.sha256(session.encode()).hexdigest()
 
 
 def same(given: str, wanted: str) -> bool:

@@ -8,6 +8,8 @@ from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Claim
 from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
 from dualcontrol.names import among
+from dualcontrol.review.blind import seen_by
+from dualcontrol.web.deps import governing
 from dualcontrol.web.shapes import blind
 
 
@@ -20,11 +22,12 @@ def answer(claim: Claim, verdict: str, value: JSON, *, via: str, **said: Any) ->
 
 
 def first_come(claim: Claim, error: DualcontrolError) -> DualcontrolError:
-    """The refusal with the names of those who answered first."""
+    """The refusal with the names of those who answered first, and what they said to whom may know it."""
     case = claim.desk.case(claim.case.id)
     names = people(case)
     error.details |= {"case_id": case.id, "seq": case.seq, "by": ", ".join(names) or None}
-    if names and not blind(case) and case.settled is not None:
+    kept = seen_by(case, claim.person, governing(claim.desk, case.loop).settings).kept
+    if names and not kept and not blind(case) and case.settled is not None:
         error.details["verdict"] = case.settled.verdict
         if not among(claim.person, names):
             error.message = f"{', '.join(names)} answered first: {case.settled.verdict}"

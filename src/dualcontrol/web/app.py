@@ -37,7 +37,8 @@ def create_app(
     `host` and `port` are where it will be reached, `person` is who a visitor is until they say otherwise.
     """
     access = Access(
-        token=token, secret=desk.steps.secret, host=host, port=port, allowed=allowed_hosts, person=person,
+        token=token, store=desk.store, secret=desk.steps.secret, host=host, port=port, allowed=allowed_hosts,
+        person=person,
     )  # fmt: skip
     app = FastAPI(
         title="dualcontrol", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json",

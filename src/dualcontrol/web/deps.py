@@ -15,6 +15,7 @@ from dualcontrol.settings import nearest
 from dualcontrol.web.access import Access, Visitor
 
 MAX_FIELDS = 2000
+SEVERAL = ("reasons",)  # fields of a form that may be said more than once
 
 
 def desk_of(request: Request) -> Desk:
@@ -66,6 +67,9 @@ def asked(request: Request) -> None:
 async def posted(request: Request) -> FormData:
     """The fields of a form that was made for this session."""
     form = await request.form(max_files=0, max_fields=MAX_FIELDS)
+    twice = next((name for name in form if name not in SEVERAL and len(form.getlist(name)) > 1), None)
+    if twice is not None:
+        raise RequestError(f"the form says {twice[:80]!r} twice", hint="Reload the page and send it again.")
     visitor = request.scope["state"].get("visitor")
     if visitor is not None and not access_of(request).meant(visitor, str(form.get("csrf", ""))):
         raise AccessError("the form is not of this session", hint="Go back, reload the page and send it again.")

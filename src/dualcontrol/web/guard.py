@@ -7,19 +7,25 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dualcontrol.errors import AccessError, PayloadTooLargeError
+from dualcontrol.errors import AccessError, DualcontrolError, PayloadTooLargeError, StoreError, TooManyAttemptsError
 from dualcontrol.web.access import Access, Visitor
+from dualcontrol.web.attempts import client_of
 from dualcontrol.web.problem import refusal
 from dualcontrol.web.twin import API, strip_suffix
 
 MAX_BODY = 2 * 1024 * 1024
 SAFE = ("GET", "HEAD", "OPTIONS")
-OPEN = ("/static/", "/errors/", "/favicon.ico", "/enter", f"{API}v1/health", f"{API}v1/openapi.json")
+NOT_BY_SESSION = (
+    "Programs send the API token as Authorization: Bearer; a page is JSON at its address with .json behind."
+)
+STATIC = "/static/"
+OPEN = (STATIC, "/errors/", "/favicon.ico", "/enter", f"{API}v1/health", f"{API}v1/openapi.json")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -50,13 +56,14 @@ class Guard:
         strip_suffix(scope)
         send = _with_headers(scope, send)
         try:
-            self._admit(scope)
+            await self._admit(scope)
         except Refused as refused:
-            await refusal(Request(scope), refused.error, refused.status)(scope, receive, send)
+            answer = await run_in_threadpool(refusal, Request(scope), refused.error, refused.status)
+            await answer(scope, receive, send)
             return
         await self.app(scope, _limited(receive), send)
 
-    def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self.access.answers_to(host):
@@ -64,38 +71,55 @@ class Guard:
             raise Refused(AccessError(f"this server does not answer to the host {host[:80]!r}", hint=hint), 421)
         if int(_digits(headers.get("content-length"))) > MAX_BODY:
             raise Refused(PayloadTooLargeError("the request is larger than 2 MiB"))
-        visitor = self._visitor(headers)
+        visitor = None if scope["path"].startswith(STATIC) else await self._visitor(scope, headers)
         scope["state"]["visitor"] = visitor
         if visitor is None and not _is_open(scope):
             raise Refused(AccessError("this needs a token", hint=_entrance(headers), **_again(scope, headers)), 401)
+        if (
+            visitor is not None
+            and visitor.session is not None
+            and scope["path"].startswith(API)
+            and not _is_open(scope)
+        ):
+            raise Refused(AccessError("a session of the console does not open the API", hint=NOT_BY_SESSION))
         if scope["method"] not in SAFE and (visitor is None or visitor.session is not None):
-            self._check_origin(scope, headers, visitor)
+            _check_origin(headers)
 
-    def _visitor(self, headers: Headers) -> Visitor | None:
+    async def _visitor(self, scope: Scope, headers: Headers) -> Visitor | None:
         if "authorization" in headers:
-            return self.access.bearer(headers["authorization"])
+            return self._bearer(scope, headers["authorization"])
         cookie = _cookies(headers.get("cookie", "")).get(self.access.cookie)
-        return self.access.session(cookie) if cookie else None
+        visitor = self.access.session(cookie) if cookie else None
+        if visitor is None:
+            return None
+        try:
+            return visitor if await run_in_threadpool(self.access.lives, visitor) else None
+        except StoreError as error:
+            raise Refused(error) from error
 
-    def _check_origin(self, scope: Scope, headers: Headers, visitor: Visitor | None) -> None:
-        """A browser says where a form came from; ours come from here, and carry a token besides."""
-        site = headers.get("sec-fetch-site", "same-origin")
-        origin = headers.get("origin", "null")  # a form under our own no-referrer policy says "null"
-        foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
-        if foreign or site not in ("same-origin", "none"):
-            raise Refused(
-                AccessError("this request came from another site", hint="Use the form in the console itself.")
-            )
-        if visitor is None or not scope["path"].startswith(API):
-            return
-        if not self.access.meant(visitor, headers.get("x-csrf-token", "")):
-            raise Refused(AccessError("the request lacks the session's X-CSRF-Token", hint="Reload the page."))
+    def _bearer(self, scope: Scope, header: str) -> Visitor | None:
+        """Who brings a token; what needs none is answered, whatever else was tried."""
+        try:
+            return self.access.bearer(header, client_of(scope.get("client")))
+        except TooManyAttemptsError as error:
+            if _is_open(scope):
+                return None
+            raise Refused(error) from error
+
+
+def _check_origin(headers: Headers) -> None:
+    """A browser says where a form came from; ours come from here, and carry a token besides."""
+    site = headers.get("sec-fetch-site", "same-origin")
+    origin = headers.get("origin", "null")  # a form under our own no-referrer policy says "null"
+    foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
+    if foreign or site not in ("same-origin", "none"):
+        raise Refused(AccessError("this request came from another site", hint="Use the form in the console itself."))
 
 
 class Refused(Exception):
     """A request that goes no further."""
 
-    def __init__(self, error: AccessError | PayloadTooLargeError, status: int | None = None) -> None:
+    def __init__(self, error: DualcontrolError, status: int | None = None) -> None:
         self.error = error
         self.status = status
         super().__init__(error.message)
@@ -152,7 +176,7 @@ def _with_headers(scope: Scope, send: Send) -> Callable[[Message], Coroutine[Any
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            if not scope["path"].startswith("/static/"):
+            if not scope["path"].startswith(STATIC):
                 headers.setdefault("Cache-Control", "no-store")
         await send(message)
 

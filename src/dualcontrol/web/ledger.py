@@ -9,31 +9,34 @@ import msgspec
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Desk
 from dualcontrol.events import Answered, Entry, Event, Opened, Passed
+from dualcontrol.review.blind import fields_of
 from dualcontrol.web.shapes import blind
 
 
-def ledger(desk: Desk, case: Case) -> list[dict[str, JSON]]:
-    """A case's entries in order."""
+def ledger(desk: Desk, case: Case, meta: tuple[str, ...] | None = None) -> list[dict[str, JSON]]:
+    """A case's entries in order; with `meta`, of the program's own data only these fields."""
     closed = blind(case)
-    return [as_entry(e, closed) for e in desk.store.queries.entries(f"case/{case.id}")]
+    return [as_entry(e, closed, meta) for e in desk.store.queries.entries(f"case/{case.id}")]
 
 
-def as_entry(entry: Entry, closed: bool) -> dict[str, JSON]:
+def as_entry(entry: Entry, closed: bool, meta: tuple[str, ...] | None = None) -> dict[str, JSON]:
     """One entry as plain values."""
-    events = [as_event(event, closed) for event in entry.events]
+    events = [as_event(event, closed, meta) for event in entry.events]
     return {
         "seq": entry.seq, "at": entry.at, "actor": entry.actor, "hash": entry.hash, "prev": entry.prev,
         "pos": entry.pos, "events": events,
     }  # fmt: skip
 
 
-def as_event(event: Event, closed: bool) -> dict[str, JSON]:
+def as_event(event: Event, closed: bool, meta: tuple[str, ...] | None = None) -> dict[str, JSON]:
     """One event: its kind and fields, `content` by slot, `seals` for the commitments of the slots."""
     body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
     content = getattr(event, "content", None)
     if content is not None and content.seals:
         hidden = closed and isinstance(event, Answered | Opened)
         values = without_first(content.values) if closed and isinstance(event, Passed) else content.values
+        if meta is not None and "meta" in values:
+            values = {**values, "meta": fields_of(values["meta"] or {}, meta)}
         body |= {"content": {} if hidden else values, "seals": content.seals}
     if closed and isinstance(event, Answered):
         body = {k: v for k, v in body.items() if k not in ("verdict", "reasons", "confidence")}

@@ -39,8 +39,10 @@ TITLES: dict[int, str] = {
     409: "Somebody or something was first",
     410: "The content was erased",
     413: "The request is too large",
+    415: "The request does not say what it is",
     421: "This server does not answer to that host",
     422: "The request does not fit",
+    429: "Too many wrong tokens",
     500: "Something went wrong here",
     503: "The database refused",
 }
@@ -65,6 +67,8 @@ def refusal(request: Request, error: DualcontrolError, status: int | None = None
     body = problem(error, status)
     if body["status"] == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="dualcontrol"'
+    if "retry_after" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after"])
     if wants_json(request.scope):
         return JSONResponse(body, status_code=body["status"], headers=headers, media_type=MEDIA)
     page: Response = request.app.state.pages.show(request, "problem.html", {"problem": body}, status=body["status"])

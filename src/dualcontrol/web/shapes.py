@@ -196,8 +196,10 @@ REASONS = {
     409: "Somebody or something was first; `by` says who.",
     410: "The content was erased.",
     413: "The body is larger than 2 MiB, or a content larger than 1 MiB.",
+    415: "The body does not say that it is JSON in UTF-8.",
     421: "The Host header names another server.",
     422: "The request does not fit; `errors` says where.",
+    429: "Too many wrong tokens were tried; Retry-After says in how many seconds the next is looked at.",
     503: "The database refused.",
 }
 
@@ -210,7 +212,8 @@ def replies(
     if shape is not None:
         told[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
     refused = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
-    for status in sorted({401, 421, 422, 503, *statuses}):
+    reads = (415,) if 413 in statuses else ()  # whoever reads a body can find it too large, and of another kind
+    for status in sorted({401, 421, 422, 429, 503, *statuses, *reads}):
         told[status] = {"description": REASONS[status], "content": refused}
     return told
 

@@ -1,21 +1,30 @@
-"""Strict JSON bodies: NaN, infinities, lone surrogates and runaway nesting are refused, integers stay exact."""
+"""Strict JSON bodies: what they are must be said, each key stands once, integers stay exact.
+
+NaN, infinities, lone surrogates and runaway nesting are refused.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from email.message import Message
 from typing import Any, NoReturn
 
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+
+from dualcontrol.case import once
+
+SAY = "send it with Content-Type: application/json"
 
 
 def parse(body: bytes) -> Any:
     """The JSON value of a body; `json.JSONDecodeError` says what is not JSON in it."""
     try:
         text = body.decode()
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=once)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError:
@@ -41,6 +50,24 @@ class StrictRequest(Request):
         return parse(await self.body())
 
 
+def check_media(header: str) -> None:
+    """Refuse a body that does not say that it is JSON in UTF-8: a form or a text that looks like it is none."""
+    if not header.strip():
+        raise HTTPException(415, f"the request has a body, and has no Content-Type that says what it is; {SAY}")
+    media = Message()
+    media["Content-Type"] = header
+    kind = media.get_content_type()
+    if media.get_params([])[0][0].casefold() != kind or not (kind == "application/json" or _is_json_suffix(kind)):
+        raise HTTPException(415, f"the body is said to be {header[:80]!r}, and only JSON is read here; {SAY}")
+    charset = str(media.get_param("charset", "utf-8")).casefold()
+    if charset not in ("utf-8", "utf8"):
+        raise HTTPException(415, f"JSON is read as UTF-8, not as {charset[:40]!r}; {SAY}")
+
+
+def _is_json_suffix(kind: str) -> bool:
+    return kind.startswith("application/") and kind.endswith("+json")
+
+
 class StrictRoute(APIRoute):
     """A route that reads its body through `StrictRequest`."""
 
@@ -49,6 +76,9 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
-            return await handler(StrictRequest(request.scope, request.receive))
+            strictly = StrictRequest(request.scope, request.receive)
+            if self.body_field is not None and await strictly.body():
+                check_media(request.headers.get("content-type", ""))
+            return await handler(strictly)
 
         return strict

@@ -21,7 +21,18 @@ from sqlalchemy import (
 )
 
 from dualcontrol.store.sql.hot import CASE_FIXED, CASE_MOVING, REVIEW_FIXED, REVIEW_MOVING, literal, takeable
-from dualcontrol.store.sql.schema import case_keys, cases, entries, examples, feed, loops, models, payloads, reviews
+from dualcontrol.store.sql.schema import (
+    case_keys,
+    cases,
+    entries,
+    examples,
+    feed,
+    loops,
+    models,
+    payloads,
+    reviews,
+    sessions,
+)
 
 CASE_ROW = (
     "id", "loop", "mode", "state", "kind", "action", "route", "audited", "verdict", "by", "wrong", "effect",
@@ -115,6 +126,12 @@ def repeats() -> Select[Any]:
     statement = select(cases.c.likeness, cases.c.risk, cases.c.opened_at, taken.scalar_subquery())
     statement = statement.where(*_opened_since(), *alike, cases.c.likeness.in_(several))
     return statement.order_by(cases.c.opened_at, cases.c.id)
+
+
+def session() -> Select[Any]:
+    """A browser's session while it has time left."""
+    left = sessions.c.expires_at > bindparam("now", type_=BigInteger)
+    return select(ONE).select_from(sessions).where(sessions.c.digest == bindparam("digest"), left)
 
 
 def following() -> Select[Any]:

@@ -80,12 +80,13 @@ def connect(url: str, durability: str, clock: Clock | None) -> PostgresDialect:
 class PostgresSession:
     """One pooled connection while it is ours."""
 
-    __slots__ = ("_connection", "_cursor", "now", "pooled")
+    __slots__ = ("_connection", "_cursor", "broken", "now", "pooled")
 
     def __init__(self, pooled: PoolProxiedConnection, connection: psycopg.Connection[Any]) -> None:
         self.pooled, self._connection = pooled, connection
         self._cursor = connection.cursor()
         self.now = 0
+        self.broken = False
 
     def start(self, text: str, clock: Clock | None) -> None:
         """Begin a transaction and learn the time in one trip."""
@@ -113,7 +114,7 @@ class PostgresSession:
     def two(self, first: str, second: str, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The first row of one statement and every row of a second, which sees what the first waited for."""
         other = self._connection.cursor()
-        with self._connection.pipeline():
+        with self._together():
             self._cursor.execute(first.encode(), arguments)
             other.execute(second.encode(), arguments)
         return self._cursor.fetchone(), other.fetchall()
@@ -124,11 +125,21 @@ class PostgresSession:
         if not rest and len(rows) == 1:
             return self._cursor.execute(sql.encode(), rows[0]).rowcount
         other = self._connection.cursor()
-        with self._connection.pipeline():
+        with self._together():
             _run(self._cursor, sql, rows)
             for text, arguments in rest:
                 _run(other, text, arguments)
         return self._cursor.rowcount
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Statements in one trip; psycopg takes those behind a failed one for prepared, and they fail ever after."""
+        try:
+            with self._connection.pipeline():
+                yield
+        except psycopg.Error:
+            self.broken = True
+            raise
 
 
 def _run(cursor: psycopg.Cursor[Any], sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -204,9 +215,11 @@ class PostgresDialect:
             raise StoreError("a statement of this transaction had failed, so nothing was written")
 
     def rollback(self, session: PostgresSession) -> None:
-        """Roll back and give the connection back, or throw it away when it is broken."""
+        """Roll back and give the connection back, or throw it away when it is broken or cannot be trusted."""
         try:
             session.run("ROLLBACK")
+            if session.broken:
+                session.pooled.invalidate()
         except psycopg.Error as error:
             session.pooled.invalidate(error)
         finally:

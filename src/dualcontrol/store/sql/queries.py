@@ -313,6 +313,11 @@ class SqlQueries:
         named = (dict(zip(lookups.MODEL, row, strict=True)) for row in found)
         return [ModelRow(**{**row, "metrics": msgspec.json.decode(row["metrics"])}) for row in named]
 
+    def session_lives(self, digest: str) -> bool:
+        """Whether a browser's session was begun, not ended, and has time left."""
+        with self._reading() as session:
+            return bool(self._rows(session, lookups.session, digest=digest, now=session.now))
+
 
 def _case_row(row: Any) -> CaseRow:
     named = dict(zip(lookups.CASE_ROW, row, strict=True))

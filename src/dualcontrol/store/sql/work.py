@@ -1,18 +1,18 @@
-"""One transaction on what machines do: jobs, models, examples used, and what is due."""
+"""One transaction on what machines do: jobs, models, examples used, browsers' sessions, and what is due."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, bindparam, literal_column, null, select, update
+from sqlalchemy import BigInteger, Integer, bindparam, delete, literal_column, null, select, update
 
 from dualcontrol.case import ENCODER, JSON
 from dualcontrol.control import uuid7
 from dualcontrol.store import ModelRow
 from dualcontrol.store.sql.dialect import Write
 from dualcontrol.store.sql.hot import Statements, given, literal
-from dualcontrol.store.sql.schema import cases, examples, jobs, models, reviews
+from dualcontrol.store.sql.schema import cases, examples, jobs, models, reviews, sessions
 from dualcontrol.store.sql.unit import Unit
 
 MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
@@ -39,6 +39,10 @@ class WorkStatements(Statements):
         self.move_model = self._add(statement, *(f"new_{name}" for name in MODEL[1:]), "model_id")
         used = update(examples).where(examples.c.loop_id == bindparam("loop"), examples.c.id == bindparam("example"))
         self.mark_used = self._add(used.values(used_by=bindparam("model")), "model", "loop", "example")
+        self.new_session = self._insert(sessions, ("digest", "person_id", "created_at", "expires_at"))
+        self.end_session = self._add(delete(sessions).where(sessions.c.digest == bindparam("session")), "session")
+        over = sessions.c.expires_at <= bindparam("now", type_=BigInteger)
+        self.forget_sessions = self._add(delete(sessions).where(over), "now")
 
     def _lease_due(self) -> str:
         statement = (
@@ -92,7 +96,17 @@ class WorkStatements(Statements):
 
 
 class WorkTx(Unit):
-    """Jobs, models, and which examples were used."""
+    """Jobs, models, which examples were used, and who is signed in."""
+
+    def begin_session(self, digest: str, person: str, life: int) -> None:
+        """Let a browser's session live for so many microseconds; forgets those that are over."""
+        work, now = self._shared.work, self._session.now
+        row = (digest, person, now, now + life)
+        self._write(Write(work.forget_sessions, ((now,),)), Write(work.new_session, (row,)))
+
+    def end_session(self, digest: str) -> None:
+        """End a session, whoever still holds its cookie."""
+        self._write(Write(self._shared.work.end_session, ((digest,),)))
 
     def add_job(self, kind: str, ref: str, run_at: int) -> str:
         """Queue a job; returns its id."""

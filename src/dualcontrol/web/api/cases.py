@@ -6,14 +6,13 @@ import contextlib
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from msgspec import to_builtins
 from starlette.responses import Response
 
 from dualcontrol.case import Case
-from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
-from dualcontrol.errors import Pending
+from dualcontrol.errors import Pending, RequestError
 from dualcontrol.propose import command
 from dualcontrol.web.api.bodies import Proposal, Revoking, Withdrawing
 from dualcontrol.web.deps import CaseId, Here, LoopName, governing
@@ -38,22 +37,24 @@ def propose(
     loop: LoopName,
     body: Proposal,
     desk: Here,
+    request: Request,
     idempotency_key: Annotated[str, Header(max_length=4096, description="The key, when the body gives none.")] = "",
 ) -> Response:
     """Open a case for a proposal and route it; with a known key, find its case again."""
     given = body.given()
-    if given.get("key") is None and idempotency_key:
-        given["key"] = idempotency_key
-    control = governing(desk, loop)
-    made = command(control.settings, **given)
-    known = made.key is not None and _is_known(desk, control, made.key)
-    case = desk.steps.propose(made)[0]
-    return case_response(case, 200 if known else 201, Location=f"/api/v1/cases/{case.id}")
+    given["key"] = _one_key(given.get("key"), request.headers.getlist("idempotency-key"))
+    proposed = desk.steps.propose(command(governing(desk, loop).settings, **given))
+    address = f"/api/v1/cases/{proposed.case.id}"
+    return case_response(proposed.case, 201 if proposed.new else 200, Location=address)
 
 
-def _is_known(desk: Desk, control: Control, key: str) -> bool:
-    with desk.store.transaction(durable=False) as tx:
-        return tx.find_key(control.loop_id, key) is not None
+def _one_key(in_body: str | None, in_headers: list[str]) -> str | None:
+    """The key of a proposal; two different ones would make two cases of what is one to somebody."""
+    keys = {key for key in (in_body, *in_headers) if key}
+    if len(keys) > 1:
+        hint = "Give it once: as `key` in the body or as Idempotency-Key."
+        raise RequestError("the request has more than one key", hint=hint)
+    return next(iter(keys), None)
 
 
 @router.get("/cases", response_class=Response, responses=replies(CasePage, 404))

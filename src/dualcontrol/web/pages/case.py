@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.case import Case
+from dualcontrol.control import LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
 from dualcontrol.names import among, same
-from dualcontrol.review.blind import kept_from, masked
-from dualcontrol.store import CaseRow
+from dualcontrol.pools import listed_as
+from dualcontrol.review.blind import seen_by
+from dualcontrol.store import CaseRow, Page
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.inbox import rows as as_rows
 from dualcontrol.web.deps import CaseId, Form, Here, Who, governing
@@ -39,23 +40,31 @@ def listed(
     if loop:
         governing(desk, loop)
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
+    settings = {control.loop: control.settings for control in desk.loops()}
+    items = [shown for row in page.rows if (shown := item(desk, row, visitor.person, settings[row.loop], state))]
+    rows = as_rows(Page(rows=tuple(shown["row"] for shown in items)))
     return pages_of(request).show(
-        request, "cases.html", {"rows": as_rows(page), "next": page.next, "loop": loop or "", "state": state},
-        items=[item(desk, row, visitor.person) for row in page.rows],
-        loops=[control.loop for control in desk.loops()], states=STATES, first=cursor is None,
+        request, "cases.html", {"rows": rows, "next": page.next, "loop": loop or "", "state": state},
+        items=items, loops=list(settings), states=STATES, first=cursor is None,
     )  # fmt: skip
 
 
-def item(desk: Desk, row: CaseRow, person: str) -> dict[str, Any]:
-    """What one line of the list shows; a case that cannot be read is named by what its row says."""
+def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: str) -> dict[str, Any] | None:
+    """What one line of the list shows; a case that cannot be read is named by what its row says.
+
+    None where its state, which was asked for, is not for this person: that would tell what came of it.
+    """
     try:
-        case = desk.case(row.id)
+        seen = seen_by(desk.case(row.id), person, settings)
     except DualcontrolError:
-        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": ""}
-    if any(review.blind for review in case.reviews) and kept_from(case, person, governing(desk, case.loop).settings):
-        case, row = masked(case), replace(row, action=None, verdict=None, confidence=None)
+        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
+                "kept": False}  # fmt: skip
+    if seen.kept and state:
+        return None
+    case = seen.case
     return {
-        "row": row, "title": titles.title(case), "brief": titles.subject(case), "picture": titles.picture(case.input),
+        "row": listed_as(row, seen), "title": titles.title(case), "brief": titles.subject(case),
+        "picture": titles.picture(case.input), "kept": seen.kept,
     }  # fmt: skip
 
 
@@ -67,9 +76,8 @@ def show(
     """A case as anybody may see it; answers stay closed while others still have to give theirs."""
     whole = desk.case(case_id)
     control = governing(desk, whole.loop)
-    kept = kept_from(whole, visitor.person, control.settings)
-    case = masked(whole) if kept else whole
-    data = {**case_reply(case), "entries": [] if kept else ledger(desk, case)}
+    case, kept = seen_by(whole, visitor.person, control.settings)
+    data = {**case_reply(case), "entries": [] if kept else ledger(desk, case, control.settings.shown_meta)}
     return pages_of(request).show(
         request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
         scores=scores(case), why=why(case, control), changes=changes(case), lost=lost,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from dualcontrol.web.access import Access, Visitor, clean_person
+from dualcontrol.web.attempts import client_of
 from dualcontrol.web.deps import Form, Keys, Who
 from dualcontrol.web.pages.site import go, pages_of
 
@@ -17,10 +18,11 @@ WEEK = 7 * 24 * 3600
 
 def admitted(request: Request, access: Access, token: str) -> Response:
     """Let the first browser that brings the entry token in; its address is clean from then on."""
-    if request.method == "GET" and access.enter(token):
-        return with_session(request, go("/"), access.issue(), access)
     if request.scope["state"].get("visitor") is not None:
+        access.spend(token)
         return go("/")
+    if request.method == "GET" and access.enter(token, client_of(request.client)):
+        return with_session(request, go("/"), access.issue(), access)
     return entrance(request, "This address was used already. Each one lets one browser in, once.", 403)
 
 
@@ -47,7 +49,7 @@ def ask(request: Request) -> Response:
 def enter(request: Request, form: Form, access: Keys) -> Response:
     """Take the API token, and who somebody is, and let them in."""
     person = clean_person(str(form.get("person", "")))
-    if not access.holds(str(form.get("token", "")).strip()):
+    if not access.holds(str(form.get("token", "")).strip(), client_of(request.client)):
         return entrance(request, "That is not this server's token.", 403)
     fresh = access.issue(None, **({"person": person} if person else {}))
     return with_session(request, go(_inside(str(form.get("to", "/")))), fresh, access)
@@ -67,8 +69,9 @@ def you(request: Request, form: Form, access: Keys, visitor: Who) -> Response:
 
 
 @router.post("/leave")
-def leave(request: Request, form: Form, access: Keys) -> Response:
-    """End the session in this browser."""
+def leave(form: Form, access: Keys, visitor: Who) -> Response:
+    """End the session, here and wherever its cookie was copied to."""
+    access.end(visitor)
     response = go("/enter")
     response.delete_cookie(access.cookie, path="/")
     return response

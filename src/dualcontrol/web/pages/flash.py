@@ -8,6 +8,8 @@ from dualcontrol.case import Answer, Case
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
+from dualcontrol.review.blind import seen_by
+from dualcontrol.web.deps import governing
 from dualcontrol.web.show import titles, words
 
 
@@ -20,8 +22,9 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
     except DualcontrolError:
         return None
     given = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
+    seen = seen_by(case, person, governing(desk, case.loop).settings)
     return {
-        "case": case.id, "title": titles.title(case), "said": _said(case, given, person),
+        "case": case.id, "title": titles.title(seen.case), "said": _said(case, given, person),
         "undo_until": undo_until(desk, case, given),
     }  # fmt: skip
 

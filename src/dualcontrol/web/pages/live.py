@@ -11,6 +11,7 @@ from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.deps import visitor_of
 from dualcontrol.web.pages.site import Pages, pages_of
@@ -23,18 +24,19 @@ PAUSE = 2.0
 @router.get("/live")
 async def live(request: Request) -> Response:
     """How much waits: once, or as a stream."""
-    person = visitor_of(request).person
+    visitor = visitor_of(request)
     pages = pages_of(request)
     if STREAM not in request.headers.get("accept", ""):
-        return reply(await run_in_threadpool(pages.waiting.recent, person))
-    return stream(_counts(pages, person))
+        return reply(await run_in_threadpool(pages.waiting.recent, visitor.person))
+    return stream(_counts(pages, visitor))
 
 
-async def _counts(pages: Pages, person: str) -> AsyncIterator[bytes]:
+async def _counts(pages: Pages, visitor: Visitor) -> AsyncIterator[bytes]:
+    """Until the reader is gone, or has left."""
     last: dict[str, int] = {}
     quiet = 0.0
-    while True:
-        counts = await run_in_threadpool(pages.waiting.recent, person)
+    while await run_in_threadpool(pages.access.lives, visitor):
+        counts = await run_in_threadpool(pages.waiting.recent, visitor.person)
         quiet += PAUSE
         if counts != last:
             last, quiet = counts, 0.0

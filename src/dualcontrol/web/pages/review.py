@@ -22,6 +22,8 @@ from dualcontrol.web.pages.inbox import filtered, next_address
 from dualcontrol.web.pages.reviewed import shown
 from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
+from dualcontrol.web.reply import reply
+from dualcontrol.web.twin import wants_json
 
 router = APIRouter(prefix="/claims/{claim_id}", include_in_schema=False)
 CONFLICT = 409
@@ -119,11 +121,14 @@ def release(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response
 
 
 @router.post("/extend")
-def extend(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
-    """Hold the review longer."""
+def extend(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Hold the review longer; a script learns until when."""
     claim = _held(desk, claim_id, visitor)
     if claim is None:
         return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
     lease = microseconds(governing(desk, claim.case.loop).settings.lease) or 600_000_000
-    desk.extend(claim.id, lease / 1_000_000)
+    after = desk.extend(claim.id, lease / 1_000_000)
+    if wants_json(request.scope):
+        held = after.review_of_claim(claim.id)
+        return reply({"lease_until": held.lease_until if held else None})
     return go(f"/claims/{claim.id}{filtered(form)}")

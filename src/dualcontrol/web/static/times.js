@@ -38,10 +38,8 @@ async function hold() {
   if (!form || !lease) return;
   const rest = Number(lease.dataset.left) - Date.now();
   if (rest > 120000 || rest < 0 || Date.now() - active > 90000) return;
-  const id = location.pathname.split("/")[2];
-  const reply = await fetch(`/api/v1/claims/${id}/extend`, {
-    method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": form.elements.csrf.value },
-    body: JSON.stringify({ time: "5m" }),
+  const reply = await fetch(form.action, {
+    method: "POST", headers: { Accept: "application/json" }, body: new URLSearchParams(new FormData(form)),
   }).catch(() => null);
   if (reply?.ok) lease.dataset.left = Math.floor((await reply.json()).lease_until / 1000);
 }
