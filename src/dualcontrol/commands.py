@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -255,6 +256,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value)
     return asdict(value) if isinstance(value, Value) else value
+
+
+def missing(number: Any) -> bool:
+    """Whether a number is missing, as programs and tables write that: None, NaN, and what pandas has for it."""
+    if isinstance(number, Real):
+        return number != number
+    return number is None or type(number).__name__ in ("NAType", "NaTType")
 
 
 def _refused(command: Command, where: str, what: str) -> DualcontrolError:
