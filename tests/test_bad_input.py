@@ -69,7 +69,7 @@ def refused(desk: dc.Desk, act: Callable[[], object], kind: type[e.DualcontrolEr
 # What Python's float() reads: as an event's text it would come back as a number.
 NUMERALS = ("nan", "inf", "-Infinity", "0.2", "-5", "1_0", " 1 ", "1e3", "\u0663", "\ud800", "x\0", "x" * 201)
 PROPOSALS: list[tuple[dict[str, Any], type[e.DualcontrolError]]] = [
-    *[({"confidence": bad}, e.SignalError) for bad in (1.2, -0.1, float("nan"), 10**400, True, "0.9", np.True_, [0.9])],
+    *[({"confidence": bad}, e.SignalError) for bad in (1.2, -0.1, 10**400, True, "0.9", "nan", np.True_, [0.9])],
     *[({"risk": bad}, e.SignalError) for bad in ("", 1.5, True, float("nan"), {"level": "low"}, *NUMERALS)],
     *[({"requires_approval": bad}, e.SignalError) for bad in ("yes", 1, None, np.int64(1))],
     *[({"input": {"x": bad}}, e.PayloadError) for bad in (float("nan"), float("inf"), Odd(), {1}, b"x", "\ud800")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -282,6 +283,13 @@ def risk_level(text: str) -> str:
         if level.strip():
             return level
     raise SignalError(f"a risk is not the text {level!r:.80}: give a number or one of {', '.join(RISK_LEVELS)}")
+
+
+def missing(number: Any) -> bool:
+    """Whether a number is missing, as programs and tables write that: None, NaN, and what pandas has for it."""
+    if isinstance(number, Real):
+        return number != number
+    return number is None or type(number).__name__ in ("NAType", "NaTType")
 
 
 def _refused(command: Command, where: str, what: str) -> DualcontrolError:

@@ -121,7 +121,10 @@ class PayloadError(ProposalError):
     """The content is not JSON."""
 
     code = "DC-PAYLOAD"
-    hint = "Send JSON values only: no NaN or infinity, no objects of your own, text that UTF-8 can carry."
+    hint = (
+        "Send JSON values only: None where one is missing, not NaN or infinity; times as ISO text; "
+        "no objects of your own; text that UTF-8 can carry."
+    )
 
 
 class PayloadTooLargeError(PayloadError):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from dualcontrol.case import JSON, Candidate, plain, scalar
-from dualcontrol.commands import UNFIT, Propose, action_name, risk_level
+from dualcontrol.commands import UNFIT, Propose, action_name, missing, risk_level
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.labels import Labels, mark, named
@@ -189,7 +189,8 @@ def _from_classes(
 
 
 def _confidence(confidence: float | None, rows: list[dict[str, JSON]], proposed: int | None) -> float | None:
-    if confidence is None:
+    """How sure the AI is, if it says so: a missing number is none, and a case without one goes to a human."""
+    if missing(confidence):
         score = rows[proposed].get("score") if proposed is not None else None
         return None if score is None else float(score)
     return _unit(confidence, "confidence")

@@ -138,25 +138,28 @@ def test_nan_score_of_a_label_is_refused(score: float):
     unmoved(made, lambda: observed(made, score=score), "the score of decision 500", "not a finite number")
 
 
-@pytest.mark.parametrize("confidence", [NAN, math.inf, -0.1, 1.1, "0.9", True])
+@pytest.mark.parametrize("confidence", [math.inf, -0.1, 1.1, "0.9", "nan", True])
 def test_nan_score_of_a_proposal_is_refused(opened: Stream, confidence: Any):
     says = "confidence must be a number from 0 to 1"
     refused(opened, lambda: opened.propose(confidence=confidence), e.SignalError, says)
 
 
-@pytest.mark.parametrize("column", [[0.9, NAN, 0.9], np.array([0.9, NAN, 0.9]), [0.9, "x", 0.9], [0.9, math.inf, 0.9]])
+@pytest.mark.parametrize(
+    "column", [[0.9, "nan", 0.9], np.array([0.9, -0.1, 0.9]), [0.9, "x", 0.9], [0.9, math.inf, NAN]]
+)
 def test_nan_score_in_a_batch_is_refused_by_row(opened: Stream, column: Any):
     table = {"proposal": ["a"] * 3, "input": [1, 2, 3], "confidence": column}
     says = "row 1: confidence is not a number from 0 to 1"
     refused(opened, lambda: opened.loop.propose_batch(table), e.SignalError, says)
 
 
-def test_nan_score_that_is_missing_sends_the_case_to_a_human(make):
+@pytest.mark.parametrize("missing", [None, NAN, np.float32(NAN)])
+def test_nan_score_that_is_missing_sends_the_case_to_a_human(make, missing: Any):
     s = make().opened()
-    route = s.propose(confidence=None).route
+    route = s.propose(confidence=missing).route
     assert (route.to, route.by, route.score) == ("human", "no_signal", None)
     assert route.reason == "no confidence was given, and autopilot needs a positive reason"
-    made = s.loop.propose_batch({"proposal": ["a"] * 2, "input": [1, 2], "confidence": [None, 0.999]})
+    made = s.loop.propose_batch({"proposal": ["a"] * 2, "input": [1, 2], "confidence": [missing, 0.999]})
     assert made.counts["human"] == 1
     assert s.propose(0.999).route.to == "autopilot"
 

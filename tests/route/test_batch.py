@@ -203,12 +203,22 @@ def test_a_float32_is_compared_as_the_number_it_is() -> None:
     assert float(near[0]) < 0.9
 
 
-@pytest.mark.parametrize("bad", [np.nan, 1.5, -0.1])
+@pytest.mark.parametrize("bad", [np.inf, 1.5, -0.1])
 def test_a_bad_confidence_is_refused_with_its_row(bad: float) -> None:
     confidence = np.full(70_000, 0.5)
     confidence[66_000] = bad
     with pytest.raises(SignalError, match="row 66000"):
         route_batch({"signal.confidence": confidence}, control_of(threshold=0.9))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_confidence_of_nan_is_none_wherever_it_stands(kind: type) -> None:
+    confidence = np.full(70_000, 0.95, kind)
+    confidence[[3, 66_000]] = np.nan
+    routes = route_batch({"signal.confidence": confidence}, control_of(threshold=0.9))
+    assert np.flatnonzero(routes.to != AUTOPILOT).tolist() == [3, 66_000]
+    assert routes.names[routes.by[66_000]] == "no_signal"
+    assert np.isnan(confidence[3]), "the caller's own column is left alone"
 
 
 @pytest.mark.parametrize(

@@ -14,28 +14,20 @@ from msgspec.structs import replace
 
 from dualcontrol.batch import record
 from dualcontrol.batch.record import Chunk, Part
-from dualcontrol.batch.refusals import (
-    at_row,
-    further_on,
-    plain,
-    refuse_bare,
-    refuse_content,
-    refuse_labels,
-    refuse_numbers,
-)
+from dualcontrol.batch.refusals import Doubt, admit, at_row, further_on, refuse_bare, refuse_cells, refuse_labels
 from dualcontrol.case import JSON, Case, Value
-from dualcontrol.commands import Propose
+from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control
 from dualcontrol.dispatch import HANDLERS
-from dualcontrol.errors import DualcontrolError, KeyFormatError, ProposalError
+from dualcontrol.errors import DualcontrolError, KeyFormatError, PayloadError, ProposalError
 from dualcontrol.events import Entry, Routed, real
 from dualcontrol.joining import leader_of
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
-from dualcontrol.review import context
 from dualcontrol.route.assured import assured
 from dualcontrol.route.batch import BatchRoutes, route_batch
-from dualcontrol.route.columns import Array
+from dualcontrol.route.columns import Array, Columns, cells, plain
+from dualcontrol.route.rules import Subject
 from dualcontrol.step import Steps
 from dualcontrol.store import Tx
 
@@ -79,12 +71,17 @@ def propose_batch(
     name = key or steps.new_id()
     with steps.store.transaction(durable=False) as tx:
         control = steps.control(tx, loop)
-    refuse_labels(control.settings, table, aside)
     chunks = [
         Chunk(number, start, _cut(table, start, start + chunk), _cut(aside, start, start + chunk))
         for number, start in enumerate(range(0, rows, chunk))
     ]
     known = record.known(steps, control, name, chunks) if key else {}
+    try:
+        refuse_labels(control.settings, table, aside)
+    except PayloadError:  # a label that is no JSON: the look at its row names row and column
+        for part in chunks:
+            _checked(steps, control, name, part)
+        raise
     routed = {c.number: _checked(steps, control, name, c) for c in chunks if c.number not in known}
     parts = [
         known[c.number] if c.number in known else _chunk(steps, loop, name, c, routed.pop(c.number), bool(key))
@@ -96,7 +93,7 @@ def propose_batch(
 def _split(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     columns = _columns(given)
     table = {ALIASES.get(n, n): v for n, v in columns.items() if n not in ASIDE}
-    aside = {n: _cells(v) for n, v in columns.items() if n in ASIDE}
+    aside = {n: cells(v) for n, v in columns.items() if n in ASIDE}
     return table, aside
 
 
@@ -122,13 +119,6 @@ def _is_column(values: Any) -> bool:
         return False
 
 
-def _cells(values: Any) -> Any:
-    """A column that routing does not look at, by place: those of Arrow and data frames give values of their own."""
-    if hasattr(values, "to_pylist"):
-        return values.to_pylist()
-    return values.to_numpy() if hasattr(values, "to_numpy") else values
-
-
 def _length(columns: Mapping[str, Sequence[Any]]) -> int:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
@@ -143,8 +133,10 @@ def _cut(columns: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
 def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
     """The routes of a chunk, when every row of it can be taken; nothing is written before all chunks have passed."""
     try:
-        routes = _routes(steps, control, name, chunk)
-        refuse_numbers(routes)
+        columns = Columns(chunk.table)
+        for row in map(int, Doubt(control.settings, columns, chunk.aside).rows):
+            _command(control, name, chunk, columns, row)
+        routes = _routes(steps, control, name, chunk, columns)
         refuse_bare(control.settings, routes, chunk.aside)
         for _ in _commands(control, name, chunk, routes):
             pass
@@ -153,9 +145,11 @@ def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRo
     return routes
 
 
-def _routes(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
+def _routes(
+    steps: Steps, control: Control, name: str, chunk: Chunk, columns: Columns | None = None
+) -> BatchRoutes:  # fmt: skip
     batch_id = f"{name}/{chunk.number}"
-    routes = route_batch(chunk.table, control, batch_id=batch_id, secret=steps.secret)
+    routes = route_batch(columns or Columns(chunk.table), control, batch_id=batch_id, secret=steps.secret)
     return assured(routes, lambda row: _source(chunk, row), steps.secret, batch_id)
 
 
@@ -188,27 +182,35 @@ def _write_chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: Batch
 
 def _commands(control: Control, name: str, chunk: Chunk, routes: BatchRoutes) -> Iterator[tuple[int, Propose]]:
     for row in map(int, routes.for_people):
+        yield row, _command(control, name, chunk, routes.columns, row)
+
+
+def _command(control: Control, name: str, chunk: Chunk, columns: Columns, row: int) -> Propose:
+    """A row as a proposal by itself, as `propose` would take it; an error names row and, where it can, column."""
+    try:
         try:
-            made = _command(control, record.row_key(name, chunk.number, row), chunk, routes, row)
-        except DualcontrolError as error:
-            raise at_row(error, row) from error
-        yield row, made
+            made = checked(_made(control, record.row_key(name, chunk.number, row), chunk, columns.row(row), row))
+        except PayloadError:
+            refuse_cells(columns, chunk.aside, row)
+            raise
+        refuse_cells(columns, chunk.aside, row)
+        admit(made, control)
+        return made
+    except DualcontrolError as error:
+        raise at_row(error, row) from error
 
 
-def _command(control: Control, key: str, chunk: Chunk, routes: BatchRoutes, row: int) -> Propose:
-    subject = routes.columns.row(row)
+def _made(control: Control, key: str, chunk: Chunk, subject: Subject, row: int) -> Propose:
     said = {n: plain(v[row]) for n, v in chunk.aside.items()}
     if subject.action:
         said |= {"action": subject.action, "args": subject.args}
+    given = None if isinstance(subject.input, dict) and not subject.input else subject.input
     signal = subject.signal
-    made = command(
+    return command(
         control.settings, **{k: v for k, v in said.items() if v is not None},
-        input=subject.input or None, meta=subject.meta or None, confidence=signal.confidence, risk=signal.risk,
+        input=given, meta=subject.meta or None, confidence=signal.confidence, risk=signal.risk,
         requires_approval=signal.requires_approval, segment=signal.segment, key=key,
     )  # fmt: skip
-    context.admit(made, control.settings)
-    refuse_content(made)
-    return made
 
 
 def _open(steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int) -> Case:

@@ -1,26 +1,33 @@
-"""What a batch refuses before anything is written: rows that a proposal by itself would refuse, by their number."""
+"""What a batch refuses before anything is written: rows that a proposal by itself would refuse, by their number.
+
+Rows for people are held against the very door of `propose`, and so is each row that a look at whole columns leaves in
+doubt, wherever it goes: what autopilot does without anybody looking has to be no less sound.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from dualcontrol.case import JSON
-from dualcontrol.commands import Propose
-from dualcontrol.control import LoopSettings
+from dualcontrol.commands import LONGEST, Propose
+from dualcontrol.control import Control, LoopSettings
+from dualcontrol.dispatch import admitted
 from dualcontrol.errors import ContextError, DualcontrolError, PayloadError, PayloadTooLargeError
-from dualcontrol.keys import json_text
 from dualcontrol.labels import Labels, named
 from dualcontrol.propose import as_row
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes
-from dualcontrol.route.columns import Column, column
+from dualcontrol.route.columns import Array, Column, Columns, column, plain
+from dualcontrol.route.propose import SLOTS
 from dualcontrol.store import MAX_PAYLOAD
+from dualcontrol.store.sql.seal import text_of
 
 WRITTEN = ("args.", "input", "meta.")
+NAMES = ("action", "signal.segment")
+SIGN, NUMBER = 6, 32  # bytes of JSON that a sign and a number take at most
 Refused = TypeVar("Refused", bound=DualcontrolError)
 
 
@@ -63,36 +70,132 @@ def _first_action(table: Mapping[str, Any]) -> tuple[int, JSON] | None:
     return next(((row, action) for row in rows if actions and (action := actions.value(row))), None)
 
 
-def refuse_numbers(routes: BatchRoutes) -> None:
-    """Refuse NaN and infinity in what was written, wherever its row goes: JSON cannot write them."""
-    for path, found in routes.columns.by_path.items():
-        if not path.startswith(WRITTEN):
-            continue
-        row = _first_wild(found)
-        if row is not None:
-            raise PayloadError(f"row {row}: {path} is {found.value(row)!r}, which JSON cannot write", row=row)
+class Doubt:
+    """The rows of a chunk that a look at whole columns does not clear: those are held against the door one by one.
+
+    A column of numbers, flags or texts is looked at as a whole; cells of other kinds are written down once each.  What
+    is clear is taken by `propose` too; what is not may be.
+    """
+
+    def __init__(self, settings: LoopSettings, columns: Columns, aside: Mapping[str, Any]) -> None:
+        self._rows = np.full(columns.rows, settings.mode == "preference")
+        self._size = np.zeros(columns.rows)
+        for path, found in columns.by_path.items():
+            if path.startswith(WRITTEN):
+                self._content(path, found)
+            elif path in NAMES:
+                self._names(found, needed=path == "action" and settings.mode == "approval")
+        for name, cells in aside.items():
+            self._aside(name, cells)
+        self._rows |= self._size > MAX_PAYLOAD // 2  # a bound from above, and the names of fields come on top
+
+    @property
+    def rows(self) -> Array:
+        """Their numbers."""
+        return np.flatnonzero(self._rows)
+
+    def _content(self, name: str, found: Column) -> None:
+        self._size += SIGN * len(name)
+        if not _carried(name):
+            self._rows[:] = True
+        if found.kind in ("number", "flag") and found.data.dtype.kind in "biuf":
+            self._rows |= ~np.isfinite(found.data) & ~_absent(found)
+            self._size += NUMBER
+        elif found.kind == "text":
+            self._texts(found)
+        else:
+            self._written(name, _cells(found))
+
+    def _texts(self, found: Column) -> None:
+        if found.labels is not None:
+            self._size += np.array([*map(len, found.labels), 0])[found.data] * SIGN
+            if not _carried("".join(found.labels)):
+                self._rows |= np.array([*(not _carried(label) for label in found.labels), False])[found.data]
+        elif found.words:
+            self._size += np.strings.str_len(found.data) * SIGN
+            signs = found.data.view(np.uint32).reshape(len(found.data), -1)
+            self._rows |= (signs - np.uint32(0xD800) < 0x800).any(axis=1)
+        else:
+            self._size += np.strings.str_len(found.data) * SIGN  # this kind of array holds nothing but UTF-8
+
+    def _written(self, name: str, cells: Iterable[Any]) -> None:
+        for row, cell in enumerate(cells):
+            try:
+                self._size[row] += 0 if cell is None else len(text_of(name, cell)[0])
+            except PayloadError:
+                self._rows[row] = True
+
+    def _names(self, found: Column, *, needed: bool) -> None:
+        """A name of an action or a segment is short and printable; no action is the empty text."""
+        if found.labels is not None:
+            self._rows |= np.array([*(not _is_name(label, needed) for label in found.labels), False])[found.data]
+        else:
+            texts, places = np.unique(found.data, return_inverse=True)
+            self._rows |= np.array([not _is_name(text, needed) for text in texts.tolist()])[places]
+
+    def _aside(self, name: str, cells: Any) -> None:
+        """Cells of a column that routing does not look at: of the type that `propose` takes there, and JSON."""
+        fits = SHAPES.get(name, _is_any)
+        given = [plain(cell) for cell in cells]
+        self._rows |= _marked(cell is not None and not fits(cell) for cell in given)
+        self._content(name, column(given))
 
 
-def _first_wild(found: Column) -> int | None:
-    if found.kind == "text" or found.kind == "flag":
-        return None
-    if found.data.dtype.kind == "f":
-        wild = ~np.isfinite(found.data)
-        if found.absent is not None:
-            wild &= ~found.absent
-        return int(wild.argmax()) if wild.any() else None
-    if found.data.dtype.kind != "O":
-        return None
-    return next((row for row, cell in enumerate(found.data) if not finite(cell)), None)
+def _absent(found: Column) -> Any:
+    return np.zeros(len(found.data), np.bool_) if found.absent is None else found.absent
 
 
-def finite(value: Any) -> bool:
-    """Whether a value holds no NaN and no infinity, however deep."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, Mapping):
-        return all(map(finite, value.values()))
-    return all(map(finite, value)) if isinstance(value, (list, tuple)) else True
+def _carried(text: str) -> bool:
+    """Whether UTF-8 can carry a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_name(text: str, needed: bool) -> bool:
+    """Whether a text is a name at a glance."""
+    return (
+        len(text) <= LONGEST and text.isascii() and text.isprintable() and (bool(text.strip()) or not (text or needed))
+    )
+
+
+def _is_any(cell: Any) -> bool:
+    return True
+
+
+def _is_value(cell: Any) -> bool:
+    """Whether a proposal is a value by itself, and no object with parts of a candidate."""
+    return not isinstance(cell, dict) or as_row(cell) == {"value": cell}
+
+
+def _is_list_of_values(cell: Any) -> bool:
+    return isinstance(cell, list | tuple) and all(map(_is_value, cell))
+
+
+def _is_object(cell: Any) -> bool:
+    return isinstance(cell, dict) and all(type(name) is str for name in cell)
+
+
+def _is_shares(cell: Any) -> bool:
+    """Whether scores name classes by text, each with a number from 0 to 1."""
+    named = _is_object(cell) and bool(cell)
+    return named and all(type(share) is float and 0.0 <= share <= 1.0 for share in cell.values())
+
+
+def _is_text(cell: Any) -> bool:
+    return type(cell) is str
+
+
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "proposal": _is_value,
+    "alternatives": _is_list_of_values,
+    "candidates": _is_list_of_values,
+    "scores": _is_shares,
+    "source": _is_object,
+    "rationale": _is_text,
+}
 
 
 def refuse_bare(settings: LoopSettings, routes: BatchRoutes, aside: Mapping[str, Any]) -> None:
@@ -143,16 +246,28 @@ def _marked(cells: Iterable[bool]) -> Any:
     return np.fromiter(cells, np.bool_)
 
 
-def refuse_content(made: Propose) -> None:
-    """Refuse what the store would refuse of a case, before the first case is written."""
-    for slot in ("input", "candidates", "meta", "history", "scores", "rationale"):
+def refuse_cells(columns: Columns, aside: Mapping[str, Any], row: int) -> None:
+    """Refuse a cell that is no content, by its column, before it is part of anything."""
+    for path, found in columns.by_path.items():
+        if path.startswith(WRITTEN):
+            _refuse_cell(path, found.value(row))
+    for name, cells in aside.items():
+        if name != "scores":  # numbers, and classes that need not be text
+            _refuse_cell(name, plain(cells[row]))
+
+
+def _refuse_cell(name: str, cell: Any) -> None:
+    try:
+        text_of(name, cell)
+    except PayloadTooLargeError:
+        pass  # the door says so of the slot that the cell is part of
+    except PayloadError as error:
+        raise PayloadError(error.message, hint=error.hint, **{**error.details, "column": name}) from error
+
+
+def admit(made: Propose, control: Control) -> None:
+    """Refuse the proposal of a row as `propose` would, and as the store would."""
+    admitted(made, control)
+    for slot in SLOTS:
         value = getattr(made, slot)
-        if not finite(value):
-            raise PayloadError(f"{slot} holds a number that JSON cannot write")
-        if len(json_text(value)) > MAX_PAYLOAD:
-            raise PayloadTooLargeError(f"{slot} is more than {MAX_PAYLOAD:,} bytes of JSON", slot=slot)
-
-
-def plain(value: Any) -> Any:
-    """A cell as Python's own value."""
-    return value.item() if isinstance(value, np.generic) else value
+        text_of(slot, list(value) if isinstance(value, tuple) else value)

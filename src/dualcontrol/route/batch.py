@@ -100,6 +100,9 @@ def route_batch(
     code, singly = np.empty(CHUNK, order.code_type), 0
     for start in range(0, table.rows, CHUNK):
         stop = min(start + CHUNK, table.rows)
+        if _gaps(table.get("signal.confidence"), start, stop):
+            table.without_gaps()
+            return route_batch(table, control, batch_id=batch_id, secret=secret, draws=draws)
         singly += _route_chunk(table, plans, start, stop, code[: stop - start])
         np.bitwise_and(code[: stop - start], 3, out=to[start:stop], casting="unsafe")
         np.right_shift(code[: stop - start], 2, out=by[start:stop])
@@ -112,7 +115,6 @@ def route_batch(
 
 
 def _route_chunk(table: Columns, plans: list[Plan], start: int, stop: int, code: Array) -> int:
-    _check_confidence(table.get("signal.confidence"), start, stop)
     plan = plans[_needs_care(table, plans[0], start, stop)]
     plan.tape.run(start, stop, code)
     singly = _route_singly(table, plan, start, code) if plan.singly_below else 0
@@ -150,16 +152,14 @@ def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None,
     return audited
 
 
-def _check_confidence(found: Column | None, start: int, stop: int) -> None:
-    """Refuse a confidence that is not a number from 0 to 1, and name the row; NaN fails both comparisons."""
-    if found is None:
-        return
+def _gaps(found: Column | None, start: int, stop: int) -> bool:
+    """Whether a confidence is NaN, which is none; `SignalError` names the first row whose confidence means nothing."""
+    if found is None or all_shares(found.data[start:stop]):
+        return False
     part = found.data[start:stop]
-    if all_shares(part):
-        return
-    bad = ~((part >= 0) & (part <= 1))
-    if found.absent is not None:
-        bad &= ~found.absent[start:stop]
+    given = np.ones(len(part), np.bool_) if found.absent is None else ~found.absent[start:stop]
+    bad = given & ((part < 0) | (part > 1))
     if bad.any():
         row = start + int(np.argmax(bad))
         raise SignalError(f"row {row}: confidence is not a number from 0 to 1", row=row)
+    return bool((given & np.isnan(part)).any())

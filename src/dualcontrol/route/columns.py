@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from types import NoneType
+from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dualcontrol.case import JSON, RISK_LEVELS, Signal
+from dualcontrol.commands import missing
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.names import same, written
 from dualcontrol.route.rules import Subject
@@ -49,8 +50,7 @@ class Column(NamedTuple):
             return None
         if self.labels is not None:
             return self.labels[self.data[row]]
-        value = self.data[row]
-        return value.item() if isinstance(value, np.generic) else value
+        return plain(self.data[row])
 
     def spellings(self, name: str) -> list[str]:
         """The texts of this column that are other spellings of a name; lower case without spaces is its own."""
@@ -63,6 +63,11 @@ class Column(NamedTuple):
         if len(text) * 4 > size:
             return [None] * len(self.words)
         return [word[0] for word in _words(np.array([text], dtype=self.data.dtype))]
+
+
+def plain(cell: Any) -> Any:
+    """A cell as Python's own value; a time of NumPy stays one, for its own value may be a bare number."""
+    return cell.item() if isinstance(cell, np.generic) and cell.dtype.kind not in "mM" else cell
 
 
 def _words(data: Array) -> tuple[Array, ...]:
@@ -80,7 +85,7 @@ def column(values: Any) -> Column:
     if hasattr(values, "is_null") and hasattr(values, "type"):
         return _from_arrow(values)
     if hasattr(values, "to_numpy"):
-        return column(values.to_numpy())
+        return column(cells(values))
     if isinstance(values, np.ma.MaskedArray):
         found = column(values.data)
         return _with_absent(found, np.ma.getmaskarray(values))
@@ -88,6 +93,17 @@ def column(values: Any) -> Column:
     if array.ndim != 1:
         raise ProposalError("a column is an array of one dimension")
     return _from_array(array)
+
+
+def cells(values: Any) -> Any:
+    """A column as a sequence of cells by place; what is marked as missing in Arrow or a data frame is None."""
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    if not hasattr(values, "to_numpy"):
+        return values
+    if hasattr(values, "isna") and not isinstance(values.dtype, np.dtype):  # a type of pandas's own, with gaps
+        return values.to_numpy(dtype=object, na_value=None)
+    return values.to_numpy()
 
 
 def _objects(values: Any) -> Array:
@@ -122,9 +138,9 @@ def _from_arrow(values: Any) -> Column:
         codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return _coded(codes, whole.dictionary.to_pylist())
     absent = whole.is_null().to_numpy(zero_copy_only=False)
-    if not absent.any():
-        return column(whole.to_numpy(zero_copy_only=False))
     if str(whole.type).startswith(("int", "uint", "float", "double", "halffloat", "bool")):
+        if not absent.any():
+            return column(whole.to_numpy(zero_copy_only=False))
         return _with_absent(column(whole.fill_null(False if str(whole.type) == "bool" else 0)), absent)
     return column(_objects(whole.to_pylist()))
 
@@ -275,6 +291,14 @@ class Columns:
             found = Column("flag", found.data & ~found.absent)
         self.by_path["signal.requires_approval"] = found
 
+    def without_gaps(self) -> None:
+        """A confidence of NaN is none: so tables write a number that is missing."""
+        found = self.by_path["signal.confidence"]
+        gaps = np.isnan(found.data)
+        filled = found._replace(data=np.where(gaps, found.data.dtype.type(0), found.data))
+        self.by_path["signal.confidence"] = _with_absent(filled, gaps)
+        self._drop_empty()
+
     def _check_signals(self) -> None:
         """Confidence as numbers, risk as text or numbers; anything else is refused with its row."""
         segment, confidence = self.get("signal.segment"), self.get("signal.confidence")
@@ -312,7 +336,7 @@ def _numbers(found: Column, what: str, also: tuple[type, ...]) -> Column:
     numbers = np.zeros(len(found.data))
     for row in range(len(found.data)):
         value = found.value(row)
-        if isinstance(value, bool) or not isinstance(value, (int, float, NoneType, *also)):
+        if isinstance(value, bool) or not (isinstance(value, (Real, *also)) or missing(value)):
             raise SignalError(f"row {row}: {what}", row=row)
         numbers[row] = _on_scale(value)
     return Column("number", numbers, found.absent)
@@ -321,7 +345,7 @@ def _numbers(found: Column, what: str, also: tuple[type, ...]) -> Column:
 def _on_scale(value: Any) -> float:
     if isinstance(value, str):
         return RISK_LEVELS.get(value, math.nan)
-    return math.nan if value is None or abs(value) > 1 else float(value)
+    return math.nan if missing(value) or abs(value) > 1 else float(value)
 
 
 def _put(values: dict[str, Any], path: str, value: JSON) -> None:
