@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
+from dualcontrol.errors import Paused
 from dualcontrol.learn import risk_serving
 from dualcontrol.learn.serving import FOLDER, check
 from dualcontrol.settings import Settings, load, loop_settings
@@ -31,6 +35,7 @@ def open(
     Every loop of the settings file is in force from here on.  `clock` (microseconds, UTC) and `new_id` are for
     tests and replays.
     """
+    _end_paused_programs()
     given = settings if isinstance(settings, Settings) else _load(settings, url, durability, groups, secret)
     store = open_store(url or given.database.url, durability=durability or given.database.durability, clock=clock)
     try:
@@ -59,6 +64,32 @@ def _load(
 def _keeps_models(settings: Settings) -> bool:
     """Whether the model files of this database are where this program can see them, or should be."""
     return settings.database.url.startswith("sqlite") or Path(settings.models or FOLDER).exists()
+
+
+def _end_paused_programs() -> None:
+    """Let a pause that nobody caught end the program with one line and exit status 5: it is no defect.
+
+    Every other exception goes to the hook that was there before.
+    """
+    before, in_threads = sys.excepthook, threading.excepthook
+    if getattr(before, "pauses", False):
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, Paused):
+            print(f"paused: {error}", file=sys.stderr)
+            raise SystemExit(error.exit_code)
+        before(kind, error, trace)
+
+    def thread_hook(given: Any) -> None:
+        if isinstance(given.exc_value, Paused):
+            name = given.thread.name if given.thread is not None else "a thread"
+            print(f"paused in {name}: {given.exc_value}", file=sys.stderr)
+        else:
+            in_threads(given)
+
+    hook.pauses = True  # type: ignore[attr-defined]
+    sys.excepthook, threading.excepthook = hook, thread_hook
 
 
 class _Settle:

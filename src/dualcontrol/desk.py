@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakSet
 
 from dualcontrol import commands as do
 from dualcontrol.aio import Aio
-from dualcontrol.case import JSON, Actor, Case
+from dualcontrol.case import JSON, Actor, Case, Quorum
 from dualcontrol.certify import Certifier, Riskiness
 from dualcontrol.claim import Claim
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.control import Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import ClaimError, RequestError, UnknownCaseError, UnknownLoopError
 from dualcontrol.events import Event
-from dualcontrol.given import case_id_of, codes, lasting
+from dualcontrol.given import case_id_of, codes, exact, lasting, stated
 from dualcontrol.learn.risk_serving import chance_of_being_right
 from dualcontrol.learn.serving import current_model
 from dualcontrol.loop import Loop
 from dualcontrol.names import same
+from dualcontrol.propose import UNSET
 from dualcontrol.run import Run, Runs
 from dualcontrol.step import Steps
 from dualcontrol.store import Store
@@ -63,8 +64,45 @@ class Desk:
         """The same verbs for async programs."""
         return Aio(self)
 
-    def loop(self, name: str, **settings: Any) -> Loop:
-        """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it."""
+    @exact
+    def loop(
+        self,
+        name: str,
+        *,
+        mode: Literal["approval", "labels", "preference", "fallback"] | None = UNSET,
+        threshold: float | None = UNSET,
+        guarantee: Guarantee | Mapping[str, Any] | None = UNSET,
+        risk_ceiling: str | float | None = UNSET,
+        audit: float | None = UNSET,
+        human_actions: Sequence[str] | None = UNSET,
+        autopilot_actions: Sequence[str] | None = UNSET,
+        block_actions: Sequence[str] | None = UNSET,
+        rules: Sequence[Rule | Mapping[str, Any]] | None = UNSET,
+        start: Literal["shadow", "suggest", "gate"] | None = UNSET,
+        respond_within: str | float | None = UNSET,
+        on_timeout: Literal["reject", "hold", "escalate", "autopilot"] | None = UNSET,
+        capacity: Capacity | Mapping[str, Any] | None = UNSET,
+        context: Literal["minimal", "standard", "full"] | Sequence[str] | None = UNSET,
+        meta: Sequence[str] | None = UNSET,
+        rationale: Literal["required", "optional"] | None = UNSET,
+        group: str | None = UNSET,
+        quorum: Quorum | Mapping[str, Any] | None = UNSET,
+        labels: Sequence[JSON] | None = UNSET,
+        schema: Mapping[str, JSON] | None = UNSET,
+        feedback: Feedback | Mapping[str, Any] | str | None = UNSET,
+        lease: str | float | None = UNSET,
+        undo: str | float | None = UNSET,
+        approval_lasts: str | float | None = UNSET,
+        on_unknown: Literal["ask", "retry"] | None = UNSET,
+        effect_lease: str | float | None = UNSET,
+    ) -> Loop:
+        """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it.
+
+        Each keyword is a setting of ``[loop.NAME]``, and None restores its default; times are seconds or text such as
+        "15m".  What is stated is in force for every program from here on.  Raises SettingsError for a mistake and
+        UnknownLoopError for a loop that nobody defined.
+        """
+        settings = {key: value for key, value in stated(locals()).items() if key != "name"}
         known_as(name, UnknownLoopError, "a loop")
         wanted = self._settle(name, **settings) if self._settle else None
         control = self.steps.govern(wanted) if wanted is not None else self.control(name)
@@ -100,6 +138,7 @@ class Desk:
         self.case(case_id)
         return [event for entry in self.store.queries.entries(f"case/{case_id}") for event in entry.events]
 
+    @exact
     def claim(
         self, person: str, loop: str | Loop | None = None, *, case: Case | str | None = None,
         lease: str | float | None = None,
@@ -126,9 +165,26 @@ class Desk:
             raise ClaimError(f"claim {claim_id} is not held")
         return Claim(self, case, review)
 
-    def answer(self, claim_id: str, verdict: str, value: JSON = None, **said: Any) -> Case:
-        """Answer the review of a claim by the verdict's name; see `Claim` for what may be said."""
-        return self._answer("", claim_id, verdict, value, **said)
+    @exact
+    def answer(
+        self,
+        claim_id: str,
+        verdict: str,
+        value: JSON = None,
+        *,
+        person: str | None = None,
+        rationale: str | None = None,
+        reasons: Sequence[str] = (),
+        confidence: float | None = None,
+        first: JSON = None,
+        lasts: str | float | None = None,
+        expected_seq: int | None = None,
+        via: str = "python",
+        authenticated: str = "none",
+    ) -> Case:
+        """Answer the review of a claim by the verdict's name; `Claim.answer` says what may be said."""
+        given = stated(locals())
+        return self._answer("", **given)
 
     def _answer(
         self, case_id: str, claim_id: str, verdict: str, value: JSON = None, *, person: str | None = None,
@@ -169,6 +225,7 @@ class Desk:
             raise ClaimError(f"{person} has given no answer in case {case_id} that could be taken back")
         return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1], person=person))
 
+    @exact
     def revoke(
         self, case_id: str, person: str, rationale: str | None = None, *, via: str = "python",
         authenticated: str = "none",
@@ -177,10 +234,12 @@ class Desk:
         actor = Actor(person=named(person), via=via, authenticated=authenticated)
         return self.steps.run(do.Revoke(case_id=case_id, actor=actor, rationale=rationale))
 
+    @exact
     def withdraw(self, case_id: str, by: str = "program") -> Case:
         """Say that the program no longer wants an answer."""
         return self.steps.run(do.Withdraw(case_id=case_id, by=by))
 
+    @exact
     def resolve_effect(self, case_id: str, *, happened: bool, by: str = "operator", result: JSON = None) -> Case:
         """Say whether an effect of unknown end happened; if not, it may be started again.
 

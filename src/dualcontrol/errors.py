@@ -40,6 +40,7 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   ├── RecalledError            what is in force now asks people, so the effect may not begin
     │   └── ResultError              the stored result of an effect is not there to return
     ├── RequestError                 an HTTP request that does not fit its address
+    │   └── ArgumentError            an argument by a name that the verb does not know
     ├── RunRequiredError             a gate that is called outside a run and may not be
     ├── RunChangedError              the program of a run calls otherwise than when it was decided
     ├── AccessError                  no token, wrong origin, not allowed
@@ -334,7 +335,7 @@ class EffectUnknownError(EffectError):
     """The effect was started and nobody knows whether it happened."""
 
     code = "DC-EFFECT-UNKNOWN"
-    hint = "Look whether it happened, then say so: `desk.resolve_effect(case_id, happened=True or False)`."
+    hint = "Look whether it happened, then say so: `dualcontrol resolve CASE --happened` or `--did-not-happen`."
 
 
 class EffectDiffersError(EffectError):
@@ -364,6 +365,13 @@ class RequestError(DualcontrolError):
     code = "DC-REQUEST"
     hint = "Correct what the message names; /api/v1/openapi.json describes every request."
     status = 422
+
+
+class ArgumentError(RequestError, TypeError):
+    """This verb has no argument of that name."""
+
+    code = "DC-ARGUMENT"
+    hint = "Use the name that the message gives; `help()` on the verb lists them all."
 
 
 class RunRequiredError(DualcontrolError):
@@ -506,7 +514,7 @@ class NotRun(DualcontrolError):
     """
 
     code = "DC-NOT-RUN"
-    hint = "`desk.resolve_effect(case_id, happened=False)` makes the approval ready again."
+    hint = "`dualcontrol resolve CASE --did-not-happen` makes the approval ready again."
 
 
 class Rejected(DualcontrolError):
@@ -569,3 +577,9 @@ def _in_pool() -> bool:
     while frame is not None and frame.f_code is not pool.worker.__code__:  # type: ignore[union-attr]
         frame = frame.f_back
     return frame is not None
+
+
+def kinds() -> dict[str, type[DualcontrolError] | type[Paused]]:
+    """Every error and pause by its code."""
+    classes = [value for value in globals().values() if isinstance(value, type)]
+    return {kind.code: kind for kind in classes if issubclass(kind, DualcontrolError | Paused)}

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from inspect import Parameter, signature
+from typing import Any, ParamSpec, TypeVar
 
 from dualcontrol.case import Case, microseconds, scalar
 from dualcontrol.commands import known_as
-from dualcontrol.errors import AnswerError, RequestError, UnknownCaseError
+from dualcontrol.errors import AnswerError, ArgumentError, RequestError, UnknownCaseError
+from dualcontrol.propose import UNSET
 
+P = ParamSpec("P")
+T = TypeVar("T")
 CENTURY = 36_525 * 86_400_000_000
+
+
+def exact(verb: Callable[P, T]) -> Callable[P, T]:
+    """A verb that answers an argument which it does not know with the nearest name of one that it does."""
+    named = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    names = [name for name, parameter in signature(verb).parameters.items() if parameter.kind in named]
+    known = frozenset(names)
+
+    @functools.wraps(verb)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not kwargs.keys() <= known:
+            settle = getattr(args[0], "_settle", None) if verb.__name__ == "loop" and len(args) > 1 else None
+            if settle is not None:  # the keywords of a loop are settings, which name their nearest as in a file
+                settle(args[1], **kwargs)
+            raise unknown_argument(verb.__name__, next(name for name in kwargs if name not in known), names[1:])
+        return verb(*args, **kwargs)
+
+    return checked
+
+
+def unknown_argument(verb: str, name: str, names: Sequence[str]) -> ArgumentError:
+    """The error for an argument that a verb does not have."""
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"
+    nearest = near[0] if near else None
+    return ArgumentError(f"{verb} has no argument {name!r:.80}; {meant}", argument=name, nearest=nearest)
+
+
+def stated(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a verb, as `locals()` has them, that its caller stated."""
+    return {name: value for name, value in arguments.items() if name != "self" and value is not UNSET}
 
 
 def case_id_of(case: Case | str) -> str:

@@ -6,9 +6,9 @@ import asyncio
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from msgspec.structs import replace
 
@@ -18,20 +18,24 @@ from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Case, Outcome, microseconds, scalar
 from dualcontrol.certify import Standing, evidence, standing
 from dualcontrol.commands import known_as
+from dualcontrol.commands import person as named
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import NotRun, Paused, Pending, Rejected, RequestError
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
-from dualcontrol.given import case_id_of, patience
+from dualcontrol.given import case_id_of, exact, patience, stated
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
 from dualcontrol.learn.export import export, mark
-from dualcontrol.propose import command
+from dualcontrol.learn.serving import check_one, started, stopped
+from dualcontrol.propose import UNSET, command
 from dualcontrol.run import NOWHERE, Older, Place
 
 if TYPE_CHECKING:
     from dualcontrol.desk import Desk
 
+P = ParamSpec("P")
+R = TypeVar("R")
 # By desk and loop: what a context says of one desk's loop is nothing to another's of the same name.
 _context: ContextVar[dict[tuple[int, str], dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
 
@@ -75,9 +79,45 @@ class Loop:
         """The loop's settings as this program opened it."""
         return self._control.settings
 
-    def propose(self, **given: Any) -> Case:
-        """Open a case; see `dualcontrol.propose.command` for what may be given."""
-        call = self._call(given)
+    @exact
+    def propose(
+        self,
+        *,
+        action: str = UNSET,
+        args: JSON = UNSET,
+        proposal: JSON = UNSET,
+        input: JSON = UNSET,
+        alternatives: Sequence[JSON] | None = UNSET,
+        candidates: Sequence[JSON] | None = UNSET,
+        schema: dict[str, JSON] | None = UNSET,
+        source: dict[str, JSON] | None = UNSET,
+        confidence: float | None = UNSET,
+        risk: str | float | None = UNSET,
+        requires_approval: bool = UNSET,
+        scores: Sequence[float] | Mapping[Any, float] | None = UNSET,
+        segment: str | None = UNSET,
+        rationale: str | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | None = UNSET,
+        key: str | None = UNSET,
+        run: str | None = UNSET,
+        owner: str | None = UNSET,
+        parent: str | None = UNSET,
+        origin: Literal["live", "import", "shadow"] = UNSET,
+        effect: Literal["none", "ready"] | None = UNSET,
+        again: bool = UNSET,
+    ) -> Case:
+        """Open a case for what the AI wants to do or say, and route it.
+
+        `action` and `args`, or `proposal`, is what it wants; `alternatives` is what else it considered; `candidates`
+        stands for all of these where nothing is proposed (preference).  `confidence`, `scores` and `risk` are from 0 to
+        1, risk also a level.  The same `key` finds the same case again; inside `Desk.run` each call has a key of its
+        own, and `again=True` asks anew what was refused.
+
+        Raises ProposalError, and its kinds ContextError, SignalError, PayloadError and KeyConflictError; nothing is
+        written then.
+        """
+        call = self._call(stated(locals()))
         try:
             case = self.desk.steps.propose(call.made, None, call.print_).case
         except BaseException:
@@ -194,9 +234,38 @@ class Loop:
             raise Pending(case_id)
         return outcome
 
-    def ask(self, *, timeout: float | None = None, **given: Any) -> Outcome:
-        """Propose and wait in one call."""
-        call = self._call(given)
+    @exact
+    def ask(
+        self,
+        *,
+        timeout: float | None = None,
+        action: str = UNSET,
+        args: JSON = UNSET,
+        proposal: JSON = UNSET,
+        input: JSON = UNSET,
+        alternatives: Sequence[JSON] | None = UNSET,
+        candidates: Sequence[JSON] | None = UNSET,
+        schema: dict[str, JSON] | None = UNSET,
+        source: dict[str, JSON] | None = UNSET,
+        confidence: float | None = UNSET,
+        risk: str | float | None = UNSET,
+        requires_approval: bool = UNSET,
+        scores: Sequence[float] | Mapping[Any, float] | None = UNSET,
+        segment: str | None = UNSET,
+        rationale: str | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | None = UNSET,
+        key: str | None = UNSET,
+        run: str | None = UNSET,
+        owner: str | None = UNSET,
+        parent: str | None = UNSET,
+        origin: Literal["live", "import", "shadow"] = UNSET,
+        effect: Literal["none", "ready"] | None = UNSET,
+        again: bool = UNSET,
+    ) -> Outcome:
+        """Propose and wait in one call: see `propose` and `wait`; `timeout` is the caller's patience in seconds."""
+        given = stated(locals())
+        call = self._call({name: value for name, value in given.items() if name != "timeout"})
         try:
             case = self.desk.steps.propose(call.made, None, call.print_).case
             outcome = self.wait(case, timeout)
@@ -206,9 +275,39 @@ class Loop:
         call.end("refused" if outcome.verdict == "reject" and outcome.by == "human" else "ended")
         return outcome
 
+    @exact
+    def context(
+        self,
+        *,
+        input: JSON = UNSET,
+        alternatives: Sequence[JSON] | None = UNSET,
+        candidates: Sequence[JSON] | None = UNSET,
+        schema: dict[str, JSON] | None = UNSET,
+        source: dict[str, JSON] | None = UNSET,
+        confidence: float | None = UNSET,
+        risk: str | float | None = UNSET,
+        requires_approval: bool = UNSET,
+        scores: Sequence[float] | Mapping[Any, float] | None = UNSET,
+        segment: str | None = UNSET,
+        rationale: str | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | None = UNSET,
+        key: str | None = UNSET,
+        run: str | None = UNSET,
+        owner: str | None = UNSET,
+        parent: str | None = UNSET,
+        origin: Literal["live", "import", "shadow"] = UNSET,
+        effect: Literal["none", "ready"] | None = UNSET,
+        again: bool = UNSET,
+    ) -> AbstractContextManager[None]:
+        """Context (input, rationale, history, alternatives, meta …) for every proposal of this loop inside the block.
+
+        What a proposal says by itself counts more.
+        """
+        return self._within(stated(locals()))
+
     @contextmanager
-    def context(self, **given: Any) -> Iterator[None]:
-        """Context (input, rationale, history, alternatives, meta …) for every proposal inside the block."""
+    def _within(self, given: dict[str, Any]) -> Iterator[None]:
         outer, here = _context.get() or {}, (id(self.desk), self.name)
         token = _context.set({**outer, here: {**outer.get(here, {}), **given}})
         try:
@@ -216,8 +315,99 @@ class Loop:
         finally:
             _context.reset(token)
 
-    def gate(self, fn: Callable[..., Any] | None = None, **options: Any) -> Any:
-        """Put a function behind this loop: ``@loop.gate`` or ``@loop.gate(risk="high", timeout=900)``."""
+    @overload
+    def gate(self, fn: Callable[P, R], /) -> Gate[P, R]: ...
+
+    @overload
+    def gate(
+        self,
+        fn: None = None,
+        /,
+        *,
+        action: str | None = None,
+        timeout: float | None = None,
+        context: Callable[..., dict[str, Any]] | None = None,
+        formerly: str | Sequence[str] = (),
+        run: Literal["required"] | None = None,
+        confidence: float | Callable[..., float | None] | None = UNSET,
+        risk: str | float | Callable[..., str | float | None] | None = UNSET,
+        requires_approval: bool | Callable[..., bool] = UNSET,
+        segment: str | Callable[..., str | None] | None = UNSET,
+        input: JSON = UNSET,
+        rationale: str | Callable[..., str | None] | None = UNSET,
+        alternatives: Sequence[JSON] | Callable[..., Sequence[JSON]] | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
+        source: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
+        key: str | Callable[..., str | None] | None = UNSET,
+        owner: str | Callable[..., str | None] | None = UNSET,
+        parent: str | Callable[..., str | None] | None = UNSET,
+        again: bool = UNSET,
+    ) -> Callable[[Callable[P, R]], Gate[P, R]]: ...
+
+    @overload
+    def gate(
+        self,
+        fn: Callable[P, R],
+        /,
+        *,
+        action: str | None = None,
+        timeout: float | None = None,
+        context: Callable[..., dict[str, Any]] | None = None,
+        formerly: str | Sequence[str] = (),
+        run: Literal["required"] | None = None,
+        confidence: float | Callable[..., float | None] | None = UNSET,
+        risk: str | float | Callable[..., str | float | None] | None = UNSET,
+        requires_approval: bool | Callable[..., bool] = UNSET,
+        segment: str | Callable[..., str | None] | None = UNSET,
+        input: JSON = UNSET,
+        rationale: str | Callable[..., str | None] | None = UNSET,
+        alternatives: Sequence[JSON] | Callable[..., Sequence[JSON]] | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
+        source: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
+        key: str | Callable[..., str | None] | None = UNSET,
+        owner: str | Callable[..., str | None] | None = UNSET,
+        parent: str | Callable[..., str | None] | None = UNSET,
+        again: bool = UNSET,
+    ) -> Gate[P, R]: ...
+
+    @exact
+    def gate(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        action: str | None = None,
+        timeout: float | None = None,
+        context: Callable[..., dict[str, Any]] | None = None,
+        formerly: str | Sequence[str] = (),
+        run: Literal["required"] | None = None,
+        confidence: float | Callable[..., float | None] | None = UNSET,
+        risk: str | float | Callable[..., str | float | None] | None = UNSET,
+        requires_approval: bool | Callable[..., bool] = UNSET,
+        segment: str | Callable[..., str | None] | None = UNSET,
+        input: JSON = UNSET,
+        rationale: str | Callable[..., str | None] | None = UNSET,
+        alternatives: Sequence[JSON] | Callable[..., Sequence[JSON]] | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
+        source: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
+        key: str | Callable[..., str | None] | None = UNSET,
+        owner: str | Callable[..., str | None] | None = UNSET,
+        parent: str | Callable[..., str | None] | None = UNSET,
+        again: bool = UNSET,
+    ) -> Any:
+        """Put a function behind this loop: ``@loop.gate`` or ``@loop.gate(risk="high", timeout=900)``.
+
+        It runs once, with the decided arguments, after autopilot or a human has let it.  What is callable is called
+        with the arguments by name; `context` gives several fields at once.  `timeout` is the caller's patience: None
+        waits, 0 raises Pending at once.  `formerly` are names that the action had before; `run="required"` refuses
+        calls outside `Desk.run`.
+
+        Calls raise Pending, Rejected, TimedOut, EffectError, or what the function raises.
+        """
+        options = {name: value for name, value in stated(locals()).items() if name != "fn"}
         patience(options.get("timeout"))
         if fn is None:
             return functools.partial(self.gate, **options)
@@ -267,6 +457,32 @@ class Loop:
                 case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error, ran=ran
             )
         )  # fmt: skip
+
+    @exact
+    def stop_autopilot(self, by: str, because: str, *, segment: str = "") -> Control:
+        """Send everything to people from here on, of a segment or of the whole loop (""); what governs it then.
+
+        An effect that autopilot let run and that has not begun is theirs as well.  `by` is the person, who alone or
+        whose like opens it again: neither a new certificate nor a new model does.
+        """
+        person, why = named(by), known_as(because, RequestError, "why autopilot is stopped")
+        if not why.strip():
+            raise RequestError("say why autopilot is stopped: it stands in the reason of each route")
+        known_as(segment, RequestError, "a segment")
+        self.desk.steps.move(self.name, lambda now, at: [stopped(now, at, person, why, segment)], actor=person)
+        return self.control
+
+    @exact
+    def open_autopilot(self, by: str, because: str = "", *, segment: str = "") -> Control:
+        """Let autopilot act again where a person had stopped it; what governs it then.
+
+        Raises GuaranteeError where an alarm or the missing file of a model closed it: those end in other ways.
+        """
+        person, why = named(by), known_as(because, RequestError, "why autopilot is opened")
+        self.desk.steps.move(self.name, lambda now, at: started(now, at, person, why, segment), actor=person)
+        if self.control.model is not None:  # its file may have gone while nothing was asked of it
+            check_one(self.desk, self.control)
+        return self.control
 
     def certify(self) -> list[Event]:
         """Count the evidence that is due now, rather than with the next answers; the events that were written."""

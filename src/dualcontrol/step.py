@@ -368,21 +368,23 @@ class Steps:
             before = now or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
             return self.moved(tx, before, [event], expected=now)
 
-    def move(self, loop: str, make: Callable[[Control, int], Sequence[Event]]) -> Control:
+    def move(
+        self, loop: str, make: Callable[[Control, int], Sequence[Event]], actor: str = "system"
+    ) -> Control:  # fmt: skip
         """Change a loop's control by the events that `make(control, now)` gives; none leaves it as it is."""
-        return self.retried(lambda: self._move(loop, make))
+        return self.retried(lambda: self._move(loop, make, actor))
 
-    def _move(self, loop: str, make: Callable[[Control, int], Sequence[Event]]) -> Control:
+    def _move(self, loop: str, make: Callable[[Control, int], Sequence[Event]], actor: str) -> Control:
         with self.store.transaction() as tx:
             now = self.control(tx, loop)
             made = make(now, tx.now)
-            return self.moved(tx, now, made, expected=now) if made else now
+            return self.moved(tx, now, made, expected=now, actor=actor) if made else now
 
-    def moved(self, tx: Tx, before: Control, made: Sequence[Event], expected: Control | None) -> Control:
+    def moved(
+        self, tx: Tx, before: Control, made: Sequence[Event], expected: Control | None, actor: str = "system"
+    ) -> Control:  # fmt: skip
         """Write events of a loop as one entry, with the control that they make, in a transaction of the caller's."""
-        entry = Entry(
-            stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor="system", events=tuple(made)
-        )
+        entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor=actor, events=tuple(made))
         after = before
         for event in made:
             after = governed_by(after, event)

@@ -132,7 +132,7 @@ def test_a_second_answer_is_a_conflict(run, refund):
     assert run("approve", case).code == 0
     result = run("approve", case, "--person", "ben")
     assert result.code == 4
-    assert "page: docs/errors/DC-SETTLED.md" in result.err
+    assert "more: dualcontrol explain DC-SETTLED" in result.err
 
 
 def test_a_stranger_may_not_answer(run, refund):

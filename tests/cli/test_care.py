@@ -189,4 +189,4 @@ def test_a_database_without_its_revision_is_refused_by_every_door(run, refund, f
 def test_a_mistake_in_the_call_has_a_page(run):
     result = run("show")
     assert result.code == 2
-    assert "page: docs/errors/DC-USAGE.md" in result.err
+    assert "more: dualcontrol explain DC-USAGE" in result.err

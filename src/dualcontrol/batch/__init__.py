@@ -71,8 +71,9 @@ def propose_batch(
     name = key or steps.new_id()
     with steps.store.transaction(durable=False) as tx:
         control = steps.control(tx, loop)
+    drawn = steps.new_id()
     chunks = [
-        Chunk(number, start, _cut(table, start, start + chunk), _cut(aside, start, start + chunk))
+        Chunk(number, start, _cut(table, start, start + chunk), _cut(aside, start, start + chunk), f"{drawn}/{number}")
         for number, start in enumerate(range(0, rows, chunk))
     ]
     known = record.known(steps, control, name, chunks) if key else {}
@@ -148,9 +149,8 @@ def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRo
 def _routes(
     steps: Steps, control: Control, name: str, chunk: Chunk, columns: Columns | None = None
 ) -> BatchRoutes:  # fmt: skip
-    batch_id = f"{name}/{chunk.number}"
-    routes = route_batch(columns or Columns(chunk.table), control, batch_id=batch_id, secret=steps.secret)
-    return assured(routes, lambda row: _source(chunk, row), steps.secret, batch_id)
+    routes = route_batch(columns or Columns(chunk.table), control, batch_id=chunk.drawn, secret=steps.secret)
+    return assured(routes, lambda row: _source(chunk, row), steps.secret, chunk.drawn)
 
 
 def _source(chunk: Chunk, row: int) -> JSON:

@@ -26,12 +26,16 @@ KINDS = {"to": "<u1", "by": "<u4", "audited": "<u1", "inclusion": "<f8"}
 
 
 class Chunk(NamedTuple):
-    """Rows of a batch that are written together; `start` is the number of the first."""
+    """Rows of a batch that are written together; `start` is the number of the first.
+
+    Audits are drawn by `drawn`, an id of our own: whoever chooses the key of a batch does not choose its audits.
+    """
 
     number: int
     start: int
     table: dict[str, Any]
     aside: dict[str, Any]
+    drawn: str
 
 
 class Part(NamedTuple):
@@ -72,6 +76,7 @@ def event(now: int, name: str, chunk: Chunk, routes: BatchRoutes, secret: bytes 
         at=now, batch=name, chunk=chunk.number, rows=len(routes.to), autopilot=counts["autopilot"],
         human=counts["human"], blocked=counts["blocked"], audited=counts["audited"], control=routes.control.version,
         digest=_digest(routes), fingerprint=fingerprint(secret, chunk) if secret else "", unseen=routes.unseen,
+        drawn=chunk.drawn,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case
-from dualcontrol.cli.opening import desk_of
+from dualcontrol.cli.opening import case_of, desk_of
 from dualcontrol.cli.reading import json_of, text_of, usage
 from dualcontrol.cli.saying import authenticated, meant
 from dualcontrol.cli.screen import document, facts, show, styled
@@ -17,6 +17,7 @@ from dualcontrol.cli.text import written
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.commands import Answer
 from dualcontrol.desk import Desk
+from dualcontrol.given import lasting
 from dualcontrol.names import same
 from dualcontrol.review.blind import as_seen
 
@@ -24,22 +25,28 @@ app = group("answering", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]
 EVERY_VERDICT = tuple(dict.fromkeys([v for mode in VERDICTS.values() for v in mode] + list(PASSING)))
 
-Target = Annotated[str, typer.Argument(metavar="CASE", help="The case's id, or the id of a claim you hold.")]
+Target = Annotated[
+    str, typer.Argument(metavar="CASE", help="The id of a case or review, a beginning that only one has, or a claim's.")
+]
 Person = Annotated[
     str | None, typer.Option("--person", metavar="PERSON", help="Who answers; the system's user if not given.")
 ]
 Rationale = Annotated[str | None, typer.Option("--rationale", "-r", metavar="TEXT", help="Why.")]
 Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="CODE", help="A reason code; may be repeated.")]
+Lasts = Annotated[
+    str | None,
+    typer.Option("--lasts", metavar="TIME", help='How long it holds, such as "2h"; asked again if not begun by then.'),
+]
 Sure = Annotated[float | None, typer.Option("--confidence", min=0, max=1, metavar="0..1", help="How sure you are.")]
 
 
 @verb(app, "approve", "dualcontrol approve 01890a5d-ac96-774b-bcce-b302099a8057 --person ana")
 def approve(
     state: State, case: Target, person: Person = None, rationale: Rationale = None, reason: Reasons = None,
-    confidence: Sure = None,
+    confidence: Sure = None, lasts: Lasts = None,
 ) -> None:  # fmt: skip
     """Answer that the proposal is right."""
-    _give(state, case, "approve", None, person, rationale=rationale, reasons=reason, confidence=confidence)
+    _give(state, case, "approve", None, person, rationale=rationale, reasons=reason, confidence=confidence, lasts=lasts)
 
 
 @verb(
@@ -61,6 +68,7 @@ def edit(
     rationale: Rationale = None,
     reason: Reasons = None,
     confidence: Sure = None,
+    lasts: Lasts = None,
 ) -> None:
     """Answer that the proposal is right when changed: the arguments, or the value where there is no action."""
     if (value is None) == (not change):
@@ -71,7 +79,9 @@ def edit(
     def edited(found: Case, desk: Desk) -> JSON:
         return whole if not changes else _changed(found, changes)
 
-    _give(state, case, "edit", edited, person, rationale=rationale, reasons=reason, confidence=confidence)
+    _give(
+        state, case, "edit", edited, person, rationale=rationale, reasons=reason, confidence=confidence, lasts=lasts
+    )  # fmt: skip
 
 
 def _change(text: str) -> tuple[str, JSON]:
@@ -134,7 +144,7 @@ def answer(
 
 def _give(
     state: State, target: str, verdict: str, value: Value | None, person: str | None, *, rationale: str | None,
-    reasons: list[str] | None, confidence: float | None,
+    reasons: list[str] | None, confidence: float | None, lasts: str | None = None,
 ) -> None:  # fmt: skip
     """Answer a claim that is held, or take a review of the case and answer it: both or neither."""
     who = person or os_user()
@@ -145,14 +155,15 @@ def _give(
                 case_id=case.id, claim_id=claim_id, verdict=verdict, confidence=confidence,
                 actor=Actor(person=who, via="cli", authenticated=authenticated(who)),
                 value=value(_as_seen(case, claim_id), desk) if value else None,
-                rationale=rationale, reasons=tuple(reasons or ()),
+                rationale=rationale, reasons=tuple(reasons or ()), lasts=lasting(lasts),
             )  # fmt: skip
 
-        claimed = desk.steps.case_of_claim(target.strip())
+        claimed = desk.steps.case_of_claim(target.strip()) if "." in target else None
         if claimed is not None:
             case = desk.steps.run(said(desk.case(claimed), target.strip(), person or ""))
         else:
-            case = desk.steps.answer_case(target.strip(), who, lambda c, held: said(c, held.claim_id or "", who))
+            meant_case = case_of(desk, target)
+            case = desk.steps.answer_case(meant_case.id, who, lambda c, held: said(c, held.claim_id or "", who))
         desk.certifier.answered(case)
     _report(state, case, verdict, _holder(case, target.strip()) or who)
 

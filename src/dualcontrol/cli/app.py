@@ -40,6 +40,8 @@ PLACES: dict[str, Place] = {
     "edit": Place("answering", WORK, "Answer that the proposal is right when changed."),
     "reject": Place("answering", WORK, "Answer that the proposal is wrong and nothing is to happen."),
     "answer": Place("answering", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
+    "withdraw": Place("cases", WORK, "Say that nobody needs an answer any more."),
+    "revoke": Place("cases", WORK, "Take an approval back whose effect has not begun."),
     "export": Place("exporting", CASES, "Write examples for training, or with --open the reviews that wait."),
     "import": Place("importing", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
     "replay": Place("replaying", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
@@ -48,9 +50,12 @@ PLACES: dict[str, Place] = {
     ),
     "train": Place("training", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
     "policy": Place("policy", CASES, "Check settings and rules, and try a case on them without writing."),
+    "autopilot": Place("autopilot", CARE, "Stop a loop's autopilot, and open it again."),
+    "resolve": Place("cases", CARE, "Say whether an effect happened that never reported back."),
     "doctor": Place("caring", CARE, "Examine the database, the evidence, the models and what waits too long."),
     "db": Place("caring", CARE, "Upgrade or back up the database."),
     "config": Place("configuring", CARE, "Show the settings in force."),
+    "explain": Place("explain", CARE, "Say what an error means, why it comes and what to do."),
     "openapi": Place("serving", CARE, "Write the OpenAPI 3.1 description of the HTTP API."),
 }
 

@@ -8,7 +8,7 @@ import typer
 
 from dualcontrol.cli.answering import Person, Target
 from dualcontrol.cli.casting import proposed_parts
-from dualcontrol.cli.opening import desk_of
+from dualcontrol.cli.opening import case_of, desk_of
 from dualcontrol.cli.reading import loose, text_of
 from dualcontrol.cli.screen import document, facts, show
 from dualcontrol.cli.state import State, os_user
@@ -49,9 +49,9 @@ def commit(
 
 def _held(desk: Desk, target: str, person: str | None) -> Claim:
     """The claim that is named, or one taken on the case that is."""
-    if desk.steps.case_of_claim(target) is not None:
+    if "." in target and desk.steps.case_of_claim(target) is not None:
         return desk.claimed(target)
-    claim = desk.claim(person or os_user(), case=target)
+    claim = desk.claim(person or os_user(), case=case_of(desk, target))
     if claim is None:
         raise SettledError(f"case {target} has no review to take")
     return claim

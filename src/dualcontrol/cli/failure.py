@@ -56,7 +56,7 @@ def _told(told: dict[str, Any], code: int, as_json: bool) -> int:
     if told["hint"]:
         lines.append(f"hint: {visible(told['hint'])}")
     if told["code"] != "DC-ABORTED":
-        lines.append(f"page: docs/errors/{told['code']}.md")
+        lines.append(f"more: dualcontrol explain {told['code']}")
     print("\n".join(lines), file=sys.stderr)
     return code
 

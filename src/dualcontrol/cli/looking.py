@@ -9,24 +9,25 @@ from rich.text import Text
 
 from dualcontrol.case import Case
 from dualcontrol.cli.casting import blind_parts, blind_to, case_parts, event_document, event_rows, plain_case
-from dualcontrol.cli.opening import desk_of, governing
+from dualcontrol.cli.opening import case_of, desk_of, governing
 from dualcontrol.cli.screen import document, note, show, styled, table
 from dualcontrol.cli.state import State, os_user
 from dualcontrol.cli.text import one_line
 from dualcontrol.cli.times import due
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Desk
-from dualcontrol.errors import UnknownLoopError
+from dualcontrol.errors import DualcontrolError, UnknownLoopError
 from dualcontrol.pools import as_listed, pools_of
-from dualcontrol.review.blind import seen_by
+from dualcontrol.review.blind import as_seen, seen_by
 from dualcontrol.review.following import alike
 from dualcontrol.store import InboxRow
+from dualcontrol.web.show import titles
 
 app = group("looking", "Look at what waits.")
-COLUMNS = ("due", "loop", "what", "confidence", "risk", "kind", "held by", "case")
+COLUMNS = ("due", "loop", "what", "about", "confidence", "risk", "kind", "held by", "case")
 BLIND = "the proposal and what came of it are hidden while you hold or may take a blind review of this case"
 EVENT = ("no", "at", "who", "event", "details")
-WHOLE, SPARE = ("due", "confidence", "risk", "case"), ("kind", "confidence", "held by", "risk", "loop")
+WHOLE, SPARE = ("due", "confidence", "risk", "case"), ("kind", "confidence", "held by", "risk", "loop", "about")
 
 
 @verb(app, "inbox", "dualcontrol inbox --loop refunds --person ana")
@@ -40,12 +41,15 @@ def inbox(
     with desk_of(state) as desk:
         page = desk.store.queries.inbox(pools(desk, loop, person), person=person, limit=limit)
         now = desk.steps.now()
+        about = {row.review.id: _about(desk, row, person or os_user()) for row in page.rows}
     rows: list[InboxRow] = [as_listed(row) for row in page.rows]
     if state.as_json:
-        return document([row.to_dict() for row in rows])
+        return document(
+            [{**row.to_dict(), "title": about[row.review.id][0], "about": about[row.review.id][1]} for row in rows]
+        )
     if not rows:
         return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
-    show(table(COLUMNS, [_row(row, now) for row in rows], whole=WHOLE, spare=SPARE))
+    show(table(COLUMNS, [_row(row, about[row.review.id], now) for row in rows], whole=WHOLE, spare=SPARE))
     if any(row.read_only for row in rows):
         note("what is read only waits for a newer version of dualcontrol; `dualcontrol doctor` says why")
     if page.next:
@@ -64,12 +68,25 @@ def pools(desk: Desk, loop: str | None, person: str | None) -> list[tuple[int, s
     return [(control.loop_id, name) for control in controls for name in control.settings.pools()]
 
 
-def _row(row: InboxRow, now: int) -> list[str | Text]:
+def _about(desk: Desk, row: InboxRow, person: str) -> tuple[str, str]:
+    """What a line of the inbox is called and is about, as the page says it: the arguments, the label, or the input."""
+    try:
+        case = desk.case(row.review.case_id)
+    except DualcontrolError:  # a newer version wrote it
+        return row.action or row.mode, ""
+    seen = seen_by(case, person, governing(desk, case.loop).settings).case
+    shown = as_seen(case, row.review)[0] if row.review.blind else seen
+    title = titles.title(shown)
+    return title, titles.subject(shown) or ("" if title == titles.spoken(shown.input) else titles.spoken(shown.input))
+
+
+def _row(row: InboxRow, about: tuple[str, str], now: int) -> list[str | Text]:
     late = row.review.due_at is not None and row.review.due_at < now
     return [
         styled(due(row.review.due_at, now), "bold red" if late else None),
         one_line(row.loop, 24),
-        one_line(row.action or row.mode, 32),
+        one_line(about[0], 32),
+        one_line(about[1], 48),
         "" if row.confidence is None else f"{row.confidence:g}",
         styled(row.risk or ""),
         row.review.kind,
@@ -81,7 +98,9 @@ def _row(row: InboxRow, now: int) -> list[str | Text]:
 @verb(app, "show", "dualcontrol show 01890a5d-ac96-774b-bcce-b302099a8057 --events")
 def show_case(
     state: State,
-    case: Annotated[str, typer.Argument(metavar="CASE", help="The case's id.")],
+    case: Annotated[
+        str, typer.Argument(metavar="CASE", help="The id of a case or review, or a beginning that only one has.")
+    ],
     events: Annotated[bool, typer.Option("--events", help="Also everything that happened, in order.")] = False,
     person: Annotated[
         str | None, typer.Option(metavar="PERSON", help="Who looks; others' answers are hidden while a quorum is open.")
@@ -90,7 +109,7 @@ def show_case(
     """Show a case: what is proposed, why it waits, what was decided."""
     who = person or os_user()
     with desk_of(state) as desk:
-        found = desk.case(case.strip())
+        found = case_of(desk, case)
         entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
         now, settings = desk.steps.now(), governing(desk, found.loop).settings
         more = desk.steps.followers(found)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec.structs import replace
 
+from dualcontrol.case import Case
 from dualcontrol.cli.locating import existing, missing, settings_of
 from dualcontrol.cli.state import State
 from dualcontrol.compose import open as open_desk
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.errors import UnknownLoopError
+from dualcontrol.errors import UnknownCaseError, UnknownLoopError
 
 
 def governing(desk: Desk, loop: str) -> Control:
@@ -21,6 +23,24 @@ def governing(desk: Desk, loop: str) -> Control:
     if control is None:
         raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
     return control
+
+
+def case_of(desk: Desk, text: str) -> Case:
+    """The case that an id names: its own, that of a review or claim of it, or a beginning that only one has."""
+    name = text.strip()
+    if not re.fullmatch(r"[0-9A-Za-z.-]{1,200}", name):
+        raise UnknownCaseError(f"there is no case {name[:80]!r}")
+    claimed = desk.steps.case_of_claim(name) if "." in name else None
+    ids = [claimed] if claimed else list(dict(desk.store.queries.named(name.lower())))
+    if not ids:
+        raise UnknownCaseError(f"there is no case or review {name!r}", case_id=name)
+    if len(ids) > 1 and name not in ids:
+        shown = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+        raise UnknownCaseError(
+            f"{name!r} begins more than one id: {shown}", hint="Give more of it; `dualcontrol inbox` shows them whole.",
+            case_id=name,
+        )  # fmt: skip
+    return desk.case(name if name in ids else ids[0])
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def attention(case: Case, now: int) -> Iterator[Finding]:
         hint = "Add people to the group or name an arbiter, then propose it again or withdraw it."
         yield Finding("alarms", WARNING, f"case {case.id}: {alarm['reason']}", hint, case.id)
     if case.effect.state == "unknown":
-        hint = "Look whether it happened, then say so: desk.resolve_effect(case_id, happened=True or False)."
+        hint = "Look whether it happened, then say so: `dualcontrol resolve CASE --happened` or `--did-not-happen`."
         what = f"nobody knows whether the effect of case {case.id} happened"
         yield Finding("effects", WARNING, what, hint, case.id)
     elif case.effect.state == "started" and case.effect.until is not None and case.effect.until <= now:

@@ -10,10 +10,10 @@ from dualcontrol.doctor.finding import WARNING, Finding
 from dualcontrol.review.eligibility import available
 
 MORE_PEOPLE = (
-    "Add somebody to the group, or withdraw the case: desk.withdraw(case_id). "
+    "Add somebody to the group, or withdraw the case: `dualcontrol withdraw CASE`. "
     "For later cases set quorum.arbiter, or respond_within with on_timeout."
 )
-AGAIN = "Withdraw the case, desk.withdraw(case_id), and propose it again; a second one gets its reviews."
+AGAIN = "Withdraw the case, `dualcontrol withdraw CASE`, and propose it again; a second one gets its reviews."
 
 
 def stuck(case: Case, settings: LoopSettings) -> Iterator[Finding]:

@@ -159,7 +159,8 @@ class ScoreChanged(Event, frozen=True, kw_only=True):
 class BatchRouted(Event, frozen=True, kw_only=True):
     """A chunk of rows was routed in one go; rows for humans opened cases of their own.
 
-    Under a guarantee `unseen` counts, by certificate, the rows that it let run and that nobody reviews.
+    Under a guarantee `unseen` counts, by certificate, the rows that it let run and that nobody reviews.  Audits were
+    drawn by the id `drawn`; where there is none, by batch and chunk.
     """
 
     at: int
@@ -175,6 +176,7 @@ class BatchRouted(Event, frozen=True, kw_only=True):
     fingerprint: str = ""
     content: Content = Content()
     unseen: dict[str, int] = {}
+    drawn: str = ""
 
 
 LOOP_EVENTS: tuple[type[Event], ...] = (

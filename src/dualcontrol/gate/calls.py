@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Made:
     """One call's arguments, as the caller gave them: by name, and as JSON."""
 
-    def __init__(self, gate: Gate, bound_to: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, gate: Gate[Any, Any], bound_to: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.gate = gate
         self.lead = () if bound_to is UNBOUND else (bound_to,)
         arguments = gate.signature.bind(*self.lead, *args, **kwargs)
@@ -37,7 +37,7 @@ class Made:
 class Recorded:
     """A call that is known from its record only: the arguments that were decided, and nothing of the caller's."""
 
-    def __init__(self, gate: Gate, on: Any) -> None:
+    def __init__(self, gate: Gate[Any, Any], on: Any) -> None:
         self.gate = gate
         self.lead = () if on is UNBOUND else (on,)
         self.arguments = gate.arguments(bool(self.lead))

@@ -70,7 +70,7 @@ def over(case: Case, actions: tuple[str, ...], result: Result) -> Any:
 
 
 FAILED = "It may have done something. To ask anew, propose it under another key, or say again=True inside a run."
-UNTOUCHED = "Nothing had run: desk.resolve_effect(case_id, happened=False) makes the approval ready again."
+UNTOUCHED = "Nothing had run: `dualcontrol resolve CASE --did-not-happen` makes the approval ready again."
 
 
 def _refusal(case: Case) -> Exception:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.commands import action_name
@@ -31,11 +31,13 @@ from dualcontrol.gate.port import OWNER, UNBOUND, Call, GatedLoop, Trip
 from dualcontrol.gate.steps import Nap, Record, Run, Wait, drive, drive_async
 from dualcontrol.schema import meaning
 
+P = ParamSpec("P")
+R = TypeVar("R")
 POLL = 0.05
 ROUTED = ("confidence", "risk", "requires_approval", "segment", "input", "meta")  # what routing looks at, but the args
 
 
-class Gate:
+class Gate(Generic[P, R]):
     """A function behind the loop; call it as before.  Works on functions, methods and coroutine functions.
 
     `formerly` are names that the action had before: what was decided under one of them is found again.
@@ -44,7 +46,7 @@ class Gate:
     def __init__(
         self,
         loop: GatedLoop,
-        fn: Callable[..., Any],
+        fn: Callable[P, R],
         *,
         action: str | None = None,
         timeout: float | None = None,
@@ -85,8 +87,9 @@ class Gate:
         functools.update_wrapper(bound, self.fn)
         return bound
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._call(UNBOUND, *args, **kwargs)
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self._call(UNBOUND, *args, **kwargs)
+        return result
 
     def _call(self, bound_to: Any, /, *args: Any, **kwargs: Any) -> Any:
         trip = self._trip(Made(self, bound_to, args, kwargs))

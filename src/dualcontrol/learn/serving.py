@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from dualcontrol.case import JSON, ModelRow, plain
-from dualcontrol.control import ALARM, MODEL_FILE, Cause, Control
-from dualcontrol.errors import ModelError
+from dualcontrol.control import ALARM, MODEL_FILE, PERSON, Cause, Control
+from dualcontrol.errors import GuaranteeError, ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.ports import DeskPort
@@ -200,6 +200,26 @@ def closing(now: Control, at: int, cause: Cause, reason: str) -> list[Event]:
         return []
     version = now.version + 1
     return [AutopilotClosed(version=version, at=at, segment="", cause=cause.by, model=cause.model, reason=reason)]
+
+
+def stopped(now: Control, at: int, by: str, because: str, segment: str) -> Event:
+    """A person closes a loop, or a segment of it; that stands until a person opens it again."""
+    reason = f"{by} stopped it: {because}"
+    return AutopilotClosed(version=now.version + 1, at=at, segment=segment, cause=PERSON, reason=reason)
+
+
+def started(now: Control, at: int, by: str, because: str, segment: str) -> list[Event]:
+    """A person opens what a person has closed; nothing where it is open."""
+    if segment not in now.closed:
+        return []
+    cause = now.causes.get(segment)
+    if cause is None or cause.by != PERSON:
+        raise GuaranteeError(
+            f"autopilot of loop {now.loop!r} was not stopped by a person: {now.closed[segment]}",
+            hint="An alarm ends with a new certificate, a missing model with its file or another model.",
+        )
+    reason = f"{by} opened it again" + (f": {because}" if because else "")
+    return [AutopilotOpened(version=now.version + 1, at=at, segment=segment, reason=reason)]
 
 
 def opening(now: Control, at: int) -> list[Event]:

@@ -316,6 +316,10 @@ class Queries(Protocol):
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
         ...
 
+    def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
+        """(case id, review id or "") of every case, and every review, whose id begins so."""
+        ...
+
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""
         ...

@@ -65,8 +65,11 @@ def _at() -> ColumnElement[Any]:
     return tuple_(bindparam("at", type_=BigInteger), bindparam("last", type_=Text))
 
 
-def list_cases(loop: bool, state: bool, kind: bool, cursor: bool) -> Select[Any]:
-    """Cases, newest first; each flag says whether that filter is on."""
+def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool) -> Select[Any]:
+    """Cases, newest first; each flag says whether that filter is on.
+
+    What is decided is all that people have decided: most of it is closed by then.
+    """
     statement = select(
         cases.c.id, loops.c.name, loops.c.mode, cases.c.state, cases.c.kind, cases.c.action, cases.c.route,
         cases.c.audited, cases.c.verdict, cases.c.by, cases.c.wrong, cases.c.effect, cases.c.score,
@@ -75,7 +78,9 @@ def list_cases(loop: bool, state: bool, kind: bool, cursor: bool) -> Select[Any]
     if loop:
         named = select(loops.c.id).where(loops.c.tenant == literal(""), loops.c.name == bindparam("loop"))
         statement = statement.where(cases.c.loop_id == named.scalar_subquery())
-    if state:
+    if decided:
+        statement = statement.where((cases.c.state == literal("decided")) | (cases.c.by == literal("human")))
+    elif state:
         statement = statement.where(cases.c.state == bindparam("state"))
     if kind:
         statement = statement.where(cases.c.kind == bindparam("kind"))
@@ -138,6 +143,17 @@ def following() -> Select[Any]:
     """How many open cases wait with one."""
     waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None))
     return select(func.count()).select_from(cases).where(cases.c.leader_id == bindparam("case_id"), *waiting)
+
+
+def cases_named() -> Select[Any]:
+    """Cases by the beginning of their id."""
+    return _rows(select(cases.c.id).where(cases.c.id.like(bindparam("like", type_=Text))).order_by(cases.c.id))
+
+
+def reviews_named() -> Select[Any]:
+    """Reviews by the beginning of their id, with their case."""
+    alike = reviews.c.id.like(bindparam("like", type_=Text))
+    return _rows(select(reviews.c.id, reviews.c.case_id).where(alike).order_by(reviews.c.id))
 
 
 def of_run() -> Select[Any]:

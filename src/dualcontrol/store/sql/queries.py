@@ -74,9 +74,9 @@ class SqlQueries:
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
         limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
-        """Cases, newest first, as `CaseRow`s."""
+        """Cases, newest first, as `CaseRow`s; the state "decided" is of all that people have decided, closed or not."""
         at, last = _position(cursor)
-        shape = (loop is not None, state is not None, kind is not None, cursor is not None)
+        shape = (loop is not None, state is not None, state == "decided", kind is not None, cursor is not None)
         given = {"loop": loop, "state": state, "kind": kind, "at": at, "last": last, "rows": limit + 1}
         with self._reading() as session:
             found = self._rows(session, lookups.list_cases, *shape, **given)
@@ -118,6 +118,13 @@ class SqlQueries:
         with self._reading() as session:
             ((count,),) = self._rows(session, lookups.following, case_id=case_id)
         return int(count)
+
+    def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
+        """(case id, review id or "") of every case, and every review, whose id begins so."""
+        with self._reading() as session:
+            given = {"like": f"{beginning}%", "rows": limit}
+            cases = [(row[0], "") for row in self._rows(session, lookups.cases_named, **given)]
+            return cases + [(row[1], row[0]) for row in self._rows(session, lookups.reviews_named, **given)]
 
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""

@@ -122,6 +122,20 @@ class Starting(Body):
     runs: Annotated[Running | None, Field(description="Refused with 409 when it is not what was decided.")] = None
 
 
+class Stopping(Body):
+    """Who stops a loop's autopilot, or opens it again, and why."""
+
+    person: Person
+    because: Annotated[Name, Field(description="Why; it stands in the reason of each route.")]
+    segment: str = Field("", max_length=200, description="Only this segment; empty for the whole loop.")
+
+
+class Opening(Stopping):
+    """Who opens a loop's autopilot again that a person had stopped."""
+
+    because: Annotated[str, Field(max_length=200, description="Why.")] = ""
+
+
 class Revoking(Body):
     """Who takes an approval back, and why."""
 

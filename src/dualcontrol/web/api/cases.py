@@ -65,7 +65,7 @@ def listed(
     limit: Limit = 50,
     cursor: Cursor = "",
 ) -> Response:
-    """Cases, newest first."""
+    """Cases, newest first; `decided` are those that people have decided, whether closed by now or not."""
     if loop:
         governing(desk, loop)
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.control import Control
-from dualcontrol.desk import Desk
+from dualcontrol.desk import Desk, Loop
+from dualcontrol.web.api.bodies import Opening, Stopping
 from dualcontrol.web.deps import Here, LoopName, governing
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import ExamplePage, LoopPage, LoopReply, replies
@@ -37,6 +38,24 @@ def listed(desk: Here) -> Response:
 def show(loop: LoopName, desk: Here) -> Response:
     """One loop."""
     return reply(as_loop(desk, governing(desk, loop), desk.store.queries.unfed()))
+
+
+@router.post(
+    "/{loop}/autopilot/stop", response_class=Response, responses=replies(LoopReply, 400, 404, 409, 413)
+)  # fmt: skip
+def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
+    """Send everything to people from here on; an effect that has not begun is theirs as well."""
+    stopped = Loop(desk, governing(desk, loop)).stop_autopilot(body.person, body.because, segment=body.segment)
+    return reply(as_loop(desk, stopped, desk.store.queries.unfed()))
+
+
+@router.post(
+    "/{loop}/autopilot/open", response_class=Response, responses=replies(LoopReply, 400, 404, 409, 413)
+)  # fmt: skip
+def open_autopilot(loop: LoopName, body: Opening, desk: Here) -> Response:
+    """Let autopilot act again where a person had stopped it; an alarm or a missing model ends otherwise."""
+    opened = Loop(desk, governing(desk, loop)).open_autopilot(body.person, body.because, segment=body.segment)
+    return reply(as_loop(desk, opened, desk.store.queries.unfed()))
 
 
 @router.get("/{loop}/examples", response_class=Response, responses=replies(ExamplePage, 404))

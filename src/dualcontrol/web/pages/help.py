@@ -5,24 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from dualcontrol import errors
-from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.errors import NotFoundError, kinds
 from dualcontrol.web.deps import Who
 from dualcontrol.web.pages.site import pages_of
 
 router = APIRouter(include_in_schema=False)
 
 
-def known() -> dict[str, type[DualcontrolError]]:
-    """Every error by its code."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DualcontrolError)]
-    return {kind.code: kind for kind in kinds}
-
-
 @router.get("/errors/{code}")
 def error(request: Request, code: str) -> Response:
     """What an error means and what to do."""
-    kind = known().get(code.upper())
+    kind = kinds().get(code.upper())
     if kind is None:
         raise NotFoundError(f"there is no error {code[:40]!r}")
     lines = (kind.__doc__ or "").strip().splitlines()
@@ -30,7 +23,7 @@ def error(request: Request, code: str) -> Response:
         "code": kind.code,
         "meaning": lines[0],
         "hint": kind.hint,
-        "status": kind.status,
+        "status": getattr(kind, "status", None),
         "exit_code": kind.exit_code,
     }
     return pages_of(request).show(request, "error.html", {"error": told})
