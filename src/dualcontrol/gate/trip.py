@@ -154,6 +154,7 @@ class Gate(Generic[P, R]):
 
     def _finished(self, call: Made | Recorded, case: Case, fence: int | None, place: Call | None) -> Trip:
         """Wait while undecided, take the effect unless somebody has it, run it, record how it ended."""
+        prepared: Prepared | None = None
         while fence is None:
             if case.concluded is None:
                 if self.timeout is not None and self.timeout <= 0:
@@ -171,8 +172,8 @@ class Gate(Generic[P, R]):
             except EffectTakenError:
                 yield Nap(POLL)
                 case = yield functools.partial(self.loop.look, case.id)
-        else:
-            prepared = call.prepared(case.resolved_value()["args"])
+        if prepared is None:  # taken with the proposal
+            prepared = call.as_decided(case.resolved_value()["args"])
         try:
             return (yield from self._effect(prepared, case, fence))
         except Exception as error:
