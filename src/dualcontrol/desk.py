@@ -44,6 +44,7 @@ class Desk:
         self.steps = steps
         self.settings = settings
         self._settle = settle
+        self._trainers: set[str] = set()
         self._begin()
         steps.scores.scorer = lambda control, made: chance_of_being_right(self, control, made)
         _DESKS.add(self)
@@ -59,10 +60,18 @@ class Desk:
         """The same verbs for async programs."""
         return Aio(self)
 
+    @property
+    def trainers(self) -> frozenset[str]:
+        """The trainers that this program's own settings name, in its file or as keywords of `loop`."""
+        given = getattr(self.settings, "loops", None) or {}
+        return frozenset(self._trainers | {one.feedback.trainer for one in given.values() if one.feedback is not None})
+
     def loop(self, name: str, **settings: Any) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it."""
         known_as(name, UnknownLoopError, "a loop")
         wanted = self._settle(name, **settings) if self._settle else None
+        if wanted is not None and wanted.feedback is not None:
+            self._trainers.add(wanted.feedback.trainer)
         control = self.steps.govern(wanted) if wanted is not None else self.control(name)
         if control is None:
             known = ", ".join(c.loop for c in self.loops()) or "none"

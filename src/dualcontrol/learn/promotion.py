@@ -14,7 +14,8 @@ from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.report import Report
-from dualcontrol.learn.serving import CLOSED_BY_FILE, model_folder
+from dualcontrol.learn.serving import CLOSED_BY_FILE
+from dualcontrol.learn.trusted import model_folder
 
 UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
 
@@ -38,7 +39,7 @@ def record(
     )  # fmt: skip
     with desk.store.transaction() as tx:
         tx.save_model(row)
-    after = _moved(desk, control, report)
+    after = _moved(desk, control, report, file)
     promoted = after.model == report.version
     if report.promoted and not promoted:
         report = Report.from_dict(report.to_dict() | {"promoted": False, "reason": "another model took over meanwhile"})
@@ -49,10 +50,11 @@ def record(
     return report
 
 
-def _moved(desk: DeskPort, control: Control, report: Report) -> Control:
+def _moved(desk: DeskPort, control: Control, report: Report, file: tuple[str, str]) -> Control:
     said: dict[str, Any] = {
         "model": report.version, "examples": report.trained, "metric": "log_loss",
         "score": real(report.candidate.log_loss if report.candidate else None) or "", "incumbent": report.incumbent,
+        "file": file[0], "sha256": file[1],
     }  # fmt: skip
 
     def make(now: Control, at: int) -> list[Event]:

@@ -6,9 +6,8 @@ ledger, the page and ``dualcontrol doctor`` say why.  The very file put back ope
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,9 +16,10 @@ from dualcontrol.control import CLOSED_BY_ALARM, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import Floats, Model, class_key, trainer
+from dualcontrol.learn.trainers import Floats, Model, class_key
+from dualcontrol.learn.trusted import UnnamedTrainerError, trusted, unchanged
 
-FOLDER = "dualcontrol-models"
+log = logging.getLogger("dualcontrol.learn")
 CLOSED_BY_FILE = "the model file of "
 
 
@@ -76,6 +76,9 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
     if key not in cache:
         try:
             cache[key] = load(desk, control)
+        except UnnamedTrainerError as error:  # other programs may use it: the loop stays open
+            log.warning("loop %s is not scored by this program: %s", loop, error)
+            return None
         except ModelError as error:
             close(desk, control, error.message)
             return None
@@ -86,7 +89,8 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
 def load(desk: DeskPort, control: Control) -> Served:
     """The model of a control from its verified file; `ModelError` says what is wrong with it."""
     row = row_of(desk, control)
-    return Served(row.version, trainer(str(row.metrics.get("trainer", "sklearn"))).load(verified(desk, row)))
+    data = verified(desk, row)
+    return Served(row.version, trusted(desk, str(row.metrics.get("trainer", "sklearn"))).load(data))
 
 
 def row_of(desk: DeskPort, control: Control) -> ModelRow:
@@ -103,26 +107,7 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
 
 def verified(desk: DeskPort, row: ModelRow) -> bytes:
     """The bytes of a model's file, checked against the digest of the bytes that were promoted."""
-    return unchanged(model_folder(desk), row, CLOSED_BY_FILE)
-
-
-def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
-    """The bytes of a file that is there and as it was written; the error begins with `words`."""
-    again = f"put {row.path} back, or train again"
-    try:
-        data = (folder / row.path).read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"{words}{row.version} is missing: {again}") from error
-    except OSError as error:
-        raise ModelError(f"{words}{row.version} cannot be read ({error.strerror}): {again}") from error
-    if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ModelError(f"{words}{row.version} is not the one that was promoted, since its digest differs: {again}")
-    return data
-
-
-def model_folder(desk: DeskPort) -> Path:
-    """Where the model files of a desk lie."""
-    return Path(getattr(desk.settings, "models", None) or FOLDER)
+    return unchanged(desk, row, CLOSED_BY_FILE)
 
 
 def check(desk: DeskPort) -> dict[str, str]:
