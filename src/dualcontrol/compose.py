@@ -14,7 +14,8 @@ from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
 from dualcontrol.errors import Paused
 from dualcontrol.learn import risk_serving
-from dualcontrol.learn.serving import FOLDER, check
+from dualcontrol.learn.serving import check
+from dualcontrol.learn.trusted import FOLDER
 from dualcontrol.settings import Settings, load, loop_settings
 from dualcontrol.step import Steps
 from dualcontrol.store.sql import open_store

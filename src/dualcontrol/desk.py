@@ -48,6 +48,7 @@ class Desk:
         self.settings = settings
         self._settle = settle
         self.runs = Runs()
+        self._trainers: set[str] = set()
         self._begin()
         steps.scores.scorer = lambda control, made: chance_of_being_right(self, control, made)
         _DESKS.add(self)
@@ -63,6 +64,12 @@ class Desk:
     def aio(self) -> Aio:
         """The same verbs for async programs."""
         return Aio(self)
+
+    @property
+    def trainers(self) -> frozenset[str]:
+        """The trainers that this program's own settings name, in its file or as keywords of `loop`."""
+        given = getattr(self.settings, "loops", None) or {}
+        return frozenset(self._trainers | {one.feedback.trainer for one in given.values() if one.feedback is not None})
 
     @exact
     def loop(
@@ -105,6 +112,8 @@ class Desk:
         settings = {key: value for key, value in stated(locals()).items() if key != "name"}
         known_as(name, UnknownLoopError, "a loop")
         wanted = self._settle(name, **settings) if self._settle else None
+        if wanted is not None and wanted.feedback is not None:
+            self._trainers.add(wanted.feedback.trainer)
         control = self.steps.govern(wanted) if wanted is not None else self.control(name)
         if control is None:
             known = ", ".join(c.loop for c in self.loops()) or "none"

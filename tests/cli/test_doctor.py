@@ -357,24 +357,6 @@ def test_durability_is_what_the_database_answers(desk, case, monkeypatch):
     assert any(finding.check == "durability" for finding in problems(desk))
 
 
-def test_a_model_file_that_is_gone_or_changed_is_found(desk, tmp_path):
-    from msgspec.structs import replace
-
-    from dualcontrol.doctor.loops import files
-    from dualcontrol.store import ModelRow
-
-    control = replace(desk.loop("refunds", threshold=0.9).control, model="m1")
-    row = ModelRow(
-        id="1", loop_id=1, version="m1", path="m1.bin", state="promoted", examples=1, metrics={}, created_at=0,
-        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
-    )  # fmt: skip
-    assert "cannot be read" in next(files(control, [row], tmp_path)).what
-    (tmp_path / "m1.bin").write_bytes(b"foo")
-    assert next(files(control, [row], tmp_path)).level == "ok"
-    (tmp_path / "m1.bin").write_bytes(b"bar")
-    assert "not what was trained" in next(files(control, [row], tmp_path)).what
-
-
 def keyed(desk: dc.Desk) -> tuple[str, str]:
     """Two cases with keys of their own, and one whose key was closed when it was erased."""
     loop = desk.loop("refunds", threshold=0.9)

@@ -14,7 +14,7 @@ from dualcontrol import compose
 from dualcontrol.control import draw
 from dualcontrol.errors import ModelError, ProposalError
 from dualcontrol.events import ThresholdMoved
-from dualcontrol.learn import serving, trainers, training
+from dualcontrol.learn import serving, trainers, training, trusted
 from dualcontrol.learn.sklearn_trainer import SklearnTrainer
 from dualcontrol.learn.start import StartSet
 from dualcontrol.learn.training import PURPOSE, should_train, train, train_all_due, train_if_due
@@ -27,7 +27,7 @@ def loop_events(desk, loop) -> list[str]:
 
 
 def model_file(desk, loop):
-    return serving.model_folder(desk) / desk.store.queries.models(loop.control.loop_id)[0].path
+    return trusted.model_folder(desk) / desk.store.queries.models(loop.control.loop_id)[0].path
 
 
 def test_the_first_model_takes_over_and_the_answers_are_used(desk, loop, answer):
@@ -144,7 +144,7 @@ def by_hand() -> StartSet:
 @pytest.mark.parametrize(("harm", "why"), [("missing", "are missing"), ("altered", "digest differs")])
 def test_start_labels_that_changed_or_went_stop_the_training(desk, loop, answer, harm, why):
     train(desk, loop.name, start=by_hand())
-    [file] = serving.model_folder(desk).glob("start-*.json")
+    [file] = trusted.model_folder(desk).glob("start-*.json")
     file.unlink() if harm == "missing" else file.write_bytes(file.read_bytes().replace(b"left", b"lift"))
     answer(20)
     with pytest.raises(ModelError, match=why):

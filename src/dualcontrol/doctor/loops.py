@@ -9,13 +9,15 @@ from pathlib import Path
 from dualcontrol.case import Review
 from dualcontrol.control import Control
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
-from dualcontrol.events import ReliefChanged
+from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
 from dualcontrol.learn.risk_serving import RISK
+from dualcontrol.learn.trusted import Recorded, holds, inside, recorded, unlike
 from dualcontrol.route.capacity import LEVELS
 from dualcontrol.store import InboxRow, ModelRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
 RESTORE = "Restore the table `models` from a backup, or train again; until then every case goes to a human."
+CHANGED = "Restore the table `models` from a backup, and trust no file of this row before it is what the ledger says."
 MORE_PEOPLE = "Let more people answer, or ask for less: relief ends by itself when they can keep up."
 ANSWER = (
     "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
@@ -30,7 +32,7 @@ def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | P
         yield from queue(store, control, waiting.get(control.loop, ()))
         yield from staffing(store, control)
         yield from feedback(control, unfed.get(control.loop, 0))
-        yield from files(control, store.queries.models(control.loop_id), models)
+        yield from files(store, control, models)
 
 
 def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
@@ -102,33 +104,57 @@ def feedback(control: Control, unfed: int) -> Iterator[Finding]:
     yield Finding("feedback", WARNING if enough else OK, what, f"Run `dualcontrol {verb.format(control.loop)}`.")
 
 
-def files(control: Control, rows: list[ModelRow], folder: str | Path | None) -> Iterator[Finding]:
-    """Model files that are gone or are not what was trained; of risk models, that of the one in force."""
+def files(store: Store, control: Control, folder: str | Path | None) -> Iterator[Finding]:
+    """Rows of models that are not what the ledger says, and files that are gone or are not what was trained.
+
+    Of risk models, that of the one in force.
+    """
+    rows = store.queries.models(control.loop_id)
+    entries = store.queries.entries(f"loop/{control.loop_id}", values=False)
+    if rows and not holds(entries):
+        what = f"loop {control.loop}: its hash chain does not hold, so none of its models is trusted"
+        yield Finding("models", PROBLEM, what, CHANGED)
+        return
+    said = recorded(entries)
     for version in {control.model, control.scores_by} - {None, *(row.version for row in rows)}:
         what = f"loop {control.loop}: model {version} is in force, and the database has no row of it"
         yield Finding("models", PROBLEM, what, RESTORE)
     for row in rows:
-        live = row.version in (control.model, control.scores_by)
-        if not live and row.state != "promoted":
-            continue
-        kind, option = ("risk model", " --risk") if row.state == RISK else ("model", "")
-        what = wrong_with(row, folder)
-        if what:
-            again = (
-                f"Train again with `dualcontrol train {control.loop}{option}`; until then every case goes to a human."
-            )
-            level = PROBLEM if live else WARNING
-            yield Finding("models", level, f"loop {control.loop}: {kind} {row.version}: {what}", again)
-        elif live:
-            yield Finding("models", OK, f"loop {control.loop}: {kind} {row.version} is there and unchanged")
+        yield from _model(control, row, said.get(row.version), folder)
+
+
+def _model(control: Control, row: ModelRow, event: Recorded | None, folder: str | Path | None) -> Iterator[Finding]:
+    live = row.version in (control.model, control.scores_by)
+    kind, option = ("risk model", " --risk") if row.state == RISK else ("model", "")
+    model, train = f"loop {control.loop}: {kind} {row.version}", f"Train again with `dualcontrol train {control.loop}"
+    otherwise = unlike(row, event)
+    if otherwise is None and live and not isinstance(event, ModelPromoted | ScoreChanged):
+        otherwise = "it is in force, and the ledger does not say that it was put in force"
+    if otherwise is not None:
+        yield Finding("models", PROBLEM, f"{model}: {otherwise}", CHANGED)
+        return
+    if not live and row.state != "promoted":
+        return
+    what = wrong_with(row, folder)
+    if what:
+        level, hint = PROBLEM if live else WARNING, f"{train}{option}`; until then every case goes to a human."
+        yield Finding("models", level, f"{model}: {what}", hint)
+    elif live and event is not None and event.sha256 is None:
+        what = f"{model} was put in force by an older version, which kept its digest in the database alone"
+        yield Finding("models", WARNING, what, f"{train}{option}`: the ledger then has the digest of its file.")
+    elif live:
+        yield Finding("models", OK, f"{model} is there and unchanged")
 
 
 def wrong_with(row: ModelRow, folder: str | Path | None) -> str:
     """What is wrong with a model's file; nothing when it is there and unchanged."""
-    path = Path(row.path) if folder is None else Path(folder) / row.path
+    whole = Path("." if folder is None else folder)
+    path = inside(whole, row.path)
+    if path is None:
+        return f"its path {whole / row.path} leads to no file in the folder of models"
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        return f"its file {path} cannot be read ({error.strerror})"
-    return "" if digest == row.sha256 else f"its file {path} is not what was trained"
+        return f"its file {whole / row.path} cannot be read ({error.strerror})"
+    return "" if digest == row.sha256 else f"its file {whole / row.path} is not what was trained"

@@ -121,7 +121,10 @@ class ReliefChanged(Event, frozen=True, kw_only=True):
 
 
 class ModelPromoted(Event, frozen=True, kw_only=True):
-    """A trained model took over: it was better on held-out human decisions."""
+    """A trained model took over: it was better on held-out human decisions.
+
+    `file` and `sha256` are its file's name in the folder of models and digest; older versions recorded neither.
+    """
 
     version: int
     at: int
@@ -130,6 +133,8 @@ class ModelPromoted(Event, frozen=True, kw_only=True):
     metric: str
     score: str
     incumbent: str | None = None
+    file: str | None = None
+    sha256: str | None = None
 
 
 class ModelKept(Event, frozen=True, kw_only=True):
@@ -141,6 +146,8 @@ class ModelKept(Event, frozen=True, kw_only=True):
     metric: str
     score: str
     incumbent: str | None = None
+    file: str | None = None
+    sha256: str | None = None
 
 
 class ScoreChanged(Event, frozen=True, kw_only=True):
@@ -154,6 +161,8 @@ class ScoreChanged(Event, frozen=True, kw_only=True):
     model: str
     examples: int
     reason: str
+    file: str | None = None
+    sha256: str | None = None
 
 
 class BatchRouted(Event, frozen=True, kw_only=True):

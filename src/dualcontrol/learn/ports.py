@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Protocol
 
 from dualcontrol.case import Case
@@ -51,6 +51,11 @@ class DeskPort(Protocol):
     @property
     def settings(self) -> Any:
         """The program's settings; None when the desk was made without."""
+        ...
+
+    @property
+    def trainers(self) -> Container[str]:
+        """The trainers that this program's own settings name."""
         ...
 
     def control(self, name: str) -> Control | None:

@@ -14,7 +14,7 @@ from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.report import Report
-from dualcontrol.learn.serving import model_folder
+from dualcontrol.learn.trusted import model_folder
 
 SKIPPED = "/skipped"  # how the mark of a row ends that nothing was learned from
 UNFIT = re.compile(r"[^A-Za-z0-9.-]+")  # for a file's name
@@ -39,7 +39,7 @@ def record(
     )  # fmt: skip
     with desk.store.transaction() as tx:
         tx.save_model(row)
-    after = _moved(desk, control, report)
+    after = _moved(desk, control, report, file)
     promoted = after.model == report.version
     if report.promoted and not promoted:
         report = Report.from_dict(report.to_dict() | {"promoted": False, "reason": "another model took over meanwhile"})
@@ -55,10 +55,11 @@ def _unmarked(row: Row, name: str) -> bool:
     return row.used_by is None or (row.used_by.endswith(SKIPPED) and not name.endswith(SKIPPED))
 
 
-def _moved(desk: DeskPort, control: Control, report: Report) -> Control:
+def _moved(desk: DeskPort, control: Control, report: Report, file: tuple[str, str]) -> Control:
     said: dict[str, Any] = {
         "model": report.version, "examples": report.trained, "metric": "log_loss",
         "score": real(report.candidate.log_loss if report.candidate else None) or "", "incumbent": report.incumbent,
+        "file": file[0], "sha256": file[1],
     }  # fmt: skip
 
     def make(now: Control, at: int) -> list[Event]:

@@ -17,8 +17,9 @@ from dualcontrol.control import RISK_FILE, Cause, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_proposal
-from dualcontrol.learn.serving import check_one, closing, failing, model_folder, opening, unchanged
+from dualcontrol.learn.serving import check_one, closing, failing, opening
 from dualcontrol.learn.trainers import optional
+from dualcontrol.learn.trusted import unchanged
 
 log = logging.getLogger("dualcontrol.learn")
 MODULE, EXTRA = "dualcontrol.learn.risk_model", "learn"
@@ -67,7 +68,7 @@ def verified(desk: DeskPort, control: Control) -> bytes:
             f"{FILE}{control.scorer} cannot be checked, since the database has no row of it: restore "
             f"the database, or learn again with `dualcontrol train {control.loop} --risk`"
         )
-    return unchanged(model_folder(desk), row, FILE)
+    return unchanged(desk, row, FILE)
 
 
 def check(desk: DeskPort) -> dict[str, str]:

@@ -65,15 +65,18 @@ def _recorded(desk: DeskPort, control: Control, report: RiskReport, data: bytes)
     )  # fmt: skip
     with desk.store.transaction() as tx:
         tx.save_model(row)
-    after = desk.steps.move(control.loop, lambda now, at: _changed(control, now, at, report))
+    after = desk.steps.move(control.loop, lambda now, at: _changed(control, now, at, report, (path, digest)))
     return RiskReport.from_dict(report.to_dict() | {"in_force": after.scorer == report.version})
 
 
-def _changed(before: Control, now: Control, at: int, report: RiskReport) -> list[Event]:
+def _changed(before: Control, now: Control, at: int, report: RiskReport, file: tuple[str, str]) -> list[Event]:
     """The new score, unless another was learned meanwhile; it opens what was closed for the file of the one before."""
     if now.scorer != before.scorer or not now.learned:
         return []
-    said: dict[str, Any] = {"model": report.version, "examples": report.examples, "reason": report.reason}
+    said: dict[str, Any] = {
+        "model": report.version, "examples": report.examples, "reason": report.reason, "file": file[0],
+        "sha256": file[1],
+    }  # fmt: skip
     made: list[Event] = [ScoreChanged(version=now.version + 1, at=at, **said)]
     if now.closed_by("", RISK_FILE):
         reason = f"risk model {report.version} took over"

@@ -6,9 +6,8 @@ ledger, the page and ``dualcontrol doctor`` say why.  The very file put back ope
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -20,9 +19,10 @@ from dualcontrol.errors import GuaranteeError, ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import Floats, Model, trainer
+from dualcontrol.learn.trainers import Floats, Model
+from dualcontrol.learn.trusted import UnnamedTrainerError, trusted, unchanged
 
-FOLDER = "dualcontrol-models"
+log = logging.getLogger("dualcontrol.learn")
 FILE = "the model file of "  # how what is wrong with one is said
 
 
@@ -104,6 +104,9 @@ def model_in_force(desk: DeskPort, loop: str) -> Served | None:
     if key not in cache:
         try:
             cache[key] = load(desk, control)
+        except UnnamedTrainerError as error:  # other programs may use it: the loop stays open
+            log.warning("loop %s is not scored by this program: %s", loop, error)
+            return None
         except ModelError as error:
             close(desk, control, error.message)
             return None
@@ -114,7 +117,8 @@ def model_in_force(desk: DeskPort, loop: str) -> Served | None:
 def load(desk: DeskPort, control: Control) -> Served:
     """The model of a control from its verified file; `ModelError` says what is wrong with it."""
     row = row_of(desk, control)
-    model = trainer(str(row.metrics.get("trainer", "sklearn"))).load(verified(desk, row))
+    data = verified(desk, row)
+    model = trusted(desk, str(row.metrics.get("trainer", "sklearn"))).load(data)
     return Served(row.version, model, lambda: labels_of(desk, control.loop))
 
 
@@ -138,26 +142,7 @@ def row_of(desk: DeskPort, control: Control) -> ModelRow:
 
 def verified(desk: DeskPort, row: ModelRow) -> bytes:
     """The bytes of a model's file, checked against the digest of the bytes that were promoted."""
-    return unchanged(model_folder(desk), row, FILE)
-
-
-def unchanged(folder: Path, row: ModelRow, words: str) -> bytes:
-    """The bytes of a file that is there and as it was written; the error begins with `words`."""
-    again = f"put {row.path} back, or train again"
-    try:
-        data = (folder / row.path).read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"{words}{row.version} is missing: {again}") from error
-    except OSError as error:
-        raise ModelError(f"{words}{row.version} cannot be read ({error.strerror}): {again}") from error
-    if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise ModelError(f"{words}{row.version} is not the one that was promoted, since its digest differs: {again}")
-    return data
-
-
-def model_folder(desk: DeskPort) -> Path:
-    """Where the model files of a desk lie."""
-    return Path(getattr(desk.settings, "models", None) or FOLDER)
+    return unchanged(desk, row, FILE)
 
 
 def check(desk: DeskPort) -> dict[str, str]:

@@ -17,7 +17,7 @@ from dualcontrol.labels import Labels
 from dualcontrol.learn.files import write
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_serving import RISK
-from dualcontrol.learn.serving import model_folder
+from dualcontrol.learn.trusted import inside, model_folder
 
 
 class StartSet(NamedTuple):
@@ -69,8 +69,11 @@ def remembered(desk: DeskPort, control: Control) -> StartSet:
     said = next((row.metrics.get("start") for row in rows if row.state != RISK), None)
     if not said:
         return NOTHING
+    path = inside(model_folder(desk), file_name(said["sha256"]))
+    if path is None:
+        raise ModelError(f"the start labels of loop {control.loop!r} lie outside the folder of models")
     try:
-        data = (model_folder(desk) / file_name(said["sha256"])).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"the start labels of loop {control.loop!r} are missing ({type(error).__name__})") from error
     if hashlib.sha256(data).hexdigest() != said["sha256"]:

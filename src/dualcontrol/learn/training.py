@@ -23,7 +23,8 @@ from dualcontrol.learn.report import Report, compared
 from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.learn.serving import Served, model_in_force
 from dualcontrol.learn.start import StartSet, keep, remembered
-from dualcontrol.learn.trainers import NONE, Model, Trainer, trainer
+from dualcontrol.learn.trainers import NONE, Model, Trainer
+from dualcontrol.learn.trusted import trusted
 
 log = logging.getLogger("dualcontrol.learn")
 PURPOSE = "holdout"
@@ -45,7 +46,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     `start` holds labels from before the loop; given once, every later training finds them again.
     """
     control = _control(desk, loop)
-    teacher = trainer(_feedback(control).trainer)
+    teacher = trusted(desk, _feedback(control).trainer)
     start = remembered(desk, control) if start is None else start.listed()
     kept = keep(desk, start)
     data = dataset(desk, loop)
