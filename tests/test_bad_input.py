@@ -402,7 +402,7 @@ MEANT = {  # what a door takes as it is meant
     "claim a loop": ("None",), "claim a case": ("None",), "answer by": ("None",), "answer why": ("None",),
     "escalate": ("None",), "patience": ("None", "number", "real"), "take what": ("None",), "gate": ("None", "function"),
     "gate what": ("None",), "gate how long": ("None", "number", "real"), "batch key": ("None",), "column": ("list",),
-    "mode": ("None",), "undo": ("None", "number", "real"), "durability": ("None",),
+    "mode": ("None",), "undo": ("None", "number", "real"), "durability": ("None",), "format": ("None",),
 }  # fmt: skip
 
 
