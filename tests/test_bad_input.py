@@ -407,7 +407,7 @@ MEANT = {  # what a door takes as it is meant
     "escalate": ("None",), "patience": ("None", "number", "real"), "revoke why": ("None",),
     "approve for": ("None", "number", "real"), "runs": ("None",), "gate": ("None", "function"),
     "gate what": ("None",), "gate how long": ("None", "number", "real"), "batch key": ("None",), "column": ("list",),
-    "mode": ("None",), "undo": ("None", "number", "real"), "durability": ("None",),
+    "mode": ("None",), "undo": ("None", "number", "real"), "durability": ("None",), "format": ("None",),
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.given import case_id_of, exact, patience, stated
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.dataset import Row, dataset
-from dualcontrol.learn.export import export, mark
+from dualcontrol.learn.export import Exported, export, mark
 from dualcontrol.learn.serving import check_one, started, stopped
 from dualcontrol.propose import UNSET, command
 from dualcontrol.run import NOWHERE, Older, Place
@@ -504,10 +504,11 @@ class Loop:
             raise RequestError(f"unused is true or false, not {unused!r:.80}")
         return dataset(self.desk, self.name, unused=unused).rows
 
-    def export(self, path: str | os.PathLike[str], *, format: str = "jsonl", unused: bool = False) -> int:
-        """Write the examples as ``jsonl``, ``labels``, ``trl-preference`` or ``sft``; returns how many lines.
+    def export(self, path: str | os.PathLike[str], *, format: str | None = None, unused: bool = False) -> Exported:
+        """Write the examples to a file; its ending (.csv, .jsonl, .parquet) says what kind, returns how many lines.
 
-        With ``feedback = "export"`` those in the file count as used from then on.
+        Without a format everything is written; ``labels``, ``trl-preference`` and ``sft`` are what trainers read.
+        With ``feedback = "export"`` the examples in the file count as used from then on.
         """
         rows = self.examples(unused)
         lines = export(rows, path, format)

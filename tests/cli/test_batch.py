@@ -267,3 +267,50 @@ def test_a_table_of_other_columns_is_refused(run, mail, folder):
     assert result.code == 2
     assert "other.csv has no column case_id; its columns are: id, label" in result.err
     assert run("import", save([{"id": 1}]), "--json").json["refused"] == 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_the_ending_of_an_export_says_what_is_written(run, mail, ending):
+    run("answer", mail(), "label", "--value", "ham")
+    assert run("export", "spam", f"out.{ending}", "--json").json == {
+        "out": f"out.{ending}",
+        "rows": 1,
+        "left_out": 0,
+        "as_text": [],
+    }
+    data = Path(f"out.{ending}").read_bytes()
+    assert data.startswith({"csv": b"id,case_id,", "jsonl": b'{"id": 1', "parquet": b"PAR1"}[ending])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("spam", "x.txt"), "known are .csv, .jsonl, .ndjson, .parquet, .pq"),
+        (("spam", "x"), "known are .csv"),
+        (("spam", "x.csv", "--format", "jsonl"), "the format jsonl does not go into 'x.csv', whose ending says csv"),
+        (("spam", "x.jsonl", "--format", "parquet"), "whose ending says jsonl"),
+        (("spam", "-", "--format", "parquet"), "Parquet is no text"),
+        (("--open", "x.txt"), "known are .csv"),
+        (("--open", "x.parquet"), "open reviews are written as .csv (labels) or .jsonl"),
+    ],
+)
+def test_a_name_that_does_not_say_what_to_write_is_refused(run, mail, folder, given, says):
+    run("answer", mail(), "label", "--value", "ham")
+    result = run("export", *given)
+    assert (result.code, says in result.err) == (2, True), result.err
+    assert not list(folder.glob("x*"))
+
+
+def test_pairs_that_are_left_out_are_told(run):
+    given = json.dumps(["same", "same", "other"])
+    run("propose", "pairs", "--candidates", given, "--input", '"q"')
+    assert run("import", save(filled(run, "prefer", ["c1", "c2", "c3"]))).code == 0
+    told = run("export", "pairs", "out.jsonl", "--format", "trl-preference")
+    assert "1 pair left out: chosen and rejected are the same text" in told.err
+    assert run("export", "pairs", "out.jsonl", "--format", "trl-preference", "--force", "--json").json["left_out"] == 1
+
+
+def test_an_export_in_csv_goes_to_a_pipe(run, mail):
+    run("answer", mail("=1+1"), "label", "--value", "ham")
+    (row,) = csv.DictReader(run("export", "spam", "-", "--format", "csv").out.splitlines())
+    assert (row["input"], row["value"]) == ("'=1+1", "ham")

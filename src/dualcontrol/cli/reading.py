@@ -35,15 +35,16 @@ def contents(path: str) -> str:
         raise usage(f"{path} cannot be read: {_why(error)}") from error
 
 
-def write(path: str, text: str, *, force: bool = True) -> None:
+def write(path: str, content: str | bytes, *, force: bool = True) -> None:
     """Write a file as a whole, ``-`` is stdout; without `force` an existing one is a usage error."""
+    data = content.encode() if isinstance(content, str) else content
     if path == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(data.decode())
         sys.stdout.flush()  # a reader that has gone is an error here, before anything counts as written
         return
     try:
-        with Path(path).open("w" if force else "x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with Path(path).open("wb" if force else "xb") as file:
+            file.write(data)
     except FileExistsError as error:
         raise usage(f"{path} exists already; --force replaces it") from error
     except OSError as error:

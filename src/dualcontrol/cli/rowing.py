@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,6 +13,7 @@ from dualcontrol.cli.reading import usage
 from dualcontrol.cli.text import written
 from dualcontrol.control import Control, Env
 from dualcontrol.desk import Desk
+from dualcontrol.learn.export import csv_text, harmless
 from dualcontrol.review.lease import meta_for, presentation
 from dualcontrol.review.values import legal_in
 from dualcontrol.review.view import digest, view
@@ -72,31 +70,26 @@ def jsonl(rows: Iterable[dict[str, JSON]]) -> str:
 
 def table_text(rows: Iterable[dict[str, JSON]]) -> str:
     """The rows as CSV; only labels fit into a table."""
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    cells = []
     for row in rows:
         if row["mode"] != "labels":
             raise usage(f"CSV holds labels only, and loop {row['loop']!r} is in {row['mode']} mode; write .jsonl")
-        writer.writerow(_flat(row))
-    return out.getvalue()
+        flat = _flat(row)
+        cells.append([flat.get(name, "") for name in CSV_COLUMNS])
+    return csv_text(CSV_COLUMNS, cells)
 
 
-def _flat(row: dict[str, JSON]) -> dict[str, Any]:
+def _flat(row: dict[str, JSON]) -> dict[str, str]:
     seen = row["view"]
     proposal = seen["proposal"]
-    cells = {
+    cells = {name: row[name] for name in ("review_id", "case_id", "loop", "shown", "labels")} | {
         "input": seen["input"],
         "proposal": proposal["value"] if proposal else None,
         "confidence_of_ai": seen["signal"].get("confidence"),
         "rationale_of_ai": seen["rationale"],
-        "labels": row["labels"],
     }
-    return {name: row[name] for name in ("review_id", "case_id", "loop", "shown")} | {
-        name: "" if value is None else harmless(written(value)) for name, value in cells.items()
-    }
+    return {name: _cell(value) for name, value in cells.items() if value is not None}
 
 
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t") else cell
+def _cell(value: JSON) -> str:
+    return harmless(written(value)) if isinstance(value, str) else written(value)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from dualcontrol.cli.reading import columns, contents, rows_of, usage
 from dualcontrol.cli.text import some
+from dualcontrol.errors import RequestError
 from dualcontrol.learn.trainers import optional
 from dualcontrol.route.curve import Scored
 
@@ -60,12 +62,19 @@ def _header(file: str) -> list[str]:
 
 
 def _lines(file: str) -> Iterator[Line]:
-    table = file.lower().endswith(PARQUET)
-    found = cast(Any, optional("dualcontrol.cli.parquet", "arrow")).rows_of(file) if table else rows_of(file)
-    for line, row in found:
+    for line, row in _parquet(file) if file.lower().endswith(PARQUET) else rows_of(file):
         if isinstance(row, str):
             raise usage(f"{file}:{line}: {row}")
         yield line, row
+
+
+def _parquet(file: str) -> Iterator[Line]:
+    arrow = cast(Any, optional("dualcontrol.learn.parquet", "arrow"))
+    try:
+        data = Path(file).read_bytes()
+        yield from arrow.rows_of(data, file, arrow.names_in(data, file))
+    except (OSError, RequestError) as error:
+        raise usage(f"{file} cannot be read: {error}") from error
 
 
 def _there(where: str, name: str, known: Sequence[str]) -> None:

@@ -1,34 +1,57 @@
-"""Examples as files: for people (jsonl, csv) and for trainers (TRL's preference and prompt-completion formats).
+"""Examples as files: for people and programs, and in the shapes of trainers (TRL's preference and prompt-completion).
 
-TRL's formats are those of its 1.x line: explicit prompts, one pair or one completion a line; the provenance rides
-along in columns of its own, which trainers leave alone.
+The ending of a file's name says what kind of file it is, the format which decisions it holds and in what shape.  TRL's
+formats are those of its 1.x line: explicit prompts, one pair or one completion a line; the provenance rides along in
+columns of its own, which trainers leave alone.  Every column is of one type throughout, and shows it at once.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
 from dualcontrol.learn.dataset import Row
 from dualcontrol.learn.ports import DeskPort
+from dualcontrol.learn.trainers import optional
+from dualcontrol.learn.uniform import Type, as_text, in_order, look, signs, typed
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
-LABEL_COLUMNS = ("input", "label", "distribution", "proposal", "wrong", *PROVENANCE)
+ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+KINDS = ("csv", "jsonl", "parquet")  # of files; as formats they hold everything
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 Lines = Iterator[dict[str, JSON]]
 
 
-def export(rows: Sequence[Row], path: str | os.PathLike[str], format: str = "jsonl") -> int:
+class Exported(int):
+    """How many lines a file holds.
+
+    `left_out` counts the pairs that were left out because both sides are the same; `as_text` names the columns that
+    are JSON text because their values have no type in common.
+    """
+
+    left_out: int
+    as_text: tuple[str, ...]
+
+    def __new__(cls, lines: int, left_out: int = 0, as_text: tuple[str, ...] = ()) -> Exported:
+        """That many lines."""
+        made = super().__new__(cls, lines)
+        made.left_out, made.as_text = left_out, as_text
+        return made
+
+
+def export(rows: Sequence[Row], path: str | os.PathLike[str], format: str | None = None) -> Exported:
     """Write rows in a format to a file, whole or not at all; returns how many lines it holds."""
     target = _file(path)
-    lines, text = content(rows, format, as_csv=target.suffix == ".csv")
-    _write(target, text)
+    lines, data = content(rows, kind_of(target.name, format), format)
+    _write(target, data)
     return lines
 
 
@@ -43,16 +66,36 @@ def _file(path: Any) -> Path:
     return Path(path)
 
 
-def content(rows: Sequence[Row], format: str = "jsonl", *, as_csv: bool = False) -> tuple[int, str]:
-    """How many lines the rows make in a format, and their text; labels may be CSV."""
-    if str(format) not in FORMATS:
+def kind_of(name: str, format: str | None = None) -> str:
+    """What kind of file a name stands for, by its ending; a format of another kind is refused."""
+    if format is not None and str(format) not in FORMATS:
         raise SettingsError(f"there is no export format {format!r:.80}; known are {', '.join(sorted(FORMATS))}",
                             hint="Use one of the formats named in the message.")  # fmt: skip
-    lines = list(FORMATS[str(format)](rows))
-    return len(lines), _csv(lines) if as_csv and format == "labels" else _jsonl(lines)
+    kind = ENDINGS.get(Path(name).suffix.lower())
+    if kind is None:
+        raise SettingsError(f"the ending of {name!r:.80} names no kind of file; known are {', '.join(sorted(ENDINGS))}",
+                            hint="End the file's name in one of them: it says what is written.")  # fmt: skip
+    if format in KINDS and format != kind:
+        raise SettingsError(f"the format {format} does not go into {name!r:.80}, whose ending says {kind}",
+                            hint="Leave the format away, or end the name in it.")  # fmt: skip
+    return kind
 
 
-def mark(desk: DeskPort, loop: str, rows: Sequence[Row], format: str, name: str) -> int:
+def content(rows: Sequence[Row], kind: str, format: str | None = None) -> tuple[Exported, bytes]:
+    """How many lines the rows make in a format, and the bytes of a file of that kind."""
+    shape = FORMATS[str(format or kind)]
+    lines, left_out = list(shape.lines(rows)), sum(map(shape.left_out, rows))
+    if kind == "csv":
+        return Exported(len(lines), left_out), _csv(lines, shape.columns)
+    types = typed(lines, shape.columns)
+    mixed = tuple(name for name, of in types.items() if of is None)
+    count = Exported(len(lines), left_out, mixed)
+    if kind == "parquet":
+        return count, bytes(optional("dualcontrol.learn.parquet", "arrow").written(lines, types))
+    return count, _jsonl(lines, types)
+
+
+def mark(desk: DeskPort, loop: str, rows: Sequence[Row], format: str | None, name: str) -> int:
     """Say that an export took these rows, once its file is whole: with feedback = "export" that is their use.
 
     A row that the format leaves out stays unused; `name` says which export it was.
@@ -61,35 +104,67 @@ def mark(desk: DeskPort, loop: str, rows: Sequence[Row], format: str, name: str)
     feedback = control.settings.feedback if control is not None else None
     if control is None or feedback is None or feedback.trainer != "export":
         return 0
-    taken = [row.id for row in rows if row.used_by is None and any(True for _ in FORMATS[format]([row]))]
+    taken = [
+        row.id for row in rows if row.used_by is None and any(True for _ in FORMATS[format or "jsonl"].lines([row]))
+    ]
     with desk.store.transaction() as tx:
         return int(tx.mark_used(control.loop_id, taken, f"export:{name}"))
 
 
-def _write(target: Path, text: str) -> None:
+def _write(target: Path, data: bytes) -> None:
     """Beside the target first, so that a reader never sees half a file."""
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(data)
     partial.replace(target)
 
 
-def _jsonl(lines: Sequence[dict[str, JSON]]) -> str:
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+def _jsonl(lines: Sequence[dict[str, JSON]], types: dict[str, Type | None]) -> bytes:
+    plain = [dict(_fields(line, types)) for line in lines]
+    texts = [(json.dumps(line, ensure_ascii=False) + "\n", line) for line in plain]
+    ordered = in_order(texts, lambda pair: signs(pair[1]), lambda pair: len(pair[0]))
+    return "".join(text for text, _ in ordered).encode()
 
 
-def _csv(lines: Sequence[dict[str, JSON]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, LABEL_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
-    return out.getvalue()
+def _fields(line: dict[str, JSON], types: dict[str, Type | None]) -> Iterator[tuple[str, JSON]]:
+    """The fields of a line; where others hold an object or a list, one that is null is left out."""
+    for name, value in line.items():
+        of = types[name]
+        if of is None:
+            yield name, as_text(value)
+        elif value is not None or not of.is_nested:
+            yield name, value
+
+
+def _csv(lines: Sequence[dict[str, JSON]], columns: Sequence[str]) -> bytes:
+    rows = [[_cell(line[name]) for name in columns] for line in lines]
+    ordered = in_order(rows, lambda row: enumerate(map(look, row)), lambda row: sum(map(len, row)))
+    return csv_text(columns, ordered).encode()
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with a header line; a cell that holds a line break of any kind is quoted."""
+    out: list[str] = []
+    # Python quotes a carriage return only where lines end with one
+    file = SimpleNamespace(write=lambda line: out.append(line.removesuffix("\r\n") + "\n"))
+    csv.writer(file, lineterminator="\r\n").writerows([columns, *rows])
+    return "".join(out)
 
 
 def _cell(value: JSON) -> str:
     """Text as it is, nothing as an empty cell (no label is not the label "null"), anything else as JSON."""
     if value is None or isinstance(value, str):
-        return value or ""
+        return harmless(value or "")
     return json.dumps(value, ensure_ascii=False)
+
+
+def harmless(cell: str) -> str:
+    """A text that no spreadsheet takes for a formula, told by an apostrophe before it."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unharmed(cell: str) -> str:
+    """The text that `harmless` was given."""
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
 def _rows(rows: Sequence[Row]) -> Lines:
@@ -113,10 +188,24 @@ def _completions(rows: Sequence[Row]) -> Lines:
 
 
 def _pairs(rows: Sequence[Row]) -> Lines:
-    """Prompt, chosen and rejected: each pair of a ranking, and each edit over what it corrected."""
+    """Prompt, chosen and rejected: each pair of a ranking, and each edit over what it corrected.
+
+    A pair whose sides are the same text teaches nothing, and is left out.
+    """
     for row in rows:
-        for chosen, rejected in preferences(row) if row.input is not None else ():
-            yield {"prompt": prompt(row.input), "chosen": text(chosen), "rejected": text(rejected), **_source(row)}
+        for chosen, rejected in _texts(row):
+            if chosen != rejected:
+                yield {"prompt": prompt(row.input), "chosen": chosen, "rejected": rejected, **_source(row)}
+
+
+def _texts(row: Row) -> Iterator[tuple[str, str]]:
+    pairs = preferences(row) if row.input is not None else ()
+    return ((text(chosen), text(rejected)) for chosen, rejected in pairs)
+
+
+def _alike(row: Row) -> int:
+    """How many pairs of a decision have the same text on both sides."""
+    return sum(chosen == rejected for chosen, rejected in _texts(row))
 
 
 def preferences(row: Row) -> Iterator[tuple[JSON, JSON]]:
@@ -160,10 +249,20 @@ def text(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-FORMATS: dict[str, Callable[[Sequence[Row]], Lines]] = {
-    "jsonl": _rows,
-    "labels": _labels,
-    "prompt-completion": _completions,
-    "sft": _completions,
-    "trl-preference": _pairs,
+class Shape(NamedTuple):
+    """A format: its columns, the lines that rows make in it, and how many pairs of a row it leaves out."""
+
+    columns: tuple[str, ...]
+    lines: Callable[[Sequence[Row]], Lines]
+    left_out: Callable[[Row], int] = lambda row: 0
+
+
+_EVERYTHING = Shape(Row.__struct_fields__, _rows)
+_WRITTEN = Shape(("prompt", "completion", *PROVENANCE), _completions)
+FORMATS: dict[str, Shape] = {
+    **dict.fromkeys(KINDS, _EVERYTHING),
+    "labels": Shape(("input", "label", "distribution", "proposal", "wrong", *PROVENANCE), _labels),
+    "prompt-completion": _WRITTEN,
+    "sft": _WRITTEN,
+    "trl-preference": Shape(("prompt", "chosen", "rejected", *PROVENANCE), _pairs, _alike),
 }
