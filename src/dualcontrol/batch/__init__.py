@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dualcontrol.batch import record
 from dualcontrol.batch.record import Chunk, Part
 from dualcontrol.batch.refusals import Doubt, admit, at_row, further_on, refuse_bare, refuse_cells, refuse_labels
-from dualcontrol.case import JSON, Case, Value
+from dualcontrol.case import JSON, Case, Value, scalar
 from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control
 from dualcontrol.dispatch import HANDLERS
@@ -26,7 +26,7 @@ from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
 from dualcontrol.route.assured import assured
 from dualcontrol.route.batch import BatchRoutes, route_batch
-from dualcontrol.route.columns import Array, Columns, cells, plain
+from dualcontrol.route.columns import Array, Columns, cells
 from dualcontrol.route.rules import Subject
 from dualcontrol.step import Steps
 from dualcontrol.store import Tx
@@ -155,10 +155,10 @@ def _routes(
 
 def _source(chunk: Chunk, row: int) -> JSON:
     """What a row says of the model that proposed it."""
-    said = plain(chunk.aside["source"][row]) if "source" in chunk.aside else None
+    said = scalar(chunk.aside["source"][row]) if "source" in chunk.aside else None
     if said is not None or "proposal" not in chunk.aside:
         return said
-    return as_row(plain(chunk.aside["proposal"][row])).get("source")
+    return as_row(scalar(chunk.aside["proposal"][row])).get("source")
 
 
 def _chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
@@ -201,7 +201,7 @@ def _command(control: Control, name: str, chunk: Chunk, columns: Columns, row: i
 
 
 def _made(control: Control, key: str, chunk: Chunk, subject: Subject, row: int) -> Propose:
-    said = {n: plain(v[row]) for n, v in chunk.aside.items()}
+    said = {n: scalar(v[row]) for n, v in chunk.aside.items()}
     if subject.action:
         said |= {"action": subject.action, "args": subject.args}
     given = None if isinstance(subject.input, dict) and not subject.input else subject.input

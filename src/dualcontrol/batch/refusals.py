@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, scalar
 from dualcontrol.commands import LONGEST, Propose
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.dispatch import admitted
@@ -20,7 +20,7 @@ from dualcontrol.labels import Labels, named
 from dualcontrol.propose import as_row
 from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes
-from dualcontrol.route.columns import Array, Column, Columns, column, plain
+from dualcontrol.route.columns import Array, Column, Columns, column
 from dualcontrol.route.propose import SLOTS
 from dualcontrol.store import MAX_PAYLOAD
 from dualcontrol.store.sql.seal import text_of
@@ -51,9 +51,9 @@ def refuse_labels(settings: LoopSettings, table: Mapping[str, Any], aside: Mappi
     if labels is None:
         return
     inside = {
-        "proposal": lambda cell: [] if cell is None else [as_row(plain(cell))["value"]],
-        "alternatives": lambda cell: [as_row(plain(each))["value"] for each in cell or ()],
-        "candidates": lambda cell: [as_row(plain(each))["value"] for each in cell or ()],
+        "proposal": lambda cell: [] if cell is None else [as_row(scalar(cell))["value"]],
+        "alternatives": lambda cell: [as_row(scalar(each))["value"] for each in cell or ()],
+        "candidates": lambda cell: [as_row(scalar(each))["value"] for each in cell or ()],
         "scores": lambda cell: [label for label, _ in named(settings, cell)] if isinstance(cell, Mapping) else [],
     }  # fmt: skip
     found = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
@@ -136,7 +136,7 @@ class Doubt:
     def _aside(self, name: str, cells: Any) -> None:
         """Cells of a column that routing does not look at: of the type that `propose` takes there, and JSON."""
         fits = SHAPES.get(name, _is_any)
-        given = [plain(cell) for cell in cells]
+        given = [scalar(cell) for cell in cells]
         self._rows |= _marked(cell is not None and not fits(cell) for cell in given)
         self._content(name, column(given))
 
@@ -253,7 +253,7 @@ def refuse_cells(columns: Columns, aside: Mapping[str, Any], row: int) -> None:
             _refuse_cell(path, found.value(row))
     for name, cells in aside.items():
         if name != "scores":  # numbers, and classes that need not be text
-            _refuse_cell(name, plain(cells[row]))
+            _refuse_cell(name, scalar(cells[row]))
 
 
 def _refuse_cell(name: str, cell: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dualcontrol.case import JSON, RISK_LEVELS, Signal
+from dualcontrol.case import JSON, RISK_LEVELS, Signal, scalar
 from dualcontrol.commands import missing
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.names import same, written
@@ -50,7 +50,7 @@ class Column(NamedTuple):
             return None
         if self.labels is not None:
             return self.labels[self.data[row]]
-        return plain(self.data[row])
+        return scalar(self.data[row])
 
     def spellings(self, name: str) -> list[str]:
         """The texts of this column that are other spellings of a name; lower case without spaces is its own."""
@@ -63,11 +63,6 @@ class Column(NamedTuple):
         if len(text) * 4 > size:
             return [None] * len(self.words)
         return [word[0] for word in _words(np.array([text], dtype=self.data.dtype))]
-
-
-def plain(cell: Any) -> Any:
-    """A cell as Python's own value; a time of NumPy stays one, for its own value may be a bare number."""
-    return cell.item() if isinstance(cell, np.generic) and cell.dtype.kind not in "mM" else cell
 
 
 def _words(data: Array) -> tuple[Array, ...]:
