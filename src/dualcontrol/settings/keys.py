@@ -122,6 +122,7 @@ LOOP = Table(
     feedback=feedback,
     lease=kinds.duration,
     undo=kinds.pause,
+    dead_time=kinds.duration,
     on_unknown=kinds.word("ask", "retry"),
     effect_lease=kinds.duration,
     rule=Rows(RULE, ("name", "when", "route")),
