@@ -134,6 +134,7 @@ def main() -> int:
     if given.json:
         print(json.dumps(found, indent=2))
         return 0 if sound(found) else 1
+    print("answers of the burst are given in Python, and count at once")
     for row in [*found["waits"], *found["bursts"]]:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     return 0 if sound(found) else 1

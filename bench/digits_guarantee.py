@@ -1,6 +1,7 @@
 """The digits demo under a guarantee of 5 % at 95 %, over many seeds: when autopilot opens, what it costs, what it errs.
 
 Real scans and a real model; the reviewers are scripted, err on 2 % of the scans, and are simulated in that sense.
+They answer in Python, which counts at once.
 """
 
 from __future__ import annotations

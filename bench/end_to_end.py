@@ -1,8 +1,8 @@
 """The guarantee through the real desk: store, queue, delayed and out-of-order answers, restarts, two replicas.
 
 A real model on real data, fitted once on a start set, streams the rest past a loop under a guarantee.  Reviewers know
-the truth, answer late (wrong proposals later than right ones) and in no order; a second one adjudicates.  Time and
-reviewers are simulated; data, model, store, queue and certificate are not.
+the truth, answer late (wrong proposals later than right ones) and in no order; a second one adjudicates.  They answer
+in Python, which counts at once.  Time and reviewers are simulated; data, model, store, queue and certificate are not.
 """
 
 from __future__ import annotations

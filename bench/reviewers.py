@@ -150,6 +150,8 @@ def main() -> int:
         child(given.child, given.durability, given.names)
         return 0
     done = on_both(given.cases, given.reviewers, given.durability)
+    if not given.json:
+        print("answers are given in Python, and count at once")
     for name, run in [] if given.json else done.items():
         print(
             f"{name}: {run['cases']} cases, {run['reviewers']} reviewers in {run['processes']} process(es), "

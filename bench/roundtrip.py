@@ -244,6 +244,7 @@ def main() -> None:
     if given.json:
         print(json.dumps(results, indent=2))
     else:
+        print("answers are given in Python (LangGraph: resumed, holdpoint: called), and count at once")
         for d, result in results.items():
             show(d, result)
 

@@ -36,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small runs, to see that everything works")
     given = parser.parse_args()
+    print("every answer is given in Python, which counts at once; one on a page of the console counts after 10 s")
     failed = []
     for name, command in (FULL | QUICK if given.quick else FULL).items():
         print(f"\n== {name}: {' '.join(Path(c).name if c.startswith('/') else c for c in command)}", flush=True)

@@ -69,6 +69,7 @@ def take(page: Page, serving: Serving, desk: Desk) -> None:
         claim = desk.claim(serving.app.state.access.person, case=telling(desk, loop))
         assert claim is not None
         page.goto(f"{serving.url}claims/{claim.id}")
+        page.wait_for_selector("body:not([data-dead])", state="attached")
         page.screenshot(path=PICTURES / f"{loop}.png")
 
 

@@ -125,6 +125,14 @@ def fill(desk: dc.Desk) -> dict[str, dc.Case]:
             "question": question(desk)}  # fmt: skip
 
 
+def seen(web: Any, address: str) -> dict[str, str]:
+    """What the forms of a review's page bring back from a browser that has looked at it for a minute."""
+    access, desk = web.app.state.access, web.app.state.desk
+    visitor = access.session(web.cookies[access.cookie])
+    served = access.stamp(visitor, f"served/{address.split('/')[2]}", desk.steps.now() - 60_000_000)
+    return {"csrf": access.csrf(visitor), "served": served}
+
+
 def picture() -> str:
     """A small grey picture of a three as a PNG in an address of its own."""
     rows = ["........", "..####..", ".....#..", "...##...", ".....#..", ".....#..", "..###...", "........"]

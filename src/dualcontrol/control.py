@@ -72,6 +72,10 @@ class Feedback(Value, frozen=True, kw_only=True):
     holdout: float = 0.2
 
 
+PAGE = "web"  # the door of an answer that was given on a page of the console
+UNDO_ON_PAGES = 10_000_000  # microseconds: a hand slips on a page, not in a program
+
+
 class Capacity(Value, frozen=True, kw_only=True):
     """Who reviews: how many people, for what share of their time, and what share of cases may wait too long."""
 
@@ -105,7 +109,8 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     start: Literal["shadow", "suggest", "gate"] = "gate"
     feedback: Feedback | None = None
     lease: str | int | float = "10m"
-    undo: str | int | float = 0
+    undo: str | int | float | None = None
+    dead_time: str | int | float = "400ms"
     approval_lasts: str | int | float | None = None
     on_unknown: Literal["ask", "retry"] = "ask"
     effect_lease: str | int | float = "5m"
@@ -121,6 +126,17 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     def response_time(self) -> int | None:
         """`respond_within` in microseconds."""
         return microseconds(self.respond_within)
+
+    @property
+    def dead(self) -> int:
+        """`dead_time` in microseconds."""
+        return microseconds(self.dead_time) or 0
+
+    def undo_for(self, via: str) -> int:
+        """For how many microseconds an answer by this door may be taken back: as declared, else on pages alone."""
+        if self.undo is None:
+            return UNDO_ON_PAGES if via == PAGE else 0
+        return microseconds(self.undo) or 0
 
     @property
     def shown_meta(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   ├── AnswerValueError         an edit, response or ranking of the wrong type
     │   │   └── LabelError           a label outside the set
     │   ├── CommitError              the review asks for a commitment first, or for none
+    │   ├── TooSoonError             an answer on a page before anybody could have seen it
     │   ├── RationaleError           the loop requires a reason
     │   ├── ClaimError               the claim is not held (never taken, released, expired)
     │   ├── SettledError             the review or case is settled already
@@ -188,6 +189,13 @@ class CommitError(AnswerError):
     hint = (
         'Say first whether it should happen and to whom, with `claim.commit("happen", to=…)`; then see it and answer.'
     )
+
+
+class TooSoonError(AnswerError):
+    """The answer came before anybody could have seen the page."""
+
+    code = "DC-TOO-SOON"
+    hint = "Nothing was taken: look at the case, and answer then."
 
 
 class RationaleError(AnswerError):

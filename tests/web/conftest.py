@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import web_cases
+from browsing import DESKTOP, ready
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
 from dualcontrol.web.app import create_app
+from dualcontrol.web.server import Serving, background
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 TOKEN = "a-token-of-the-tests"
 BASE = "http://127.0.0.1:8765"
@@ -51,3 +57,34 @@ def web(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app, base_url=BASE, headers={"Accept": "text/html"}) as client:
         client.get("/", params={"token": app.state.access.entry})
         yield client
+
+
+@pytest.fixture
+def console(desk: dc.Desk) -> Iterator[Serving]:
+    """The console on a port of its own."""
+    with background(desk, port=0, person="ana") as serving:
+        yield serving
+
+
+@pytest.fixture
+def enter(browser: Browser, console: Serving) -> Iterator[Any]:
+    """Opens pages that are let in and, unless `soon`, take answers; errors in a page's console fail the test."""
+    contexts = []
+    wrong: list[str] = []
+
+    def opened(path: str = "", *, soon: bool = False, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+        contexts.append(context)
+        context.add_cookies([{"name": console.access.cookie, "value": console.access.issue(), "url": console.url}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.goto(console.url + path)
+        if options.get("java_script_enabled", True) and "claims/" in path and not soon:
+            ready(page)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [w for w in wrong if "422" not in w and "409" not in w] == []

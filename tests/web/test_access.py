@@ -350,7 +350,7 @@ def test_who_you_are(web: TestClient, desk: dc.Desk) -> None:
     web.post("/you", data={"csrf": token, "person": "  Zoë  ", "to": "/inbox"})
     web_cases.spam(desk)
     page = web.post("/inbox/next", data={"csrf": token})
-    web.post(f"{page.url.path}/answer", data={"csrf": token, "verdict": "approve"})
+    web.post(f"{page.url.path}/answer", data={**web_cases.seen(web, page.url.path), "verdict": "approve"})
     given = next(iter(desk.case(desk.store.queries.cases().rows[0].id).answered))
     assert (given.actor.person, given.actor.via, given.actor.authenticated) == ("Zoë", "web", "token")
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+import web_cases
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -103,7 +104,7 @@ def test_a_held_claim_and_the_inbox_of_the_api_tell_nothing(api: TestClient, des
 
 def test_a_wrong_form_does_not_give_it_away(web: TestClient, desk: dc.Desk) -> None:
     address = review(web, chat(desk))
-    sent = {"csrf": token(web), "verdict": "edit", "how": "text", "text": "x"}
+    sent = {**web_cases.seen(web, address), "verdict": "edit", "how": "text", "text": "x"}
     for more in ({}, {"how": "alternative", "candidate": "c2"}, {"how": "json", "json": "{"}):
         page = web.post(f"{address}/answer", data={**sent, **more})
         assert (page.status_code, tells(page.text)) == (422, [])
@@ -111,7 +112,8 @@ def test_a_wrong_form_does_not_give_it_away(web: TestClient, desk: dc.Desk) -> N
 
 def test_after_the_answer_the_case_shows_everything_again(web: TestClient, desk: dc.Desk) -> None:
     case = mail(desk)
-    web.post(f"{review(web, case)}/answer", data={"csrf": token(web), "verdict": "label", "value": '"spam"'})
+    address = review(web, case)
+    web.post(f"{address}/answer", data={**web_cases.seen(web, address), "verdict": "label", "value": '"spam"'})
     assert [e.wrong for e in desk.events(case.id) if isinstance(e, dc.events.Audited)] == [0]
     page = web.get(f"/cases/{case.id}").text
     assert "hidden while" not in page
@@ -119,8 +121,9 @@ def test_after_the_answer_the_case_shows_everything_again(web: TestClient, desk:
 
 
 def test_whoever_answered_first_sees_what_the_second_does_not(web: TestClient, desk: dc.Desk) -> None:
-    case = mail(desk, rules=[], audit=0.0)
-    web.post(f"{review(web, case)}/answer", data={"csrf": token(web), "verdict": "label", "value": '"ham"'})
+    case = mail(desk, rules=[], audit=0.0, undo=0)
+    address = review(web, case)
+    web.post(f"{address}/answer", data={**web_cases.seen(web, address), "verdict": "label", "value": '"ham"'})
     assert MARKER in web.get(f"/cases/{case.id}").text
     second = desk.claim("ben", case=case)
     assert second is not None
@@ -161,20 +164,22 @@ def test_an_action_is_shown_after_the_commitment(web: TestClient, desk: dc.Desk)
     page = web.get(address).text
     assert "It should happen" in page
     assert "Approve" not in page
-    early = web.post(f"{address}/answer", data={"csrf": token(web), "verdict": "approve"})
+    early = web.post(f"{address}/answer", data={**web_cases.seen(web, address), "verdict": "approve"})
     assert (early.status_code, "only after a commitment" in early.text, tells(early.text)) == (422, True, [])
-    page = web.post(f"{address}/commit", data={"csrf": token(web), "should": "happen", "to": "<b>Jana</b>"}).text
+    page = web.post(
+        f"{address}/commit", data={**web_cases.seen(web, address), "should": "happen", "to": "<b>Jana</b>"}
+    ).text
     assert "You said first: it should happen, to &lt;b&gt;Jana&lt;/b&gt;." in page
     assert MARKER in page
     assert "Approve" in page
-    web.post(f"{address}/answer", data={"csrf": token(web), "verdict": "approve"})
+    web.post(f"{address}/answer", data={**web_cases.seen(web, address), "verdict": "approve"})
     (answer,) = desk.case(case.id).answers
     assert (answer.first, answer.actor.via) == ({"verdict": "approve", "value": "<b>Jana</b>"}, "web")
 
 
 def test_a_commitment_that_says_nothing_shows_the_form_again(web: TestClient, desk: dc.Desk) -> None:
     address = review(web, refund(desk))
-    page = web.post(f"{address}/commit", data={"csrf": token(web), "to": "Jana & co"})
+    page = web.post(f"{address}/commit", data={**web_cases.seen(web, address), "to": "Jana & co"})
     assert (page.status_code, "Jana &amp; co" in page.text, tells(page.text)) == (422, True, [])
 
 

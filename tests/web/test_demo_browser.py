@@ -109,6 +109,7 @@ def test_a_deletion_is_approved_and_a_rename_is_edited(demo: Demo, page: Page) -
     """What was decided happens in the folder, with the edited arguments."""
     deletion = claimed(demo, page, "tidy", "delete")
     page.get_by_role("button", name="Approve").first.click()
+    page.get_by_role("button", name="Yes, approve").click()
     page.wait_for_url(f"**done={deletion.id}**")
     assert decided(demo, deletion).verdict == "approve"
     rename = claimed(demo, page, "tidy", "rename")
@@ -118,7 +119,7 @@ def test_a_deletion_is_approved_and_a_rename_is_edited(demo: Demo, page: Page) -
     page.fill("#why-edit", "a better place")
     page.get_by_role("button", name="Send edited").click()
     assert decided(demo, rename).verdict == "edit"
-    wait_until(lambda: demo.desk.case(rename.id).effect.state in ("succeeded", "failed"), 20)
+    wait_until(lambda: demo.desk.case(rename.id).effect.state in ("succeeded", "failed"), 60)
     assert demo.desk.case(rename.id).effect.state == "succeeded"
     assert (demo.folder / target).exists()
 

@@ -36,7 +36,7 @@ def take(web: TestClient, case: dc.Case) -> str:
 
 def decide(web: TestClient, address: str, verdict: str, **fields: Any) -> Any:
     """The page after a decision form was sent."""
-    return web.post(f"{address}/answer", data={"csrf": token(web), "verdict": verdict, **fields})
+    return web.post(f"{address}/answer", data={**web_cases.seen(web, address), "verdict": verdict, **fields})
 
 
 def evil_case(desk: dc.Desk, loop: str) -> dc.Case:
@@ -249,6 +249,7 @@ def test_an_effect_nobody_knows_about(web: TestClient, desk: dc.Desk) -> None:
 
 def test_the_front_page_says_what_waits(web: TestClient, desk: dc.Desk) -> None:
     """Loops with what governs them, and answers not yet used."""
+    desk.loop("spam", mode="labels", labels=["spam", "ham", "phishing"], threshold=0.97, context="minimal", undo=0)
     case = web_cases.spam(desk)
     decide(web, take(web, case), "approve")
     page = web.get("/").text
@@ -496,9 +497,10 @@ def test_a_page_of_many_labels_grows_with_them_and_no_faster(web: TestClient, de
 
 
 def test_who_reviews_is_told_how_many_cases_ask_the_same(web: TestClient, desk: dc.Desk) -> None:
-    loop = desk.loop("pay", context="minimal", respond_within="15m", on_timeout="reject", capacity={"reviewers": 1})
+    given: dict[str, Any] = {"respond_within": "15m", "on_timeout": "reject", "capacity": {"reviewers": 1}}
+    loop = desk.loop("pay", context="minimal", undo=0, **given)
     at_level(desk, loop, 1)
-    given: dict[str, Any] = {"action": "pay", "args": {"n": 1}, "input": "x", "confidence": 0.5}
+    given = {"action": "pay", "args": {"n": 1}, "input": "x", "confidence": 0.5}
     leader, follower, _ = (loop.propose(**given) for _ in range(3))
     page = web.get(take(web, leader))
     assert "2 more cases ask the same; your answer counts for all of them." in page.text

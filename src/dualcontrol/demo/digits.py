@@ -22,6 +22,7 @@ SETTINGS: dict[str, Any] = {
     "threshold": THRESHOLD,
     "audit": AUDIT,
     "labels": list(range(10)),
+    "dead_time": "150ms",
     "feedback": {"retrain_every": RETRAIN_EVERY, "trainer": "sklearn", "holdout": 0.2},
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dualcontrol.case import Case, Review, microseconds
+from dualcontrol.case import Case, Review
 from dualcontrol.control import Control, Env
 from dualcontrol.events import (
     Answered,
@@ -55,18 +55,23 @@ def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> li
 
 def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) -> Decided:
     source = standing.source
-    undo = microseconds(control.settings.undo) or 0
     ends = [a.until for a in case.answered if a.review_id in standing.answers and a.until is not None]
     return Decided(
         verdict=source.verdict if source else case.answers[-1].verdict,
         answers=standing.answers,
         settled_by=standing.settled_by or "",
-        effective_at=env.now + undo,
+        effective_at=_effective_at(case, standing, control, env),
         wrong=quorum.wrong(case, source) if source else None,
         source=source.review_id if source else None,
         risk=real(demand.decided_risk(case, source, control, env)),
         until=min(ends, default=None),
     )
+
+
+def _effective_at(case: Case, standing: quorum.Standing, control: Control, env: Env) -> int:
+    """When everybody whose answer settles the case has had the time to take it back that their door gives."""
+    counted = [a for a in case.answered if a.review_id in standing.answers]
+    return max([env.now, *(a.at + control.settings.undo_for(a.actor.via) for a in counted)])
 
 
 def _next_votes(case: Case, control: Control, env: Env) -> list[Event]:

@@ -13,6 +13,8 @@ from dualcontrol.route.check import check_rules
 from dualcontrol.settings.place import MISSING, Place, nearest
 
 ACTION_LISTS = ("human_actions", "autopilot_actions", "block_actions")
+# Microseconds.  A hand that taps twice does so within 400 ms; who labels by keys sees a picture in less.
+LEAST_DEAD, MOST_DEAD = {"labels": 150_000, "other": 400_000}, 10_000_000
 # The group of loops that name none; it is open to everybody unless [groups] declares it.
 OPEN_GROUP = "reviewers"
 
@@ -28,6 +30,7 @@ def check_loop(loop: LoopSettings, place: Place) -> None:
         _rule(rule, loop, place.child("rule").child(index))
     _distinct(loop.rules, place.child("rule"))
     _timeout(loop, place)
+    _dead_time(loop, place.child("dead_time"))
     _capacity(loop, place.child("capacity"))
 
 
@@ -159,6 +162,17 @@ def _distinct(rules: tuple[Rule, ...], place: Place) -> None:
                 place.child(index).child("name").error(f"two rules are named {rule.name!r}: a reason names one rule")
             )
         names.add(rule.name)
+
+
+def _dead_time(loop: LoopSettings, place: Place) -> None:
+    """A second tap must not answer a page that nobody has seen, and a page must not look broken."""
+    least = LEAST_DEAD["labels" if loop.mode == "labels" else "other"]
+    if not least <= loop.dead <= MOST_DEAD:
+        why = "a label loop" if loop.mode == "labels" else f"a loop in {loop.mode} mode"
+        span = f"from {least // 1000} ms to {MOST_DEAD // 1_000_000} s"
+        raise place.error(
+            f"{place.words} is {loop.dead_time!r}, and {why} takes {span}: a second tap must not answer the next page"
+        )
 
 
 def _timeout(loop: LoopSettings, place: Place) -> None:

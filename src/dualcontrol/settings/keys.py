@@ -123,6 +123,7 @@ LOOP = Table(
     lease=kinds.duration,
     undo=kinds.pause,
     approval_lasts=kinds.duration,
+    dead_time=kinds.duration,
     on_unknown=kinds.word("ask", "retry"),
     effect_lease=kinds.duration,
     rule=Rows(RULE, ("name", "when", "route")),

@@ -149,6 +149,17 @@ class Access:
         """Whether a form was made for this session; a bearer needs no proof, no browser adds its token by itself."""
         return visitor.session is None or same(given, self.csrf(visitor))
 
+    def stamp(self, visitor: Visitor, name: str, at: int) -> str:
+        """A moment, signed for this session and under a name."""
+        sealed = hmac.digest(self._key, f"stamp\x00{visitor.session}\x00{name}\x00{at}".encode(), "sha256")
+        return f"{at}.{sealed.hex()[:40]}"
+
+    def stamped(self, visitor: Visitor, name: str, given: str) -> int | None:
+        """The moment that a stamp of this session and name holds; None for any other."""
+        at = given.partition(".")[0]
+        known = at.isascii() and at.isdigit() and len(at) < 19 and same(given, self.stamp(visitor, name, int(at)))
+        return int(at) if known else None
+
     # hosts
 
     def answers_to(self, host: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import JSON, Actor, Case
+from dualcontrol.commands import Answer, checked
 from dualcontrol.desk import Claim
 from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
 from dualcontrol.names import among
+from dualcontrol.review import answering, values
 from dualcontrol.review.blind import seen_by
 from dualcontrol.web.deps import governing
 from dualcontrol.web.shapes import blind
@@ -19,6 +21,18 @@ def answer(claim: Claim, verdict: str, value: JSON, *, via: str, **said: Any) ->
         return claim.answer(verdict, value, via=via, authenticated="token", **said)
     except (SettledError, ConflictError, ClaimError) as error:
         raise first_come(claim, error) from error
+
+
+def rehearse(claim: Claim, verdict: str, value: JSON, *, via: str, **said: Any) -> JSON:
+    """Check an answer as if it were given, and write nothing; the value in its full form."""
+    actor = Actor(person=claim.person, via=via, authenticated="token")
+    command = checked(
+        Answer(case_id=claim.case.id, claim_id=claim.id, verdict=verdict, value=value, actor=actor, **said)
+    )
+    desk = claim.desk
+    control, env = governing(desk, claim.case.loop), desk.steps.env(desk.steps.now())
+    answering.answer(claim.case, command, control, env)
+    return values.checked(claim.case, claim.review, command, control.settings)
 
 
 def first_come(claim: Claim, error: DualcontrolError) -> DualcontrolError:

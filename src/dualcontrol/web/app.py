@@ -22,6 +22,7 @@ from dualcontrol.web.pages import case, enter, front, help, live, review
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages.site import STATIC, Pages
+from dualcontrol.web.settler import Settler
 
 PAGES = (front, inbox_page, review, case, guarantee_page, enter, help, live)
 API = "/api/v1"
@@ -47,6 +48,7 @@ def create_app(
     app.state.desk = desk
     app.state.access = access
     app.state.courses = Courses(desk)
+    app.state.settler = Settler(desk)
     app.state.pages = Pages(desk, access)
     _mount(app)
     problem.install(app)

@@ -17,6 +17,7 @@ from dualcontrol.errors import DualcontrolError, ServeError, StoreError
 from dualcontrol.learn.training import train_all_due
 from dualcontrol.web.access import ANYWHERE, Access, bracketed
 from dualcontrol.web.app import create_app
+from dualcontrol.web.settler import Settler
 
 log = logging.getLogger("dualcontrol.web")
 SWEEP_EVERY = 1.0
@@ -81,7 +82,11 @@ class Serving:
 
     def run(self) -> None:
         """Serve until a signal or `stop`; meanwhile sweeps every second and trains the loops that are due."""
-        beside = [threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True)]
+        settler: Settler = self.app.state.settler
+        beside = [
+            threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True),
+            threading.Thread(target=settler.run, name="dualcontrol-settler", daemon=True),
+        ]
         if self.trains:
             beside.append(threading.Thread(target=self._train, name="dualcontrol-trainer", daemon=True))
         for thread in beside:
@@ -90,6 +95,7 @@ class Serving:
             self._server.run(sockets=[self.socket])
         finally:
             self._stopped.set()
+            settler.stop()
             for thread in beside:
                 thread.join(timeout=5)
             self.socket.close()

@@ -143,10 +143,13 @@ def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
 
 @router.post("/{case_id}/undo")
 def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
-    """Take one's own decision back while it is not effective, and hold the review again."""
-    desk.retract(case_id, visitor.person)
-    claim = desk.claim(visitor.person, case=case_id)
-    return go(f"/claims/{claim.id}{filtered(form)}" if claim else f"/cases/{case_id}")
+    """Take one's own decision back while it is not effective, and hold the review again; sent twice, once."""
+    held = mine(desk.case(case_id), visitor, desk.steps.now())
+    if held is None:
+        desk.retract(case_id, visitor.person)
+        claim = desk.claim(visitor.person, case=case_id)
+        held = claim.id if claim else None
+    return go(f"/claims/{held}{filtered(form)}" if held else f"/cases/{case_id}")
 
 
 @router.post("/{case_id}/effect")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dualcontrol.case import Answer, Case
+from dualcontrol.control import LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
@@ -22,19 +23,21 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
     except DualcontrolError:
         return None
     given = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
-    seen = seen_by(case, person, governing(desk, case.loop).settings)
+    settings = governing(desk, case.loop).settings
+    until = undo_until(case, given, settings)
     return {
-        "case": case.id, "title": titles.title(seen.case), "said": _said(case, given, person),
-        "undo_until": undo_until(desk, case, given),
+        "case": case.id, "title": titles.title(seen_by(case, person, settings).case),
+        "said": _said(case, given, person), "undo_until": until if until and until > desk.steps.now() else None,
     }  # fmt: skip
 
 
-def undo_until(desk: Desk, case: Case, given: Answer | None) -> int | None:
-    """Until when an answer may be taken back, or None."""
-    settled = case.settled
-    if given is None or settled is None or case.concluded is not None or given.review_id not in settled.answers:
+def undo_until(case: Case, given: Answer | None, settings: LoopSettings) -> int | None:
+    """Until when an answer may be taken back: while it settles nothing yet, for its own time; None where it counts."""
+    if given is None or case.concluded is not None:
         return None
-    return settled.effective_at if settled.effective_at > desk.steps.now() else None
+    if case.settled is None:
+        return given.at + settings.undo_for(given.actor.via)
+    return case.settled.effective_at if given.review_id in case.settled.answers else None
 
 
 def _said(case: Case, given: Answer | None, person: str) -> str:

@@ -7,22 +7,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.case import microseconds
-from dualcontrol.control import Control
+from dualcontrol.case import JSON, microseconds
+from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AnswerError, DualcontrolError
 from dualcontrol.names import same
 from dualcontrol.review.blind import as_seen
+from dualcontrol.review.following import alike
 from dualcontrol.web.access import Visitor
-from dualcontrol.web.answering import answer
+from dualcontrol.web.answering import answer, rehearse
 from dualcontrol.web.api.claims import as_claim
-from dualcontrol.web.deps import ClaimId, Form, Here, Who, claim_of, governing
+from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, claim_of, governing, visitor_of
+from dualcontrol.web.pages.deliberate import about, asks_again, check_seen, confirming, proof, step_of
 from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.inbox import filtered, next_address
-from dualcontrol.web.pages.reviewed import shown
+from dualcontrol.web.pages.reviewed import shown, why
 from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import reply
+from dualcontrol.web.show import titles
 from dualcontrol.web.twin import wants_json
 
 router = APIRouter(prefix="/claims/{claim_id}", include_in_schema=False)
@@ -60,8 +63,15 @@ def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **ex
     field = misfit(around["error"], around["edit"])
     return pages_of(request).show(
         request, "review.html", as_claim(claim), status=status, claim=claim, case=case, control=control,
-        settings=control.settings, misfit=field, told=plainly(around["error"], field), **around,
+        settings=control.settings, misfit=field, told=plainly(around["error"], field),
+        **_proof(request, claim, control), **around,
     )  # fmt: skip
+
+
+def _proof(request: Request, claim: Claim, control: Control) -> dict[str, Any]:
+    """What the forms of a page bring back, and for how long nobody can answer on it."""
+    made = proof(access_of(request), visitor_of(request), claim, claim.desk.steps.now())
+    return {"proof": made, "dead": control.settings.dead // 1000, "dead_step": step_of(control.settings.dead)}
 
 
 @router.post("/answer")
@@ -70,14 +80,66 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     loop = str(form.get("loop", "")) or None
     claim = _held(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
+        return _over(desk, claim_id, visitor, loop)
+    control = governing(desk, claim.case.loop)
     try:
-        case = _answered(claim, form, governing(desk, claim.case.loop))
+        check_seen(access_of(request), visitor, claim, form, control)
+        verdict, said = str(form.get("verdict", "")), _said(form)
+        given = value(claim, verdict, form, control.settings.schema)
+        whole = rehearse(claim, verdict, given, via=PAGE, **said)
+        act = about(claim, verdict, whole, said)
+        if asks_again(claim, verdict, whole, control) and not _confirmed(request, visitor, form, act):
+            return _second(request, claim, verdict, whole, form, control, act)
+        case = answer(claim, verdict, given, via=PAGE, **said)
     except DualcontrolError as error:
-        if error.status == CONFLICT:
+        if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
             raise
+        if error.status == CONFLICT:
+            return _over(desk, claim_id, visitor, loop)
         return _page(request, desk, claim, status=error.status, error=error, form=dict(form), loop=loop)
+    request.app.state.settler.add(case)
     return go(next_address(desk, visitor.person, loop, done=case.id))
+
+
+def _said(form: Form) -> dict[str, Any]:
+    """What goes with a verdict besides its value."""
+    return {
+        "rationale": str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None,
+        "reasons": tuple(str(code) for code in form.getlist("reasons") if code),
+    }
+
+
+def _confirmed(request: Request, visitor: Visitor, form: Form, act: str) -> bool:
+    """Whether this form is of the page that said this very answer back."""
+    return access_of(request).stamped(visitor, act, str(form.get("confirmed", ""))) is not None
+
+
+def _second(
+    request: Request, claim: Claim, verdict: str, whole: JSON, form: Form, control: Control, act: str
+) -> Response:  # fmt: skip
+    """The page on which a verdict of high risk is given once more."""
+    confirmed = access_of(request).stamp(visitor_of(request), act, claim.desk.steps.now())
+    case, review = as_seen(claim.case, claim.review)
+    told = {"claim": as_claim(claim), "verdict": verdict, "value": whole, "confirm": True}
+    return pages_of(request).show(
+        request, "confirm.html", told, case=case, held=claim, verdict=verdict, confirmed=confirmed,
+        of=confirming(claim, verdict, whole, form, control), why=why(case, control, review), alike=alike,
+        loop=str(form.get("loop", "")), title=titles.title(case), **_proof(request, claim, control),
+    )  # fmt: skip
+
+
+def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Response:
+    """Where a verdict leads whose claim is held no more: on, for it was sent twice; else to the case."""
+    case_id = claim_of_case(desk, claim_id)
+    if _mine(desk, claim_id, visitor):
+        return go(next_address(desk, visitor.person, loop, done=case_id))
+    return go(f"/cases/{case_id}?lost=1")
+
+
+def _mine(desk: Desk, claim_id: str, visitor: Visitor) -> bool:
+    """Whether this very claim was answered by this visitor."""
+    review = desk.case(claim_of_case(desk, claim_id)).review_of_claim(claim_id)
+    return review is not None and review.person == visitor.person and review.state in ("answered", "passed")
 
 
 @router.post("/commit")
@@ -88,6 +150,7 @@ def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
         return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
     to = str(form.get("to", "")).replace("\r\n", "\n").strip() or None
     try:
+        check_seen(access_of(request), visitor, claim, form, governing(desk, claim.case.loop))
         claim.commit(str(form.get("should", "")), to)
     except DualcontrolError as error:
         if error.status == CONFLICT:
@@ -99,15 +162,6 @@ def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
 def claim_of_case(desk: Desk, claim_id: str) -> str:
     """The case that a claim was given for; not found when it never was."""
     return desk.steps.case_of_claim(claim_id) or claim_of(desk, claim_id).case.id
-
-
-def _answered(claim: Claim, form: Form, control: Control) -> Any:
-    verdict = str(form.get("verdict", ""))
-    said = {
-        "rationale": str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None,
-        "reasons": [str(code) for code in form.getlist("reasons") if code],
-    }
-    return answer(claim, verdict, value(claim, verdict, form, control.settings.schema), via="web", **said)
 
 
 @router.post("/release")

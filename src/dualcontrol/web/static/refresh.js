@@ -10,7 +10,7 @@ async function again(part) {
   const open = [...part.querySelectorAll("details")].map((one) => one.open);
   fresh.querySelectorAll("details").forEach((one, i) => { one.open = open[i] ?? false; });
   const at = part.querySelector(".moves")?.scrollTop ?? 0;
-  part.replaceWith(fresh);
+  part.replaceWith(fresh); // what would answer in it is dead at first, as on a new page: see dead.js
   const moves = fresh.querySelector(".moves");
   if (moves) moves.scrollTop = at;
 }

@@ -1,4 +1,7 @@
 // Times that move: ages, what is left, and a lease that is extended while its holder works.
+// The clock of this machine may be off by minutes, and ten seconds are short: the page says what the server's said.
+const skew = Number(document.body.dataset.now ?? Date.now()) - Date.now();
+const now = () => Date.now() + skew;
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 function spoken(seconds, most) {
@@ -13,7 +16,7 @@ function spoken(seconds, most) {
 
 function ages() {
   for (const el of document.querySelectorAll("time[data-at]")) {
-    const seconds = Math.round((Date.now() - Number(el.dataset.at)) / 1000);
+    const seconds = Math.round((now() - Number(el.dataset.at)) / 1000);
     if (Math.abs(seconds) < 5) el.textContent = "just now";
     else el.textContent = seconds > 0 ? `${spoken(seconds, 1)} ago` : `in ${spoken(-seconds, 1)}`;
   }
@@ -21,13 +24,13 @@ function ages() {
 
 function left() {
   for (const el of document.querySelectorAll("[data-left]")) {
-    const seconds = Math.round((Number(el.dataset.left) - Date.now()) / 1000);
+    const seconds = Math.round((Number(el.dataset.left) - now()) / 1000);
     const plain = "plain" in el.dataset ? "" : " left";
     el.textContent = seconds >= 0 ? `${spoken(seconds, 2)}${plain}` : `over by ${spoken(-seconds, 1)}`;
     el.closest(".due")?.classList.toggle("soon", seconds < 300 && seconds >= 0);
     el.closest(".due")?.classList.toggle("late", seconds < 0);
   }
-  for (const el of document.querySelectorAll("[data-until]")) el.hidden = Number(el.dataset.until) < Date.now();
+  for (const el of document.querySelectorAll("[data-until]")) el.hidden = Number(el.dataset.until) < now();
 }
 
 let active = Date.now();
@@ -36,7 +39,7 @@ async function hold() {
   const form = document.querySelector("[data-extend]");
   const lease = document.querySelector("[data-lease]");
   if (!form || !lease) return;
-  const rest = Number(lease.dataset.left) - Date.now();
+  const rest = Number(lease.dataset.left) - now();
   if (rest > 120000 || rest < 0 || Date.now() - active > 90000) return;
   const reply = await fetch(form.action, {
     method: "POST", headers: { Accept: "application/json" }, body: new URLSearchParams(new FormData(form)),
