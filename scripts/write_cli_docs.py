@@ -20,7 +20,8 @@ Every command prints tables for people, and one JSON document with `--json`.
 Options of all commands may stand before the command or after it; `NO_COLOR` turns colours off.
 Progress bars go to stderr, and only where a terminal is.
 `dualcontrol --install-completion` completes commands and options in your shell.
-Control characters in what callers and reviewers wrote are shown as escapes, so that no text can act on the terminal.
+What a terminal would obey or hide is shown by name, as in `[U+001B ESCAPE]`, and is an escape in JSON.
+Of a value longer than 20,000 characters the beginning is shown; `--json` has all.
 
 ## Exit codes
 

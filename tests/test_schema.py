@@ -278,3 +278,22 @@ def test_what_is_left_out_stands_at_its_default(schema: dict[str, Any], value: A
 )
 def test_what_means_the_same_is_the_same(schema: Any, one: Any, other: Any, alike: bool) -> None:
     assert (meaning(one, schema) == meaning(other, schema)) is alike
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fits_not"),
+    [
+        (r"^[^\0]+$", "ab", "a\0b"),
+        (r"^[\0-\x1f]+$", "\0\x1f", " "),
+        (r"^a\cJb$", "a\nb", "a\tb"),
+        (r"^[^[\]]+$", "ab", "a[b"),
+        (r"^[[a]+$", "a[[a", "b"),
+        (r"^[[:alpha:]]+$", "abc", "1"),
+        (r"^\/x\-y\u0041$", "/x-yA", "/x-y"),
+    ],
+)
+def test_a_pattern_is_read_as_json_schema_spells_it(pattern: str, fits: str, fits_not: str) -> None:
+    """NUL, control letters and brackets within a class as ECMA-262 writes them, which the linear engine does not."""
+    assert flaw({"pattern": pattern}) is None
+    assert violation(fits, {"pattern": pattern}) is None
+    assert violation(fits_not, {"pattern": pattern}) is not None

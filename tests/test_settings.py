@@ -380,6 +380,15 @@ def test_feedback(feedback: Any, value: Feedback | None) -> None:
     assert loop_settings("x", feedback=feedback).feedback == value
 
 
+def test_markdown() -> None:
+    """Fields by name, each once; by default none is, and then the settings are those of a release without the key."""
+    fields = ("input.mail", "rationale", "proposal", "alternatives.text", "history.content", "meta.note", "answer")
+    assert loop_settings("x", markdown=list(fields)).markdown == fields
+    plain = loop_settings("x")
+    assert (plain.markdown, "markdown" in plain.to_dict()) == ((), False)
+    assert loop_settings("x", markdown=[]).digest == plain.digest
+
+
 @pytest.mark.parametrize("context", ["minimal", "standard", "full", ("input", "history"), ("input.customer", "meta")])
 def test_context(context: Any) -> None:
     assert loop_settings("x", context=context).context == context
@@ -545,6 +554,12 @@ def test_names_that_cannot_be_names(name: str) -> None:
         ('context = "standart"', "minimal, standard or full", "standard"),
         ('context = ["input", "histroy"]', "unknown field 'histroy'", "history"),
         ("context = []", "at least one field", None),
+        ('markdown = ["inputs.mail"]', "unknown field 'inputs.mail'", "input"),
+        ('markdown = ["args.body"]', "unknown field 'args.body'", "proposal"),
+        ('markdown = "input"', "a list of texts", None),
+        ('markdown = ["input..mail"]', "a name between dots is empty", None),
+        ('markdown = ["input", "input"]', "names 'input' twice", None),
+        ('markdwon = ["input"]', "unknown key 'markdwon'", "markdown"),
         ('rationale = "require"', "required or optional", "required"),
         ("group = 5", "text that is not empty", None),
         ("quorum = 2", "a table, not 2", None),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dualcontrol import commands as do
-from dualcontrol.case import JSON, Case, Review
+from dualcontrol.case import JSON, Case, Rendering, Review
 from dualcontrol.given import exact, stated
 from dualcontrol.review.view import view
 
@@ -30,9 +30,11 @@ class Claim:
         return view(self.case, self.review, self.person)
 
     @exact
-    def commit(self, should: str, to: JSON = None) -> Claim:
+    def commit(self, should: str, to: JSON = None, *, rendered: Rendering | None = None) -> Claim:
         """Say whether a hidden action should happen ("happen" or "not") and to whom; from then on it is shown here."""
-        self.case = self.desk.steps.run(do.Commit(case_id=self.case.id, claim_id=self.id, should=should, to=to))
+        self.case = self.desk.steps.run(
+            do.Commit(case_id=self.case.id, claim_id=self.id, should=should, to=to, rendered=rendered)
+        )
         self.review = self.case.review(self.review.id) or self.review
         return self
 
@@ -50,12 +52,13 @@ class Claim:
         expected_seq: int | None = None,
         via: str = "python",
         authenticated: str = "none",
+        rendered: Rendering | None = None,
     ) -> Case:
         """Answer by the verdict's name, with its value.
 
         `reasons` are codes, `confidence` is the reviewer's own, `first` what was said before the proposal was shown; an
         approval or edit that `lasts` for a time is asked again when its effect has not begun by then.  With
-        `expected_seq` the answer is refused when the case has moved on.
+        `expected_seq` the answer is refused when the case has moved on; `rendered` says how a page showed the case.
 
         Raises AnswerError and its kinds; nothing is written then.
         """

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import asdict
 
-from dualcontrol.case import JSON, RISK_LEVELS, Actor, Value, plain, scalar
+from dualcontrol.case import JSON, RISK_LEVELS, Actor, Rendering, Value, plain, scalar
 from dualcontrol.errors import (
     AnswerError,
     DualcontrolError,
@@ -94,6 +94,7 @@ class Commit(Command, frozen=True, kw_only=True):
     claim_id: Word
     should: str
     to: JSON = None
+    rendered: Rendering | None = None
 
 
 class Answer(Command, frozen=True, kw_only=True):
@@ -109,6 +110,7 @@ class Answer(Command, frozen=True, kw_only=True):
     confidence: float | None = None
     first: JSON = None
     expected_seq: int | None = None
+    rendered: Rendering | None = None
     lasts: int | None = None
 
 

@@ -102,6 +102,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     context: Literal["minimal", "standard", "full"] | tuple[str, ...] = "standard"
     meta: tuple[str, ...] = ()
     rationale: Literal["required", "optional"] = "optional"
+    markdown: tuple[str, ...] = ()
     group: str = "reviewers"
     quorum: Quorum = Quorum()
     labels: tuple[JSON, ...] | None = None

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from dualcontrol import commands as do
 from dualcontrol.aio import Aio
-from dualcontrol.case import JSON, Actor, Case, Quorum
+from dualcontrol.case import JSON, Actor, Case, Quorum, Rendering
 from dualcontrol.certify import Certifier, Riskiness
 from dualcontrol.claim import Claim
 from dualcontrol.commands import known_as
@@ -92,6 +92,7 @@ class Desk:
         context: Literal["minimal", "standard", "full"] | Sequence[str] | None = UNSET,
         meta: Sequence[str] | None = UNSET,
         rationale: Literal["required", "optional"] | None = UNSET,
+        markdown: Sequence[str] | None = UNSET,
         group: str | None = UNSET,
         quorum: Quorum | Mapping[str, Any] | None = UNSET,
         labels: Sequence[JSON] | None = UNSET,
@@ -99,6 +100,7 @@ class Desk:
         feedback: Feedback | Mapping[str, Any] | str | None = UNSET,
         lease: str | float | None = UNSET,
         undo: str | float | None = UNSET,
+        dead_time: str | float | None = UNSET,
         approval_lasts: str | float | None = UNSET,
         on_unknown: Literal["ask", "retry"] | None = UNSET,
         effect_lease: str | float | None = UNSET,
@@ -141,6 +143,13 @@ class Desk:
         if case is None:
             raise UnknownCaseError(f"there is no case {case_id}", case_id=case_id)
         return case
+
+    def glance(self, case_id: str) -> tuple[Case, str]:
+        """A case as lists show it: with input and candidates if they are small, and how a large input begins."""
+        found = self.store.queries.glance(known_as(case_id, UnknownCaseError, "a case"))
+        if found is None:
+            raise UnknownCaseError(f"there is no case {case_id}", case_id=case_id)
+        return found
 
     def events(self, case_id: str) -> list[Event]:
         """Everything that happened to a case, in order."""
@@ -199,6 +208,7 @@ class Desk:
         self, case_id: str, claim_id: str, verdict: str, value: JSON = None, *, person: str | None = None,
         rationale: str | None = None, reasons: Sequence[str] = (), confidence: float | None = None,
         first: JSON = None, via: str = "python", authenticated: str = "none", expected_seq: int | None = None,
+        rendered: Rendering | None = None,
         lasts: str | float | None = None,
     ) -> Case:  # fmt: skip
         after = self.steps.run(
@@ -207,6 +217,7 @@ class Desk:
                 reasons=codes(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
                 lasts=lasting(lasts),
                 actor=Actor(person="" if person is None else person, via=via, authenticated=authenticated),
+                rendered=rendered,
             )
         )  # fmt: skip
         self.certifier.answered(after)

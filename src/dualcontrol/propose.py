@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from dualcontrol.case import JSON, Candidate, plain, scalar
-from dualcontrol.commands import UNFIT, Propose, action_name, missing, risk_level
+from dualcontrol.commands import UNFIT, Propose, action_name, known_as, missing, risk_level
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.labels import Labels, mark, named
@@ -126,6 +126,8 @@ def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     row = {"id": f"c{index + 1}"} | given
     if "score" in row:
         row["score"] = _unit(row["score"], "a score")
+    if "id" in row:
+        known_as(row["id"], ProposalError, "a candidate")
     if "action" in row:
         row["action"] = action_name(row["action"])
     try:

@@ -116,7 +116,30 @@ def _unreadable(pattern: str) -> str | None:
 
 @lru_cache(maxsize=512)
 def _matcher(pattern: str) -> SchemaValidator:
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex", strict=True))
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex", strict=True))
+    except BadPattern:
+        if (spelled := _ECMA.sub(_as_rust, pattern)) == pattern:
+            raise
+        return SchemaValidator(core_schema.str_schema(pattern=spelled, regex_engine="rust-regex", strict=True))
+
+
+# What JSON Schema's regular expressions (ECMA-262) spell in another way than the linear engine: NUL, control letters,
+# and a bracket that stands for itself in a class.
+_ECMA = re.compile(r"\\(?P<nul>0)(?!\d)|\\c(?P<control>[A-Za-z])|\\.|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])", re.DOTALL)
+
+
+def _as_rust(token: re.Match[str]) -> str:
+    if token["nul"]:
+        return r"\x00"
+    if token["control"]:
+        return f"\\x{ord(token['control']) % 32:02x}"
+    if token["class"]:
+        inner = re.sub(
+            r"\\.|\[", lambda part: r"\[" if part.group() == "[" else part.group(), token["class"][1:], flags=re.DOTALL
+        )
+        return "[" + _ECMA.sub(_as_rust, inner)
+    return token.group()
 
 
 @lru_cache(maxsize=512)

@@ -38,7 +38,7 @@ from dualcontrol.learn import examples
 from dualcontrol.names import same
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
 from dualcontrol.queue import Queue
-from dualcontrol.review import values
+from dualcontrol.review import lease, values
 from dualcontrol.review.demand import outstanding
 from dualcontrol.route import reroute
 from dualcontrol.scores import Score, Scorer, Scores, UnscoredError
@@ -79,7 +79,25 @@ class Steps:
         made = checked(command)
         if isinstance(made, Answer):
             self._look_ahead(made)
-        return self.retried(lambda: self._run(made))
+        try:
+            return self.retried(lambda: self._run(made))
+        except ClaimError as refused:
+            raise self._lost(made, refused) from None
+
+    def ending(self, claim_id: str, person: str | None = None) -> lease.Ending | None:
+        """How a claim came to its end, for the person who held it; None while it is held, or where it never was."""
+        entries = self.store.queries.entries(f"case/{case_of_claim(claim_id)}", values=False)
+        return lease.ending((event for entry in entries for event in entry.events), claim_id, self.now(), person)
+
+    def _lost(self, command: Command, refused: ClaimError) -> ClaimError:
+        """A claim's refusal that says which way the claim was lost."""
+        claim_id = getattr(command, "claim_id", None)
+        how = self.ending(claim_id) if claim_id else None
+        if how == "released":
+            return ClaimError(f"claim {claim_id} was given back; claim the review again if it is still open")
+        if how == "expired":
+            return ClaimError(f"the time of claim {claim_id} ran out; claim the review again if it is still open")
+        return refused
 
     def _look_ahead(self, command: Answer | None) -> None:
         """Hold an answer against its schema before the transaction, whose lock others wait for; it is remembered."""

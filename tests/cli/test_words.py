@@ -21,12 +21,12 @@ SECOND = 1_000_000
     ("given", "shown"),
     [
         ("plain\ttext\n", "plain\ttext\n"),
-        ("\x1b[31mred", "\\u001b[31mred"),
-        ("a\rb", "a\\u000db"),
+        ("\x1b[31mred", "[U+001B ESCAPE][31mred"),
+        ("a\rb", "a[U+000D CARRIAGE RETURN]b"),
         ("a\r\nb", "a\nb"),
-        ("\u202eabc\u2066", "\\u202eabc\\u2066"),
-        ("\x9b2J", "\\u009b2J"),
-        ("\ud800", "\\ud800"),
+        ("\u202eabc\u2066", "[U+202E RIGHT-TO-LEFT OVERRIDE]abc[U+2066 LEFT-TO-RIGHT ISOLATE]"),
+        ("\x9b2J", "[U+009B CONTROL SEQUENCE INTRODUCER]2J"),
+        ("\ud800", "[U+D800 LONE SURROGATE]"),
         ("日本語 ✓", "日本語 ✓"),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -308,10 +310,49 @@ def test_a_commitment_is_what_the_design_says(database_url: str) -> None:
     store = open_store(database_url, salt=lambda size: b"\x07" * size)
     define(store)
     case = propose(store, content={"input": {"b": 1, "a": "é"}}, groups=())
-    body = '{"a":"é","b":1}'.encode()
+    body = '{"b":1,"a":"é"}'.encode()
     sealed = hashlib.sha256(b"dualcontrol-payload-v1\x00" + b"input" + b"\x00" + b"\x07" * 16 + body).hexdigest()
     assert case.content.seals == {"input": sealed}
     store.close()
+
+
+def test_content_keeps_the_callers_order(store: Store) -> None:
+    """People are shown the fields as the caller gave them; the entry, which is hashed, has its own keys sorted."""
+    define(store)
+    given = {"zeta": [{"b": 1, "a": {"d": 1, "c": 2}}], "alpha": None, "Mid": 1}
+    case = propose(store, content={"input": given, "candidates": [{"value": given, "id": "c1"}]}, groups=())
+    assert json.dumps(load(store, case.id).content.values["input"]) == json.dumps(given)
+    (kept,) = store.queries.entries(f"case/{case.id}")
+    assert json.dumps(kept.events[0].content.values["input"]) == json.dumps(given)  # type: ignore[attr-defined]
+    assert list(json.loads(kept.body)) == ["actor", "at", "events", "seq", "stream"]
+    keys = list(json.loads(kept.body)["events"][0])
+    assert keys == sorted(keys)
+
+
+def test_content_of_earlier_releases_is_still_what_was_sealed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text that was written with its names sorted has its commitment over that text."""
+    define(store)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("dualcontrol.store.sql.seal._encode", msgspec.json.Encoder(order="sorted").encode)
+        case = propose(store, content={"input": {"b": 1, "a": 2}}, groups=())
+    with store.transaction() as tx:
+        assert tx.load(case.id) is not None  # which compares text and commitment
+    assert list(load(store, case.id).content.values["input"]) == ["a", "b"]
+
+
+def test_a_glance_reads_what_a_list_shows(store: Store) -> None:
+    """Input and candidates while they are small; of a large input how it begins, and nothing else of the content."""
+    define(store)
+    small = propose(store, content={"input": {"b": "ü"}, "candidates": [], "history": ["x"]}, groups=())
+    found = store.queries.glance(small.id)
+    assert found is not None
+    assert (found[0].content.values, found[1]) == ({"input": {"b": "ü"}, "candidates": []}, "")
+    text = "é" * 70_000
+    large = propose(store, content={"input": text, "candidates": [{"id": "c1", "value": "x" * 70_000}]}, groups=())
+    found = store.queries.glance(large.id)
+    assert found is not None
+    assert (found[0].id, found[0].content.values, found[1]) == (large.id, {}, f'"{"é" * 4_095}')
+    assert store.queries.glance("nothing") is None
 
 
 def test_a_slot_can_be_written_again(store: Store) -> None:

@@ -28,7 +28,12 @@ ANSWERED = {
     "Why is content outside the ledger?": ["decisions/0003-content-outside-the-ledger.md"],
     "How do I run the demo without a browser?": ["demo.md", "cli.md"],
     "What do I do when the database is full?": ["errors/DC-STORE-FULL.md"],
-    "Why is Pending not an exception?": ["errors/DC-PENDING.md", "quickstart.md", "howto/gate.md"],
+    "Why is Pending not an exception?": [
+        "errors/DC-PENDING.md",
+        "errors/DC-PENDING-POOL.md",
+        "quickstart.md",
+        "howto/gate.md",
+    ],
     "How do I follow events as a stream?": ["howto/any-language.md"],
     "How is the queue ordered?": ["capacity.md", "concepts.md"],
 }

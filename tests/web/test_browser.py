@@ -60,6 +60,7 @@ def test_edit_by_keys(enter: Any, desk: dc.Desk) -> None:
     case = web_cases.refund(desk)
     page = enter(hold(desk, case))
     page.keyboard.press("e")
+    page.keyboard.press("Tab")
     page.keyboard.press("Control+A")
     page.keyboard.type("17.5")
     page.fill("#why-edit", "arbitrary: a b r x keys rest here")
@@ -248,3 +249,66 @@ def test_the_guarantee_goes_on_by_itself(enter: Any, desk: dc.Desk) -> None:
         "(seq) => document.querySelector('[data-refresh]').dataset.seq !== seq", arg=before, timeout=25_000
     )
     assert page.locator("details[open]").count() == 1
+
+
+def deep(levels: int) -> Any:
+    """An object of so many levels, with a sentence at each."""
+    value: Any = {"end": "the innermost sentence of them all"}
+    for level in range(levels):
+        value = {"note": f"a sentence at level {level}", "more": value}
+    return value
+
+
+NARROWEST = """() => Math.min(...[...document.querySelectorAll(".content .v-text, .content .v-json")]
+  .filter((el) => el.checkVisibility() && el.textContent.length > 20).map((el) => el.getBoundingClientRect().width))"""
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP])
+def test_deep_and_long_content_stays_readable(enter: Any, desk: dc.Desk, viewport: Any) -> None:
+    """Nine levels leave room for words, five hundred rows are a few screens, nothing is wider than the screen."""
+    rows = [{"sku": f"KB-{n}", "name": "a keyboard with a long name", "price": n * 1.5} for n in range(500)]
+    case = desk.loop("shell", context="minimal").propose(
+        action="update", args={"rows": rows, "deep": deep(9)}, input=[deep(9)] * 3, history=["a step"] * 900
+    )
+    page = enter(hold(desk, case), viewport=viewport)
+    assert page.evaluate(NARROWEST) > 150
+    assert page.evaluate("document.documentElement.scrollHeight") < 9_000
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    page.get_by_role("link", name="see all").first.click()
+    page.wait_for_url("**/whole?at=*")
+    assert '"sku": "KB-499"' in page.inner_text("main")
+
+
+def test_the_switch_between_text_and_markdown_needs_no_script(enter: Any, desk: dc.Desk) -> None:
+    """What is not asked for is hidden; arguments begin as text."""
+    loop = desk.loop("notes", context="minimal", markdown=["input", "proposal.body"])
+    case = loop.propose(action="post", args={"body": "# Title\n\ntext"}, input="some **bold** words")
+    page = enter(hold(desk, case), java_script_enabled=False)
+    given, args = page.locator("#input"), page.locator(".proposal")
+    assert given.get_by_text("some bold words").is_visible()
+    given.get_by_text("Show as text").click()
+    assert not given.get_by_text("some bold words").is_visible()
+    assert given.get_by_text("some **bold** words").first.is_visible()
+    given.get_by_text("Show rendered").click()
+    assert given.get_by_text("some bold words").is_visible()
+    assert args.get_by_text("# Title").first.is_visible()
+    assert not args.get_by_role("heading", name="Title").is_visible()
+    args.get_by_text("Show rendered").click()
+    assert args.get_by_role("heading", name="Title").is_visible()
+
+
+def test_what_turns_the_direction_turns_nothing(enter: Any, desk: dc.Desk) -> None:
+    """An exe is read as an exe, and a name from right to left stays where it is."""
+    case = desk.loop("shell", context="minimal").propose(
+        action="send", args={"file": "invoice\u202efdp.exe", "שם": "12"}, input="x", owner="דוד"
+    )
+    page = enter(hold(desk, case))
+    sign = page.locator(".proposal .v-text .sign").first.bounding_box()
+    ends = page.evaluate("""() => {
+      const text = document.querySelector(".proposal .v-text:has(.sign)").lastChild, range = document.createRange();
+      return [...text.data].map((_, i) => { range.setStart(text, i); range.setEnd(text, i + 1);
+        return range.getBoundingClientRect().x; });
+    }""")
+    assert ends == sorted(ends)
+    assert ends[0] >= sign["x"] + sign["width"] - 1
+    assert page.title().startswith("send")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,12 +55,20 @@ def test_a_double_tap_answers_once(enter: Any, desk: dc.Desk, pause: int) -> Non
 
 
 def test_whoever_hammers_a_key_answers_nothing_unseen(enter: Any, desk: dc.Desk) -> None:
-    """Each tap that came too early begins the time anew."""
-    cases = three(desk)
-    page = enter(hold(desk, cases[0]))
-    for _ in range(12):
-        page.keyboard.press("a")
-        page.wait_for_timeout(170)
+    """Each tap that came too early begins the time anew; a machine that stalled between two taps is tried again."""
+    for _ in range(5):
+        cases = three(desk)
+        page = enter(hold(desk, cases[0]))
+        longest, last = 0.0, time.monotonic()
+        for _ in range(12):
+            page.keyboard.press("a")
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            page.wait_for_timeout(170)
+        if longest < 0.35:
+            break
+        for case in cases:
+            with contextlib.suppress(dc.errors.SettledError):
+                desk.withdraw(case.id)
     assert decided(desk, *cases) == ["approve", None, None]
 
 

@@ -292,7 +292,7 @@ def test_the_second_act_is_of_the_very_same_answer(web: TestClient, desk: dc.Des
         assert "Nothing has been taken yet" in again(web, clock, address, {**second, **change}).text
         assert verdicts(desk, case) == [None]
     elsewhere, page = opened(web, desk, other)
-    stolen = {**hidden(page, "edit"), **{k: v for k, v in second.items() if k != "served"}}
+    stolen = {**hidden(page, "edit"), **{k: v for k, v in second.items() if k not in ("served", "shown")}}
     assert "Really send the edit?" in again(web, clock, elsewhere, stolen).text
     again(web, clock, address, second)
     assert verdicts(desk, case, other) == ["edit", None]

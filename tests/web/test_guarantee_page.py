@@ -50,10 +50,12 @@ def test_before_the_first_decision(web: TestClient, desk: dc.Desk) -> None:
 
 
 @pytest.mark.parametrize(("decisions", "state"), [(8, "pilot"), (30, "collecting")])
-def test_while_answers_are_collected(web: TestClient, desk: dc.Desk, decisions: int, state: str) -> None:
+def test_while_answers_are_collected(
+    web: TestClient, api: TestClient, desk: dc.Desk, decisions: int, state: str
+) -> None:
     """The state has its word, and the figures are those of the standing."""
     world(desk).decisions(decisions)
-    page, told = web.get(PAGE).text, web.get(API).json()["segments"][0]
+    page, told = web.get(PAGE).text, api.get(API).json()["segments"][0]
     assert told["state"] == state
     assert state in page
     assert "Nothing is certified" in page
@@ -61,10 +63,10 @@ def test_while_answers_are_collected(web: TestClient, desk: dc.Desk, decisions: 
     assert len(charts(page)) == CHARTS
 
 
-def test_what_is_certified(web: TestClient, desk: dc.Desk) -> None:
+def test_what_is_certified(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """The promise in words, its bound and coverage, charts with a title each, and the log with its reasons."""
     world(desk).decisions(300, wrong=0.01)
-    page, told = web.get(PAGE).text, web.get(API).json()
+    page, told = web.get(PAGE).text, api.get(API).json()
     shown = told["segments"][0]
     assert shown["state"] == "certified"
     assert "At most 20 % of what autopilot does is wrong, with 90 % confidence." in page
@@ -80,12 +82,12 @@ def test_what_is_certified(web: TestClient, desk: dc.Desk) -> None:
     assert told["points"][-1]["threshold"] == shown["threshold"]
 
 
-def test_after_an_alarm(web: TestClient, desk: dc.Desk) -> None:
+def test_after_an_alarm(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """Closed, by what, since when; the threshold of before is history."""
     made = world(desk)
     made.decisions(300, wrong=0.01)
     made.decisions(300, wrong=0.9)
-    page, told = web.get(PAGE).text, web.get(API).json()
+    page, told = web.get(PAGE).text, api.get(API).json()
     assert told["segments"][0]["state"] == "closed"
     assert page.count("The monitor found that more than 20 % of what autopilot does is wrong by now") >= 2
     assert "Autopilot is closed: everything goes to humans." in page
@@ -97,7 +99,7 @@ def test_after_an_alarm(web: TestClient, desk: dc.Desk) -> None:
     assert [move["what"] for move in told["moves"]][-3:] == ["autopilot closed", "alarm", "epoch began"]
 
 
-def test_segments_have_a_page_each(web: TestClient, desk: dc.Desk) -> None:
+def test_segments_have_a_page_each(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """Side by side as links, with a sparkline; a name that is none is not found."""
     made = world(desk, segments=("eu", "us"))
     made.decisions(300, wrong=0.0, segment="eu")
@@ -105,8 +107,8 @@ def test_segments_have_a_page_each(web: TestClient, desk: dc.Desk) -> None:
     assert "segment &#39;eu&#39; of loop &#39;mail&#39;" in page
     assert page.count('class="spark"') == 1
     assert "Nothing is certified" in web.get(PAGE, params={"segment": "us"}).text
-    assert web.get(API).json()["segment"] == "eu"
-    assert web.get(API, params={"segment": "us"}).json()["points"] == []
+    assert api.get(API).json()["segment"] == "eu"
+    assert api.get(API, params={"segment": "us"}).json()["points"] == []
     assert web.get(PAGE, params={"segment": "asia"}).status_code == 404
     front = web.get("/").text
     assert "certified for eu" in front
@@ -127,36 +129,36 @@ def test_names_are_text(web: TestClient, desk: dc.Desk) -> None:
     assert len(charts(page.text)) == CHARTS
 
 
-def test_the_twin_is_the_api(web: TestClient, desk: dc.Desk) -> None:
+def test_the_twin_is_the_api(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """The same figures by suffix, by Accept and at the API, with a what-if and without."""
     world(desk).decisions(120)
     for asked in ({}, {"max_error": "0.3", "confidence": "0.8", "minute_price": "0.5", "error_loss": "20"}):
-        told = web.get(API, params=asked).json()
+        told = api.get(API, params=asked).json()
         assert web.get(f"{PAGE}.json", params=asked).json() == told
         assert web.get(PAGE, params=asked, headers={"Accept": "application/json"}).json() == told
     assert told["what_if"]["asked"]["max_error"] == 0.3
     assert told["promise"]["headline"] in web.get(PAGE).text
 
 
-def test_what_if(web: TestClient, desk: dc.Desk) -> None:
+def test_what_if(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """A wider bound opens more, a narrower one less; prices give costs and a cheapest threshold."""
     world(desk).decisions(300)
     asked = {"max_error": "30 %", "confidence": "0.9", "minute_price": "1", "minutes": "2", "error_loss": "10"}
     page = web.get(PAGE, params=asked).text
     for words in ("would be certified", "Cost of 1,000", "It promises nothing"):
         assert words in page
-    wide, narrow = (_what_if(web, bound) for bound in (0.3, 0.01))
+    wide, narrow = (_what_if(api, bound) for bound in (0.3, 0.01))
     assert wide["certified"]["load"] < 0.5
     assert narrow["certified"] is None
     assert "certify nothing" in web.get(PAGE, params={"max_error": "0.01"}).text
     assert wide["humans"] is None
-    same = _what_if(web, 0.2, confidence=0.9)
-    today = web.get(API).json()["segments"][0]["threshold"]
+    same = _what_if(api, 0.2, confidence=0.9)
+    today = api.get(API).json()["segments"][0]["threshold"]
     assert (same["certified"] or {}).get("threshold") == today, "the promise in force gives the threshold in force"
 
 
-def _what_if(web: TestClient, bound: float, **more: Any) -> dict[str, Any]:
-    told: dict[str, Any] = web.get(API, params={"max_error": bound, **more}).json()["what_if"]
+def _what_if(api: TestClient, bound: float, **more: Any) -> dict[str, Any]:
+    told: dict[str, Any] = api.get(API, params={"max_error": bound, **more}).json()["what_if"]
     return told
 
 
@@ -180,13 +182,13 @@ def test_a_mistake_in_the_form_stands_at_its_field(web: TestClient, desk: dc.Des
     assert f'value="{typed["max_error"]}"' in page.text
 
 
-def test_who_may_look(stranger: TestClient, web: TestClient, desk: dc.Desk) -> None:
+def test_who_may_look(stranger: TestClient, web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """As with every other page: a token; a loop that is not there is not found."""
     guarantee_cases.define(desk)
     for path in (PAGE, f"{PAGE}.json", API):
         assert stranger.get(path).status_code == 401
     assert web.get("/loops/nope/guarantee").status_code == 404
-    assert web.get("/api/v1/loops/nope/guarantee").status_code == 404
+    assert api.get("/api/v1/loops/nope/guarantee").status_code == 404
 
 
 def test_nothing_inline(web: TestClient, desk: dc.Desk) -> None:
@@ -205,21 +207,21 @@ def test_looking_writes_nothing(web: TestClient, desk: dc.Desk) -> None:
     assert len(list(desk.store.queries.entries(made.loop.stream, values=False))) == before
 
 
-def test_what_comes_later_is_on_the_page(web: TestClient, desk: dc.Desk) -> None:
+def test_what_comes_later_is_on_the_page(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """The course is kept between requests and goes on where it stopped, as if it were read at once."""
     made = world(desk)
     for _ in range(4):
         made.decisions(25)
         web.get(PAGE)
-    bit_by_bit = web.get(API).json()
+    bit_by_bit = api.get(API).json()
     web.app.state.courses._histories.clear()  # type: ignore[attr-defined]
-    assert web.get(API).json() == bit_by_bit
+    assert api.get(API).json() == bit_by_bit
 
 
 @pytest.mark.parametrize(
     ("cause", "when"), [("model_file", "when this is mended"), ("person", "when somebody opens it again")]
 )
-def test_closed_for_another_reason(web: TestClient, desk: dc.Desk, cause: str, when: str) -> None:
+def test_closed_for_another_reason(web: TestClient, api: TestClient, desk: dc.Desk, cause: str, when: str) -> None:
     """What was certified still stands, and the page says so; the front page says why it is closed."""
     made = world(desk)
     made.decisions(300, wrong=0.01)
@@ -231,4 +233,4 @@ def test_closed_for_another_reason(web: TestClient, desk: dc.Desk, cause: str, w
     page = web.get(PAGE).text
     assert "The monitor found the file of the model missing" in page
     assert f"What was certified still stands; autopilot opens {when}" in page
-    assert web.get(API).json()["points"][-1]["threshold"] is None
+    assert api.get(API).json()["points"][-1]["threshold"] is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import time
 from typing import Any
 
 import pytest
@@ -126,6 +128,27 @@ def test_an_optional_argument_is_taken_out(web: TestClient, desk: dc.Desk) -> No
     assert outcome(desk, case) == ("edit", {"action": "refund", "args": args})
 
 
+def test_an_emptied_argument_with_a_default_is_asked_for(web: TestClient, desk: dc.Desk) -> None:
+    """Nobody approves the default unseen; as JSON, where it can be left out, it is recorded with the decision."""
+
+    def refund(order: str, amount: float = 1000.0, memo: str | None = None) -> None: ...
+
+    gated = desk.loop("defaults", context="minimal", undo=0).gate(
+        refund, timeout=0, context=lambda *given, **named: {"input": "x"}
+    )
+    with pytest.raises(dc.Pending) as waiting:
+        gated("B", 10.0)
+    case = desk.case(waiting.value.case_id)
+    address = take(web, case)
+    sent = {"how": "form", "rationale": "x", "f:order": "B", "f:amount": "", "f:memo": ""}
+    page = decide(web, address, "edit", **sent)
+    assert page.status_code == 422
+    assert "left out it would be 1000.0" in page.text
+    assert desk.case(case.id).decision is None
+    decide(web, address, "edit", how="json", rationale="x", json='{"order": "B"}')
+    assert outcome(desk, case)[1]["args"] == {"order": "B", "amount": 1000.0, "memo": None}
+
+
 def test_an_edit_as_json_and_an_alternative(web: TestClient, desk: dc.Desk) -> None:
     """JSON text edits everything; an alternative is an edit to another action."""
     case = web_cases.refund(desk)
@@ -210,15 +233,55 @@ def test_undo_takes_a_decision_back(web: TestClient, desk: dc.Desk) -> None:
     assert desk.case(case.id).decision is None
 
 
-def test_a_claim_that_is_lost_leads_to_the_case(web: TestClient, desk: dc.Desk) -> None:
-    """Given back or answered elsewhere: the page says so, and nothing is written."""
+def test_a_claim_that_is_lost_leads_to_the_case_which_says_how(web: TestClient, desk: dc.Desk) -> None:
+    """Given back, out of time, answered, no longer needed, or never one's own; nothing is written."""
+
+    def lost(address: str) -> str:
+        page = web.get(address)
+        assert page.url.path.startswith("/cases/")
+        return re.findall(r"(?s)<strong>([^<]*)</strong>", page.text)[0]
+
     case = web_cases.refund(desk)
     address = take(web, case)
     desk.release(address.rpartition("/")[2])
-    page = web.get(address)
-    assert (page.url.path, "You no longer hold this review" in page.text) == (f"/cases/{case.id}", True)
+    assert lost(address) == "You gave this review back."
     assert decide(web, address, "approve").url.path == f"/cases/{case.id}"
+
+    claim = desk.claim("ana", case=case, lease=0.2)
+    assert claim is not None
+    time.sleep(0.3)
+    address = f"/claims/{claim.id}"
+    assert lost(address) == "Your time for this review ran out."
+    desk.sweep()
+    assert lost(address) == "Your time for this review ran out."
     assert desk.case(case.id).decision is None
+
+    address = take(web, case)
+    desk.withdraw(case.id)
+    assert lost(address) == "This review is no longer needed."
+
+    other = web_cases.refund(desk)
+    claim = desk.claim("ben", case=other)
+    assert claim is not None
+    assert html.unescape(lost(f"/claims/{claim.id}")) == "This review is somebody else's."
+    claim.release()
+    address = take(web, other)
+    decide(web, address, "reject", rationale="no")
+    assert lost(address) == "You answered this review already."
+
+
+def test_a_refusal_of_a_claim_says_how_it_was_lost(desk: dc.Desk) -> None:
+    case = web_cases.refund(desk)
+    claim = desk.claim("ana", case=case)
+    assert claim is not None
+    claim.release()
+    with pytest.raises(dc.errors.ClaimError, match="was given back"):
+        desk.answer(claim.id, "approve")
+    claim = desk.claim("ana", case=case, lease=0.2)
+    assert claim is not None
+    time.sleep(0.3)
+    with pytest.raises(dc.errors.ClaimError, match=r"the time of claim .* ran out"):
+        desk.answer(claim.id, "approve")
 
 
 def test_abstain_escalate_release(web: TestClient, desk: dc.Desk) -> None:
@@ -231,6 +294,34 @@ def test_abstain_escalate_release(web: TestClient, desk: dc.Desk) -> None:
     passed = decide(web, take(web, case), "escalate", rationale="too big")
     assert "Passed on" in passed.text
     assert desk.case(case.id).decision is None
+
+
+def test_an_approval_is_taken_back_before_it_runs(web: TestClient, desk: dc.Desk) -> None:
+    """The case page offers it while the effect is ready, and no longer than that."""
+    web_cases.define(desk, undo=0)
+    case = web_cases.refund(desk)
+    decide(web, take(web, case), "approve")
+    assert "Take it back before it runs" in web.get(f"/cases/{case.id}").text
+    page = web.post(f"/cases/{case.id}/revoke", data={"csrf": token(web), "rationale": "wrong\u202e customer"})
+    assert "ana took the approval back" in page.text.replace("<bdi>", "").replace("</bdi>", "")
+    assert "Take it back before it runs" not in page.text
+    after = desk.case(case.id)
+    assert (after.outcome.verdict, after.outcome.rationale) == ("reject", "wrong\u202e customer")
+    with pytest.raises(dc.errors.DualcontrolError):
+        desk.loop("refunds").start_effect(case.id)
+    late = web.post(f"/cases/{case.id}/revoke", data={"csrf": token(web)})
+    assert late.status_code == 409
+
+
+def test_what_failed_before_anything_ran_may_run_again(web: TestClient, desk: dc.Desk) -> None:
+    web_cases.define(desk, undo=0)
+    case = web_cases.refund(desk)
+    decide(web, take(web, case), "approve")
+    loop = desk.loop("refunds")
+    loop.finish_effect(case.id, loop.start_effect(case.id), succeeded=False, error="no such argument", ran=False)
+    assert "Let it run again" in web.get(f"/cases/{case.id}").text
+    web.post(f"/cases/{case.id}/effect", data={"csrf": token(web), "happened": "no"})
+    assert desk.case(case.id).effect.state == "ready"
 
 
 def test_an_effect_nobody_knows_about(web: TestClient, desk: dc.Desk) -> None:
@@ -301,7 +392,9 @@ def test_images_come_from_the_case_only(web: TestClient, desk: dc.Desk) -> None:
     page = web.get(take(web, web_cases.digit(desk))).text
     assert '<img class="v-image tiny" src="data:image/png;base64,' in page
     far = desk.loop("spam").propose(input={"$image": "https://evil.example/x.png", "alt": "far"}, proposal="spam")
-    assert "evil.example" not in re.sub(r"(?s)<pre.*?</pre>", "", web.get(f"/cases/{far.id}").text)
+    shown = web.get(f"/cases/{far.id}").text
+    assert ">https://evil.example/x.png</div>" in shown
+    assert not re.search(r'(?:src|href)="[^"]*evil', shown)
 
 
 def test_an_escalation_is_told_to_who_takes_its_place(web: TestClient, desk: dc.Desk) -> None:
@@ -493,7 +586,7 @@ def test_a_page_of_many_labels_grows_with_them_and_no_faster(web: TestClient, de
         assert [choice["score"] for choice in choices[:2]] == [1 / count / 2, 2 / count / 2]
         return calls(lambda: shown(claim, loop.control, 0))
 
-    assert work(1_000) < 2.3 * work(500)
+    assert work(400) < 2.3 * work(200)
 
 
 def test_who_reviews_is_told_how_many_cases_ask_the_same(web: TestClient, desk: dc.Desk) -> None:

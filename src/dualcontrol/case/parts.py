@@ -39,6 +39,10 @@ class Candidate(Value, frozen=True, kw_only=True):
     rationale: str | None = None
     score: float | None = None
 
+    def to_dict(self) -> dict[str, JSON]:
+        """This candidate as plain JSON values; what it holds is JSON already and not copied."""
+        return {n: v for n in self.__struct_fields__ if (v := getattr(self, n)) is not None or n == "value"}
+
 
 class Signal(Value, frozen=True, kw_only=True):
     """The decision signal: confidence and scores in [0, 1], risk as a level or a number in [0, 1]."""
@@ -139,6 +143,13 @@ class Actor(Shown, frozen=True, kw_only=True):
     person: str
     via: str = "python"
     authenticated: str = "none"
+
+
+class Rendering(Value, frozen=True, kw_only=True):
+    """How a page showed a case: by which version of the pages, with which fields as markdown."""
+
+    version: int
+    markdown: tuple[str, ...] = ()
 
 
 class Answer(Shown, frozen=True, kw_only=True):

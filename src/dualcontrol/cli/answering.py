@@ -13,7 +13,7 @@ from dualcontrol.cli.reading import json_of, text_of, usage
 from dualcontrol.cli.saying import authenticated, meant
 from dualcontrol.cli.screen import document, facts, show, styled
 from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import written
+from dualcontrol.cli.text import spread
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.commands import Answer
 from dualcontrol.desk import Desk
@@ -192,7 +192,7 @@ def _report(state: State, case: Case, verdict: str, person: str) -> None:
         rows += [("counts for", styled(f"{told} more that {'asks' if told == 1 else 'ask'} the same"))]
     if outcome is not None:
         rows += [("outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}"))]
-        rows += [("value", styled(written(outcome.value)))]
+        rows += [("value", styled(spread(outcome.value)))]
     elif case.settled is not None:
         rows += [("outcome", styled("decided: effective when the time to take it back has passed"))]
     else:

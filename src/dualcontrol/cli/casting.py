@@ -9,12 +9,13 @@ from rich.text import Text
 
 from dualcontrol.case import JSON, Answer, Case, Review
 from dualcontrol.cli.screen import facts, styled, table
-from dualcontrol.cli.text import one_line, written
+from dualcontrol.cli.text import one_line, spread, written
 from dualcontrol.cli.times import ago, due, stamp
 from dualcontrol.events import Entry, Event
 from dualcontrol.names import same
 
 BUSY = ("open", "claimed")
+LINE = 2_000  # characters of the details of an event
 REVIEW = ("review", "kind", "group", "state", "person", "due", "done")
 TOLD_ELSEWHERE = (
     "kind", "case_id", "loop", "at", "content", "quorum", "shown", "presented", "control", "epoch", "order_at",
@@ -103,7 +104,7 @@ def _head(case: Case, now: int) -> list[tuple[str, str | Text]]:
 def _section(name: str, value: JSON) -> Iterator[RenderableType | str]:
     if value is not None and value != {}:
         yield Text(f"\n{name}", style="bold")
-        yield written(value, indent=2)
+        yield spread(value)
 
 
 def _review(review: Review, now: int) -> list[str | Text]:
@@ -113,8 +114,8 @@ def _review(review: Review, now: int) -> list[str | Text]:
 
 
 def _said(answer: Answer) -> str:
-    value = "" if answer.value is None else f" {written(answer.value)}"
-    why = f"; {answer.rationale}" if answer.rationale else ""
+    value = "" if answer.value is None else f" {spread(answer.value)}"
+    why = f"; {spread(answer.rationale)}" if answer.rationale else ""
     return f"{answer.actor.person} answered {answer.verdict}{value}{why}"
 
 
@@ -129,11 +130,11 @@ def _outcome(case: Case) -> Iterator[tuple[str, str | Text]]:
         yield "outcome", styled(waits if case.state == "open" else "decided, not yet effective")
         return
     yield "outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}")
-    yield "value", written(outcome.value)
+    yield "value", spread(outcome.value)
     if outcome.rationale:
-        yield "rationale", outcome.rationale
+        yield "rationale", spread(outcome.rationale)
     if case.effect.state != "none":
-        yield "effect", written(outcome.effect)
+        yield "effect", spread(outcome.effect)
 
 
 def event_rows(entries: Sequence[Entry], hidden: Sequence[str]) -> list[list[str]]:
@@ -166,10 +167,10 @@ def _details(event: Event, hidden: Sequence[str]) -> str:
     if said.get("review_id") in hidden:
         return "hidden while others still answer"
     kept = {k: v for k, v in said.items() if k not in TOLD_ELSEWHERE and v not in (None, "", [], {}, False)}
-    return one_line(", ".join(f"{k} {_short(k, v)}" for k, v in kept.items()))
+    return one_line(", ".join(f"{k} {_short(k, v)}" for k, v in kept.items()), LINE)
 
 
 def _short(name: str, value: JSON) -> str:
     if isinstance(value, int) and (name.endswith("_at") or name == "until"):
         return stamp(value)
-    return written(value.get("person", value) if isinstance(value, dict) else value)
+    return written(value.get("person", value) if isinstance(value, dict) else value)[:LINE]

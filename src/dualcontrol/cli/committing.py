@@ -12,7 +12,7 @@ from dualcontrol.cli.opening import case_of, desk_of
 from dualcontrol.cli.reading import loose, text_of
 from dualcontrol.cli.screen import document, facts, show
 from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import written
+from dualcontrol.cli.text import spread
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import SettledError
@@ -42,7 +42,7 @@ def commit(
             "case_id": claim.case.id, "claim_id": claim.id, "person": claim.person, "committed": first,
             "view": claim.view,
         })  # fmt: skip
-    said = first["should"] if first["to"] is None else f"{first['should']}, to {written(first['to'])}"
+    said = first["should"] if first["to"] is None else f"{first['should']}, to {spread(first['to'])}"
     rows = [("case", claim.case.id), ("claim", claim.id), ("said first", f"{said} ({claim.person})")]
     return show(facts(rows), *proposed_parts(claim.case))
 

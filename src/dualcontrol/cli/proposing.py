@@ -12,7 +12,7 @@ from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import json_of, usage
 from dualcontrol.cli.screen import document, facts, note, progress, show, styled
 from dualcontrol.cli.state import State
-from dualcontrol.cli.text import written
+from dualcontrol.cli.text import spread
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.desk import Loop
 from dualcontrol.errors import Pending
@@ -133,5 +133,5 @@ def _facts(case: Case) -> list[tuple[str, str | Text]]:
     if outcome is None:
         return [*rows, ("outcome", styled("open: waits for a human"))]
     rows += [("outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}"))]
-    rows += [("value", written(outcome.value))]
+    rows += [("value", spread(outcome.value))]
     return rows if outcome.rationale is None else [*rows, ("rationale", outcome.rationale)]

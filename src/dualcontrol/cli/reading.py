@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from dualcontrol.case import once
+from dualcontrol.characters import escaped
 
 
 def usage(message: str) -> Exception:
@@ -39,7 +40,8 @@ def write(path: str, content: str | bytes, *, force: bool = True) -> None:
     """Write a file as a whole, ``-`` is stdout; without `force` an existing one is a usage error."""
     data = content.encode() if isinstance(content, str) else content
     if path == "-":
-        sys.stdout.write(data.decode())
+        text = data.decode()
+        sys.stdout.write(escaped(text) if sys.stdout.isatty() else text)  # nothing in it acts on a terminal
         sys.stdout.flush()  # a reader that has gone is an error here, before anything counts as written
         return
     try:

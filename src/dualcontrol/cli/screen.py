@@ -13,10 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from dualcontrol.characters import escaped
 from dualcontrol.cli.listing import Listing
 from dualcontrol.cli.text import visible
 
 PIPED = 200
+LEVELS = 24
 STYLES = {
     "autopilot": "green", "human": "yellow", "block": "red", "approve": "green", "reject": "red", "open": "yellow",
     "decided": "cyan", "closed": "green", "high": "red", "critical": "bold red", "medium": "yellow", "late": "bold red",
@@ -42,14 +44,20 @@ def note(text: str) -> None:
 
 
 def document(value: Any) -> None:
-    """Print one JSON document to stdout."""
+    """Print one JSON document to stdout; what a terminal would obey or hide is an escape in it."""
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    text = json.dumps(value, indent=2, ensure_ascii=ascii_only, default=str)
-    try:
-        sys.stdout.write(text + "\n")
-    except UnicodeEncodeError:  # a lone surrogate, which no encoding carries
-        sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    indent = None if _is_deep(value, LEVELS) else 2  # indenting alone would make 90 MB of one
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, default=str)
+    sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    """Whether a value is nested deeper than so many levels."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(item, levels - 1) for item in inside)
 
 
 def styled(text: str, style: str | None = None) -> Text:

@@ -12,6 +12,7 @@ from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import write
 from dualcontrol.cli.screen import document
 from dualcontrol.cli.state import State, os_user
+from dualcontrol.cli.text import visible
 from dualcontrol.cli.verb import group, verb
 from dualcontrol.compose import open as open_desk
 from dualcontrol.web.app import create_app
@@ -48,7 +49,7 @@ def serve(
         )  # fmt: skip
         if state.as_json:
             document({"url": serving.url, "entry_url": serving.entry_url, "host": serving.host, "port": serving.port})
-        typer.echo(serving.told(), err=state.as_json)
+        typer.echo(visible(serving.told()), err=state.as_json)
         try:
             serving.run()
         except KeyboardInterrupt:  # how a server is stopped

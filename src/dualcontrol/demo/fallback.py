@@ -18,6 +18,7 @@ SETTINGS: dict[str, Any] = {
     "respond_within": "2h",
     "on_timeout": "hold",  # a question is not lost because nobody came to it in time
     "feedback": "export",
+    "markdown": ["proposal.text", "alternatives.text"],  # sections of the docs
 }
 QUESTIONS = (
     "What is an epoch?",

@@ -20,7 +20,7 @@ from dualcontrol.learn.export import preferences
 
 NAME = "pairs"
 SCORER = "bradley-terry"
-SETTINGS: dict[str, Any] = {"mode": "preference", "feedback": "export"}
+SETTINGS: dict[str, Any] = {"mode": "preference", "feedback": "export", "markdown": ["input.text", "proposal"]}
 
 
 class Pair(NamedTuple):

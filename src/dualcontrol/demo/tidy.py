@@ -33,7 +33,11 @@ SETTINGS: dict[str, Any] = {
     "on_timeout": "reject",  # a file that nobody decided on stays where it is
 }
 # Only in the schema: what an answer says is refused at once; the folder looks again when it happens.
-INSIDE = {"pattern": r"^(?!/)(?![A-Za-z]:)(?!([^\0]*/)?\.\.(/|$))[^\\\0]+$"}
+REST = r"[^/\\\0]*"
+DOTTED = rf"\.([^./\\\0]{REST})?|\.\.[^/\\\0\n]{REST}"  # a name that begins with a dot and is not ".."
+FIRST = rf"([A-Za-z]([^:/\\\0]{REST})?|[^A-Za-z./\\\0]{REST}|{DOTTED})"
+NEXT = rf"([^./\\\0]{REST}|{DOTTED})"
+INSIDE = {"pattern": rf"^{FIRST}(/+{NEXT})*/*$"}
 HELP = "Relative to the folder: no .. in it, no / or drive at its start, no backslash."
 Inside = Annotated[str, Field(description=HELP, json_schema_extra=INSIDE)]
 WAITS: Any = object()

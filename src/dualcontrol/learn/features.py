@@ -6,7 +6,7 @@ Images and files (objects with a key that begins with ``$``) are for people and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 
@@ -37,7 +37,7 @@ def parts(value: JSON) -> Parts:
 def _leaves(value: JSON, path: str) -> Iterator[Field]:
     if isinstance(value, dict):
         if not any(str(key).startswith("$") for key in value):
-            for key, item in value.items():
+            for key, item in sorted(value.items(), key=by_name):
                 yield from _leaves(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list | tuple):
         for place, item in enumerate(value):
@@ -46,6 +46,11 @@ def _leaves(value: JSON, path: str) -> Iterator[Field]:
         yield path, float(value)
     elif isinstance(value, str):
         yield path, value
+
+
+def by_name(item: tuple[Any, JSON]) -> str:
+    """The order of an object's fields: the same content teaches the same, in whatever order it came."""
+    return str(item[0])
 
 
 def is_vector(inputs: Sequence[JSON]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dualcontrol.case import JSON, Case, Signal, risk_number
 from dualcontrol.commands import Propose
-from dualcontrol.learn.features import WORD, Field
+from dualcontrol.learn.features import WORD, Field, by_name
 
 MOST = 64  # fields of one proposal, and levels of tables in tables
 LARGEST = 1e300
@@ -59,7 +59,7 @@ def _fields(value: JSON, path: str, level: int = 0) -> Iterator[Field]:
     """Numbers and single words, by their path."""
     if isinstance(value, dict) and level < MOST:
         if not any(str(key).startswith("$") for key in value):
-            for key, item in value.items():
+            for key, item in sorted(value.items(), key=by_name):
                 yield from _fields(item, f"{path}.{key}", level + 1)
     elif isinstance(value, str):
         if len(value) <= WORD and " " not in value:

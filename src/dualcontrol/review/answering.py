@@ -53,7 +53,7 @@ def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env
     verdict = "label" if command.verdict == "approve" and case.mode == "labels" else cast(Verdict, command.verdict)
     return Answered(
         review_id=review.id, actor=command.actor, verdict=verdict, at=env.now, reasons=command.reasons,
-        confidence=real(command.confidence), shown=digest(view(case, review, command.actor.person)),
+        confidence=real(command.confidence), shown=digest(view(case, review, command.actor.person), command.rendered),
         presented=review.presented, seconds=_seconds(review, env), content=Content({f"answer/{review.id}": said}),
         until=None if command.lasts is None else env.now + command.lasts,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def _pass(case: Case, review: Review, command: Answer, value: JSON, control: Con
     passed = Passed(
         review_id=review.id, actor=command.actor, verdict=cast(Verdict, command.verdict), at=env.now, to=to,
         reasons=command.reasons, confidence=real(command.confidence), presented=review.presented,
-        seconds=_seconds(review, env), shown=digest(view(case, review, command.actor.person)),
+        seconds=_seconds(review, env), shown=digest(view(case, review, command.actor.person), command.rendered),
         content=Content({f"answer/{review.id}": note} if note else {}),
     )  # fmt: skip
     return [passed, reopened(case, review, command.actor.person, to, control, env)]

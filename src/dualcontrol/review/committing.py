@@ -31,7 +31,7 @@ def commit(case: Case, command: Commit, control: Control, env: Env) -> list[Even
         raise AnswerValueError(f'should is "happen" or "not", not {command.should!r:.80}')
     if not hidden(review):
         return _again(case, review, first)
-    seen = digest(view(case, review, str(review.person)))
+    seen = digest(view(case, review, str(review.person)), command.rendered)
     content = Content({f"first/{review.id}": first})
     return [Committed(review_id=review.id, person=str(review.person), at=env.now, shown=seen, content=content)]
 

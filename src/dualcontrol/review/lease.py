@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 from dualcontrol.case import Case, Review
 from dualcontrol.commands import Claim, Expire, Extend, Release
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
-from dualcontrol.events import Claimed, Event, Extended, LeaseExpired, Released
+from dualcontrol.events import (
+    Answered,
+    Claimed,
+    Event,
+    Extended,
+    LeaseExpired,
+    Passed,
+    Released,
+    ReviewCancelled,
+)
+from dualcontrol.names import same
 from dualcontrol.review import blind, eligibility
 from dualcontrol.review.view import passed_up, visible_answers
 
@@ -58,6 +71,33 @@ def held(case: Case, claim_id: str, now: int) -> Review:
     if review.lease_until is not None and review.lease_until <= now:
         raise ClaimError(f"claim {claim_id} has expired; claim again")
     return review
+
+
+Ending = Literal["released", "expired", "answered", "cancelled", "another's"]
+
+
+def ending(events: Iterable[Event], claim_id: str, now: int, person: str | None = None) -> Ending | None:
+    """How a claim came to its end by the events of its case; None while it is held, or where it never was.
+
+    Asked for a `person`, a claim that was never theirs is "another's", and nothing more is said of it.
+    """
+    claimed, until = None, 0
+    for event in events:
+        if isinstance(event, Claimed) and event.claim_id == claim_id:
+            claimed, until = event, event.until
+            if person is not None and not same(person, event.person):
+                return "another's"
+        elif claimed is not None and getattr(event, "review_id", None) == claimed.review_id:
+            if (how := _ENDINGS.get(type(event))) is not None:
+                return how
+            until = event.until if isinstance(event, Extended) else until
+    return "expired" if claimed is not None and until <= now else None
+
+
+_ENDINGS: dict[type[Event], Ending] = {
+    Released: "released", LeaseExpired: "expired", Answered: "answered", Passed: "answered",
+    ReviewCancelled: "cancelled",
+}  # fmt: skip
 
 
 def release(case: Case, command: Release, control: Control, env: Env) -> list[Event]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from dualcontrol.case import ENCODER, JSON, Answer, Candidate, Case, Review
+from dualcontrol.case import ENCODER, JSON, SNAPSHOT, Answer, Candidate, Case, Rendering, Review
 from dualcontrol.review.blind import as_seen, fields_of, hidden, told
 
 DECIDING = ("decide", "second", "arbiter")
@@ -51,9 +51,16 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     }
 
 
-def digest(shown: dict[str, JSON]) -> str:
-    """SHA-256 of a view as JSON with sorted keys."""
-    return hashlib.sha256(ENCODER.encode(shown)).hexdigest()
+def digest(shown: dict[str, JSON], rendered: Rendering | None = None) -> str:
+    """SHA-256 of a view as JSON with sorted keys; of a page, ``page-2:`` and that of view and rendering, in order.
+
+    A page folds, cuts and renders by its version and the declared fields alone, so that these two and the view say
+    what was to be seen; the order of the arguments belongs to it.
+    """
+    if rendered is None:
+        return hashlib.sha256(ENCODER.encode(shown)).hexdigest()
+    page = SNAPSHOT.encode({"rendered": rendered.to_dict(), "view": shown})
+    return f"page-{rendered.version}:{hashlib.sha256(page).hexdigest()}"
 
 
 def proposal_for(case: Case, review: Review) -> Candidate | None:

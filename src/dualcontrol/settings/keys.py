@@ -114,6 +114,7 @@ LOOP = Table(
     context=kinds.context,
     meta=kinds.texts,
     rationale=kinds.word("required", "optional"),
+    markdown=kinds.markdown,
     group=kinds.text,
     quorum=QUORUM,
     labels=kinds.labels,

@@ -22,6 +22,7 @@ Check: TypeAlias = Callable[[Any, Place], Any]
 CENTURY = 36_525 * 86_400_000_000
 MOST_PEOPLE = 1_000
 CONTEXT_FIELDS = ("input", "proposal", "rationale", "alternatives", "history")
+MARKDOWN_FIELDS = (*CONTEXT_FIELDS, "meta", "answer")
 SIGNAL_FIELDS = ("meta", "confidence", "risk", "scores", "segment")
 
 
@@ -238,6 +239,21 @@ def context(value: Any, place: Place) -> str | tuple[str, ...]:
             raise place.error(f"{place.words} names an unknown field {field!r}", near=near)
     if not fields:
         raise place.wrong("minimal, standard, full or a list of at least one field", value)
+    return fields
+
+
+def markdown(value: Any, place: Place) -> tuple[str, ...]:
+    """The fields that hold markdown, each named once; ``input.mail`` names a field of a field."""
+    fields = texts(value, place)
+    for at, field in enumerate(fields):
+        head, *rest = field.split(".")
+        if head not in MARKDOWN_FIELDS:
+            near = "proposal" if head in ("args", "arguments") else nearest(head, MARKDOWN_FIELDS)
+            raise place.error(f"{place.words} names an unknown field {field!r}", near=near)
+        if not all(rest):
+            raise place.error(f"{place.words} names {field!r}, in which a name between dots is empty")
+        if field in fields[:at]:
+            raise place.error(f"{place.words} names {field!r} twice")
     return fields
 
 

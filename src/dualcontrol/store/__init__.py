@@ -221,6 +221,10 @@ class Queries(Protocol):
         """A case with its content."""
         ...
 
+    def glance(self, case_id: str) -> tuple[Case, str] | None:
+        """A case with the input and candidates that a list may show, and how its input begins where it is large."""
+        ...
+
     def cases(
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
         limit: int = 50, cursor: str | None = None,

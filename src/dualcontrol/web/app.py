@@ -18,13 +18,13 @@ from dualcontrol.web.courses import Courses
 from dualcontrol.web.deps import asked
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.head import Head
-from dualcontrol.web.pages import case, enter, front, help, live, review
+from dualcontrol.web.pages import case, enter, front, help, live, review, whole
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages.site import STATIC, Pages
 from dualcontrol.web.settler import Settler
 
-PAGES = (front, inbox_page, review, case, guarantee_page, enter, help, live)
+PAGES = (front, inbox_page, review, case, guarantee_page, enter, help, live, whole)
 API = "/api/v1"
 RESOURCES = (cases, claims, answers, effects, inbox, loops, guarantee, events)
 

@@ -8,15 +8,22 @@ import msgspec
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import Answered, Entry, Event, Opened, Passed
+from dualcontrol.events import Answered, Entry, Event, Opened, Passed, with_values
 from dualcontrol.review.blind import fields_of
 from dualcontrol.web.shapes import blind
 
 
-def ledger(desk: Desk, case: Case, meta: tuple[str, ...] | None = None) -> list[dict[str, JSON]]:
-    """A case's entries in order; with `meta`, of the program's own data only these fields."""
+def ledger(
+    desk: Desk, case: Case, meta: tuple[str, ...] | None = None, *, values: bool = True
+) -> list[dict[str, JSON]]:  # fmt: skip
+    """A case's entries in order; with `meta`, of the program's own data only these fields.
+
+    Without `values`, with no more content than the case at hand holds.
+    """
     closed = blind(case)
-    return [as_entry(e, closed, meta) for e in desk.store.queries.entries(f"case/{case.id}")]
+    entries = desk.store.queries.entries(f"case/{case.id}", values=values)
+    filled = entries if values else [with_values(entry, case.content.values) for entry in entries]
+    return [as_entry(entry, closed, meta) for entry in filled]
 
 
 def as_entry(entry: Entry, closed: bool, meta: tuple[str, ...] | None = None) -> dict[str, JSON]:

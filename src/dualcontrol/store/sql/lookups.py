@@ -256,6 +256,15 @@ def slots() -> Select[Any]:
     return statement.order_by(payloads.c.slot, payloads.c.n)
 
 
+def glance() -> Select[Any]:
+    """The slots that a list of cases goes by; of a large one only how it begins."""
+    start = func.substr(payloads.c.body, literal_column("1"), bindparam("begins", type_=Integer))
+    body = case((payloads.c.size <= bindparam("most", type_=BigInteger), payloads.c.body), else_=start)
+    statement = select(payloads.c.slot, payloads.c.commitment, body, payloads.c.salt, payloads.c.size)
+    listed = payloads.c.slot.in_([literal("input"), literal("candidates")])
+    return statement.where(payloads.c.case_id == bindparam("owner"), listed)
+
+
 def unplaced() -> Select[Any]:
     """How many entries have no position, and when the oldest of them was written."""
     without = entries.outerjoin(feed, feed.c.entry_id == entries.c.id)

@@ -23,6 +23,7 @@ from dualcontrol.store.sql.unit import Shared
 Reading = Callable[..., AbstractContextManager[Session]]
 MANY = 2**31 - 1
 CHUNK = 500
+SMALL, BEGINS = 65_536, 4_096  # bytes of a slot that a list reads whole, and characters of a larger one
 UNREADABLE = "a newer version wrote it, or its record is damaged: this version cannot read it"
 NO_CONTENT = Content()
 
@@ -69,6 +70,20 @@ class SqlQueries:
             return None if row is None else rows.case_of(row[2], slots)
         except msgspec.DecodeError as error:
             raise rows.unreadable(case_id, error) from error
+
+    def glance(self, case_id: str) -> tuple[Case, str] | None:
+        """A case with the input and candidates that a list may show, and how its input begins where it is large."""
+        with self._reading() as session:
+            row = session.one(self._shared.hot.case, (case_id,))
+            found = self._rows(session, lookups.glance, owner=case_id, most=SMALL, begins=BEGINS) if row else []
+        if row is None:
+            return None
+        try:
+            case = rows.case_of(row[2], [slot[:4] for slot in found if slot[4] <= SMALL])
+        except msgspec.DecodeError as error:
+            raise rows.unreadable(case_id, error) from error
+        large = {seal: body for slot, seal, body, _, size in found if size > SMALL and slot == "input"}
+        return case, large.get(case.content.seals.get("input", "")) or ""
 
     def cases(
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",

@@ -19,12 +19,13 @@ from dualcontrol.web.strict import StrictRoute
 router = APIRouter(tags=["claims"], route_class=StrictRoute)
 
 
-def as_claim(claim: Claim) -> dict[str, JSON]:
-    """A claim as plain values."""
+def as_claim(claim: Claim, view: dict[str, JSON] | None = None) -> dict[str, JSON]:
+    """A claim as plain values; `view` is its view where it is at hand."""
     _, review = as_seen(claim.case, claim.review)
     return {
         "id": claim.id, "person": claim.person, "case_id": claim.case.id, "review": review.to_dict(),
-        "view": claim.view, "lease_until": claim.review.lease_until, "etag": etag(claim.case.seq),
+        "view": claim.view if view is None else view, "lease_until": claim.review.lease_until,
+        "etag": etag(claim.case.seq),
     }  # fmt: skip
 
 

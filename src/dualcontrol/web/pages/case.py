@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.case import Case
-from dualcontrol.control import LoopSettings
+from dualcontrol.case import Candidate, Case
+from dualcontrol.control import PAGE, Control, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
 from dualcontrol.names import among, same
-from dualcontrol.pools import listed_as
+from dualcontrol.pools import case_of_claim, listed_as
 from dualcontrol.review.blind import seen_by
 from dualcontrol.store import CaseRow, Page
 from dualcontrol.web.access import Visitor
@@ -25,9 +25,12 @@ from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.shapes import blind, case_reply
 from dualcontrol.web.show import diff, titles, words
+from dualcontrol.web.show.content import Look, Place
+from dualcontrol.web.twin import wants_json
 
 router = APIRouter(prefix="/cases", include_in_schema=False)
 UNLIKELY = 0.01
+MOST_SCORES = 120
 STATES = ("open", "decided", "closed")
 
 
@@ -55,7 +58,8 @@ def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: s
     None where its state, which was asked for, is not for this person: that would tell what came of it.
     """
     try:
-        seen = seen_by(desk.case(row.id), person, settings)
+        whole, start = desk.glance(row.id)
+        seen = seen_by(whole, person, settings)
     except DualcontrolError:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
                 "kept": False}  # fmt: skip
@@ -63,53 +67,79 @@ def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: s
         return None
     case = seen.case
     return {
-        "row": listed_as(row, seen), "title": titles.title(case), "brief": titles.subject(case),
+        "row": listed_as(row, seen), "title": titles.title(case, start), "brief": titles.subject(case),
         "picture": titles.picture(case.input), "kept": seen.kept,
     }  # fmt: skip
 
 
 @router.get("/{case_id}")
 def show(
-    request: Request, case_id: CaseId, desk: Here, visitor: Who, lost: bool = False,
-    loop: LoopFilter = None, done: Annotated[str | None, Query()] = None,
+    request: Request, case_id: CaseId, desk: Here, visitor: Who,
+    lost: Annotated[str | None, Query(max_length=200)] = None, loop: LoopFilter = None,
+    done: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """A case as anybody may see it; answers stay closed while others still have to give theirs."""
-    whole = desk.case(case_id)
-    control = governing(desk, whole.loop)
-    case, kept = seen_by(whole, visitor.person, control.settings)
-    data = {**case_reply(case), "entries": [] if kept else ledger(desk, case, control.settings.shown_meta)}
+    case, control, kept = as_visible(desk, case_id, visitor)
+    entries = [] if kept else ledger(desk, case, control.settings.shown_meta, values=wants_json(request.scope))
+    data = {**case_reply(case), "entries": entries}
+    look = Look(f"/cases/{case.id}", control.settings.markdown)
     return pages_of(request).show(
         request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
-        scores=scores(case), why=why(case, control), changes=changes(case), lost=lost,
-        kept=kept, claims=claimable(desk, case, visitor), mine=mine(case, visitor, desk.steps.now()),
-        flash=flash(desk, done, visitor.person), loop=loop or "",
+        look=look, others=others(case), scores=scores(case), why=why(case, control), changes=changes(case, look),
+        lost=_ending(desk, case, lost, visitor), kept=kept, claims=claimable(desk, case, visitor),
+        mine=mine(case, visitor, desk.steps.now()), flash=flash(desk, done, visitor.person), loop=loop or "",
     )  # fmt: skip
 
 
-def changes(case: Case) -> tuple[diff.Row, ...]:
+def _ending(desk: Desk, case: Case, claim_id: str | None, visitor: Visitor) -> str | None:
+    """How this visitor lost a claim on the case."""
+    if claim_id is None or case_of_claim(claim_id) != case.id:
+        return None
+    return desk.steps.ending(claim_id, visitor.person)
+
+
+def as_visible(desk: Desk, case_id: str, visitor: Visitor) -> tuple[Case, Control, bool]:
+    """A case as a visitor may see it, what governs it, and whether the proposal is kept from them."""
+    whole = desk.case(case_id)
+    control = governing(desk, whole.loop)
+    case, kept = seen_by(whole, visitor.person, control.settings)
+    return case, control, kept
+
+
+def others(case: Case) -> list[Candidate]:
+    """What else the AI considered."""
+    proposal = case.proposal
+    return [c for c in case.candidates if proposal is None or c.id != proposal.id]
+
+
+def changes(case: Case, look: Look) -> diff.Changes:
     """What the decision changed in the proposal, field by field."""
-    decision = case.decision
-    if decision is None or decision.verdict != "edit" or case.proposal is None:
-        return ()
+    decision, proposal = case.decision, case.proposal
+    if decision is None or decision.verdict != "edit" or proposal is None:
+        return diff.Changes()
+    was: Place = ("candidates", proposal.id, "value")
+    now: Place = ("decision", "value")
     after = decision.value
     if case.action and isinstance(after, dict) and "args" in after:
         if after.get("action") != case.action:
-            return diff.rows(case.proposed_value(), after)
-        after = after["args"]
-    return diff.rows(case.proposal.value, after)
+            return diff.changes(case.proposed_value(), after, look, was, now)
+        after, now = after["args"], (*now, "args")
+    return diff.changes(proposal.value, after, look, was, now)
 
 
-def scores(case: Case) -> dict[str, list[dict[str, Any]]]:
+def scores(case: Case) -> dict[str, Any]:
     """Every label with its score, likeliest first, and apart from them the tail of those that are hardly likely."""
-    if case.mode != "labels" or not any(c.score is not None for c in case.candidates):
+    candidates, proposal = case.candidates, case.proposal
+    if case.mode != "labels" or not any(c.score is not None for c in candidates):
         return {}
-    ranked = sorted(case.candidates, key=lambda c: -(c.score or 0.0))
+    ranked = sorted(candidates, key=lambda c: -(c.score or 0.0))
     told: list[dict[str, Any]] = [
-        {"text": words.brief(c.value, 40), "score": c.score, "proposed": c is case.proposal or c == case.proposal}
-        for c in ranked
+        {"text": words.brief(c.value, 40), "score": c.score, "proposed": proposal is not None and c.id == proposal.id}
+        for c in ranked[:MOST_SCORES]
     ]
     likely = [row for row in told if row["proposed"] or (row["score"] or 0.0) >= UNLIKELY]
-    return {"likely": likely, "tail": [row for row in told if row not in likely]}
+    tail = [row for row in told if not row["proposed"] and (row["score"] or 0.0) < UNLIKELY]
+    return {"likely": likely, "tail": tail, "more": len(ranked) - len(told)}
 
 
 def claimable(desk: Desk, case: Case, visitor: Visitor) -> bool:
@@ -150,6 +180,14 @@ def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
         claim = desk.claim(visitor.person, case=case_id)
         held = claim.id if claim else None
     return go(f"/claims/{held}{filtered(form)}" if held else f"/cases/{case_id}")
+
+
+@router.post("/{case_id}/revoke")
+def revoke(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Take an approval back whose effect has not begun."""
+    why = str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None
+    desk.revoke(case_id, visitor.person, why, via=PAGE)
+    return go(f"/cases/{case_id}")
 
 
 @router.post("/{case_id}/effect")

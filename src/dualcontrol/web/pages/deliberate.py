@@ -25,6 +25,7 @@ from dualcontrol.review.view import proposal_for
 from dualcontrol.route import reroute
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.show import diff, words
+from dualcontrol.web.show.content import Look
 
 # One key or one click says these; a rejection and an escalation are opened first and sent then.
 ACTS = {
@@ -72,14 +73,16 @@ def about(claim: Claim, verdict: str, value: JSON, said: Mapping[str, Any]) -> s
     return f"confirmed/{claim.id}/{whole}"
 
 
-def confirming(claim: Claim, verdict: str, value: JSON, form: FormData, control: Control) -> dict[str, Any]:
+def confirming(
+    claim: Claim, verdict: str, value: JSON, form: FormData, control: Control, look: Look
+) -> dict[str, Any]:  # fmt: skip
     """What the page of the second act shows: what happens, in words and in full."""
     case, review = as_seen(claim.case, claim.review)
     undo = 0 if verdict == "abstain" or review.beside else control.settings.undo_for(PAGE)
     action, shown = _what(claim, case, verdict, value)
     return {
         "act": ACTS[verdict], "happens": _happens(case, verdict), "action": action, "shown": shown,
-        "changes": _changes(case, value) if verdict == "edit" else (), "fields": list(_carried(form)),
+        "changes": _changes(case, value, look) if verdict == "edit" else diff.Changes(), "fields": list(_carried(form)),
         "rationale": str(form.get("rationale", "")).strip(), "followers": review.followers,
         "undo": words.duration(undo) if undo >= words.SECOND else "",
     }  # fmt: skip
@@ -119,12 +122,12 @@ def _order(claim: Claim, value: JSON) -> str:
     return "; ".join(part for part in (order, f"{bad} bad" if bad else "") if part)
 
 
-def _changes(case: Case, value: JSON) -> tuple[diff.Row, ...]:
+def _changes(case: Case, value: JSON, look: Look) -> diff.Changes:
     """What an edit changes, field by field."""
     before = case.proposed_value()
     if case.action is not None and value["action"] == case.action:
-        return diff.rows(before["args"], value["args"])
-    return diff.rows(before, value)
+        return diff.changes(before["args"], value["args"], look)
+    return diff.changes(before, value, look)
 
 
 def _carried(form: FormData) -> Iterator[tuple[str, str]]:

@@ -45,9 +45,10 @@ def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
     if row.read_only:
         return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
                 "address": address(row, loop)}  # fmt: skip
-    case, _ = as_seen(desk.case(row.review.case_id), row.review)
+    whole, start = desk.glance(row.review.case_id)
+    case, _ = as_seen(whole, row.review)
     return {
-        "row": row, "title": titles.title(case), "brief": titles.subject(case),
+        "row": row, "title": titles.title(case, start), "brief": titles.subject(case),
         "picture": titles.picture(case.input),
         "address": address(row, loop),
     }  # fmt: skip

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from markupsafe import escape
 from starlette.responses import Response
 
-from dualcontrol.case import JSON, microseconds
+from dualcontrol.case import JSON, Rendering, microseconds
 from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim, Desk
-from dualcontrol.errors import AnswerError, DualcontrolError
+from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError
 from dualcontrol.names import same
 from dualcontrol.review.blind import as_seen
 from dualcontrol.review.following import alike
+from dualcontrol.review.view import digest
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.answering import answer, rehearse
 from dualcontrol.web.api.claims import as_claim
@@ -26,10 +28,12 @@ from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import reply
 from dualcontrol.web.show import titles
+from dualcontrol.web.show.content import VERSION, Look
 from dualcontrol.web.twin import wants_json
 
 router = APIRouter(prefix="/claims/{claim_id}", include_in_schema=False)
 CONFLICT = 409
+TYPED = 150_000  # bytes of HTML
 
 
 @router.get("")
@@ -40,7 +44,7 @@ def review(
     """A held review; one that is not held any more leads to its case."""
     claim = _held(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
+        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
     return _page(request, desk, claim, loop=loop, flash=flash(desk, done, visitor.person))
 
 
@@ -59,13 +63,35 @@ def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **ex
     control = governing(desk, claim.case.loop)
     around: dict[str, Any] = {"error": None, "form": {}, "flash": None, "loop": None}
     around = {**around, **shown(claim, control, desk.steps.now()), **extra}
+    around["look"] = Look(f"/claims/{claim.id}", control.settings.markdown)
+    around["shown_digest"] = digest(around["view"], rendering(control))
     case, _ = as_seen(claim.case, claim.review)
+    around["form"] = retyped(around["form"])
     field = misfit(around["error"], around["edit"])
     return pages_of(request).show(
-        request, "review.html", as_claim(claim), status=status, claim=claim, case=case, control=control,
+        request, "review.html", as_claim(claim, around["view"]), status=status, claim=claim, case=case, control=control,
         settings=control.settings, misfit=field, told=plainly(around["error"], field),
         **_proof(request, claim, control), **around,
     )  # fmt: skip
+
+
+def retyped(form: dict[str, Any]) -> dict[str, Any]:
+    """What was typed, to be shown again; of more than a page holds only which answer it was."""
+    typed = sum(len(str(escape(str(text))).encode()) for text in form.values())
+    return form if typed <= TYPED else {name: form[name] for name in ("verdict", "how") if name in form}
+
+
+def rendering(control: Control) -> Rendering:
+    """How this version of the page shows a case of a loop."""
+    return Rendering(version=VERSION, markdown=control.settings.markdown)
+
+
+def changed(claim: Claim, form: Form, control: Control) -> ConflictError | None:
+    """The refusal of an answer to a page that would show the case otherwise now; None where it would not."""
+    if form.get("shown", "") in ("", digest(claim.view, rendering(control))):
+        return None
+    hint = "Nothing was decided. Look at it again, and send your answer then."
+    return ConflictError("this page shows the case otherwise than when you opened it", hint=hint)
 
 
 def _proof(request: Request, claim: Claim, control: Control) -> dict[str, Any]:
@@ -82,6 +108,8 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     if claim is None:
         return _over(desk, claim_id, visitor, loop)
     control = governing(desk, claim.case.loop)
+    if (other := changed(claim, form, control)) is not None:
+        return _page(request, desk, claim, status=CONFLICT, error=other, form=dict(form), loop=loop)
     try:
         check_seen(access_of(request), visitor, claim, form, control)
         verdict, said = str(form.get("verdict", "")), _said(form)
@@ -90,7 +118,7 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
         act = about(claim, verdict, whole, said)
         if asks_again(claim, verdict, whole, control) and not _confirmed(request, visitor, form, act):
             return _second(request, claim, verdict, whole, form, control, act)
-        case = answer(claim, verdict, given, via=PAGE, **said)
+        case = answer(claim, verdict, given, via=PAGE, rendered=rendering(control), **said)
     except DualcontrolError as error:
         if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
             raise
@@ -120,10 +148,11 @@ def _second(
     """The page on which a verdict of high risk is given once more."""
     confirmed = access_of(request).stamp(visitor_of(request), act, claim.desk.steps.now())
     case, review = as_seen(claim.case, claim.review)
+    look = Look(markdown=control.settings.markdown)  # what was typed has no address of its own
     told = {"claim": as_claim(claim), "verdict": verdict, "value": whole, "confirm": True}
     return pages_of(request).show(
-        request, "confirm.html", told, case=case, held=claim, verdict=verdict, confirmed=confirmed,
-        of=confirming(claim, verdict, whole, form, control), why=why(case, control, review), alike=alike,
+        request, "confirm.html", told, case=case, held=claim, verdict=verdict, confirmed=confirmed, look=look,
+        of=confirming(claim, verdict, whole, form, control, look), why=why(case, control, review), alike=alike,
         loop=str(form.get("loop", "")), title=titles.title(case), **_proof(request, claim, control),
     )  # fmt: skip
 
@@ -133,7 +162,7 @@ def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Resp
     case_id = claim_of_case(desk, claim_id)
     if _mine(desk, claim_id, visitor):
         return go(next_address(desk, visitor.person, loop, done=case_id))
-    return go(f"/cases/{case_id}?lost=1")
+    return go(f"/cases/{case_id}?lost={claim_id}")
 
 
 def _mine(desk: Desk, claim_id: str, visitor: Visitor) -> bool:
@@ -147,11 +176,14 @@ def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     """Say what should happen, and see the action then."""
     claim = _held(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
+        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
     to = str(form.get("to", "")).replace("\r\n", "\n").strip() or None
+    control = governing(desk, claim.case.loop)
+    if (other := changed(claim, form, control)) is not None:
+        return _page(request, desk, claim, status=CONFLICT, error=other, form=dict(form))
     try:
-        check_seen(access_of(request), visitor, claim, form, governing(desk, claim.case.loop))
-        claim.commit(str(form.get("should", "")), to)
+        check_seen(access_of(request), visitor, claim, form, control)
+        claim.commit(str(form.get("should", "")), to, rendered=rendering(control))
     except DualcontrolError as error:
         if error.status == CONFLICT:
             raise
@@ -179,7 +211,7 @@ def extend(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     """Hold the review longer; a script learns until when."""
     claim = _held(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost=1")
+        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
     lease = microseconds(governing(desk, claim.case.loop).settings.lease) or 600_000_000
     after = desk.extend(claim.id, lease / 1_000_000)
     if wants_json(request.scope):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from markupsafe import escape
+
 from dualcontrol.case import JSON, Candidate, Case, Review
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim
 from dualcontrol.labels import mark
+from dualcontrol.layout import laid
 from dualcontrol.names import among
 from dualcontrol.review.blind import as_seen
 from dualcontrol.review.eligibility import available
@@ -18,8 +21,12 @@ from dualcontrol.web.pages.saying import editable
 from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.content import pretty
 from dualcontrol.web.show.fields import fields
+from dualcontrol.web.show.literal import weight
 
-MANY_LABELS = 24
+MANY_LABELS, LONG_LABEL = 24, 400
+MOST_LABELS, LABEL_TEXT = 500, 150_000  # more labels, or more bytes of HTML of them, are typed
+EARLIER = 40  # answers and escalations of others on the page; the JSON of it has all
+EDITABLE = 60_000  # characters of JSON that a page lets one edit, and twice as many bytes of HTML
 
 
 def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
@@ -28,21 +35,25 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     proposal = proposal_for(case, review)
     schema = control.settings.schema
     choices = labels(case, control)
+    view = claim.view
     return {
+        "view": view,
         "title": titles.title(case),
         "proposal": proposal,
-        "alternatives": alternatives(case, claim, proposal),
+        "alternatives": alternatives(case, view, proposal),
         "why": why(case, control, review),
         "edit": editable(proposal, schema),
-        "edit_json": pretty(proposal.value) if proposal else "",
+        "edit_json": edit_json(proposal),
         "reply": fields(schema, {}) if case.mode == "fallback" and schema else (),
         "labels": choices,
         "short": all(len(label["text"]) <= 3 for label in choices),
-        "many": len(choices) > MANY_LABELS,
-        "first": _first(claim),
-        "panes": seen(claim) if case.mode == "preference" else [],
+        "many": len(choices) > MANY_LABELS or max((len(c["text"]) for c in choices), default=0) > LONG_LABEL,
+        "typed": len(choices) > MOST_LABELS
+        or sum(weight(c["text"]) + weight(c["value"]) for c in choices) > LABEL_TEXT,
+        "first": _first(view),
+        "panes": seen(view) if case.mode == "preference" else [],
         "alike": alike,
-        "earlier": visible_answers(claim.case, review),
+        "earlier": visible_answers(claim.case, review)[:EARLIER],
         "above": above(claim, control),
         "reason_needed": control.settings.rationale == "required",
         "left": review.due_at - now if review.due_at is not None else None,
@@ -51,11 +62,18 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     }
 
 
-def _first(claim: Claim) -> dict[str, Any]:
+def edit_json(proposal: Candidate | None) -> str | None:
+    """The proposal's value as JSON to be edited; None where it is too long for a page."""
+    if proposal is None:
+        return ""
+    text, whole = laid(proposal.value, EDITABLE)
+    return text if whole and len(escape(text).encode()) <= 2 * EDITABLE else None
+
+
+def _first(view: dict[str, JSON]) -> dict[str, Any]:
     """Whether a commitment is still asked for, which actions there are to choose among, and what was committed."""
-    told = claim.view
-    asks = "committed" in told and told["committed"] is None
-    return {"asked": asks, "said": told.get("committed"), "actions": told.get("actions", [])}
+    asks = "committed" in view and view["committed"] is None
+    return {"asked": asks, "said": view.get("committed"), "actions": view.get("actions", [])}
 
 
 def above(claim: Claim, control: Control) -> list[dict[str, str]]:
@@ -76,32 +94,33 @@ def above(claim: Claim, control: Control) -> list[dict[str, str]]:
     ]
 
 
-def seen(claim: Claim) -> list[Candidate]:
+def seen(view: dict[str, JSON]) -> list[Candidate]:
     """The candidates as this reviewer may see them, in this reviewer's order."""
-    return [Candidate.from_dict(shown) for shown in claim.view["candidates"]]
+    return [Candidate.from_dict(shown) for shown in view["candidates"]]
 
 
-def alternatives(case: Case, claim: Claim, proposal: Candidate | None) -> list[Candidate]:
+def alternatives(case: Case, view: dict[str, JSON], proposal: Candidate | None) -> list[Candidate]:
     """What else the AI considered, best first as far as it said."""
     if case.mode in ("preference", "labels"):
         return []
-    return [c for c in seen(claim) if proposal is None or c.id != proposal.id]
+    return [c for c in seen(view) if proposal is None or c.id != proposal.id]
 
 
 def labels(case: Case, control: Control) -> list[dict[str, Any]]:
     """The labels to choose from, each with its key, its score and whether it is the proposed one."""
     if case.mode != "labels":
         return []
-    scores = {mark(c.value): c.score for c in reversed(case.candidates)}
-    known = list(control.settings.labels) if control.settings.labels is not None else [c.value for c in case.candidates]
-    proposal = case.proposal
+    candidates = case.candidates
+    scores = {mark(c.value): c.score for c in reversed(candidates)}
+    known = list(control.settings.labels) if control.settings.labels is not None else [c.value for c in candidates]
+    proposed = None if case.proposal is None else mark(case.proposal.value)
     digits = all(isinstance(label, str | int) and len(str(label)) == 1 and str(label).isdigit() for label in known)
     return [
         {
             "value": pretty(label), "text": label if isinstance(label, str) else pretty(label),
             "key": str(label) if digits else "1234567890"[index] if index < 10 else "",
             "score": scores.get(mark(label)),
-            "proposed": proposal is not None and mark(proposal.value) == mark(label),
+            "proposed": mark(label) == proposed,
         }
         for index, label in enumerate(known)
     ]  # fmt: skip

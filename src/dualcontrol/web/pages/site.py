@@ -17,11 +17,14 @@ from dualcontrol.desk import Desk
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.pages.waiting import Waiting, summed
 from dualcontrol.web.reply import reply
-from dualcontrol.web.show import content, words
+from dualcontrol.web.show import literal, words
+from dualcontrol.web.show.content import Look
 from dualcontrol.web.show.history import history
 from dualcontrol.web.twin import wants_json
 
 STATIC = Path(__file__).parent.parent / "static"
+# How many of each stand on a page; what is beyond them is counted, and linked.
+LIMITS = {"most_panes": 24, "most_ranked": 24, "most_alternatives": 24, "most_answers": 40}
 
 
 class Pages:
@@ -33,11 +36,12 @@ class Pages:
         self.waiting = Waiting(desk)
         self.env = Environment(
             loader=PackageLoader("dualcontrol.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-            lstrip_blocks=True, extensions=["jinja2.ext.do"],
+            lstrip_blocks=True, extensions=["jinja2.ext.do"], finalize=literal.finalize,
         )  # fmt: skip
+        self.env.filters.update(inline=literal.inline, exact=literal.exact)
         self.env.globals.update(
-            words=words, block=content.block, pretty=content.pretty, story=history, icon=self.icon,
-            version=__version__, static=_static_version(),
+            words=words, named=literal.named, story=history, icon=self.icon, version=__version__,
+            static=_static_version(), **LIMITS,
         )  # fmt: skip
 
     def show(
@@ -54,6 +58,7 @@ class Pages:
             "now": self.desk.steps.now(),
             "here": request.url.path,
             "person": visitor.person if visitor else "",
+            "look": Look(),
         }
         body = self.env.get_template(template).render({**around, **data, **extra})
         return HTMLResponse(body, status_code=status, headers={"Vary": "Accept, Cookie"})

@@ -1,50 +1,82 @@
-"""Content by what it is: text, markdown, images, tables, transcripts, fields, JSON; anything else as plain text.
+"""Content by what it is: text, images, tables, transcripts, fields, JSON; markdown where the loop says so.
 
-A page never fetches what a case names: an image is shown from its own bytes, or not at all.
+A page has a fixed amount of room.  Whatever a case holds, what does not fit is folded, and then left to the page that
+shows one value whole; nothing is left out without saying so.  A page never fetches what a case names: an image is
+shown from its own bytes, or not at all.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from base64 import b64decode
-from collections.abc import Sequence
+from binascii import Error as Base64Error
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from markupsafe import Markup
 
 from dualcontrol.case import JSON
-from dualcontrol.web.show.markdown import looks_like_markdown, to_html
+from dualcontrol.layout import laid
+from dualcontrol.web.show.literal import LINES, SENTENCE, field_text, json_text, literal, weight
+from dualcontrol.web.show.markdown import rendered
+from dualcontrol.web.show.words import brief
 
-IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+", re.ASCII)
-LONG_TEXT = 1200
-LONG_LINES = 24
-DEEPEST = 6
-MOST = 400
+VERSION = 2  # counted up when the same content is shown in another way: what people were shown is part of the record
+
+IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/=\s]+)", re.ASCII)
+BREAK = re.compile(rf"\n{{{LINES},}}|\n")  # a run of them is shown as one
+LONG_TEXT, LONG_LINES = 1200, 24  # a longer text is folded
+LONGEST = 20_000  # characters of one text on a page
+START, START_LINES = 240, 6  # what is seen of a folded one
+DEEPEST = 4  # levels; what lies deeper is JSON
+FIRST, MOST = 20, 100  # rows, items and messages: open, and folded as well
+FIELDS, MOST_FIELDS = 40, 160
+CHIPS = 200
 NUMBERS = 32
-MOMENTS = {"at", "when", "time", "date", "day", "timestamp", "ts", "year", "month"}
+PROBE = 500
+INLINE = 8_000  # characters of an image in the page itself; a larger one has an address
+ADDRESS = 600  # characters of a place in the address of a page
+NAME = 200  # of a name; the JSON has it whole
+NODE = 160  # bytes of HTML around one value
 ROLES = {"user", "assistant", "system", "tool", "human", "ai", "agent", "developer", "customer", "function", "bot"}
+SIDES = dict.fromkeys(("user", "human", "customer"), "theirs") | dict.fromkeys(("system", "developer", "tool"), "aside")
+
+Place = tuple[str | int, ...]
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of content and how to show it."""
+    """One piece of content and how to show it; `more` is how many items are not shown, `whole` where all of it is."""
 
     kind: str
     text: str = ""
     html: Markup = Markup("")
-    long: bool = False
+    rendered: Markup = Markup("")
+    start: Markup = Markup("")
+    length: int = 0
+    shown: int = 0
+    whole: str = ""
     alt: str = ""
     tiny: bool = False
     columns: tuple[str, ...] = ()
+    numeric: tuple[bool, ...] = ()
     rows: tuple[tuple[Block, ...], ...] = ()
     fields: tuple[tuple[str, Block], ...] = ()
     turns: tuple[Turn, ...] = ()
+    first: int = FIRST
     more: int = 0
+
+    @property
+    def cut(self) -> bool:
+        """Whether a text goes on where the page ends it."""
+        return self.shown < self.length
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of a transcript."""
+    """One message of a transcript; `rest` is what it holds besides."""
 
     role: str
     name: str
@@ -53,144 +85,323 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     rest: Block | None = None
 
 
-def block(value: JSON, depth: int = 0) -> Block:
-    """How to show a value."""
-    if value is None:
-        return Block(kind="none")
-    if isinstance(value, bool):
-        return Block(kind="bool", text="true" if value else "false")
-    if isinstance(value, int | float):
-        return Block(kind="number", text=json.dumps(value))
-    if isinstance(value, str):
-        return _text(value)
-    if depth >= DEEPEST:
-        return Block(kind="json", text=pretty(value))
-    return _object(value, depth) if isinstance(value, dict) else _list(list(value), depth)
+class Room:
+    """How much more a page may hold: bytes of HTML, pieces of content, and markdown to be read."""
+
+    def __init__(self, size: int = 380_000, pieces: int = 2_400, markdown: int = 16_000) -> None:
+        self.size, self.pieces, self.markdown = size, pieces, markdown
+
+    def part(self, share: float = 0.34) -> Room:
+        """A part of it for one section, so that the first leaves something to the next."""
+        return Room(int(self.size * share) + 4_000, int(self.pieces * share) + 20, self.markdown)
+
+    def take(self, part: Room, given: Room) -> None:
+        """Count what a section took of its part."""
+        self.size -= given.size - part.size
+        self.pieces -= given.pieces - part.pieces
+        self.markdown = part.markdown
+
+
+class Look:
+    """How one page shows the values of a case.
+
+    `source` is the page's own address, below which whole values and images lie; `markdown` are the fields that the
+    loop declares to be markdown.
+    """
+
+    def __init__(self, source: str = "", markdown: Iterable[str] = ()) -> None:
+        self.source = source
+        self.markdown = frozenset(markdown)
+        self.room = Room()
+
+    def __call__(self, value: JSON, at: Place, field: str = "") -> Block:
+        """How to show the value at a place of the page's JSON; `field` is its name in the setting ``markdown``."""
+        return self._within(lambda room: _Section(self, room).block(value, at, field, 0))
+
+    def json(self, value: JSON, at: Place, most: int = 12_000) -> Block:
+        """The value as JSON."""
+        return self._within(lambda room: _Section(self, room).as_json(value, at, most))
+
+    def address(self, at: Place, page: str = "whole") -> str:
+        """Where the value at a place, or what holds it, is shown whole, or its image lies."""
+        while sum(len(str(name)) for name in at) > ADDRESS:
+            at = at[:-1]
+        return f"{self.source}/{page}?{urlencode({'at': pointer(at)})}" if self.source else ""
+
+    def _within(self, made: Callable[[Room], Block]) -> Block:
+        part = self.room.part()
+        before = Room(part.size, part.pieces, part.markdown)
+        block = made(part)
+        self.room.take(part, before)
+        return block
+
+
+class _Section:
+    """Blocks of one section, each counted against its room."""
+
+    def __init__(self, look: Look, room: Room) -> None:
+        self.look, self.room = look, room
+
+    def block(self, value: JSON, at: Place, field: str, depth: int) -> Block:
+        self.room.pieces -= 1
+        self.room.size -= NODE
+        if value is None:
+            return Block(kind="none")
+        if isinstance(value, bool):
+            return Block(kind="bool", text="true" if value else "false")
+        if isinstance(value, int | float):
+            number = laid(value).text
+            self.room.size -= len(number)
+            return Block(kind="number", text=number)
+        if isinstance(value, str):
+            return self._text(value, at, field)
+        if not value:
+            return Block(kind="json", html=Markup("{}" if isinstance(value, dict) else "[]"))
+        if self.room.pieces <= 0 or self.room.size <= 0:
+            return Block(kind="left", whole=self.look.address(at))
+        if depth >= DEEPEST:
+            return self.as_json(value, at, 2_000)
+        return self._object(value, at, field, depth) if isinstance(value, dict) else self._list(value, at, field, depth)
+
+    def as_json(self, value: JSON, at: Place, most: int) -> Block:
+        """A value as JSON text, as far as there is room."""
+        text, whole = laid(value, max(min(most, self.room.size // 2), 80))
+        html, shown = self._fitted(text, json_text)
+        cut = not whole or shown < len(text)
+        return Block(kind="json", html=html, length=int(cut), whole=self.look.address(at))
+
+    def _text(self, text: str, at: Place, field: str) -> Block:
+        if not text:
+            return Block(kind="empty")
+        image = self._image(text, at, "image in the case") if text.startswith("data:image/") else None
+        if image is not None:
+            return image
+        roomy = self.room.size > 0
+        most = LONGEST if roomy else START
+        start = _start(text) if roomy else Markup("")
+        self.room.size -= len(start)
+        html, shown = self._fitted(text[:most], field_text if len(text) <= most else literal)
+        return Block(
+            kind="text", html=html, rendered=self._markdown(text, field), length=len(text), shown=shown, start=start,
+            whole=self.look.address(at),
+        )  # fmt: skip
+
+    def _fitted(self, text: str, write: Callable[[str], Markup]) -> tuple[Markup, int]:
+        """As much of a text as fits, and how much that is; never nothing."""
+        room = max(self.room.size, 600)
+        if weight(text) > room:  # tried on a part first: to name every character of a long text takes a while
+            probes = (text[:PROBE], text[-PROBE:])
+            dearest = max(len(write(probe).encode()) / len(probe) for probe in probes)
+            text = text[: max(20, int(room / dearest))]
+        while True:
+            html = write(text)
+            size = len(html.encode())
+            if size <= room or len(text) <= 20:
+                self.room.size -= size
+                return html, len(text)
+            text = text[: max(20, min(len(text) * room // size, len(text) * 3 // 4))]
+
+    def _markdown(self, text: str, field: str) -> Markup:
+        """The text rendered, where the loop says that the field is markdown and there is room for it."""
+        if field not in self.look.markdown or len(text) > self.room.markdown:
+            return Markup("")
+        html = rendered(text)
+        if html is not None and html.strip() == f"<p>{literal(text)}</p>":
+            return Markup("")  # there is nothing to render
+        size = len(html.encode()) if html is not None else 0
+        if html is None or size > self.room.size:
+            return Markup("")
+        self.room.markdown -= len(text)
+        self.room.size -= size
+        return html
+
+    def _image(self, text: str, at: Place, alt: str) -> Block | None:
+        found = image_bytes(text[:INLINE]) if len(text) <= INLINE else IMAGE.fullmatch(text)
+        if found is None:
+            return None
+        inside = len(text) <= INLINE and len(text) < self.room.size
+        self.room.size -= len(text) if inside else 200
+        self._names(alt)
+        source = "".join(text.split()) if inside else self.look.address(at, "image")
+        return Block(kind="image", text=source, alt=alt, tiny=is_tiny(text), whole=self.look.address(at))
+
+    def _object(self, value: dict[str, JSON], at: Place, field: str, depth: int) -> Block:
+        image = value.get("$image")
+        if isinstance(image, str) and set(value) <= {"$image", "alt"}:
+            alt = brief(value.get("alt") or "image in the case", NAME)
+            shown = self._image(image, (*at, "$image"), alt)
+            if shown is not None:
+                return shown
+        pictured = any(isinstance(item, dict) and "$image" in item for item in islice(value.values(), MOST_FIELDS))
+        fields: list[tuple[str, Block]] = []
+        for name, item in islice(value.items(), MOST_FIELDS):
+            if fields and (self.room.pieces <= 0 or self.room.size <= 0):
+                break
+            self._names(name)
+            inner = (*at, name)
+            raw = _is_raw(item, 1 if pictured else NUMBERS)
+            shown = self._raw(item, inner) if raw else self.block(item, inner, f"{field}.{name}", depth + 1)
+            fields.append((_short(name), shown))
+        return Block(
+            kind="fields", fields=tuple(fields), more=len(value) - len(fields), first=FIELDS if depth == 0 else 12,
+            whole=self.look.address(at),
+        )  # fmt: skip
+
+    def _names(self, *names: str) -> None:
+        """Count the names of fields, columns and speakers."""
+        self.room.size -= sum(min(weight(name[:NAME]), SENTENCE) for name in names)
+
+    def _raw(self, value: list[JSON], at: Place) -> Block:
+        self.room.pieces -= 1
+        self.room.size -= NODE
+        held = self.as_json(value, at, 2_000)
+        many = f"{len(value):,} {'rows of ' if isinstance(value[0], list) else ''}numbers"
+        return Block(kind="raw", text=many, html=held.html, length=held.length, whole=held.whole)
+
+    def _list(self, value: Sequence[JSON], at: Place, field: str, depth: int) -> Block:
+        head = list(islice(value, MOST))
+        if is_chat(head):
+            return self._chat(value, at, field, depth)
+        columns = _columns(head)
+        if columns:
+            return self._table(value, columns, at, field, depth)
+        plain = all(
+            isinstance(item, str | int | float | bool) and len(str(item)) < 120 for item in islice(value, CHIPS)
+        )
+        items = self._each(value, CHIPS if plain else MOST, at, field, depth)
+        return Block(
+            kind="items" if plain else "list", fields=tuple(items), more=len(value) - len(items),
+            first=CHIPS if plain else FIRST, whole=self.look.address(at),
+        )  # fmt: skip
+
+    def _each(self, value: Sequence[JSON], most: int, at: Place, field: str, depth: int) -> list[tuple[str, Block]]:
+        items: list[tuple[str, Block]] = []
+        for place, item in enumerate(islice(value, most)):
+            if items and (self.room.pieces <= 0 or self.room.size <= 0):
+                break
+            items.append((str(place + 1), self.block(item, (*at, place), field, depth + 1)))
+        return items
+
+    def _table(self, value: Sequence[JSON], columns: tuple[str, ...], at: Place, field: str, depth: int) -> Block:
+        rows: list[tuple[Block, ...]] = []
+        self._names(*columns, *columns)  # the folded rows have a head of their own
+        for place, row in enumerate(islice(value, MOST)):
+            if rows and (self.room.pieces <= 0 or self.room.size <= 0):
+                break
+            rows.append(tuple(
+                self.block(row[c], (*at, place, c), f"{field}.{c}", depth + 1) if c in row else Block(kind="missing")
+                for c in columns
+            ))  # fmt: skip
+        numeric = tuple(all(row[i].kind in ("number", "missing", "none") for row in rows) for i in range(len(columns)))
+        return Block(
+            kind="table", columns=tuple(map(_short, columns)), numeric=numeric, rows=tuple(rows),
+            more=len(value) - len(rows), whole=self.look.address(at),
+        )  # fmt: skip
+
+    def _chat(self, value: Sequence[JSON], at: Place, field: str, depth: int) -> Block:
+        """The last messages of a talk; those before them are folded."""
+        before = max(len(value) - MOST, 0)
+        turns: list[Turn] = []
+        for place in range(len(value) - 1, before - 1, -1):
+            if turns and (self.room.pieces <= 0 or self.room.size <= 0):
+                break
+            turns.append(self._turn(value[place], (*at, place), field, depth))
+        return Block(kind="chat", turns=tuple(turns[::-1]), more=len(value) - len(turns), whole=self.look.address(at))
+
+    def _turn(self, turn: JSON, at: Place, field: str, depth: int) -> Turn:
+        if not isinstance(turn, dict):
+            return Turn(role="", name="", side="aside", block=self.block(turn, at, field, depth + 1))
+        role, name = str(turn.get("role", "")), turn.get("name")
+        self._names(role, name if isinstance(name, str) else "")
+        told = {"role", "content", "name"} if isinstance(name, str) else {"role", "content"}
+        rest = {k: v for k, v in turn.items() if k not in told and v is not None}
+        shown = self.block(content_of(turn), (*at, "content"), f"{field}.content", depth + 1)
+        return Turn(
+            role=role, name=f"{_short(name)} ({role})" if isinstance(name, str) else role,
+            side=SIDES.get(role.casefold(), "ours"), block=shown,
+            rest=self.block(rest, at, field, depth + 2) if rest else None,
+        )  # fmt: skip
+
+
+def pointer(at: Place) -> str:
+    """A place as a JSON Pointer (RFC 6901)."""
+    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in at)
 
 
 def pretty(value: JSON) -> str:
     """A value as indented JSON, readable in its own script."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return laid(value).text
 
 
-def _text(text: str) -> Block:
-    if IMAGE.fullmatch(text):
-        return _image(text, "image in the case")
-    long = len(text) > LONG_TEXT or text.count("\n") > LONG_LINES
-    if looks_like_markdown(text):
-        return Block(kind="markdown", html=to_html(text), text=text, long=long)
-    return Block(kind="text", text=text, long=long) if text.strip() else Block(kind="empty", text=text)
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[:NAME]}…"
 
 
-def _object(value: dict[str, JSON], depth: int) -> Block:
-    image = value.get("$image")
-    if isinstance(image, str) and set(value) <= {"$image", "alt"}:
-        alt = str(value.get("alt") or "image in the case")
-        if IMAGE.fullmatch(image):
-            return _image(image, alt)
-        return Block(kind="text", text=f"{alt} (not shown: only images inside the case are)")
-    marked = value.get("$markdown")
-    if isinstance(marked, str) and len(value) == 1:
-        return Block(kind="markdown", html=to_html(marked), text=marked, long=len(marked) > LONG_TEXT)
-    if not value:
-        return Block(kind="json", text="{}")
-    shown = sorted(value.items(), key=lambda item: weight(item[1]))[:MOST]
-    pictured = any(isinstance(item, dict) and "$image" in item for _, item in shown)
-    fields = tuple(
-        (str(n), _raw(v) if _is_raw(v, 1 if pictured else NUMBERS) else block(v, depth + 1)) for n, v in shown
-    )
-    return Block(kind="fields", fields=fields, more=len(value) - len(shown), long=depth > 1)
+def _start(text: str) -> Markup:
+    """The beginning of a text that is folded; empty when it is short enough to be seen whole."""
+    head = text[: LONG_TEXT + 1]
+    breaks = [found.start() for found in BREAK.finditer(head)]
+    if len(head) <= LONG_TEXT and len(breaks) <= LONG_LINES:
+        return Markup("")
+    return literal(head[: min([START, *breaks[START_LINES - 1 : START_LINES]])])
 
 
 def _is_raw(value: JSON, most: int) -> bool:
     """Whether a value is a heap of numbers that tells a human nothing: beside a picture, any list of them."""
-    return isinstance(value, list) and (count := _numbers(value)) is not None and count > most
+    if not isinstance(value, list) or not value:
+        return False
+    flat = [cell for row in value[:MOST] for cell in (row[:MOST] if isinstance(row, list) else [row])]
+    numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in flat)
+    return numbers and max(len(flat), len(value)) > most
 
 
-def _numbers(value: list[JSON]) -> int | None:
-    """How many numbers there are in a list, or in its rows; None when it holds anything else."""
-    flat = [cell for row in value for cell in (row if isinstance(row, list) else [row])]
-    return len(flat) if all(isinstance(n, int | float) and not isinstance(n, bool) for n in flat) else None
-
-
-def _raw(value: list[JSON]) -> Block:
-    return Block(kind="raw", text=json.dumps(value), more=_numbers(value) or 0)
-
-
-def _image(address: str, alt: str) -> Block:
-    return Block(kind="image", text=address, alt=alt, tiny=is_tiny(address))
+def image_bytes(address: str) -> tuple[str, bytes] | None:
+    """Type and bytes of an image in an address of its own; None when there is none."""
+    found = IMAGE.fullmatch(address)
+    if found is None:
+        return None
+    try:
+        return f"image/{found[1]}", b64decode("".join(found[2].split()), validate=True)
+    except Base64Error:
+        return None
 
 
 def is_tiny(address: str) -> bool:
     """Whether a PNG is so small that its pixels are shown as squares."""
-    head = b64decode(address.partition(",")[2][:44])[:24] if address.startswith("data:image/png") else b""
+    if not address.startswith("data:image/png;base64,"):
+        return False
+    try:
+        head = b64decode(address.partition(",")[2][:44])[:24]
+    except Base64Error:
+        return False
     return len(head) == 24 and max(struct.unpack(">II", head[16:24])) <= 64
 
 
-def weight(value: JSON) -> int:
-    """Facts first, then what takes room: stored objects have lost the order they were written in."""
-    if isinstance(value, dict | list):
-        return 2 if value else 1
-    return 1 if isinstance(value, str) and len(value) > 60 else 0
-
-
-def _list(value: list[JSON], depth: int) -> Block:
-    if not value:
-        return Block(kind="json", text="[]")
-    if is_chat(value):
-        return Block(kind="chat", turns=tuple(_turn(t, depth) for t in value[:MOST]), more=len(value) - MOST)
-    columns = _columns(value)
-    if columns:
-        cells = tuple(tuple(block(row.get(c), depth + 1) for c in columns) for row in value[:MOST])
-        return Block(kind="table", columns=columns, rows=cells, more=len(value) - MOST)
-    items = tuple((str(i + 1), block(item, depth + 1)) for i, item in enumerate(value[:MOST]))
-    plain = all(isinstance(item, str | int | float | bool) for item in value) and all(
-        len(str(item)) < 120 for item in value
-    )
-    return Block(kind="items" if plain else "list", fields=items, more=len(value) - MOST, long=depth > 1)
-
-
 def _columns(value: Sequence[JSON]) -> tuple[str, ...]:
-    """The columns of a list of flat objects; none when it is not a table."""
+    """The columns of a list of flat objects, in the caller's order; none when it is not a table."""
     if not all(isinstance(row, dict) and row and len(row) <= 12 for row in value):
         return ()
     if any(isinstance(cell, dict | list) for row in value for cell in row.values()):
         return ()
     names = dict.fromkeys(str(name) for row in value for name in row)
-    numeric = {n for n in names if all(isinstance(row.get(n), int | float | None) for row in value)}
-    return tuple(sorted(names, key=lambda n: _place(n, n in numeric))) if len(names) <= 12 else ()
-
-
-def _place(name: str, numeric: bool) -> int:
-    """When it was comes first, figures last: stored objects have lost the order they were written in."""
-    return 0 if name.casefold() in MOMENTS else 2 if numeric else 1
+    return tuple(names) if len(names) <= 12 else ()
 
 
 def is_chat(value: Sequence[JSON]) -> bool:
     """Whether a list is the messages of a talk."""
-    return all(
+    return bool(value) and all(
         isinstance(turn, dict)
-        and str(turn.get("role", "")).casefold() in ROLES
+        and str(turn.get("role", ""))[:20].casefold() in ROLES
         and ("content" in turn or len(turn) > 1)
         for turn in value
     )
 
 
-def _turn(turn: dict[str, JSON], depth: int) -> Turn:
-    role = str(turn["role"])
-    rest = {k: v for k, v in turn.items() if k not in ("role", "content", "name") and v not in (None, [], "")}
-    sides = dict.fromkeys(("user", "human", "customer"), "theirs") | dict.fromkeys(
-        ("system", "developer", "tool"), "aside"
-    )
-    return Turn(
-        role=role, name=str(turn.get("name") or role.capitalize()), side=sides.get(role.casefold(), "ours"),
-        block=block(content_of(turn), depth + 1), rest=block(rest, depth + 2) if rest else None,
-    )  # fmt: skip
-
-
-def content_of(turn: dict[str, JSON]) -> JSON:
-    """What a message says: the text of a list of text parts, other content as it is."""
+def content_of(turn: dict[str, Any]) -> JSON:
+    """What a message says: the text of a list that holds one text part, other content as it is."""
     content = turn.get("content")
-    if isinstance(content, list) and content and all(isinstance(p, dict) and "text" in p for p in content):
-        return "\n\n".join(str(p["text"]) for p in content)
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        (part,) = content
+        if set(part) <= {"type", "text"} and isinstance(part.get("text"), str):
+            return part["text"]
     return content

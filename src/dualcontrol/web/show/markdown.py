@@ -1,27 +1,28 @@
-"""Markdown to safe HTML: no raw HTML, no images from elsewhere, links that tell nothing about the reader."""
+"""Markdown to safe HTML: no raw HTML, no images from elsewhere, links that tell nothing about the reader.
+
+Only a text that is read in short time is rendered; any other is shown as it is.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 
-CUES = (
-    re.compile(r"^#{1,4} \S", re.MULTILINE),
-    re.compile(r"^```", re.MULTILINE),
-    re.compile(r"(?:^[-*] \S.*\n){2,}", re.MULTILINE),
-    re.compile(r"(?:^\d+\. \S.*\n){2,}", re.MULTILINE),
-    re.compile(r"\*\*\S[^*\n]*\*\*"),
-    re.compile(r"(?<![`\w])(`{1,2})[^`\n]+\1(?![`\w])"),
-    re.compile(r"\[[^\]\n]+\]\(https?://[^)\s]+\)"),
-    re.compile(r"^\|.+\|\n\|[-: |]+\|", re.MULTILINE),
-)
+from dualcontrol.web.show.literal import literal
+
+LONGEST = 8_000  # characters; some texts cost the square of their length
+CELLS = 2_000  # of a table: a short row is filled up to the width of the head
+DEEPEST = 18  # lists and quotes in each other; what is deeper, the parser leaves out
 TAGS = {
-    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
-    "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "a", "b", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s",
+    "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
+OURS = {"a": {"href"}, "b": {"class"}, "span": {"class", "title"}, "ol": {"start"}}
 HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 _PARSER = (
     MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True})
@@ -30,18 +31,40 @@ _PARSER = (
 )
 
 
-def looks_like_markdown(text: str) -> bool:
-    """Whether a text was written as markdown; a plain one is shown as it is."""
-    return any(cue.search(f"{text}\n") for cue in CUES)
-
-
-def to_html(text: str) -> Markup:
-    """A markdown text as clean HTML, its headings below the page's own."""
+def rendered(text: str) -> Markup | None:
+    """A markdown text as clean HTML, its headings below the page's own; None where it is shown as text."""
+    if len(text) > LONGEST or _widest(text) > CELLS:
+        return None
     tokens = _PARSER.parse(text)
+    if any(token.level > DEEPEST for token in tokens):
+        return None
     for token in tokens:
         token.tag = HEADINGS.get(token.tag, token.tag)
     html = _PARSER.renderer.render(tokens, _PARSER.options, {})
     return Markup(nh3.clean(
-        html, tags=TAGS, attributes={"a": {"href"}, "th": set(), "td": set()},
-        url_schemes={"http", "https", "mailto"}, link_rel="noopener noreferrer nofollow",
+        html, tags=TAGS, attributes=OURS, url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
     ))  # fmt: skip
+
+
+def _widest(text: str) -> int:
+    """How many cells a table in it could have."""
+    lines = text.split("\n")
+    return len(lines) * max(line.count("|") for line in lines)
+
+
+def _text(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+    """What was written, with the characters that hide by their names."""
+    return str(literal(tokens[place].content))
+
+
+def _code(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+    return f"<code>{literal(tokens[place].content)}</code>"
+
+
+def _block(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+    return f"<pre><code>{literal(tokens[place].content)}</code></pre>\n"
+
+
+for _kind, _rule in (("text", _text), ("code_inline", _code), ("code_block", _block), ("fence", _block)):
+    _PARSER.add_render_rule(_kind, _rule)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from itertools import islice
 from typing import Any
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.web.show.content import DEEPEST, IMAGE, content_of, is_chat
+from dualcontrol.web.show.content import content_of, image_bytes, is_chat
 from dualcontrol.web.show.words import brief
 
 LONGEST = 70
 SHORT = 60
 SMALL = 8_000
 ASKERS = {"user", "human", "customer"}
-MARKS = re.compile(r"^\s*(?:#+|>|[-*])\s+|`+|\*\*", re.MULTILINE)
+DEEPEST = 6
+LOOKED_AT = 40  # of the items of a list or an object
+VALUE = re.compile(r'"((?:[^"\\]|\\.)*)("\s*:|"|\Z)', re.DOTALL)
 UNNAMED = {
     "approval": "Decide this",
     "labels": "Label this",
@@ -22,11 +26,14 @@ UNNAMED = {
 }
 
 
-def title(case: Case) -> str:
-    """The action, else the first text of what a human is asked about, as the caller wrote it."""
+def title(case: Case, start: str = "") -> str:
+    """The action, else the first text of what a human is asked about, as the caller wrote it.
+
+    `start` is how the JSON of an input begins that is too large to be read for a list.
+    """
     if case.action:
         return case.action
-    said = spoken(case.input) or UNNAMED[case.mode]
+    said = spoken(case.input) or begun(start) or UNNAMED[case.mode]
     return f"Which is better: {said}" if case.mode == "preference" and said not in UNNAMED.values() else said
 
 
@@ -41,41 +48,66 @@ def subject(case: Case, most: int = 110) -> str:
 
 def picture(value: JSON) -> str:
     """The small picture that a value is, or holds, to stand beside its title; empty when there is none."""
-    held = [value, *value.values()] if isinstance(value, dict) else [value]
-    found = [str(item["$image"]) if _is_picture(item) else item for item in held]
-    return next((f for f in found if isinstance(f, str) and len(f) <= SMALL and IMAGE.fullmatch(f)), "")
+    held = [value, *islice(value.values(), LOOKED_AT)] if isinstance(value, dict) else [value]
+    found = [item["$image"] if _is_picture(item) else item for item in held]
+    small = (f for f in found if isinstance(f, str) and f.startswith("data:image/") and len(f) <= SMALL)
+    return next(("".join(f.split()) for f in small if image_bytes(f)), "")
 
 
 def spoken(value: JSON, depth: int = 0) -> str:
     """One line that names a value; empty when it holds no text."""
     if isinstance(value, str):
-        return "" if value.startswith("data:") else brief(MARKS.sub("", value), LONGEST)
+        return "" if value.startswith("data:") else brief(value, LONGEST)
     if depth > DEEPEST:
         return ""
     if isinstance(value, list):
-        return _first(_latest(value) if is_chat(value) else value, depth)
+        return _first(_latest(value) if is_chat(value[-LOOKED_AT:]) else value[: _few(depth)], depth)
     return _named(value, depth) if isinstance(value, dict) else ""
+
+
+def begun(start: str) -> str:
+    """One line out of the beginning of a JSON text: its first text that is more than a word."""
+    texts = [_text(found[1]) for found in VALUE.finditer(start) if not found[2].endswith(":")]
+    told = [text for text in texts if text.strip() and not text.startswith("data:")]
+    return brief(next((text for text in told if " " in text.strip()), next(iter(told), "")), LONGEST)
+
+
+def _text(body: str) -> str:
+    """The text of a JSON string that may have been cut off in an escape."""
+    for end in range(len(body), max(len(body) - 12, -1), -1):
+        try:
+            return str(json.loads(f'"{body[:end]}"'))
+        except json.JSONDecodeError:
+            continue
+    return ""
 
 
 def _latest(turns: list[Any]) -> list[JSON]:
     """What was said in a talk, latest first; before all else what was said by whoever asks."""
-    asking = [turn for turn in turns if str(turn["role"]).casefold() in ASKERS]
-    return [content_of(turn) for turn in reversed([*turns, *asking])]
+    last = turns[-LOOKED_AT:]
+    asking = [turn for turn in last if str(turn["role"]).casefold() in ASKERS]
+    return [content_of(turn) for turn in reversed([*last, *asking])]
 
 
 def _named(value: dict[str, JSON], depth: int) -> str:
     """A picture by its words; else the talk or picture in it, its short texts, its long ones."""
     if "$image" in value:
         return brief(value.get("alt") or "Image", LONGEST)
-    telling = [v for v in value.values() if _is_picture(v) or (isinstance(v, list) and v and is_chat(v))]
-    texts = [v for v in value.values() if isinstance(v, str) and v.strip() and not v.startswith("data:")]
-    short = " · ".join(brief(MARKS.sub("", v), LONGEST) for v in texts if len(v) <= SHORT and "\n" not in v)
-    inner = [v for v in value.values() if isinstance(v, dict | list)]
+    held = list(islice(value.values(), _few(depth)))
+    telling = [v for v in held if _is_picture(v) or (isinstance(v, list) and v and is_chat(v[-LOOKED_AT:]))]
+    texts = [v for v in held if isinstance(v, str) and v.strip() and not v.startswith("data:")]
+    short = " · ".join(brief(v, LONGEST) for v in texts if len(v) <= SHORT and "\n" not in v)
+    inner = [v for v in held if isinstance(v, dict | list)]
     return _first(telling, depth) or brief(short, LONGEST) or _first([*texts, *inner], depth)
 
 
+def _few(depth: int) -> int:
+    """How many items are looked at: fewer with each level, so that no shape of a value takes long."""
+    return LOOKED_AT // (depth + 1) ** 2 + 1
+
+
 def _is_picture(value: JSON) -> bool:
-    return isinstance(value, dict) and "$image" in value
+    return isinstance(value, dict) and isinstance(value.get("$image"), str)
 
 
 def _first(values: list[JSON], depth: int) -> str:

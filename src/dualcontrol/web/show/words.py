@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 
 from dualcontrol.case import JSON
-from dualcontrol.web.show.content import weight
+from dualcontrol.characters import visible
 
 SECOND = 1_000_000
 VERDICTS = {
@@ -86,22 +87,38 @@ def count(many: int, one: str, more: str | None = None) -> str:
     return f"{many:,} {one if many == 1 else more or one + 's'}"
 
 
-def brief(value: JSON, most: int = 90) -> str:
-    """A value on one line."""
+def brief(value: JSON, most: int = 90, depth: int = 0) -> str:
+    """A value on one line, in the caller's order; only its beginning is looked at."""
     if isinstance(value, dict):
         value = (
             value["text"] if set(value) == {"text"} else value.get("alt", "an image") if "$image" in value else value
         )
     if isinstance(value, str) and value.startswith("data:image/"):
         value = "an image"
-    if isinstance(value, dict):
-        facts = sorted(value.items(), key=lambda item: weight(item[1]))
-        value = ", ".join(f"{k} {brief(v, 30)}" for k, v in facts)
-    elif isinstance(value, list):
-        value = ", ".join(brief(v, 30) for v in value)
+    if isinstance(value, dict | list):
+        value = _few(value, most, depth)
     text = {True: "true", False: "false", None: "nothing"}.get(value) if isinstance(value, bool | None) else str(value)
-    line = " ".join(str(text).split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    line = one_line(str(text), most)
+    short = line if len(line) <= most else line[: most - 1]
+    while len(short) > 4 and len(visible(short)) > 3 * most:  # the names of what hides in it take more room
+        short = short[: len(short) // 2]
+    return line if len(short) == len(line) else f"{short}…"
+
+
+def one_line(text: str, most: int) -> str:
+    """The beginning of a text, long enough to be cut to `most`, its line ends and runs of spaces as single spaces."""
+    start = text.lstrip(" \t\r\n")[: 8 * most]
+    return " ".join(word for word in start.replace("\t", " ").replace("\r", " ").replace("\n", " ").split(" ") if word)
+
+
+def _few(value: JSON, most: int, depth: int) -> str:
+    """The first items of a list or an object."""
+    if depth >= 3:
+        return f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
+    count = max(most // 2, 4)
+    if isinstance(value, dict):
+        return ", ".join(f"{one_line(k, 30)[:30]} {brief(v, 30, depth + 1)}" for k, v in islice(value.items(), count))
+    return ", ".join(brief(v, 30, depth + 1) for v in islice(value, count))
 
 
 def afterwards(kind: str, on_timeout: str) -> str:

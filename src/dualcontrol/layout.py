@@ -1,0 +1,123 @@
+"""JSON as people read it: what is short on one line, the rest indented; never much longer than the JSON itself.
+
+Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from dualcontrol.case import JSON
+
+WIDE = 88  # a list or an object that fits into so many characters stays on one line
+STEPS = 12  # levels beyond these are not indented further
+INDENTS = ["  " * level for level in range(STEPS + 1)]
+FEW = 20
+EVERYTHING = 1 << 62
+HELD = (dict, list, tuple)
+KINDS = frozenset(HELD)
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+
+
+class Laid(NamedTuple):
+    """A value as text; `whole` is false where it was cut off at its end."""
+
+    text: str
+    whole: bool
+
+
+def laid(value: JSON, most: int = EVERYTHING) -> Laid:
+    """A value as indented JSON, readable in its own script, of at most so many characters."""
+    page = _Page(most)
+    try:
+        page.put(value, 0, "")
+        whole = True
+    except _Full:
+        whole = False
+    text = "\n".join(page.lines)
+    return Laid(text[:most], whole and len(text) <= most)
+
+
+class _Full(Exception):
+    """There is no room for more."""
+
+
+class _Page:
+    def __init__(self, most: int) -> None:
+        self.lines: list[str] = []
+        self.most, self.size = most, 0
+
+    def put(self, value: JSON, level: int, lead: str) -> str | None:
+        """Write a value behind its name; gives it back on one line when it is short enough to stand in another."""
+        if isinstance(value, HELD) and value:
+            if len(value) > FEW or not KINDS.isdisjoint(map(type, _inside(value))):
+                return self._held(value, level, lead)
+            text = _encode(value)
+            if len(text) > WIDE:
+                return self._held(value, level, lead)
+        else:
+            text = _scalar(value, self.most)
+        self._line(level, lead + text)
+        return text if len(text) <= WIDE else None
+
+    def _held(self, value: JSON, level: int, lead: str) -> str | None:
+        """Write a list or an object over lines, and on one after all where everything in it is short."""
+        named = isinstance(value, dict)
+        start, size = len(self.lines), self.size
+        self._line(level, lead + ("{" if named else "["))
+        short: list[str] | None = []
+        row, width, left = "", 0, len(value)
+        for key in value:
+            left -= 1
+            comma = "," if left else ""
+            name, item = (f"{_scalar(str(key), self.most)}: ", value[key]) if named else ("", key)
+            if named or (isinstance(item, HELD) and item):
+                row = self._flushed(row, level) if row else ""
+                text = self.put(item, level + 1, name)
+                self.lines[-1] += comma
+            else:  # the short items of a list share lines
+                text = str(item) if type(item) is int else _scalar(item, self.most)
+                if row and len(row) + len(text) > WIDE:
+                    row = self._flushed(row, level)
+                row += f" {text}{comma}" if row else f"{text}{comma}"
+            if short is not None:
+                width += len(name) + len(text or "") + 2
+                short = None if text is None or width > WIDE else [*short, name + text]
+        self._flushed(row, level)
+        if short is None:
+            self._line(level, "}" if named else "]")
+            return None
+        del self.lines[start:]
+        self.size = size
+        line = ", ".join(short).join("{}" if named else "[]")
+        self._line(level, lead + line)
+        return line
+
+    def _flushed(self, row: str, level: int) -> str:
+        if row:
+            self._line(level + 1, row)
+        return ""
+
+    def _line(self, level: int, text: str) -> None:
+        line = INDENTS[level if level < STEPS else STEPS] + text
+        self.lines.append(line)
+        self.size += len(line) + 1
+        if self.size > self.most + WIDE:
+            raise _Full
+
+
+def _encode(value: JSON) -> str:
+    return msgspec.json.format(_ENCODER.encode(value), indent=0).decode()
+
+
+def _inside(value: JSON) -> Iterable[JSON]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _scalar(value: JSON, most: int) -> str:
+    if isinstance(value, str):
+        return _encode(value if len(value) <= most else value[: most + 1])
+    return str(value) if type(value) is int else _encode(value)

@@ -1,0 +1,138 @@
+"""One value of a case whole, page by page, and images by their address: what a page had no room for."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from dualcontrol.case import ENCODER, JSON
+from dualcontrol.errors import ClaimError, NotFoundError
+from dualcontrol.layout import laid
+from dualcontrol.web.access import Visitor
+from dualcontrol.web.deps import CaseId, ClaimId, Here, Who, claim_of
+from dualcontrol.web.pages.case import as_visible
+from dualcontrol.web.pages.site import pages_of
+from dualcontrol.web.shapes import case_reply
+from dualcontrol.web.show.content import image_bytes, pointer
+from dualcontrol.web.show.literal import json_text, literal, weight
+from dualcontrol.web.show.words import brief
+
+router = APIRouter(include_in_schema=False)
+A_PAGE = 40_000  # characters
+TOGETHER, MOST = 1_500_000, 400  # bytes of JSON that are laid out at once; how many parts of more are listed
+LARGEST = 500_000  # bytes of HTML; characters that are named take more room
+NAMES = ("id", "review_id")  # by which the lists of a case name what is in them
+At = Annotated[str, Query(max_length=2_000_000)]
+Number = Annotated[int, Query(ge=1, le=1_000_000)]
+
+
+@router.get("/cases/{case_id}/whole")
+def of_case(request: Request, case_id: CaseId, desk: Here, visitor: Who, at: At = "", page: Number = 1) -> Response:
+    """A value of a case, as far as this visitor may see it."""
+    return _page(request, _case(desk, case_id, visitor), at, page, f"/cases/{case_id}")
+
+
+@router.get("/claims/{claim_id}/whole")
+def of_claim(request: Request, claim_id: ClaimId, desk: Here, visitor: Who, at: At = "", page: Number = 1) -> Response:
+    """A value of what the holder of a claim may see."""
+    return _page(request, _claim(desk, claim_id, visitor), at, page, f"/claims/{claim_id}")
+
+
+@router.get("/cases/{case_id}/image")
+def image_of_case(case_id: CaseId, desk: Here, visitor: Who, at: At) -> Response:
+    """An image in a case."""
+    return _image(value_at(_case(desk, case_id, visitor), at))
+
+
+@router.get("/claims/{claim_id}/image")
+def image_of_claim(claim_id: ClaimId, desk: Here, visitor: Who, at: At) -> Response:
+    """An image in what the holder of a claim may see."""
+    return _image(value_at(_claim(desk, claim_id, visitor), at))
+
+
+def _case(desk: Here, case_id: str, visitor: Visitor) -> dict[str, JSON]:
+    return case_reply(as_visible(desk, case_id, visitor)[0])
+
+
+def _claim(desk: Here, claim_id: str, visitor: Visitor) -> dict[str, JSON]:
+    claim = claim_of(desk, claim_id)
+    if claim.person != visitor.person:
+        raise ClaimError(f"claim {claim_id} is not {visitor.person}'s")
+    return claim.view
+
+
+def value_at(data: JSON, at: str) -> JSON:
+    """What lies at a JSON Pointer (RFC 6901); in the lists of a case an item may be named by its id."""
+    value = data
+    for depth, token in enumerate(at.split("/")[1:]):
+        name = token.replace("~1", "/").replace("~0", "~")
+        try:
+            value = value[name] if isinstance(value, dict) else _item(value, name, named=depth == 1)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise NotFoundError(f"there is nothing at {at[:80]!r} here") from None
+    return value
+
+
+def _item(value: JSON, name: str, *, named: bool) -> JSON:
+    if not isinstance(value, list):
+        raise KeyError(name)
+    if named:
+        for item in value:
+            if isinstance(item, dict) and any(item.get(key) == name for key in NAMES):
+                return item
+    return value[int(name)]
+
+
+def _page(request: Request, data: dict[str, JSON], at: str, number: int, source: str) -> Response:
+    value = value_at(data, at)
+    twin: Any = {"at": at, "value": value}
+    if isinstance(value, dict | list) and len(ENCODER.encode(value)) > TOGETHER:
+        return pages_of(request).show(
+            request, "whole.html", twin, source=source, parts=_parts(value, at), of=len(value), pages=1
+        )
+    is_text = isinstance(value, str)
+    text = value if is_text else laid(value).text
+    cuts = ends(text)
+    if number > len(cuts):
+        raise NotFoundError(f"there are only {len(cuts)} pages of this")
+    start, end = cuts[number - 2] if number > 1 else 0, cuts[number - 1]
+    write = literal if is_text else json_text
+    return pages_of(request).show(
+        request, "whole.html", twin, source=source, parts=None, is_text=is_text, html=write(text[start:end]),
+        number=number, pages=len(cuts), start=start, end=end, length=len(text),
+    )  # fmt: skip
+
+
+def _parts(value: JSON, at: str) -> list[dict[str, Any]]:
+    """What lies in a value that is too large for a page of pages: names and addresses."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return [
+        {"name": brief(str(name), 80), "at": at + pointer((name,)), "brief": brief(item, 80)}
+        for name, item in islice(items, MOST)
+    ]
+
+
+def ends(text: str) -> list[int]:
+    """Where the pages of a text end, the last at its own end; at the end of a line where there is one near."""
+    found: list[int] = []
+    at = 0
+    while True:
+        size = A_PAGE
+        while weight(text[at : at + size]) > LARGEST:
+            size //= 2
+        line = text.rfind("\n", at + size * 9 // 10, at + size) + 1
+        at = line if line and at + size < len(text) else min(at + size, len(text))
+        found.append(at)
+        if at >= len(text):
+            return found
+
+
+def _image(value: JSON) -> Response:
+    found = image_bytes(value) if isinstance(value, str) else None
+    if found is None:
+        raise NotFoundError("there is no image there")
+    kind, body = found
+    return Response(body, media_type=kind)
