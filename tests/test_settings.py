@@ -1040,3 +1040,13 @@ def test_defaults_in_the_page_are_the_defaults() -> None:
     assert said == {key: actual[key] for key in said}
     unsaid = {key for key, value in actual.items() if value is not None} - set(said)
     assert unsaid == {"loop.x.quorum.settle", "models"}
+
+
+def test_a_default_that_is_stated_is_the_same_setting() -> None:
+    """Whether as a word of a file, another object than the default, or left out: one version, and one digest."""
+    default = LoopSettings(name="pay")
+    stated: dict[str, Any] = {"risk_ceiling": "medium", "lease": "10m", "group": "reviewers", "effect_lease": "5m"}
+    copies = {name: "".join([value[:2], value[2:]]) for name, value in stated.items()}
+    assert LoopSettings(name="pay", quorum=Quorum(), **copies).digest == default.digest
+    assert LoopSettings(name="pay", **{**copies, "risk_ceiling": "high"}).digest != default.digest
+    assert LoopSettings(name="pay", labels=(1,)).digest != LoopSettings(name="pay", labels=(True,)).digest

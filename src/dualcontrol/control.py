@@ -10,13 +10,15 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Candidate, Case, Quorum, Route, RouteTo, Value, decoder, microseconds
 
 OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
+V = TypeVar("V", bound=Value)
 
 
 class Rule(Value, frozen=True, kw_only=True):
@@ -163,8 +165,21 @@ _SETTINGS = decoder(LoopSettings)
 
 @lru_cache(maxsize=256)
 def _digest_of(body: bytes) -> str:
-    # Read back first: a default is left out by identity, and the same word from a file is another object.
-    return hashlib.sha256(ENCODER.encode(_SETTINGS.decode(body))).hexdigest()
+    return hashlib.sha256(ENCODER.encode(_plainest(_SETTINGS.decode(body)))).hexdigest()
+
+
+def _plainest(value: V) -> V:
+    """The value with its defaults as the very objects that they are: msgspec leaves a default out by identity."""
+    plain: dict[str, Any] = {}
+    for field in msgspec.structs.fields(type(value)):
+        given, default = getattr(value, field.name), field.default
+        if isinstance(given, tuple):
+            plain[field.name] = tuple(_plainest(item) if isinstance(item, Value) else item for item in given)
+        elif isinstance(given, Value):
+            given = plain[field.name] = _plainest(given)
+        if type(given) is type(default) and given == default:
+            plain[field.name] = default
+    return replace(value, **plain)
 
 
 def _digest(settings: LoopSettings) -> str:

@@ -23,7 +23,6 @@ from dualcontrol.dispatch import AFTER_ERASURE, HANDLERS, IN_TIME, REACTIONS, UN
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
-    DualcontrolError,
     ErasedError,
     KeyConflictError,
     ReadOnlyError,
@@ -328,7 +327,7 @@ class Steps:
         """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
         name = named(person)
         case = self.store.queries.case(case_id)
-        with contextlib.suppress(DualcontrolError):  # what is wrong with it is said when it is given
+        with contextlib.suppress(Exception):  # what is wrong with it is said when it is given, of the review meant then
             self._look_ahead(said(case, case.reviews[0]) if case is not None and case.reviews else None)
         return self.retried(lambda: self._answer_case(case_id, name, said, review_id))
 

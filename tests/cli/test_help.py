@@ -104,7 +104,7 @@ def test_an_unknown_option_is_a_usage_error_also_as_json(run):
 def test_completion_knows_commands_and_options():
     given = {"_DUALCONTROL_COMPLETE": "complete_bash", "COMP_WORDS": "dualcontrol a", "COMP_CWORD": "1"}
     code = "import sys; from dualcontrol.cli import main; sys.exit(main([]))"
-    assert set(python("-c", code, env=given).stdout.split()) == {"approve", "answer"}
+    assert set(python("-c", code, env=given).stdout.split()) == {"approve", "answer", "autopilot"}
     more = given | {"COMP_WORDS": "dualcontrol inbox --pe", "COMP_CWORD": "2"}
     assert "--person" in python("-c", code, env=more).stdout
 

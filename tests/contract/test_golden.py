@@ -28,27 +28,27 @@ IDS = [f"01890000-0000-7000-8000-{number:012x}" for number in range(1, 17)]
 CASE = IDS[0]
 
 # printf 'dualcontrol-payload-v1\0input\0\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f%s' \
-#   '{"a":"é","b":1}' | sha256sum
-INPUT = "6581bbf99b703737e7f89861073f351a81455331ece4da94e320ea68031ae09c"
+#   '{"b":1,"a":"é"}' | sha256sum
+INPUT = "83992cb8ceeb169fda4080873d0fa3524004f4080d868e9f2ef5a51fe96805e7"
 # printf 'dualcontrol-payload-v1\0candidates\0\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f%s' \
-#   '[{"action":"refund","id":"c1","value":{"amount":1.0}}]' | sha256sum
-CANDIDATES = "1e0cbfb81743122b1d55d079078bb5c8dfe1642cf8cda18c3d241fc155484c32"
+#   '[{"id":"c1","action":"refund","value":{"amount":1.0}}]' | sha256sum
+CANDIDATES = "8db17b57d8b811ff2e05df864716e7598054da463499852dae4b0dee7c8feb21"
 
 FIRST = (
     '{"actor":"program","at":1767225600000000,"events":[{"action":"refund","at":1767225600000000,'
     '"case_id":"01890000-0000-7000-8000-000000000001","confidence":"0.5","content":{"candidates":'
-    '"1e0cbfb81743122b1d55d079078bb5c8dfe1642cf8cda18c3d241fc155484c32","input":'
-    '"6581bbf99b703737e7f89861073f351a81455331ece4da94e320ea68031ae09c"},"key":"order A-17","kind":"Opened",'
+    '"8db17b57d8b811ff2e05df864716e7598054da463499852dae4b0dee7c8feb21","input":'
+    '"83992cb8ceeb169fda4080873d0fa3524004f4080d868e9f2ef5a51fe96805e7"},"key":"order A-17","kind":"Opened",'
     '"loop":"refunds","mode":"approval","proposed":0}],"seq":1,"stream":"case/01890000-0000-7000-8000-000000000001"}'
 )
 # printf '\n%s' "$FIRST" | sha256sum
-FIRST_HASH = "d670743e037224f1976ee90c8eb8fb7fb0ab43dd2677453f5cb4b1a98043581c"
+FIRST_HASH = "82b939864f4272f5584ebe75b21ff446e3b7b10df5177f6bf3beb410b755a6ea"
 SECOND = (
     '{"actor":"ana","at":1767225600000001,"events":[{"at":1767225600000001,"by":"withdrawn","kind":"Concluded",'
     '"verdict":"reject"}],"seq":2,"stream":"case/01890000-0000-7000-8000-000000000001"}'
 )
 # printf '%s\n%s' "$FIRST_HASH" "$SECOND" | sha256sum
-SECOND_HASH = "b6f762f2cad95d046781bb4119827013f9e6bef87a173923d6c0c773c4673039"
+SECOND_HASH = "d1573dc331ccbcf6e04e13d4e567551d71e046355b813eda2516ef3e62809a56"
 
 
 def test_two_entries_have_these_bytes_and_each_hash_holds_the_one_before(database_url: str) -> None:
@@ -117,7 +117,7 @@ def test_a_key_stands_for_the_hmac_of_its_content(desk: dc.Desk) -> None:
     with desk.store.transaction() as tx:
         row = tx.find_key(loop.control.loop_id, "order A-17")
     assert row is not None
-    # printf '[[["refund",{"amount":1.0}]],{"a":"é","b":1}]' | openssl dgst -sha256 -hmac golden-golden-golden
+    # printf '[[["refund",{"amount":1.0}]],{"b":1,"a":"é"}]' | openssl dgst -sha256 -hmac golden-golden-golden
     assert row.fingerprint == "fa81fcfc2189621b45af95117c19ffef551ce78bd682516e47744746e9f2622d"
     assert loop.propose(**said, input={"a": "é", "b": 1}, confidence=0.7).id == case.id
     with pytest.raises(KeyConflictError):

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case
+from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case, Review
 from dualcontrol.cli.opening import case_of, desk_of
 from dualcontrol.cli.reading import json_of, text_of, usage
 from dualcontrol.cli.saying import authenticated, meant
@@ -150,28 +150,24 @@ def _give(
     who = person or os_user()
     with desk_of(state) as desk:
 
-        def said(case: Case, claim_id: str, who: str) -> Answer:
+        def said(case: Case, review: Review | None, claim_id: str, who: str) -> Answer:
+            seen = case if review is None else as_seen(case, review)[0]  # a mistake names nothing of what is hidden
             return Answer(
                 case_id=case.id, claim_id=claim_id, verdict=verdict, confidence=confidence,
                 actor=Actor(person=who, via="cli", authenticated=authenticated(who)),
-                value=value(_as_seen(case, claim_id), desk) if value else None,
+                value=value(seen, desk) if value else None,
                 rationale=rationale, reasons=tuple(reasons or ()), lasts=lasting(lasts),
             )  # fmt: skip
 
         claimed = desk.steps.case_of_claim(target.strip()) if "." in target else None
         if claimed is not None:
-            case = desk.steps.run(said(desk.case(claimed), target.strip(), person or ""))
+            case, claim_id = desk.case(claimed), target.strip()
+            case = desk.steps.run(said(case, case.review_of_claim(claim_id), claim_id, person or ""))
         else:
             meant_case = case_of(desk, target)
-            case = desk.steps.answer_case(meant_case.id, who, lambda c, held: said(c, held.claim_id or "", who))
+            case = desk.steps.answer_case(meant_case.id, who, lambda c, held: said(c, held, held.claim_id or "", who))
         desk.certifier.answered(case)
     _report(state, case, verdict, _holder(case, target.strip()) or who)
-
-
-def _as_seen(case: Case, claim_id: str) -> Case:
-    """The case as its reviewer sees it, so that a mistake in the answer tells nothing of a hidden proposal."""
-    held = case.review_of_claim(claim_id)
-    return case if held is None else as_seen(case, held)[0]
 
 
 def _holder(case: Case, claim_id: str) -> str | None:

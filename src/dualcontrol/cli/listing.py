@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -15,13 +16,18 @@ GAP = 2
 
 
 class Listing:
-    """Rows under a head; `whole` columns are never broken, `spare` ones go first, in this order, where room lacks."""
+    """Rows under a head, laid out for the terminal's width.
+
+    `whole` columns are never broken, `cut` ones end in an ellipsis, others are folded; `spare` ones go first, in this
+    order, where room lacks.
+    """
 
     def __init__(
-        self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Sequence[str], spare: Sequence[str]
-    ) -> None:
+        self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Sequence[str], spare: Sequence[str],
+        cut: Sequence[str],
+    ) -> None:  # fmt: skip
         self._columns, self._rows = tuple(columns), rows
-        self._whole, self._spare = frozenset(whole), tuple(spare)
+        self._whole, self._spare, self._cut = frozenset(whole), tuple(spare), frozenset(cut)
         self._widest = [max([cell_len(name), *(_width(row[i]) for row in rows)]) for i, name in enumerate(columns)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
@@ -29,8 +35,10 @@ class Listing:
         widths = self._widths(kept, options.max_width)
         made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
         for i in kept:
-            whole = self._columns[i] in self._whole
-            made.add_column(self._columns[i], width=widths[i], no_wrap=whole, overflow="fold")
+            cut = self._columns[i] in self._cut
+            one_line = cut or self._columns[i] in self._whole
+            overflow: Literal["ellipsis", "fold"] = "ellipsis" if cut else "fold"
+            made.add_column(self._columns[i], width=widths[i], no_wrap=one_line, overflow=overflow)
         for row in self._rows:
             made.add_row(*(row[i] for i in kept))
         yield Text()

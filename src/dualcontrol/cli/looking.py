@@ -27,7 +27,7 @@ app = group("looking", "Look at what waits.")
 COLUMNS = ("due", "loop", "what", "about", "confidence", "risk", "kind", "held by", "case")
 BLIND = "the proposal and what came of it are hidden while you hold or may take a blind review of this case"
 EVENT = ("no", "at", "who", "event", "details")
-WHOLE, SPARE = ("due", "confidence", "risk", "case"), ("kind", "confidence", "held by", "risk", "loop", "about")
+WHOLE, SPARE = ("due", "confidence", "risk", "case"), ("kind", "confidence", "held by", "loop", "risk", "about")
 
 
 @verb(app, "inbox", "dualcontrol inbox --loop refunds --person ana")
@@ -49,7 +49,15 @@ def inbox(
         )
     if not rows:
         return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
-    show(table(COLUMNS, [_row(row, about[row.review.id], now) for row in rows], whole=WHOLE, spare=SPARE))
+    show(
+        table(
+            COLUMNS,
+            [_row(row, about[row.review.id], now) for row in rows],
+            whole=WHOLE,
+            spare=SPARE,
+            cut=("what", "about"),
+        )
+    )
     if any(row.read_only for row in rows):
         note("what is read only waits for a newer version of dualcontrol; `dualcontrol doctor` says why")
     if page.next:

@@ -67,11 +67,14 @@ def styled(text: str, style: str | None = None) -> Text:
 
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, whole: Sequence[str] = (),
-    spare: Sequence[str] = (),
+    spare: Sequence[str] = (), cut: Sequence[str] = (),
 ) -> Listing:  # fmt: skip
-    """A table; the columns in `whole` are never broken over lines, those in `spare` go first in a narrow terminal."""
+    """A table; the columns in `whole` are never broken over lines, those in `cut` are shortened to fit on one.
+
+    Those in `spare` go first in a narrow terminal.
+    """
     cells = [[styled(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-    return Listing(columns, cells, whole, spare)
+    return Listing(columns, cells, whole, spare, cut)
 
 
 def facts(rows: Sequence[tuple[str, str | Text]]) -> Table:
