@@ -225,12 +225,31 @@ class Cause(Value, frozen=True, kw_only=True):
         return cls(by=PERSON)
 
 
+MODEL, RISK_MODEL = "model", "risk model"  # what is trained from people's decisions
+
+
+class Untrained(Value, frozen=True, kw_only=True):
+    """Why the last training came to nothing, how often in a row it did, and when it is tried again.
+
+    `waiting` is how many answers no model had learned from by then.
+    """
+
+    at: int
+    trainer: str
+    code: str
+    reason: str
+    attempt: int
+    retry_at: int
+    waiting: int = 0
+
+
 class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events.
 
     Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
-    `closed` holds the reason by segment, and `causes` what closed it.
+    `closed` holds the reason by segment, and `causes` what closed it.  `untrained` says of a model or a risk model why
+    its last training failed: it governs nothing, and makes no version.
     """
 
     loop: str
@@ -247,6 +266,7 @@ class Control(Value, frozen=True, kw_only=True):
     models: dict[str, str] = {}
     relief: int = 0
     scorer: str | None = None
+    untrained: dict[str, Untrained] = {}
     seq: int = 0
 
     @property

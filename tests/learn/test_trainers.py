@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import MaxAbsScaler
 
 from dualcontrol.errors import MissingExtraError, ModelError
 from dualcontrol.learn import calibrate, trainers
+from dualcontrol.learn.features import number, parts
 from dualcontrol.learn.trainers import positions, trainer
 
 
@@ -84,3 +87,35 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
 def test_an_unknown_trainer_is_refused_with_those_there_are():
     with pytest.raises(ModelError, match="known are sklearn"):
         trainer("sklaern")
+
+
+def test_a_model_file_of_before_runs_of_signs_is_read_as_it_was():
+    """Its features know of words and fields alone, and it says of every input what it said."""
+    inputs, labels = texts(60)
+    teacher = trainer("sklearn")
+    model = teacher.fit(inputs, labels, [1.0] * 60, seed=0)
+    words, count = model.features, len(model.features.words.vocabulary_)
+    model.estimator = LogisticRegression(max_iter=500).fit(words.words.transform(inputs), labels)
+    words.scale = MaxAbsScaler().fit(words.words.transform(inputs))
+    for later in ("runs", "written"):
+        del words.__dict__[later]
+    again = teacher.load(teacher.dump(model))
+    assert again.features.transform(inputs).shape == (60, count)
+    assert again.predict_proba(["the thing was great and fine"]).argmax() == again.classes.index(1)
+
+
+def test_words_that_come_back_stay_words_and_what_people_write_without_spaces_is_read():
+    """Names of cities in any script are fields, so that a table is learned by trees."""
+    cities = [{"city": city, "size": n} for n, city in enumerate(["北京", "上海", "กรุงเทพ"] * 20)]
+    model = trainer("sklearn").fit(cities, [n % 3 for n in range(60)], [1.0] * 60, seed=0)
+    assert not model.features.has_text
+    written = [row | {"said": f"第{n}次{'很好' if n % 2 else '不行'}"} for n, row in enumerate(cities)]
+    model = trainer("sklearn").fit(written, [n % 2 for n in range(60)], [1.0] * 60, seed=0)
+    assert (model.features.has_text, model.features.written) == (True, frozenset({"said"}))
+    assert model.predict_proba([{"said": "这次很好", "city": "北京", "size": 5}]).argmax() == model.classes.index(1)
+
+
+def test_numbers_beyond_those_of_learners_are_the_largest_of_them():
+    values = [10**400, 1e300, -(10**400), -1e300, 3, 0.5]
+    assert [number(value) for value in values] == [1e30, 1e30, -1e30, -1e30, 3.0, 0.5]
+    assert parts({"x": 10**400}).fields == {"x": 1e30}

@@ -68,7 +68,7 @@ class Contrary(SklearnTrainer):
 def contrary(monkeypatch):
     """The seam: any module with a TRAINER may be named in the settings."""
     module = ModuleType("contrary_trainer")
-    module.TRAINER = Contrary
+    module.TRAINER, module.OWN = Contrary, SklearnTrainer
     monkeypatch.setitem(sys.modules, "contrary_trainer", module)
     monkeypatch.setitem(trainers.TRAINERS, "contrary", ("contrary_trainer", "learn"))
     return {"retrain_every": 20, "trainer": "contrary", "holdout": 0.25}
@@ -90,10 +90,10 @@ def test_a_worse_model_is_kept_and_the_incumbent_stays(desk, loop, answer, contr
 
 def test_a_trainer_of_ones_own_is_loaded_by_module_and_attribute(desk, loop, answer, contrary):
     answer(60)
-    own = {"retrain_every": 20, "trainer": "contrary_trainer:TRAINER"}
+    own = {"retrain_every": 20, "trainer": "contrary_trainer:OWN"}
     desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=own)
     report = train(desk, loop.name)
-    assert (report.trainer, report.promoted) == ("contrary_trainer:TRAINER", True)
+    assert (report.trainer, report.promoted) == ("contrary_trainer:OWN", True)
     assert serving.current_model(desk, loop.name).version == report.version
     gone = {"trainer": "contrary_trainer:Gone"}
     desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=gone)
@@ -232,11 +232,12 @@ def test_a_new_model_opens_what_a_bad_file_closed(desk, loop, answer, settings):
 def test_a_new_model_opens_what_a_trainer_that_is_gone_closed(desk, loop, answer, contrary, settings, monkeypatch):
     """Whatever the sentence says of the model: it is closed for its file, and the next model takes its place."""
     answer(40)
-    own = {"retrain_every": 20, "trainer": "contrary_trainer:TRAINER", "holdout": 0.25}
+    own = {"retrain_every": 20, "trainer": "contrary_trainer:OWN", "holdout": 0.25}
     desk.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=own)
     first = train(desk, loop.name)
     monkeypatch.delitem(sys.modules, "contrary_trainer")
     with compose.open(settings=settings, clock=FakeClock(), new_id=seeded_ids(1)) as again:
+        again.loop(loop.name, mode="labels", labels=["left", "right"], context=["input"], feedback=own)
         assert serving.current_model(again, loop.name) is None
         control = again.control(loop.name)
         assert (control.causes[""].by, control.causes[""].model) == ("model_file", first.version)

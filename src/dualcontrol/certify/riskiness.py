@@ -15,8 +15,9 @@ from typing import NamedTuple
 from dualcontrol.case import Case, Example, ModelRow
 from dualcontrol.certify.certifier import Certifier
 from dualcontrol.certify.verdicts import found
-from dualcontrol.control import Control
-from dualcontrol.errors import ModelError, ReadOnlyError, UnknownLoopError
+from dualcontrol.control import RISK_MODEL, Control
+from dualcontrol.errors import ModelError, ReadOnlyError, StoreUnavailableError, UnknownLoopError
+from dualcontrol.learn import failures
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.risk_features import of_case
 from dualcontrol.learn.risk_training import Labelled, RiskReport, fitted
@@ -124,11 +125,25 @@ class Riskiness:
             return None
         try:
             return self._learned(control, self._loops.setdefault(loop, _Seen()))
+        except StoreUnavailableError as error:
+            log.warning("loop %s: no risk model was learned: %s", loop, error.message)
+            return None
         except Exception as error:  # the answer stands, whatever comes of it
-            log.warning("loop %s: no risk model was learned: %s", loop, error)
+            self._failed(control, error)
             return None
         finally:
             self._lock.release()
+
+    def _failed(self, control: Control, error: Exception) -> None:
+        """Record a failure; one that is recorded already is not said again before its time."""
+        last = control.untrained.get(RISK_MODEL)
+        said = last is not None and last.reason == failures.described(error)[1]
+        if said and last is not None and self._desk.steps.now() < last.retry_at:
+            return
+        try:
+            failures.record(self._desk, control, RISK_MODEL, "risk", error)
+        except StoreUnavailableError as lost:
+            log.warning("loop %s: that no risk model was learned is not recorded: %s", control.loop, lost.message)
 
     def _learned(self, control: Control, seen: _Seen) -> RiskReport | None:
         if control.thresholds:

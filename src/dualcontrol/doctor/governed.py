@@ -48,9 +48,14 @@ def _columns(control: Control, last: Entry) -> dict[str, Any]:
 
 
 def _differing(again: Control, control: Control) -> Iterator[str]:
-    """The fields that differ; a setting by its own name."""
-    for holder, other, without in ((again, control, "settings"), (again.settings, control.settings, "")):
+    """The fields that differ; a setting by its own name.
+
+    Why a training failed governs nothing, and a program of an older version leaves it out of the row.
+    """
+    for holder, other, without in (
+        (again, control, ("settings", "untrained")), (again.settings, control.settings, ())
+    ):  # fmt: skip
         for name in type(holder).__struct_fields__:
             mine, its = getattr(holder, name), getattr(other, name)
-            if name != without and ENCODER.encode(mine) != ENCODER.encode(its):
+            if name not in without and ENCODER.encode(mine) != ENCODER.encode(its):
                 yield name

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dualcontrol.case import Review
-from dualcontrol.control import Control
+from dualcontrol.control import RISK_MODEL, Control
 from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
 from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
 from dualcontrol.learn.risk_serving import RISK
@@ -19,6 +19,7 @@ UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish the
 RESTORE = "Restore the table `models` from a backup, or train again; until then every case goes to a human."
 CHANGED = "Restore the table `models` from a backup, and trust no file of this row before it is what the ledger says."
 MORE_PEOPLE = "Let more people answer, or ask for less: relief ends by itself when they can keep up."
+TRY = "It is tried again by itself; `dualcontrol train {}{}` tries now, and says what is wrong in full."
 ANSWER = (
     "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
     "while `dualcontrol serve` runs; a case that it holds stays overdue until somebody answers."
@@ -32,6 +33,7 @@ def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | P
         yield from queue(store, control, waiting.get(control.loop, ()))
         yield from staffing(store, control)
         yield from feedback(control, unfed.get(control.loop, 0))
+        yield from training(control)
         yield from files(store, control, models)
 
 
@@ -102,6 +104,14 @@ def feedback(control: Control, unfed: int) -> Iterator[Finding]:
     verb = "export {} OUT" if feed.trainer == "export" else "train {}"
     enough = feed.retrain_every is None or unfed >= feed.retrain_every
     yield Finding("feedback", WARNING if enough else OK, what, f"Run `dualcontrol {verb.format(control.loop)}`.")
+
+
+def training(control: Control) -> Iterator[Finding]:
+    """Trainings that came to nothing since one went well."""
+    for what, failed in control.untrained.items():
+        times = "" if failed.attempt == 1 else f" {failed.attempt} times in a row"
+        found = f"loop {control.loop}: training of its {what} failed{times}: {failed.reason}"
+        yield Finding("training", WARNING, found, TRY.format(control.loop, " --risk" if what == RISK_MODEL else ""))
 
 
 def files(store: Store, control: Control, folder: str | Path | None) -> Iterator[Finding]:

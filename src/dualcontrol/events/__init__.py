@@ -58,6 +58,7 @@ from dualcontrol.events.of_loop import (
     ReliefChanged,
     ScoreChanged,
     ThresholdMoved,
+    TrainingFailed,
 )
 
 __all__ = [
@@ -107,6 +108,7 @@ __all__ = [
     "ScoreChanged",
     "ThresholdMoved",
     "TimedOut",
+    "TrainingFailed",
     "Unknown",
     "Withdrawn",
     "caused",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from dualcontrol.case import decoder
-from dualcontrol.control import Audits, Cause, Control, LoopSettings
+from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Untrained
 from dualcontrol.events.event import Event
 from dualcontrol.events.of_loop import (
     AuditsChanged,
@@ -21,6 +21,7 @@ from dualcontrol.events.of_loop import (
     ReliefChanged,
     ScoreChanged,
     ThresholdMoved,
+    TrainingFailed,
 )
 
 _SETTINGS = decoder(LoopSettings)
@@ -30,14 +31,23 @@ _Kept = TypeVar("_Kept")
 def governed_by(control: Control, event: Event) -> Control:
     """The control after an event of its loop: the next version, or the same where the event governs nothing."""
     change = CHANGES.get(type(event))
-    return control if change is None else replace(control, version=control.version + 1, **change(control, event))
+    if change is not None:
+        return replace(control, version=control.version + 1, **change(control, event))
+    return _untrained(control, event) if isinstance(event, TrainingFailed) else control
+
+
+def _untrained(control: Control, event: TrainingFailed) -> Control:
+    said = {name: getattr(event, name) for name in Untrained.__struct_fields__}
+    return replace(control, untrained={**control.untrained, event.what: Untrained(**said)})
 
 
 def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
     """New settings; another promise, or other labels, are certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
     same = control.version == 0 or (settings.guarantee == control.settings.guarantee and not event.relabelled)
-    return {"settings": settings} | ({} if same else _nothing_certified(control))
+    changed: dict[str, Any] = {"settings": settings} | ({} if same else _nothing_certified(control))
+    # another trainer, or other labels, may do what the last training could not
+    return changed | ({"untrained": {}} if control.untrained else {})
 
 
 def _nothing_certified(control: Control) -> dict[str, Any]:
@@ -84,17 +94,18 @@ def _relief(control: Control, event: ReliefChanged) -> dict[str, Any]:
 
 def _promoted(control: Control, event: ModelPromoted) -> dict[str, Any]:
     """A new model begins an epoch; what was certified was the old one."""
-    epoch = {"model": event.model, "epoch": control.epoch + 1}
+    epoch = {"model": event.model, "epoch": control.epoch + 1, "untrained": _without(control.untrained, MODEL)}
     return epoch if control.settings.guarantee is None else {**_nothing_certified(control), **epoch}
 
 
 def _scored(control: Control, event: ScoreChanged) -> dict[str, Any]:
     """What was certified was certified for another score."""
-    return {"scorer": event.model} | _nothing_certified(control)
+    trained = {"scorer": event.model, "untrained": _without(control.untrained, RISK_MODEL)}
+    return trained | _nothing_certified(control)
 
 
 def _kept(control: Control, event: ModelKept) -> dict[str, Any]:
-    return {}
+    return {"untrained": _without(control.untrained, MODEL)}
 
 
 def caused(control: Control) -> Control:
@@ -107,7 +118,8 @@ def _without(held: dict[str, _Kept], segment: str) -> dict[str, _Kept]:
     return {name: value for name, value in held.items() if name != segment}
 
 
-# A batch is routed under a version, evidence is counted under one; every other event of a loop makes a new version.
+# A batch is routed under a version, evidence is counted under one, and a training that failed changes nothing that
+# governs; every other event of a loop makes a new version.
 CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     PolicyChanged: _policy,
     EpochBegan: _began,

@@ -150,6 +150,23 @@ class ModelKept(Event, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
+class TrainingFailed(Event, frozen=True, kw_only=True):
+    """A training that was due came to nothing; `reason` holds no content, whatever the trainer said.
+
+    `what` is "model" or "risk model", `attempt` counts failures in a row, and `waiting` the answers that no model has
+    learned from.
+    """
+
+    at: int
+    what: str
+    trainer: str
+    code: str
+    reason: str
+    attempt: int
+    retry_at: int
+    waiting: int = 0
+
+
 class ScoreChanged(Event, frozen=True, kw_only=True):
     """A risk model was learned from people's decisions: its score is compared from here on, and nothing is certified.
 
@@ -190,5 +207,5 @@ class BatchRouted(Event, frozen=True, kw_only=True):
 
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    ReliefChanged, ModelPromoted, ModelKept, ScoreChanged, BatchRouted,
+    ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted,
 )  # fmt: skip

@@ -91,3 +91,13 @@ def difference(before: Floats, after: Floats, weights: Floats) -> tuple[float, f
     gap = before - after
     mean = float((share * gap).sum())
     return mean, float(np.sqrt((share**2 * (gap - mean) ** 2).sum()))
+
+
+def folds(keys: NDArray[Any], count: int, seed: int) -> NDArray[np.int64]:
+    """A fold for each row, from 0 to `count` - 1, the classes spread evenly."""
+    order = np.random.default_rng(seed).permutation(len(keys))
+    fold = np.zeros(len(keys), dtype=np.int64)
+    for key in np.unique(keys):
+        mine = order[keys[order] == key]
+        fold[mine] = np.arange(len(mine)) % count
+    return fold

@@ -5,12 +5,20 @@ Images and files (objects with a key that begins with ``$``) are for people and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 
 WORD = 40  # a text longer than this, or one with a space in it, is read as prose
+LARGEST = 1e30  # learners reckon, and sum up, with 32 bits; a number beyond is taken for this one
+# Thai and Lao, Tibetan, Burmese, Khmer, Japanese and Chinese are written without spaces between words.
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
 
 Field = tuple[str, float | str]
 
@@ -22,16 +30,38 @@ class Parts(NamedTuple):
     prose: str
 
 
-def parts(value: JSON) -> Parts:
-    """The fields and the prose of one input."""
+def parts(value: JSON, written: Collection[str] = ()) -> Parts:
+    """The fields and the prose of one input; what stands at the paths of `written` is prose as well."""
     fields: dict[str, float | str] = {}
     prose: list[str] = []
     for path, leaf in _leaves(value, ""):
-        if isinstance(leaf, str) and (len(leaf) > WORD or " " in leaf or not path):
+        if isinstance(leaf, str) and (_is_prose(path, leaf) or path in written):
             prose.append(leaf)
         else:
             fields[path] = leaf
     return Parts(fields, "\n".join(prose))
+
+
+def _is_prose(path: str, text: str) -> bool:
+    return len(text) > WORD or " " in text or not path
+
+
+def written_at(inputs: Sequence[JSON]) -> frozenset[str]:
+    """The paths where people write without spaces: most texts there are in such a script, and hardly any comes back.
+
+    What comes back, such as the name of a city, is a word of a field.
+    """
+    texts: dict[str, list[str]] = defaultdict(list)
+    for value in inputs:
+        for path, leaf in _leaves(value, ""):
+            if isinstance(leaf, str) and UNSPACED.search(leaf) and not _is_prose(path, leaf):
+                texts[path].append(leaf)
+    return frozenset(path for path, each in texts.items() if len(each) > 1 and 2 * len(set(each)) > len(each))
+
+
+def number(value: float) -> float:
+    """A number that learners can reckon with: one beyond theirs is the largest of them."""
+    return float(min(max(value, -LARGEST), LARGEST))
 
 
 def _leaves(value: JSON, path: str) -> Iterator[Field]:
@@ -43,7 +73,7 @@ def _leaves(value: JSON, path: str) -> Iterator[Field]:
         for place, item in enumerate(value):
             yield from _leaves(item, f"{path}[{place}]")
     elif isinstance(value, bool | int | float):
-        yield path, float(value)
+        yield path, number(value)
     elif isinstance(value, str):
         yield path, value
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from dualcontrol.case import JSON, Value
 from dualcontrol.learn import calibrate
+from dualcontrol.learn.baseline import Learned
 from dualcontrol.learn.dataset import Row
-from dualcontrol.learn.trainers import Floats, Model, positions
+from dualcontrol.learn.trainers import Floats, Model, positions, probabilities
 
 MIN_HELD_OUT = 10
 WEIGHT_CAP = 4.0  # one mistaken audit at a weight of 20 would outvote twenty reviews
@@ -27,6 +28,7 @@ class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
 class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     """What a training came to; `gain` is the paired fall in log loss and `gain_error` its standard error.
 
+    They are against the incumbent, and where there is none against how common each label is.
     `left_out` decisions have lost their content; `skipped` ones have no input, no one label to learn, or one of the
     `removed`: a label that the loop no longer has.
     """
@@ -49,29 +51,27 @@ class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     removed: int = 0
 
 
-def compared(report: Report, candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> Report:
+def compared(report: Report, candidate: Model, incumbent: Model, held_out: Sequence[Row]) -> Report:
     """The report with both models' measures and whether the candidate is better."""
-    plain = report.to_dict()
-    if incumbent is None:
-        why = "the first model of the loop" if report.incumbent is None else "the file of the one before cannot be used"
-        plain |= {"promoted": True, "reason": why}
-    elif not incumbent.classes:
-        plain |= {"promoted": True, "reason": "the one before knows none of the labels that the loop has now"}
-        incumbent = None
-    elif not held_out:
-        plain |= {"reason": "no held-out decisions to compare on"}
+    if not held_out:
+        return Report.from_dict(report.to_dict() | {"reason": "no held-out decisions to compare on"})
+    return Report.from_dict(report.to_dict() | _both(candidate, incumbent, held_out))
+
+
+def unrivalled(report: Report, candidate: Model, why: str, learned: Learned, held_out: Sequence[Row]) -> Report:
+    """The report of a model that takes over from nobody, if it has learned anything at all."""
+    said: dict[str, Any] = {"gain": learned.gain, "gain_error": learned.error} if learned.over else {}
     if held_out:
-        plain |= _both(candidate, incumbent, held_out)
-    return Report.from_dict(plain)
+        weights = np.minimum([row.weight for row in held_out], WEIGHT_CAP)
+        said |= {"candidate": _measures(_judged(candidate, held_out), weights).to_dict()}
+    reason = why if learned.something else f"it has learned nothing: {learned}"
+    return Report.from_dict(report.to_dict() | said | {"promoted": learned.something, "reason": reason})
 
 
-def _both(candidate: Model, incumbent: Model | None, held_out: Sequence[Row]) -> dict[str, Any]:
+def _both(candidate: Model, incumbent: Model, held_out: Sequence[Row]) -> dict[str, Any]:
     weights = np.minimum([row.weight for row in held_out], WEIGHT_CAP)
-    new = _judged(candidate, held_out)
+    new, old = _judged(candidate, held_out), _judged(incumbent, held_out)
     said: dict[str, Any] = {"candidate": _measures(new, weights).to_dict()}
-    if incumbent is None:
-        return said
-    old = _judged(incumbent, held_out)
     gain, error = calibrate.difference(old.losses, new.losses, weights)
     more, more_error = calibrate.difference(new.hits, old.hits, weights)
     promoted, reason = _verdict(len(held_out), gain, more, more_error)
@@ -87,9 +87,9 @@ class _Judged(NamedTuple):
 
 
 def _judged(model: Model, rows: Sequence[Row]) -> _Judged:
-    probabilities = model.predict_proba([row.input for row in rows])
+    chances = probabilities(model, [row.input for row in rows])
     index = positions(model.classes, [row.value for row in rows])
-    return _Judged(probabilities, index, calibrate.losses(probabilities, index), calibrate.hits(probabilities, index))
+    return _Judged(chances, index, calibrate.losses(chances, index), calibrate.hits(chances, index))
 
 
 def _measures(judged: _Judged, weights: Floats) -> Measures:

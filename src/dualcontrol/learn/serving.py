@@ -15,7 +15,7 @@ import numpy as np
 
 from dualcontrol.case import JSON, ModelRow, plain
 from dualcontrol.control import ALARM, MODEL_FILE, PERSON, Cause, Control
-from dualcontrol.errors import GuaranteeError, ModelError
+from dualcontrol.errors import GuaranteeError, MissingExtraError, ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.ports import DeskPort
@@ -81,7 +81,7 @@ def _scored(labels: list[JSON], row: list[float]) -> Scored:
     return Scored(labels[best], row[best], ByLabel(labels, row))
 
 
-_loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served]] = WeakKeyDictionary()
+_loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served | None]] = WeakKeyDictionary()
 
 
 def current_model(desk: DeskPort, loop: str) -> Served | None:
@@ -95,7 +95,11 @@ def current_model(desk: DeskPort, loop: str) -> Served | None:
 
 
 def model_in_force(desk: DeskPort, loop: str) -> Served | None:
-    """The same, also where it knows none of the labels."""
+    """The same, also where it knows none of the labels.
+
+    A file that this program cannot read, such as one of another version of scikit-learn, may be read by others: it
+    closes nothing, and the model says nothing here.
+    """
     control = desk.control(loop)
     if control is None or control.model is None:
         return None
@@ -109,6 +113,12 @@ def model_in_force(desk: DeskPort, loop: str) -> Served | None:
             return None
         except ModelError as error:
             close(desk, control, error.message)
+            return None
+        except MissingExtraError:
+            raise
+        except Exception as error:  # whatever unpickling raises
+            log.warning("model %s cannot be read by this program: %s", control.model, type(error).__name__)
+            cache[key] = None
             return None
         reopen(desk, control)
     return cache[key]

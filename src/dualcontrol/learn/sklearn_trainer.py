@@ -6,6 +6,9 @@ scores (Breiman 1996), which no tree has seen; for text, on scores of five-fold 
 Weights (one over the inclusion probability) enter the calibration, truncated (Ionides 2008), and the evaluation,
 whole.  The fit itself goes without: what a case is chosen for depends on its input alone, so that the label given
 the input is the same with or without, and weights would only cost variance.
+
+Text is read as words and as runs of one to three signs: the runs are all there is where a script has no spaces, and
+they help where it has some (Cavnar and Trenkle 1994; figures in decision 0024).
 """
 
 from __future__ import annotations
@@ -26,14 +29,16 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import ModelError
-from dualcontrol.learn.calibrate import Floats, Temperature, fit_temperature
-from dualcontrol.learn.features import is_vector, parts
+from dualcontrol.learn.calibrate import Floats, Temperature, fit_temperature, folds
+from dualcontrol.learn.features import Parts, is_vector, number, parts, written_at
 from dualcontrol.learn.trainers import Model, class_key
 
 TREES = 300
 FOLDS = 5
 WEIGHT_CAP = 2.0
 DENSE = 2_000
+RUNS = 50_000  # runs of signs that count, the most frequent ones
+LONG, LONG_RUNS = 20_000, 5_000  # signs of a text that are read for words, and for runs
 TINY = 1.0 / (2 * TREES)
 Fitted = tuple[Any, Floats]
 
@@ -54,28 +59,51 @@ class SklearnModel:
 class Features:
     """Inputs as a matrix, by what the inputs of the fit held."""
 
-    def __init__(self, inputs: Sequence[JSON]) -> None:
-        self.width = len(inputs[0]) if is_vector(inputs) else 0
-        if self.width:
-            return
-        rows = [parts(value) for value in inputs]
-        self.fields = DictVectorizer().fit([r.fields for r in rows]) if any(r.fields for r in rows) else None
-        prose = [r.prose for r in rows if r.prose]
-        self.words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=1).fit(prose) if prose else None
-        if self.fields is None and self.words is None:
-            raise ModelError("the inputs hold neither numbers nor words", hint="Give numbers, fields or text as input.")
-        self.scale = MaxAbsScaler().fit(self._stacked(inputs)) if self.words is not None else None
+    # What files of before know nothing of.
+    written: frozenset[str] = frozenset()
+    runs: Any = None
+
+    def __init__(self) -> None:
+        self.width = 0
+        self.fields: Any = None
+        self.words: Any = None
+        self.scale: Any = None
 
     @property
     def has_text(self) -> bool:
         """Whether prose is among the features."""
-        return not self.width and self.words is not None
+        return not self.width and not (self.words is None and self.runs is None)
+
+    def fit_transform(self, inputs: Sequence[JSON]) -> Any:
+        """Learn what there is to see in these inputs; their matrix."""
+        self.width = len(inputs[0]) if is_vector(inputs) else 0
+        if self.width:
+            return self._vectors(inputs)
+        self.written = written_at(inputs)
+        rows = self._parted(inputs)
+        words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
+        runs = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(1, 3), max_features=RUNS)
+        self.fields, fields = _fitted(DictVectorizer(), [row.fields for row in rows], bool)
+        self.words, of_words = _fitted(words, _texts(rows, LONG), words.build_analyzer())
+        self.runs, of_runs = _fitted(runs, _texts(rows, LONG_RUNS), runs.build_analyzer())
+        blocks = [block for block in (fields, of_words, of_runs) if block is not None]
+        if not blocks:
+            raise ModelError("the inputs hold neither numbers nor words", hint="Give numbers, fields or text as input.")
+        stacked = hstack(blocks, format="csr")
+        self.scale = MaxAbsScaler().fit(stacked) if self.has_text else None
+        return self._scaled(stacked)
 
     def transform(self, inputs: Sequence[JSON]) -> Any:
         """The matrix of these inputs; fields that the fit never saw are left out."""
         if self.width:
             return self._vectors(inputs)
-        stacked = self._stacked(inputs)
+        rows = self._parted(inputs)
+        blocks = [] if self.fields is None else [self.fields.transform([row.fields for row in rows])]
+        blocks += [] if self.words is None else [self.words.transform(_texts(rows, LONG))]
+        blocks += [] if self.runs is None else [self.runs.transform(_texts(rows, LONG_RUNS))]
+        return self._scaled(hstack(blocks, format="csr"))
+
+    def _scaled(self, stacked: Any) -> Any:
         if self.scale is not None:
             return self.scale.transform(stacked)
         return stacked.toarray() if stacked.shape[1] <= DENSE else stacked
@@ -83,13 +111,22 @@ class Features:
     def _vectors(self, inputs: Sequence[JSON]) -> Floats:
         if not is_vector(inputs) or len(inputs[0]) != self.width:
             raise ModelError(f"the model takes lists of {self.width} numbers", hint="Give the input it was trained on.")
-        return np.asarray(inputs, dtype=float)
+        return np.array([[number(value) for value in row] for row in inputs])
 
-    def _stacked(self, inputs: Sequence[JSON]) -> Any:
-        rows = [parts(value) for value in inputs]
-        blocks = [] if self.fields is None else [self.fields.transform([r.fields for r in rows])]
-        blocks += [] if self.words is None else [self.words.transform([r.prose for r in rows])]
-        return hstack(blocks, format="csr")
+    def _parted(self, inputs: Sequence[JSON]) -> list[Parts]:
+        return [parts(value, self.written) for value in inputs]
+
+
+def _texts(rows: Sequence[Parts], longest: int) -> list[str]:
+    return [row.prose[:longest] for row in rows]
+
+
+def _fitted(vectorizer: Any, rows: Sequence[Any], take: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """The vectorizer and what it makes of the rows; nothing where it takes nothing of any of them."""
+    if not any(take(row) for row in rows):
+        return None, None
+    matrix = vectorizer.fit_transform(rows)
+    return vectorizer, matrix
 
 
 class SklearnTrainer:
@@ -104,9 +141,10 @@ class SklearnTrainer:
         if len(known) < 2:
             raise ModelError(f"{len(known)} class among {len(keys)} labels: nothing to tell apart",
                              hint="Collect answers of at least two classes.")  # fmt: skip
-        features = Features(inputs)
+        features = Features()
+        matrix = features.fit_transform(inputs)
         train = _text if features.has_text else _trees
-        estimator, unseen = train(features.transform(inputs), keys, seed)
+        estimator, unseen = train(matrix, keys, seed)
         index = np.searchsorted(estimator.classes_, keys)
         heat = fit_temperature(unseen, index, np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP))
         return SklearnModel(features, estimator, heat, tuple(known[key] for key in estimator.classes_))
@@ -139,7 +177,7 @@ def _text(matrix: Any, keys: NDArray[Any], seed: int) -> Fitted:
     """Logistic regression, and the log scores of each fold by the model of the others."""
     whole = _regression(seed).fit(matrix, keys)
     unseen = np.full((len(keys), len(whole.classes_)), np.log(TINY))
-    fold = _folds(keys, seed)
+    fold = folds(keys, FOLDS, seed)
     for part in range(FOLDS):
         train, test = fold != part, fold == part
         if test.any() and len(np.unique(keys[train])) > 1:
@@ -151,16 +189,6 @@ def _text(matrix: Any, keys: NDArray[Any], seed: int) -> Fitted:
 
 def _regression(seed: int) -> LogisticRegression:
     return LogisticRegression(C=10.0, max_iter=2_000, random_state=seed)
-
-
-def _folds(keys: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """A fold for each row, the classes spread evenly."""
-    order = np.random.default_rng(seed).permutation(len(keys))
-    fold = np.zeros(len(keys), dtype=np.int64)
-    for key in np.unique(keys):
-        mine = order[keys[order] == key]
-        fold[mine] = np.arange(len(mine)) % FOLDS
-    return fold
 
 
 def _logs(estimator: Any, matrix: Any) -> Floats:

@@ -15,7 +15,18 @@ from dualcontrol.case import JSON
 from dualcontrol.errors import MissingExtraError, ModelError
 from dualcontrol.learn.names import NONE, OWN, TRAINERS
 
-__all__ = ["NONE", "TRAINERS", "Floats", "Model", "Trainer", "class_key", "optional", "positions", "trainer"]
+__all__ = [
+    "NONE",
+    "TRAINERS",
+    "Floats",
+    "Model",
+    "Trainer",
+    "class_key",
+    "optional",
+    "positions",
+    "probabilities",
+    "trainer",
+]
 Floats = NDArray[np.float64]
 
 
@@ -84,6 +95,38 @@ def optional(module: str, extra: str) -> ModuleType:
             raise
         raise MissingExtraError(f"this needs {error.name}, which the extra {extra!r} brings",
                                 hint=f'Run: pip install "dualcontrol[{extra}]"', extra=extra) from error  # fmt: skip
+
+
+def probabilities(model: Model, inputs: Sequence[JSON]) -> Floats:
+    """What a model says of inputs; it knows nothing of one that it cannot take, where it can take others.
+
+    `ModelError` where what it says is no row of probabilities for each.
+    """
+    try:
+        return _said(model, inputs)
+    except Exception:
+        if len(inputs) < 2:
+            raise
+    rows = [_one(model, value) for value in inputs]
+    if all(row is None for row in rows):
+        return _said(model, inputs)  # raises again
+    nothing = np.full((1, len(model.classes)), 1.0 / len(model.classes))
+    return np.concatenate([nothing if row is None else row for row in rows])
+
+
+def _one(model: Model, value: JSON) -> Floats | None:
+    try:
+        return _said(model, [value])
+    except Exception:  # of inputs of another kind; whatever the model raises for them
+        return None
+
+
+def _said(model: Model, inputs: Sequence[JSON]) -> Floats:
+    found = np.asarray(model.predict_proba(inputs), dtype=float)
+    if found.shape != (len(inputs), len(model.classes)) or not ((found >= 0.0) & (found <= 1.0 + 1e-9)).all():
+        raise ModelError("what the model says of inputs is no probability for each label",
+                         hint="predict_proba gives one row an input and one number from 0 to 1 a class.")  # fmt: skip
+    return found
 
 
 def class_key(label: JSON) -> str:

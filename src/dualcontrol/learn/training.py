@@ -12,24 +12,28 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dualcontrol.case import ModelRow, microseconds
-from dualcontrol.control import Control, Feedback, draw
-from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
+from dualcontrol.case import JSON, ModelRow, microseconds
+from dualcontrol.control import MODEL, Control, Feedback, draw
+from dualcontrol.errors import ModelError, StoreUnavailableError, UnknownLoopError
 from dualcontrol.labels import Labels
+from dualcontrol.learn import failures
+from dualcontrol.learn.baseline import Labelled, by_folds, by_held_out
 from dualcontrol.learn.dataset import Row, dataset, labelled
+from dualcontrol.learn.failures import may_try
 from dualcontrol.learn.ports import DeskPort
 from dualcontrol.learn.promotion import record, write_file
-from dualcontrol.learn.report import Report, compared
+from dualcontrol.learn.report import MIN_HELD_OUT, Report, compared, unrivalled
 from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.learn.serving import Served, model_in_force
 from dualcontrol.learn.start import StartSet, keep, remembered
-from dualcontrol.learn.trainers import NONE, Model, Trainer
-from dualcontrol.learn.trusted import trusted
+from dualcontrol.learn.trainers import NONE, Model, Trainer, class_key
+from dualcontrol.learn.trusted import UnnamedTrainerError, trusted
 
 log = logging.getLogger("dualcontrol.learn")
 PURPOSE = "holdout"
 EVIDENCE = "evidence"
 MIN_TRAINING = 10
+MOST_NUMBERS = 20  # different ones that may still be names of classes, where the loop lists none
 
 
 class Split(NamedTuple):
@@ -53,19 +57,37 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     words = labelled(last_words(data.rows))
     usable, start = _in_force(control, words), start.within(Labels.of(control.settings))
     parted, skipped = split(desk, control, usable), _skipped(data.rows, usable)
-    model = _fitted(control, teacher, parted.train, start, seed)
-    incumbent = model_in_force(desk, loop)
+    taught = _taught(control, parted.train, start)
+    model = teacher.fit(*taught, seed=seed)
     report = Report(
         loop=loop, version=_version(desk, control), trainer=_feedback(control).trainer, promoted=False, reason="",
         trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
         incumbent=control.model, start=kept, skipped=len(skipped), removed=len(words) - len(usable),
     )  # fmt: skip
-    report = compared(report, model, incumbent, parted.held_out)
+    report = _judged(desk, report, model, teacher, taught, parted.held_out, seed)
     report = _objected(desk, control, report, model)
     file = write_file(desk, control, report.version, teacher.dump(model))
     used = [(parted.train, report.version), (parted.held_out, f"{report.version}/held-out")]
     used += [(parted.evidence, f"{report.version}/evidence"), (skipped, f"{report.version}/skipped")]
     return record(desk, control, report, file, used)
+
+
+def _judged(
+    desk: DeskPort, report: Report, model: Model, teacher: Trainer, taught: Labelled, held_out: Sequence[Row], seed: int
+) -> Report:  # fmt: skip
+    """Whether a model is better than the one in force, or where there is none, whether it has learned anything."""
+    incumbent = model_in_force(desk, report.loop)
+    if incumbent is not None and incumbent.classes:
+        return compared(report, model, incumbent, held_out)
+    why = "the first model of the loop"
+    if report.incumbent is not None:
+        why = "the one before knows none of the labels that the loop has now"
+    if report.incumbent is not None and incumbent is None:
+        why = "the file of the one before cannot be used"
+    if len(held_out) < MIN_HELD_OUT:
+        return unrivalled(report, model, why, by_folds(teacher, taught, seed), held_out)
+    kept = Labelled(*zip(*((row.input, row.value, row.weight) for row in held_out), strict=True))
+    return unrivalled(report, model, why, by_held_out(model, taught, kept), held_out)
 
 
 def _objected(desk: DeskPort, control: Control, report: Report, model: Model) -> Report:
@@ -96,14 +118,38 @@ def _skipped(rows: Sequence[Row], usable: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.kind == "label" and row.id not in taken]
 
 
-def _fitted(control: Control, teacher: Trainer, rows: Sequence[Row], start: StartSet, seed: int) -> Model:
+def _taught(control: Control, rows: Sequence[Row], start: StartSet) -> Labelled:
+    """What a model is to learn from; `ModelError` where there is too little of it, or where labels are no classes."""
     inputs = [*start.inputs, *(row.input for row in rows)]
     labels = [*start.labels, *(row.value for row in rows)]
     if len(labels) < MIN_TRAINING:
         raise ModelError(f"loop {control.loop!r} has {len(labels)} labels to train on, and needs {MIN_TRAINING}",
                          hint="Answer more cases; the count of unused answers is on the front page.")  # fmt: skip
-    weights = [1.0] * len(start.labels) + [row.weight for row in rows]
-    return teacher.fit(inputs, labels, weights, seed=seed)
+    if control.settings.labels is None:
+        _check_classes(control, labels)
+    return Labelled(inputs, labels, [1.0] * len(start.labels) + [row.weight for row in rows])
+
+
+def _check_classes(control: Control, labels: Sequence[JSON]) -> None:
+    """Refuse labels of a loop that names none where they are a quantity, or where hardly any comes back.
+
+    A quantity that is nearly right is wrong all the same, so that no model could say how sure it is to be right.
+    """
+    numbers = {class_key(label) for label in labels if isinstance(label, int | float) and not isinstance(label, bool)}
+    many = sum(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
+    kinds = len({class_key(label) for label in labels})
+    if 2 * many > len(labels) and (len(numbers) > MOST_NUMBERS or 3 * len(numbers) > many):
+        raise ModelError(
+            f"the labels of loop {control.loop!r} are a quantity, {len(numbers)} different numbers among {many}, and "
+            "a model learns to tell classes apart",
+            hint='List the classes in `labels`, also where they are numbers, or label ranges such as "100 to 200".',
+        )
+    if 2 * kinds > len(labels):
+        raise ModelError(
+            f"of {len(labels)} labels of loop {control.loop!r} {kinds} are different: hardly any comes back, so "
+            "that there is nothing to learn about it",
+            hint="Answer more cases, or list the classes in `labels`.",
+        )
 
 
 def split(desk: DeskPort, control: Control, rows: Sequence[Row]) -> Split:
@@ -134,18 +180,23 @@ def for_comparison(secret: bytes, control: Control, case_id: str) -> bool:
 
 
 def should_train(desk: DeskPort, loop: str, *, now: int | None = None) -> bool:
-    """Whether N answers wait unused, or any does and the period since the last training has passed."""
+    """Whether N answers wait unused, or any does and the period since the last training has passed.
+
+    After a training that failed it is not, until its time or more answers have come.
+    """
     control = desk.control(loop)
     feedback = control.settings.feedback if control is not None else None
     if control is None or feedback is None or feedback.trainer in NONE or control.settings.mode != "labels":
         return False
-    waiting = desk.store.queries.unfed().get(loop, 0)
+    waiting, at = desk.store.queries.unfed().get(loop, 0), desk.steps.now() if now is None else now
+    if not may_try(control.untrained.get(MODEL), waiting, feedback.retrain_every, at):
+        return False
     if feedback.retrain_every is not None and waiting >= feedback.retrain_every:
         return True
     period = microseconds(feedback.or_every)
     if period is None or waiting == 0:
         return False
-    return (desk.steps.now() if now is None else now) - _last_training(desk, control) >= period
+    return at - _last_training(desk, control) >= period
 
 
 def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report | None:
@@ -154,13 +205,21 @@ def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | 
 
 
 def train_all_due(desk: DeskPort, *, seed: int = 0) -> list[Report]:
-    """Train every loop that is due, for a worker; one that cannot be trained is logged and stops no other."""
+    """Train every loop that is due, for a worker; one that cannot be trained says so in its stream and stops no other.
+
+    Only a database that cannot be reached ends it, and whoever interrupts the program.
+    """
     reports = []
     for control in desk.store.queries.loops():
         try:
             report = train_if_due(desk, control.loop, seed=seed)
-        except (ModelError, MissingExtraError) as error:
-            log.warning("loop %s was not trained: %s", control.loop, error)
+        except (StoreUnavailableError, KeyboardInterrupt):
+            raise
+        except UnnamedTrainerError as error:  # other programs may train it
+            log.warning("loop %s is not trained by this program: %s", control.loop, error.message)
+        except BaseException as error:  # whatever a trainer does, the other loops are not to blame
+            feedback = control.settings.feedback
+            failures.record(desk, control, MODEL, feedback.trainer if feedback is not None else "", error)
         else:
             reports += [] if report is None else [report]
     return reports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, log, log1p
 from typing import Any, NamedTuple
 
@@ -31,27 +32,87 @@ class Offline(NamedTuple):
     method: str = "clopper-pearson"
 
 
+class ByClass(NamedTuple):
+    """One class among the calibration rows: those accepted as it, and those that are it in truth.
+
+    Of `accepted` rows that are taken for it `wrong` are something else; of the `truly` accepted rows that are it
+    `missed` are taken for something else.  `threshold` is the score from which it is accepted, None where never; with
+    a promise for each class `reason` says why.
+    """
+
+    label: Any
+    threshold: float | None
+    accepted: int
+    wrong: int
+    truly: int
+    missed: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.threshold is None:
+            return f"Class {self.label!r}: none is accepted" + (f", since {self.reason}." if self.reason else ".")
+        start = f" from {self.threshold!r} on" if self.reason else ""
+        taken = (
+            f"{self.accepted:,} accepted as it{start}, {self.wrong:,} of them wrong"
+            if self.accepted
+            else "none accepted as it"
+        )
+        return f"Class {self.label!r}: {taken}; of {self.truly:,} accepted that are it, {self.missed:,} were missed."
+
+
 class Certificate(NamedTuple):
-    """What is promised, on what evidence, and when it lapses; as text it says so in words."""
+    """What is promised, on what evidence, and when it lapses; as text it says so in words.
+
+    `classes` holds the error of each class; with `per_class` the promise is made for every class by itself.
+    """
 
     found: Offline
     max_error: float
     confidence: float
+    classes: tuple[ByClass, ...] = ()
+    per_class: bool = False
 
     def __str__(self) -> str:
         found = self.found
         if found.threshold is None:
             return f"Nothing is certified, so every row is for a human: {found.reason}."
-        low, high = found.error_interval or (0.0, 1.0)
-        return (
-            f"Of the rows accepted from a score of {found.threshold!r} on, at most {share(self.max_error)} are wrong.\n"
+        return "\n".join([*self._promise(), *map(str, self.classes), *self._warning(), LAPSES])
+
+    def _promise(self) -> list[str]:
+        found, (low, high) = self.found, self.found.error_interval or (0.0, 1.0)
+        of = f"Of the rows accepted from a score of {found.threshold!r} on, at most {share(self.max_error)} are wrong."
+        if self.per_class:
+            most = share(self.max_error)
+            of = f"Of the rows accepted as any one class, each from its own score, at most {most} are wrong."
+        return [
+            of,
             f"The probability that calibration draws rows on which this is claimed and false is at most "
-            f"{share(1.0 - self.confidence)}.\n"
+            f"{share(1.0 - self.confidence)}{', for all classes together' if self.per_class else ''}.",
             f"It rests on {found.n:,} labels, drawn like the rows to come: {found.accepted:,} accepted "
-            f"({share(found.coverage)}), {found.wrong:,} of them wrong.\n"
-            f"Their error lies between {share(low)} and {share(high)}, each with {share(self.confidence)} confidence.\n"
-            f"{LAPSES}"
-        )
+            f"({share(found.coverage)}), {found.wrong:,} of them wrong.",
+            f"Their error lies between {share(low)} and {share(high)}, each with {share(self.confidence)} confidence.",
+        ]
+
+    def _warning(self) -> list[str]:
+        """Classes that err more often than the promise would make one think."""
+        most, said = share(self.max_error), []
+        worse = [one.label for one in self.classes if one.wrong > self.max_error * one.accepted]
+        if worse and not self.per_class:
+            said.append(
+                f"This promise is for all classes together: of {_named(worse)} more than {most} of the accepted "
+                "rows were wrong. With per_class=True it is made for each."
+            )
+        lost = [one.label for one in self.classes if one.missed > self.max_error * one.truly]
+        if lost:
+            said.append(
+                f"It is no promise about the rows that are {_named(lost)} in truth: of those accepted more than {most} "
+                "were taken for something else."
+            )
+        return said
+
+
+def _named(labels: Sequence[Any]) -> str:
+    return ("class " if len(labels) == 1 else "classes ") + ", ".join(map(repr, labels))
 
 
 def check_promise(max_error: float, confidence: float) -> None:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
-from dualcontrol.errors import DualcontrolError, ServeError, StoreError
+from dualcontrol.errors import ServeError, StoreError
 from dualcontrol.learn.training import train_all_due
 from dualcontrol.web.access import ANYWHERE, Access, bracketed
 from dualcontrol.web.app import create_app
@@ -114,8 +114,10 @@ class Serving:
             try:
                 for report in train_all_due(self.desk):
                     log.info("%s", report)
-            except DualcontrolError as error:
+            except StoreError as error:
                 log.warning("nothing trained this time: %s", error.message)
+            except Exception as error:  # the next round may do better; its words may hold what people wrote
+                log.warning("nothing trained this time: %s", type(error).__name__)
 
     def _sweep(self) -> None:
         while not self._stopped.wait(SWEEP_EVERY):

@@ -65,5 +65,6 @@ def card(control: Control, told: dict[str, JSON], waiting: Wait) -> dict[str, An
         "load": counts["human"] / routed if routed else None,
         "alone": counts["autopilot"] / routed if routed else None,
         "routed": routed, "unfed": told["unfed"], "model": control.model,
-        "respond_within": settings.respond_within, "relief": LEVELS.get(control.relief) if control.relief else None,
+        "respond_within": settings.respond_within, "untrained": control.untrained.items(),
+        "relief": LEVELS.get(control.relief) if control.relief else None,
     }  # fmt: skip
