@@ -7,7 +7,7 @@ import json
 import pytest
 from certify_cases import EASY, Stream, problems
 
-from dualcontrol.errors import EffectError
+from dualcontrol.errors import Pending
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -60,14 +60,14 @@ def test_an_alarm_closes_autopilot_and_a_new_certificate_opens_it_again(make):
     assert problems(s.desk) == []
 
 
-def test_an_effect_that_has_not_begun_is_refused_after_the_alarm(make):
+def test_an_effect_that_has_not_begun_goes_to_people_after_the_alarm(make):
     s = make(audit=0.5)
     s.opened()
     case = next(c for c in iter(lambda: s.propose(0.999, effect="ready"), None) if c.route.to == "autopilot")
     if case.route.audited:
         s.answer(case=case)
     drift(s)
-    with pytest.raises(EffectError, match="autopilot was closed"):
+    with pytest.raises(Pending, match="autopilot is closed"):
         s.loop.start_effect(case.id)
 
 

@@ -174,7 +174,8 @@ def test_a_commit_in_another_process_wakes_the_listener(lasting_url: str) -> Non
     assert store.listen(0.1) == []
     step(other, case.id, concluded())
     other.publish([case.id])
-    assert next_hint(store) in (None, [case.id])
+    hints = next_hint(store)  # one hint may be heard twice
+    assert hints is None or set(hints) == {case.id}
     other.close()
     store.close()
 

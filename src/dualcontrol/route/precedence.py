@@ -140,7 +140,8 @@ def uncertified(subject: Subject, control: Control) -> str:
         said = subject.signal.segment
         named = "a case without a segment" if said is None else f"segment {said!r}"
         return f"{named} is none that the guarantee is for ({_few(control.settings.guarantee.segments)})"
-    return "nothing is certified yet"
+    closed = control.closed_for(subject.signal.segment)
+    return "nothing is certified yet" if closed is None else f"autopilot is closed: {closed}"
 
 
 def _few(names: tuple[str, ...]) -> str:
