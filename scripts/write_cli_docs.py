@@ -54,6 +54,14 @@ Each line is claimed and answered in one transaction, under the same checks as i
 `shown` is the digest of what the row shows: a line is refused when the reviewer would see something else by now.
 A line that is in force already is skipped, so that the same file can be imported again.
 A `.csv` file holds reviews of loops in labels mode; fill in `value`, and `verdict` where it is not `label`.
+
+A table may come back from a spreadsheet as that wrote it: separated by commas, semicolons, tabs or bars,
+in UTF-8, UTF-16 or Latin-1, packed with gzip, with empty columns and rows at its end.
+A label is read as it was meant: `1.0`, `1,0` or `1E+00` for 1, `TRUE` or `WAHR` for true,
+`7` for the text `07` where no other label reads as it.
+A text that a spreadsheet would take for a formula is written with an apostrophe before it, and taken back without.
+Every row is told: applied, skipped, without an answer, empty, or refused with its line and the reason.
+A broken row, such as a quote that is never closed, stops no other; where something was refused the exit code is 1.
 """
 
 

@@ -185,7 +185,7 @@ def client(stream: Stream) -> TestClient:
     [
         ("x.csv", "score,truth\n0.9,1\nnan,1\n", "x.csv:3: score is 'nan', not a number from 0 to 1"),
         ("x.csv", "score,truth\n0.9,1\n,1\n", "1 row of 2 without 'score'"),
-        ("x.jsonl", '{"score": NaN, "truth": 1}\n', "x.jsonl:1: not JSON: NaN is not a JSON value"),
+        ("x.jsonl", '{"score": NaN, "truth": 1}\n', "1 row of 1 without 'score': empty, null or NaN in line 1"),
         ("x.jsonl", '{"score": true, "truth": 1}\n', "x.jsonl:1: score is True, not a number from 0 to 1"),
     ],
 )

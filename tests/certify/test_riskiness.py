@@ -165,6 +165,21 @@ def test_a_restart_scores_the_same_and_goes_on(played: Played) -> None:
         ] == [OK]
 
 
+def test_a_replay_reads_the_score_that_the_loop_goes_by(
+    played: Played, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """By confidence, which the mistakes have too, nothing could be certified; other scores are left out, and said."""
+    capsys.readouterr()
+    url = f"sqlite:///{played.folder}/dc.db"
+    code = main(["replay", "--loop", "pay", "--max-error", "0.05", "--json", "--database", url])
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["interval"]) == (0, "betting")
+    cases = [played.stream.desk.case(case.id) for case in played.stream.asked]
+    scores = {c.route.score for c in cases if c.route.scorer == played.stream.loop.control.scorer}
+    assert told["threshold"] in scores
+    assert any("without a score of the risk model in force are left out" in remark for remark in told["remarks"])
+
+
 def small(desk: dc.Desk, **changes: Any) -> dc.Loop:
     """A loop with a risk model learned from few cases."""
     loop = define(desk, learn_from=60, **changes)

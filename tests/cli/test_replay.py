@@ -17,6 +17,7 @@ import pytest
 import dualcontrol as dc
 from dualcontrol.route.curve import Price, Scored, at
 from dualcontrol.route.offline import certify
+from dualcontrol.testing import seeded_ids
 
 PROMISE = ("--max-error", "0.05", "--confidence", "0.9")
 PRICES = ("--minute-price", "0.5", "--minutes", "4", "--error-loss", "30")
@@ -183,6 +184,7 @@ def test_parquet_that_is_none_is_refused(run, folder):
 
 def test_without_arrow_the_extra_is_named(folder):
     """In a process of its own, where pyarrow cannot be imported."""
+    (folder / "x.parquet").write_bytes(b"PAR1")
     code = "import sys; sys.modules['pyarrow'] = None; from dualcontrol.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, "replay", "x.parquet"], capture_output=True, text=True, check=False
@@ -321,3 +323,174 @@ def test_past_cases_of_which_nothing_is_known(run, refund):
     asked = run("replay", "--loop", "refunds", "--max-error", "0.05", "--json")
     assert (asked.code, asked.json["threshold"], asked.json["labels_needed"]) == (1, None, 59)
     assert "nothing is known of its error" in run("replay", "--loop", "refunds", "--max-error", "0.05").out
+
+
+# past cases under a guarantee
+
+PROMISED = """
+[loop.mail]
+mode = "labels"
+labels = ["spam", "ham"]
+context = "minimal"
+group = "support"
+audit = 0.05
+guarantee = { max_error = 0.1, pilot = 50, launch = 0, adjudicate = false, miss_rate = 0.0 }
+"""
+
+
+def promised(folder: Path, count: int, error: float = 0.15, settings: str = PROMISED) -> float | None:
+    """Mails under a guarantee, answered by whoever is asked; the threshold that it has certified."""
+    with (folder / "dualcontrol.toml").open("a", encoding="utf-8") as file:
+        file.write(settings)
+    noise = random.Random(5)
+    with dc.open(secret="5eed" * 16, new_id=seeded_ids(count)) as desk:
+        loop = desk.loop("mail")
+        for i in range(count):
+            score = round(noise.random(), 3)
+            right = noise.random() > error * (1 - score)
+            case = loop.propose(input=f"mail {i}", proposal="spam", confidence=score)
+            if case.reviews:
+                desk.claim("ana", case=case).label("spam" if right else "ham")
+        loop.certify()
+        return loop.guarantee()[0].threshold
+
+
+def test_what_a_guarantee_has_certified_a_replay_certifies(run, folder):
+    """Its first cases were seen whole, those on autopilot by rare audits: each counts by what was in force for it."""
+    own = promised(folder, 700)
+    assert own is not None
+    told = run("replay", "--loop", "mail", "--max-error", "0.1", "--json")
+    assert (told.code, told.json["interval"]) == (0, "betting"), told.json["reason"]
+    assert told.json["threshold"] is not None
+    [remark] = told.json["remarks"]
+    assert remark.startswith(f"the loop's own guarantee has certified {own:.4g} for an error of at most 10 %")
+    shown = run("replay", "--loop", "mail", "--max-error", "0.1")
+    assert "the loop's own guarantee has certified" in shown.err
+    assert "own guarantee" not in run("replay", "--loop", "mail", "--threshold", "0.5").err
+
+
+def test_under_a_guarantee_the_test_does_not_depend_on_whether_it_has_opened(run, folder):
+    """Else labels would choose which test they are put to, and two chances of being wrong would add up."""
+    assert promised(folder, 60, 0.9) is None
+    told = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json
+    assert (told["n"], told["interval"], told["remarks"]) == (60, "betting", [])
+
+
+def test_why_a_replay_and_a_guarantee_say_otherwise(run, folder):
+    """Errors that the guarantee takes to be missed, and epochs that it counts no more."""
+    settings = PROMISED.replace("miss_rate = 0.0", "miss_rate = 0.5")
+    promised(folder, 60, settings=settings)
+    toml = folder / "dualcontrol.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace("max_error = 0.1", "max_error = 0.2"), encoding="utf-8")
+    promised(folder, 20, settings="")
+    told = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json
+    assert told["remarks"] == [
+        "the cases are of 2 epochs, of which the loop's own guarantee counts the last only",
+        "the loop's own guarantee takes 50 % of errors to be missed by reviewers, and asks for that much more; "
+        "here only those count that somebody found",
+    ]
+
+
+def test_what_nobody_could_be_asked_about_counts_as_wrong(run, folder):
+    """Below the threshold people saw all, above it none: what they saw is not like what ran."""
+    made = mails(folder, 0.0, 150)
+    above = sum(score >= 0.8 for score, _, _ in made)
+    told = run("replay", "--loop", "mail", "--max-error", "0.3")
+    assert (told.code, "nothing certified" in told.out) == (1, True)
+    says = f"{above} that nobody could be asked about (blocked, or on autopilot without audits) count as wrong"
+    assert says in " ".join(told.out.split())
+    looked = run("replay", "--loop", "mail", "--threshold", "0.5", "--json").json
+    assert looked["n"] == 150 - above
+    assert looked["remarks"] == [
+        f"{above} cases that nobody could be asked about (blocked, or on autopilot without audits) are left out"
+    ]
+
+
+def unreached(folder: Path, audit: float) -> None:
+    """Mails none of which reaches the threshold, all of them right."""
+    with (folder / "dualcontrol.toml").open("a", encoding="utf-8") as file:
+        file.write(LOOP.format(audit=audit).replace("threshold = 0.8", "threshold = 1.0"))
+    noise = random.Random(2)
+    with dc.open() as desk:
+        for i in range(80):
+            case = desk.loop("mail").propose(input=f"mail {i}", proposal="spam", confidence=0.99 * noise.random())
+            desk.claim("ana", case=case).label("spam")
+
+
+def test_without_audits_people_may_have_seen_all_the_same(run, folder):
+    """Where no case reached the threshold, nobody was left out."""
+    unreached(folder, 0.0)
+    told = run("replay", "--loop", "mail", "--max-error", "0.1", "--json")
+    assert (told.code, told.json["n"], told.json["interval"]) == (0, 80, "clopper-pearson")
+    assert told.json["remarks"] == []
+
+
+def test_which_test_is_made_hangs_on_the_settings_and_not_on_what_came(run, folder):
+    unreached(folder, 0.5)
+    assert run("replay", "--loop", "mail", "--max-error", "0.1", "--json").json["interval"] == "betting"
+
+
+def test_audits_that_begin_later_are_evidence_by_themselves(run, folder):
+    made = mails(folder, 0.0, 100)
+    below = sum(score < 0.8 for score, _, _ in made)
+    toml = folder / "dualcontrol.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").split("\n[loop.mail]")[0], encoding="utf-8")
+    mails(folder, 1.0, 120)
+    told = run("replay", "--loop", "mail", "--max-error", "0.2", "--json")
+    assert (told.code, told.json["n"], told.json["interval"]) == (0, 120, "clopper-pearson")
+    assert told.json["remarks"] == [
+        f"{100 - below} cases that nobody could be asked about (blocked, or on autopilot without audits) are left out",
+        f"{below} cases that humans were asked about meanwhile are no evidence for a certificate either, since they "
+        "are not like all",
+    ]
+
+
+def test_where_audits_began_and_found_nothing_yet_that_is_said(run, folder):
+    mails(folder, 0.0, 40)
+    toml = folder / "dualcontrol.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace("audit = 0.0", "audit = 0.5"), encoding="utf-8")
+    with dc.open() as desk:
+        desk.loop("mail").propose(input="one more", proposal="spam", confidence=0.5)
+    told = run("replay", "--loop", "mail", "--max-error", "0.4", "--json")
+    assert (told.code, told.json["threshold"]) == (1, None)
+    assert "no judged case is of a time in which people could have been asked about every case" in told.json["reason"]
+
+
+def test_what_a_rule_let_through_counts_by_its_audits(run, folder):
+    """The rule is gone, so that the threshold would speak; what was drawn then is drawn."""
+    toml = folder / "dualcontrol.toml"
+    plain = toml.read_text(encoding="utf-8")
+    rule = '\n[[loop.mail.rule]]\nname = "french"\nwhen = \'meta.language == "fr"\'\nroute = "autopilot"\n'
+    settings = LOOP.format(audit=0.5).replace("threshold = 0.8\n", "")
+    toml.write_text(plain + settings + rule, encoding="utf-8")
+    with dc.open() as desk:
+        for i in range(120):
+            meta = {"language": "fr" if i % 2 else "de"}
+            case = desk.loop("mail").propose(input=f"mail {i}", proposal="spam", confidence=i / 120, meta=meta)
+            if case.reviews:
+                desk.claim("ana", case=case).label("spam")
+    toml.write_text(plain + settings, encoding="utf-8")
+    told = run("replay", "--loop", "mail", "--max-error", "0.5", "--json")
+    assert (told.json["interval"], told.json["remarks"]) == ("betting", [])
+    assert 60 < told.json["n"] < 120
+
+
+@pytest.mark.parametrize("after", [mails, unreached])
+def test_a_loop_that_watched_first_is_judged_by_what_came_after(run, folder, after):
+    """Shadow cases take nothing from those that people were asked about later."""
+    toml = folder / "dualcontrol.toml"
+    plain = toml.read_text(encoding="utf-8")
+    with toml.open("a", encoding="utf-8") as file:
+        file.write(LOOP.format(audit=1.0) + 'start = "shadow"\n')
+    with dc.open() as desk:
+        for i in range(30):
+            desk.loop("mail").propose(input=f"mail {i}", proposal="spam", confidence=i / 30)
+    toml.write_text(plain, encoding="utf-8")
+    after(folder, 0.0) if after is unreached else after(folder, 1.0, 120)
+    told = run("replay", "--loop", "mail", "--max-error", "0.2", "--json")
+    assert (told.code, told.json["n"], told.json["interval"]) == (
+        0,
+        80 if after is unreached else 120,
+        "clopper-pearson",
+    )
+    assert told.json["remarks"] == ["30 cases went in the shadow, where nobody is asked, and are left out"]

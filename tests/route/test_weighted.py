@@ -82,6 +82,44 @@ def test_a_stake_has_mean_one_at_the_edge():
     assert peak(np.array([]), 1.0) == 0.0
 
 
+def phases(error, rng: np.random.Generator, whole: int, after: int) -> tuple[np.ndarray, ...]:
+    """Cases that people saw all of at first, and of which they see a share from then on; the floor of each as well."""
+    n = whole + after
+    scores, floors = rng.random(n), np.where(np.arange(n) < whole, 1.0, AUDIT / 5)
+    chances = np.where(scores >= 0.5, floors, 1.0)
+    seen = rng.random(n) < chances
+    return scores[seen], (rng.random(n) < error(scores))[seen], chances[seen], floors[seen]
+
+
+@pytest.mark.parametrize(
+    "error", [lambda u: np.where(u > 0.5, 0.055, 0.04), lambda u: np.full_like(u, 0.051)], ids=["worse above", "flat"]
+)
+def test_a_floor_for_each_row_keeps_the_promise(error):
+    """The bets grow and shrink with what was in force at each decision, which its outcome has no part in."""
+    rng, runs, delta, false = np.random.default_rng(12), 250, 0.1, 0
+    for _ in range(runs):
+        scores, wrong, chances, floors = phases(error, rng, 600, 2000)
+        threshold = certify_weighted(scores, wrong, chances, 0.05, 1 - delta, least=floors).threshold
+        false += threshold is not None and risk(error, threshold) > 0.05
+    assert false <= runs * delta + 1.65 * math.sqrt(runs * delta * (1 - delta))
+
+
+def test_rare_audits_later_take_nothing_from_what_was_seen_whole_before():
+    rng, each, one = np.random.default_rng(3), 0, 0
+    for _ in range(20):
+        scores, wrong, chances, floors = phases(lambda u: 0.1 * (1 - u), rng, 2000, 800)
+        each += certify_weighted(scores, wrong, chances, 0.05, least=floors).threshold is not None
+        one += certify_weighted(scores, wrong, chances, 0.05, least=AUDIT / 5).threshold is not None
+    assert each > 15
+    assert one < 5
+
+
+@pytest.mark.parametrize("floors", [[0.5], [0.5, 0.6], [0.5, 0.0], [0.5, math.nan]])
+def test_a_floor_above_what_there_was_is_refused(floors):
+    with pytest.raises(CalibrationError, match="floor above 0 and at most its inclusion"):
+        certify_weighted([0.1, 0.2], [0, 1], [0.5, 0.5], 0.05, least=floors)
+
+
 def test_too_few_and_too_wrong_are_told_apart():
     few = certify_weighted(np.linspace(0, 1, 50), np.zeros(50), np.ones(50), 0.05)
     assert few.threshold is None

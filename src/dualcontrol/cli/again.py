@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Case, Route
-from dualcontrol.control import Control
+from dualcontrol.certify.floors import Reach, reach
+from dualcontrol.control import Control, Guarantee
 from dualcontrol.desk import Desk
 from dualcontrol.errors import ReadOnlyError, UnknownLoopError
 from dualcontrol.review.adjudication import verdict
@@ -32,7 +33,8 @@ class Again(NamedTuple):
 class Past(NamedTuple):
     """A past case on which the threshold speaks: its score, whether the proposal was wrong (None: nobody said).
 
-    `inclusion` is the probability with which a human saw it, `seen` whether one was asked.
+    `inclusion` is the probability with which a human saw it, `seen` whether one was asked; `control` and `epoch` are
+    those in force then.  In the `shadow` nobody is.
     """
 
     score: float
@@ -40,16 +42,27 @@ class Past(NamedTuple):
     inclusion: float
     seen: bool
     group: str
+    control: int = 0
+    epoch: int = 0
+    shadow: bool = False
 
 
 class Replayed(NamedTuple):
-    """How many past cases would go the same way, and where the others would go; oldest first in `past`."""
+    """How many past cases would go the same way, and where the others would go; oldest first in `past`.
+
+    `reach` says who could see them, and `unscored` counts those without a score of the risk model in force.  `own` are
+    the thresholds that the loop's own guarantee has certified, by segment.
+    """
 
     loop: str
     same: int
     skipped: int
     moves: tuple[Again, ...]
     past: tuple[Past, ...] = ()
+    reach: Reach = Reach({}, False)
+    unscored: int = 0
+    own: Mapping[str, float] = {}
+    guarantee: Guarantee | None = None
 
     @property
     def moved(self) -> int:
@@ -70,8 +83,11 @@ class Replayed(NamedTuple):
 
 def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group: str | None = None) -> Replayed:
     """Route the newest `limit` cases of a loop again, under the settings of this call; writes nothing."""
-    control = today(desk, loop)
-    same, skipped = 0, 0
+    stored = desk.control(loop)
+    if stored is None:
+        raise UnknownLoopError(f"the database knows no loop {loop!r}", loop=loop)
+    control = _today(desk, stored)
+    same, skipped, unscored = 0, 0, 0
     past: list[Past] = []
     moves: dict[tuple[str, str, str], Again] = {}
     for case in _cases(desk, loop, limit):
@@ -79,7 +95,9 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
         if case is None or case.erased or case.route is None:
             skipped += 1
             continue
-        past += judged(case, case.route, control, group)
+        spoken = judged(case, case.route, control, group)
+        past += spoken or ()
+        unscored += spoken is None
         now = routed(case, control)
         if now[0] == case.route.to:
             same += 1
@@ -87,22 +105,32 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
         known = moves.get((case.route.to, *now[:2]))
         count = known.cases + 1 if known else 1
         moves[case.route.to, *now[:2]] = Again(case.route.to, now[0], now[1], count, now[2], case.id)
-    return Replayed(loop, same, skipped, tuple(sorted(moves.values(), key=lambda move: -move.cases)), tuple(past[::-1]))
+    most = tuple(sorted(moves.values(), key=lambda move: -move.cases))
+    entries = desk.store.queries.entries(f"loop/{control.loop_id}", values=False)
+    found = Replayed(loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored)
+    guarantee = stored.settings.guarantee
+    return found if guarantee is None else found._replace(own=stored.thresholds, guarantee=guarantee)
 
 
-def judged(case: Case, route: Route, control: Control, group: str | None) -> list[Past]:
-    """The case as evidence for a threshold, where today's rules leave it to one; else nothing."""
-    if case.confidence is None or not left_to_a_threshold(case, control):
+def judged(case: Case, route: Route, control: Control, group: str | None) -> list[Past] | None:
+    """The case as evidence for a threshold, where today's rules leave it to one; None where it lacks today's score."""
+    if not left_to_a_threshold(case, control):
         return []
+    if control.learned and (route.score is None or route.scorer != control.scorer):
+        return None
+    score = route.score if control.learned else case.confidence
     asked = route.to == "human" or route.audited
     name = "" if group is None else group_of(case, group)
-    return [Past(case.confidence, verdict(case, control).wrong, route.inclusion, asked, name)]
+    wrong = verdict(case, control).wrong
+    shadow = case.origin == "shadow"
+    return [Past(float(score or 0.0), wrong, route.inclusion, asked, name, route.control, route.epoch, shadow)]
 
 
 def left_to_a_threshold(case: Case, control: Control) -> bool:
-    """Whether confidence decides where the case goes, whatever the threshold is and whether autopilot is open."""
+    """Whether a score decides where the case goes, whatever the threshold is and whether autopilot is open."""
     settings = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
-    return routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1] == STEP
+    by = routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1]
+    return by == STEP or (control.learned and by == "no_signal")  # there the score is not the confidence
 
 
 def group_of(case: Case, name: str) -> str:
@@ -111,12 +139,9 @@ def group_of(case: Case, name: str) -> str:
     return NO_GROUP if value is None else str(value)
 
 
-def today(desk: Desk, loop: str) -> Control:
+def _today(desk: Desk, control: Control) -> Control:
     """What governs a loop now, with the settings of this call in place of those in force."""
-    control = desk.control(loop)
-    settings = desk.settings.loops.get(loop)
-    if control is None:
-        raise UnknownLoopError(f"the database knows no loop {loop!r}", loop=loop)
+    settings = desk.settings.loops.get(control.loop)
     return control if settings is None else replace(control, settings=settings)
 
 

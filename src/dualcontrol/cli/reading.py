@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from dualcontrol.case import once
+from dualcontrol.case import JSON, once
 from dualcontrol.characters import escaped
 
 
@@ -66,9 +64,20 @@ def json_of(argument: str, what: str) -> Any:
         raise usage(f"{what} is not JSON: {error}{quoted}") from error
 
 
-def parsed(text: str) -> Any:
-    """A JSON value; NaN and infinity, which are not JSON, are refused, and so is a key that stands twice."""
-    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=once)
+def parsed(text: str, *, gaps: bool = False, minded: Collection[str] | None = None) -> Any:
+    """A JSON value; a key that stands twice is refused, NaN and infinity too unless `gaps` may be written so.
+
+    Where only some keys are looked at, no other is `minded`.
+    """
+
+    def members(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+        once([pair for pair in pairs if minded is None or pair[0] in minded])
+        return dict(pairs)
+
+    try:
+        return json.loads(text, parse_constant=None if gaps else _no_constant, object_pairs_hook=members)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep to be read") from error
 
 
 def _no_constant(name: str) -> Any:
@@ -81,50 +90,3 @@ def loose(text: str) -> Any:
         return parsed(text)
     except ValueError:
         return text
-
-
-def rows_of(path: str, needed: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """(line, row) of a file of JSON lines or CSV; a line that cannot be read comes as its error's text.
-
-    A table whose header lacks a `needed` column is another file than was meant: a usage error.
-    """
-    text = contents(path)
-    if not path.lower().endswith(".csv"):
-        yield from json_rows(text)
-        return
-    names = columns(text)
-    for name in needed:
-        if name not in names:
-            raise usage(f"{path} has no column {name}; its columns are: {', '.join(names) or 'none'}")
-    yield from csv_rows(text)
-
-
-def columns(text: str) -> list[str]:
-    """The names in the header line of a table."""
-    return next(csv.reader(io.StringIO(text, newline="")), [])
-
-
-def json_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """The rows of JSON lines."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = parsed(line)
-        except ValueError as error:
-            yield number, f"not JSON: {error}"
-            continue
-        yield number, row if isinstance(row, dict) else "not a JSON object"
-
-
-def csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """The rows of a table with a header line; empty cells are not there."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for row in reader:
-            if None in row:
-                yield reader.line_num, "more cells than the header names"
-            else:
-                yield reader.line_num, {k: v for k, v in row.items() if v not in (None, "")}
-    except csv.Error as error:
-        yield reader.line_num, f"not CSV: {error}"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dualcontrol.cli.again import Again, Replayed, replayed
 from dualcontrol.cli.opening import desk_of
-from dualcontrol.cli.past import documented, what_if
+from dualcontrol.cli.past import documented, remarks, what_if
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.scored import Fields, scored
 from dualcontrol.cli.screen import document, note, progress, show, styled, table
@@ -32,7 +32,7 @@ app = group("replaying", "Replay.")
 def replay(
     state: State,
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet or JSON lines; - is stdin.")
+        str | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet or JSON lines, packed or not; - is stdin.")
     ] = None,
     score: Annotated[str, typer.Option(metavar="NAME", help="The field with the confidence, 0 to 1.")] = "score",
     truth: Annotated[
@@ -85,12 +85,14 @@ def replay(
 
 
 def _file(state: State, file: str, fields: Fields, wish: Asked) -> int:
-    rows = scored(file, fields)
+    rows, remarks = scored(file, fields)
     result = found(rows, wish, exact(rows, wish))
     if state.as_json:
-        old = {"rows": len(rows), "at": result.at._asdict() if result.at else None}
+        old = {"rows": len(rows), "at": result.at._asdict() if result.at else None, "remarks": remarks}
         document({**old, **plain(result)})
     else:
+        for remark in remarks:
+            note(remark)
         show(*lines(result, wish))
     return _code(result)
 
@@ -100,11 +102,13 @@ def _loop(state: State, loop: str, limit: int, wish: Asked, by: str | None) -> i
         again = replayed(desk, loop, limit, steps.on, by)
     result = what_if(again, wish, by)
     if state.as_json:
-        document(documented(again, result))
+        document(documented(again, result, wish))
         return _code(result)
     _again(again, loop)
     if result.n or wish.max_error is not None:
         show(*lines(result, wish))
+    for remark in remarks(again, wish):
+        note(remark)
     return _code(result)
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
-from dualcontrol.cli.saying import authenticated, meant
+from dualcontrol.cli.saying import authenticated, number_of, readings
 from dualcontrol.commands import Answer, Claim, Expire
-from dualcontrol.control import Env
+from dualcontrol.control import Env, LoopSettings
 from dualcontrol.desk import Desk
-from dualcontrol.errors import ConflictError, DualcontrolError, ImportRefusedError, StoreError
+from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, ImportRefusedError, StoreError
 from dualcontrol.events import fold
 from dualcontrol.names import same
 from dualcontrol.review import answering, lease, values
+from dualcontrol.review.blind import hidden
 from dualcontrol.review.view import digest, view
 from dualcontrol.route import reroute
 
 KNOWN_TEXTS = ("case_id", "review_id", "verdict", "rationale", "shown", "person")
+FIELDS = (*KNOWN_TEXTS, "value", "reasons", "confidence")
+DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
+ID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Said(NamedTuple):
@@ -44,7 +51,9 @@ class _Row(NamedTuple):
     shown: str | None
 
 
-def take(desk: Desk, line: int, row: dict[str, Any] | str, person: str, rehearsed: dict[str, Case] | None) -> Said:
+def take(
+    desk: Desk, line: int, row: dict[str, Any] | str | None, person: str, rehearsed: dict[str, Case] | None
+) -> Said:  # fmt: skip
     """Apply one line, or say why not; only a store that is down stops the whole file.
 
     With `rehearsed` nothing is written: there the cases are kept as the lines before would have left them.
@@ -53,16 +62,32 @@ def take(desk: Desk, line: int, row: dict[str, Any] | str, person: str, rehearse
     try:
         if isinstance(row, str):
             raise ImportRefusedError(row)
+        if row is None:
+            return Said(line, "empty")
         for name in ("case_id", "review_id"):
             if not row.get(name):
                 raise ImportRefusedError(f"the line has no {name}")
-        if not row.get("verdict") and row.get("value") in (None, ""):
+        if not answered(row):
+            _check_ids(row)
             return Said(line, "unanswered", case_id)
         return Said(line, _taken(desk, _read(row), person, rehearsed), case_id)
     except StoreError:
         raise
     except DualcontrolError as error:
         return Said(line, "refused", case_id, error.code, error.message)
+
+
+def _check_ids(row: dict[str, Any]) -> None:
+    """Refuse a line without an answer that was cut off: with the rest its answer may be gone."""
+    for name in ("case_id", "review_id"):
+        if not ID.fullmatch(str(row[name])):
+            raise ImportRefusedError(f"the line has no answer, and its {name} is cut off or is none")
+
+
+def answered(row: dict[str, Any]) -> bool:
+    """Whether a line says anything; without a verdict and a value it has no answer yet."""
+    value = row.get("value")
+    return bool(row.get("verdict")) or not (value is None or (isinstance(value, str) and not value.strip()))
 
 
 def _read(row: dict[str, Any]) -> _Row:
@@ -83,7 +108,8 @@ def _confidence(given: Any) -> float | None:
     if given in (None, ""):
         return None
     try:
-        number = math.nan if isinstance(given, bool) else float(given)
+        said = number_of(given) if isinstance(given, str) else given
+        number = math.nan if said is None or isinstance(said, bool) else float(said)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number <= 1:
@@ -116,17 +142,27 @@ def _answer(desk: Desk, case: Case, held: Review, row: _Row, person: str) -> Ans
             f"what {person} would see of case {case.id} is not what the file shows",
             hint="Export again: the case has moved on, or the file was written for somebody else.",
         )
-    return Answer(
-        case_id=case.id, claim_id=held.claim_id or "", verdict=row.verdict, value=_value(desk, case, row),
+    made = Answer(
+        case_id=case.id, claim_id=held.claim_id or "", verdict=row.verdict, value=row.value,
         actor=Actor(person=person, via="import", authenticated=authenticated(person)),
         rationale=row.rationale, reasons=row.reasons, confidence=row.confidence,
     )  # fmt: skip
+    if not isinstance(row.value, str):
+        return made
+    control = desk.control(case.loop)
+    proposed = [] if hidden(held) else [candidate.value for candidate in case.candidates]
+    read = [replace(made, value=value) for value in readings(row.verdict, row.value, control, proposed)]
+    if len(read) == 1 or control is None:
+        return read[0]
+    return next((answer for answer in read if _fits(case, held, answer, control.settings)), read[0])
 
 
-def _value(desk: Desk, case: Case, row: _Row) -> JSON:
-    if isinstance(row.value, str):
-        return meant(row.verdict, row.value, desk.control(case.loop))
-    return row.value
+def _fits(case: Case, held: Review, answer: Answer, settings: LoopSettings) -> bool:
+    try:
+        values.checked(case, held, answer, settings)
+    except AnswerError:
+        return False
+    return True
 
 
 def _in_force(desk: Desk, case: Case, review: Review, row: _Row, person: str) -> bool:

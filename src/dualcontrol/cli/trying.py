@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from dualcontrol.case import JSON
 from dualcontrol.cli.locating import settings_of, sqlite_file
 from dualcontrol.cli.opening import desk_of
-from dualcontrol.cli.reading import rows_of, usage
+from dualcontrol.cli.reading import usage
 from dualcontrol.cli.state import State
+from dualcontrol.cli.tables import opened
 from dualcontrol.control import Control, Env, uuid7
 from dualcontrol.errors import ProposalError, UnknownLoopError
 from dualcontrol.events import Routed
@@ -63,10 +64,12 @@ def _known(state: State, settings: Settings, loop: str) -> Control | None:
 
 def tried_file(control: Control, file: str) -> Iterator[Tried]:
     """Every case of a file; a usage error names the line that is none."""
-    for line, row in rows_of(file):
+    for line, row in opened(file).rows(None):
         where = f"{file}:{line}"
         if isinstance(row, str):
             raise usage(f"{where}: {row}")
+        if row is None:
+            continue
         expected = {name: row.pop(name) for name in EXPECTED if name in row}
         yield tried(control, where, row, line=line, expected=expected)
 

@@ -91,19 +91,23 @@ def _clopper(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
     return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
 
 
-def weighted(evidence: Sequence[Scored], asked: Asked, least: float) -> Method:
-    """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all."""
-    least = min([least, *(row.inclusion for row in evidence)])
-    if least == 1.0:
+def weighted(evidence: Sequence[Scored], asked: Asked, *, guaranteed: bool) -> Method:
+    """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all.
+
+    Under a guarantee it is the labels themselves that decide whether humans go on seeing all, and which test is made
+    must not depend on them: there it is the bets, which may be looked at at any moment.
+    """
+    if not guaranteed and all(row.floor == 1.0 for row in evidence):
         return exact(evidence, asked)
     scores, wrong = [row.score for row in evidence], [not row.right for row in evidence]
-    test = partial(certify_weighted, scores, wrong, [row.inclusion for row in evidence], least=least)
-    return Method("betting", partial(_betting, confidence=asked.confidence, least=least), test)
+    chances, floors = [row.inclusion for row in evidence], [row.floor for row in evidence]
+    test = partial(certify_weighted, scores, wrong, chances, least=floors)
+    return Method("betting", partial(_betting, confidence=asked.confidence), test)
 
 
-def _betting(rows: Sequence[Scored], confidence: float, least: float) -> tuple[float, float]:
+def _betting(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
     errors, chances = np.array([not row.right for row in rows], float), np.array([row.inclusion for row in rows])
-    return betting(errors, chances, confidence, least)
+    return betting(errors, chances, confidence, np.array([row.floor for row in rows]))
 
 
 def found(rows: Sequence[Scored], asked: Asked, method: Method) -> Found:

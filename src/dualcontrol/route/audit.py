@@ -52,6 +52,17 @@ def least(control: Control, segment: str) -> float:
     return min((relieved(share, control.relief, floor) for share in table.shares), default=1.0)
 
 
+def lowest(control: Control) -> float:
+    """The least probability of review of any case that confidence sends somewhere, whatever its segment and score."""
+    settings = control.settings
+    if settings.start != "gate":
+        return 0.0 if settings.start == "shadow" else 1.0
+    if settings.guarantee is not None:
+        return min((least(control, segment) for segment in control.audits), default=1.0)
+    opened = settings.threshold is not None or bool(control.thresholds)
+    return relieved(settings.audit, control.relief) if opened else 1.0
+
+
 def relieved(share: float, relief: int, least: float = LEAST_UNDER_RELIEF) -> float:
     """The share under relief: a fifth, or `least` where that is more; fixed before any draw, so evidence stays valid.
 

@@ -14,13 +14,15 @@ PER = 1_000  # costs are those of so many cases
 class Scored(NamedTuple):
     """One proposal: the confidence given with it, and whether it was right.
 
-    `inclusion` is the probability with which a human saw it, `group` what it is counted under beside the whole.
+    `inclusion` is the probability with which a human saw it, `floor` the least that any could have had then, `group`
+    what it is counted under beside the whole.
     """
 
     score: float
     right: bool
     group: str = ""
     inclusion: float = 1.0
+    floor: float = 1.0
 
 
 class Point(NamedTuple):

@@ -26,36 +26,36 @@ HALVINGS = 30
 
 def certify_weighted(
     scores: Any, wrong: Any, inclusion: Any, max_error: float, confidence: float = 0.95, *,
-    least: float = 1.0, thresholds: Sequence[float] | None = None,
+    least: Any = 1.0, thresholds: Sequence[float] | None = None,
 ) -> Offline:  # fmt: skip
     """The lowest threshold whose error is at most `max_error`, except with probability 1 - confidence.
 
-    Rows are the cases that a human judged, in the order of their decisions; `least` is the smallest inclusion
-    probability that was in force meanwhile, which bounds the bets.
+    Rows are the cases that a human judged, in the order of their decisions.  `least` is the smallest inclusion that
+    any decision could have had then, for all rows or for each: known before the decision, it bounds the bet on it.
     """
     check_promise(max_error, confidence)
     known, errors = checked(scores, wrong)
     chances = included(inclusion, len(known))
-    least = min(least, float(chances.min()))
+    floors = _floors(least, chances)
     tried = thresholds if thresholds is not None else grid(known, START * float((1 / chances).sum()), 1 / chances)
     held: float | None = None
     for threshold in tried:
         reached = known >= threshold
-        if peak((max_error - errors[reached]) / chances[reached], least) < log(1.0 / (1.0 - confidence)):
+        if peak((max_error - errors[reached]) / chances[reached], floors[reached]) < log(1.0 / (1.0 - confidence)):
             break
         held = float(threshold)
     if held is not None:
-        return _certified(held, known, errors, chances, least, max_error, confidence)
-    reason, labels = _why_not(float(tried[0]), known, errors, chances, least, max_error, confidence)
+        return _certified(held, known, errors, chances, floors, max_error, confidence)
+    reason, labels = _why_not(float(tried[0]), known, errors, chances, floors, max_error, confidence)
     return Offline(None, 0.0, None, None, len(known), 0, 0, labels, alike(known) + reason, "betting")
 
 
 def _certified(
-    held: float, scores: Floats, wrong: Floats, chances: Floats, least: float, max_error: float, confidence: float
+    held: float, scores: Floats, wrong: Floats, chances: Floats, floors: Floats, max_error: float, confidence: float
 ) -> Offline:
     reached = scores >= held
     errors, weights = wrong[reached], 1 / chances[reached]
-    low, high = bounds(errors, chances[reached], confidence, least)
+    low, high = bounds(errors, chances[reached], confidence, floors[reached])
     reason = (
         f"{int(errors.sum()):,} of the {len(errors):,} judged cases from {held:g} on were wrong; if the error were "
         f"above {share(max_error)}, bets on them would win so much with a probability of at most "
@@ -68,7 +68,7 @@ def _certified(
 
 
 def _why_not(
-    tried: float, scores: Floats, wrong: Floats, chances: Floats, least: float, max_error: float, confidence: float
+    tried: float, scores: Floats, wrong: Floats, chances: Floats, floors: Floats, max_error: float, confidence: float
 ) -> tuple[str, int | None]:
     """Why nothing is certified, and about how many judged cases it would take; None where more would not help."""
     reached = scores >= tried
@@ -79,7 +79,7 @@ def _why_not(
     seen = (
         f"of the {rows:,} judged cases from {tried:g} on, {int(errors.sum()):,} were wrong ({share(error)}, weighted)"
     )
-    gains = np.log1p(_bets(least)[None, :] * ((max_error - errors) * weights)[:, None]).mean(axis=0)
+    gains = np.log1p(_bets(floors[reached]) * ((max_error - errors) * weights)[:, None]).mean(axis=0)
     if error >= max_error or gains.max() <= 0.0:
         return f"{seen}, which is not clearly below {share(max_error)}: more cases alone will not help", None
     needed = ceil((log(1.0 / (1.0 - confidence)) + log(len(BETS))) / gains.max() * len(scores) / rows)
@@ -87,15 +87,15 @@ def _why_not(
     return f"{seen}, too few for {share(max_error)}; at that rate it takes about {labels:,} judged cases", labels
 
 
-def bounds(wrong: Floats, inclusion: Floats, confidence: float, least: float) -> tuple[float, float]:
+def bounds(wrong: Floats, inclusion: Floats, confidence: float, least: Any) -> tuple[float, float]:
     """Lower and upper bound on the error; each holds with this confidence by itself, at every moment."""
-    target = log(1.0 / (1.0 - confidence))
+    target, floors = log(1.0 / (1.0 - confidence)), _floors(least, inclusion)
 
     def too_high(error: float) -> bool:
-        return peak((error - wrong) / inclusion, least) >= target
+        return peak((error - wrong) / inclusion, floors) >= target
 
     def possible(error: float) -> bool:
-        return peak((wrong - error) / inclusion, least) < target
+        return peak((wrong - error) / inclusion, floors) < target
 
     return _between(possible), _between(too_high)
 
@@ -111,18 +111,28 @@ def _between(above: Callable[[float], bool]) -> float:
     return high
 
 
-def peak(gains: Floats, least: float) -> float:
-    """The largest logarithm that a stake has come to, spread evenly over eight bets that stay as they are."""
+def peak(gains: Floats, least: Any) -> float:
+    """The largest logarithm that a stake has come to, spread evenly over eight bets, each as large as it may be."""
     if len(gains) == 0:
         return 0.0
-    stakes = np.cumsum(np.log1p(_bets(least)[None, :] * gains[:, None]), axis=0)
+    stakes = np.cumsum(np.log1p(_bets(np.broadcast_to(least, len(gains))) * gains[:, None]), axis=0)
     top = stakes.max(axis=1)
     return float((top + np.log(np.exp(stakes - top[:, None]).mean(axis=1))).max())
 
 
-def _bets(least: float) -> Floats:
-    """Bets that cannot lose more than nine tenths of a stake on one row, whatever it says."""
-    return np.minimum(BETS, CAP * least)
+def _bets(least: Floats) -> Floats:
+    """Bets on each row that cannot lose more than nine tenths of a stake, whatever it says."""
+    return np.minimum(BETS[None, :], CAP * least[:, None])
+
+
+def _floors(least: Any, inclusion: Floats) -> Floats:
+    """The floor of each row; one floor for all is never above any inclusion there is."""
+    if np.ndim(least) == 0:
+        return np.full(len(inclusion), min(float(least), float(inclusion.min(initial=1.0))))
+    floors = np.asarray(least, dtype=float)
+    if floors.shape != inclusion.shape or not bool(((floors > 0.0) & (floors <= inclusion)).all()):
+        raise CalibrationError("each row has a floor above 0 and at most its inclusion probability")
+    return floors
 
 
 def included(inclusion: Any, rows: int) -> Floats:
