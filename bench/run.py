@@ -17,6 +17,7 @@ FULL = {
     "routing": [sys.executable, str(HERE / "routing.py"), "--rows", "10000000", "--repeats", "7"],
     "round trips": [sys.executable, str(HERE / "roundtrip.py"), "--rounds", "7", "--seconds", "1"],
     "sixteen reviewers": [sys.executable, str(HERE / "reviewers.py")],
+    "sweep": [sys.executable, str(HERE / "sweeping.py")],
     "capacity": [sys.executable, str(HERE / "capacity.py")],
     "guarantee": [sys.executable, str(HERE / "guarantee.py"), "--bars", "--runs", "400"],
     "headless demo": [*DUALCONTROL, "demo", "--headless", "--seed", "17", "--database", "sqlite:///:memory:"],
@@ -26,6 +27,7 @@ QUICK = {
     "routing": [*FULL["routing"][:2], "--rows", "1000000", "--repeats", "3"],
     "round trips": [*FULL["round trips"][:2], "--rounds", "3", "--seconds", "0.3"],
     "sixteen reviewers": [*FULL["sixteen reviewers"], "--cases", "200"],
+    "sweep": [*FULL["sweep"], "--cases", "2000"],
     "capacity": [*FULL["capacity"], "--streams", "8", "--bursts", "3"],
     "guarantee": [*FULL["guarantee"][:2], "--stream", "cal_heavy", "--runs", "4"],
 }

@@ -271,9 +271,12 @@ class Desk:
         """Erase what people wrote in a case; the evidence stays."""
         return self.steps.run(do.Erase(case_id=case_id, by=by))
 
-    def sweep(self) -> int:
-        """Do what is due: leases, response times, effective decisions, lost effects, evidence that was not counted."""
-        done = sweep(self.steps)
+    def sweep(self, seconds: float | None = None) -> int:
+        """Do what is due: leases, response times, effective decisions, lost effects, evidence that was not counted.
+
+        With `seconds` no new transaction is begun after so long.  Returns for how many cases something was done.
+        """
+        done = sweep(self.steps, seconds=seconds)
         self.certifier.run_all(self.loops())
         self.riskiness.run_all(self.loops())
         return done

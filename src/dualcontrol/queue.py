@@ -7,12 +7,13 @@ few that are taken at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dualcontrol.case import Case
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.store import Tx
 
+Due = tuple[str, str | None]
 LOOK_AGAIN = 60_000_000  # microseconds: a case may have been mended, or be one of ours again
 PASSED_AT_ONCE = 100  # a transaction that holds more rows than that would be in the way of others
 
@@ -57,11 +58,11 @@ class Queue:
         self.pass_over(case_id, tx.now)
         return None
 
-    def due(self, tx: Tx, what: str, limit: int) -> list[tuple[str, str | None]]:
-        """(case id, review id or None) whose time has come, as many as `limit` beside those passed over."""
+    def due(self, tx: Tx, what: str, limit: int, seen: Collection[Due] = ()) -> list[Due]:
+        """(case id, review id or None) whose time has come, as many as `limit` beside those passed over and seen."""
         self._look_again(tx.now)
-        found = tx.due(what, tx.now, limit + len(self._passed))
-        return [row for row in found if row[0] not in self._passed][:limit]
+        found = tx.due(what, tx.now, limit + len(self._passed) + len(seen))
+        return [row for row in found if row[0] not in self._passed and row not in seen][:limit]
 
     def pass_over(self, case_id: str, now: int) -> None:
         """Leave a case to newer versions for a while."""

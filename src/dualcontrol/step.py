@@ -25,8 +25,10 @@ from dualcontrol.errors import (
     ConflictError,
     ErasedError,
     KeyConflictError,
+    LedgerError,
     ReadOnlyError,
     SamePersonError,
+    StoreError,
     UnknownCaseError,
     UnknownLoopError,
 )
@@ -36,7 +38,7 @@ from dualcontrol.labels import relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import same
 from dualcontrol.pools import case_of_claim, meant_review, pools_of
-from dualcontrol.queue import Queue
+from dualcontrol.queue import Due, Queue
 from dualcontrol.review import lease, values
 from dualcontrol.review.demand import outstanding
 from dualcontrol.route import reroute
@@ -70,6 +72,7 @@ class Steps:
         self.queue = Queue()
         self.scores = Scores(scorer)
         self.looked: dict[str, int] = {}  # when relief last looked at a loop
+        self.told: dict[str, int] = {}  # when a sweep tells again of a case in which it fails
 
     # commands on a case
 
@@ -79,7 +82,7 @@ class Steps:
         if isinstance(made, Answer):
             self._look_ahead(made)
         try:
-            return self.retried(lambda: self._run(made))
+            return self.retried(lambda: self._run(made))[0]
         except ClaimError as refused:
             raise self._lost(made, refused) from None
 
@@ -108,14 +111,56 @@ class Steps:
             control = next((c for c in self.store.queries.loops() if c.loop == case.loop), None)
             values.look_ahead(case, command, control.settings.schema if control else None)
 
-    def _run(self, command: Any) -> Case:
+    def _run(self, command: Any) -> tuple[Case, list[Event]]:
         with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
             leader = tx.load(command.leader) if isinstance(command, Follow) else None  # locked before its followers
             case = self._meant(tx, command)
             late = isinstance(command, IN_TIME) and self._caught_up(tx, case) is not case
             after, fresh = (case, []) if late else self._step(tx, case, command, leader)
             self._lead(tx, after, fresh)
-        return self._run(command) if late else after  # what was due comes first, whoever looks first
+        return self._run(command) if late else (after, fresh)  # what was due comes first, whoever looks first
+
+    # what is due
+
+    def carry_out(
+        self, what: str, command_of: Callable[[str, str | None], Command], seen: set[Due], at_once: int, longest: float
+    ) -> tuple[int, list[Due]] | None:  # fmt: skip
+        """Carry out what is due, several cases in one transaction, each with its own entry; None where nothing is due.
+
+        The transaction ends when it has lasted `longest` seconds, since others wait for it.  Returns how many were
+        carried out, and those that need a transaction of their own: cases that are joined, since a leader is locked
+        before its followers, and all of them when one fails.  What comes to nothing is added to `seen`.
+        """
+        begun = time.monotonic()
+        taken: list[Due] = []
+        alone: list[Due] = []
+        done = 0
+        try:
+            with self.store.transaction(durable=what != "settle") as tx:
+                for due in self.queue.due(tx, what, at_once, seen):
+                    if taken and time.monotonic() - begun > longest:
+                        break
+                    taken.append(due)
+                    command: Any = checked(command_of(*due))
+                    case = self.queue.workable(tx, due[0], values=not isinstance(command, UNREAD))
+                    if case is not None and (case.followers or case.leader):
+                        alone.append(due)
+                    elif case is not None and self._step(tx, case, command)[1]:
+                        done += 1
+                    else:
+                        seen.add(due)
+        except Exception as error:
+            if not taken or (isinstance(error, StoreError) and not isinstance(error, LedgerError)):
+                raise
+            return 0, taken  # nothing was written; each is tried again by itself, and the one that fails says why
+        return (done, alone) if taken else None
+
+    def carry_out_alone(self, command: Command) -> bool:
+        """Carry out what is due in one case, in a transaction of its own; whether anything came of it."""
+        made = checked(command)
+        return bool(self.retried(lambda: self._run(made))[1])
+
+    # the parts of a step
 
     def _meant(self, tx: Tx, command: Any) -> Case:
         case_id = command.case_id
@@ -225,6 +270,17 @@ class Steps:
         with self.store.transaction(durable=False) as tx:
             row = tx.find_key(self.control(tx, loop).loop_id, key)
         return None if row is None else row.case_id
+
+    def caught_up(self, case_id: str) -> Case:
+        """The case after what is due in it has been done; no other case is looked at."""
+        return self.retried(lambda: self._brought_up(case_id))
+
+    def _brought_up(self, case_id: str) -> Case:
+        with self.store.transaction() as tx:
+            case = tx.load(case_id)
+            if case is None:
+                raise UnknownCaseError(f"there is no case {short(case_id)}")
+            return self._caught_up(tx, case)
 
     def _taken(self, tx: Tx, case: Case, start: StartEffect | None) -> tuple[Case, int | None]:
         """The case with its effect started, when it is ready and of the action that is asked for."""

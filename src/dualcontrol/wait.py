@@ -17,6 +17,7 @@ from dualcontrol.sweep import sweep
 
 log = logging.getLogger("dualcontrol")
 CATCH_UP = 1.0
+SLICE = 0.1  # seconds of sweeping between two looks at the hints
 
 
 class Waiters:
@@ -96,19 +97,22 @@ class Waiters:
                 self._waiting.pop(case_id, None)
 
     def _listen(self) -> None:
-        last = time.monotonic()
+        caught_up, behind = time.monotonic(), False
         while not self._closed:
             with self._lock:
                 if not self._waiting:
                     self._thread = None
                     return
             try:
-                hints = self._steps.store.listen(CATCH_UP)
-                due = time.monotonic() - last >= CATCH_UP
+                hints = self._steps.store.listen(0.0 if behind else CATCH_UP)
+                due = time.monotonic() - caught_up >= CATCH_UP
                 self._wake(None if due else hints)
                 if due:
-                    last = time.monotonic()
-                    sweep(self._steps)
+                    caught_up = time.monotonic()
+                if due or behind:
+                    begun = time.monotonic()
+                    sweep(self._steps, seconds=SLICE)
+                    behind = time.monotonic() - begun >= SLICE
             except StoreLostError as error:
                 self._lost = error
                 self._wake_all()

@@ -226,3 +226,24 @@ def test_other_desks_come_and_go(desk: dc.Desk, file: Path) -> None:
     plain.close()
     desk.loop("pay").propose(**PAY)
     assert len(desk.store.queries.cases().rows) == 8
+
+
+def test_a_file_that_grows_under_many_threads_is_no_loss(desk: dc.Desk) -> None:
+    """One thread looks at the file, another lets it grow and notes that; the first is not to take it for smaller."""
+    failed: list[str] = []
+    large = {**PAY, "args": {"text": "x" * 5000}}
+
+    def work() -> None:
+        try:
+            for _ in range(80):
+                desk.loop("pay").propose(**large)
+                desk.store.queries.cases(limit=1)
+        except dc.DualcontrolError as error:
+            failed.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

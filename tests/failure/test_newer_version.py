@@ -147,7 +147,9 @@ def test_leases_of_others_still_run_out(
     assert [claim.case.id for claim in given if claim] == [ours]
 
 
-def test_a_sweep_goes_on_with_the_others(desk: dc.Desk, clock: FakeClock, how: str) -> None:
+def test_a_sweep_goes_on_with_the_others(
+    desk: dc.Desk, clock: FakeClock, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop = desk.loop("pay", threshold=0.9, context="minimal", respond_within="15m", on_timeout="reject", undo="1m")
     newer, ours = opened(loop, clock, 3), opened(loop, clock, 1)[0]
     decided = loop.propose(**PAY).id
@@ -155,8 +157,8 @@ def test_a_sweep_goes_on_with_the_others(desk: dc.Desk, clock: FakeClock, how: s
     for case_id in newer:
         written(desk, case_id, how)
     clock.tick(3600)
-    for _ in range(4):
-        sweep(desk.steps, limit=1)
+    monkeypatch.setattr("dualcontrol.sweep.AT_ONCE", 1)
+    sweep(desk.steps)
     assert kinds(desk, ours)[-3:] == ["TimedOut", "Concluded", "ReviewCancelled"]
     assert desk.case(decided).outcome is not None
     assert all(desk.store.queries.entries(f"case/{case_id}")[-1].actor == "newer" for case_id in newer)

@@ -13,9 +13,9 @@ import pytest
 from burst import at_level
 
 import dualcontrol as dc
-from dualcontrol import joining
+from dualcontrol import dispatch, joining
 from dualcontrol.case import Case
-from dualcontrol.commands import Follow
+from dualcontrol.commands import Follow, Timeout
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import SettledError
 from dualcontrol.relief import relieve, seen
@@ -428,6 +428,33 @@ def test_what_is_beyond_one_transaction_is_left_to_the_sweep(desk: dc.Desk, monk
     desk.sweep()
     desk.sweep()
     assert all(kinds(desk, c).count("Concluded") == 1 for c in followers)
+
+
+def test_a_sweep_ends_joined_cases_once_each(desk: dc.Desk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are beyond one transaction; those that nobody joined are done in the same sweep."""
+    loop = opened(desk)
+    joined = [loop.propose(**PAY) for _ in range(6)]
+    others = [loop.propose(**{**PAY, "args": {"amount": 20.0 + n}}) for n in range(3)]
+    monkeypatch.setattr(joining, "AT_ONCE", 2)
+    clock.tick(2 * PROMISE)
+    desk.sweep()
+    assert [kinds(desk, case).count("Concluded") for case in joined + others] == [1] * 9
+    assert desk.sweep() == 0
+
+
+def test_a_sweep_leaves_a_joined_case_that_comes_to_nothing(
+    desk: dc.Desk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at once and not counted; the sweep ends."""
+    loop = opened(desk)
+    joined = [loop.propose(**PAY) for _ in range(3)]
+    other = loop.propose(**{**PAY, "args": {"amount": 20.0}})
+    timeout = dispatch.HANDLERS[Timeout]
+    ids = {case.id for case in joined}
+    monkeypatch.setitem(dispatch.HANDLERS, Timeout, lambda case, *a: [] if case.id in ids else timeout(case, *a))
+    clock.tick(2 * PROMISE)
+    assert desk.sweep() == 1
+    assert [kinds(desk, case).count("Concluded") for case in [*joined, other]] == [0, 0, 0, 1]
 
 
 def test_a_follower_that_is_settled_is_not_settled_again(desk: dc.Desk) -> None:

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 import web_cases
 
 import dualcontrol as dc
-from dualcontrol.errors import ServeError
+from dualcontrol.errors import ServeError, StoreUnavailableError
 from dualcontrol.web.server import Serving, background, listening, without_query
 
 
@@ -80,6 +80,45 @@ def test_the_server_sweeps(desk: dc.Desk) -> None:
     outcome = desk.case(case.id).outcome
     assert outcome is not None
     assert (outcome.by, outcome.verdict) == ("timeout", "reject")
+
+
+def waited(done: Callable[[], bool]) -> bool:
+    """Whether it came true within ten seconds."""
+    end = time.monotonic() + 10
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)
+    return done()
+
+
+def test_the_server_gives_all_entries_their_positions_at_once(desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst is not left to the following rounds, a thousand in each."""
+    rows = {"action": ["x"] * 2_500, "args.n": list(range(2_500)), "input.text": ["y"] * 2_500}
+    desk.loop("many", threshold=0.9, context="minimal").propose_batch(rows | {"confidence": [0.5] * 2_500})
+    left: list[int] = []
+    monkeypatch.setattr(desk, "sweep", lambda seconds=None: left.append(desk.store.queries.unplaced()[0]))
+    with background(desk, port=0):
+        assert waited(lambda: len(left) > 1)
+    assert left[0] >= 2_500
+    assert left[1] == 0
+
+
+@pytest.mark.parametrize("error", [KeyError("a defect"), StoreUnavailableError("busy")], ids=repr)
+def test_the_server_goes_on_sweeping_after_an_error(
+    desk: dc.Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    loop = desk.loop("quick", mode="approval", context="minimal", respond_within=1, on_timeout="reject")
+    case, sweep, failed = loop.propose(action="x", args={}, input="y"), desk.sweep, threading.Event()
+
+    def failing(seconds: float | None = None) -> int:
+        if not failed.is_set():
+            failed.set()
+            raise error
+        return sweep(seconds)
+
+    monkeypatch.setattr(desk, "sweep", failing)
+    with background(desk, port=0):
+        assert waited(lambda: desk.case(case.id).outcome is not None)
+    assert "nothing swept this time" in caplog.text
 
 
 def events(lines: Iterator[str], count: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -120,12 +121,18 @@ class Serving:
                 log.warning("nothing trained this time: %s", type(error).__name__)
 
     def _sweep(self) -> None:
-        while not self._stopped.wait(SWEEP_EVERY):
+        rest = SWEEP_EVERY
+        while not self._stopped.wait(rest):
+            begun = time.monotonic()
             try:
-                self.desk.sweep()
-                self.desk.store.sequence()
+                self.desk.sweep(seconds=SWEEP_EVERY)
+                while self.desk.store.sequence() and not self._stopped.is_set():
+                    pass  # what was swept may be more than one call takes
             except StoreError as error:
                 log.warning("nothing swept this time: %s", error.message)
+            except Exception:  # a sweeper that ended would leave all later cases undone
+                log.exception("nothing swept this time")
+            rest = max(0.0, SWEEP_EVERY - (time.monotonic() - begun))
 
 
 def serve(

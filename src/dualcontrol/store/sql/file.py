@@ -53,20 +53,21 @@ class DatabaseFile:
         """Raise `StoreLostError` unless the path leads to the open file, and those beside it are the open ones."""
         if os.getpid() != self._process:
             raise forked(self.path, self._process)
+        size = self._size  # read before the file is looked at: it may grow between, and another thread note that
         for name, known in self._known.items():
             found = _look(name)
             if found is None:
                 raise _lost(name, "was deleted")
             if (found.st_dev, found.st_ino) != known:
                 raise _lost(name, "was replaced by another file")
-            if name == self.path and found.st_size != self._size:
-                self._resized(found.st_size)
+            if name == self.path and found.st_size != size:
+                self._resized(size, found.st_size)
 
-    def _resized(self, size: int) -> None:
+    def _resized(self, before: int, now: int) -> None:
         """A database grows; one that is smaller now was made so by SQLite, or another was copied over it."""
-        if size < self._size and size < self._needed():
+        if now < before and now < self._needed():
             raise _lost(self.path, "was overwritten by a smaller one", OVERWRITTEN)
-        self._size = size
+        self._size = now
 
     def closed(self) -> None:
         """Its connections are closed: a process that is forked from now on inherits none."""
