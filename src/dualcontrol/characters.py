@@ -34,6 +34,7 @@ _BLANK = frozenset(map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x31
                              0x1D159)))  # fmt: skip
 _EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
 _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x180B, 0x1810))))
+UNDRAWN = _BLANK | _SELECTORS  # nothing is drawn for these, whatever their category
 _JOINERS = frozenset("\u200c\u200d")
 _ALWAYS = frozenset("\u200b\u200e\u200f\u2060\ufeff\xad") | _BLANK  # hidden wherever they stand
 _KEYCAP = "\u20e3"

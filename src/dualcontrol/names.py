@@ -11,10 +11,8 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-# Default ignorable code points that are no format characters (Unicode, DerivedCoreProperties), and the blank Braille.
-_BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
-)
+from dualcontrol.characters import UNDRAWN
+
 _JOINERS = "\u200c\u200d"
 _SPACES = re.compile(r"\s+")
 
@@ -69,7 +67,7 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
 def _is_seen(sign: str) -> bool:
     if sign.isspace():
         return True
-    return unicodedata.category(sign) not in ("Cf", "Cc", "Cn", "Co", "Cs") and _BLANK.match(sign) is None
+    return unicodedata.category(sign) not in ("Cf", "Cc", "Cn", "Co", "Cs") and sign not in UNDRAWN
 
 
 def _joins(text: str, place: int) -> bool:
