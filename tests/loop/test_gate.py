@@ -213,7 +213,7 @@ def test_the_schema_names_every_parameter(desk, loop):
     with pytest.raises(dc.Pending) as waiting:
         act(1)
     schema = desk.case(waiting.value.case_id).proposal.schema
-    assert (list(schema["properties"]), schema["required"]) == (["_x", "copy", "model_config"], ["_x"])
+    assert (list(schema["properties"]), schema["required"]) == (["_x", "model_config", "copy"], ["_x"])
 
 
 class Client:

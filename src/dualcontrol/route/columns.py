@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real
@@ -159,17 +160,25 @@ def _from_array(array: Array) -> Column:
     return _from_objects(array.astype(object) if kind == "T" else array)
 
 
+_NO_NAME = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
 def _as_written(found: Column) -> Column:
     """A column of names with each as it is kept, as a single proposal's is."""
     if found.labels is not None:
-        kept = [written(label) for label in found.labels]
+        kept = [_kept(label) for label in found.labels]
         return found if kept == list(found.labels) else _coded(found.data, kept)
     odd = _beyond(found)
     if not odd.any():
         return found
     texts = found.data.astype(object)
-    texts[odd] = [written(text) for text in texts[odd]]
+    texts[odd] = [_kept(text) for text in texts[odd]]
     return _numbered(texts)
+
+
+def _kept(name: str) -> str:
+    """A name as it is kept; one that no proposal may have stays as it is, to be refused by its row."""
+    return name if _NO_NAME.search(name) else written(name)
 
 
 def _beyond(found: Column, *, capitals: bool = False) -> Array:
