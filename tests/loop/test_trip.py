@@ -148,7 +148,7 @@ def test_a_run_finds_its_cases_again(desk, refunds):
     ("change", "error"),
     [
         ({"confidence": 1.2}, SignalError),
-        ({"confidence": float("nan")}, SignalError),
+        ({"confidence": float("inf")}, SignalError),
         ({"input": {"x": float("nan")}}, PayloadError),
         ({"input": {"x": "x" * 1_100_000}}, PayloadTooLargeError),
         ({"input": {}}, ContextError),
@@ -586,3 +586,9 @@ def test_a_case_is_json_both_ways_with_every_field_of_the_contract(desk):
     assert said["answers"][0]["actor"] == {"person": "ana", "via": "python", "authenticated": "none"}
     assert set(said["outcome"]) == {"case_id", "value", "verdict", "by", "reviewers", "rationale", "effect"}
     assert {"to", "by", "reason", "control", "inclusion", "audited", "epoch", "bin"} <= set(said["route"])
+
+
+def test_a_confidence_that_is_not_a_number_is_none(refunds):
+    """As a batch has it, and as a data frame writes what is missing: a human decides."""
+    case = refunds.propose(**REFUND, confidence=float("nan"))
+    assert (case.confidence, case.route.to) == (None, "human")
