@@ -43,7 +43,7 @@ AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, Res
 UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
 BY_CLAIM, BY_PERSON = (Answer, Commit, Release, Extend), (Claim, Retract)
 BY_PROGRAM = (StartEffect, FinishEffect, Recall)
-IN_TIME: tuple[type[Command], ...] = (Answer, Retract)
+IN_TIME: tuple[type[Command], ...] = (Answer, Retract, StartEffect)
 
 
 def admitted(command: Propose, control: Control) -> None:

@@ -107,8 +107,12 @@ def _looked_at_by_key(desk: dc.Desk, loop: dc.Loop) -> None:
 
 
 def _taken(desk: dc.Desk, loop: dc.Loop) -> None:
+    """Who wants to run it finds that the time has passed, and does what is due."""
     loop = _passed(desk)
-    loop.take(loop.propose(**PAY, key="k").id, "worker")
+    case = desk.case(desk.store.queries.cases().rows[0].id)
+    with pytest.raises(dc.DualcontrolError):
+        loop.start_effect(case.id, "worker")
+    assert desk.case(case.id).concluded is not None
 
 
 def _too_late(desk: dc.Desk, loop: dc.Loop) -> None:

@@ -37,6 +37,7 @@ from dualcontrol.events import (
     ReliefChanged,
     ScoreChanged,
     ThresholdMoved,
+    TrainingFailed,
 )
 
 SHORT = 0.4
@@ -306,6 +307,37 @@ def retracted(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(trip.until_done(trip.gate(), human)) | {"decided": None}
 
 
+def revoked(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An approval is taken back before its effect begins; nothing runs."""
+    trip = Trip(desk, witness)
+    pay = trip.gate()
+
+    def attempt(*args: Any) -> Any:
+        case = trip.case()
+        if case is not None and case.effect.state == "ready" and case.outcome and case.outcome.verdict == "approve":
+            desk.revoke(case.id, "ben")
+        return pay(*args)
+
+    return trip.end(trip.until_done(attempt, trip.answer))
+
+
+def recalled(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """Two people are wanted after one has approved: the case goes back for the other before its effect begins."""
+    trip = Trip(desk, witness)
+    pay = trip.gate()
+
+    def attempt(*args: Any) -> Any:
+        case = trip.case()
+        if case is not None and case.outcome is not None and not trip.happened("Recalled"):
+            trip.settle(quorum={"answers": 2})
+        return pay(*args)
+
+    def human() -> None:
+        trip.answer(person="ben" if trip.happened("Recalled") else "ana")
+
+    return trip.end(trip.until_done(attempt, human))
+
+
 def audited(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """Autopilot runs; the audit says it was wrong; history stays."""
     trip = Trip(desk, witness, audit=1.0)
@@ -500,6 +532,11 @@ def relieved(control: Any, now: int) -> Any:
     return [event]
 
 
+def untrained(control: Any, now: int) -> Any:
+    failure = {"code": "DC-MODEL", "reason": "test", "attempt": 1, "retry_at": now + 60_000_000}
+    return [TrainingFailed(at=now, what="model", trainer="x:Y", **failure)]
+
+
 def scored(control: Any, now: int) -> Any:
     return [ScoreChanged(version=control.version + 1, at=now, model="r1", examples=500, reason="test")]
 
@@ -543,6 +580,8 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Decided": plain,
     "Retracted": retracted,
     "Audited": audited,
+    "Revoked": revoked,
+    "Recalled": recalled,
     "TimedOut": timed_out,
     "Withdrawn": withdrawn,
     "Concluded": plain,
@@ -561,6 +600,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
     "ReliefChanged": control_event(relieved, lambda c: c.relief == 2),
     "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
+    "TrainingFailed": control_event(untrained, lambda c: "model" in c.untrained),
     "ModelKept": control_event(model(ModelKept), lambda c: c.version > 1),
     "ScoreChanged": control_event(scored, lambda c: c.scorer == "r1"),
     "BatchRouted": batch,

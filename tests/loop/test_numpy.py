@@ -125,7 +125,7 @@ def test_rows_of_a_batch(desk: dc.Desk) -> None:
         ({"input": [np.datetime64("2026-01-01")]}, PayloadError),
         ({"input": np.complex128(1)}, PayloadError),
         ({"confidence": np.bool_(True)}, SignalError),
-        ({"confidence": np.float32("nan")}, SignalError),
+        ({"confidence": np.float32("inf")}, SignalError),
         ({"requires_approval": np.int64(1)}, SignalError),
         ({"key": np.int64(7)}, KeyFormatError),  # as 7 is
     ],

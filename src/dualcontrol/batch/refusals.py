@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dualcontrol.case import JSON, scalar
+from dualcontrol.case import JSON, plain, scalar
 from dualcontrol.commands import LONGEST, Propose
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.dispatch import admitted
@@ -258,7 +258,7 @@ def refuse_cells(columns: Columns, aside: Mapping[str, Any], row: int) -> None:
 
 def _refuse_cell(name: str, cell: Any) -> None:
     try:
-        text_of(name, cell)
+        text_of(name, plain(cell))
     except PayloadTooLargeError:
         pass  # the door says so of the slot that the cell is part of
     except PayloadError as error:

@@ -51,7 +51,10 @@ def jsonable(value: Any) -> JSON:
     if type(value) is dict and all(type(key) is str for key in value):
         return {key: jsonable(item) for key, item in value.items()}
     own = plain(value)
-    return own if type(own) in JSON_TYPES else to_jsonable_python(own, fallback=encode_content)
+    try:
+        return own if type(own) in JSON_TYPES else to_jsonable_python(own, fallback=encode_content)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def equal(value: Any, back: Any) -> bool:

@@ -70,8 +70,8 @@ def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) 
 
 def _effective_at(case: Case, standing: quorum.Standing, control: Control, env: Env) -> int:
     """When everybody whose answer settles the case has had the time to take it back that their door gives."""
-    counted = [a for a in case.answered if a.review_id in standing.answers]
-    return max([env.now, *(a.at + control.settings.undo_for(a.actor.via) for a in counted)])
+    given = [(a.at, control.settings.undo_for(a.actor.via)) for a in case.answered if a.review_id in standing.answers]
+    return max([env.now, *(at + undo for at, undo in given if undo)])  # without one, whatever another's clock says
 
 
 def _next_votes(case: Case, control: Control, env: Env) -> list[Event]:

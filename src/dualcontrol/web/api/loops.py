@@ -50,7 +50,7 @@ def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
 
 
 @router.post(
-    "/{loop}/autopilot/open", response_class=Response, responses=replies(LoopReply, 400, 404, 409, 413)
+    "/{loop}/autopilot/open", response_class=Response, responses=replies(LoopReply, 400, 403, 404, 409, 413)
 )  # fmt: skip
 def open_autopilot(loop: LoopName, body: Opening, desk: Here) -> Response:
     """Let autopilot act again where a person had stopped it; an alarm or a missing model ends otherwise."""
