@@ -41,7 +41,7 @@ def show(loop: LoopName, desk: Here) -> Response:
 
 
 @router.post(
-    "/{loop}/autopilot/stop", response_class=Response, responses=replies(LoopReply, 400, 404, 409, 413)
+    "/{loop}/autopilot/stop", response_class=Response, responses=replies(LoopReply, 400, 403, 404, 409, 413)
 )  # fmt: skip
 def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
     """Send everything to people from here on; an effect that has not begun is theirs as well."""
