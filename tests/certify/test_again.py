@@ -35,6 +35,7 @@ def begun(stream: Stream) -> list[dict[str, Any]]:
     return [json.loads(event.promise) for event in stream.events(EpochBegan)]
 
 
+@pytest.mark.slow
 def test_a_smaller_first_region_is_tried_when_the_first_is_beyond_the_bound(make: Make) -> None:
     stream = make(guarantee=EASY | {"pilot": 100})
     stream.risk = cliff
@@ -92,6 +93,7 @@ def test_each_try_takes_twice_as_long_as_the_one_before(make: Make) -> None:
     assert stream.loop.control.thresholds == {}
 
 
+@pytest.mark.slow
 def test_a_replica_that_reads_all_anew_stands_where_the_first_does(make: Make, tmp_path: Any) -> None:
     stream = make(f"sqlite:///{tmp_path}/dc.db", guarantee=EASY | {"pilot": 100})
     stream.risk = cliff

@@ -126,6 +126,7 @@ def test_a_restart_folds_the_warm_start_as_it_was(sides):
     assert after.monitor.to_dict() == before.monitor.to_dict()
 
 
+@pytest.mark.slow
 def test_each_older_label_says_how_seldom_any_decision_could_have_been_reviewed_then(sides):
     """The bets of a warm start are capped by what was in force at each decision, never by what was drawn."""
     sides.go(150)

@@ -50,6 +50,7 @@ def test_an_independent_program_finds_the_same_figures_in_the_ledger(short):
     agree(*short)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_result_and_another_gives_another(short, tmp_path):
     again, _ = headless.run(7, f"sqlite:///{tmp_path}/b.db", limit=SHORT)
     other, _ = headless.run(8, f"sqlite:///{tmp_path}/c.db", limit=40)

@@ -107,7 +107,9 @@ HOSTILE: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in ("small lists", "deep and wide") else ()) for n in HOSTILE]
+)
 def test_every_page_is_quick_and_small(console: Console, name: str) -> None:
     """In every slot at once, in a mode with arguments and in one without."""
     value = HOSTILE[name]

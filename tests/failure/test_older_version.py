@@ -79,6 +79,7 @@ def drifting(stream: Stream) -> None:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_an_alarm_of_before_ends_as_it_would_have(lasting_url: str) -> None:
     """The control has its cause again, the doctor finds the fold in order, and a new certificate opens autopilot."""
     stream = Stream(lasting_url, audit=0.5, guarantee=EASY)
