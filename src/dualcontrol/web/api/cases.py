@@ -123,7 +123,9 @@ def withdraw(case_id: CaseId, desk: Here, body: Withdrawing | None = None) -> Re
     return case_response(desk.withdraw(case_id, (body or Withdrawing()).by))
 
 
-@router.post("/cases/{case_id}/revoke", response_class=Response, responses=replies(CaseReply, 400, 403, 404, 409, 410, 413))
+@router.post(
+    "/cases/{case_id}/revoke", response_class=Response, responses=replies(CaseReply, 400, 403, 404, 409, 410, 413)
+)
 def revoke(case_id: CaseId, body: Revoking, desk: Here) -> Response:
     """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
     return case_response(desk.revoke(case_id, body.person, body.rationale, via="http", authenticated="token"))
