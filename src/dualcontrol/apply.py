@@ -52,7 +52,7 @@ from dualcontrol.events import (
 )
 from dualcontrol.labels import Labels
 from dualcontrol.names import distinct, same
-from dualcontrol.schema import meaning
+from dualcontrol.schema import means_same
 
 DOING: tuple[Verdict | None, ...] = (None, "approve", "edit")
 # Where a human was asked for want of confidence only, a declared timeout may let the proposal run.
@@ -211,7 +211,7 @@ def runs_as_decided(case: Case, runs: JSON) -> bool:
         if not same(runs["action"], decided["action"]):
             return False
         decided, runs = decided["args"], runs["args"]
-    return meaning(runs, schema) == meaning(decided, schema)
+    return means_same(runs, decided, schema)
 
 
 def _recalled(case: Case, command: StartEffect, control: Control, env: Env) -> Recalled | None:

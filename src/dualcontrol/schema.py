@@ -521,6 +521,11 @@ def meaning(value: JSON, schema: Schema | None) -> str:
     return plain_text(_read(value, schema, schema, DEEPEST, leaves=True))
 
 
+def means_same(one: JSON, other: JSON, schema: Schema | None) -> bool:
+    """Whether two values mean the same by their schema, which the very same JSON always does."""
+    return ENCODER.encode(one) == ENCODER.encode(other) or meaning(one, schema) == meaning(other, schema)
+
+
 def as_sets(value: JSON, schema: Schema) -> JSON:
     """The value with every list sorted of which the schema says that its items are unique: those have no order."""
     return _read(value, schema, schema, DEEPEST, leaves=False)

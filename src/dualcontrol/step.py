@@ -108,7 +108,8 @@ class Steps:
             return
         case = self.store.queries.case(command.case_id or case_of_claim(command.claim_id))
         if case is not None:
-            control = next((c for c in self.store.queries.loops() if c.loop == case.loop), None)
+            own = [] if case.mode == "approval" else self.store.queries.loops()  # an action brings its schema along
+            control = next((c for c in own if c.loop == case.loop), None)
             values.look_ahead(case, command, control.settings.schema if control else None)
 
     def _run(self, command: Any) -> tuple[Case, list[Event]]:

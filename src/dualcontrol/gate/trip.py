@@ -29,7 +29,7 @@ from dualcontrol.gate.calls import Made, Prepared, Recorded
 from dualcontrol.gate.ends import GO, Result, described, over, paused_inside
 from dualcontrol.gate.port import OWNER, UNBOUND, Call, GatedLoop, Trip
 from dualcontrol.gate.steps import Nap, Record, Run, Wait, drive, drive_async
-from dualcontrol.schema import meaning
+from dualcontrol.schema import means_same
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -238,14 +238,10 @@ class Gate(Generic[P, R]):
 
 def _differing(decided: dict[str, JSON], runs: dict[str, JSON], schema: dict[str, JSON]) -> str:
     """The names of the arguments that would run with another value than was decided, as text."""
-    whole = [{**schema, "properties": {n: p}} for n, p in schema.get("properties", {}).items()]
-    parts = {next(iter(part["properties"])): part for part in whole}
+    parts = {n: {**schema, "properties": {n: part}} for n, part in schema.get("properties", {}).items()}
     names = [n for n in {**decided, **runs} if n not in decided or n not in runs]
-    names += [
-        n
-        for n in decided
-        if n in runs and meaning({n: decided[n]}, parts.get(n)) != meaning({n: runs[n]}, parts.get(n))
-    ]
+    both = [n for n in decided if n in runs]
+    names += [n for n in both if not means_same({n: decided[n]}, {n: runs[n]}, parts.get(n))]
     return ", ".join(names)
 
 
