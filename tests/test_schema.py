@@ -278,6 +278,22 @@ def test_what_is_left_out_stands_at_its_default(schema: dict[str, Any], value: A
 )
 def test_what_means_the_same_is_the_same(schema: Any, one: Any, other: Any, alike: bool) -> None:
     assert (meaning(one, schema) == meaning(other, schema)) is alike
+    inside = {"properties": {"part": schema if schema is not None else True}}
+    assert (meaning({"part": one}, inside) == meaning({"part": other}, inside)) is alike
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"id": {"type": "string"}}, "allOf": [{"properties": {"id": {"format": "uuid"}}}]},
+        {"properties": {}, "additionalProperties": {"format": "uuid"}},
+        {"properties": {"id": {"$ref": "#/$defs/id"}}, "$defs": {"id": {"format": "uuid"}}},
+        {"properties": {"n": {}, "id": {"anyOf": [{"format": "uuid"}, {"type": "null"}]}}},
+    ],
+)
+def test_a_part_is_read_by_whatever_names_its_form(schema: Any) -> None:
+    one, other = "00000000-0000-0000-0000-0000000000ff", "00000000-0000-0000-0000-0000000000FF"
+    assert meaning({"id": one}, schema) == meaning({"id": other}, schema)
 
 
 @pytest.mark.parametrize(

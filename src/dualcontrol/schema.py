@@ -516,9 +516,25 @@ def meaning(value: JSON, schema: Schema | None) -> str:
     3 and 3.0 are one number, a list of unique items has no order, and a text of a known format, such as an identifier,
     a moment or an address, is what it names; so is a number that may also be written as text.
     """
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or _is_read_as_written(value, schema):
         return plain_text(value)
     return plain_text(_read(value, schema, schema, DEEPEST, leaves=True))
+
+
+def _is_read_as_written(value: JSON, schema: Schema) -> bool:
+    """Whether a flat object has no part that its schema reads in another form, as most have that a gate proposes."""
+    properties = schema.get("properties")
+    if type(value) is not dict or type(properties) is not dict or not _FORMS.isdisjoint(schema):
+        return False
+    for name, part in value.items():
+        form = properties.get(name)
+        if type(part) not in _LEAVES or type(form) is not dict or not _FORMS.isdisjoint(form):
+            return False
+    return True
+
+
+_LEAVES = (str, int, float, bool, type(None))
+_FORMS = frozenset({"$ref", "allOf", "anyOf", "oneOf", "format"})
 
 
 def means_same(one: JSON, other: JSON, schema: Schema | None) -> bool:

@@ -54,14 +54,15 @@ class DatabaseFile:
         if os.getpid() != self._process:
             raise forked(self.path, self._process)
         size = self._size  # read before the file is looked at: it may grow between, and another thread note that
-        for name, known in self._known.items():
-            found = _look(name)
-            if found is None:
-                raise _lost(name, "was deleted")
-            if (found.st_dev, found.st_ino) != known:
+        for name, (device, number) in self._known.items():
+            try:
+                there = os.stat(name)
+            except OSError:
+                raise _lost(name, "was deleted") from None
+            if there.st_ino != number or there.st_dev != device:
                 raise _lost(name, "was replaced by another file")
-            if name == self.path and found.st_size != size:
-                self._resized(size, found.st_size)
+            if there.st_size != size and name == self.path:
+                self._resized(size, there.st_size)
 
     def _resized(self, before: int, now: int) -> None:
         """A database grows; one that is smaller now was made so by SQLite, or another was copied over it."""
