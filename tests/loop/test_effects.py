@@ -193,6 +193,19 @@ def test_an_effect_under_way_when_its_case_is_erased(desk, loop, clock):
         loop.start_effect(lost.id)
 
 
+def test_a_gate_says_that_what_was_decided_is_erased(desk, loop):
+    @loop.gate(confidence=0.1, timeout=0, context=lambda amount: {"input": "x"})
+    def pay(amount: float) -> None:
+        raise AssertionError("must not run")
+
+    with pytest.raises(dc.Pending) as waiting:
+        pay(1.0)
+    desk.claim("ana").approve()
+    desk.erase(waiting.value.case_id)
+    with pytest.raises(ErasedError, match="was erased; it is not run"):
+        pay.resume(waiting.value.case_id)
+
+
 def test_an_async_program_runs_its_own_effect_once(desk, loop):
     async def program(case: dc.Case) -> Any:
         async with (await desk.aio.loop("pay")).effect(case) as value:

@@ -13,7 +13,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.errors import EffectError, EffectUnknownError, Paused, Pending, Rejected, ResultError, TimedOut
+from dualcontrol.errors import (
+    EffectError,
+    EffectUnknownError,
+    ErasedError,
+    Paused,
+    Pending,
+    Rejected,
+    ResultError,
+    TimedOut,
+)
 from dualcontrol.gate.arguments import Argument, resolved
 from dualcontrol.gate.lossless import jsonable
 from dualcontrol.names import among
@@ -52,6 +61,8 @@ def over(case: Case, actions: tuple[str, ...], result: Result) -> Any:
     if outcome.verdict == "respond":
         value = outcome.value
         return value["text"] if isinstance(value, dict) and set(value) == {"text"} else value
+    if case.erased:
+        raise ErasedError(f"the content of case {case.id} was erased; it is not run", case_id=case.id)
     if not among(case.decided_action(), actions):
         raise Rejected(
             f"case {case.id} was decided on another action, {case.decided_action()!r}, which this gate does not run",
