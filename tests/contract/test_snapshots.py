@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from certify_cases import problems
 
 import dualcontrol as dc
 from dualcontrol.errors import ErasedError
+from dualcontrol.learn.risk_model import RiskModel
+from dualcontrol.learn.sklearn_trainer import Features, SklearnModel, SklearnTrainer
 from dualcontrol.testing import START, FakeClock
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
@@ -124,3 +129,16 @@ def test_the_work_of_a_release_goes_on(desk: dc.Desk) -> None:
     standing = desk.loop("mail").guarantee()[0]
     assert standing.threshold == held("release")["loops"]["mail"]["thresholds"][""]
     assert problems(desk) == []
+
+
+# a model's file
+
+
+def test_a_model_file_names_the_classes_that_it_always_named() -> None:
+    """A file of an earlier release is loaded by these names: classes that move have to be found under them."""
+    rows = [{"n": n, "text": f"word{n % 3} and {'good' if n % 2 else 'bad'} news"} for n in range(40)]
+    model = SklearnTrainer().fit(rows, [n % 2 for n in range(40)], [1.0] * 40, seed=0)
+    files = [SklearnTrainer().dump(model), RiskModel.fit(rows * 4, np.arange(160) % 2 == 0).to_bytes()]
+    named = {name for file in files for name in re.findall(rb"dualcontrol\.[\w.]+", zlib.decompress(file))}
+    assert named == {b"dualcontrol.learn.calibrate", b"dualcontrol.learn.sklearn_trainer"}
+    assert {SklearnModel.__module__, Features.__module__} == {"dualcontrol.learn.sklearn_trainer"}
