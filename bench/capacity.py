@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dualcontrol.case import is_high
-from dualcontrol.route.erlang import greatest_rate
+from dualcontrol.route.capacity import greatest_rate
 from dualcontrol.testing import FakeClock
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import dualcontrol as dc
 from dualcontrol.doctor import examine
-from dualcontrol.doctor.finding import PROBLEM
+from dualcontrol.doctor.database import PROBLEM
 from dualcontrol.events import EpochBegan, ThresholdMoved
 from dualcontrol.route.guarantee import Certificate
 from dualcontrol.testing import FakeClock, seeded_ids

@@ -306,9 +306,9 @@ def test_a_second_server_on_one_file_works(tmp_path: Path) -> None:
 
 
 def test_a_model_file_that_is_gone_closes_autopilot(desk: dc.Desk) -> None:
+    from dualcontrol.case.whole import ModelRow
     from dualcontrol.events import ModelPromoted
     from dualcontrol.learn.serving import check
-    from dualcontrol.store import ModelRow
 
     loop = desk.loop("mail")
     row = ModelRow(

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Quorum, Rule
+from dualcontrol.case.whole import Quorum
+from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked, nearest
-from dualcontrol.settings.lines import lines
+from dualcontrol.settings.sources import lines
 
 DESIGN = """\
 [database]

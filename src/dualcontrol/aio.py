@@ -81,7 +81,7 @@ class Block:
 
 PLAIN = ("gate", "context", "run", "call")
 BLOCKS = ("effect",)
-VERBS = ("dualcontrol.loop", "dualcontrol.claim")  # by name: this module lies below them
+VERBS = ("dualcontrol.desk",)  # by name: this module lies below it
 
 
 def _has_verbs(result: Any) -> bool:

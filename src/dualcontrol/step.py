@@ -8,18 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from dualcontrol import apply, joining
+from dualcontrol import apply, review, route
 from dualcontrol.case import Case, Review, is_high, microseconds
-from dualcontrol.commands import Answer, Claim, Command, Erase, Expire, Follow, Join, Propose, StartEffect, checked
+from dualcontrol.commands import (
+    Answer,
+    Claim,
+    Command,
+    Commit,
+    Erase,
+    Expire,
+    Extend,
+    FinishEffect,
+    Follow,
+    Join,
+    LoseEffect,
+    Propose,
+    Recall,
+    Release,
+    ResolveEffect,
+    Retract,
+    Revoke,
+    Settle,
+    StartEffect,
+    checked,
+)
 from dualcontrol.commands import person as named
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
-from dualcontrol.dispatch import AFTER_ERASURE, HANDLERS, IN_TIME, REACTIONS, UNHURRIED, UNREAD, actor_of, admitted
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
@@ -28,22 +49,22 @@ from dualcontrol.errors import (
     LedgerError,
     ReadOnlyError,
     SamePersonError,
+    SettledError,
     StoreError,
     UnknownCaseError,
     UnknownLoopError,
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
-from dualcontrol.keys import as_text, check_key, fingerprint, likeness, short
-from dualcontrol.labels import relabelled
+from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likeness, short
+from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
-from dualcontrol.names import same
-from dualcontrol.pools import case_of_claim, meant_review, pools_of
-from dualcontrol.queue import Due, Queue
-from dualcontrol.review import lease, values
+from dualcontrol.names import among, same
+from dualcontrol.review import context, lease, opening, values
 from dualcontrol.review.demand import outstanding
+from dualcontrol.review.view import REASON, Seen, bare
 from dualcontrol.route import reroute
-from dualcontrol.scores import Score, Scorer, Scores, UnscoredError
-from dualcontrol.store import Conflict, KeyTaken, PersonTaken, Store, Tx
+from dualcontrol.route.capacity import JOINED
+from dualcontrol.store import CaseRow, Conflict, InboxRow, KeyTaken, PersonTaken, Store, Tx
 
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
@@ -201,7 +222,7 @@ class Steps:
     def _lead(self, tx: Tx, leader: Case, fresh: list[Event]) -> None:
         """Do with the cases that were joined to this one what it came to, if it just came to its end."""
         if any(type(event) is Concluded for event in fresh):
-            for case in joining.followers(tx, leader):
+            for case in followers(tx, leader):
                 self._step(tx, case, Follow(case_id=case.id, leader=leader.id), leader)
 
     def _events(
@@ -261,7 +282,7 @@ class Steps:
             if case is None:
                 admitted(command, control)
                 alike = self.alike(command, control)
-                facts = {**self.scores.facts(control, score), "leader": joining.leader_of(tx, control, alike)}
+                facts = {**self.scores.facts(control, score), "leader": leader_of(tx, control, alike)}
                 events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
                 case = self.open(tx, command, control, events, print_, alike)
             return Proposed(*self._taken(tx, case, start), new)
@@ -336,7 +357,7 @@ class Steps:
 
     def alike(self, command: Propose, control: Control) -> str | None:
         """The likeness of what a proposal asks; None where it can neither join another nor be joined."""
-        return likeness(self.secret, command, control.settings.mode) if joining.may_join(command, control) else None
+        return likeness(self.secret, command, control.settings.mode) if may_join(command, control) else None
 
     # claims
 
@@ -491,3 +512,264 @@ class Steps:
             except PersonTaken as error:
                 raise SamePersonError("this person already works on the case or has answered it") from error
         raise ConflictError
+
+
+# Which stage answers a command, which follow an event, and what a command is besides: whose, how urgent, when.
+
+
+Handler = Callable[[Any, Any, Control, Env], list[Event]]
+HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
+REACTIONS: dict[type[Event], list[Handler]] = {
+    kind: [stage[kind] for stage in (opening.REACTIONS, apply.REACTIONS) if kind in stage]
+    for kind in {*opening.REACTIONS, *apply.REACTIONS}
+}
+UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
+AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
+UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
+BY_CLAIM, BY_PERSON = (Answer, Commit, Release, Extend), (Claim, Retract)
+BY_PROGRAM = (StartEffect, FinishEffect, Recall)
+IN_TIME: tuple[type[Command], ...] = (Answer, Retract, StartEffect)
+
+
+def admitted(command: Propose, control: Control) -> None:
+    """Refuse a proposal before rules look at it: context that is missing, content that is not JSON.
+
+    So is a label that is none by now, which a program may still propose that opened its loop before.
+    """
+    labels = Labels.of(control.settings)
+    if labels is not None and command.proposed is not None:
+        value = command.candidates[command.proposed].get("value")
+        if value not in labels:
+            raise labels.refusal(value)
+    context.admit(command, control.settings)
+    if control.settings.rules:
+        json_text([command.input, command.candidates, command.meta])
+
+
+def actor_of(command: Any, case: Case) -> str:
+    """Who stands behind a command on a case, for the ledger."""
+    kind = type(command)
+    if kind in BY_CLAIM:
+        review = case.review_of_claim(command.claim_id)
+        return (review.person if review else None) or "reviewer"
+    if kind in BY_PERSON:
+        return str(command.person)
+    if kind is Revoke:
+        return str(command.actor.person)
+    if kind in BY_PROGRAM:
+        return "program"
+    return str(getattr(command, "by", "system"))
+
+
+# While there is relief, a new case joins one that asks the same: finding that one, and those that wait with it.
+#
+# A leader is locked before any of its followers, by whoever changes both.
+
+
+AT_ONCE = 100  # followers that are settled in their leader's transaction; what is beyond is left to the sweep
+
+
+def may_join(command: Propose, control: Control) -> bool:
+    """Whether a proposal can join another or be joined: only where capacity is declared can there be relief."""
+    live = (command.kind, command.origin) == ("live", "live") and control.settings.start != "shadow"
+    return live and control.settings.capacity is not None and not is_high(command.risk)
+
+
+def leader_of(tx: Tx, control: Control, likeness: str | None) -> Case | None:
+    """The case that one of this likeness may join, locked; None where there is no relief, and nothing is looked up."""
+    if likeness is None or control.relief < JOINED:
+        return None
+    found = tx.alike(control.loop_id, likeness)
+    return None if found is None else _readable(tx, found)
+
+
+def followers(tx: Tx, leader: Case) -> list[Case]:
+    """The cases that are to be done with their leader, locked in the order of their ids."""
+    if not leader.followers or leader.concluded is None:
+        return []
+    found = (_readable(tx, case_id) for case_id in tx.followers(leader.id)[:AT_ONCE])
+    return [case for case in found if case is not None]
+
+
+def _readable(tx: Tx, case_id: str) -> Case | None:
+    """A case that this version can change; what a newer one wrote is left to it."""
+    try:
+        case = tx.load(case_id)
+    except ReadOnlyError:
+        return None
+    return case if case is not None and case.read_only is None else None
+
+
+# Learned scores at the door: computed before the transaction that routes, so that nobody waits while a model thinks.
+#
+# A score belongs to one risk model.  Where another one is in force by the time the transaction begins, the proposal is
+# scored anew and tried again: no case is ever routed on the score of a model that is not in force.
+
+
+log = logging.getLogger("dualcontrol.scores")
+Scorer = Callable[[Control, Propose], float | None]
+
+
+class Score(NamedTuple):
+    """The chance that a proposal is right, by which risk model; None where that gave none."""
+
+    scorer: str | None
+    value: float | None
+
+
+class UnscoredError(Exception):
+    """The control in force asks for a score that was not computed ahead; nothing was written."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__(control.scorer)
+        self.control = control
+
+
+class Scores:
+    """Scores proposals by the control that was last seen of their loop; `scorer` is injected by the desk."""
+
+    def __init__(self, scorer: Scorer | None = None) -> None:
+        self.scorer = scorer
+        self._seen: dict[str, Control] = {}
+
+    def ahead(self, command: Propose) -> Score | None:
+        """The score of a proposal by what is known of its loop; None where its loop asked for none."""
+        control = self._seen.get(command.loop)
+        return None if control is None else Score(control.scorer, self._of(control, command))
+
+    def facts(self, control: Control, score: Score | None) -> Mapping[str, float | None]:
+        """What routing is told of the score; `UnscoredError` where it is not one of the model in force."""
+        if control.scores_by is None:
+            self._seen.pop(control.loop, None)
+            return {}
+        if score is None or score.scorer != control.scorer:
+            self._seen[control.loop] = control
+            raise UnscoredError(control)
+        return {"score": score.value}
+
+    def _of(self, control: Control, command: Propose) -> float | None:
+        """A probability or nothing: whatever fails on the way sends the case to a human."""
+        if self.scorer is None:
+            return None
+        try:
+            value = self.scorer(control, command)
+        except Exception:
+            log.exception("a proposal of loop %s was not scored", control.loop)
+            return None
+        return float(value) if value is not None and 0.0 <= value <= 1.0 else None
+
+
+# The next review for a person, and what is due, past cases that this version cannot change.
+#
+# What a newer version wrote stays where it is, for programs of that version; here it is passed over.
+# Which cases those are is remembered for a while, so that they cost neither a load each time nor a place among the
+# few that are taken at once.
+
+
+Due = tuple[str, str | None]
+LOOK_AGAIN = 60_000_000  # microseconds: a case may have been mended, or be one of ours again
+PASSED_AT_ONCE = 100  # a transaction that holds more rows than that would be in the way of others
+
+
+class Queue:
+    """What waits for people and for time, as far as this version can work on it."""
+
+    def __init__(self) -> None:
+        self._passed: dict[str, int] = {}
+
+    def next(self, tx: Tx, person: str, pools: Sequence[tuple[int, str]]) -> tuple[Case, str] | None:
+        """Lock and load the next case with a review that this person may take, and the review's id."""
+        self._look_again(tx.now)
+        if not self._passed:
+            taken = tx.take(person, pools, now=tx.now)
+            if taken is None:
+                return None
+            case = self.workable(tx, taken[0])
+            if case is not None:
+                return case, taken[1]
+        return self._behind(tx, person, pools)
+
+    def _behind(self, tx: Tx, person: str, pools: Sequence[tuple[int, str]]) -> tuple[Case, str] | None:
+        """The same where cases at the head are passed over; the next call goes on where this one gave up."""
+        before = len(self._passed)
+        for case_id, review_id in tx.queue(person, pools, without=self._passed):
+            case = self.workable(tx, case_id)
+            if case is not None:
+                return case, review_id
+            if len(self._passed) >= before + PASSED_AT_ONCE:
+                break
+        return None
+
+    def workable(self, tx: Tx, case_id: str, *, values: bool = True) -> Case | None:
+        """The case, if it is there and this version can change it; else it is passed over from now on."""
+        try:
+            case = tx.load(case_id, values=values)
+        except ReadOnlyError:
+            case = None
+        if case is not None and case.read_only is None:
+            return case
+        self.pass_over(case_id, tx.now)
+        return None
+
+    def due(self, tx: Tx, what: str, limit: int, seen: Collection[Due] = ()) -> list[Due]:
+        """(case id, review id or None) whose time has come, as many as `limit` beside those passed over and seen."""
+        self._look_again(tx.now)
+        found = tx.due(what, tx.now, limit + len(self._passed) + len(seen))
+        return [row for row in found if row[0] not in self._passed and row not in seen][:limit]
+
+    def pass_over(self, case_id: str, now: int) -> None:
+        """Leave a case to newer versions for a while."""
+        self._passed.pop(case_id, None)
+        self._passed[case_id] = now + LOOK_AGAIN
+
+    def _look_again(self, now: int) -> None:
+        """Forget the case that has been passed over for longest, once its time is up: one a call, never all."""
+        for case_id, until in list(self._passed.items())[:1]:
+            if until <= now:
+                self._passed.pop(case_id, None)
+
+
+# The pools of reviews, seen from one person: which pools are theirs, and which review of a case they mean.
+
+
+def case_of_claim(claim_id: str) -> str:
+    """The case that a claim id names; "" when it names none."""
+    return str(claim_id).rpartition(".")[0]
+
+
+def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
+    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
+    settings = control.settings
+    mine = [g for g in settings.pools() if settings.members(g) is None or among(person, settings.groups[g])]
+    return [(control.loop_id, group) for group in mine]
+
+
+def as_listed(row: InboxRow) -> InboxRow:
+    """A line of the inbox as anybody may see it: nothing in that of a blind review tells of the proposal."""
+    if not row.review.blind:
+        return row
+    return replace(row, review=bare(row.review), action=None, risk=None, confidence=None, reason=REASON)
+
+
+def listed_as(row: CaseRow, seen: Seen) -> CaseRow:
+    """A line of the list of cases as somebody may see it to whom the case looks like this."""
+    if not seen.kept:
+        return row
+    case = seen.case
+    return replace(
+        row, state=case.state, action=None, verdict=None, by=None, wrong=None, confidence=None, closed_at=None,
+        effect=case.effect.state,
+    )  # fmt: skip
+
+
+def meant_review(case: Case, person: str, control: Control, review_id: str | None = None) -> Review:
+    """The review of a case that a person means: the one named, held, or next in the queue for their groups."""
+    groups = {group for _, group in pools_of(person, control)}
+    places = ("open", "claimed", "answered", "passed", "cancelled")
+    wanted = [r for r in case.reviews if review_id in (None, r.id)]
+    if not wanted:
+        why = f"it is settled with case {case.leader}" if case.leader else "it was not routed to a human"
+        missing = f"no review {review_id}" if review_id else f"no review: {why}"
+        raise SettledError(f"case {case.id} has {missing}")
+    mine = [r for r in wanted if r.state == "claimed" and same(r.person, person)]
+    return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]

@@ -23,7 +23,7 @@ from dualcontrol.cli import main
 from dualcontrol.doctor import OK, PROBLEM, examine
 from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
 from dualcontrol.events import ScoreChanged
-from dualcontrol.learn.risk_features import of_case, of_proposal
+from dualcontrol.learn.features import of_case, of_proposal
 from dualcontrol.testing import FakeClock, seeded_ids
 
 PROMISE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from certify_cases import Stream
 
 from dualcontrol.certify.certifier import apply
-from dualcontrol.certify.segment import Segment
+from dualcontrol.certify.decisions import Segment
 from dualcontrol.control import Control
 from dualcontrol.events import EvidenceCounted, Routed, ThresholdMoved
 

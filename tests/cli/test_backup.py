@@ -99,7 +99,7 @@ def goes_on(desk: dc.Desk) -> None:
 
 
 def test_the_password_is_not_among_the_arguments(desk: dc.Desk, program: Any, folder: Path) -> None:
-    from dualcontrol.store.sql.dump import dump
+    from dualcontrol.store.sql.postgres import dump
 
     program(
         "99.1",

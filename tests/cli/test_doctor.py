@@ -295,7 +295,7 @@ def test_a_group_of_the_proposer_alone_is_nobody(url, clock, folder, on_timeout,
 def test_a_case_without_any_review_is_named(desk, case):
     from msgspec.structs import replace
 
-    from dualcontrol.doctor.stuck import stuck
+    from dualcontrol.doctor.loops import stuck
 
     found, settings = desk.case(case), desk.control("refunds").settings
     bare = replace(found, state="open", due_at=None, reviews=(), settled=None, concluded=None)

@@ -9,10 +9,9 @@ import sys
 
 import pytest
 
-from dualcontrol.cli.rowing import harmless
-from dualcontrol.cli.saying import label, meant
-from dualcontrol.cli.text import one_line, visible, written
-from dualcontrol.cli.times import ago, due, span, stamp
+from dualcontrol.cli.reading import label, meant
+from dualcontrol.cli.screen import ago, due, one_line, span, stamp, visible, written
+from dualcontrol.learn.export import harmless
 
 SECOND = 1_000_000
 

@@ -93,8 +93,8 @@ def test_a_newer_schema_is_refused_by_name(lasting_url: str) -> None:
 
 def test_an_older_schema_asks_for_the_upgrade(lasting_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store(lasting_url).close()
-    monkeypatch.setattr("dualcontrol.store.sql.create.HEAD", "9998")
-    monkeypatch.setattr("dualcontrol.store.sql.create.REVISIONS", (*REVISIONS, "9998"))
+    monkeypatch.setattr("dualcontrol.store.sql.engine.HEAD", "9998")
+    monkeypatch.setattr("dualcontrol.store.sql.engine.REVISIONS", (*REVISIONS, "9998"))
     with pytest.raises(SchemaError, match=HEAD) as refused:
         open_store(lasting_url)
     assert "dualcontrol db upgrade" in refused.value.hint

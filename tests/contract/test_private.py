@@ -13,7 +13,7 @@ from postgres_server import Server
 import dualcontrol as dc
 from dualcontrol import compose
 from dualcontrol.learn import training
-from dualcontrol.learn.start import StartSet
+from dualcontrol.learn.training import StartSet
 from dualcontrol.settings import Database, Settings
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no modes here")

@@ -29,10 +29,11 @@ from store_cases import (
 )
 
 from dualcontrol.case import Case, Content
+from dualcontrol.case.whole import Example, ModelRow
 from dualcontrol.control import Control
 from dualcontrol.errors import PayloadError, PayloadTooLargeError, StoreError, UnknownLoopError
 from dualcontrol.events import BatchRouted, Entry, Erased, Retracted, ThresholdMoved, fold, link
-from dualcontrol.store import Conflict, Example, KeyTaken, ModelRow, Store
+from dualcontrol.store import Conflict, KeyTaken, Store
 from dualcontrol.store.sql import open_store
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -333,7 +334,7 @@ def test_content_of_earlier_releases_is_still_what_was_sealed(store: Store, monk
     """Text that was written with its names sorted has its commitment over that text."""
     define(store)
     with monkeypatch.context() as earlier:
-        earlier.setattr("dualcontrol.store.sql.seal._encode", msgspec.json.Encoder(order="sorted").encode)
+        earlier.setattr("dualcontrol.store.sql.rows._encode", msgspec.json.Encoder(order="sorted").encode)
         case = propose(store, content={"input": {"b": 1, "a": 2}}, groups=())
     with store.transaction() as tx:
         assert tx.load(case.id) is not None  # which compares text and commitment

@@ -11,7 +11,7 @@ from failure.conftest import PAY, kinds
 from newer import HOW, connected, mended, written
 
 import dualcontrol as dc
-from dualcontrol import queue
+from dualcontrol import step
 from dualcontrol.cli import main
 from dualcontrol.doctor import PROBLEM, WARNING, Finding, examine
 from dualcontrol.store.sql.tx import SqlTx
@@ -87,7 +87,7 @@ def test_it_is_looked_at_again_after_a_while(desk: dc.Desk, loop: dc.Loop, clock
     assert desk.claim("ana", "pay") is not None
     mended(desk, first)
     assert desk.claim("ben", "pay") is None
-    clock.tick(queue.LOOK_AGAIN / 1_000_000)
+    clock.tick(step.LOOK_AGAIN / 1_000_000)
     claim = desk.claim("ben", "pay")
     assert claim is not None
     assert claim.case.id == first
@@ -107,7 +107,7 @@ def test_a_row_that_is_no_json_blocks_nobody_either(desk: dc.Desk, loop: dc.Loop
 def test_a_long_head_is_loaded_once_and_a_claim_ends(
     desk: dc.Desk, loop: dc.Loop, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "PASSED_AT_ONCE", 30)
+    monkeypatch.setattr(step, "PASSED_AT_ONCE", 30)
     *newer, last = opened(loop, clock, 46)
     for case_id in newer:
         written(desk, case_id, "its snapshot does not fit")
@@ -240,7 +240,7 @@ def test_the_console_lists_it_and_goes_on(desk: dc.Desk, loop: dc.Loop, clock: F
 
 
 def test_examples_of_it_are_left_out(desk: dc.Desk, loop: dc.Loop, clock: FakeClock) -> None:
-    from dualcontrol.learn.dataset import dataset
+    from dualcontrol.learn.examples import dataset
 
     first, second = opened(loop, clock, 2)
     for case_id in (first, second):

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
-from dualcontrol import apply, dispatch
+from dualcontrol import apply, step
 from dualcontrol.commands import StartEffect
 from dualcontrol.errors import DualcontrolError, EffectError
 from dualcontrol.events import EffectStarted
@@ -35,7 +35,7 @@ def calls_of(name: str) -> set[str]:
 
 def test_one_function_makes_the_event_and_one_event_starts_an_effect() -> None:
     assert calls_of("EffectStarted") == {"apply.py:start_effect"}
-    assert dispatch.HANDLERS[StartEffect] is apply.start_effect
+    assert step.HANDLERS[StartEffect] is apply.start_effect
     evolved = [file for file in SOURCE.rglob("*.py") if 'state="started"' in file.read_text(encoding="utf-8")]
     assert [file.relative_to(SOURCE).as_posix() for file in evolved] == ["events/evolve.py"]
 
@@ -109,7 +109,7 @@ def test_every_door_asks_it(desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> N
         refusals.append(case.id)
         raise EffectError("nothing starts today")
 
-    monkeypatch.setitem(dispatch.HANDLERS, StartEffect, refuse)
+    monkeypatch.setitem(step.HANDLERS, StartEffect, refuse)
     for name, door in doors.items():
         before = len(refusals)
         with pytest.raises(DualcontrolError, match="nothing starts today"):
@@ -136,7 +136,7 @@ def test_http_asks_it_too(desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*_: Any) -> list[Any]:
         raise EffectError("nothing starts today")
 
-    monkeypatch.setitem(dispatch.HANDLERS, StartEffect, refuse)
+    monkeypatch.setitem(step.HANDLERS, StartEffect, refuse)
     refused = client.post(f"/api/v1/cases/{case.id}/effect/start")
     assert (refused.status_code, refused.json()["detail"]) == (409, "nothing starts today")
     monkeypatch.undo()

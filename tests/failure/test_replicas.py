@@ -13,7 +13,7 @@ from failure.conftest import Beside
 
 import dualcontrol as dc
 from dualcontrol.doctor import examine
-from dualcontrol.doctor.finding import PROBLEM
+from dualcontrol.doctor.database import PROBLEM
 from dualcontrol.events import EpochBegan, ThresholdMoved
 from dualcontrol.route.guarantee import Certificate
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dualcontrol as dc
-from dualcontrol import joining
+from dualcontrol import step
 from dualcontrol.case import Case
 from dualcontrol.errors import EffectError, EffectUnknownError
 from dualcontrol.events import (
@@ -453,7 +453,7 @@ def joined(desk: dc.Desk, witness: str) -> dict[str, Any]:
 
 def one_by_one(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """The same, where no follower is settled in its leader's transaction."""
-    joining.AT_ONCE = 0
+    step.AT_ONCE = 0
     return joined(desk, witness)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualcontrol.learn.dataset import dataset, label, labelled
+from dualcontrol.learn.examples import dataset, label, labelled
 
 
 def test_a_decision_carries_who_when_what_was_shown_and_its_probability(desk, loop, answer):

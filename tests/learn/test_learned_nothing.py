@@ -11,8 +11,7 @@ import pytest
 import dualcontrol as dc
 from dualcontrol.errors import ModelError
 from dualcontrol.learn import serving
-from dualcontrol.learn.start import StartSet
-from dualcontrol.learn.training import train
+from dualcontrol.learn.training import StartSet, train
 
 FEEDBACK = {"trainer": "sklearn", "retrain_every": 20, "holdout": 0.3}
 # Ten ways to say each in scripts without spaces: that a parcel came late or broken, and that somebody is content.

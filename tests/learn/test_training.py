@@ -16,8 +16,7 @@ from dualcontrol.errors import ModelError, ProposalError
 from dualcontrol.events import ThresholdMoved
 from dualcontrol.learn import serving, trainers, training, trusted
 from dualcontrol.learn.sklearn_trainer import SklearnTrainer
-from dualcontrol.learn.start import StartSet
-from dualcontrol.learn.training import PURPOSE, should_train, train, train_all_due, train_if_due
+from dualcontrol.learn.training import PURPOSE, StartSet, should_train, train, train_all_due, train_if_due
 from dualcontrol.testing import FakeClock, seeded_ids
 
 

@@ -13,14 +13,14 @@ import pytest
 from burst import at_level
 
 import dualcontrol as dc
-from dualcontrol import dispatch, joining
+from dualcontrol import step
 from dualcontrol.case import Case
 from dualcontrol.commands import Follow, Timeout
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import SettledError
-from dualcontrol.relief import relieve, seen
 from dualcontrol.route.capacity import AUDITS, JOINED, LATER, NONE, SHED
 from dualcontrol.store.sql.tx import SqlTx
+from dualcontrol.sweep import relieve, seen
 from dualcontrol.testing import FakeClock
 
 PROMISE = 900.0
@@ -233,7 +233,7 @@ def test_proposals_answers_withdrawals_and_sweeps_at_once_lose_nothing(
 ) -> None:
     """Whoever locks several cases locks a leader before its followers, so that nobody waits for each other."""
     desk = replica
-    monkeypatch.setattr(joining, "AT_ONCE", 1)
+    monkeypatch.setattr(step, "AT_ONCE", 1)
     loop, made, failed = opened(desk), [], []
     over = threading.Event()
 
@@ -422,7 +422,7 @@ def test_examples_are_made_of_followers_with_their_provenance(desk: dc.Desk) -> 
 def test_what_is_beyond_one_transaction_is_left_to_the_sweep(desk: dc.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = opened(desk)
     _, *followers = [loop.propose(**PAY) for _ in range(5)]
-    monkeypatch.setattr(joining, "AT_ONCE", 2)
+    monkeypatch.setattr(step, "AT_ONCE", 2)
     claimed(desk).approve()
     assert [desk.case(c.id).outcome is not None for c in followers].count(True) == 2
     desk.sweep()
@@ -435,7 +435,7 @@ def test_a_sweep_ends_joined_cases_once_each(desk: dc.Desk, clock: FakeClock, mo
     loop = opened(desk)
     joined = [loop.propose(**PAY) for _ in range(6)]
     others = [loop.propose(**{**PAY, "args": {"amount": 20.0 + n}}) for n in range(3)]
-    monkeypatch.setattr(joining, "AT_ONCE", 2)
+    monkeypatch.setattr(step, "AT_ONCE", 2)
     clock.tick(2 * PROMISE)
     desk.sweep()
     assert [kinds(desk, case).count("Concluded") for case in joined + others] == [1] * 9
@@ -449,9 +449,9 @@ def test_a_sweep_leaves_a_joined_case_that_comes_to_nothing(
     loop = opened(desk)
     joined = [loop.propose(**PAY) for _ in range(3)]
     other = loop.propose(**{**PAY, "args": {"amount": 20.0}})
-    timeout = dispatch.HANDLERS[Timeout]
+    timeout = step.HANDLERS[Timeout]
     ids = {case.id for case in joined}
-    monkeypatch.setitem(dispatch.HANDLERS, Timeout, lambda case, *a: [] if case.id in ids else timeout(case, *a))
+    monkeypatch.setitem(step.HANDLERS, Timeout, lambda case, *a: [] if case.id in ids else timeout(case, *a))
     clock.tick(2 * PROMISE)
     assert desk.sweep() == 1
     assert [kinds(desk, case).count("Concluded") for case in [*joined, other]] == [0, 0, 0, 1]
@@ -629,7 +629,7 @@ def test_an_erased_leader_decides_nothing_that_was_left_to_the_sweep(
 ) -> None:
     loop = opened(desk)
     leader, follower = loop.propose(**PAY), loop.propose(**PAY)
-    monkeypatch.setattr(joining, "AT_ONCE", 0)
+    monkeypatch.setattr(step, "AT_ONCE", 0)
     claimed(desk).approve()
     desk.erase(leader.id)
     desk.sweep()

@@ -15,8 +15,8 @@ import dualcontrol as dc
 from dualcontrol.case import is_high, is_low
 from dualcontrol.doctor import PROBLEM, WARNING, examine
 from dualcontrol.errors import TimedOut
-from dualcontrol.relief import seen
 from dualcontrol.route.capacity import ALARM, AUDITS, FEWER, ORDER, SHED
+from dualcontrol.sweep import seen
 from dualcontrol.testing import FakeClock
 
 PROMISE = 900.0

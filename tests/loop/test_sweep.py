@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import dualcontrol as dc
-from dualcontrol import dispatch, sweep
+from dualcontrol import step, sweep
 from dualcontrol.commands import Timeout
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import EffectError
@@ -109,14 +109,14 @@ def test_a_sweep_with_no_time_left_does_some_of_each_kind(
 
 def refusing(monkeypatch: pytest.MonkeyPatch, case_id: str, error: Exception) -> None:
     """The stage fails on one case."""
-    timeout = dispatch.HANDLERS[Timeout]
+    timeout = step.HANDLERS[Timeout]
 
     def handler(case: Any, *rest: Any) -> Any:
         if case.id == case_id:
             raise error
         return timeout(case, *rest)
 
-    monkeypatch.setitem(dispatch.HANDLERS, Timeout, handler)
+    monkeypatch.setitem(step.HANDLERS, Timeout, handler)
 
 
 @pytest.mark.parametrize("error", [EffectError("not this one"), KeyError("a defect"), RecursionError()], ids=repr)

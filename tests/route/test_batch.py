@@ -15,10 +15,10 @@ from dualcontrol.commands import Propose
 from dualcontrol.control import Control, Env, Guarantee, LoopSettings, Rule, draw
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import HANDLERS
-from dualcontrol.route.batch import AUTOPILOT, ROUTES, route_batch
+from dualcontrol.route.batch import drawn_rows, route_batch
 from dualcontrol.route.columns import Coded
-from dualcontrol.route.gaps import drawn_rows
-from dualcontrol.route.subset import parse
+from dualcontrol.route.expression import parse
+from dualcontrol.route.plan import AUTOPILOT, ROUTES
 
 TEXTS = ["refund", "email", "de", "", "x", "zürich"]
 NUMBERS = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0, 2.5, -3.0, 500.0, 1e300]

@@ -21,11 +21,14 @@ from dualcontrol.route.capacity import (
     Crew,
     Demand,
     Handling,
+    erlang_c,
     fits,
+    greatest_rate,
     relief,
     repeated,
+    staff_needed,
+    wait_exceeds,
 )
-from dualcontrol.route.erlang import erlang_c, greatest_rate, staff_needed, wait_exceeds
 
 SERVERS = st.integers(1, 60)
 RATES = st.floats(0.001, 20.0)

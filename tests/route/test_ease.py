@@ -16,8 +16,9 @@ from dualcontrol.case import RELIEF_TIMES, Case, Effect, Quorum, Review, Route, 
 from dualcontrol.control import Audits, Guarantee, Rule
 from dualcontrol.events import Concluded, Routed, fold
 from dualcontrol.route.audit import LEAST_UNDER_RELIEF, declared, floor_of, relieved, share_of, shares
-from dualcontrol.route.batch import ROUTES, route_batch
+from dualcontrol.route.batch import route_batch
 from dualcontrol.route.capacity import AUDITS, JOINED, LATER, ORDER, SHED
+from dualcontrol.route.plan import ROUTES
 
 MINUTE = 60_000_000
 RULES = (

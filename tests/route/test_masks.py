@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from dualcontrol.control import Control, LoopSettings, Rule
 from dualcontrol.route.batch import route_batch
 from dualcontrol.route.columns import Column, Columns
-from dualcontrol.route.masks import Masker
-from dualcontrol.route.plan import ROUTES
+from dualcontrol.route.expression import parse
+from dualcontrol.route.plan import ROUTES, Masker, Tape
 from dualcontrol.route.propose import route
 from dualcontrol.route.rules import Findings, compiled
-from dualcontrol.route.subset import parse
-from dualcontrol.route.tape import Tape
 
 TRUTHS = list(itertools.product([True, False, None], repeat=3))
 FLAGS = {

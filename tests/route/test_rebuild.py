@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.route import rebuild
-from dualcontrol.route.guarantee import Certificate
-from dualcontrol.route.outlook import wealth_of
+from dualcontrol.route.guarantee import Certificate, wealth_of
 from dualcontrol.route.rebuild import count_all
 
 EDGES = [i / 20 for i in range(1, 20)]

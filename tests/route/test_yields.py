@@ -16,7 +16,7 @@ import dualcontrol as dc
 from dualcontrol.control import Rule
 from dualcontrol.errors import RuleError
 from dualcontrol.route import check_rules
-from dualcontrol.route.yields import misfit
+from dualcontrol.route.check import misfit
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,17 +18,14 @@ from dualcontrol.batch.refusals import Doubt, admit, at_row, further_on, refuse_
 from dualcontrol.case import JSON, Case, Value, scalar
 from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control
-from dualcontrol.dispatch import HANDLERS
 from dualcontrol.errors import DualcontrolError, KeyFormatError, PayloadError, ProposalError
 from dualcontrol.events import Entry, Routed, real
-from dualcontrol.joining import leader_of
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
-from dualcontrol.route.assured import assured
-from dualcontrol.route.batch import BatchRoutes, route_batch
+from dualcontrol.route.batch import BatchRoutes, assured, route_batch
 from dualcontrol.route.columns import Array, Columns, cells
 from dualcontrol.route.rules import Subject
-from dualcontrol.step import Steps
+from dualcontrol.step import HANDLERS, Steps, leader_of
 from dualcontrol.store import Tx
 
 CHUNK = 8192

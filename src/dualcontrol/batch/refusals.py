@@ -14,7 +14,6 @@ import numpy as np
 from dualcontrol.case import JSON, plain, scalar
 from dualcontrol.commands import LONGEST, Propose
 from dualcontrol.control import Control, LoopSettings
-from dualcontrol.dispatch import admitted
 from dualcontrol.errors import ContextError, DualcontrolError, PayloadError, PayloadTooLargeError
 from dualcontrol.labels import Labels, named
 from dualcontrol.propose import as_row
@@ -22,8 +21,9 @@ from dualcontrol.review import context
 from dualcontrol.route.batch import BatchRoutes
 from dualcontrol.route.columns import Array, Column, Columns, column
 from dualcontrol.route.propose import SLOTS
+from dualcontrol.step import admitted
 from dualcontrol.store import MAX_PAYLOAD
-from dualcontrol.store.sql.seal import text_of
+from dualcontrol.store.sql.rows import text_of
 
 WRITTEN = ("args.", "input", "meta.")
 NAMES = ("action", "signal.segment")

@@ -7,21 +7,28 @@ Everything that callers or humans wrote (input, candidates, rationale, answers' 
 
 from __future__ import annotations
 
-from dualcontrol.case.measures import RISK_LEVELS, is_high, is_low, microseconds, risk_number
-from dualcontrol.case.parts import (
+from dualcontrol.case.whole import (
+    ENCODER,
+    JSON,
     MODES,
     PASSING,
     RELIEF_TIMES,
+    RISK_LEVELS,
+    SNAPSHOT,
     VERDICTS,
     Actor,
     Answer,
     By,
     Candidate,
+    Case,
     CaseState,
+    Content,
     Decision,
     Effect,
     EffectState,
+    Example,
     Mode,
+    ModelRow,
     Outcome,
     Quorum,
     Relief,
@@ -31,24 +38,20 @@ from dualcontrol.case.parts import (
     ReviewState,
     Route,
     RouteTo,
-    Signal,
-    Verdict,
-)
-from dualcontrol.case.rows import Example, ModelRow
-from dualcontrol.case.value import (
-    ENCODER,
-    JSON,
-    SNAPSHOT,
-    Content,
     Shown,
+    Signal,
     Value,
+    Verdict,
     decoder,
     encode_content,
+    is_high,
+    is_low,
+    microseconds,
     once,
     plain,
+    risk_number,
     scalar,
 )
-from dualcontrol.case.whole import Case
 
 __all__ = [
     "ENCODER",

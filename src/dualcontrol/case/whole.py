@@ -2,24 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Self
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
-from dualcontrol.case.parts import (
-    Answer,
-    Candidate,
-    CaseState,
-    Decision,
-    Effect,
-    Mode,
-    Outcome,
-    Review,
-    Route,
-    Signal,
-)
-from dualcontrol.case.value import ENCODER, JSON, Content, Value, decode_content, encode_content
+# What every value can do, and content: written as its seals, with its values in ``payloads``.
+
+
+JSON: TypeAlias = Any
+
+
+class Content:
+    """Content by slot: ``values`` in memory, ``seals`` (one commitment a slot) on paper.
+
+    Encoding a Content writes its seals only; the values are rows in ``payloads``.
+    """
+
+    __slots__ = ("seals", "values")
+
+    def __init__(self, values: Mapping[str, JSON] | None = None, seals: Mapping[str, str] | None = None) -> None:
+        self.values: dict[str, JSON] = dict(values or {})
+        self.seals: dict[str, str] = dict(seals or {})
+
+    def __or__(self, other: Content) -> Content:
+        return Content({**self.values, **other.values}, {**self.seals, **other.seals})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Content) and self.values == other.values and self.seals == other.seals
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.seals.items())))
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.seals)
+
+    def __repr__(self) -> str:
+        return f"Content({sorted(self.values | self.seals)})"
+
+    def get(self, slot: str, default: JSON = None) -> JSON:
+        """The value in a slot, or the default when there is none or it was erased."""
+        return self.values.get(slot, default)
+
+
+DEPTH = 200  # levels of a value that anything looks at
+OWN: tuple[type, ...] = (str, bool, int, float, type(None))
+NUMPY: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": float}  # by the kind of a NumPy type
+
+
+def encode_content(value: Any) -> Any:
+    """How msgspec writes what is no plain JSON: content by its seals, a library's text or number as Python's own."""
+    if isinstance(value, Content):
+        return value.seals
+    own = scalar(value)
+    if type(own) in OWN:
+        return own
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def scalar(value: Any) -> Any:
+    """A text, number or flag of a library, NumPy's among them, as Python's own; whatever else it is comes back."""
+    if type(value) in OWN:
+        return value
+    for kind in (str, float, int):
+        if isinstance(value, kind):
+            return kind.__str__(value) if kind is str else kind(value)
+    numpy = sys.modules.get("numpy")  # not imported here: without it nobody can hold one of its numbers
+    if numpy is not None and isinstance(value, numpy.generic) and value.dtype.kind in NUMPY:
+        return NUMPY[value.dtype.kind](value)
+    return value
+
+
+class _OddError(Exception):
+    """Something in a value is not of JSON's own types."""
+
+
+def _odd(value: Any) -> Any:
+    raise _OddError
+
+
+_LOOK = msgspec.json.Encoder(enc_hook=_odd)
+
+
+def plain(value: JSON) -> JSON:
+    """A value with the texts, numbers and flags of libraries in it as Python's own, however deep.
+
+    What is no JSON stays in it as it is, for whoever checks it to name.  A value that is plain is given back itself;
+    the look at it is one pass in C.
+    """
+    if type(value) not in (dict, list, tuple):
+        return scalar(value)
+    try:
+        _LOOK.encode(value)
+    except (_OddError, TypeError, ValueError, RecursionError):  # also keys that are no texts, and cycles
+        return _walked(value, DEPTH)
+    return value
+
+
+def _walked(value: JSON, depth: int) -> JSON:
+    """The same by hand; what lies deeper is left alone, since nothing that deep is taken."""
+    if depth == 0:
+        return value
+    if type(value) is dict:
+        return {scalar(key): _walked(item, depth - 1) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)([_walked(item, depth - 1) for item in value])
+    return scalar(value)
+
+
+def decode_content(kind: type, value: Any) -> Any:
+    """How msgspec reads content: its seals; the values come from ``payloads``."""
+    if kind is Content:
+        return Content(seals=value)
+    raise TypeError(f"cannot decode {kind}")
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The root of all values: immutable, keyword-only, equal by content, JSON both ways.
+
+    Values are trees of JSON, without cycles, so the garbage collector need not look at them (``gc=False``).
+    """
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This value as plain JSON values."""
+        built: dict[str, JSON] = msgspec.to_builtins(self, enc_hook=encode_content)
+        return built
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JSON]) -> Self:
+        """The value that `to_dict` described; raises msgspec.ValidationError when it does not fit."""
+        return msgspec.convert(dict(data), cls, dec_hook=decode_content)
+
+
+ENCODER = msgspec.json.Encoder(enc_hook=encode_content, order="sorted")
+SNAPSHOT = msgspec.json.Encoder(enc_hook=encode_content)  # for rows that are decoded, never hashed or compared
+
+
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """A JSON decoder for a value type that knows how content is written."""
+    return msgspec.json.Decoder(kind, dec_hook=decode_content)
+
+
+def once(pairs: Sequence[tuple[str, JSON]]) -> dict[str, JSON]:
+    """The object of these members, for `json.loads`; a key that stands twice says two things and is a ValueError."""
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+    return read
+
+
+class Shown(Value, frozen=True, kw_only=True):
+    """A value that shows every field to people and programs; stored, it leaves out what is at its default."""
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This value as plain JSON values, with every field."""
+        return {name: _shown(getattr(self, name)) for name in self.__struct_fields__}
+
+
+def _shown(value: Any) -> JSON:
+    if isinstance(value, Value):
+        return value.to_dict()
+    return [_shown(item) for item in value] if isinstance(value, tuple) else value
 
 
 class Case(Value, frozen=True, kw_only=True):
@@ -259,3 +406,288 @@ class Case(Value, frozen=True, kw_only=True):
             plain["concluded"] = {**concluded, "value": None, "rationale": None, "effect": {}}
         case = msgspec.convert(plain, cls, dec_hook=decode_content)
         return msgspec.structs.replace(case, content=Content(values, seals))
+
+
+# What hangs on a case, from candidate and signal to decision and outcome, and the words that they may hold.
+
+
+Mode = Literal["approval", "labels", "preference", "fallback"]
+Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]
+RouteTo = Literal["autopilot", "human", "block"]
+ReviewKind = Literal["decide", "second", "arbiter", "audit", "probe"]
+ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
+CaseState = Literal["open", "decided", "closed"]
+EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknown"]
+By = Literal["autopilot", "human", "timeout", "withdrawn"]
+Relief = Literal["joined", "later", "hold", "reject"]
+
+MODES: tuple[str, ...] = ("approval", "labels", "preference", "fallback")
+VERDICTS: dict[str, tuple[str, ...]] = {
+    "approval": ("approve", "edit", "reject", "respond"),
+    "labels": ("label", "approve"),
+    "preference": ("prefer",),
+    "fallback": ("respond", "edit"),
+}
+PASSING: tuple[str, ...] = ("abstain", "escalate")
+# How many times the response time a case has, by what relief did to it; what is rejected has none.
+RELIEF_TIMES: dict[str | None, int] = {None: 1, "later": 4, "hold": 16}
+
+
+class Candidate(Value, frozen=True, kw_only=True):
+    """One thing the AI could do or say; `value` holds the args where there is an action."""
+
+    id: str
+    value: JSON
+    action: str | None = None
+    schema: dict[str, JSON] | None = None
+    source: dict[str, JSON] | None = None
+    rationale: str | None = None
+    score: float | None = None
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This candidate as plain JSON values; what it holds is JSON already and not copied."""
+        return {n: v for n in self.__struct_fields__ if (v := getattr(self, n)) is not None or n == "value"}
+
+
+class Signal(Value, frozen=True, kw_only=True):
+    """The decision signal: confidence and scores in [0, 1], risk as a level or a number in [0, 1]."""
+
+    confidence: float | None = None
+    risk: str | float | None = None
+    requires_approval: bool = False
+    scores: JSON = None
+    segment: str | None = None
+
+
+class Quorum(Value, frozen=True, kw_only=True):
+    """How many answers settle a case, from whom, and who arbitrates."""
+
+    answers: int = 1
+    of: int | None = None
+    settle: str | int = "unanimous"
+    veto: bool = False
+    ordered: bool = False
+    arbiter: str | None = None
+    blind: bool = True
+
+    @property
+    def asked(self) -> int:
+        """How many reviewers are asked."""
+        return max(self.answers, self.of or 0)
+
+
+class Route(Shown, frozen=True, kw_only=True):
+    """Autopilot or human, by what, why, and with what probability a human sees the case."""
+
+    to: RouteTo
+    by: str
+    reason: str
+    control: int
+    inclusion: float
+    audited: bool
+    epoch: int
+    bin: int | None = None
+    group: str | None = None
+    quorum: Quorum = Quorum()
+    risk: str | float | None = None
+    due_at: int | None = None
+    on_timeout: str = "hold"
+    score: float | None = None
+    scorer: str | None = None
+    model: str | None = None
+    relief: Relief | None = None
+
+
+class Review(Shown, frozen=True, kw_only=True):
+    """One reviewer's work on one case; the row in the queue.
+
+    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
+    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
+    the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
+    until that person is the one who has `committed`.
+    """
+
+    id: str
+    case_id: str
+    kind: ReviewKind
+    group: str
+    round: int
+    state: ReviewState
+    due_at: int | None = None
+    order_at: int = 0
+    opened_at: int = 0
+    person: str | None = None
+    claim_id: str | None = None
+    lease_until: int | None = None
+    claimed_at: int | None = None
+    answered_at: int | None = None
+    presented: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    about: str | None = None
+    after: str | None = None
+    seen: tuple[str, ...] | None = None
+    blind: bool = False
+    committed: str | None = None
+    followers: int = 0
+    meta: tuple[str, ...] = ()
+
+    @property
+    def adjudicates(self) -> bool:
+        """Whether it is a second answer about the proposal itself, after a first one said that it was wrong."""
+        return self.kind == "second" and self.about is None
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is asked beside the outcome, which stands whatever the answer."""
+        return self.kind in ("audit", "probe") or self.adjudicates
+
+
+class Actor(Shown, frozen=True, kw_only=True):
+    """Who acted: the person, by which door, and how we know."""
+
+    person: str
+    via: str = "python"
+    authenticated: str = "none"
+
+
+class Rendering(Value, frozen=True, kw_only=True):
+    """How a page showed a case: by which version of the pages, with which fields as markdown."""
+
+    version: int
+    markdown: tuple[str, ...] = ()
+
+
+class Answer(Shown, frozen=True, kw_only=True):
+    """What one reviewer said; value, rationale and first commitment are content.
+
+    An approval holds until the moment `until`, where the reviewer named one: what has not begun by then is asked again.
+    """
+
+    review_id: str
+    actor: Actor
+    verdict: Verdict
+    value: JSON = None
+    rationale: str | None = None
+    reasons: tuple[str, ...] = ()
+    confidence: float | None = None
+    first: JSON = None
+    shown: str = ""
+    presented: tuple[str, ...] = ()
+    seconds: float | None = None
+    at: int = 0
+    until: int | None = None
+
+
+class Decision(Shown, frozen=True, kw_only=True):
+    """The settled result of one or more answers, decided at `risk`; an effect of it may begin before `until`."""
+
+    verdict: Verdict
+    value: JSON
+    answers: tuple[str, ...]
+    settled_by: str
+    wrong: int | None
+    effective_at: int
+    distribution: JSON = None
+    source: str | None = None
+    risk: str | float | None = None
+    until: int | None = None
+
+
+class Effect(Value, frozen=True, kw_only=True):
+    """Where running the decided action stands; `fence` is the token of who may finish it.
+
+    `kept` is False where its result could not be kept, `ran` where it failed before anything had run.
+    """
+
+    state: EffectState
+    fence: int
+    owner: str | None = None
+    until: int | None = None
+    kept: bool = True
+    ran: bool = True
+
+
+class Outcome(Shown, frozen=True, kw_only=True):
+    """What became of a case: the value the program continues with and how it came about."""
+
+    case_id: str
+    value: JSON
+    verdict: Verdict | None
+    by: By
+    reviewers: tuple[str, ...] = ()
+    rationale: str | None = None
+    effect: dict[str, JSON] = {}
+
+
+# Risk and durations as numbers.
+
+
+RISK_LEVELS: dict[str, float] = {"low": 0.25, "medium": 0.5, "high": 0.75, "critical": 1.0}
+
+
+def risk_number(risk: str | float | None) -> float:
+    """A risk level or number as a number; no risk is 0, a level nobody knows is the highest."""
+    return RISK_LEVELS.get(risk, 1.0) if isinstance(risk, str) else float(risk or 0.0)
+
+
+def is_low(risk: str | float | None) -> bool:
+    """Whether somebody said that the risk is low; a risk that nobody stated or knows is not."""
+    return risk is not None and risk_number(risk) <= RISK_LEVELS["low"]
+
+
+def is_high(risk: str | float | None) -> bool:
+    """Whether the risk is high or more."""
+    return risk_number(risk) >= RISK_LEVELS["high"]
+
+
+@lru_cache(maxsize=256, typed=True)
+def microseconds(text: str | int | float | None) -> int | None:
+    """A duration such as ``"15m"``, ``"7d"`` or a number of seconds, in microseconds; None stays None."""
+    if text is None:
+        return None
+    if isinstance(text, bool):
+        raise ValueError('a duration is a number of seconds or text such as "15m"')
+    if isinstance(text, int | float):
+        return int(text * 1_000_000)
+    units = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = text.strip()[len(number) :] or "s"
+    if unit not in units:
+        raise ValueError(f"{text!r} is not a duration; write a number and one of ms, s, m, h, d, w")
+    return int(float(number) * units[unit] * 1_000_000)
+
+
+# Rows that outlive their case: an example to learn and certify from, and a model that was learned.
+
+
+class Example(Value, frozen=True, kw_only=True):
+    """A row for learning and certificate, made when a review settles; content stays with the case."""
+
+    case_id: str
+    loop_id: int
+    epoch: int
+    kind: str
+    verdict: str
+    wrong: int | None
+    bin: int | None
+    score: float | None
+    inclusion: float
+    at: int
+    cap: float | None = None
+    id: int | None = None
+    pos: int | None = None
+    used_by: str | None = None
+
+
+class ModelRow(Value, frozen=True, kw_only=True):
+    """A trained model: where its file lies, what its bytes hash to, and how it did on held-out decisions."""
+
+    id: str
+    loop_id: int
+    version: str
+    path: str
+    sha256: str
+    state: str
+    examples: int
+    metrics: dict[str, JSON]
+    created_at: int

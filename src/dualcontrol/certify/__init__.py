@@ -5,14 +5,11 @@ stream gives the same certificate again, bit for bit, on any replica and after a
 """
 
 from dualcontrol.certify.certifier import Certifier
-from dualcontrol.certify.history import History, Point
-from dualcontrol.certify.moves import Move, gathered, moves
-from dualcontrol.certify.reliability import Rate
+from dualcontrol.certify.decisions import evidence
+from dualcontrol.certify.history import History, Move, Point, Rate, gathered, moves
 from dualcontrol.certify.riskiness import Riskiness, learn_risk
-from dualcontrol.certify.segment import evidence
-from dualcontrol.certify.standing import Standing, standing
+from dualcontrol.certify.standing import Standing, Words, standing, words
 from dualcontrol.certify.trying import Asked, WhatIf, what_if
-from dualcontrol.certify.words import Words, words
 
 __all__ = [
     "Asked", "Certifier", "History", "Move", "Point", "Rate", "Riskiness", "Standing", "WhatIf", "Words", "evidence",

@@ -6,14 +6,30 @@ between them, which depends on the labels alone and not on how they were read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from dualcontrol.case import Value
-from dualcontrol.certify.moves import Move, told
-from dualcontrol.certify.reliability import Tally
-from dualcontrol.certify.segment import Counted, Segment, with_floors
-from dualcontrol.control import Control, LoopSettings
-from dualcontrol.events import Entry, EpochBegan, Event, EvidenceCounted, governed_by
+from msgspec.structs import replace
+
+from dualcontrol.case import Value, decoder
+from dualcontrol.certify.decisions import Counted, Segment, with_floors
+from dualcontrol.control import Control, Guarantee, LoopSettings
+from dualcontrol.events import (
+    AlarmRaised,
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    Entry,
+    EpochBegan,
+    Event,
+    EvidenceCounted,
+    ModelPromoted,
+    PolicyChanged,
+    ThresholdMoved,
+    governed_by,
+)
+from dualcontrol.route.curve import wilson
+from dualcontrol.route.offline import share
 
 MOST = 240  # points between marks; twice as many and every other one goes
 
@@ -131,3 +147,175 @@ class History:
         if self._control.closed_for(segment) is not None or self._control.settings.guarantee is None:
             return None
         return self._control.threshold_for(segment)
+
+
+# The change log of a loop: what moved, when, by whom and why, from the entries of its stream.
+
+
+_SETTINGS = decoder(LoopSettings)
+ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores are not what they were"}
+
+
+class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One change and its reason; `segment` is "" where it concerns the whole loop."""
+
+    at: int
+    by: str
+    what: str
+    reason: str
+    segment: str = ""
+    epoch: int | None = None
+    threshold: float | None = None
+    coverage: float | None = None
+    pos: int | None = None
+    steps: int = 1
+
+
+def gathered(moved: Iterable[Move]) -> list[Move]:
+    """The same with the steps of a threshold that were taken at one moment as one move: the last, and how many."""
+    made: list[Move] = []
+    for move in moved:
+        before = made[-1] if made else move
+        if made and move.threshold is not None and (before.at, before.what, before.segment) == _place(move):
+            made[-1] = replace(move, steps=before.steps + move.steps)
+        else:
+            made.append(move)
+    return made
+
+
+def _place(move: Move) -> tuple[int, str, str]:
+    return move.at, move.what, move.segment
+
+
+def moves(entries: Iterable[Entry]) -> list[Move]:
+    """Every change in order."""
+    return [move for entry in entries for event in entry.events if (move := told(entry, event)) is not None]
+
+
+def told(entry: Entry, event: Event) -> Move | None:
+    """The change that an event is, or None where it changes nothing that governs."""
+    teller = TELLERS.get(type(event))
+    return None if teller is None else Move(at=entry.at, by=entry.actor, **teller(event))
+
+
+def _policy(event: PolicyChanged) -> dict[str, Any]:
+    return {"what": "settings changed", "reason": _promised(_SETTINGS.decode(event.settings).guarantee)}
+
+
+def _promised(guarantee: Guarantee | None) -> str:
+    if guarantee is None:
+        return "without a guarantee"
+    parts = f", in segments {', '.join(guarantee.segments)}" if guarantee.segments else ""
+    return f"a guarantee of at most {share(guarantee.max_error)} wrong at {share(guarantee.confidence)}{parts}"
+
+
+def _began(event: EpochBegan) -> dict[str, Any]:
+    why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
+    return {"what": "epoch began", "reason": why, "segment": event.segment, "epoch": event.epoch}
+
+
+def _threshold(event: ThresholdMoved) -> dict[str, Any]:
+    return {
+        "what": "threshold moved", "reason": event.reason, "segment": event.segment, "epoch": event.epoch,
+        "threshold": None if event.threshold is None else float(event.threshold),
+        "coverage": None if event.coverage is None else float(event.coverage), "pos": event.pos,
+    }  # fmt: skip
+
+
+def _audits(event: AuditsChanged) -> dict[str, Any]:
+    return {"what": "audits changed", "reason": event.reason, "segment": event.segment}
+
+
+def _closed(event: AutopilotClosed) -> dict[str, Any]:
+    return {"what": "autopilot closed", "reason": event.reason, "segment": event.segment}
+
+
+def _opened(event: AutopilotOpened) -> dict[str, Any]:
+    return {"what": "autopilot opened", "reason": event.reason, "segment": event.segment}
+
+
+def _alarm(event: AlarmRaised) -> dict[str, Any]:
+    return {"what": "alarm", "reason": event.reason}
+
+
+def _promoted(event: ModelPromoted) -> dict[str, Any]:
+    return {"what": "model promoted", "reason": f"{event.model}, trained on {event.examples:,} decisions"}
+
+
+TELLERS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
+    PolicyChanged: _policy,
+    EpochBegan: _began,
+    ThresholdMoved: _threshold,
+    AuditsChanged: _audits,
+    AutopilotClosed: _closed,
+    AutopilotOpened: _opened,
+    AlarmRaised: _alarm,
+    ModelPromoted: _promoted,
+}
+
+
+# Reliability: how often proposals were right at the confidence they came with, weighed by one over inclusion.
+
+
+GROUPS = 10
+
+
+class Rate(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """Cases of similar confidence: how sure they were on average, and how many were right, between which bounds."""
+
+    confidence: float
+    right: float
+    low: float
+    high: float
+    labels: int
+    share: float
+
+
+class _Sums:
+    """Weighted sums over the labels of a score bin, or of several together."""
+
+    def __init__(self) -> None:
+        self.labels = 0
+        self.weight = self.square = self.wrong = self.score = 0.0
+
+    def add(self, other: _Sums) -> None:
+        self.labels += other.labels
+        self.weight, self.square = self.weight + other.weight, self.square + other.square
+        self.wrong, self.score = self.wrong + other.wrong, self.score + other.score
+
+
+class Tally:
+    """Sums by score bin; a few bins of about equally many labels on request."""
+
+    def __init__(self) -> None:
+        self._bins: dict[int, _Sums] = {}
+
+    def add(self, place: int, *, score: float, wrong: int, inclusion: float) -> None:
+        """Count a label."""
+        sums, weight = self._bins.setdefault(place, _Sums()), 1.0 / inclusion
+        sums.labels, sums.weight, sums.square = sums.labels + 1, sums.weight + weight, sums.square + weight * weight
+        sums.wrong, sums.score = sums.wrong + wrong * weight, sums.score + score * weight
+
+    def rates(self, confidence: float = 0.95) -> list[Rate]:
+        """From the lowest confidence to the highest; bins are joined until each holds a tenth of the labels."""
+        whole = sum(sums.weight for sums in self._bins.values())
+        return [_rate(sums, whole, confidence) for sums in self._joined()]
+
+    def _joined(self) -> list[_Sums]:
+        least = sum(sums.labels for sums in self._bins.values()) / GROUPS
+        made: list[_Sums] = []
+        for place in sorted(self._bins):
+            if not made or made[-1].labels >= least:
+                made.append(_Sums())
+            made[-1].add(self._bins[place])
+        return made
+
+
+def _rate(sums: _Sums, whole: float, confidence: float) -> Rate:
+    """Wilson's interval at the number of plain labels that the weighted ones are worth (Kish 1965)."""
+    wrong, worth = sums.wrong / sums.weight, sums.weight**2 / sums.square
+    low, high = wilson(wrong * worth, worth, confidence)
+    return Rate(
+        confidence=round(sums.score / sums.weight, 6), right=round(1.0 - wrong, 6), low=round(1.0 - high, 6),
+        high=round(1.0 - low, 6), labels=sums.labels, share=round(sums.weight / whole, 6),
+    )  # fmt: skip

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dualcontrol.certify import again
-from dualcontrol.certify.segment import DRIFT, Segment
+from dualcontrol.certify.decisions import DRIFT, Segment
 from dualcontrol.certify.warm import Start
 from dualcontrol.control import ALARM, Control
 from dualcontrol.events import (
@@ -22,9 +21,9 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.route import audit
-from dualcontrol.route.guarantee import START, Step, first_of
-from dualcontrol.route.promise import share
-from dualcontrol.route.scale import WINDOW, Scale
+from dualcontrol.route.guarantee import START, Certificate, Step, first_of, promising
+from dualcontrol.route.monitor import WINDOW, Scale
+from dualcontrol.route.offline import share
 
 SUSPICIOUS = "the monitor suspects that errors have become more frequent: reviewed five times as often"
 REFRESH = 500  # labels after which audit shares are computed again
@@ -47,7 +46,7 @@ def begun_again(control: Control, name: str, before: Segment, place: int, now: i
     """The same promise, with another first region: what was counted chose it, and is no evidence for it."""
     made = before.certificate
     promise = promised(control, before) | {"edges": made.edges, "first": place, "again": made.again + 1}
-    why = again.reason(made, place)
+    why = reason(made, place)
     return _epoch(control, name, before.model, before, before.upto, now, why, promise)
 
 
@@ -178,3 +177,38 @@ def alarmed(
     closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, cause=ALARM, reason=reason)
     anew = began(governed_by(control, closed), name, segment.model, segment, after, now, code, cut=code)
     return [closed, alarm, anew]
+
+
+# Beginning again: where the first region turns out to be wrong too often, another one is tried on new decisions.
+#
+# A certificate widens from its first region, so that a first region beyond the bound would keep it closed for ever.
+# What was counted so far says where else to begin; it is no evidence for what is begun then, and each further try
+# spends a part of delta that was kept for it.
+
+
+LABELS = 2_000  # before a first region is given up, and twice as many each time
+
+
+def due(made: Certificate) -> int:
+    """After how many labels a first region that loses is given up."""
+    return int(LABELS * 2**made.again)
+
+
+def elsewhere(made: Certificate) -> int | None:
+    """The bin that another try begins with; None while this one may succeed, or where no other is more promising."""
+    if not made.begun or made.launching or made.threshold is not None:
+        return None
+    if made.labels < due(made) or made.labels_needed() is not None:
+        return None
+    found = promising(made.weights, made.wrongs, made.max_error * (1.0 - made.miss_rate))
+    return None if found == made.first else found
+
+
+def reason(made: Certificate, place: int) -> str:
+    """Why, in words."""
+    seen, wrong = sum(made.weights[made.first :]), sum(made.wrongs[made.first :])
+    return (
+        f"{share(wrong / seen)} of the surest {made.share_from(made.first) * 100:.0f} % of decisions were found "
+        f"wrong, where {share(made.max_error)} may be: answers are counted anew, for the surest "
+        f"{made.share_from(place) * 100:.0f} % first"
+    )

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from dualcontrol.case import Case, Example, ModelRow
 from dualcontrol.certify.certifier import Certifier
-from dualcontrol.certify.verdicts import found
+from dualcontrol.certify.decisions import found
 from dualcontrol.control import RISK_MODEL, Control
 from dualcontrol.errors import ModelError, ReadOnlyError, StoreUnavailableError, UnknownLoopError
 from dualcontrol.learn import failures
-from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.risk_features import of_case
-from dualcontrol.learn.risk_training import Labelled, RiskReport, fitted
+from dualcontrol.learn.features import of_case
+from dualcontrol.learn.risk_serving import Labelled, RiskReport, fitted
+from dualcontrol.learn.trainers import DeskPort
 from dualcontrol.names import identity
 
 log = logging.getLogger("dualcontrol.learn")

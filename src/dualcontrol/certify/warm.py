@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.certify.floors import Floors
-from dualcontrol.certify.segment import Counted, Segment
+from dualcontrol.certify.decisions import Counted, Floors, Segment
 from dualcontrol.control import Control
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import EpochBegan, EvidenceCounted

@@ -9,17 +9,13 @@ import typer
 
 from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case, Review
 from dualcontrol.cli.opening import case_of, desk_of
-from dualcontrol.cli.reading import json_of, text_of, usage
-from dualcontrol.cli.saying import authenticated, meant
-from dualcontrol.cli.screen import document, facts, show, styled
-from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import spread
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.reading import authenticated, json_of, meant, text_of, usage
+from dualcontrol.cli.screen import document, facts, show, spread, styled
+from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.commands import Answer
-from dualcontrol.desk import Desk
-from dualcontrol.given import lasting
+from dualcontrol.desk import Desk, lasting
 from dualcontrol.names import same
-from dualcontrol.review.blind import as_seen
+from dualcontrol.review.view import as_seen
 
 app = group("answering", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]

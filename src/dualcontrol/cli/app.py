@@ -13,8 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from dualcontrol import __version__
 from dualcontrol.cli.failure import failed
-from dualcontrol.cli.state import State
-from dualcontrol.cli.verb import DatabaseUrl, JsonFlag, SettingsFile
+from dualcontrol.cli.verb import DatabaseUrl, JsonFlag, SettingsFile, State
 
 NAME = "dualcontrol"
 

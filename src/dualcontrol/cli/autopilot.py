@@ -8,10 +8,8 @@ import typer
 
 from dualcontrol.cli.answering import Person
 from dualcontrol.cli.opening import desk_of, governing
-from dualcontrol.cli.screen import document, facts, show, styled
-from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import written
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, facts, show, styled, written
+from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.control import Control
 from dualcontrol.desk import Loop
 

@@ -10,16 +10,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from dualcontrol.cli.locating import existing, settings_of
+from dualcontrol.cli.opening import existing, settings_of
 from dualcontrol.cli.reading import usage
-from dualcontrol.cli.screen import document, facts, progress, show, styled, table
-from dualcontrol.cli.state import State
-from dualcontrol.cli.text import some, written
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, facts, progress, show, some, styled, table, written
+from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.doctor import OK, PROBLEM, RESTORE, WARNING, Finding, examine, size
 from dualcontrol.errors import DualcontrolError, SchemaError, StoreDamagedError
 from dualcontrol.settings import Settings
-from dualcontrol.settings.printed import masked_url
+from dualcontrol.settings.place import masked_url
 from dualcontrol.store import Store
 from dualcontrol.store.sql import open_store, upgrade
 

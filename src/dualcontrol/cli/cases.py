@@ -9,12 +9,9 @@ import typer
 from dualcontrol.case import Case
 from dualcontrol.cli.answering import Person, Rationale
 from dualcontrol.cli.opening import case_of, desk_of
-from dualcontrol.cli.reading import json_of, text_of, usage
-from dualcontrol.cli.saying import authenticated
-from dualcontrol.cli.screen import document, facts, show, styled
-from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import written
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.reading import authenticated, json_of, text_of, usage
+from dualcontrol.cli.screen import document, facts, show, styled, written
+from dualcontrol.cli.verb import State, group, os_user, verb
 
 app = group("cases", "End what nobody needs.")
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The case's id, or a beginning that only one has.")]

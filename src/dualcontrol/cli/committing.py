@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 import typer
 
 from dualcontrol.cli.answering import Person, Target
-from dualcontrol.cli.casting import proposed_parts
+from dualcontrol.cli.looking import proposed_parts
 from dualcontrol.cli.opening import case_of, desk_of
 from dualcontrol.cli.reading import loose, text_of
-from dualcontrol.cli.screen import document, facts, show
-from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import spread
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, facts, show, spread
+from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import SettledError
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-from dualcontrol.cli.locating import settings_of
-from dualcontrol.cli.screen import document, show, table
-from dualcontrol.cli.state import State
-from dualcontrol.cli.text import written
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.opening import settings_of
+from dualcontrol.cli.screen import document, show, table, written
+from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.settings import masked
 
 config_app = group("config", "Show the settings in force.")

@@ -9,8 +9,7 @@ import typer
 from rich.markdown import Markdown
 
 from dualcontrol.cli.screen import document, show, table
-from dualcontrol.cli.state import State
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.demo.passages import docs_of
 from dualcontrol.errors import NotFoundError, kinds
 from dualcontrol.settings.place import nearest

@@ -11,12 +11,9 @@ from dualcontrol.case import Case
 from dualcontrol.cli.looking import pools
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import usage, write
-from dualcontrol.cli.rowing import jsonl, row_of, table_text, waiting
-from dualcontrol.cli.screen import document, note, progress
-from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import some
-from dualcontrol.cli.times import stamp
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, note, progress, some, stamp
+from dualcontrol.cli.taking import jsonl, row_of, table_text, waiting
+from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.desk import Desk
 from dualcontrol.learn.export import Exported, content, kind_of, mark
 

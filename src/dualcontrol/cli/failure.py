@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from dualcontrol.cli.text import visible
+from dualcontrol.cli.screen import visible
 from dualcontrol.errors import DualcontrolError, Paused
 
 USAGE = 2

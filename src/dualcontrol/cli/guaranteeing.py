@@ -7,15 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from dualcontrol.certify import Move, Standing, gathered, moves, words
-from dualcontrol.certify.words import UNNAMED, some
+from dualcontrol.certify.standing import UNNAMED, some
 from dualcontrol.cli.opening import desk_of
-from dualcontrol.cli.screen import document, facts, show, styled, table
-from dualcontrol.cli.state import State
-from dualcontrol.cli.times import ago
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import ago, document, facts, show, styled, table
+from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
-from dualcontrol.route.promise import share
+from dualcontrol.route.offline import share
 
 app = group("guaranteeing", "What is guaranteed.")
 SHOWN = 40

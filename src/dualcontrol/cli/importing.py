@@ -14,12 +14,10 @@ from rich.text import Text
 from dualcontrol.case import Case
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import usage
-from dualcontrol.cli.screen import document, note, progress, show, styled, table
-from dualcontrol.cli.state import State, os_user
+from dualcontrol.cli.screen import document, note, progress, show, some, styled, table
 from dualcontrol.cli.tables import Cells, Line, Table, damaged, opened
 from dualcontrol.cli.taking import DIGEST, FIELDS, ID, Said, answered, take
-from dualcontrol.cli.text import some
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.learn.export import unharmed
 
 app = group("importing", "Import.")

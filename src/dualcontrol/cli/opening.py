@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
 from dualcontrol.case import Case
-from dualcontrol.cli.locating import existing, missing, settings_of
-from dualcontrol.cli.state import State
+from dualcontrol.cli.verb import State
 from dualcontrol.compose import open as open_desk
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.errors import UnknownCaseError, UnknownLoopError
+from dualcontrol.errors import StoreUnavailableError, UnknownCaseError, UnknownLoopError
+from dualcontrol.settings import Settings, load
 
 
 def governing(desk: Desk, loop: str) -> Control:
@@ -63,3 +66,38 @@ def desk_of(state: State, *, create: bool = False, loop: str | None = None, gove
         yield desk
     finally:
         desk.close()
+
+
+# Where things are: the settings in force, and the file behind a database's address.
+
+
+def settings_of(state: State, **more: Any) -> Settings:
+    """The settings in force for this call; in `more`, None means "not given"."""
+    if state.database:
+        more["database"] = {"url": state.database}
+    return load(state.settings, **more)
+
+
+def existing(url: str) -> str:
+    """The address, if it does not name a file that is not there; a mistyped name makes no database."""
+    if missing(url):
+        raise StoreUnavailableError(
+            f"there is no database {sqlite_file(url)}",
+            hint="Name it with --database, or make it with `dualcontrol serve`, `propose` or `demo`.",
+        )
+    return url
+
+
+def missing(url: str) -> bool:
+    """Whether the address names a SQLite file that is not there."""
+    file = sqlite_file(url)
+    return file is not None and not file.exists()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file behind a SQLite address; None for memory and for other databases."""
+    parts = urlsplit(url)
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.scheme != "sqlite" or not path or ":memory:" in path or "mode=memory" in parts.query:
+        return None
+    return Path(path)

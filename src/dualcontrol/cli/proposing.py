@@ -10,10 +10,8 @@ from rich.text import Text
 from dualcontrol.case import JSON, Case
 from dualcontrol.cli.opening import desk_of
 from dualcontrol.cli.reading import json_of, usage
-from dualcontrol.cli.screen import document, facts, note, progress, show, styled
-from dualcontrol.cli.state import State
-from dualcontrol.cli.text import spread
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, facts, note, progress, show, spread, styled
+from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.desk import Loop
 from dualcontrol.errors import Pending
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
-from dualcontrol.cli.again import Again, Replayed, replayed
+from dualcontrol.cli.again import Again, Replayed, documented, remarks, replayed, what_if
 from dualcontrol.cli.opening import desk_of
-from dualcontrol.cli.past import documented, remarks, what_if
 from dualcontrol.cli.reading import usage
 from dualcontrol.cli.scored import Fields, scored
-from dualcontrol.cli.screen import document, note, progress, show, styled, table
-from dualcontrol.cli.state import State
-from dualcontrol.cli.telling import lines
-from dualcontrol.cli.text import some
-from dualcontrol.cli.verb import group, verb
-from dualcontrol.cli.whatif import Asked, Found, asked, exact, found, plain
+from dualcontrol.cli.screen import Listing, document, note, progress, show, some, styled, table
+from dualcontrol.cli.verb import State, group, verb
+from dualcontrol.cli.whatif import GROUPS, UNIT, Found, Options, asked, cheapest, exact, found, plain
+from dualcontrol.route.curve import Point
+from dualcontrol.route.offline import share
 
 app = group("replaying", "Replay.")
 
@@ -84,7 +84,7 @@ def replay(
     return _file(state, str(file), Fields(score, truth, proposal, by), wish)
 
 
-def _file(state: State, file: str, fields: Fields, wish: Asked) -> int:
+def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
     rows, remarks = scored(file, fields)
     result = found(rows, wish, exact(rows, wish))
     if state.as_json:
@@ -97,7 +97,7 @@ def _file(state: State, file: str, fields: Fields, wish: Asked) -> int:
     return _code(result)
 
 
-def _loop(state: State, loop: str, limit: int, wish: Asked, by: str | None) -> int:
+def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) -> int:
     with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as steps:
         again = replayed(desk, loop, limit, steps.on, by)
     result = what_if(again, wish, by)
@@ -128,3 +128,88 @@ def _again(found: Replayed, loop: str) -> None:
 
 def _move(move: Again) -> list[str | Text]:
     return [styled(move.was), styled(move.now), str(move.cases), move.reason, move.example]
+
+
+# A replay as people read it: the verdict in one line, the curve, the groups, and what costs least.
+
+
+BAR = 10  # how many characters a whole load is
+
+
+def lines(result: Found, asked: Options) -> Iterator[RenderableType | str]:
+    """Everything there is to print, part by part."""
+    if asked.max_error is not None:
+        yield styled(_verdict(result, asked), "bold red" if result.refused else "green")
+        yield result.reason
+    elif result.at is not None:
+        yield _chosen(result.at)
+    if result.points:
+        yield _curve(result)
+    if result.groups:
+        yield _groups(result)
+        yield GROUPS
+    if result.humans is not None:
+        yield _least(result, asked)
+
+
+def _verdict(result: Found, asked: Options) -> str:
+    promise = f"an error of at most {share(asked.max_error or 0.0)} with {share(asked.confidence)} confidence"
+    if result.at is None:
+        return f"nothing certified for {promise}: everything goes to humans"
+    return f"certified for {promise}: {_chosen(result.at)}"
+
+
+def _chosen(point: Point) -> str:
+    carried = f"{point.autopilot} of {point.rows} on autopilot, {point.load:.1%} to humans"
+    return f"autopilot from {point.threshold!r}: {carried}; error {_error(point)}"
+
+
+def _error(point: Point) -> str:
+    if point.error is None:
+        return "unknown, nothing runs on autopilot"
+    return f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
+
+
+def _curve(result: Found) -> Listing:
+    columns = ["from", "to humans", "", f"error on autopilot ({share(result.confidence)})"]
+    rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * BAR), _short(p)] for p in result.points]
+    if result.humans is None:
+        return table(columns, rows, whole=("to humans",), spare=("",))
+    priced = [[*row, _cost(point.cost)] for row, point in zip(rows, result.points, strict=True)]
+    return table([*columns, "cost"], priced, whole=("to humans", "cost"), spare=("",))
+
+
+def _short(point: Point) -> str:
+    """The error of a line of the curve, short enough for a terminal of 80 columns."""
+    if point.error is None:
+        return "unknown"
+    return f"{point.error:.2%}, {point.low:.2%} to {point.high:.2%} ({point.wrong} of {point.autopilot})"
+
+
+def _cost(cost: float | None) -> str:
+    return "" if cost is None else f"{cost:,.2f}"
+
+
+def _groups(result: Found) -> Listing:
+    rows = [[name, str(of.n), *_group(of)] for name, of in result.groups.items()]
+    columns = ("group", "rows", "to humans", "error on autopilot", "cost", "note")
+    return table(columns, rows, whole=("rows", "to humans"), spare=("cost",) if result.humans is None else ())
+
+
+def _group(of: Found) -> list[str]:
+    if of.at is None:
+        return ["100.0%", "unknown, nothing runs on autopilot", _cost(of.humans), of.reason]
+    return [f"{of.at.load:.1%}", _short(of.at), _cost(of.at.cost), of.reason]
+
+
+def _least(result: Found, asked: Options) -> str:
+    best = cheapest(result)
+    humans = _cost(result.humans)
+    if best is None:
+        return f"cheapest: everything to humans, {humans} {UNIT}; no point of the curve costs less"
+    said = (
+        f"cheapest of the curve: autopilot from {best.threshold:.4g}, {_cost(best.cost)} {UNIT}; all to humans {humans}"
+    )
+    if asked.max_error is not None and (result.at is None or best.threshold < result.at.threshold):
+        return f"{said}; its error is not certified"
+    return said

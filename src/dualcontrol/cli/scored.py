@@ -8,10 +8,9 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.reading import usage
-from dualcontrol.cli.saying import FALSE, TRUE, number_of
+from dualcontrol.cli.reading import FALSE, TRUE, number_of, usage
+from dualcontrol.cli.screen import one_line, some
 from dualcontrol.cli.tables import Cells, Table, damaged, opened
-from dualcontrol.cli.text import one_line, some
 from dualcontrol.route.curve import Scored
 
 YES, NO = ("1", "1.0", "yes", "right", "correct", *TRUE), ("0", "0.0", "no", "wrong", "incorrect", *FALSE)

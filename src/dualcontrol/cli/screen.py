@@ -6,16 +6,19 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
 
-from rich.console import Console, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from dualcontrol.characters import escaped
-from dualcontrol.cli.listing import Listing
-from dualcontrol.cli.text import visible
+from dualcontrol.characters import visible as named
+from dualcontrol.layout import laid
 
 PIPED = 200
 LEVELS = 24
@@ -107,3 +110,157 @@ def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Steps]:
     screen = console(sys.stderr)
     with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
         yield Steps(bar, visible(what), total)
+
+
+# A table that stays readable in a narrow terminal: columns of little use go first, the others keep a width.
+
+
+FLOOR = 10  # narrower than this, words are broken
+GAP = 2
+
+
+class Listing:
+    """Rows under a head, laid out for the terminal's width.
+
+    `whole` columns are never broken, `cut` ones end in an ellipsis, others are folded; `spare` ones go first, in this
+    order, where room lacks.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Text]], whole: Sequence[str], spare: Sequence[str],
+        cut: Sequence[str],
+    ) -> None:  # fmt: skip
+        self._columns, self._rows = tuple(columns), rows
+        self._whole, self._spare, self._cut = frozenset(whole), tuple(spare), frozenset(cut)
+        self._widest = [max([cell_len(name), *(_width(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        kept = self._kept(options.max_width)
+        widths = self._widths(kept, options.max_width)
+        made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+        for i in kept:
+            cut = self._columns[i] in self._cut
+            one_line = cut or self._columns[i] in self._whole
+            overflow: Literal["ellipsis", "fold"] = "ellipsis" if cut else "fold"
+            made.add_column(self._columns[i], width=widths[i], no_wrap=one_line, overflow=overflow)
+        for row in self._rows:
+            made.add_row(*(row[i] for i in kept))
+        yield Text()
+        yield made
+        gone = [
+            name for i, name in enumerate(self._columns) if i not in kept and any(row[i].plain for row in self._rows)
+        ]
+        if gone:
+            yield Text(f"left out here: {', '.join(gone)}; a wider terminal or --json shows them", style="dim")
+        yield Text()
+
+    def _kept(self, width: int) -> list[int]:
+        """The columns for which there is room; an empty one is of the least use."""
+        kept = list(range(len(self._columns)))
+        empty = [i for i in kept if not any(row[i].plain for row in self._rows)]
+        for i in (*empty, *(self._columns.index(name) for name in self._spare)):
+            if sum(self._least(k) for k in kept) + GAP * (len(kept) - 1) <= width:
+                break
+            if i in kept and len(kept) > 1:
+                kept.remove(i)
+        return kept
+
+    def _least(self, i: int) -> int:
+        return self._widest[i] if self._columns[i] in self._whole else min(self._widest[i], FLOOR)
+
+    def _widths(self, kept: Sequence[int], width: int) -> dict[int, int]:
+        """What is left over goes to the columns that want more, evenly."""
+        widths = {i: self._least(i) for i in kept}
+        left = width - sum(widths.values()) - GAP * (len(kept) - 1)
+        wanting = sorted((i for i in kept if widths[i] < self._widest[i]), key=lambda i: self._widest[i])
+        for place, i in enumerate(wanting):
+            more = max(0, min(self._widest[i] - widths[i], left // (len(wanting) - place)))
+            widths[i], left = widths[i] + more, left - more
+        return widths
+
+
+def _width(cell: Text) -> int:
+    return max((cell_len(line) for line in cell.plain.split("\n")), default=0)
+
+
+# Text from outside as a terminal may show it: nothing in it can move the cursor, hide or reorder what is read.
+
+
+LONGEST = 20_000  # characters of one value; a terminal takes seconds to wrap more, and nobody scrolls that far
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey, or hide, by its name."""
+    return named(text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, width: int = 0) -> str:
+    """The text on one line, shortened where a width is given."""
+    if width and len(text) > 8 * width:
+        text = text.lstrip(" \t\r\n")[: 8 * width]
+    line = " ".join(visible(text).split())
+    return line if not width or len(line) <= width else line[: width - 1] + "…"
+
+
+def some(count: int, one: str) -> str:
+    """So many of something: ``1 case``, ``2 cases``."""
+    return f"{count} {one}{'' if count == 1 else 's'}"
+
+
+def written(value: Any) -> str:
+    """A JSON value as people read it: text as it is, anything else as JSON on one line."""
+    if isinstance(value, str):
+        return visible(value)
+    return visible(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def spread(value: Any) -> str:
+    """A JSON value over as many lines as it needs; what is too long for a terminal says so at its end."""
+    text, whole = (value[:LONGEST], len(value) <= LONGEST) if isinstance(value, str) else laid(value, LONGEST)
+    shown = visible(text)
+    while len(shown) > 2 * LONGEST:  # the names of what hides in it take more room than it has
+        text, whole = text[: len(text) // 2], False
+        shown = visible(text)
+    return shown if whole else f"{shown}…\n(the first {len(text):,} characters; --json shows all)"
+
+
+# Moments as people say them.
+
+
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def span(microseconds: int) -> str:
+    """A length of time in its two largest units: ``2 h 5 min``."""
+    seconds = round(abs(microseconds) / 1_000_000)
+    said: list[str] = []
+    for name, size in UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            said.append(f"{count} {name}")
+        elif said:
+            break
+    return " ".join(said[:2]) or "0 s"
+
+
+def ago(at: int | None, now: int) -> str:
+    """A moment as seen from now: ``5 min ago``, ``in 2 h``."""
+    if at is None:
+        return ""
+    if abs(now - at) < 1_000_000:
+        return "now"
+    return f"{span(now - at)} ago" if at < now else f"in {span(at - now)}"
+
+
+def due(at: int | None, now: int) -> str:
+    """When an answer is due: ``in 5 min``, or ``late by 2 h``."""
+    if at is None:
+        return "no limit"
+    return f"late by {span(now - at)}" if at < now else f"in {span(at - now)}"
+
+
+def stamp(at: int | None) -> str:
+    """A moment in ISO 8601, UTC, to the second."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

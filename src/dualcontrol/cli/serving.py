@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.locating import settings_of
-from dualcontrol.cli.opening import desk_of
+from dualcontrol.cli.opening import desk_of, settings_of
 from dualcontrol.cli.reading import write
-from dualcontrol.cli.screen import document
-from dualcontrol.cli.state import State, os_user
-from dualcontrol.cli.text import visible
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, visible
+from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.compose import open as open_desk
 from dualcontrol.web.app import create_app
 from dualcontrol.web.openapi import describe

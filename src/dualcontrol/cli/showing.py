@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from dualcontrol.cli.reading import usage
-from dualcontrol.cli.state import State
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.verb import State, group, verb
 
 app = group("showing", "Demo.")
 

@@ -8,8 +8,7 @@ import typer
 
 from dualcontrol.cli.reading import usage, write
 from dualcontrol.cli.screen import document, show
-from dualcontrol.cli.state import State
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.verb import State, group, verb
 
 app = group("starting", "Start.")
 TEMPLATE = """\

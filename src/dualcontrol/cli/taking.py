@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
-from dualcontrol.cli.saying import authenticated, number_of, readings
+from dualcontrol.cli.opening import governing
+from dualcontrol.cli.reading import authenticated, number_of, readings, usage
+from dualcontrol.cli.screen import written
 from dualcontrol.commands import Answer, Claim, Expire
-from dualcontrol.control import Env, LoopSettings
+from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, ImportRefusedError, StoreError
 from dualcontrol.events import fold
+from dualcontrol.learn.export import csv_text, harmless
 from dualcontrol.names import same
 from dualcontrol.review import answering, lease, values
-from dualcontrol.review.blind import hidden
-from dualcontrol.review.view import digest, view
+from dualcontrol.review.lease import meta_for, presentation
+from dualcontrol.review.values import legal_in
+from dualcontrol.review.view import digest, hidden, view
 from dualcontrol.route import reroute
+from dualcontrol.store import InboxRow
 
 KNOWN_TEXTS = ("case_id", "review_id", "verdict", "rationale", "shown", "person")
 FIELDS = (*KNOWN_TEXTS, "value", "reasons", "confidence")
@@ -198,3 +204,82 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
     if held is None:
         return case
     return desk.steps.after(case, answering.answer(case, said(case, held), control, env), control, env)
+
+
+# Open reviews as rows of a file: what the reviewer may see, what may be answered, and empty fields for the answer.
+
+
+CSV_COLUMNS = (
+    "review_id", "case_id", "loop", "input", "proposal", "confidence_of_ai", "rationale_of_ai", "labels", "shown",
+    "verdict", "value", "rationale",
+)  # fmt: skip
+ANSWER = {"verdict": None, "value": None, "rationale": None}
+
+
+def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> Iterator[InboxRow]:
+    """Every open review that this person may take, in queue order."""
+    cursor: str | None = None
+    while True:
+        page = desk.store.queries.inbox(pools, person=person, limit=200, cursor=cursor)
+        yield from (row for row in page.rows if row.review.state == "open")
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def as_claimed(case: Case, review: Review, person: str, control: Control, desk: Desk) -> Review:
+    """The review as it would be shown to this person after the claim: candidates in order, how many ask the same."""
+    env = Env(now=desk.steps.now(), new_id=desk.steps.new_id, secret=desk.steps.secret)
+    followers = 0 if review.beside else desk.steps.followers(case)
+    presented = presentation(case, review, person, control, env)
+    return replace(review, presented=presented, followers=followers, meta=meta_for(review, control))
+
+
+def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:
+    """One open review as a row; `shown` binds an answer to what stands in it."""
+    control = governing(desk, case.loop)
+    seen = view(case, as_claimed(case, review, person, control, desk), person)
+    return {
+        "review_id": review.id,
+        "case_id": case.id,
+        "loop": case.loop,
+        "mode": case.mode,
+        "person": person,
+        "verdicts": list(legal_in(case, review)),
+        "labels": list(control.settings.labels) if control.settings.labels is not None else None,
+        "view": seen,
+        "shown": digest(seen),
+        **ANSWER,
+    }
+
+
+def jsonl(rows: Iterable[dict[str, JSON]]) -> str:
+    """The rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def table_text(rows: Iterable[dict[str, JSON]]) -> str:
+    """The rows as CSV; only labels fit into a table."""
+    cells = []
+    for row in rows:
+        if row["mode"] != "labels":
+            raise usage(f"CSV holds labels only, and loop {row['loop']!r} is in {row['mode']} mode; write .jsonl")
+        flat = _flat(row)
+        cells.append([flat.get(name, "") for name in CSV_COLUMNS])
+    return csv_text(CSV_COLUMNS, cells)
+
+
+def _flat(row: dict[str, JSON]) -> dict[str, str]:
+    seen = row["view"]
+    proposal = seen["proposal"]
+    cells = {name: row[name] for name in ("review_id", "case_id", "loop", "shown", "labels")} | {
+        "input": seen["input"],
+        "proposal": proposal["value"] if proposal else None,
+        "confidence_of_ai": seen["signal"].get("confidence"),
+        "rationale_of_ai": seen["rationale"],
+    }
+    return {name: _cell(value) for name, value in cells.items() if value is not None}
+
+
+def _cell(value: JSON) -> str:
+    return harmless(written(value)) if isinstance(value, str) else written(value)

@@ -9,12 +9,10 @@ from rich.text import Text
 
 from dualcontrol.certify import learn_risk
 from dualcontrol.cli.opening import desk_of
-from dualcontrol.cli.screen import document, facts, progress, show, styled, table
-from dualcontrol.cli.state import State
-from dualcontrol.cli.text import some
-from dualcontrol.cli.verb import group, verb
+from dualcontrol.cli.screen import document, facts, progress, show, some, styled, table
+from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.learn.report import Measures, Report
-from dualcontrol.learn.risk_training import RiskReport
+from dualcontrol.learn.risk_serving import RiskReport
 from dualcontrol.learn.training import train
 
 app = group("training", "Train.")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-
-from dualcontrol.cli.state import State
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel="Everywhere")
@@ -79,3 +78,29 @@ def _shared_parameters(own: Sequence[inspect.Parameter]) -> list[inspect.Paramet
 
 def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+# What every command knows: where the settings and the database are, and how to print.
+
+
+class State:
+    """The options that hold for the whole call; given before the command or after it."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.database: str | None = None
+        self.settings: str | None = None
+
+    def take(self, as_json: bool, database: str | None, settings: str | None) -> None:
+        """Lay options over those that were given before; what is not given stays."""
+        self.as_json = self.as_json or as_json
+        self.database = database or self.database
+        self.settings = settings or self.settings
+
+
+def os_user() -> str:
+    """The name of the user who runs this process."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no entry for the user id, as in a bare container
+        return "unknown"

@@ -15,10 +15,8 @@ from dualcontrol.case import JSON
 from dualcontrol.cli.reading import usage
 from dualcontrol.route import binomial
 from dualcontrol.route.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
-from dualcontrol.route.offline import certify
-from dualcontrol.route.promise import Offline, check_promise
-from dualcontrol.route.weighted import bounds as betting
-from dualcontrol.route.weighted import certify_weighted
+from dualcontrol.route.offline import Offline, certify, certify_weighted, check_promise
+from dualcontrol.route.offline import bounds as betting
 
 FEW = 30  # below this, a group's error is hardly known
 MOST_GROUPS = 100
@@ -26,7 +24,7 @@ UNIT = "per 1,000 cases"
 GROUPS = "the promise is for the whole; each group has its own error and interval, and none of its own"
 
 
-class Asked(NamedTuple):
+class Options(NamedTuple):
     """The options of a replay, checked."""
 
     threshold: float | None = None
@@ -66,7 +64,7 @@ class Found(NamedTuple):
 def asked(
     threshold: float | None, max_error: float | None, confidence: float | None, minute_price: float | None,
     error_loss: float | None, minutes: float, grouped: bool,
-) -> Asked:  # fmt: skip
+) -> Options:  # fmt: skip
     """The options together; a usage error where one lacks the other."""
     if confidence is not None and max_error is None:
         raise usage("--confidence says how sure --max-error is to hold; give both")
@@ -75,10 +73,10 @@ def asked(
     if (minute_price is None) != (error_loss is None):
         raise usage("a cost takes both: --minute-price for reviewers, and --error-loss for errors on autopilot")
     price = None if minute_price is None or error_loss is None else Price(minutes * minute_price, error_loss)
-    return Asked(threshold, max_error, 0.95 if confidence is None else confidence, price, grouped)
+    return Options(threshold, max_error, 0.95 if confidence is None else confidence, price, grouped)
 
 
-def exact(rows: Sequence[Scored], asked: Asked) -> Method:
+def exact(rows: Sequence[Scored], asked: Options) -> Method:
     """For rows that all have a truth: Clopper and Pearson's test and bounds; Wilson's interval for a look around."""
     test = partial(certify, [row.score for row in rows], [not row.right for row in rows])
     if asked.max_error is None:
@@ -91,7 +89,7 @@ def _clopper(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
     return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
 
 
-def weighted(evidence: Sequence[Scored], asked: Asked, *, guaranteed: bool) -> Method:
+def weighted(evidence: Sequence[Scored], asked: Options, *, guaranteed: bool) -> Method:
     """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all.
 
     Under a guarantee it is the labels themselves that decide whether humans go on seeing all, and which test is made
@@ -110,7 +108,7 @@ def _betting(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
     return betting(errors, chances, confidence, np.array([row.floor for row in rows]))
 
 
-def found(rows: Sequence[Scored], asked: Asked, method: Method) -> Found:
+def found(rows: Sequence[Scored], asked: Options, method: Method) -> Found:
     """Choose or look at a threshold, for the whole and for each group."""
     offline = None
     threshold, reason = asked.threshold, ""
@@ -124,7 +122,7 @@ def found(rows: Sequence[Scored], asked: Asked, method: Method) -> Found:
     return whole._replace(offline=offline, reason=reason, groups=_groups(rows, threshold, asked, method))
 
 
-def _looked(rows: Sequence[Scored], threshold: float | None, asked: Asked, method: Method) -> Found:
+def _looked(rows: Sequence[Scored], threshold: float | None, asked: Options, method: Method) -> Found:
     look = partial(at, rows, bounds=method.bounds, price=asked.price)
     return Found(
         n=len(rows), method=method.name, confidence=asked.confidence,
@@ -134,7 +132,7 @@ def _looked(rows: Sequence[Scored], threshold: float | None, asked: Asked, metho
     )  # fmt: skip
 
 
-def _groups(rows: Sequence[Scored], threshold: float | None, asked: Asked, method: Method) -> dict[str, Found]:
+def _groups(rows: Sequence[Scored], threshold: float | None, asked: Options, method: Method) -> dict[str, Found]:
     if not asked.grouped:
         return {}
     members: dict[str, list[Scored]] = {}
@@ -146,7 +144,7 @@ def _groups(rows: Sequence[Scored], threshold: float | None, asked: Asked, metho
     return {name: group._replace(reason=_few(group, asked)) for name, group in looked.items()}
 
 
-def _few(group: Found, asked: Asked) -> str:
+def _few(group: Found, asked: Options) -> str:
     """Why a group's error is hardly known, where it has too few rows on autopilot."""
     if group.at is None:
         return ""
@@ -181,13 +179,13 @@ def plain(of: Found) -> Mapping[str, JSON]:
         "interval": of.method,
         "confidence": of.confidence,
         "cost_unit": UNIT if of.humans is not None else None,
-        "cheapest": _cheapest(of, best) if of.humans is not None else None,
+        "cheapest": _cheapest_json(of, best) if of.humans is not None else None,
         "curve": [{**p._asdict(), "interval": list(p.interval)} for p in of.points],
         **({"groups": {name: plain(of) for name, of in of.groups.items()}, "note": GROUPS} if of.groups else {}),
     }
 
 
-def _cheapest(of: Found, best: Point | None) -> JSON:
+def _cheapest_json(of: Found, best: Point | None) -> JSON:
     if best is None:
         return {"threshold": None, "load": 1.0, "cost": of.humans}
     return {"threshold": best.threshold, "load": best.load, "cost": best.cost}

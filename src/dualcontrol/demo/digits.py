@@ -10,8 +10,7 @@ from dualcontrol.demo import scans
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.learn.report import Report
 from dualcontrol.learn.serving import Scored, current_model
-from dualcontrol.learn.start import StartSet
-from dualcontrol.learn.training import train, train_if_due
+from dualcontrol.learn.training import StartSet, train, train_if_due
 
 NAME = "digits"
 THRESHOLD = 0.90

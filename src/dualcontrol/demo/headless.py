@@ -18,7 +18,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.errors import SettingsError
 from dualcontrol.learn.trainers import optional
 from dualcontrol.settings import Database, Settings
-from dualcontrol.settings.printed import model_folder
+from dualcontrol.settings.place import model_folder
 from dualcontrol.testing import FakeClock, ScriptedReviewer, seeded_ids
 
 ERRS = 0.02

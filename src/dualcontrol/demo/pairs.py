@@ -15,7 +15,7 @@ from dualcontrol.demo.readmes import Section, sections
 from dualcontrol.demo.summaries import features, luhn, sentences, textrank
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.learn import bradley_terry
-from dualcontrol.learn.dataset import Row
+from dualcontrol.learn.examples import Row
 from dualcontrol.learn.export import preferences
 
 NAME = "pairs"

@@ -11,7 +11,7 @@ from dualcontrol import compose
 from dualcontrol.demo import start
 from dualcontrol.desk import Desk
 from dualcontrol.settings import Database, Settings
-from dualcontrol.settings.printed import model_folder
+from dualcontrol.settings.place import model_folder
 
 DATABASE = "sqlite:///dualcontrol-demo.db"
 FILES = "dualcontrol-demo-files"

@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dualcontrol.doctor.database import durability, integrity, sequencer
+from dualcontrol.doctor.database import (
+    OK,
+    PROBLEM,
+    RESTORE,
+    WARNING,
+    Finding,
+    durability,
+    guarded,
+    integrity,
+    sequencer,
+)
 from dualcontrol.doctor.evidence import Evidence
-from dualcontrol.doctor.finding import OK, PROBLEM, RESTORE, WARNING, Finding, guarded
 from dualcontrol.doctor.loops import loops
 from dualcontrol.store import Store
 

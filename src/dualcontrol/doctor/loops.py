@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dualcontrol.case import Review
-from dualcontrol.control import RISK_MODEL, Control
-from dualcontrol.doctor.finding import OK, PROBLEM, WARNING, Finding, are, some, wait
+from dualcontrol.case import Case, Review
+from dualcontrol.case.whole import ModelRow
+from dualcontrol.control import RISK_MODEL, Control, LoopSettings
+from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, are, some, wait
 from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
 from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.learn.trusted import Recorded, holds, inside, recorded, unlike
+from dualcontrol.review.eligibility import available
 from dualcontrol.route.capacity import LEVELS
-from dualcontrol.store import InboxRow, ModelRow, Store
+from dualcontrol.store import InboxRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
 RESTORE = "Restore the table `models` from a backup, or train again; until then every case goes to a human."
@@ -168,3 +170,49 @@ def wrong_with(row: ModelRow, folder: str | Path | None) -> str:
     except OSError as error:
         return f"its file {whole / row.path} cannot be read ({error.strerror})"
     return "" if digest == row.sha256 else f"its file {whole / row.path} is not what was trained"
+
+
+# Cases that wait for nobody: no person may take a review of theirs, and no response time will end them.
+
+
+ADD_SOMEBODY = (
+    "Add somebody to the group, or withdraw the case: `dualcontrol withdraw CASE`. "
+    "For later cases set quorum.arbiter, or respond_within with on_timeout."
+)
+AGAIN = "Withdraw the case, `dualcontrol withdraw CASE`, and propose it again; a second one gets its reviews."
+
+
+def stuck(case: Case, settings: LoopSettings) -> Iterator[Finding]:
+    """A case that stays open for ever as things are, such as a dispute among all members of its group."""
+    if case.state != "open" or case.kind != "live" or case.read_only or case.leader or ends_by_itself(case, settings):
+        return
+    waiting = [review for review in case.reviews if review.state in ("open", "claimed")]
+    if not waiting:
+        what = f"case {case.id} is open, and nobody is asked: it has no open review, and nothing is due"
+        yield Finding("queue", WARNING, what, AGAIN, case.id)
+    elif not any(review.state == "claimed" or somebody(case, review, settings) for review in waiting):
+        groups = " or ".join(dict.fromkeys(review.group for review in waiting))
+        what = (
+            f"case {case.id} waits for an answer that nobody in {groups} may give: all have worked on it or proposed it"
+        )
+        yield Finding("queue", WARNING, what, ADD_SOMEBODY, case.id)
+
+
+def ends_by_itself(case: Case, settings: LoopSettings) -> bool:
+    """Whether the end of the response time will do something about the case."""
+    if case.due_at is None or case.route is None:
+        return False
+    if case.route.on_timeout == "escalate":
+        arbiter = case.route.quorum.arbiter or settings.quorum.arbiter
+        return arbiter is not None and available(case, arbiter, settings, workers(case)) != 0
+    return case.route.on_timeout != "hold"
+
+
+def somebody(case: Case, review: Review, settings: LoopSettings) -> bool:
+    """Whether anybody may take this review now."""
+    return available(case, review.group, settings, (*review.excludes, *workers(case))) != 0
+
+
+def workers(case: Case) -> tuple[str, ...]:
+    """Who has a review of the case already; nobody gets a second."""
+    return tuple(review.person for review in case.reviews if review.person)

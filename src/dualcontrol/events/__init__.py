@@ -8,15 +8,19 @@ event versions are read through `UPCASTS`, an unknown kind makes the case read-o
 
 from __future__ import annotations
 
-from dualcontrol.events.entries import EVENTS, UPCASTS, Entry, link, opened, sealed, with_values
-from dualcontrol.events.event import Event, Unknown, real, unreal
-from dualcontrol.events.evolve import evolve, fold
-from dualcontrol.events.governing import caused, governed_by
+from dualcontrol.events.evolve import caused, evolve, fold, governed_by
 from dualcontrol.events.of_case import (
     CASE_EVENTS,
+    EVENTS,
+    LOOP_EVENTS,
+    UPCASTS,
     AlarmRaised,
     Answered,
     Audited,
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    BatchRouted,
     Claimed,
     Committed,
     Concluded,
@@ -26,39 +30,41 @@ from dualcontrol.events.of_case import (
     EffectResolved,
     EffectStarted,
     EffectSucceeded,
+    Entry,
+    EpochBegan,
     Erased,
+    Event,
+    EvidenceCounted,
     Extended,
     Joined,
     LeaseExpired,
+    ModelKept,
+    ModelPromoted,
     Opened,
     Parted,
     Passed,
+    PolicyChanged,
     Recalled,
     Released,
+    ReliefChanged,
     Rerouted,
     Retracted,
     ReviewCancelled,
     ReviewOpened,
     Revoked,
     Routed,
-    TimedOut,
-    Withdrawn,
-)
-from dualcontrol.events.of_loop import (
-    LOOP_EVENTS,
-    AuditsChanged,
-    AutopilotClosed,
-    AutopilotOpened,
-    BatchRouted,
-    EpochBegan,
-    EvidenceCounted,
-    ModelKept,
-    ModelPromoted,
-    PolicyChanged,
-    ReliefChanged,
     ScoreChanged,
     ThresholdMoved,
+    TimedOut,
     TrainingFailed,
+    Unknown,
+    Withdrawn,
+    link,
+    opened,
+    real,
+    sealed,
+    unreal,
+    with_values,
 )
 
 __all__ = [

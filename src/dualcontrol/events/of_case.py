@@ -2,10 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
-from dualcontrol.case import Actor, By, Content, Mode, Quorum, Relief, ReviewKind, RouteTo, Verdict
-from dualcontrol.events.event import Event
+import msgspec
+from msgspec.structs import replace
+
+from dualcontrol.case import (
+    ENCODER,
+    JSON,
+    Actor,
+    By,
+    Content,
+    Mode,
+    Quorum,
+    Relief,
+    ReviewKind,
+    RouteTo,
+    Value,
+    Verdict,
+    decoder,
+)
+from dualcontrol.control import Cause
+
+# What every event is, and how real numbers are written in one.
+
+
+def real(number: float | int | str | None) -> str | None:
+    """A real number as its shortest round-trip text; levels such as "high" and None pass through."""
+    if number is None or isinstance(number, str):
+        return number
+    return repr(float(number))
+
+
+def unreal(text: str | None) -> str | float | None:
+    """The inverse of `real`."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+class Event(Value, tag_field="kind", tag=True, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+
+class Unknown(Event, frozen=True, kw_only=True):
+    """An event of a version that this program does not know."""
+
+    name: str = ""
 
 
 class Opened(Event, frozen=True, kw_only=True):
@@ -330,3 +378,318 @@ CASE_EVENTS: tuple[type[Event], ...] = (
     Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded,
     Recalled, Revoked, EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip
+
+
+# The events of a loop's stream, in past tense.
+
+
+class PolicyChanged(Event, frozen=True, kw_only=True):
+    """The loop's settings changed; `settings` is their canonical JSON text.
+
+    `relabelled` says that the set of labels is another, so that nothing certified before holds.
+    """
+
+    version: int
+    at: int
+    digest: str
+    settings: str
+    relabelled: bool = False
+
+
+class ThresholdMoved(Event, frozen=True, kw_only=True):
+    """The confidence from which autopilot may act moved, and why."""
+
+    version: int
+    at: int
+    segment: str
+    threshold: str | None
+    reason: str
+    epoch: int | None = None
+    pos: int | None = None
+    bin: int | None = None
+    coverage: str | None = None
+
+
+class EpochBegan(Event, frozen=True, kw_only=True):
+    """A certificate began with nothing certified: for a new model, a new promise, or after an alarm.
+
+    `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
+    `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
+    """
+
+    version: int
+    at: int
+    segment: str
+    epoch: int
+    reason: str
+    promise: str
+    model: str | None = None
+    scorer: str | None = None
+    after: int = 0
+    cut: str | None = None
+
+
+class EvidenceCounted(Event, frozen=True, kw_only=True):
+    """Labels were counted by a certificate, in the order of decisions, up to and with position `upto`.
+
+    A label is (position, score, wrong, inclusion, autopilot, unseen before it): `unseen` autopilot cases that nobody
+    reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
+    earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
+    Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.
+    """
+
+    at: int
+    segment: str
+    epoch: int
+    upto: int
+    labels: tuple[tuple[int, str, int, str, int, int], ...]
+    unseen: int = 0
+    stale: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+    floors: tuple[str, ...] = ()
+
+
+class AuditsChanged(Event, frozen=True, kw_only=True):
+    """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up."""
+
+    version: int
+    at: int
+    segment: str
+    edges: tuple[str, ...]
+    shares: tuple[str, ...]
+    reason: str
+    floor: str | None = None
+
+
+class AutopilotClosed(Event, frozen=True, kw_only=True):
+    """A segment ("" for the whole loop) goes to humans from here on.
+
+    `cause` says what closed it, for programs, and `model` which model's file where it was one: see `control.Cause`.
+    """
+
+    version: int
+    at: int
+    segment: str
+    cause: str
+    reason: str
+    model: str | None = None
+
+
+class AutopilotOpened(Event, frozen=True, kw_only=True):
+    """A closed segment is open again."""
+
+    version: int
+    at: int
+    segment: str
+    reason: str
+
+
+class ReliefChanged(Event, frozen=True, kw_only=True):
+    """People are asked for less, or for all again; demand and capacity are reviews an hour."""
+
+    version: int
+    at: int
+    level: int
+    name: str
+    demand: str
+    capacity: str
+    understaffed: int
+    reason: str
+
+
+class ModelPromoted(Event, frozen=True, kw_only=True):
+    """A trained model took over: it was better on held-out human decisions.
+
+    `file` and `sha256` are its file's name in the folder of models and digest; older versions recorded neither.
+    """
+
+    version: int
+    at: int
+    model: str
+    examples: int
+    metric: str
+    score: str
+    incumbent: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+
+
+class ModelKept(Event, frozen=True, kw_only=True):
+    """A trained model was not better; the incumbent stays."""
+
+    at: int
+    model: str
+    examples: int
+    metric: str
+    score: str
+    incumbent: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+
+
+class TrainingFailed(Event, frozen=True, kw_only=True):
+    """A training that was due came to nothing; `reason` holds no content, whatever the trainer said.
+
+    `what` is "model" or "risk model", `attempt` counts failures in a row, and `waiting` the answers that no model has
+    learned from.
+    """
+
+    at: int
+    what: str
+    trainer: str
+    code: str
+    reason: str
+    attempt: int
+    retry_at: int
+    waiting: int = 0
+
+
+class ScoreChanged(Event, frozen=True, kw_only=True):
+    """A risk model was learned from people's decisions: its score is compared from here on, and nothing is certified.
+
+    Only decisions from here on are evidence for it.
+    """
+
+    version: int
+    at: int
+    model: str
+    examples: int
+    reason: str
+    file: str | None = None
+    sha256: str | None = None
+
+
+class BatchRouted(Event, frozen=True, kw_only=True):
+    """A chunk of rows was routed in one go; rows for humans opened cases of their own.
+
+    Under a guarantee `unseen` counts, by certificate, the rows that it let run and that nobody reviews.  Audits were
+    drawn by the id `drawn`; where there is none, by batch and chunk.
+    """
+
+    at: int
+    batch: str
+    chunk: int
+    rows: int
+    autopilot: int
+    human: int
+    blocked: int
+    audited: int
+    control: int
+    digest: str
+    fingerprint: str = ""
+    content: Content = Content()
+    unseen: dict[str, int] = {}
+    drawn: str = ""
+
+
+LOOP_EVENTS: tuple[type[Event], ...] = (
+    PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
+    ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted,
+)  # fmt: skip
+
+
+# Ledger entries: canonical bytes, the hash chain, and reading what older versions wrote.
+
+
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}
+Raw = dict[str, Any]
+
+
+def _with_cause(raw: Raw) -> Raw:
+    """A closure that names its cause; one of an older version says it in its words alone."""
+    return raw if "cause" in raw else raw | _given(Cause.of_words(raw["reason"]))
+
+
+def _given(cause: Cause) -> Raw:
+    return {"cause": cause.by} | ({} if cause.model is None else {"model": cause.model})
+
+
+def _with_alarm(raw: Raw) -> Raw:
+    """An epoch that names the alarm it begins after; one of an older version has the code for its reason."""
+    return raw | {"cut": raw["reason"]} if raw["reason"] in ("drift", "scale") else raw
+
+
+# What older versions wrote, by kind and version, and how it is read; a field that is there already is left alone.
+UPCASTS: dict[tuple[str, int], Callable[[Raw], Raw]] = {
+    ("AutopilotClosed", 1): _with_cause,
+    ("EpochBegan", 1): _with_alarm,
+}
+
+
+class Entry(Value, frozen=True, kw_only=True):
+    """One transaction's worth of events in one stream, chained by hash to the entry before it."""
+
+    stream: str
+    seq: int
+    at: int
+    actor: str
+    events: tuple[Event, ...]
+    body: str = ""
+    prev: str = ""
+    hash: str = ""
+    pos: int | None = None
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    seq: int
+    at: int
+    actor: str
+    events: list[Event]
+
+
+class _RawBody(msgspec.Struct, frozen=True, kw_only=True):
+    stream: str
+    seq: int
+    at: int
+    actor: str
+    events: list[dict[str, Any]]
+
+
+_RAW = decoder(_RawBody)
+
+
+def sealed(entry: Entry, prev: str) -> Entry:
+    """The entry with its canonical body and its hash, chained to `prev` ("" for the first of a stream)."""
+    body = ENCODER.encode(
+        _Body(stream=entry.stream, seq=entry.seq, at=entry.at, actor=entry.actor, events=list(entry.events))
+    )
+    return replace(entry, body=body.decode(), prev=prev, hash=link(prev, body))
+
+
+def link(prev: str, body: bytes) -> str:
+    """The hash of an entry: SHA-256 over the previous hash in hex, a newline, and the body's bytes."""
+    return hashlib.sha256(prev.encode() + b"\n" + body).hexdigest()
+
+
+def opened(body: str, *, prev: str = "", digest: str = "", pos: int | None = None) -> Entry:
+    """The entry that a stored body holds; kinds this program does not know come back as `Unknown`."""
+    raw: _RawBody = _RAW.decode(body)
+    events = tuple(_event(e) for e in raw.events)
+    return Entry(
+        stream=raw.stream, seq=raw.seq, at=raw.at, actor=raw.actor, events=events,
+        body=body, prev=prev, hash=digest, pos=pos,
+    )  # fmt: skip
+
+
+def _event(raw: Raw) -> Event:
+    name, version = raw.get("kind", ""), raw.get("v", 1)
+    while (name, version) in UPCASTS:
+        raw = UPCASTS[name, version](raw)
+        version += 1
+    kind = EVENTS.get(name)
+    if kind is None:
+        return Unknown(name=name)
+    return kind.from_dict({k: v for k, v in raw.items() if k not in ("kind", "v")})
+
+
+def with_values(entry: Entry, values: Mapping[str, JSON]) -> Entry:
+    """The entry with the content of its slots put back, as far as it was not erased."""
+    return replace(entry, events=tuple(_filled(e, values) for e in entry.events))
+
+
+def _filled(event: Event, values: Mapping[str, JSON]) -> Event:
+    content: Content | None = getattr(event, "content", None)
+    if content is None or not content.seals:
+        return event
+    return replace(event, content=Content({s: values[s] for s in content.seals if s in values}, content.seals))

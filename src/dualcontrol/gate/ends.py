@@ -23,8 +23,7 @@ from dualcontrol.errors import (
     ResultError,
     TimedOut,
 )
-from dualcontrol.gate.arguments import Argument, resolved
-from dualcontrol.gate.lossless import jsonable
+from dualcontrol.gate.arguments import Argument, jsonable, resolved
 from dualcontrol.names import among
 
 LONGEST_ERROR = 10_000

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, ParamSpec, TypeVar
+import os
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import JSON, Case, Outcome
 from dualcontrol.commands import action_name
 from dualcontrol.errors import (
     ContextError,
@@ -24,12 +28,77 @@ from dualcontrol.errors import (
     StoreError,
     TimedOut,
 )
-from dualcontrol.gate.arguments import Arguments
-from dualcontrol.gate.calls import Made, Prepared, Recorded
+from dualcontrol.gate.arguments import Arguments, same
 from dualcontrol.gate.ends import GO, Result, described, over, paused_inside
-from dualcontrol.gate.port import OWNER, UNBOUND, Call, GatedLoop, Trip
-from dualcontrol.gate.steps import Nap, Record, Run, Wait, drive, drive_async
 from dualcontrol.schema import means_same
+
+# What a gate needs of its loop, and the name under which this process takes effects.
+
+
+OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+UNBOUND: Any = object()
+Trip = Generator[Any, Any, Any]
+
+
+class Call(Protocol):
+    """A call that asks for a case: what it proposes, and its place among the equal calls of its run."""
+
+    @property
+    def note(self) -> str | None:
+        """What its caller should know while the case is pending."""
+        ...
+
+    def end(self, how: Literal["ended", "refused"]) -> None:
+        """It has come to an end."""
+        ...
+
+    def give_back(self) -> None:
+        """It has come to no end: the next equal call is the same one."""
+        ...
+
+
+class GatedLoop(Protocol):
+    """What a gate needs of a loop."""
+
+    name: str
+
+    def call(self, action: str, *, defaults: JSON, formerly: tuple[str, ...], run: str | None, **given: Any) -> Call:
+        """A call with these arguments, at its place in the run of the caller; nothing is written."""
+        ...
+
+    def enter(self, owner: str, call: Any) -> tuple[Case, int | None]:
+        """Open the case of a call or find it again, and take its effect where that is ready and as proposed."""
+        ...
+
+    def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
+        """Block until the outcome or raise `Pending`."""
+        ...
+
+    async def await_outcome(self, case: Case | str, timeout: float | None = None) -> Outcome:
+        """The same for coroutines."""
+        ...
+
+    def start(
+        self, case_id: str, owner: str, *, runs: JSON = None, asks: dict[str, JSON] | None = None
+    ) -> tuple[Case, int | None]:
+        """Take the effect: the case and its fence; no fence where the case went back to people."""
+        ...
+
+    def recall(self, case_id: str, reason: str) -> None:
+        """Let people decide again about what cannot be run."""
+        ...
+
+    def finish_effect(
+        self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
+        error: str | None = None, ran: bool = True,
+    ) -> None:  # fmt: skip
+        """Say how it ended."""
+        ...
+
+    def look(self, case_id: str) -> Case:
+        """The case as it is now, after what is due in it has been done."""
+        ...
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -281,3 +350,179 @@ def _mark_coroutine(gate: Any) -> None:
         mark(gate)
     else:
         gate._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+
+
+# A call of a gated function, with the caller's own arguments at hand or known from its record only.
+
+
+class Made:
+    """One call's arguments, as the caller gave them: by name, and as JSON."""
+
+    def __init__(self, gate: Gate[Any, Any], bound_to: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.gate = gate
+        self.lead = () if bound_to is UNBOUND else (bound_to,)
+        arguments = gate.signature.bind(*self.lead, *args, **kwargs)
+        arguments.apply_defaults()
+        skip = next(iter(arguments.arguments), None) if self.lead else None
+        self.named = {k: v for k, v in arguments.arguments.items() if k != skip}
+        self.arguments = gate.arguments(bool(self.lead))
+        self.as_json = self.arguments.as_json(self.named)
+        self.arguments.check(self.named, self.as_json)
+
+    def as_decided(self, decided: JSON) -> Prepared:
+        """The call as its caller made it, where that is what was decided to the letter; else as was decided."""
+        if not same(decided, self.as_json):
+            return self.prepared(decided)
+        return Prepared(self, self.named, decided, self.named, self.as_json)
+
+    def prepared(self, decided: JSON) -> Prepared:
+        """The call with the decided arguments: the caller's own objects unless they were edited, or changed since."""
+        now = self.arguments.as_json(self.named)
+        known = decided if isinstance(decided, dict) else {}
+        own = {name: v for name, v in self.named.items() if name in known and same(known[name], now[name])}
+        values = self.arguments.values(own, decided)
+        return Prepared(self, own, decided, values, self.arguments.as_json(values))
+
+
+class Recorded:
+    """A call that is known from its record only: the arguments that were decided, and nothing of the caller's."""
+
+    def __init__(self, gate: Gate[Any, Any], on: Any) -> None:
+        self.gate = gate
+        self.lead = () if on is UNBOUND else (on,)
+        self.arguments = gate.arguments(bool(self.lead))
+
+    def as_decided(self, decided: JSON) -> Prepared:
+        """The call with the decided arguments."""
+        return self.prepared(decided)
+
+    def prepared(self, decided: JSON) -> Prepared:
+        """The call with the decided arguments."""
+        values = self.arguments.values({}, decided)
+        return Prepared(self, {}, decided, values, self.arguments.as_json(values))
+
+
+class Prepared:
+    """A call that is ready to run: its values by name, and as the JSON that is held against the record."""
+
+    def __init__(
+        self,
+        call: Made | Recorded,
+        own: dict[str, Any],
+        decided: JSON,
+        values: dict[str, Any],
+        as_json: dict[str, JSON],
+    ) -> None:
+        self._call, self._own, self._decided = call, own, decided
+        self.values, self.as_json = values, as_json
+
+    def run(self) -> Any:
+        """Call the function; what its caller changed while the effect was being taken does not run."""
+        call = self._call
+        positional, named = call.arguments.call(call.lead, self._unchanged())
+        return call.gate.fn(*positional, **named)
+
+    def _unchanged(self) -> dict[str, Any]:
+        """The values that were held against the record, by themselves or, where they have changed, read from it."""
+        arguments = self._call.arguments
+        try:
+            now = arguments.as_json(self._own) if self._own else {}
+            if all(same(value, self.as_json[name]) for name, value in now.items()):
+                return self.values
+            return self._call.prepared(self._decided).values
+        except (EffectError, PayloadError) as error:
+            raise NotRun(f"the arguments have changed since they were decided: {error.message}") from error
+
+
+# The steps of a trip that are not one database call, and the two drivers: in this thread, or from a coroutine.
+
+
+class Wait:
+    """A step of the trip: wait for the outcome."""
+
+    def __init__(self, loop: GatedLoop, case: Case, timeout: float | None) -> None:
+        self.loop, self.case, self.timeout = loop, case, timeout
+
+
+class Nap:
+    """A step of the trip: let another program go on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Run:
+    """A step of the trip: run the gated function."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+
+
+class Record:
+    """A step of the trip: write how the effect ended, also when the caller is cancelled meanwhile."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self.write = write
+
+    def __call__(self) -> None:
+        """Write it."""
+        self.write()
+
+
+def drive(trip: Trip) -> Any:
+    """Run a trip in this thread."""
+    send: Callable[[Any], Any] = trip.send
+    value: Any = None
+    while True:
+        try:
+            step = send(value)
+        except StopIteration as end:
+            return end.value
+        try:
+            send, value = trip.send, _now(step)
+        except BaseException as error:
+            send, value = trip.throw, error
+
+
+def _now(step: Any) -> Any:
+    if isinstance(step, Wait):
+        return step.loop.wait(step.case, step.timeout)
+    if isinstance(step, Nap):
+        return time.sleep(step.seconds)
+    return step.prepared.run() if isinstance(step, Run) else step()
+
+
+async def drive_async(trip: Trip) -> Any:
+    """Run a trip from a coroutine: database work in threads, waiting without one."""
+    send: Callable[[Any], Any] = trip.send
+    value: Any = None
+    while True:
+        try:
+            step = send(value)
+        except StopIteration as end:
+            return end.value
+        try:
+            send, value = trip.send, await _soon(step)
+        except BaseException as error:
+            send, value = trip.throw, error
+
+
+def _soon(step: Any) -> Awaitable[Any]:
+    if isinstance(step, Wait):
+        return step.loop.await_outcome(step.case, step.timeout)
+    if isinstance(step, Nap):
+        return asyncio.sleep(step.seconds)
+    if isinstance(step, Run):
+        awaitable: Awaitable[Any] = step.prepared.run()
+        return awaitable
+    return _uncut(step) if isinstance(step, Record) else asyncio.to_thread(step)
+
+
+async def _uncut(step: Record) -> None:
+    """Write to the end, then let the cancellation pass: what the function did is known and must not get lost."""
+    writing = asyncio.ensure_future(asyncio.to_thread(step))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise

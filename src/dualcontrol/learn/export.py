@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
-from dualcontrol.learn.dataset import Row
-from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import optional
+from dualcontrol.learn.examples import Row
+from dualcontrol.learn.trainers import DeskPort, optional
 from dualcontrol.learn.uniform import Type, as_text, in_order, look, signs, typed
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")

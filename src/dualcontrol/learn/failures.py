@@ -12,7 +12,7 @@ import traceback
 from dualcontrol.control import Control, Untrained
 from dualcontrol.errors import DualcontrolError, MissingExtraError, ModelError, StoreUnavailableError
 from dualcontrol.events import Event, TrainingFailed
-from dualcontrol.learn.ports import DeskPort
+from dualcontrol.learn.trainers import DeskPort
 
 log = logging.getLogger("dualcontrol.learn")
 MINUTE = 60_000_000

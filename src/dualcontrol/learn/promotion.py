@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dualcontrol.case import JSON, ModelRow
 from dualcontrol.control import MODEL_FILE, Control
 from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
-from dualcontrol.learn.dataset import Row
-from dualcontrol.learn.files import write
-from dualcontrol.learn.ports import DeskPort
+from dualcontrol.learn.examples import Row
 from dualcontrol.learn.report import Report
+from dualcontrol.learn.trainers import DeskPort
 from dualcontrol.learn.trusted import model_folder
 
 SKIPPED = "/skipped"  # how the mark of a row ends that nothing was learned from
@@ -80,3 +81,44 @@ def _reopened(desk: DeskPort, control: Control) -> Control:
         return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")]
 
     return desk.steps.move(control.loop, make)
+
+
+# Files that are there whole or not at all, that stay after a power cut, and that only their owner may read.
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write beside the target, force it to disk, and rename; folders that are made on the way are private too."""
+    _folder(path.parent)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with open(partial, "xb", opener=_private) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync(path.parent)
+
+
+def _folder(path: Path) -> None:
+    """Make a folder and those above it, each for its owner alone, whatever the umask."""
+    if path.is_dir():
+        return
+    _folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
+
+
+def _private(path: str, flags: int) -> int:
+    handle = os.open(path, flags, 0o600)
+    if hasattr(os, "fchmod"):
+        os.fchmod(handle, 0o600)
+    return handle
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -10,7 +10,7 @@ import numpy as np
 from dualcontrol.case import JSON, Value
 from dualcontrol.learn import calibrate
 from dualcontrol.learn.baseline import Learned
-from dualcontrol.learn.dataset import Row
+from dualcontrol.learn.examples import Row
 from dualcontrol.learn.trainers import Floats, Model, positions, probabilities
 
 MIN_HELD_OUT = 10

@@ -18,8 +18,7 @@ from dualcontrol.control import ALARM, MODEL_FILE, PERSON, Cause, Control
 from dualcontrol.errors import GuaranteeError, MissingExtraError, ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
-from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import Floats, Model
+from dualcontrol.learn.trainers import DeskPort, Floats, Model
 from dualcontrol.learn.trusted import UnnamedTrainerError, trusted, unchanged
 
 log = logging.getLogger("dualcontrol.learn")

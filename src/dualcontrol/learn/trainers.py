@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Container, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, Case
+from dualcontrol.control import Control
 from dualcontrol.errors import MissingExtraError, ModelError
-from dualcontrol.learn.names import NONE, OWN, TRAINERS
+from dualcontrol.events import Event
 
 __all__ = [
     "NONE",
@@ -138,3 +140,82 @@ def positions(classes: Sequence[JSON], labels: Sequence[JSON]) -> NDArray[np.int
     """The column of each label among the classes; -1 where the model does not know it."""
     known = {class_key(label): place for place, label in enumerate(classes)}
     return np.array([known.get(class_key(label), -1) for label in labels], dtype=np.int64)
+
+
+# The trainers by name: settings check a name without loading what is behind it.
+
+
+# Module of ours and the extra that it needs, by the name in the settings.
+TRAINERS: dict[str, tuple[str, str]] = {"sklearn": ("dualcontrol.learn.sklearn_trainer", "learn")}
+NONE = ("export", "off")
+OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # a trainer of the user's, as module:attribute
+
+
+def known(name: str) -> bool:
+    """Whether a name stands for a trainer: one of ours, none, or the user's own."""
+    return name in TRAINERS or name in NONE or OWN.fullmatch(name) is not None
+
+
+# What learning needs of a desk: the ledger's read side, transactions, and the one way to change a control.
+
+
+Move = Callable[[Control, int], Sequence[Event]]
+
+
+class StepsPort(Protocol):
+    """Time, ids, the secret of the draws, and changes of control."""
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """The time in microseconds, UTC."""
+        ...
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """A new id."""
+        ...
+
+    @property
+    def secret(self) -> bytes:
+        """The secret of the draws."""
+        ...
+
+    def move(self, loop: str, make: Move) -> Control:
+        """Change a loop's control by events."""
+        ...
+
+
+class DeskPort(Protocol):
+    """A desk as learning sees it."""
+
+    @property
+    def steps(self) -> StepsPort:
+        """The one mechanism."""
+        ...
+
+    @property
+    def store(self) -> Any:
+        """The store: its transactions and its read side."""
+        ...
+
+    @property
+    def settings(self) -> Any:
+        """The program's settings; None when the desk was made without."""
+        ...
+
+    @property
+    def trainers(self) -> Container[str]:
+        """The trainers that this program's own settings name."""
+        ...
+
+    def control(self, name: str) -> Control | None:
+        """What governs a loop now."""
+        ...
+
+    def case(self, case_id: str) -> Case:
+        """A case with its content."""
+        ...
+
+    def objection(self, control: Control, model: Any) -> str | None:
+        """Why a better model should not take over yet; None when nothing speaks against it."""
+        ...

@@ -6,28 +6,28 @@ decisions, pair by pair, each weighted by one over its inclusion probability, tr
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, ModelRow, microseconds
+from dualcontrol.case import JSON, ModelRow, microseconds, plain
 from dualcontrol.control import MODEL, Control, Feedback, draw
 from dualcontrol.errors import ModelError, StoreUnavailableError, UnknownLoopError
 from dualcontrol.labels import Labels
 from dualcontrol.learn import failures
 from dualcontrol.learn.baseline import Labelled, by_folds, by_held_out
-from dualcontrol.learn.dataset import Row, dataset, labelled
+from dualcontrol.learn.examples import Row, dataset, labelled
 from dualcontrol.learn.failures import may_try
-from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.promotion import record, write_file
+from dualcontrol.learn.promotion import record, write, write_file
 from dualcontrol.learn.report import MIN_HELD_OUT, Report, compared, unrivalled
 from dualcontrol.learn.risk_serving import RISK
 from dualcontrol.learn.serving import Served, model_in_force
-from dualcontrol.learn.start import StartSet, keep, remembered
-from dualcontrol.learn.trainers import NONE, Model, Trainer, class_key
-from dualcontrol.learn.trusted import UnnamedTrainerError, trusted
+from dualcontrol.learn.trainers import NONE, DeskPort, Model, Trainer, class_key
+from dualcontrol.learn.trusted import UnnamedTrainerError, inside, model_folder, trusted
 
 log = logging.getLogger("dualcontrol.learn")
 PURPOSE = "holdout"
@@ -255,3 +255,74 @@ def _version(desk: DeskPort, control: Control) -> str:
     """A name that no other training of this loop has, also one that runs at the same time."""
     count = len(desk.store.queries.models(control.loop_id))
     return f"{control.loop}-{count + 1}-{desk.steps.new_id()[-4:]}"
+
+
+# Labels that were there before the loop: every model trains on them, and its row names them.
+#
+# They are kept in a file beside the models, named by its digest, so that any later training finds and verifies them.
+
+
+class StartSet(NamedTuple):
+    """Inputs with their labels, and a sentence on where they come from."""
+
+    source: str
+    inputs: Sequence[JSON]
+    labels: Sequence[JSON]
+
+    def listed(self) -> StartSet:
+        """The same with rows as lists of plain values, also where they came as arrays or with numbers of NumPy."""
+        return StartSet(self.source, _listed(self.inputs), _listed(self.labels))
+
+    def within(self, labels: Labels | None) -> StartSet:
+        """The rows whose label is one of a set."""
+        if labels is None:
+            return self
+        rows = labels.places(self.labels)
+        return StartSet(self.source, [self.inputs[row] for row in rows], [labels.own(self.labels[row]) for row in rows])
+
+    def to_bytes(self) -> bytes:
+        """The file's content: JSON with sorted keys."""
+        said = {"source": self.source, "inputs": list(self.inputs), "labels": list(self.labels)}
+        return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+NOTHING = StartSet("", (), ())
+
+
+def _listed(values: Any) -> list[JSON]:
+    return list(plain(values.tolist() if hasattr(values, "tolist") else list(values)))
+
+
+def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
+    """Write the file of a start set; what a model's row says of it."""
+    if not start.labels:
+        return None
+    data = start.to_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    path = model_folder(desk) / file_name(digest)
+    if not path.exists():
+        write(path, data)
+    return {"source": start.source, "rows": len(start.labels), "sha256": digest}
+
+
+def remembered(desk: DeskPort, control: Control) -> StartSet:
+    """The start set of the loop's newest model; `ModelError` when its file is missing or altered."""
+    rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
+    said = next((row.metrics.get("start") for row in rows if row.state != RISK), None)
+    if not said:
+        return NOTHING
+    path = inside(model_folder(desk), file_name(said["sha256"]))
+    if path is None:
+        raise ModelError(f"the start labels of loop {control.loop!r} lie outside the folder of models")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"the start labels of loop {control.loop!r} are missing ({type(error).__name__})") from error
+    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+        raise ModelError(f"the start labels of loop {control.loop!r} are not those it began with: the digest differs")
+    return StartSet(**json.loads(data))
+
+
+def file_name(digest: str) -> str:
+    """The name of the file of a start set."""
+    return f"start-{digest[:16]}.json"

@@ -13,9 +13,7 @@ from pathlib import Path
 from dualcontrol.case import ModelRow
 from dualcontrol.errors import ModelError
 from dualcontrol.events import Entry, ModelKept, ModelPromoted, ScoreChanged, link
-from dualcontrol.learn.names import OWN
-from dualcontrol.learn.ports import DeskPort
-from dualcontrol.learn.trainers import Trainer, trainer
+from dualcontrol.learn.trainers import OWN, DeskPort, Trainer, trainer
 
 FOLDER = "dualcontrol-models"
 Recorded = ModelPromoted | ModelKept | ScoreChanged

@@ -7,14 +7,14 @@ from typing import Any
 
 from dualcontrol import commands
 from dualcontrol.events import Event
-from dualcontrol.review import answering, committing, following, lease
+from dualcontrol.review import answering, following, lease
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.Claim: lease.claim,
     commands.Release: lease.release,
     commands.Extend: lease.extend,
     commands.Expire: lease.expire,
-    commands.Commit: committing.commit,
+    commands.Commit: answering.commit,
     commands.Answer: answering.answer,
     commands.Retract: answering.retract,
     commands.Join: following.join,

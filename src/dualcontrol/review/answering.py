@@ -7,17 +7,16 @@ from typing import cast
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, PASSING, Case, Content, Review, Verdict
-from dualcontrol.commands import Answer, Retract
+from dualcontrol.commands import Answer, Commit, Retract
 from dualcontrol.control import Control, Env
-from dualcontrol.errors import AnswerError, ClaimError, ConflictError, SettledError
-from dualcontrol.events import Answered, Event, Passed, Retracted, real
+from dualcontrol.errors import AnswerError, AnswerValueError, ClaimError, CommitError, ConflictError, SettledError
+from dualcontrol.events import Answered, Committed, Event, Passed, Retracted, real
 from dualcontrol.names import same
-from dualcontrol.review.committing import as_first
 from dualcontrol.review.demand import rerouted
 from dualcontrol.review.lease import held
 from dualcontrol.review.seats import reopened
-from dualcontrol.review.values import checked
-from dualcontrol.review.view import digest, edit_under_review, view
+from dualcontrol.review.values import canonical, checked
+from dualcontrol.review.view import commits_first, committed, digest, edit_under_review, hidden, view
 
 
 def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Event]:
@@ -90,3 +89,42 @@ def retract(case: Case, command: Retract, control: Control, env: Env) -> list[Ev
     if given is None or not same(given.actor.person, command.person):
         raise ClaimError(f"{command.person} has not given the answer of review {command.review_id}")
     return [Retracted(review_id=command.review_id, person=command.person)]
+
+
+# Commit first: whether an action should happen and to whom is said before it is seen.
+#
+# A number or a label can be given blind; whether a refund of 420 is right can be judged only by who sees it.  So the
+# reviewer binds themselves first, and what they said stays beside their answer.
+
+
+AS_VERDICT = {"happen": "approve", "not": "reject"}
+
+
+def commit(case: Case, command: Commit, control: Control, env: Env) -> list[Event]:
+    """Bind the holder to a first answer, and show the proposal from here on; said again, it stands as it is."""
+    review = held(case, command.claim_id, env.now)
+    if not commits_first(case, review):
+        hint = "Answer it: the proposal is in its view, or the label or response is given without."
+        raise CommitError("this review asks for no commitment", hint=hint)
+    first = {"should": command.should, "to": command.to}
+    canonical(first)
+    if command.should not in AS_VERDICT:
+        raise AnswerValueError(f'should is "happen" or "not", not {command.should!r:.80}')
+    if not hidden(review):
+        return _again(case, review, first)
+    seen = digest(view(case, review, str(review.person)), command.rendered)
+    content = Content({f"first/{review.id}": first})
+    return [Committed(review_id=review.id, person=str(review.person), at=env.now, shown=seen, content=content)]
+
+
+def _again(case: Case, review: Review, first: JSON) -> list[Event]:
+    if canonical(first) != canonical(committed(case, review)):
+        hint = "Look at the proposal and answer; the answer may differ from what was said first."
+        raise CommitError("this review holds a commitment already, which is not changed", hint=hint)
+    return []
+
+
+def as_first(case: Case, review: Review) -> JSON:
+    """What was committed, in the form in which an answer carries it; None where nothing was."""
+    said = committed(case, review)
+    return None if said is None else {"verdict": AS_VERDICT[said["should"]], "value": said["to"]}

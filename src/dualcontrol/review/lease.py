@@ -9,18 +9,9 @@ from dualcontrol.case import Case, Review
 from dualcontrol.commands import Claim, Expire, Extend, Release
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
-from dualcontrol.events import (
-    Answered,
-    Claimed,
-    Event,
-    Extended,
-    LeaseExpired,
-    Passed,
-    Released,
-    ReviewCancelled,
-)
+from dualcontrol.events import Answered, Claimed, Event, Extended, LeaseExpired, Passed, Released, ReviewCancelled
 from dualcontrol.names import same
-from dualcontrol.review import blind, eligibility
+from dualcontrol.review import eligibility, view
 from dualcontrol.review.view import passed_up, visible_answers
 
 
@@ -42,8 +33,8 @@ def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]
 
 def presentation(case: Case, review: Review, person: str, control: Control, env: Env) -> tuple[str, ...]:
     """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's."""
-    if blind.hidden(review):
-        return blind.in_label_order(case, control.settings)
+    if view.hidden(review):
+        return view.in_label_order(case, control.settings)
     ids = [c["id"] for c in case.content.get("candidates", ())]
     if case.mode == "preference":
         ids.sort(key=lambda i: env.draw(f"side/{person}/{i}", case.id))

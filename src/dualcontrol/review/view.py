@@ -6,9 +6,28 @@ It feeds page, JSON, CLI and export, and the digest of what it gave is part of t
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
-from dualcontrol.case import ENCODER, JSON, SNAPSHOT, Answer, Candidate, Case, Rendering, Review
-from dualcontrol.review.blind import as_seen, fields_of, hidden, told
+from msgspec.structs import replace
+
+from dualcontrol.case import (
+    ENCODER,
+    JSON,
+    SNAPSHOT,
+    Answer,
+    Candidate,
+    Case,
+    Content,
+    Effect,
+    Rendering,
+    Review,
+    ReviewKind,
+    Route,
+)
+from dualcontrol.control import Control, LoopSettings
+from dualcontrol.errors import AnswerError
+from dualcontrol.names import same
+from dualcontrol.review import eligibility
 
 DECIDING = ("decide", "second", "arbiter")
 
@@ -153,3 +172,161 @@ def _route(case: Case) -> dict[str, JSON] | None:
         "reason": case.route.reason,
         "on_timeout": case.route.on_timeout,
     }
+
+
+# Blind reviews: an audit or an adjudicating answer is worth something only if the proposal has not led to it.
+#
+# What tells of the proposal is taken out of the case before anybody sees it: value, candidates, scores, signal,
+# rationale, what the route says of them, what others said, and what came of it.  Input and history stay as the caller
+# gave them; meta, key and run are the program's own.  A label or a response is given without ever seeing the proposal;
+# an action is shown once its reviewer has committed.
+#
+# Every door goes through here: `as_seen` for a review that somebody holds, `seen_by` for a case outside a review.
+
+
+REASON = "this review is blind: what is proposed, and why it is here, is not shown"
+OPEN_SLOTS = ("input", "history")
+MODES = ("labels", "fallback", "approval")
+ABSENT = object()
+
+
+def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) -> bool:
+    """Whether a row that is opened now is blind: the evidence of a loop with a guarantee, unless it says otherwise."""
+    guarantee = control.settings.guarantee
+    evidence = kind == "audit" or (kind == "second" and about is None)
+    return evidence and guarantee is not None and guarantee.blind and case.mode in MODES and case.proposed is not None
+
+
+def hidden(review: Review) -> bool:
+    """Whether the proposal is hidden from the reviewer now: for good, or until this person has committed."""
+    return review.blind and (not same(review.committed, review.person) or review.committed is None)
+
+
+def commits_first(case: Case, review: Review) -> bool:
+    """Whether a review asks its holder to say what should happen before it shows the action."""
+    return review.blind and case.mode == "approval"
+
+
+def committed(case: Case, review: Review) -> JSON:
+    """What its holder has committed to, ``{should, to}``; None before."""
+    return None if hidden(review) else case.content.get(f"first/{review.id}")
+
+
+def told(case: Case, review: Review) -> dict[str, JSON]:
+    """What the view of a blind review says of itself; the actions to choose among where one would not be the one."""
+    if not commits_first(case, review):
+        return {"blind": True} if review.blind else {}
+    names = sorted({str(c["action"]) for c in case.content.get("candidates", ()) if c.get("action")})
+    return {"blind": True, "committed": committed(case, review), "actions": names if len(names) > 1 else []}
+
+
+def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
+    """Case and review as this reviewer may see them; what is hidden is not there."""
+    if not hidden(review):
+        return case, review
+    return _masked(case, review.presented), bare(review)
+
+
+class Seen(NamedTuple):
+    """A case as a person may see it outside a review, and whether it is `kept` from them for being theirs to judge."""
+
+    case: Case
+    kept: bool
+
+
+def seen_by(case: Case, person: str, settings: LoopSettings) -> Seen:
+    """The case as a person may see it who holds no review of it: page, list, flash, command line, refusals.
+
+    Nothing of the proposal and of what came of it where they hold a blind review or may take one; else all of it, and
+    of meta what the loop shows.
+    """
+    if kept_from(case, person, settings):
+        return Seen(_masked(case), kept=True)
+    values = case.content.values
+    if "meta" in values:
+        values = {**values, "meta": fields_of(case.meta, settings.shown_meta)}
+    return Seen(replace(case, content=Content(values, case.content.seals)), kept=False)
+
+
+def fields_of(meta: dict[str, JSON], names: tuple[str, ...]) -> dict[str, JSON]:
+    """What a reviewer sees of the program's own data: the fields named, those below others by their path."""
+    shown: dict[str, JSON] = {}
+    for name in names:
+        steps = [name] if name in meta else name.split(".")
+        value: JSON = meta
+        for step in steps:
+            value = value.get(step, ABSENT) if isinstance(value, dict) else ABSENT
+        if value is not ABSENT:
+            place = shown
+            for step in steps[:-1]:
+                place = place.setdefault(step, {})
+            place[steps[-1]] = value
+    return shown
+
+
+def bare(review: Review) -> Review:
+    """A blind review without what tells of the proposal: the order of the candidates, and the place in the queue."""
+    return replace(review, presented=(), order_at=0)
+
+
+def _masked(case: Case, presented: tuple[str, ...] = ()) -> Case:
+    """The case without anything that tells of the proposal, of what people said about it, or of what came of it."""
+    values = {slot: value for slot, value in case.content.values.items() if slot in OPEN_SLOTS}
+    values["candidates"] = _bare(case, presented)
+    return replace(
+        case, proposed=None, leader=None, action=None, confidence=None, risk=None, requires_approval=False,
+        segment=None, route=case.route and _bare_route(case.route), answered=(), settled=None, concluded=None,
+        audits=(), content=Content(values), reviews=tuple(bare(r) for r in case.reviews if _still_asked(r)),
+        state="open", closed_at=None, effect=_bare_effect(case), wants_effect=False, key=None, run=None, parent=None,
+        seq=0, alarms=tuple(a for a in case.alarms if a["review_id"] is not None),
+    )  # fmt: skip
+
+
+def _bare_route(route: Route) -> Route:
+    """Where it went and by when, without the score, the rule and the demands that follow from the proposal."""
+    return Route(
+        to=route.to, by="", reason=REASON, control=route.control, inclusion=1.0, audited=route.audited,
+        epoch=route.epoch, group=route.group, due_at=route.due_at, on_timeout=route.on_timeout,
+    )  # fmt: skip
+
+
+def _bare_effect(case: Case) -> Effect:
+    """None, for it tells what people decided; what autopilot ran and lost is told, since somebody must look."""
+    lost = case.effect.state == "unknown" and case.concluded is not None and case.concluded.by == "autopilot"
+    return Effect(state="unknown" if lost else "none", fence=0)
+
+
+def _still_asked(review: Review) -> bool:
+    """Whether a row is one that is asked blind now; the others say how the case went."""
+    return review.blind and review.state in ("open", "claimed")
+
+
+def _bare(case: Case, presented: tuple[str, ...]) -> list[dict[str, JSON]]:
+    """The labels alone, in the order given; their ids would tell which was the likeliest."""
+    by_id = {c["id"]: c["value"] for c in case.content.get("candidates", ())}
+    return [{"id": f"label-{place}", "value": by_id[i]} for place, i in enumerate(presented, 1) if i in by_id]
+
+
+def in_label_order(case: Case, settings: LoopSettings) -> tuple[str, ...]:
+    """The ids of the candidates in the order of the loop's labels.
+
+    None where only some labels are candidates: these few would tell what is likely.
+    """
+    ids = {ENCODER.encode(c["value"]): c["id"] for c in case.content.get("candidates", ())}
+    labels = [ENCODER.encode(label) for label in settings.labels or ()]
+    return tuple(ids[label] for label in labels) if all(label in ids for label in labels) else ()
+
+
+def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
+    """Whether a case is not shown to a person outside a review, because they hold a blind one or may take it."""
+    waiting = [r for r in case.reviews if _still_asked(r)]
+    return any(hidden(r) if same(r.person, person) else _may_take(case, r, person, settings) for r in waiting)
+
+
+def _may_take(case: Case, review: Review, person: str, settings: LoopSettings) -> bool:
+    """Whether somebody could take a review, now or once its holder gives it back."""
+    try:
+        eligibility.check(case, replace(review, state="open"), person, settings)
+    except AnswerError:
+        return False
+    return True

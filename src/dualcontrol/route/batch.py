@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import hmac
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from dualcontrol.case import Route
-from dualcontrol.control import Control
+from dualcontrol.case import JSON, Route
+from dualcontrol.control import Control, draw
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import audit
-from dualcontrol.route.bounds import all_shares, any_nan
-from dualcontrol.route.columns import CHUNK, Array, Column, Columns
-from dualcontrol.route.gaps import drawn_rows
-from dualcontrol.route.levels import check_levels
+from dualcontrol.route.audit import PURPOSE
+from dualcontrol.route.columns import CHUNK, Array, Column, Columns, all_shares, any_nan, check_levels
 from dualcontrol.route.plan import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
 from dualcontrol.route.precedence import rule_on
-from dualcontrol.route.propose import route
+from dualcontrol.route.propose import model_of, route
 from dualcontrol.route.rules import Findings, compiled
 
 __all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"]
@@ -100,7 +103,7 @@ def route_batch(
     code, singly = np.empty(CHUNK, order.code_type), 0
     for start in range(0, table.rows, CHUNK):
         stop = min(start + CHUNK, table.rows)
-        if _gaps(table.get("signal.confidence"), start, stop):
+        if _has_gaps(table.get("signal.confidence"), start, stop):
             table.without_gaps()
             return route_batch(table, control, batch_id=batch_id, secret=secret, draws=draws)
         singly += _route_chunk(table, plans, start, stop, code[: stop - start])
@@ -152,7 +155,7 @@ def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None,
     return audited
 
 
-def _gaps(found: Column | None, start: int, stop: int) -> bool:
+def _has_gaps(found: Column | None, start: int, stop: int) -> bool:
     """Whether a confidence is NaN, which is none; `SignalError` names the first row whose confidence means nothing."""
     if found is None or all_shares(found.data[start:stop]):
         return False
@@ -163,3 +166,80 @@ def _gaps(found: Column | None, start: int, stop: int) -> bool:
         row = start + int(np.argmax(bad))
         raise SignalError(f"row {row}: confidence is not a number from 0 to 1", row=row)
     return bool((given & np.isnan(part)).any())
+
+
+# A batch under a guarantee: rows of a model that no certificate is for go to people, and audits follow its table.
+
+
+BY, MODEL = "threshold", "model"
+
+
+def assured(routes: BatchRoutes, source_of: Callable[[int], JSON], secret: bytes, batch_id: str) -> BatchRoutes:
+    """The routes as one by one they would be: by the certificate's model, each row with its own audit share."""
+    if routes.control.settings.guarantee is None or routes.control.settings.start == "shadow":
+        return routes
+    rows, segments = _certified(routes)
+    names = (*routes.names, MODEL)
+    to, by = routes.to.copy(), routes.by.astype(np.uint16)
+    shares = np.full(len(to), routes.share)
+    unseen: Counter[str] = Counter()
+    audited = routes.audited.copy()
+    for row, segment in zip(rows, segments, strict=True):
+        key = routes.control.certificate_for(segment) or ""
+        if model_of(source_of(row), routes.control) != routes.control.models.get(key):
+            to[row], by[row], audited[row] = HUMAN, len(names) - 1, False
+            continue
+        score = float(routes.columns.row(row).signal.confidence or 0.0)
+        shares[row] = audit.share_of(routes.control, segment, score)
+        audited[row] = draw(secret, audit.PURPOSE, f"batch/{batch_id}/{row}") < shares[row]
+        unseen[key] += not audited[row]
+    return dataclasses.replace(routes, to=to, by=by, names=names, audited=audited, shares=shares, unseen=dict(+unseen))
+
+
+def _certified(routes: BatchRoutes) -> tuple[Sequence[int], Sequence[str | None]]:
+    """The rows that a certificate lets run, and their segments."""
+    place = routes.names.index(BY) if BY in routes.names else -1
+    found: Array = np.flatnonzero((routes.to == AUTOPILOT) & (routes.by == place))
+    rows: list[int] = found.tolist()
+    return rows, [routes.columns.row(row).signal.segment for row in rows]
+
+
+# Audit draws of a batch: rows drawn by geometric gaps, so that the cost goes with the rows drawn.
+#
+# The generator is Philox, keyed by HMAC(secret, "audit", batch id): reproducible by whoever holds the secret,
+# and not to be steered by who writes the rows, for a row's draw depends on its place alone.
+
+
+_BLOCK = 16_384
+_FAR = 2.0**48
+
+
+def drawn_rows(secret: bytes, batch_id: str, rows: int, probability: float) -> NDArray[np.int64]:
+    """The rows drawn, in order, each by itself with this probability."""
+    if probability <= 0.0 or rows == 0:
+        return np.empty(0, np.int64)
+    if probability >= 1.0:
+        return np.arange(rows, dtype=np.int64)
+    digest = hmac.digest(secret, f"{PURPOSE}\x00batch\x00{batch_id}".encode(), "sha256")
+    bits = np.random.Philox(key=int.from_bytes(digest[:16], "big"))
+    parts, last = [], -1
+    while last < rows:
+        part = _gaps(bits, probability)
+        part[0] += last
+        parts.append(np.cumsum(part, out=part))
+        last = int(part[-1])
+    found = np.concatenate(parts)
+    return found[: np.searchsorted(found, rows)]
+
+
+def _gaps(bits: np.random.Philox, probability: float) -> NDArray[np.int64]:
+    """Distances from one drawn row to the next, by inversion of 53 random bits each."""
+    raw = bits.random_raw(_BLOCK)
+    raw >>= np.uint64(11)
+    uniform = 1.0 - raw * 2.0**-53
+    np.log(uniform, out=uniform)
+    uniform /= math.log1p(-probability)
+    np.minimum(uniform, _FAR, out=uniform)
+    gaps: NDArray[np.int64] = uniform.astype(np.int64)
+    gaps += 1
+    return gaps

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from dualcontrol.case import scalar
 from dualcontrol.route import binomial
-from dualcontrol.route.offline import Floats, certify
-from dualcontrol.route.promise import ByClass, Certificate, Offline, share
-from dualcontrol.route.weighted import bounds, certify_weighted
+from dualcontrol.route.offline import ByClass, Certificate, Floats, Offline, bounds, certify, certify_weighted, share
 
 Labels = NDArray[Any]
 

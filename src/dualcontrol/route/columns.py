@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualcontrol.case import JSON, RISK_LEVELS, Signal, scalar
-from dualcontrol.commands import missing
+from dualcontrol.commands import missing, risk_level
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.names import same, written
 from dualcontrol.route.rules import Subject
@@ -369,3 +369,107 @@ def _check_name(name: str) -> None:
     near = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(f"signal.{name}", known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Columns are named {', '.join(known)}."
     raise ProposalError(f"column {name!r} is not one that routing knows", hint=hint)
+
+
+# Numeric columns: exact comparisons with a number in the column's own type, and quick looks for NaN.
+#
+# A column of 32-bit floats compared with 0.9 must give what CEL gives on each value as a double; the bound is
+# moved to the neighbouring value of the column's type instead of converting the column.
+
+
+EXACT = 2**53
+_BITS = {4: (np.uint32, 0x3F80_0000, 0x7F80_0000), 8: (np.uint64, 0x3FF0 << 48, 0x7FF0 << 48)}
+_SENSE = {"<": -1, "<=": -1, ">": 1, ">=": 1}
+
+
+def bound(op: str, kind: Any, value: int | float) -> tuple[str, Any] | bool:
+    """The comparison to run on a column of type `kind`, or True or False where it holds for all rows or none."""
+    if kind.kind == "f":
+        return _float32(op, float(value)) if kind.itemsize == 4 else (op, np.float64(value))
+    if isinstance(value, float):
+        if kind.itemsize == 8 and abs(value) >= EXACT:
+            return op, np.float64(value)
+        if not value.is_integer():
+            return _between(op, value, kind)
+        value = int(value)
+    return _integer(op, value, kind)
+
+
+def _between(op: str, value: float, kind: Any) -> tuple[str, Any] | bool:
+    if op in ("==", "!="):
+        return op == "!="
+    if _SENSE[op] < 0:
+        return _integer("<=", math.floor(value), kind)
+    return _integer(">=", math.ceil(value), kind)
+
+
+def _integer(op: str, value: int, kind: Any) -> tuple[str, Any] | bool:
+    limits = np.iinfo(kind)
+    if limits.min <= value <= limits.max:
+        return op, kind.type(value)
+    if op in ("==", "!="):
+        return op == "!="
+    return (_SENSE[op] < 0) is (value > limits.max)
+
+
+def _float32(op: str, value: float) -> tuple[str, Any] | bool:
+    with np.errstate(over="ignore"):
+        near = np.float32(value)
+    if float(near) == value:
+        return op, near
+    if op in ("==", "!="):
+        return op == "!="
+    if _SENSE[op] < 0:
+        return "<=", near if float(near) < value else np.nextafter(near, np.float32(-np.inf))
+    return ">=", near if float(near) > value else np.nextafter(near, np.float32(np.inf))
+
+
+def all_shares(part: Any) -> bool:
+    """Whether all numbers are from 0 to 1; NaN is not."""
+    if part.dtype.kind == "f":
+        bits, one, _ = _BITS[part.dtype.itemsize]
+        if np.maximum.reduce(part.view(bits)) <= one:
+            return True
+    return bool(np.minimum.reduce(part) >= 0 and np.maximum.reduce(part) <= 1)
+
+
+def any_nan(part: Any) -> bool:
+    """Whether a number is NaN; as whole numbers, the bits of NaN and of negative numbers are above infinity's."""
+    bits, _, infinity = _BITS[part.dtype.itemsize]
+    return bool(np.maximum.reduce(part.view(bits)) > infinity and np.isnan(np.minimum.reduce(part)))
+
+
+# The risks of a batch that are text: each distinct one is checked once, as a single proposal's is.
+
+
+INITIALS = tuple(ord(level[0]) for level in RISK_LEVELS)
+
+
+def check_levels(found: Column | None) -> None:
+    """Refuse a text that no single proposal may give as its risk, and name the first row that has it."""
+    for text, row in _first_rows(found).items() if found is not None else ():
+        try:
+            risk_level(text)
+        except SignalError as error:
+            raise SignalError(f"row {row}: {error.message}", row=row) from None
+
+
+def _first_rows(found: Column) -> dict[str, int]:
+    """Each distinct text that may be no level, with the first row it stands in."""
+    if found.labels is not None:
+        places = {text: found.data == place for place, text in enumerate(found.labels) if text not in RISK_LEVELS}
+        return {text: int(np.argmax(rows)) for text, rows in places.items() if rows.any()}
+    if found.kind not in ("text", "other"):
+        return {}
+    rows = _unfamiliar(found.data) if found.words else np.arange(len(found.data))
+    given = ((row, found.value(row)) for row in reversed(rows.tolist()))
+    return {text: row for row, text in given if isinstance(text, str)}
+
+
+def _unfamiliar(data: Array) -> Array:
+    """The rows of fixed width that begin like no level, by their first sign: no text is made for the others."""
+    first: Any = data.view(np.uint32).reshape(len(data), -1)[:, 0]
+    unlike = first != INITIALS[0]
+    for initial in INITIALS[1:]:
+        unlike &= first != initial
+    return np.flatnonzero(unlike)

@@ -10,16 +10,67 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Mapping, Sequence
-from math import isfinite, log, log1p
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from math import exp, isfinite, log, log1p
+from numbers import Integral, Real
 from operator import index
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import binomial, outlook, sound, spending, stored
-from dualcontrol.route.outlook import wealth_of
-from dualcontrol.route.regions import START, edges_of, first_of, widest
+from dualcontrol.route import binomial
+from dualcontrol.route.offline import HINTS, beyond
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+# Regions of scores: bins of equal mass, and which region a certificate tests first.
+
+
+START = 0.2
+
+
+def edges_of(scores: Sequence[float], bins: int) -> list[float]:
+    """The lower scores of up to `bins` bins of equal mass; tied scores stay in one bin."""
+    ordered = sorted(scores)
+    places = (i * len(ordered) // bins for i in range(1, bins))
+    return sorted({ordered[place] for place in places if ordered[place] > ordered[0]})
+
+
+def first_of(edges: Sequence[float], piloted: Iterable[Label], max_error: float, start: float | None) -> int:
+    """The first region: the widest that holds at most the share `start`, or (None) the most promising of a pilot."""
+    masses, wrongs = [0.0] * (len(edges) + 1), [0.0] * (len(edges) + 1)
+    for label in piloted:
+        masses[bisect_right(edges, label.score)] += 1.0 / label.inclusion
+        wrongs[bisect_right(edges, label.score)] += label.wrong / label.inclusion
+    chosen = promising(masses, wrongs, max_error) if start is None else None
+    return widest(masses, start or START) if chosen is None else chosen
+
+
+def promising(masses: Sequence[float], wrongs: Sequence[float], max_error: float) -> int | None:
+    """The region whose error lies below the bound by the most standard errors; None where none does."""
+    best, chosen, mass, wrong = 0.0, None, 0.0, 0.0
+    for place in range(len(masses) - 1, -1, -1):
+        mass, wrong = mass + masses[place], wrong + wrongs[place]
+        risk = (wrong + 0.5) / (mass + 1.0)
+        score = mass * max(max_error - risk, 0.0) ** 2 / (risk * (1.0 - risk))
+        if score > best and mass <= 0.95 * sum(masses):
+            best, chosen = score, place
+    return chosen
+
+
+def widest(masses: Sequence[float], share: float) -> int:
+    """The first bin of the widest region that holds at most this share, or the highest bin."""
+    whole, held = sum(masses), 0.0
+    for place in range(len(masses) - 1, -1, -1):
+        held += masses[place]
+        if held > share * whole:
+            return min(place + 1, len(masses) - 1)
+    return 0
+
 
 __all__ = ["FLOOR", "FRACTIONS", "START", "Certificate", "Label", "Step", "edges_of", "first_of", "widest"]
 
@@ -67,7 +118,7 @@ class Certificate:
     ) -> None:  # fmt: skip
         _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
         if edges is not None:
-            sound.binned(edges, first)
+            binned(edges, first)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
         self.miss_rate, self.segments = miss_rate, segments
@@ -75,8 +126,8 @@ class Certificate:
         self._flag = 1.0 / (1.0 - miss_rate)
         ratio = (MOST / LEAST) ** (1.0 / (FRACTIONS - 1))
         self._fractions = [LEAST * ratio**j / (1.0 - max_error) for j in range(FRACTIONS)]
-        self.again, self._one_test = again, spending.on_one_test(self.delta, launch, again)
-        self._target = log(FRACTIONS / spending.on_evidence(self.delta, launch, again))
+        self.again, self._one_test = again, on_one_test(self.delta, launch, again)
+        self._target = log(FRACTIONS / on_evidence(self.delta, launch, again))
         self._moves: dict[tuple[int, float, float], list[float]] = {}
         self.seq = -1
         self.labels = self.errors = 0
@@ -118,7 +169,7 @@ class Certificate:
         The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
         are answered later than the rest would come too late.
         """
-        sound.watermark(watermark)
+        check_watermark(watermark)
         before = len(self.steps)
         end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
         due, self._waiting = self._waiting[:end], self._waiting[end:]
@@ -169,7 +220,7 @@ class Certificate:
             "max_error": self.max_error, "confidence": self.confidence, "delta": self.delta, "labels": self.labels,
             "errors": self.errors, "waiting": len(self._waiting), "seq": self.seq, "threshold": self.threshold,
             "coverage": self.coverage, "launching": self._launching, "bins": len(self.edges) + 1 if self.begun else 0,
-            "least_labels": outlook.at_once(self),
+            "least_labels": at_once(self),
         }  # fmt: skip
         if not self.begun:
             return said | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
@@ -188,12 +239,12 @@ class Certificate:
 
         Where nothing is known yet, none of them in error.
         """
-        return outlook.labels_needed(self)
+        return labels_needed(self)
 
     @property
     def fewest(self) -> int:
         """How many labels of the first region it takes without a single error, one by one."""
-        return outlook.one_by_one(self)
+        return one_by_one(self)
 
     # the parts
 
@@ -313,9 +364,9 @@ class Certificate:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The certificate that `to_dict` described; it goes on as if it had never stopped."""
-        with stored.read("certificate"):
+        with read("certificate"):
             made = cls._restored(data)
-            stored.check(made, _label)
+            check(made, _label)
         return made
 
     @classmethod
@@ -346,19 +397,19 @@ def _check_promise(
     max_error: float, confidence: float, bins: int, pilot: int, start: float | None, launch: int, floor: float,
     miss_rate: float, segments: int,
 ) -> None:  # fmt: skip
-    sound.promise(max_error, confidence)
-    sound.share("miss_rate", miss_rate, zero=True)
-    sound.share("floor", floor, one=True)
+    promise(max_error, confidence)
+    share("miss_rate", miss_rate, zero=True)
+    share("floor", floor, one=True)
     if start is not None:
-        sound.share("start", start, one=True)
+        share("start", start, one=True)
     counts = (("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0))
     for name, value, least in counts:
-        sound.whole(name, value, least)
+        whole(name, value, least)
 
 
 def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for what is none."""
-    sound.said(seq, score=score, wrong=wrong, inclusion_probability=inclusion)
+    said(seq, score=score, wrong=wrong, inclusion_probability=inclusion)
     try:
         label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
     except (TypeError, ValueError, OverflowError) as error:
@@ -370,7 +421,7 @@ def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: f
 def _check_label(label: Label, wrong: object) -> None:
     if not isfinite(label.score):
         raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a finite number",
-                             hint=sound.LACKING["score"])  # fmt: skip
+                             hint=LACKING["score"])  # fmt: skip
     if wrong not in (0, 1):
         raise GuaranteeError(f"wrong of decision {label.seq} is {wrong!r}; it must be 0 or 1",
                              hint="A decision that nobody answered in time counts as wrong.")  # fmt: skip
@@ -384,3 +435,242 @@ def _check_label(label: Label, wrong: object) -> None:
         raise GuaranteeError(
             f"the inclusion probability {label.inclusion} of decision {label.seq} is below the floor {least}"
         )
+
+
+# How many more labels a certificate needs, as far as anybody can know.
+
+
+LOST = -50.0  # the log of a wealth that one error takes whole
+
+
+def labels_needed(of: Certificate) -> int | None:
+    """About how many more labels the next region needs if they go on as they have; None if it never gets there."""
+    if not of.begun:
+        return of.pilot - len(of._piloted) + _to_begin(of)
+    if of._next < 0:
+        return None
+    seen, wrong = sum(of.weights[of._next :]), sum(of.wrongs[of._next :])
+    if not seen and not of.steps:
+        return _to_begin(of)
+    risk = (wrong + of.max_error / 4) / (seen + 1.0)
+    gain = max(_gain(of, fraction, risk) for fraction in of._fractions)
+    if gain <= 0.0:
+        return None
+    share = of.share_from(of._next) or of.start or START
+    return max(1, round((of._target - wealth_of(of._sums)) / gain / max(share, 1e-9)))
+
+
+def one_by_one(of: Certificate) -> int:
+    """How many labels of the first region it takes without a single error, one by one."""
+    move, most = of._move(0, 1.0, 1.0), 1
+    while wealth_of([most * one for one in move]) < of._target:
+        most *= 2
+    return 1 + bisect_left(range(1, most), of._target, key=lambda n: wealth_of([n * one for one in move]))
+
+
+def at_once(of: Certificate) -> int:
+    """How many labels without a single error one exact test takes."""
+    return binomial.needed(of.max_error * (1.0 - of.miss_rate), 1.0 - of._one_test)
+
+
+def wealth_of(sums: Sequence[float]) -> float:
+    """The log of the sum of the wealths, of which each fraction has an equal part."""
+    most = max(sums)
+    return most + log(sum(exp(one - most) for one in sums))
+
+
+def _to_begin(of: Certificate) -> int:
+    """Labels of every region until so many lie in the first, or until the launch tests them all at once."""
+    share = of.start or START
+    singly = one_by_one(of) / share
+    return round(min(singly, max(of.launch, at_once(of) / share)) if of.launch else singly)
+
+
+def _gain(of: Certificate, fraction: float, risk: float) -> float:
+    """The mean growth of log wealth a label, at this risk."""
+    up, down = log1p(fraction * of.max_error), 1.0 - fraction * (of._flag - of.max_error)
+    return (1.0 - risk) * up + risk * (log(down) if down > 0 else LOST)
+
+
+# How a certificate spends its delta: on the exact test of a launch, on evidence, and on beginning again.
+#
+# The parts add up to delta, so that the promise holds for all of them together, however often a certificate begins
+# again with another first region (a union bound; alpha spending, Lan and DeMets 1983).
+
+
+LAUNCH = 0.25  # of delta is for the one exact test of a launch; the first try has it for evidence where there is none
+AGAIN = 0.2  # of delta is kept for beginning again: half of it for the first time, and half of what is left then
+
+
+def on_launch(delta: float, launch: int) -> float:
+    """What the exact test of a launch may spend."""
+    return delta * LAUNCH if launch else 0.0
+
+
+def on_evidence(delta: float, launch: int, again: int) -> float:
+    """What the test martingales may spend, of a certificate that has begun again so often."""
+    if again < 0 or (again and launch):
+        raise GuaranteeError(f"again is {again}; it must be at least 0, and 0 where there is a launch")
+    return delta * AGAIN / 2.0**again if again else delta * (1.0 - AGAIN) - on_launch(delta, launch)
+
+
+def on_one_test(delta: float, launch: int, again: int = 0) -> float:
+    """What the test that can open first may spend: that of the launch, where there is one."""
+    return on_launch(delta, launch) or on_evidence(delta, launch, again)
+
+
+# What a promise and a label may be made of: anything else is refused by name, before it changes a thing.
+#
+# A number that is none (NaN, a text, nothing) would pass comparisons in silence and open autopilot on no evidence.
+
+
+def promise(max_error: Any, confidence: Any) -> None:
+    """Refuse a promise that no data carry, or that says nothing."""
+    for name, value in (("max_error", max_error), ("confidence", confidence)):
+        share(name, value, hint=HINTS[name])
+        if (said := beyond(name, value)) is not None:
+            raise GuaranteeError(f"{name} is {value!r}: {said}", hint=HINTS[name])
+
+
+def share(name: str, value: Any, *, zero: bool = False, one: bool = False, hint: str | None = None) -> None:
+    """Refuse what is no number between 0 and 1; `zero` and `one` say whether these two count."""
+    inside = real(value) and (0.0 < value < 1.0 or (zero and value == 0.0) or (one and value == 1.0))
+    if not inside:
+        bounds = f"{'at least' if zero else 'above'} 0 and {'at most' if one else 'below'} 1"
+        raise GuaranteeError(f"{name} is {value!r:.80}; it must be a number, {bounds}", hint=hint)
+
+
+def whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number from `least` on."""
+    if not _counts(value) or value < least:
+        raise GuaranteeError(f"{name} is {value!r:.80}; it must be a whole number from {least} on")
+
+
+def binned(edges: Any, first: Any) -> None:
+    """Refuse edges of bins that are no rising scores, and a first bin that is none of theirs."""
+    if isinstance(edges, str) or not isinstance(edges, Iterable) or not rising(list(edges)):
+        raise GuaranteeError("edges are the lower scores of bins 1, 2, …: numbers, each above the one before")
+    if first is not None:
+        whole("first", first, 0)
+        if first > len(list(edges)):
+            raise GuaranteeError(f"first is {first}, and there are {len(list(edges)) + 1} bins, counted from 0")
+
+
+def rising(edges: Sequence[Any]) -> bool:
+    """Whether these are numbers, each above the one before."""
+    return all(real(edge) for edge in edges) and all(low < high for low, high in pairwise(edges))
+
+
+def real(value: Any) -> bool:
+    """Whether this is a finite number."""
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
+
+
+def _counts(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def said(seq: Any, **parts: Any) -> None:
+    """Refuse a label that lacks a part."""
+    for name, value in parts.items():
+        if value is None:
+            raise GuaranteeError(f"decision {seq!r:.80} has no {name.replace('_', ' ')}", hint=LACKING[name])
+
+
+LACKING = {
+    "score": "A decision without a score is for a human, and no evidence: leave it out.",
+    "wrong": "A decision that nobody answered in time counts as wrong; one that may still be answered waits.",
+    "inclusion_probability": (
+        "Give the probability with which a human was to see the decision, as it was before the draw: 1 where "
+        "everything is reviewed. Without it nobody knows for how many cases the label stands."
+    ),
+}
+
+
+def seen(wrong: Any, inclusion: Any, floor: Any) -> None:
+    """Refuse what is no review: neither right nor wrong, or of a case that nobody could have reviewed."""
+    if wrong not in (0, 1):
+        raise GuaranteeError(f"wrong is {wrong!r:.80}; it must be 0 or 1", hint=LACKING["wrong"])
+    share("the inclusion probability", inclusion, one=True, hint=LACKING["inclusion_probability"])
+    if floor is not None and not (real(floor) and 0.0 < floor <= inclusion):
+        raise GuaranteeError(
+            f"floor is {floor!r:.80}; it must lie above 0, at most at the inclusion probability {inclusion!r}"
+        )
+
+
+def check_watermark(value: Any) -> None:
+    """Refuse what is no place in the order of decisions."""
+    if value is not None and not _counts(value):
+        raise GuaranteeError(f"the watermark is {value!r:.80}; it must be the number of a decision, or None for all")
+
+
+# What was stored of a certificate, monitor or bound: a damaged dict is one clear error, and opens nothing.
+
+
+ANEW = "Begin a new one and count the labels again: `loop.evidence()` gives those of a loop. Nothing else has changed."
+WRONG_KIND = (TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
+
+
+@contextmanager
+def read(what: str) -> Iterator[None]:
+    """One clear error for whatever a damaged dict brings about."""
+    try:
+        yield
+    except KeyError as error:
+        raise GuaranteeError(f"this is no stored {what}: {error.args[0]!r} is missing", hint=ANEW) from error
+    except GuaranteeError as error:
+        raise GuaranteeError(f"this is no stored {what}: {error.message}", hint=ANEW) from error
+    except WRONG_KIND as error:
+        raise GuaranteeError(f"this is no stored {what}: {error}", hint=ANEW) from error
+
+
+def numbers(name: str, values: Any, count: int, *, least: float | None = None) -> None:
+    """Refuse a list of another length, or one that holds anything but finite numbers."""
+    fine = isinstance(values, list) and len(values) == count and all(real(value) for value in values)
+    if not fine or (least is not None and any(value < least for value in values)):
+        raise GuaranteeError(f"{name.strip('_')} must be a list of {count} finite numbers")
+
+
+def check(made: Any, label: Callable[..., object]) -> None:
+    """Refuse a state that no certificate can be in; `label` refuses what is no label."""
+    whole("seq", made.seq, -1)
+    whole("labels", made.labels, 0)
+    whole("errors", made.errors, 0)
+    share("least", made._least, one=True)
+    for one in (*made._waiting, *made._piloted):
+        label(*one)
+    seqs = [one.seq for one in made._waiting]
+    if seqs != sorted({*seqs}) or (seqs and seqs[0] <= made.seq):
+        raise GuaranteeError("labels wait that are counted already, or twice")
+    if type(made.begun) is not bool or type(made._launching) is not bool:
+        raise GuaranteeError("begun and launching must be true or false")
+    if made.begun:
+        _check_bins(made)
+    elif made.steps or made.labels:
+        raise GuaranteeError("it has counted labels before it has bins")
+
+
+def _check_bins(made: Any) -> None:
+    """Bins, and what was counted in each."""
+    binned(made.edges, made.first)
+    count, bets = len(made.edges) + 1, len(made._fractions)
+    for name in ("weights", "wrongs", "_tally", "_missed"):
+        numbers(name, getattr(made, name), count, least=0)
+    numbers("sums", made._sums, bets)
+    if len(made._logs) != count:
+        raise GuaranteeError(f"logs must be a list of {count} lists")
+    for own in made._logs:
+        numbers("logs", own, bets)
+    _check_steps(made, count)
+
+
+def _check_steps(made: Any, count: int) -> None:
+    """Steps lead from high bins to low ones, each to the threshold of its bin."""
+    whole("next", made._next, -1)
+    places = [count, *(step.bin for step in made.steps)]
+    if any(low >= high for high, low in pairwise(places)) or made._next >= places[-1]:
+        raise GuaranteeError("its steps do not lead from high bins to low ones")
+    for step in made.steps:
+        whole("the bin of a step", step.bin, 0)
+        if step.threshold != made.score_of(step.bin) or not -1 <= step.seq <= made.seq:
+            raise GuaranteeError(f"the step to bin {step.bin} names another threshold or place than its own")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dualcontrol.case import RouteTo
+from dualcontrol.case import RISK_LEVELS, RouteTo
 from dualcontrol.control import Control, LoopSettings, Rule
 from dualcontrol.names import among
-from dualcontrol.route import risk as risks
 from dualcontrol.route.rules import Failure, Findings, Subject
 
 NAMED = 5  # segments in a reason
@@ -75,11 +74,11 @@ def ruled(findings: Findings) -> Ruling | None:
 
 def risky(subject: Subject, settings: LoopSettings, rule: Rule | None) -> Ruling | None:
     """Step 4: a risk that cannot be compared, or one above the ceiling."""
-    unknown = risks.why_unknown(subject.signal.risk)
+    unknown = why_unknown(subject.signal.risk)
     if unknown is not None:
         return Ruling("human", "error", unknown, rule, failed=True)
-    risk = risks.higher(subject.signal.risk, rule.risk if rule else None)
-    if not risks.above(risk, settings.risk_ceiling):
+    risk = higher(subject.signal.risk, rule.risk if rule else None)
+    if not above(risk, settings.risk_ceiling):
         return None
     return Ruling("human", "risk_ceiling", f"risk {risk} is above the ceiling {settings.risk_ceiling}", rule)
 
@@ -168,3 +167,56 @@ def distinct(confidence: float, threshold: float) -> tuple[str, str]:
         if texts[0] != texts[1] or confidence == threshold:
             return texts
     return repr(confidence), repr(threshold)
+
+
+# Risk as a level or a number: compared on one scale, given back as it was written.
+
+
+Risk = str | float | None
+
+
+class UnknownRiskError(ValueError):
+    """The risk is neither a known level nor a number from 0 to 1."""
+
+
+def number(risk: str | float) -> float:
+    """The risk on the scale from 0 to 1; raises UnknownRiskError for anything that is not on it."""
+    if isinstance(risk, str):
+        level = RISK_LEVELS.get(risk)
+        if level is None:
+            raise UnknownRiskError(f"the risk is none of the levels {', '.join(RISK_LEVELS)}")
+        return level
+    if isinstance(risk, bool) or not 0.0 <= risk <= 1.0:
+        raise UnknownRiskError("the risk is not a number from 0 to 1")
+    return float(risk)
+
+
+def known(risk: Risk) -> bool:
+    """Whether this risk can be compared; no risk at all can."""
+    return why_unknown(risk) is None
+
+
+def why_unknown(risk: Risk) -> str | None:
+    """What is wrong with this risk, or None when it can be compared."""
+    try:
+        if risk is not None:
+            number(risk)
+    except UnknownRiskError as error:
+        return str(error)
+    except TypeError:
+        return "the risk is not a number from 0 to 1"
+    return None
+
+
+def higher(first: Risk, second: Risk) -> Risk:
+    """The higher of two risks, the first where they are equal; one that cannot be compared is the highest."""
+    if second is None or not known(first):
+        return first
+    if first is None or not known(second):
+        return second
+    return second if number(second) > number(first) else first
+
+
+def above(risk: Risk, ceiling: Risk) -> bool:
+    """Whether the risk is above the ceiling; exactly at it is not above, nor is no risk."""
+    return risk is not None and ceiling is not None and number(risk) > number(ceiling)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Mapping
-from typing import TypeGuard
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypeGuard
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, Candidate, Case, Content, Route, Signal
+from dualcontrol.case import (
+    JSON,
+    RELIEF_TIMES,
+    Candidate,
+    Case,
+    Content,
+    Quorum,
+    Route,
+    Signal,
+    is_high,
+    is_low,
+    microseconds,
+)
 from dualcontrol.commands import Propose, risk_level
-from dualcontrol.control import Control, Env
+from dualcontrol.control import Control, Env, LoopSettings, Rule
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.events import Event, Opened, Routed, real
 from dualcontrol.route import audit
-from dualcontrol.route.demands import demands, timeout
-from dualcontrol.route.ease import eased
-from dualcontrol.route.precedence import rule_on
-from dualcontrol.route.rules import Findings, Subject, compiled
+from dualcontrol.route import precedence as risks
+from dualcontrol.route.capacity import JOINED, LATER, SHED
+from dualcontrol.route.precedence import Ruling, rule_on
+from dualcontrol.route.rules import Failure, Findings, Subject, compiled
 
 MODEL = 200  # characters of a model's name that are kept
 SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
@@ -198,3 +210,132 @@ def _failed(error: Exception, control: Control, now: int) -> Route:
         inclusion=1.0, audited=False, epoch=control.epoch, group=settings.group, quorum=settings.quorum,
         on_timeout="reject" if settings.on_timeout == "autopilot" else settings.on_timeout,
     )  # fmt: skip
+
+
+# What a review of this case asks for: group, quorum, risk, due time, and what a timeout may do.
+
+
+class Demands(NamedTuple):
+    """Group, quorum, risk and response time (microseconds) of one case."""
+
+    group: str
+    quorum: Quorum
+    risk: risks.Risk
+    within: int | None
+
+
+def demands(ruling: Ruling, settings: LoopSettings, findings: Findings) -> Demands:
+    """The loop's demands, replaced by the rule that spoke, else tightened by those that matched or failed."""
+    base = Demands(settings.group, settings.quorum, findings.subject.signal.risk, settings.response_time)
+    if ruling.rule is not None and ruling.by == f"rule:{ruling.rule.name}" and not ruling.failed:
+        return _replaced(base, ruling.rule)
+    if ruling.rule is not None:
+        base = _tightened(base, ruling.rule)
+    for also in _asking(findings) if ruling.to == "human" else ():
+        base = _tightened(base, also)
+    return base
+
+
+def timeout(settings: LoopSettings, ruling: Ruling, risk: risks.Risk) -> str:
+    """What a timeout does: never autopilot where the risk is above the ceiling or something failed."""
+    if settings.on_timeout != "autopilot":
+        return settings.on_timeout
+    closed = ruling.failed or ruling.by == "risk_ceiling" or not risks.known(risk)
+    return "reject" if closed or risks.above(risk, settings.risk_ceiling) else "autopilot"
+
+
+def _replaced(base: Demands, rule: Rule) -> Demands:
+    return Demands(
+        rule.group or base.group,
+        rule.quorum or base.quorum,
+        risks.higher(base.risk, rule.risk),
+        base.within if rule.respond_within is None else microseconds(rule.respond_within),
+    )
+
+
+def _tightened(base: Demands, rule: Rule) -> Demands:
+    within = microseconds(rule.respond_within)
+    times = [time for time in (base.within, within) if time is not None]
+    return Demands(
+        rule.group or base.group,
+        stricter(base.quorum, rule.quorum),
+        risks.higher(base.risk, rule.risk),
+        min(times) if times else None,
+    )
+
+
+def stricter(quorum: Quorum, other: Quorum | None) -> Quorum:
+    """The quorum that asks for more answers, the first where both ask for as many."""
+    if other is None:
+        return quorum
+    return other if (other.answers, other.asked) > (quorum.answers, quorum.asked) else quorum
+
+
+def _asking(findings: Findings) -> Iterator[Rule]:
+    """The rules whose demands hold: the first that sends to people, and before it all that failed and might have."""
+    for place in (*findings.set.blocking, *findings.set.routing):
+        rule, finding = findings.set.rules[place], findings[place]
+        if isinstance(finding, Failure):
+            yield rule
+        elif finding is True and rule.route == "human":
+            yield rule
+            return
+
+
+# What relief does to one route: a case joins one that asks the same, may wait longer, is held, or is answered safely.
+#
+# Only routes to people are touched, never those of a high risk, and none is shed or put off unless somebody said that
+# the risk is low.  No route leads to autopilot from here, and what a case gets at the end is never more than its loop
+# declared for a case that nobody answers.
+
+
+BUSY = "people are asked for more than they can answer in time"
+
+
+def eased(found: Route, control: Control, now: int, leader: Case | None = None) -> Route:
+    """The route under the relief in force; `leader` is an older case that asks the same, where there is one."""
+    if control.relief < JOINED or found.to != "human":
+        return found
+    later = control.relief >= LATER and is_low(found.risk)
+    if leader is not None and joins(found, leader, now):
+        return _joined(_later(found, now) if later else found, leader)
+    if not later:
+        return found
+    return _later(found, now) if control.relief < SHED else _shed(found)
+
+
+def joins(found: Route, leader: Case, now: int) -> bool:
+    """Whether a case with this route may be settled with another that waits, unseen, for the same people.
+
+    What they are asked was compared when the leader was looked for; a high risk is always asked about by itself.
+    """
+    asked, due_at = leader.route, leader.due_at
+    if asked is None or is_high(found.risk) or (due_at is not None and due_at <= now):
+        return False
+    waits = leader.state == "open" and leader.leader is None and not leader.erased and leader.read_only is None
+    live = (leader.kind, leader.origin, asked.to) == ("live", "live", "human")
+    same = (asked.group, asked.quorum, asked.risk) == (found.group, found.quorum, found.risk)
+    return waits and live and same and bool(leader.reviews) and all(r.state == "open" for r in leader.reviews)
+
+
+def _joined(found: Route, leader: Case) -> Route:
+    reason = (
+        f"{found.reason}; the same question as case {leader.id}, which waits already; its answer will count for both"
+    )
+    return replace(found, reason=reason, relief="joined")
+
+
+def _later(found: Route, now: int) -> Route:
+    times = RELIEF_TIMES["later"]
+    due_at = None if found.due_at is None else now + times * (found.due_at - now)
+    reason = f"{found.reason}; {BUSY}, so it may wait {times} times as long"
+    return replace(found, due_at=due_at, reason=reason, relief="later")
+
+
+def _shed(found: Route) -> Route:
+    """The safe answer is no where the loop declares an end without people, else it waits until they have time."""
+    if found.on_timeout in ("reject", "autopilot"):
+        reason = f"{found.reason}; {BUSY}, so the answer is no"
+        return replace(found, by="relief", reason=reason, due_at=None, on_timeout="reject", relief="reject")
+    reason = f"{found.reason}; {BUSY}, so it is held until they have time"
+    return replace(found, by="relief", reason=reason, due_at=None, on_timeout="hold", relief="hold")

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route.guarantee import FRACTIONS, Certificate, Label, Step, _label
-from dualcontrol.route.outlook import wealth_of
+from dualcontrol.route.guarantee import FRACTIONS, Certificate, Label, Step, _label, wealth_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SMALL, LARGE = 1_024, 65_536

@@ -12,8 +12,8 @@ from math import log, log1p
 from typing import Any, Self
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import sound, stored
-from dualcontrol.route.promise import HINTS
+from dualcontrol.route import guarantee
+from dualcontrol.route.offline import HINTS
 
 GRID: tuple[float, ...] = tuple(0.02 * 45.0 ** (j / 5) for j in range(6))  # 0.02 to 0.9, as shares of the floor
 
@@ -25,8 +25,8 @@ class RunningBound:
     """
 
     def __init__(self, confidence: float = 0.95, *, floor: float = 0.05) -> None:
-        sound.share("confidence", confidence, hint=HINTS["confidence"])
-        sound.share("floor", floor, one=True)
+        guarantee.share("confidence", confidence, hint=HINTS["confidence"])
+        guarantee.share("floor", floor, one=True)
         self.confidence, self.floor = confidence, floor
         self.cases = self.labels = 0
         self.errors = 0.0
@@ -34,7 +34,7 @@ class RunningBound:
 
     def observe(self, *, wrong: bool | int, inclusion: float) -> None:
         """Count an audited case."""
-        sound.seen(wrong, inclusion, None)
+        guarantee.seen(wrong, inclusion, None)
         if inclusion < self.floor:
             raise GuaranteeError(f"the inclusion probability {inclusion!r} is below the floor {self.floor}")
         weighted = int(wrong) / inclusion
@@ -76,11 +76,11 @@ class RunningBound:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The bound that `to_dict` described."""
-        with stored.read("running bound"):
+        with guarantee.read("running bound"):
             made = cls(data["confidence"], floor=data["floor"])
             made.cases, made.labels, made.errors = data["cases"], data["labels"], data["errors"]
-            stored.numbers("counts", [made.cases, made.labels, made.errors], 3, least=0)
-            stored.numbers("sums", list(data["sums"]), 3, least=0)
+            guarantee.numbers("counts", [made.cases, made.labels, made.errors], 3, least=0)
+            guarantee.numbers("sums", list(data["sums"]), 3, least=0)
             made._sum, made._square, made._mean = data["sums"]
         return made
 

@@ -15,13 +15,9 @@ import msgspec
 
 from dualcontrol.case import Value
 from dualcontrol.control import LoopSettings
-from dualcontrol.settings.environment import read_environment
-from dualcontrol.settings.keys import SETTINGS, Named, every_key
-from dualcontrol.settings.kinds import people
-from dualcontrol.settings.loops import build_loop, lay_base
-from dualcontrol.settings.place import ARGUMENT, Given, Place, nearest
-from dualcontrol.settings.printed import MASK, masked_url, model_folder, origins_of, rows
-from dualcontrol.settings.sources import plain, read_arguments, read_file, read_loop
+from dualcontrol.settings.keys import SETTINGS, Named, build_loop, every_key, lay_base, people
+from dualcontrol.settings.place import ARGUMENT, MASK, Given, Place, masked_url, model_folder, nearest, origins_of, rows
+from dualcontrol.settings.sources import plain, read_arguments, read_environment, read_file, read_loop
 
 __all__ = [
     "Database",

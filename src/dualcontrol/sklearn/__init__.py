@@ -26,8 +26,7 @@ from dualcontrol.case import JSON, scalar
 from dualcontrol.desk import Loop
 from dualcontrol.errors import CalibrationError, ProposalError
 from dualcontrol.route.by_class import Judged, by_class, together
-from dualcontrol.route.offline import Floats
-from dualcontrol.route.promise import Certificate, check_promise
+from dualcontrol.route.offline import Certificate, Floats, check_promise
 from dualcontrol.sklearn.rows import missing, readable
 
 Labels = NDArray[Any]

@@ -10,7 +10,7 @@ from dualcontrol.desk import Claim
 from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
 from dualcontrol.names import among
 from dualcontrol.review import answering, values
-from dualcontrol.review.blind import seen_by
+from dualcontrol.review.view import seen_by
 from dualcontrol.web.deps import governing
 from dualcontrol.web.shapes import blind
 

@@ -9,7 +9,7 @@ import msgspec
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Desk
 from dualcontrol.events import Answered, Entry, Event, Opened, Passed, with_values
-from dualcontrol.review.blind import fields_of
+from dualcontrol.review.view import fields_of
 from dualcontrol.web.shapes import blind
 
 

@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable
 
 from dualcontrol.store import Store
-from dualcontrol.store.sql.create import ensure
 from dualcontrol.store.sql.dialect import Clock, open_dialect, raise_ours
-from dualcontrol.store.sql.engine import SqlStore
+from dualcontrol.store.sql.engine import SqlStore, ensure
 
 
 def open_store(

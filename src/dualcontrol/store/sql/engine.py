@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 from weakref import WeakSet
 
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.engine import Dialect as SqlDialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
 from dualcontrol.case import JSON
-from dualcontrol.errors import LedgerError, StoreError
-from dualcontrol.events import Entry
+from dualcontrol.errors import LedgerError, SchemaError, StoreError
+from dualcontrol.events import Entry, opened
 from dualcontrol.store import Queries
-from dualcontrol.store.sql import ledger
-from dualcontrol.store.sql.dialect import Dialect, Session, raise_ours
+from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
+from dualcontrol.store.sql.hot import Statements, literal
 from dualcontrol.store.sql.queries import SqlQueries
-from dualcontrol.store.sql.schema import HEAD
-from dualcontrol.store.sql.streams import StreamStatements
-from dualcontrol.store.sql.tx import SqlTx
-from dualcontrol.store.sql.unit import Shared
-from dualcontrol.store.sql.work import WorkStatements
+from dualcontrol.store.sql.schema import HEAD, REVISIONS, VERSION_TABLE, entries, examples, feed, loops, metadata
+from dualcontrol.store.sql.tx import Shared, SqlTx, StreamStatements, WorkStatements
 
 
 class Transaction:
@@ -65,7 +79,7 @@ class SqlStore:
         self.url, self.durability = url, durability
         self._dialect = dialect
         self._shared = Shared(dialect, StreamStatements(dialect.sql), WorkStatements(dialect.sql), salt)
-        self._ledger = ledger.LedgerStatements(dialect)
+        self._ledger = LedgerStatements(dialect)
         self._queries = SqlQueries(self._shared, self._reading)
         self.queries: Queries = self._queries
         self._secret = b""
@@ -99,17 +113,17 @@ class SqlStore:
         """Give the next entries their dense position; returns how many."""
         names = self._dialect.position
         with self._reading() as session:
-            _, position = ledger.last_position(session, self._ledger, names)
+            _, position = last_position(session, self._ledger, names)
             if session.one(self._ledger.waiting, position) is None:
                 return 0
         with self.transaction() as tx:
             self._dialect.lock_sequencer(tx._session)
-            return ledger.place(tx._session, self._ledger, names, limit)
+            return place(tx._session, self._ledger, names, limit)
 
     def feed(self, after_pos: int, limit: int = 100, loop: str | None = None) -> list[Entry]:
         """Sequenced entries after a position, in order of `pos`."""
         with self._reading() as session:
-            return ledger.read_feed(session, self._ledger, after_pos, limit, loop)
+            return read_feed(session, self._ledger, after_pos, limit, loop)
 
     # hints
 
@@ -175,3 +189,152 @@ def _can_be_written(path: str) -> bool:
         return False
     folder = os.path.dirname(os.path.abspath(name))
     return bool(os.path.basename(name)) and b"\0" not in name and os.path.isdir(folder) and not os.path.isdir(name)
+
+
+# Making and checking the schema: a new database is made at once, another revision is named and refused.
+
+
+def ensure(dialect: Dialect, *, create: bool = True) -> None:
+    """Create the schema in an empty database; raise `SchemaError` where it is not this program's."""
+    found = dialect.revision()
+    if found is None and not create:
+        raise unstamped()
+    if found is None:
+        dialect.create(ddl(dialect.sql), HEAD)
+        found = dialect.revision()
+    refuse_newer(found)
+    if found is None:
+        raise unstamped()
+    if found != HEAD:
+        raise SchemaError(
+            f"the database is at revision {found}; this program needs {HEAD}",
+            hint="Run `dualcontrol db upgrade`; make a backup first.", found=found, needed=HEAD,
+        )  # fmt: skip
+
+
+def refuse_newer(found: str | None) -> None:
+    """Raise `SchemaError` for a revision that this program does not know."""
+    if found is None or found in REVISIONS:
+        return
+    raise SchemaError(
+        f"the database is at revision {found}, which is newer than {HEAD}, the newest this program knows",
+        hint="Upgrade dualcontrol to the version that wrote it.", found=found, needed=HEAD,
+    )  # fmt: skip
+
+
+def unstamped() -> SchemaError:
+    """The error for tables of ours that do not say of which revision they are."""
+    return SchemaError(
+        f"the database does not say its revision: its row in {VERSION_TABLE} is missing",
+        hint="Nothing was written; restore a backup, and check that the address names the right database.",
+        found=None, needed=HEAD,
+    )  # fmt: skip
+
+
+def ddl(dialect: SqlDialect) -> list[str]:
+    """Every statement that makes an empty database ours, the secret included."""
+    key = f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)"  # as Alembic would make it
+    made = [f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, {key})"]
+    for table in metadata.sorted_tables:
+        made.append(str(CreateTable(table).compile(dialect=dialect)))
+        wanted = (CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name)))
+        made += [str(index.compile(dialect=dialect)) for index in wanted if _meant_for(index, dialect)]
+    return [*made, secret_row()]
+
+
+def _meant_for(index: CreateIndex, dialect: SqlDialect) -> bool:
+    only = index.element._ddl_if
+    return only is None or only.dialect is None or only.dialect == dialect.name
+
+
+def secret_row() -> str:
+    """The statement that gives a database its own secret."""
+    return f"INSERT INTO system (name, value) VALUES ('secret', '{secrets.token_hex(32)}')"
+
+
+# The ledger behind the writers: dense positions, the feed, and entries read back.
+
+
+ONE: ColumnElement[int] = literal_column("1")
+NONE: ColumnElement[int] = literal_column("0")
+
+
+class LedgerStatements(Statements):
+    """What the sequencer and the readers of the feed need."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._rules = dialect
+        super().__init__(dialect.sql)
+
+    def _compile(self) -> None:
+        last = select(feed.c.pos, entries.c.xid, entries.c.id).join(entries, entries.c.id == feed.c.entry_id)
+        self.last = self._add(last.order_by(feed.c.pos.desc()).limit(ONE).offset(NONE))
+        waiting = select(entries.c.id).where(self._rules.unsequenced()).limit(ONE).offset(NONE)
+        self.waiting = self._add(waiting, *self._rules.position)
+        self.place = self._place()
+        self.place_examples = self._place_examples()
+        self.feed = self._add(self._feed(), "after", "rows")
+        of_loop = entries.c.loop_id == select(loops.c.id).where(
+            loops.c.tenant == literal(""), loops.c.name == bindparam("loop")
+        ).scalar_subquery()  # fmt: skip
+        self.feed_of_loop = self._add(self._feed().where(of_loop), "after", "loop", "rows")
+
+    def _place(self) -> str:
+        """Number what is unsequenced, in commit order, after `base`."""
+        number = func.row_number().over(order_by=self._rules.order) + bindparam("base", type_=BigInteger)
+        found = select(number, entries.c.id).where(self._rules.unsequenced()).order_by(*self._rules.order)
+        found = found.limit(bindparam("rows", type_=Integer)).offset(NONE)
+        statement = insert(feed).from_select([feed.c.pos, feed.c.entry_id], found)
+        return self._add(statement, "base", *self._rules.position, "rows")
+
+    def _place_examples(self) -> str:
+        """An example's position is that of its case's first entry, which holds `Routed`."""
+        first = (
+            select(feed.c.pos)
+            .join(entries, entries.c.id == feed.c.entry_id)
+            .where(entries.c.stream == literal("case/") + examples.c.case_id, entries.c.seq == ONE)
+            .scalar_subquery()
+        )
+        # by loop, because the index of what is fresh begins with it
+        unplaced = (examples.c.loop_id.in_(select(loops.c.id)), examples.c.pos.is_(None))
+        return self._add(update(examples).where(*unplaced).values(pos=first))
+
+    def _feed(self) -> Select[Any]:
+        before = entries.alias("before")
+        return (
+            select(entries.c.body, before.c.hash, entries.c.hash, feed.c.pos)
+            .select_from(feed)
+            .join(entries, entries.c.id == feed.c.entry_id)
+            .outerjoin(before, (before.c.stream == entries.c.stream) & (before.c.seq == entries.c.seq - ONE))
+            .where(feed.c.pos > bindparam("after", type_=BigInteger))
+            .order_by(feed.c.pos)
+            .limit(bindparam("rows", type_=Integer))
+            .offset(NONE)
+        )
+
+
+def last_position(session: Session, statements: LedgerStatements, names: Sequence[str]) -> tuple[int, list[Any]]:
+    """The last position given, and where among the entries to go on from."""
+    row = session.one(statements.last)
+    if row is None:
+        row = (0, "0", 0)
+    known = {"last_xid": str(row[1]), "last_id": row[2]}
+    return row[0], [known[name] for name in names]
+
+
+def place(session: Session, statements: LedgerStatements, names: Sequence[str], limit: int) -> int:
+    """Give the next entries their position, and the examples that waited for one."""
+    base, position = last_position(session, statements, names)
+    count = session.write(Write(statements.place, ((base, *position, limit),)))
+    if count > 0:
+        session.write(Write(statements.place_examples, ((),)))
+    return max(count, 0)
+
+
+def read_feed(session: Session, statements: LedgerStatements, after: int, limit: int, loop: str | None) -> list[Entry]:
+    """Sequenced entries after a position."""
+    if loop is None:
+        found = session.all(statements.feed, (after, limit))
+    else:
+        found = session.all(statements.feed_of_loop, (after, loop, limit))
+    return [opened(body, prev=prev or "", digest=digest, pos=pos) for body, prev, digest, pos in found]

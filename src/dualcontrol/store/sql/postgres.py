@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -38,14 +42,14 @@ from dualcontrol.errors import (
 )
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken
 from dualcontrol.store.sql.dialect import Clock, Write
+from dualcontrol.store.sql.file import private
 from dualcontrol.store.sql.schema import VERSION_TABLE, Xid, entries, feed
 
 try:
     import psycopg
+    from psycopg import ProgrammingError
     from psycopg import errors as pg
-
-    from dualcontrol.store.sql.dump import dump
-    from dualcontrol.store.sql.notify import Listener, Publisher
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
 except ImportError as error:
     raise MissingExtraError(
         "PostgreSQL needs psycopg", hint='Install the extra `postgres`: pip install "dualcontrol[postgres]"'
@@ -356,3 +360,188 @@ class PostgresDialect:
         self._inherited += [self._pool, self._publisher, self._listener]
         self._pool = self._pool.recreate()
         self._publisher, self._listener = Publisher(self.url), Listener(self.url)
+
+
+# Hints across processes by NOTIFY and LISTEN, each on a connection of its own.
+
+
+CHANNEL = "dualcontrol"
+MAX_HINT = 7_900  # bytes; PostgreSQL carries 8,000
+LISTEN_SECONDS = 5
+RETRY_SECONDS = 0.5
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    name = "dualcontrol hints"
+    return psycopg.connect(url, autocommit=True, connect_timeout=LISTEN_SECONDS, application_name=name)
+
+
+class Publisher:
+    """Sends hints in batches: whoever finds nobody sending sends for all who come meanwhile.
+
+    NOTIFY takes a lock of the whole server at commit, so it is kept out of every other transaction.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._waiting: list[str] = []
+        self._guard, self._sending = threading.Lock(), threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def send(self, case_ids: Sequence[str]) -> None:
+        """Send ids, or leave them to the thread that is sending; a hint that cannot be sent is lost."""
+        with self._guard:
+            self._waiting.extend(case_ids)
+        while self._waiting and self._sending.acquire(blocking=False):
+            try:
+                with self._guard:
+                    batch, self._waiting = self._waiting, []
+                self._notify(batch)
+            except psycopg.Error:
+                self._drop()
+            finally:
+                self._sending.release()
+
+    def _notify(self, batch: Sequence[str]) -> None:
+        if self._connection is None:
+            self._connection = _connect(self._url)
+            self._connection.execute("SET synchronous_commit = off")
+        for text in _joined(batch):
+            self._connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._sending:
+            self._drop()
+
+
+def _joined(ids: Sequence[str]) -> Iterator[str]:
+    """Ids joined by commas, each text short enough for one notification."""
+    parts: list[str] = []
+    size = 0
+    for case_id in dict.fromkeys(ids):
+        length = len(case_id.encode()) + 1
+        if parts and size + length > MAX_HINT:
+            yield ",".join(parts)
+            parts, size = [], 0
+        parts.append(case_id)
+        size += length
+    if parts:
+        yield ",".join(parts)
+
+
+class Listener:
+    """Receives hints; says None once whenever some may have been lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+        self._closed = threading.Event()
+
+    def wait(self, timeout: float) -> list[str] | None:
+        """Hints as soon as there are any; empty after `timeout`."""
+        try:
+            if self._connection is None:
+                self._connection = self._listening()
+                return None
+            return self._received(self._connection, timeout)
+        except (psycopg.Error, ValueError):
+            self._drop()
+            self._closed.wait(min(timeout, RETRY_SECONDS))
+            return None
+
+    def _listening(self) -> psycopg.Connection[Any]:
+        connection = _connect(self._url)
+        connection.execute(f"LISTEN {CHANNEL}")
+        return connection
+
+    def _received(self, connection: psycopg.Connection[Any], timeout: float) -> list[str]:
+        notes = list(connection.notifies(timeout=timeout, stop_after=1))
+        if notes:
+            notes += list(connection.notifies(timeout=0))
+        return [case_id for note in notes for case_id in note.payload.split(",")]
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connection; a listener that waits returns."""
+        self._closed.set()
+        self._drop()
+
+
+# A backup of PostgreSQL by its own `pg_dump`, whole or not at all.
+
+
+PROGRAM = "pg_dump"
+
+
+def dump(url: str, server: int, path: str) -> None:
+    """Write a dump of a server of this major version to a file, for ``pg_restore``."""
+    refuse_older(version(server), server)
+    part = f"{path}.part"
+    with suppress(OSError):
+        os.remove(part)
+    private(part)
+    where, secret = connection(url)
+    try:
+        # Without --no-password it would ask on the terminal, or wait for ever where there is none.
+        _ran(server, "--format=custom", "--no-password", f"--file={part}", f"--dbname={where}", **secret)
+        os.replace(part, path)
+    except OSError as error:
+        raise StoreError(
+            f"the backup cannot be written to {path}: {error.strerror}", hint="Name another file."
+        ) from error
+    finally:
+        with suppress(OSError):
+            os.remove(part)
+
+
+def connection(url: str) -> tuple[str, dict[str, str]]:
+    """Where to connect to, and the password as a variable: arguments can be read by everybody on the machine."""
+    try:
+        given = conninfo_to_dict(url)
+    except ProgrammingError as error:
+        raise StoreError(f"the database's address cannot be read: {error}") from error
+    password = given.pop("password", None)
+    return make_conninfo("", **given), {} if password is None else {"PGPASSWORD": str(password)}
+
+
+def version(server: int) -> int | None:
+    """The major version of the `pg_dump` on the path; None when it does not say."""
+    said = re.search(r"\) (\d+)", _ran(server, "--version"))
+    return int(said[1]) if said else None
+
+
+def refuse_older(program: int | None, server: int) -> None:
+    """Raise `StoreError` for a `pg_dump` that is older than the server, which it would not know how to read."""
+    if program is not None and program < server:
+        raise StoreError(
+            f"{PROGRAM} is of PostgreSQL {program} and the server of {server}: an older one cannot back it up",
+            hint=_hint(server),
+        )
+
+
+def _ran(server: int, *arguments: str, **variables: str) -> str:
+    try:
+        done = subprocess.run(
+            [PROGRAM, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+            env={**os.environ, **variables},
+        )  # fmt: skip
+    except OSError as error:
+        raise StoreError(f"{PROGRAM} cannot be run: {error.strerror}", hint=_hint(server)) from error
+    if done.returncode:
+        hint = "Nothing was written; correct what the message names, or back up with your own tools."
+        raise StoreError(f"{PROGRAM} failed: {done.stderr.strip()}", hint=hint)
+    return done.stdout
+
+
+def _hint(server: int) -> str:
+    return f"Install PostgreSQL's client programs of version {server} or newer, and let theirs be the first on PATH."

@@ -9,16 +9,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dualcontrol.case import JSON, Case, Content, Review
+from dualcontrol.case.whole import Example, ModelRow
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.names import identity
-from dualcontrol.store import CaseRow, Example, InboxRow, KeyRow, ModelRow, Page, SlotRow, Stray, key_digest
-from dualcontrol.store.sql import lookups, rows
+from dualcontrol.store import CaseRow, InboxRow, KeyRow, Page, SlotRow, Stray, key_digest
+from dualcontrol.store.sql import hot as lookups
+from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Session
 from dualcontrol.store.sql.hot import FIRST, rendered
-from dualcontrol.store.sql.seal import commitment, line, value_of
-from dualcontrol.store.sql.unit import Shared
+from dualcontrol.store.sql.rows import commitment, line, value_of
+from dualcontrol.store.sql.tx import Shared
 
 Reading = Callable[..., AbstractContextManager[Session]]
 MANY = 2**31 - 1
@@ -321,7 +323,7 @@ class SqlQueries:
         given = {"loop_id": loop_id, "after": after, "rows": MANY if limit is None else limit}
         with self._reading() as session:
             found = self._rows(session, lookups.list_examples, unused, **given)
-        return [Example(**dict(zip(lookups.EXAMPLE, row, strict=True))) for row in found]
+        return [Example(**dict(zip(lookups.EXAMPLE_ROW, row, strict=True))) for row in found]
 
     def unfed(self) -> dict[str, int]:
         """Answers not yet used for learning, by loop name."""

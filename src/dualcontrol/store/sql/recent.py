@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import Case, Content
-from dualcontrol.store.sql.seal import value_of
+from dualcontrol.store.sql.rows import value_of
 
 LIMIT = 256
 LARGEST = 65_536

@@ -8,8 +8,9 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import Condition
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,11 +21,63 @@ from sqlalchemy.pool import NullPool
 from dualcontrol.case import JSON
 from dualcontrol.errors import StoreDamagedError, StoreError, StoreFullError, StoreLostError, StoreUnavailableError
 from dualcontrol.store import Conflict, KeyTaken, PersonTaken
-from dualcontrol.store.sql.checkpoint import AUTOMATIC, Checkpointer
 from dualcontrol.store.sql.dialect import Clock, Write
 from dualcontrol.store.sql.file import DatabaseFile, forked, never_closed, private
-from dualcontrol.store.sql.hub import Hub
 from dualcontrol.store.sql.schema import VERSION_TABLE, entries
+
+# The write-ahead log is copied back beside the writers, so that no answer waits for two fsyncs and a big copy.
+#
+# A passive checkpoint blocks nobody and loses nothing: SQLite syncs the log first.
+# The writer's own automatic checkpoint stays on, with a long limit, and finds little left to do.
+
+
+EVERY = 150
+AUTOMATIC = 16_000
+
+
+class Checkpointer:
+    """A thread that checkpoints after every `EVERY` commits; started with the first one that is due."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._commits = 0
+        self._due = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def committed(self) -> None:
+        """Count a commit; called by the one writer."""
+        self._commits += 1
+        if self._commits < EVERY:
+            return
+        self._commits = 0
+        self._due.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="dualcontrol-checkpoint", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and wait until the checkpoint under way has ended."""
+        self._closed = True
+        self._due.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        connection = self._connect()
+        try:
+            while self._due.wait() and not self._closed:
+                self._due.clear()
+                self._checkpoint(connection)
+        finally:
+            connection.close()
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return  # what this one could not do, the next one or the writer's own does
+
 
 BUSY_SECONDS = 30.0
 POLL_SECONDS = 0.05
@@ -447,3 +500,42 @@ def _violation(message: str) -> Exception:
         if columns.startswith(prefix):
             return kind(message)
     return Conflict(message)
+
+
+# Hints within one process: who waits is woken, and who was too late is told that hints were lost.
+
+
+CAPACITY = 10_000
+
+
+class Hub:
+    """A box of case ids that publishers fill and one listener empties."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._ids: list[str] = []
+        self._lost = False
+
+    def push(self, case_ids: Sequence[str]) -> None:
+        """Put ids into the box; an overfull box is emptied and counts as lost."""
+        with self._changed:
+            if len(self._ids) + len(case_ids) > CAPACITY:
+                self._ids, self._lost = [], True
+            else:
+                self._ids.extend(case_ids)
+            self._changed.notify_all()
+
+    def lose(self) -> None:
+        """Say that hints may have been lost."""
+        with self._changed:
+            self._lost = True
+            self._changed.notify_all()
+
+    def wait(self, timeout: float) -> list[str] | None:
+        """The ids since the last call, as soon as there are any; empty after `timeout`, None when some were lost."""
+        with self._changed:
+            if not self._ids and not self._lost:
+                self._changed.wait(timeout)
+            ids, self._ids = self._ids, []
+            lost, self._lost = self._lost, False
+        return None if lost else ids

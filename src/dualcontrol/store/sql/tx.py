@@ -2,22 +2,350 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
-from dualcontrol.case import Case, Content
+from dualcontrol.case import ENCODER, JSON, Case, Content
+from dualcontrol.case.whole import Example, ModelRow
+from dualcontrol.control import Control, uuid7
 from dualcontrol.errors import PayloadError, UnknownLoopError
 from dualcontrol.events import Entry, sealed
 from dualcontrol.names import identity
-from dualcontrol.store import Conflict, Example, KeyRow, key_digest
+from dualcontrol.store import Conflict, KeyRow, key_digest
 from dualcontrol.store.sql import rows
-from dualcontrol.store.sql.dialect import Write
-from dualcontrol.store.sql.hot import CANDIDATES, FIRST, SLOTS_AT_ONCE
-from dualcontrol.store.sql.seal import Sealed, line, seal
-from dualcontrol.store.sql.streams import StreamTx
-from dualcontrol.store.sql.work import WorkTx
+from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
+from dualcontrol.store.sql.hot import CANDIDATES, FIRST, SLOTS_AT_ONCE, Hot, Statements, given, literal
+from dualcontrol.store.sql.recent import Recent
+from dualcontrol.store.sql.rows import Sealed, contents_of, line, seal
+from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews, sessions
+
+# What every transaction and the store share: statements, caches, and how a batch is written.
+
+
+class Shared:
+    """What outlives a transaction: a dialect, its statements, and what is known of loops."""
+
+    def __init__(
+        self, dialect: Dialect, streams: StreamStatements, work: WorkStatements, salt: Callable[[int], bytes]
+    ) -> None:
+        self.dialect, self.streams, self.work, self.salt = dialect, streams, work, salt
+        self.hot = Hot(dialect.sql)
+        self.loop_ids: dict[str, int] = {}
+        self.controls: dict[str, Control] = {}
+        self.recent = Recent()
+
+
+class Unit:
+    """One transaction's session, and what it has read so far."""
+
+    def __init__(self, shared: Shared, session: Session) -> None:
+        self._shared, self._session, self._hot = shared, session, shared.hot
+        self._heads: dict[str, tuple[int, str]] = {}
+        self._sealed_slots: list[Sealed] = []
+        self._wrote_loops = False
+        self._controls: dict[str, Control | None] = {}
+        self.settled: list[str] = []  # the cases that get their outcome here; who waits is woken after the commit
+        self.failed = False
+
+    def _seal(self, entry: Entry) -> list[Sealed]:
+        return seal(contents_of(entry), self._shared.salt)
+
+    def _write(self, *batch: Write) -> int:
+        """Write a batch; after a failure, part of it may stand, so the transaction can no longer commit."""
+        try:
+            return self._session.write(*batch)
+        except Exception as error:
+            self.failed = True
+            raise_ours(self._shared.dialect, error)
+
+
+# One transaction on loops and on streams without a case: control, batches, system.
+
+
+LOOP = ("mode", "version", "control", "seq", "head")
+
+
+class StreamStatements(Statements):
+    """What loops and their streams need."""
+
+    def _compile(self) -> None:
+        new = insert(loops).values(given(loops, ("name", *LOOP))).returning(loops.c.id)
+        self.new_loop = self._add(new, *(f"new_{name}" for name in ("name", *LOOP)))
+        by_id = loops.c.id == bindparam("loop_id")
+        head = select(loops.c.seq, loops.c.head, loops.c.version).where(by_id).with_for_update()
+        self.head = self._add(head, "loop_id")
+        self.move_head = self._update(by_id, ("seq", "head"))
+        self.move_loop = self._update(by_id, LOOP)
+        last = select(entries.c.seq, entries.c.hash).where(entries.c.stream == bindparam("stream"))
+        last = last.order_by(entries.c.seq.desc()).limit(literal_column("1")).offset(literal_column("0"))
+        self.last = self._add(last, "stream")
+
+    def _update(self, where: ColumnElement[bool], columns: Sequence[str]) -> str:
+        statement = update(loops).where(where).ordered_values(*given(loops, columns).items())
+        return self._add(statement, *(f"new_{name}" for name in columns), "loop_id")
+
+
+class StreamTx(Unit):
+    """Control and entries of loops, and the entries of streams that have no row at all."""
+
+    def control(self, loop: str) -> Control | None:
+        """What governs a loop now, or None when nobody defined it; read once a transaction, parsed once a version."""
+        if loop not in self._controls:
+            self._controls[loop] = self._control(loop)
+        return self._controls[loop]
+
+    def _seen(self, loop: str, version: int, seq: int) -> None:
+        """Note the loop's version that came with a case: what is parsed already need not be asked for again."""
+        known = self._shared.controls.get(loop)
+        if known is not None and known.version == version and known.seq == seq and not self._wrote_loops:
+            self._controls.setdefault(loop, known)
+
+    def _control(self, loop: str) -> Control | None:
+        row = self._session.one(self._hot.loop, (loop,))
+        if row is None:
+            return None
+        loop_id, version, seq = row
+        known = self._shared.controls.get(loop)
+        if known is not None and (known.loop_id, known.version, known.seq) == (loop_id, version, seq):
+            return known
+        (text,) = self._session.one(self._hot.control, (loop_id,))
+        control = rows.control_of(text, loop_id, seq)
+        if not self._wrote_loops:
+            self._shared.controls[loop] = control
+        return control
+
+    def save_control(self, control: Control, entry: Entry, *, expected_version: int | None) -> Control:
+        """Write a new version of a loop's control with its entry; None creates the loop."""
+        self._wrote_loops = True
+        self._controls.clear()
+        if expected_version is None:
+            return self._new_loop(control, entry)
+        seq, head, version = self._loop_head(control.loop_id)
+        if version != expected_version:
+            raise Conflict(f"the control of {control.loop} is at version {version}, not {expected_version}")
+        return self._move_loop(control, self._chained(entry, control.loop_id, seq, head))
+
+    def _new_loop(self, control: Control, entry: Entry) -> Control:
+        text = ENCODER.encode(control).decode()
+        values = (control.loop, control.settings.mode, control.version, text, 0, "")
+        try:
+            (loop_id,) = self._session.one(self._shared.streams.new_loop, values)
+        except Exception as error:
+            self.failed = True
+            raise_ours(self._shared.dialect, error)
+        return self._move_loop(replace(control, loop_id=loop_id), self._chained(entry, loop_id, 0, ""))
+
+    def _move_loop(self, control: Control, entry: Entry) -> Control:
+        control = replace(control, seq=entry.seq)
+        text = ENCODER.encode(control).decode()
+        row = (control.settings.mode, control.version, text, entry.seq, entry.hash, control.loop_id)
+        self._write(Write(self._shared.streams.move_loop, (row,)), *self._entry_writes(entry, control.loop_id))
+        return control
+
+    def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
+        """Add an entry to ``loop/<id>`` or to a stream without a row; a `seq` of 0 means the next one."""
+        if payloads:
+            entry = _with_content(entry, payloads)
+        kind, _, name = entry.stream.partition("/")
+        if kind == "case":
+            raise ValueError("the entries of a case are written by save")
+        if kind == "loop":
+            return self._append_to_loop(entry, int(name))
+        seq, head = self._session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
+        entry = self._chained(entry, None, seq, head)
+        self._write(*self._entry_writes(entry, None))
+        return entry
+
+    def _append_to_loop(self, entry: Entry, loop_id: int) -> Entry:
+        self._controls.clear()
+        seq, head, _ = self._loop_head(loop_id)
+        entry = self._chained(entry, loop_id, seq, head)
+        moved = Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))
+        self._write(moved, *self._entry_writes(entry, loop_id))
+        return entry
+
+    def _loop_head(self, loop_id: int) -> Any:
+        row = self._session.one(self._shared.streams.head, (loop_id,))
+        if row is None:
+            raise UnknownLoopError(f"no loop has the id {loop_id}")
+        return row
+
+    def _chained(self, entry: Entry, loop_id: int | None, seq: int, head: str) -> Entry:
+        if entry.seq not in (0, seq + 1):
+            raise Conflict(f"{entry.stream} is at entry {seq}, so {entry.seq} cannot follow")
+        stream = entry.stream if loop_id is None else f"loop/{loop_id}"
+        self._sealed_slots = self._seal(entry)
+        return sealed(replace(entry, stream=stream, seq=seq + 1), head)
+
+    def _entry_writes(self, entry: Entry, loop_id: int | None) -> list[Write]:
+        batch = [Write(self._hot.new_entry, (rows.entry_row(entry, loop_id),))]
+        if self._sealed_slots:
+            batch.append(Write(self._hot.next_payload, rows.rewritten_rows(entry.stream, self._sealed_slots)))
+        return batch
+
+
+def _with_content(entry: Entry, payloads: Mapping[str, JSON]) -> Entry:
+    """The entry with these slots in its first event that can carry content."""
+    events = list(entry.events)
+    for i, event in enumerate(events):
+        if hasattr(event, "content"):
+            events[i] = replace(event, content=event.content | Content(payloads))
+            return replace(entry, events=tuple(events))
+    raise ValueError("none of these events can carry content")
+
+
+# One transaction on what machines do: jobs, models, examples used, browsers' sessions, and what is due.
+
+
+MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
+
+
+class WorkStatements(Statements):
+    """What the worker and the sweep run."""
+
+    def _compile(self) -> None:
+        self.due = {
+            "lease": self._lease_due(),
+            "case": self._case_due(cases.c.due_at, cases.c.state == literal("open")),
+            "settle": self._case_due(
+                cases.c.effective_at, (cases.c.state == literal("decided")) & cases.c.by.is_(None)
+            ),
+            "effect": self._case_due(cases.c.effect_until, cases.c.effect == literal("started")),
+            "follow": self._follow_due(),
+        }
+        self._jobs()
+        self.new_model = self._insert(models, MODEL)
+        statement = (
+            update(models).where(models.c.id == bindparam("model_id")).ordered_values(*given(models, MODEL[1:]).items())
+        )
+        self.move_model = self._add(statement, *(f"new_{name}" for name in MODEL[1:]), "model_id")
+        used = update(examples).where(examples.c.loop_id == bindparam("loop"), examples.c.id == bindparam("example"))
+        self.mark_used = self._add(used.values(used_by=bindparam("model")), "model", "loop", "example")
+        self.new_session = self._insert(sessions, ("digest", "person_id", "created_at", "expires_at"))
+        self.end_session = self._add(delete(sessions).where(sessions.c.digest == bindparam("session")), "session")
+        over = sessions.c.expires_at <= bindparam("now", type_=BigInteger)
+        self.forget_sessions = self._add(delete(sessions).where(over), "now")
+
+    def _lease_due(self) -> str:
+        statement = (
+            select(reviews.c.case_id, reviews.c.id)
+            .join(cases, cases.c.id == reviews.c.case_id)
+            .where(reviews.c.state == literal("claimed"), reviews.c.lease_until <= bindparam("now", type_=BigInteger))
+            .order_by(reviews.c.lease_until)
+        )
+        return self._limited(statement)
+
+    def _case_due(self, column: Any, where: Any) -> str:
+        statement = select(cases.c.id, null()).where(where, column <= bindparam("now", type_=BigInteger))
+        return self._limited(statement.order_by(column))
+
+    def _follow_due(self) -> str:
+        leader = cases.alias("leader")
+        statement = select(cases.c.id, cases.c.leader_id).join(leader, leader.c.id == cases.c.leader_id)
+        waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None), leader.c.by.is_not(None))
+        return self._limited(statement.where(*waiting).order_by(cases.c.leader_id, cases.c.id), "rows")
+
+    def _limited(self, statement: Any, *order: str) -> str:
+        limited = statement.limit(bindparam("rows", type_=Integer)).offset(literal_column("0"))
+        return self._add(limited.with_for_update(of=cases, skip_locked=True), *(order or ("now", "rows")))
+
+    def _jobs(self) -> None:
+        ready = (jobs.c.state == literal("ready")) & (jobs.c.run_at <= bindparam("now", type_=BigInteger))
+        lapsed = (jobs.c.state == literal("leased")) & (jobs.c.until <= bindparam("now", type_=BigInteger))
+        columns = (jobs.c.id, jobs.c.kind, jobs.c.ref, jobs.c.run_at, jobs.c.attempts)
+        self.next_job = [self._next_job(columns, ready), self._next_job(columns, lapsed)]
+        self.new_job = self._insert(jobs, ("id", "kind", "ref", "run_at", "state"))
+        by_id = jobs.c.id == bindparam("job_id")
+        taken = (
+            update(jobs)
+            .where(by_id)
+            .ordered_values(
+                (jobs.c.state, literal("leased")),
+                (jobs.c.owner, bindparam("new_owner")),
+                (jobs.c.until, bindparam("new_until")),
+                (jobs.c.attempts, jobs.c.attempts + literal_column("1")),
+            )
+        )
+        self.lease_job = self._add(taken, "new_owner", "new_until", "job_id")
+        held = update(jobs).where(by_id, jobs.c.owner == bindparam("held_by"), jobs.c.state == literal("leased"))
+        done = held.ordered_values((jobs.c.state, literal("done")), (jobs.c.result, bindparam("new_result")))
+        self.end_job = self._add(done, "new_result", "job_id", "held_by")
+
+    def _next_job(self, columns: Any, where: Any) -> str:
+        statement = select(*columns).where(jobs.c.kind == bindparam("job_kind"), where).order_by(jobs.c.run_at)
+        limited = statement.limit(literal_column("1")).offset(literal_column("0"))
+        return self._add(limited.with_for_update(skip_locked=True), "job_kind", "now")
+
+
+class WorkTx(Unit):
+    """Jobs, models, which examples were used, and who is signed in."""
+
+    def begin_session(self, digest: str, person: str, life: int) -> None:
+        """Let a browser's session live for so many microseconds; forgets those that are over."""
+        work, now = self._shared.work, self._session.now
+        row = (digest, person, now, now + life)
+        self._write(Write(work.forget_sessions, ((now,),)), Write(work.new_session, (row,)))
+
+    def end_session(self, digest: str) -> None:
+        """End a session, whoever still holds its cookie."""
+        self._write(Write(self._shared.work.end_session, ((digest,),)))
+
+    def add_job(self, kind: str, ref: str, run_at: int) -> str:
+        """Queue a job; returns its id."""
+        job_id = uuid7()
+        self._write(Write(self._shared.work.new_job, ((job_id, kind, ref, run_at, "ready"),)))
+        return job_id
+
+    def take_job(self, kinds: Sequence[str], owner: str, now: int, until: int) -> dict[str, JSON] | None:
+        """Lease the next ready job of these kinds, or one whose holder's time ran out."""
+        work = self._shared.work
+        for statement in work.next_job:
+            found = [row for kind in kinds if (row := self._session.one(statement, (kind, now))) is not None]
+            if found:
+                job_id, kind, ref, run_at, attempts = min(found, key=lambda row: (row[3], row[0]))
+                self._write(Write(work.lease_job, ((owner, until, job_id),)))
+                return {
+                    "id": job_id, "kind": kind, "ref": ref, "run_at": run_at, "attempts": attempts + 1,
+                    "owner": owner, "until": until,
+                }  # fmt: skip
+        return None
+
+    def finish_job(self, job_id: str, owner: str, result: str) -> bool:
+        """End a job that `owner` still holds."""
+        return self._write(Write(self._shared.work.end_job, ((result, job_id, owner),))) == 1
+
+    def mark_used(self, loop_id: int, example_ids: Sequence[int], model: str) -> int:
+        """Say which model learned from these examples."""
+        if not example_ids:
+            return 0
+        marks = [(model, loop_id, example_id) for example_id in example_ids]
+        return self._write(Write(self._shared.work.mark_used, marks))
+
+    def save_model(self, model: ModelRow) -> None:
+        """Insert or update a model's row."""
+        work, metrics = self._shared.work, ENCODER.encode(model.metrics).decode()
+        row = (
+            model.id, model.loop_id, model.version, model.path, model.sha256, model.state, model.examples, metrics,
+            model.created_at,
+        )  # fmt: skip
+        if self._write(Write(work.move_model, ((*row[1:], model.id),))) == 0:
+            self._write(Write(work.new_model, (row,)))
+
 
 NO_SLOTS: list[rows.Row] = []
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Claim
-from dualcontrol.review.blind import as_seen
+from dualcontrol.review.view import as_seen
 from dualcontrol.web.api.bodies import Claiming, Committing, Extending
 from dualcontrol.web.deps import ClaimId, Here, claim_of, governing
 from dualcontrol.web.reply import etag, reply

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.case import JSON
 from dualcontrol.certify import Asked, Standing, WhatIf, evidence, gathered, standing, what_if, words
-from dualcontrol.certify.words import UNNAMED
+from dualcontrol.certify.standing import UNNAMED
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.pools import as_listed, pools_of
+from dualcontrol.step import as_listed, pools_of
 from dualcontrol.store import Page
 from dualcontrol.web.api.cases import Cursor, Limit, LoopQuery
 from dualcontrol.web.deps import Here, governing

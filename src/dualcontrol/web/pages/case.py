@@ -12,8 +12,8 @@ from dualcontrol.control import PAGE, Control, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
 from dualcontrol.names import among, same
-from dualcontrol.pools import case_of_claim, listed_as
-from dualcontrol.review.blind import seen_by
+from dualcontrol.review.view import seen_by
+from dualcontrol.step import case_of_claim, listed_as
 from dualcontrol.store import CaseRow, Page
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.inbox import rows as as_rows

@@ -20,8 +20,7 @@ from dualcontrol.case import ENCODER, JSON, Candidate, Case, is_high
 from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim
 from dualcontrol.errors import TooSoonError
-from dualcontrol.review.blind import as_seen
-from dualcontrol.review.view import proposal_for
+from dualcontrol.review.view import as_seen, proposal_for
 from dualcontrol.route import reroute
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.show import diff, words

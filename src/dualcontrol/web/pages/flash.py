@@ -9,7 +9,7 @@ from dualcontrol.control import LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
-from dualcontrol.review.blind import seen_by
+from dualcontrol.review.view import seen_by
 from dualcontrol.web.deps import governing
 from dualcontrol.web.show import titles, words
 

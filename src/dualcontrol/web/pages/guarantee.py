@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.certify import Asked, Standing
-from dualcontrol.certify.words import some
+from dualcontrol.certify.standing import some
 from dualcontrol.control import ALARM, PERSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from dualcontrol.desk import Desk
 from dualcontrol.names import same
-from dualcontrol.review.blind import as_seen
+from dualcontrol.review.view import as_seen
 from dualcontrol.store import InboxRow
 from dualcontrol.web.api.inbox import queue, rows
 from dualcontrol.web.deps import Form, Here, Who, governing

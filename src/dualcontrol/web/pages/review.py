@@ -13,9 +13,8 @@ from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError
 from dualcontrol.names import same
-from dualcontrol.review.blind import as_seen
 from dualcontrol.review.following import alike
-from dualcontrol.review.view import digest
+from dualcontrol.review.view import as_seen, digest
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.answering import answer, rehearse
 from dualcontrol.web.api.claims import as_claim

@@ -9,8 +9,7 @@ from typing import Any
 from dualcontrol.case import JSON, Candidate
 from dualcontrol.desk import Claim
 from dualcontrol.errors import AnswerValueError, DualcontrolError
-from dualcontrol.review.blind import as_seen
-from dualcontrol.review.view import proposal_for
+from dualcontrol.review.view import as_seen, proposal_for
 from dualcontrol.web.show.fields import Field, collect, fields
 from dualcontrol.web.strict import parse
 

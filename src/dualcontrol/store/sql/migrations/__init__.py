@@ -11,8 +11,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
-from dualcontrol.store.sql.create import refuse_newer, unstamped
 from dualcontrol.store.sql.dialect import Dialect, open_dialect, raise_ours
+from dualcontrol.store.sql.engine import refuse_newer, unstamped
 from dualcontrol.store.sql.schema import HEAD, VERSION_TABLE
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from dualcontrol.names import distinct, identity
-from dualcontrol.store.sql.seal import lines
+from dualcontrol.store.sql.rows import lines
 
 revision = "0003"
 down_revision = "0002"
