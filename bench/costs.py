@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from streams import BINS, EDGES, drawn
 
-from dualcontrol.route.guarantee import FRACTIONS, Certificate
-from dualcontrol.route.rebuild import count_all
+from dualcontrol.guarantee.certificate import FRACTIONS, Certificate
+from dualcontrol.guarantee.rebuild import count_all
 
 SINGLY = 100_000
 MILLION = 1_000_000

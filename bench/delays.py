@@ -9,7 +9,7 @@ import numpy as np
 from product import REFRESH, Promise, Run
 from streams import Stream
 
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee.certificate import Certificate
 
 LIMIT = 5_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from product import Promise
 
-from dualcontrol.route.running import RunningBound
+from dualcontrol.guarantee.bound import RunningBound
 
 LOOK = 10
 

@@ -26,7 +26,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 import dualcontrol as dc
 from dualcontrol.events import AlarmRaised, EpochBegan, ThresholdMoved
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.testing import FakeClock
 
 START = {"letter": 4000, "magic": 2000, "spambase": 600, "digits": 200}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from streams import Stream, oracle, risks, upwards
 
-from dualcontrol.certify import moving
+from dualcontrol.guarantee import moves
+from dualcontrol.guarantee.bound import RunningBound
+from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.monitor import Monitor
 from dualcontrol.route import audit
-from dualcontrol.route.guarantee import Certificate
-from dualcontrol.route.monitor import Monitor
-from dualcontrol.route.running import RunningBound
 
 REFRESH = 50
 SHARES_EVERY = 10
@@ -105,7 +105,7 @@ class Governed:
             suspicious = self.monitor.suspicious
             if steps or suspicious != self.suspicious or start // REFRESH % SHARES_EVERY == 0:
                 self.share(suspicious)
-        elif (place := moving.elsewhere(self.certificate)) is not None:
+        elif (place := moves.elsewhere(self.certificate)) is not None:
             self.run.tries += 1
             self.begin(0, place, self.certificate.again + 1)
 

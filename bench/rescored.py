@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from streams import BINS, Stream, drawn
 
+from dualcontrol.guarantee.certificate import edges_of
 from dualcontrol.learn.risk_model import RiskModel
-from dualcontrol.route.guarantee import edges_of
 
 FINE = 20
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from dualcontrol.batch.columns import Coded
+from dualcontrol.batch.compile import AUTOPILOT, ROUTES
+from dualcontrol.batch.routes import BatchRoutes, route_batch
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control, Env, LoopSettings, draw
 from dualcontrol.route import check_rules, propose
-from dualcontrol.route.batch import BatchRoutes, route_batch
-from dualcontrol.route.columns import Coded
-from dualcontrol.route.plan import AUTOPILOT, ROUTES
 
 RULES = Path(__file__).parent / "ten_rules.toml"
 CHUNK = 65_536

@@ -12,7 +12,7 @@ import dualcontrol as dc
 from dualcontrol.doctor import examine
 from dualcontrol.doctor.database import PROBLEM
 from dualcontrol.events import EpochBegan, ThresholdMoved
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.testing import FakeClock, seeded_ids
 
 SECRET = "5eed" * 16

@@ -19,8 +19,8 @@ from dualcontrol.events import (
     PolicyChanged,
     ReviewOpened,
     Routed,
-    fold,
 )
+from dualcontrol.evolve import fold
 from dualcontrol.store import Store, Tx
 
 CONTENT: dict[str, Any] = {

@@ -306,7 +306,7 @@ def test_a_second_server_on_one_file_works(tmp_path: Path) -> None:
 
 
 def test_a_model_file_that_is_gone_closes_autopilot(desk: dc.Desk) -> None:
-    from dualcontrol.case.whole import ModelRow
+    from dualcontrol.case import ModelRow
     from dualcontrol.events import ModelPromoted
     from dualcontrol.learn.serving import check
 

@@ -16,7 +16,7 @@ import dualcontrol as dc
 from dualcontrol import propose
 from dualcontrol.errors import ArgumentError, GuaranteeError, RequestError, SettingsError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, BatchRouted
-from dualcontrol.settings.keys import LOOP
+from dualcontrol.settings.schema import LOOP
 
 VERBS: list[Callable[..., Any]] = [
     dc.Desk.loop, dc.Desk.claim, dc.Desk.answer, dc.Desk.revoke, dc.Desk.withdraw, dc.Desk.resolve_effect,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualcontrol.case.whole import Quorum
+from dualcontrol.case import Quorum
 from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked, nearest

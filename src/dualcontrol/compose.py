@@ -13,7 +13,7 @@ from typing import Any
 from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
 from dualcontrol.errors import Paused
-from dualcontrol.learn import risk_serving
+from dualcontrol.learn import risk
 from dualcontrol.learn.serving import check
 from dualcontrol.learn.trusted import FOLDER
 from dualcontrol.settings import Settings, load, loop_settings
@@ -46,7 +46,7 @@ def open(
             desk.steps.govern(loop)
         if _keeps_models(given):
             check(desk)
-            risk_serving.check(desk)
+            risk.check(desk)
         return desk
     except BaseException:
         store.close()

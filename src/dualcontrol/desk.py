@@ -20,7 +20,6 @@ from dualcontrol.aio import Aio
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, scalar
-from dualcontrol.certify import Certifier, Riskiness, Standing, evidence, standing
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
 from dualcontrol.control import Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
@@ -38,10 +37,11 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
+from dualcontrol.guarantee import Certifier, Riskiness, Standing, evidence, standing
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.examples import Row, dataset
 from dualcontrol.learn.export import Exported, export, mark
-from dualcontrol.learn.risk_serving import chance_of_being_right
+from dualcontrol.learn.risk import chance_of_being_right
 from dualcontrol.learn.serving import check_one, current_model, started, stopped
 from dualcontrol.names import same
 from dualcontrol.propose import UNSET, command

@@ -54,13 +54,14 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import Concluded, Entry, Event, PolicyChanged, fold, governed_by
+from dualcontrol.events import Concluded, Entry, Event, PolicyChanged
+from dualcontrol.evolve import fold, governed_by
 from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import among, same
-from dualcontrol.review import context, lease, opening, values
-from dualcontrol.review.demand import outstanding
+from dualcontrol.review import context, lease, reactions, values
+from dualcontrol.review.edits import outstanding
 from dualcontrol.review.view import REASON, Seen, bare
 from dualcontrol.route import reroute
 from dualcontrol.route.capacity import JOINED
@@ -520,8 +521,8 @@ class Steps:
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
 HANDLERS: dict[Any, Handler] = {**route.HANDLERS, **review.HANDLERS, **apply.HANDLERS}
 REACTIONS: dict[type[Event], list[Handler]] = {
-    kind: [stage[kind] for stage in (opening.REACTIONS, apply.REACTIONS) if kind in stage]
-    for kind in {*opening.REACTIONS, *apply.REACTIONS}
+    kind: [stage[kind] for stage in (reactions.REACTIONS, apply.REACTIONS) if kind in stage]
+    for kind in {*reactions.REACTIONS, *apply.REACTIONS}
 }
 UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)

@@ -13,7 +13,7 @@ from certify_cases import Stream
 def quiet(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Evidence that could not be counted is only logged, so that answers stand: here it fails the test."""
     yield
-    said = [record.getMessage() for record in caplog.get_records("call") if record.name == "dualcontrol.certify"]
+    said = [record.getMessage() for record in caplog.get_records("call") if record.name == "dualcontrol.guarantee"]
     assert "fails" in request.node.name or not [text for text in said if text.startswith("the evidence")], caplog.text
 
 

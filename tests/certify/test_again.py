@@ -12,18 +12,17 @@ from certify_cases import EASY, Stream, problems
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualcontrol.certify import moving
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.events import EpochBegan, EvidenceCounted, ThresholdMoved
-from dualcontrol.route import guarantee
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee import certificate, moves
+from dualcontrol.guarantee.certificate import Certificate
 
 Make = Callable[..., Stream]
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving, "LABELS", 150)
+    monkeypatch.setattr(moves, "LABELS", 150)
 
 
 def cliff(score: float) -> float:
@@ -108,8 +107,8 @@ def test_a_replica_that_reads_all_anew_stands_where_the_first_does(make: Make, t
 
 @given(delta=st.floats(0.001, 0.5), launch=st.sampled_from([0, 2_000]), tries=st.integers(0, 40))
 def test_all_tries_together_spend_delta(delta: float, launch: int, tries: int) -> None:
-    first = guarantee.on_launch(delta, launch) + guarantee.on_evidence(delta, launch, 0)
-    later = [guarantee.on_evidence(delta, 0, again) for again in range(1, tries + 1)]
+    first = certificate.on_launch(delta, launch) + certificate.on_evidence(delta, launch, 0)
+    later = [certificate.on_evidence(delta, 0, again) for again in range(1, tries + 1)]
     assert first + sum(later) <= delta * (1 + 1e-12)
     assert all(part > 0.0 for part in later)
 
@@ -135,7 +134,7 @@ def test_beginning_again_and_again_breaks_no_more_promises_than_delta() -> None:
                 opened += 1
                 break
             hopeless = made.labels >= 150 * 2**tried and made.labels_needed() is None
-            place = moving.promising(made.weights, made.wrongs, 0.2) if hopeless else None
+            place = moves.promising(made.weights, made.wrongs, 0.2) if hopeless else None
             if place is not None and place != made.first:
                 tried += 1
                 made = Certificate(0.2, 1 - delta, edges=made.edges, first=place, again=tried)

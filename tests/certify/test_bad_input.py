@@ -22,13 +22,13 @@ from trained_cases import Trained
 
 import dualcontrol as dc
 from dualcontrol import errors as e
-from dualcontrol.certify import words
 from dualcontrol.cli import main
 from dualcontrol.events import AlarmRaised, AutopilotClosed, AutopilotOpened, EpochBegan, EvidenceCounted
+from dualcontrol.guarantee import words
+from dualcontrol.guarantee.bound import RunningBound
+from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.monitor import Monitor
 from dualcontrol.learn import training
-from dualcontrol.route.guarantee import Certificate
-from dualcontrol.route.monitor import Monitor
-from dualcontrol.route.running import RunningBound
 from dualcontrol.sklearn import SelectiveClassifier
 from dualcontrol.testing import FakeClock
 from dualcontrol.web.app import create_app

@@ -17,7 +17,7 @@ from dualcontrol.events import (
     ReliefChanged,
     ThresholdMoved,
 )
-from dualcontrol.events.evolve import governed_by
+from dualcontrol.evolve import governed_by
 
 
 def drift(stream: Stream, risk: float = 0.9, most: int = 3_000) -> Stream:

@@ -18,11 +18,11 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.case import Case
-from dualcontrol.certify import learn_risk, riskiness, warm
 from dualcontrol.cli import main
 from dualcontrol.doctor import OK, PROBLEM, examine
 from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
 from dualcontrol.events import ScoreChanged
+from dualcontrol.guarantee import learn_risk, relearn, warm_start
 from dualcontrol.learn.features import of_case, of_proposal
 from dualcontrol.testing import FakeClock, seeded_ids
 
@@ -84,14 +84,14 @@ class Played(NamedTuple):
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """A stream through the desk until autopilot has worked for a while."""
-    folder, learned, fitted = tmp_path_factory.mktemp("risk"), [], riskiness.fitted
+    folder, learned, fitted = tmp_path_factory.mktemp("risk"), [], relearn.fitted
 
     def noted(desk: Any, control: Any, rows: Any, **said: Any) -> Any:
         learned.append({row.case_id for row in rows})
         return fitted(desk, control, rows, **said)
 
     with pytest.MonkeyPatch.context() as patch, opened(folder) as desk:
-        patch.setattr(riskiness, "fitted", noted)
+        patch.setattr(relearn, "fitted", noted)
         yield Played(Stream(desk, define(desk)).go(2_100), folder, learned)
 
 
@@ -266,17 +266,17 @@ def test_a_wrong_that_somebody_is_still_asked_about_waits(tmp_path: Path) -> Non
             claim = desk.claim("ana", case=pay(loop, "plain", 0.5))
             claim.reject("no") if wrong else claim.approve()
         desk.claim("ben", case=pay(loop, "plain", 0.5)).approve()
-        data = riskiness.gathered(desk, loop.control)
+        data = relearn.gathered(desk, loop.control)
         assert ([row.wrong for row in data.rows], data.left_out) == ([0, 0, 0], 1)
         desk.claim("ben", "pay").reject("no")
-        assert sorted(row.wrong for row in riskiness.gathered(desk, loop.control).rows) == [0, 0, 0, 1]
+        assert sorted(row.wrong for row in relearn.gathered(desk, loop.control).rows) == [0, 0, 0, 1]
 
 
 def test_what_a_new_label_model_says_of_earlier_cases_is_no_evidence(played: Played) -> None:
     """They have its confidence and no learned score, so that nothing is known before its first case."""
     loop = played.stream.loop
     segment = played.stream.desk.certifier.segments(loop.control)[""]
-    assert warm.start(played.stream.desk.steps, loop.control, "", segment, None) == warm.Start([], [], [])
+    assert warm_start.start(played.stream.desk.steps, loop.control, "", segment, None) == warm_start.Start([], [], [])
 
 
 def test_it_is_learned_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from certify_cases import Stream
 
-from dualcontrol.certify.certifier import apply
-from dualcontrol.certify.decisions import Segment
 from dualcontrol.control import Control
 from dualcontrol.events import EvidenceCounted, Routed, ThresholdMoved
+from dualcontrol.guarantee.certifier import apply
+from dualcontrol.guarantee.evidence import Segment
 
 
 def folded(stream: Stream) -> dict[str, Segment]:

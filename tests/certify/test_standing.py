@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from certify_cases import EASY, Stream
 
-from dualcontrol.certify import words
 from dualcontrol.events import AlarmRaised, AutopilotClosed, ThresholdMoved
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee import words
+from dualcontrol.guarantee.certificate import Certificate
 
 # What the words are kept free of: none of these says anything to somebody who has not read the code.
 JARGON = ("wealth", "martingale", "delta", "null", "bin", "epoch", "evidence", "label", "inclusion", "certificate")

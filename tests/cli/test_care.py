@@ -26,7 +26,7 @@ def test_init_writes_settings_that_hold(run, folder):
 
 
 def test_what_init_leaves_commented_out_holds_as_well(run, folder):
-    from dualcontrol.cli.starting import TEMPLATE
+    from dualcontrol.cli.init import TEMPLATE
 
     lines = [line.removeprefix("# ") if "=" in line or "[groups]" in line else line for line in TEMPLATE.splitlines()]
     text = "\n".join(line for line in lines if not line.startswith("Check this file"))

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from dualcontrol.cli.reading import label, meant
+from dualcontrol.cli.read import label, meant
 from dualcontrol.cli.screen import ago, due, one_line, span, stamp, visible, written
 from dualcontrol.learn.export import harmless
 

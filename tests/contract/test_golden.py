@@ -17,7 +17,8 @@ import dualcontrol as dc
 from dualcontrol.case import Content
 from dualcontrol.control import draw, uuid7
 from dualcontrol.errors import KeyConflictError
-from dualcontrol.events import Concluded, Entry, Opened, fold
+from dualcontrol.events import Concluded, Entry, Opened
+from dualcontrol.evolve import fold
 from dualcontrol.learn.training import for_comparison, for_evidence
 from dualcontrol.store import Store
 from dualcontrol.store.sql import open_store

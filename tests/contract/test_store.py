@@ -28,11 +28,11 @@ from store_cases import (
     step,
 )
 
-from dualcontrol.case import Case, Content
-from dualcontrol.case.whole import Example, ModelRow
+from dualcontrol.case import Case, Content, Example, ModelRow
 from dualcontrol.control import Control
 from dualcontrol.errors import PayloadError, PayloadTooLargeError, StoreError, UnknownLoopError
-from dualcontrol.events import BatchRouted, Entry, Erased, Retracted, ThresholdMoved, fold, link
+from dualcontrol.events import BatchRouted, Entry, Erased, Retracted, ThresholdMoved, link
+from dualcontrol.evolve import fold
 from dualcontrol.store import Conflict, KeyTaken, Store
 from dualcontrol.store.sql import open_store
 

@@ -11,7 +11,7 @@ import dualcontrol as dc
 from dualcontrol.demo import headless, scans
 from dualcontrol.demo.digits import NAME
 from dualcontrol.events import EpochBegan, ModelPromoted, ThresholdMoved
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee.certificate import Certificate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.demo import pairs
+from dualcontrol.demo import bradley_terry, pairs
 from dualcontrol.demo.readmes import parts, sections
 from dualcontrol.demo.summaries import luhn, sentences, textrank
 from dualcontrol.events import Answered
-from dualcontrol.learn import bradley_terry
 
 TEXT = (
     "The pump moves water. The pump needs oil and the pump needs a filter. Lunch is at noon. "

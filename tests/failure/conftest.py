@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.events import fold
+from dualcontrol.evolve import fold
 
 BESIDE = Path(__file__).with_name("beside.py")
 PAY = {"action": "pay", "args": {"order": "A-17", "amount": 420.0}, "input": {"mail": "please"}, "confidence": 0.5}

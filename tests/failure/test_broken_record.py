@@ -80,7 +80,8 @@ def test_the_doctor_names_the_place(lasting_url: str, case: str, doctor: Doctor,
 
 
 def test_an_event_of_an_unknown_kind_makes_the_case_read_only(desk: dc.Desk, loop: dc.Loop) -> None:
-    from dualcontrol.events import fold, opened
+    from dualcontrol.events import opened
+    from dualcontrol.evolve import fold
 
     case = loop.propose(**PAY)
     first = desk.store.queries.entries(f"case/{case.id}")[0]

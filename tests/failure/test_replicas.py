@@ -15,7 +15,7 @@ import dualcontrol as dc
 from dualcontrol.doctor import examine
 from dualcontrol.doctor.database import PROBLEM
 from dualcontrol.events import EpochBegan, ThresholdMoved
-from dualcontrol.route.guarantee import Certificate
+from dualcontrol.guarantee.certificate import Certificate
 
 SCRIPT = Path(__file__).with_name("certifying.py")
 CASES = 100

@@ -9,7 +9,8 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.errors import AnswerError, VerdictError
-from dualcontrol.events import Answered, Audited, ReviewOpened, fold, opened
+from dualcontrol.events import Answered, Audited, ReviewOpened, opened
+from dualcontrol.evolve import fold
 from dualcontrol.review.adjudication import Finding, truth, verdict
 from dualcontrol.review.view import digest, view
 

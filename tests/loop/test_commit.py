@@ -11,7 +11,8 @@ import pytest
 import dualcontrol as dc
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import AnswerError, AnswerValueError, ClaimError, CommitError, PayloadError
-from dualcontrol.events import Answered, Audited, Committed, fold
+from dualcontrol.events import Answered, Audited, Committed
+from dualcontrol.evolve import fold
 from dualcontrol.review.adjudication import Finding, verdict
 from dualcontrol.review.view import digest
 from dualcontrol.testing import ScriptedReviewer

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import dualcontrol as dc
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import AnswerError, ClaimError
-from dualcontrol.events import fold
+from dualcontrol.evolve import fold
 from dualcontrol.testing import FakeClock, seeded_ids
 
 PEOPLE = st.sampled_from(["ana", "ben", "cleo"])

@@ -13,7 +13,7 @@ import dualcontrol as dc
 from dualcontrol.case import RISK_LEVELS
 from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import SignalError
-from dualcontrol.events import fold
+from dualcontrol.evolve import fold
 
 NUMERALS = st.sampled_from(["nan", "inf", "-Infinity", "0.2", "-5", "1_0", "1e3", " 1", "\u0663"]) | st.floats().map(
     repr

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.events import Routed, fold
+from dualcontrol.events import Routed
+from dualcontrol.evolve import fold
 
 
 @pytest.fixture

@@ -483,7 +483,7 @@ def test_async_programs_have_the_same_verbs(desk, refunds):
 
 
 def test_the_fold_of_the_ledger_is_the_case(desk, refunds):
-    from dualcontrol.events import fold
+    from dualcontrol.evolve import fold
 
     case = refunds.propose(**REFUND, confidence=0.5)
     desk.claim("ana").edit({"order": "A-17", "amount": 1.0})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import dualcontrol as dc
 from dualcontrol.errors import DualcontrolError
-from dualcontrol.events import fold
+from dualcontrol.evolve import fold
 
 BASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "approval": ({}, {"action": "pay", "args": {"n": 1}}),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import dualcontrol as dc
 from dualcontrol.case import risk_number
 from dualcontrol.events import ReviewOpened
-from dualcontrol.review.seats import LEAST, value
+from dualcontrol.review.rows import LEAST, value
 from dualcontrol.testing import FakeClock
 
 PROMISE = 900.0

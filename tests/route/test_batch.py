@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dualcontrol.batch.columns import Coded
+from dualcontrol.batch.compile import AUTOPILOT, ROUTES
+from dualcontrol.batch.routes import drawn_rows, route_batch
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control, Env, Guarantee, LoopSettings, Rule, draw
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import HANDLERS
-from dualcontrol.route.batch import drawn_rows, route_batch
-from dualcontrol.route.columns import Coded
-from dualcontrol.route.expression import parse
-from dualcontrol.route.plan import AUTOPILOT, ROUTES
+from dualcontrol.route.cel import parse
 
 TEXTS = ["refund", "email", "de", "", "x", "zürich"]
 NUMBERS = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0, 2.5, -3.0, 500.0, 1e300]

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from route.conftest import command_of, control_of, env_of, propose
 
 from dualcontrol.apply import REACTIONS
+from dualcontrol.batch.compile import ROUTES
+from dualcontrol.batch.routes import route_batch
 from dualcontrol.case import RELIEF_TIMES, Case, Effect, Quorum, Review, Route, is_low
 from dualcontrol.control import Audits, Guarantee, Rule
-from dualcontrol.events import Concluded, Routed, fold
+from dualcontrol.events import Concluded, Routed
+from dualcontrol.evolve import fold
 from dualcontrol.route.audit import LEAST_UNDER_RELIEF, declared, floor_of, relieved, share_of, shares
-from dualcontrol.route.batch import route_batch
 from dualcontrol.route.capacity import AUDITS, JOINED, LATER, ORDER, SHED
-from dualcontrol.route.plan import ROUTES
 
 MINUTE = 60_000_000
 RULES = (

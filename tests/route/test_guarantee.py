@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route.guarantee import Certificate, Label, edges_of, widest
+from dualcontrol.guarantee.certificate import Certificate, Label, edges_of, widest
 
 TEN = [i / 10 for i in range(1, 10)]
 

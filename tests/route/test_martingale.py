@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualcontrol.route.guarantee import Certificate
-from dualcontrol.route.monitor import Monitor
+from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.monitor import Monitor
 
 BINS = 4
 EDGES = [0.25, 0.5, 0.75]

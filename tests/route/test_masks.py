@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualcontrol.batch.columns import Column, Columns
+from dualcontrol.batch.compile import ROUTES, Masker, Tape
+from dualcontrol.batch.routes import route_batch
 from dualcontrol.control import Control, LoopSettings, Rule
-from dualcontrol.route.batch import route_batch
-from dualcontrol.route.columns import Column, Columns
-from dualcontrol.route.expression import parse
-from dualcontrol.route.plan import ROUTES, Masker, Tape
-from dualcontrol.route.propose import route
+from dualcontrol.route.cel import parse
+from dualcontrol.route.route import route
 from dualcontrol.route.rules import Findings, compiled
 
 TRUTHS = list(itertools.product([True, False, None], repeat=3))

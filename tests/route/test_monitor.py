@@ -8,7 +8,7 @@ import random
 import pytest
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route.monitor import Monitor
+from dualcontrol.guarantee.monitor import Monitor
 
 
 def labels_until_alarm(monitor: Monitor, risk: float, most: int, seed: int, inclusion: float = 1.0) -> int | None:

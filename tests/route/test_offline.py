@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta, binom
 
 from dualcontrol.errors import CalibrationError, DualcontrolError
-from dualcontrol.route.offline import Certificate, certify, first, grid, labels_at
+from dualcontrol.guarantee.offline import Certificate, certify, first, grid, labels_at
 
 FINE = np.linspace(0, 1, 100_001)
 Stream = Callable[[np.ndarray], np.ndarray]

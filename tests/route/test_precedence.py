@@ -11,7 +11,7 @@ from dualcontrol.case import Candidate, Quorum
 from dualcontrol.commands import Propose
 from dualcontrol.control import Guarantee, Rule
 from dualcontrol.errors import ProposalError, SignalError
-from dualcontrol.events import fold
+from dualcontrol.evolve import fold
 from dualcontrol.route import HANDLERS, reroute
 from dualcontrol.route.precedence import distinct
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route import rebuild
-from dualcontrol.route.guarantee import Certificate, wealth_of
-from dualcontrol.route.rebuild import count_all
+from dualcontrol.guarantee import rebuild
+from dualcontrol.guarantee.certificate import Certificate, wealth_of
+from dualcontrol.guarantee.rebuild import count_all
 
 EDGES = [i / 20 for i in range(1, 20)]
 

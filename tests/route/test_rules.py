@@ -12,7 +12,7 @@ from dualcontrol.case import Quorum, Signal
 from dualcontrol.control import Rule
 from dualcontrol.errors import RuleError
 from dualcontrol.route import check_rules
-from dualcontrol.route.expression import macros, words
+from dualcontrol.route.cel import macros, words
 from dualcontrol.route.rules import Findings, Subject, compiled
 
 SUBJECT = Subject("refund", {"amount": 700.0}, {"country": "de"}, Signal(confidence=0.5), {"team": "a"}, True)

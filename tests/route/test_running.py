@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route.running import GRID, RunningBound, _psi
+from dualcontrol.guarantee.bound import GRID, RunningBound, _psi
 
 PATHS = {
     "constant": lambda n, of: 0.035,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dualcontrol.route.monitor import GROUPS, WINDOW, Scale, grouped
+from dualcontrol.guarantee.monitor import GROUPS, WINDOW, Scale, grouped
 
 
 def watched(scale: Scale, places: list[int]) -> int | None:

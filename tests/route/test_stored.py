@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.route.guarantee import Certificate
-from dualcontrol.route.monitor import Monitor
-from dualcontrol.route.running import RunningBound
+from dualcontrol.guarantee.bound import RunningBound
+from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.monitor import Monitor
 
 NAN, EDGES = float("nan"), [0.2, 0.5, 0.8]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dualcontrol.errors import CalibrationError
-from dualcontrol.route.offline import bounds, certify_weighted, peak
+from dualcontrol.guarantee.offline import bounds, certify_weighted, peak
 
 AUDIT = 0.25
 

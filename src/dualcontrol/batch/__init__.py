@@ -13,8 +13,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from dualcontrol.batch import record
+from dualcontrol.batch.columns import Array, Columns, cells
 from dualcontrol.batch.record import Chunk, Part
 from dualcontrol.batch.refusals import Doubt, admit, at_row, further_on, refuse_bare, refuse_cells, refuse_labels
+from dualcontrol.batch.routes import BatchRoutes, assured, route_batch
 from dualcontrol.case import JSON, Case, Value, scalar
 from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control
@@ -22,8 +24,6 @@ from dualcontrol.errors import DualcontrolError, KeyFormatError, PayloadError, P
 from dualcontrol.events import Entry, Routed, real
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
-from dualcontrol.route.batch import BatchRoutes, assured, route_batch
-from dualcontrol.route.columns import Array, Columns, cells
 from dualcontrol.route.rules import Subject
 from dualcontrol.step import HANDLERS, Steps, leader_of
 from dualcontrol.store import Tx

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dualcontrol.batch.columns import Array
+from dualcontrol.batch.routes import BatchRoutes
 from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.errors import KeyConflictError
 from dualcontrol.events import BatchRouted
 from dualcontrol.keys import json_text, short
-from dualcontrol.route.batch import BatchRoutes
-from dualcontrol.route.columns import Array
 from dualcontrol.step import Steps
 
 KINDS = {"to": "<u1", "by": "<u4", "audited": "<u1", "inclusion": "<f8"}

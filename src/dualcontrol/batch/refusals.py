@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dualcontrol.batch.columns import Array, Column, Columns, column
+from dualcontrol.batch.routes import BatchRoutes
 from dualcontrol.case import JSON, plain, scalar
 from dualcontrol.commands import LONGEST, Propose
 from dualcontrol.control import Control, LoopSettings
@@ -18,9 +20,7 @@ from dualcontrol.errors import ContextError, DualcontrolError, PayloadError, Pay
 from dualcontrol.labels import Labels, named
 from dualcontrol.propose import as_row
 from dualcontrol.review import context
-from dualcontrol.route.batch import BatchRoutes
-from dualcontrol.route.columns import Array, Column, Columns, column
-from dualcontrol.route.propose import SLOTS
+from dualcontrol.route.route import SLOTS
 from dualcontrol.step import admitted
 from dualcontrol.store import MAX_PAYLOAD
 from dualcontrol.store.sql.rows import text_of

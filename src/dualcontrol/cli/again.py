@@ -9,18 +9,18 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Case, Route
-from dualcontrol.certify.decisions import Reach, reach
-from dualcontrol.cli.reading import usage
+from dualcontrol.cli.read import usage
 from dualcontrol.cli.screen import some
 from dualcontrol.cli.whatif import Found, Options, found, plain, weighted
 from dualcontrol.control import Control, Guarantee
 from dualcontrol.desk import Desk
 from dualcontrol.errors import ReadOnlyError, UnknownLoopError
+from dualcontrol.guarantee.binomial import needed
+from dualcontrol.guarantee.evidence import Reach, reach
+from dualcontrol.guarantee.offline import Offline, share
 from dualcontrol.review.adjudication import verdict
-from dualcontrol.route.binomial import needed
 from dualcontrol.route.curve import Scored
-from dualcontrol.route.offline import Offline, share
-from dualcontrol.route.propose import route, subject_of
+from dualcontrol.route.route import route, subject_of
 
 STEP = "threshold"  # what speaks where confidence is compared
 FIELDS, NO_GROUP = ("segment", "action"), "none"

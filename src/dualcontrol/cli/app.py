@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dualcontrol import __version__
+from dualcontrol.cli.command import DatabaseUrl, JsonFlag, SettingsFile, State
 from dualcontrol.cli.failure import failed
-from dualcontrol.cli.verb import DatabaseUrl, JsonFlag, SettingsFile, State
 
 NAME = "dualcontrol"
 
@@ -28,34 +28,34 @@ class Place(NamedTuple):
 
 START, WORK, CASES, CARE = "Start", "Review", "Learn and choose", "Care"
 PLACES: dict[str, Place] = {
-    "init": Place("starting", START, "Write a commented dualcontrol.toml with one loop to begin with."),
-    "demo": Place("showing", START, "Run the whole loop with simulated proposals."),
-    "serve": Place("serving", START, "Serve the web console and the HTTP API."),
-    "propose": Place("proposing", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
-    "inbox": Place("looking", WORK, "List the reviews that wait for a person."),
-    "show": Place("looking", WORK, "Show a case: what is proposed, why it waits, what was decided."),
-    "commit": Place("committing", WORK, "Say whether a hidden action should happen, and see it then."),
-    "approve": Place("answering", WORK, "Answer that the proposal is right."),
-    "edit": Place("answering", WORK, "Answer that the proposal is right when changed."),
-    "reject": Place("answering", WORK, "Answer that the proposal is wrong and nothing is to happen."),
-    "answer": Place("answering", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
+    "init": Place("init", START, "Write a commented dualcontrol.toml with one loop to begin with."),
+    "demo": Place("demo", START, "Run the whole loop with simulated proposals."),
+    "serve": Place("serve", START, "Serve the web console and the HTTP API."),
+    "propose": Place("propose", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
+    "inbox": Place("inbox", WORK, "List the reviews that wait for a person."),
+    "show": Place("inbox", WORK, "Show a case: what is proposed, why it waits, what was decided."),
+    "commit": Place("commit", WORK, "Say whether a hidden action should happen, and see it then."),
+    "approve": Place("answer", WORK, "Answer that the proposal is right."),
+    "edit": Place("answer", WORK, "Answer that the proposal is right when changed."),
+    "reject": Place("answer", WORK, "Answer that the proposal is wrong and nothing is to happen."),
+    "answer": Place("answer", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
     "withdraw": Place("cases", WORK, "Say that nobody needs an answer any more."),
     "revoke": Place("cases", WORK, "Take an approval back whose effect has not begun."),
-    "export": Place("exporting", CASES, "Write examples for training, or with --open the reviews that wait."),
-    "import": Place("importing", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
-    "replay": Place("replaying", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
+    "export": Place("export", CASES, "Write examples for training, or with --open the reviews that wait."),
+    "import": Place("import_", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
+    "replay": Place("replay", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
     "guarantee": Place(
-        "guaranteeing", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
+        "guarantee", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
     ),
-    "train": Place("training", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
+    "train": Place("train", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
     "policy": Place("policy", CASES, "Check settings and rules, and try a case on them without writing."),
     "autopilot": Place("autopilot", CARE, "Stop a loop's autopilot, and open it again."),
     "resolve": Place("cases", CARE, "Say whether an effect happened that never reported back."),
-    "doctor": Place("caring", CARE, "Examine the database, the evidence, the models and what waits too long."),
-    "db": Place("caring", CARE, "Upgrade or back up the database."),
-    "config": Place("configuring", CARE, "Show the settings in force."),
+    "doctor": Place("care", CARE, "Examine the database, the evidence, the models and what waits too long."),
+    "db": Place("care", CARE, "Upgrade or back up the database."),
+    "config": Place("config", CARE, "Show the settings in force."),
     "explain": Place("explain", CARE, "Say what an error means, why it comes and what to do."),
-    "openapi": Place("serving", CARE, "Write the OpenAPI 3.1 description of the HTTP API."),
+    "openapi": Place("serve", CARE, "Write the OpenAPI 3.1 description of the HTTP API."),
 }
 
 

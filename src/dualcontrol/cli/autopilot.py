@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.answering import Person
-from dualcontrol.cli.opening import desk_of, governing
+from dualcontrol.cli.answer import Person
+from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.open import desk_of, governing
 from dualcontrol.cli.screen import document, facts, show, styled, written
-from dualcontrol.cli.verb import State, group, os_user, verb
 from dualcontrol.control import Control
 from dualcontrol.desk import Loop
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
+from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.screen import document, show, table
-from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.demo.passages import docs_of
 from dualcontrol.errors import NotFoundError, kinds
 from dualcontrol.settings.place import nearest

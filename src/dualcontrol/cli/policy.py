@@ -11,16 +11,16 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.opening import desk_of, settings_of, sqlite_file
-from dualcontrol.cli.reading import json_of, usage
+from dualcontrol.cli.command import State, group, verb
+from dualcontrol.cli.open import desk_of, settings_of, sqlite_file
+from dualcontrol.cli.read import json_of, usage
 from dualcontrol.cli.screen import document, facts, show, some, styled, table
 from dualcontrol.cli.tables import opened
-from dualcontrol.cli.verb import State, group, verb
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
 from dualcontrol.errors import ProposalError, UnknownLoopError
 from dualcontrol.events import Routed
 from dualcontrol.propose import command
-from dualcontrol.route.propose import propose
+from dualcontrol.route.route import propose
 from dualcontrol.settings import Settings, nearest
 
 policy_app = group("policy", "Check settings and rules, and try a case on them without writing.")

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.reading import FALSE, TRUE, number_of, usage
+from dualcontrol.cli.read import FALSE, TRUE, number_of, usage
 from dualcontrol.cli.screen import one_line, some
 from dualcontrol.cli.tables import Cells, Table, damaged, opened
 from dualcontrol.route.curve import Scored

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from dualcontrol.cli.reading import parsed, usage
+from dualcontrol.cli.read import parsed, usage
 from dualcontrol.errors import RequestError
 from dualcontrol.learn.trainers import optional
 

@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
-from dualcontrol.cli.opening import governing
-from dualcontrol.cli.reading import authenticated, number_of, readings, usage
+from dualcontrol.cli.open import governing
+from dualcontrol.cli.read import authenticated, number_of, readings, usage
 from dualcontrol.cli.screen import written
 from dualcontrol.commands import Answer, Claim, Expire
 from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, ImportRefusedError, StoreError
-from dualcontrol.events import fold
+from dualcontrol.evolve import fold
 from dualcontrol.learn.export import csv_text, harmless
 from dualcontrol.names import same
-from dualcontrol.review import answering, lease, values
+from dualcontrol.review import answer as answering
+from dualcontrol.review import lease, values
 from dualcontrol.review.lease import meta_for, presentation
 from dualcontrol.review.values import legal_in
 from dualcontrol.review.view import digest, hidden, view

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.reading import usage
-from dualcontrol.route import binomial
+from dualcontrol.cli.read import usage
+from dualcontrol.guarantee import binomial
+from dualcontrol.guarantee.offline import Offline, certify, certify_weighted, check_promise
+from dualcontrol.guarantee.offline import bounds as betting
 from dualcontrol.route.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
-from dualcontrol.route.offline import Offline, certify, certify_weighted, check_promise
-from dualcontrol.route.offline import bounds as betting
 
 FEW = 30  # below this, a group's error is hardly known
 MOST_GROUPS = 100

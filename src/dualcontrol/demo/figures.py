@@ -15,7 +15,8 @@ import numpy as np
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import EpochBegan, Event, ModelPromoted, Opened, PolicyChanged, ThresholdMoved, fold
+from dualcontrol.events import EpochBegan, Event, ModelPromoted, Opened, PolicyChanged, ThresholdMoved
+from dualcontrol.evolve import fold
 from dualcontrol.learn.calibrate import BINS
 
 ROUNDS = 10

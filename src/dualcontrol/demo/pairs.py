@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dualcontrol.case import JSON, Case
+from dualcontrol.demo import bradley_terry
 from dualcontrol.demo.readmes import Section, sections
 from dualcontrol.demo.summaries import features, luhn, sentences, textrank
 from dualcontrol.desk import Desk, Loop
-from dualcontrol.learn import bradley_terry
 from dualcontrol.learn.examples import Row
 from dualcontrol.learn.export import preferences
 

@@ -20,7 +20,7 @@ from dualcontrol.doctor.database import (
     integrity,
     sequencer,
 )
-from dualcontrol.doctor.evidence import Evidence
+from dualcontrol.doctor.ledger import Evidence
 from dualcontrol.doctor.loops import loops
 from dualcontrol.store import Store
 

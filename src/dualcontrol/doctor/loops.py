@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dualcontrol.case import Case, Review
-from dualcontrol.case.whole import ModelRow
+from dualcontrol.case import Case, ModelRow, Review
 from dualcontrol.control import RISK_MODEL, Control, LoopSettings
 from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, are, some, wait
 from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
-from dualcontrol.learn.risk_serving import RISK
+from dualcontrol.learn.risk import RISK
 from dualcontrol.learn.trusted import Recorded, holds, inside, recorded, unlike
 from dualcontrol.review.eligibility import available
 from dualcontrol.route.capacity import LEVELS

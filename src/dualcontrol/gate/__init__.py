@@ -1,6 +1,6 @@
 """The gate: a function that runs once, with the decided arguments, after autopilot or a human has let it."""
 
-from dualcontrol.gate.ends import described, paused_inside
-from dualcontrol.gate.trip import OWNER, Gate
+from dualcontrol.gate.gate import OWNER, Gate
+from dualcontrol.gate.result import described, paused_inside
 
 __all__ = ["OWNER", "Gate", "described", "paused_inside"]

@@ -24,7 +24,7 @@ from dualcontrol.learn.examples import Row, dataset, labelled
 from dualcontrol.learn.failures import may_try
 from dualcontrol.learn.promotion import record, write, write_file
 from dualcontrol.learn.report import MIN_HELD_OUT, Report, compared, unrivalled
-from dualcontrol.learn.risk_serving import RISK
+from dualcontrol.learn.risk import RISK
 from dualcontrol.learn.serving import Served, model_in_force
 from dualcontrol.learn.trainers import NONE, DeskPort, Model, Trainer, class_key
 from dualcontrol.learn.trusted import UnnamedTrainerError, inside, model_folder, trusted

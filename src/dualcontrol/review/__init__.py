@@ -7,16 +7,16 @@ from typing import Any
 
 from dualcontrol import commands
 from dualcontrol.events import Event
-from dualcontrol.review import answering, following, lease
+from dualcontrol.review import answer, joined, lease
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.Claim: lease.claim,
     commands.Release: lease.release,
     commands.Extend: lease.extend,
     commands.Expire: lease.expire,
-    commands.Commit: answering.commit,
-    commands.Answer: answering.answer,
-    commands.Retract: answering.retract,
-    commands.Join: following.join,
-    commands.Follow: following.follow,
+    commands.Commit: answer.commit,
+    commands.Answer: answer.answer,
+    commands.Retract: answer.retract,
+    commands.Join: joined.join,
+    commands.Follow: joined.follow,
 }

@@ -12,7 +12,7 @@ from dualcontrol.case import JSON, Case, Value
 from dualcontrol.control import Control, Env
 from dualcontrol.events import AlarmRaised, Audited, Concluded, Event
 from dualcontrol.names import identity
-from dualcontrol.review import quorum, seats
+from dualcontrol.review import quorum, rows
 
 NOBODY = "no_adjudicator"
 
@@ -56,11 +56,11 @@ def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) ->
     """The row of a second person beside the outcome, where the first said "wrong"; an alarm if there is nobody."""
     if not _wanted(control) or not _doubted(case, event):
         return []
-    group = seats.group_of(case.route, control)
-    if seats.left(case, group, control) == 0:
+    group = rows.group_of(case.route, control)
+    if rows.left(case, group, control) == 0:
         reason = f"nobody else of group {group!r} is eligible to say whether the proposal was wrong"
         return [AlarmRaised(code=NOBODY, reason=reason, at=env.now)]
-    return [seats.row(case, "second", group, seats.next_round(case), control, env, excludes=seats.workers(case))]
+    return [rows.row(case, "second", group, rows.next_round(case), control, env, excludes=rows.workers(case))]
 
 
 def _wanted(control: Control) -> bool:
@@ -89,7 +89,7 @@ def _second_word(case: Case) -> int | None:
 
 
 def _asking(case: Case) -> bool:
-    return any(r.adjudicates and r.state in seats.WAITING for r in case.reviews)
+    return any(r.adjudicates and r.state in rows.WAITING for r in case.reviews)
 
 
 def _agreed(case: Case) -> bool:

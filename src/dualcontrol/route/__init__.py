@@ -2,7 +2,7 @@
 
 from dualcontrol import commands
 from dualcontrol.route.check import check_rules
-from dualcontrol.route.propose import propose, reroute
+from dualcontrol.route.route import propose, reroute
 
 HANDLERS = {commands.Propose: propose}
 

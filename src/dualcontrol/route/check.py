@@ -11,8 +11,8 @@ import cel
 from dualcontrol.case import microseconds
 from dualcontrol.control import Rule
 from dualcontrol.errors import RuleError
-from dualcontrol.route import precedence as risks
-from dualcontrol.route.expression import MACROS, Macro, Word, macros, words
+from dualcontrol.route import precedence
+from dualcontrol.route.cel import MACROS, Macro, Word, macros, words
 from dualcontrol.route.rules import VARIABLES
 
 ROUTES = ("human", "autopilot", "block")
@@ -107,7 +107,7 @@ def _check_yield(rule: Rule, program: Any) -> None:
 
 
 def _check_demands(rule: Rule) -> None:
-    unknown = risks.why_unknown(rule.risk)
+    unknown = precedence.why_unknown(rule.risk)
     if unknown is not None:
         _refuse(rule, f"has a risk that is none: {unknown}", "Write low, medium, high, critical or a number.")
     try:

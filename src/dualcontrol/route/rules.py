@@ -11,7 +11,7 @@ import cel
 
 from dualcontrol.case import JSON, Signal
 from dualcontrol.control import Rule
-from dualcontrol.route.expression import parse, paths
+from dualcontrol.route.cel import parse, paths
 
 
 class Subject(NamedTuple):

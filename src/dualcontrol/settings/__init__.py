@@ -15,8 +15,8 @@ import msgspec
 
 from dualcontrol.case import Value
 from dualcontrol.control import LoopSettings
-from dualcontrol.settings.keys import SETTINGS, Named, build_loop, every_key, lay_base, people
 from dualcontrol.settings.place import ARGUMENT, MASK, Given, Place, masked_url, model_folder, nearest, origins_of, rows
+from dualcontrol.settings.schema import SETTINGS, Named, build_loop, every_key, lay_base, people
 from dualcontrol.settings.sources import plain, read_arguments, read_environment, read_file, read_loop
 
 __all__ = [

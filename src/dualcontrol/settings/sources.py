@@ -13,9 +13,9 @@ import msgspec
 
 from dualcontrol.case import scalar
 from dualcontrol.errors import SettingsError
-from dualcontrol.settings import keys
-from dualcontrol.settings.keys import SECRETS, check_at, every_key, keys_of
+from dualcontrol.settings import schema
 from dualcontrol.settings.place import ARGUMENT, Given, Origin, Path, Place, nearest, opaque
+from dualcontrol.settings.schema import SECRETS, check_at, every_key, keys_of
 
 
 def read_file(given: Given, path: FilePath | None) -> None:
@@ -262,7 +262,7 @@ def _value(path: Path, raw: str) -> Any:
     except (ValueError, RecursionError):
         return raw
     value = parsed["value"]
-    if set(parsed) != {"value"} or (check_at(path) is keys.text and not isinstance(value, str)):
+    if set(parsed) != {"value"} or (check_at(path) is schema.text and not isinstance(value, str)):
         return raw
     return value
 

@@ -1,7 +1,7 @@
 """A scikit-learn classifier that says for which rows it may act by itself, under a stated bound on its error.
 
 The threshold is certified on rows that the model has not seen, by learn then test (Angelopoulos, Bates, Candès,
-Jordan and Lei 2021; see `dualcontrol.route.offline`); selective classification is El-Yaniv and Wiener (2010).  A
+Jordan and Lei 2021; see `dualcontrol.guarantee.offline`); selective classification is El-Yaniv and Wiener (2010).  A
 promise for each class by itself shares out the chance of being wrong evenly (Bonferroni).
 """
 
@@ -25,8 +25,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from dualcontrol.case import JSON, scalar
 from dualcontrol.desk import Loop
 from dualcontrol.errors import CalibrationError, ProposalError
-from dualcontrol.route.by_class import Judged, by_class, together
-from dualcontrol.route.offline import Certificate, Floats, check_promise
+from dualcontrol.guarantee.by_class import Judged, by_class, together
+from dualcontrol.guarantee.offline import Certificate, Floats, check_promise
 from dualcontrol.sklearn.rows import missing, readable
 
 Labels = NDArray[Any]

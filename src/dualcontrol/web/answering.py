@@ -9,7 +9,8 @@ from dualcontrol.commands import Answer, checked
 from dualcontrol.desk import Claim
 from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
 from dualcontrol.names import among
-from dualcontrol.review import answering, values
+from dualcontrol.review import answer as answering
+from dualcontrol.review import values
 from dualcontrol.review.view import seen_by
 from dualcontrol.web.deps import governing
 from dualcontrol.web.shapes import blind

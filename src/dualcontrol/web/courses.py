@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dualcontrol.certify import History, Move, Point, Rate
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
+from dualcontrol.guarantee import History, Move, Point, Rate
 
 
 class Course(NamedTuple):

@@ -21,7 +21,8 @@ from dualcontrol.case import (
     Route,
     Signal,
 )
-from dualcontrol.certify import Move, Point, Rate, Standing, WhatIf, Words
+from dualcontrol.guarantee import Move, Point, Rate, Standing, Words
+from dualcontrol.guarantee.trying import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
 
 REF = "#/components/schemas/{name}"

@@ -30,9 +30,9 @@ from dualcontrol.errors import LedgerError, SchemaError, StoreError
 from dualcontrol.events import Entry, opened
 from dualcontrol.store import Queries
 from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
-from dualcontrol.store.sql.hot import Statements, literal
 from dualcontrol.store.sql.queries import SqlQueries
 from dualcontrol.store.sql.schema import HEAD, REVISIONS, VERSION_TABLE, entries, examples, feed, loops, metadata
+from dualcontrol.store.sql.statements import Statements, literal
 from dualcontrol.store.sql.tx import Shared, SqlTx, StreamStatements, WorkStatements
 
 

@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dualcontrol.case import JSON, Case, Content, Review
-from dualcontrol.case.whole import Example, ModelRow
+from dualcontrol.case import JSON, Case, Content, Example, ModelRow, Review
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.names import identity
 from dualcontrol.store import CaseRow, InboxRow, KeyRow, Page, SlotRow, Stray, key_digest
-from dualcontrol.store.sql import hot as lookups
-from dualcontrol.store.sql import rows
+from dualcontrol.store.sql import rows, statements
 from dualcontrol.store.sql.dialect import Session
-from dualcontrol.store.sql.hot import FIRST, rendered
 from dualcontrol.store.sql.rows import commitment, line, value_of
+from dualcontrol.store.sql.statements import FIRST, rendered
 from dualcontrol.store.sql.tx import Shared
 
 Reading = Callable[..., AbstractContextManager[Session]]
@@ -77,7 +75,7 @@ class SqlQueries:
         """A case with the input and candidates that a list may show, and how its input begins where it is large."""
         with self._reading() as session:
             row = session.one(self._shared.hot.case, (case_id,))
-            found = self._rows(session, lookups.glance, owner=case_id, most=SMALL, begins=BEGINS) if row else []
+            found = self._rows(session, statements.glance, owner=case_id, most=SMALL, begins=BEGINS) if row else []
         if row is None:
             return None
         try:
@@ -96,7 +94,7 @@ class SqlQueries:
         shape = (loop is not None, state is not None, state == "decided", kind is not None, cursor is not None)
         given = {"loop": loop, "state": state, "kind": kind, "at": at, "last": last, "rows": limit + 1}
         with self._reading() as session:
-            found = self._rows(session, lookups.list_cases, *shape, **given)
+            found = self._rows(session, statements.list_cases, *shape, **given)
         listed = [_case_row(row) for row in found[:limit]]
         return _page(listed, len(found) > limit, lambda row: (row.opened_at, row.id))
 
@@ -109,58 +107,58 @@ class SqlQueries:
                 size = 1 << (len(chunk) - 1).bit_length()
                 padded = chunk + chunk[-1:] * (size - len(chunk))
                 given = {f"id{i}": case_id for i, case_id in enumerate(padded)}
-                found |= {row[0]: row[1] is not None for row in self._rows(session, lookups.settled, size, **given)}
+                found |= {row[0]: row[1] is not None for row in self._rows(session, statements.settled, size, **given)}
         return found
 
     def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:
         """One small row a case, in opening order."""
         with self._reading() as session:
-            found = self._rows(session, lookups.route_rows, loop_id=loop_id)
-        return [dict(zip(lookups.ROUTE_ROW, (*row[:2], bool(row[2]), *row[3:]), strict=True)) for row in found]
+            found = self._rows(session, statements.route_rows, loop_id=loop_id)
+        return [dict(zip(statements.ROUTE_ROW, (*row[:2], bool(row[2]), *row[3:]), strict=True)) for row in found]
 
     def arrivals(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int]]:
         """(route, risk, cases, audited) of the live cases a loop opened since a time."""
         with self._reading() as session:
-            found = self._rows(session, lookups.arrivals, loop_id=loop_id, since=since)
+            found = self._rows(session, statements.arrivals, loop_id=loop_id, since=since)
         return [(route, unreal(risk), int(cases), int(audited or 0)) for route, risk, cases, audited in found]
 
     def repeats(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int | None]]:
         """(likeness, risk, opened at, taken at) of the cases since a time that ask what another of them asks."""
         with self._reading() as session:
-            found = self._rows(session, lookups.repeats, loop_id=loop_id, since=since)
+            found = self._rows(session, statements.repeats, loop_id=loop_id, since=since)
         return [(asked, unreal(risk), opened_at, taken_at) for asked, risk, opened_at, taken_at in found]
 
     def following(self, case_id: str) -> int:
         """How many open cases wait with this one."""
         with self._reading() as session:
-            ((count,),) = self._rows(session, lookups.following, case_id=case_id)
+            ((count,),) = self._rows(session, statements.following, case_id=case_id)
         return int(count)
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
         """(case id, review id or "") of every case, and every review, whose id begins so."""
         with self._reading() as session:
             given = {"like": f"{beginning}%", "rows": limit}
-            cases = [(row[0], "") for row in self._rows(session, lookups.cases_named, **given)]
-            return cases + [(row[1], row[0]) for row in self._rows(session, lookups.reviews_named, **given)]
+            cases = [(row[0], "") for row in self._rows(session, statements.cases_named, **given)]
+            return cases + [(row[1], row[0]) for row in self._rows(session, statements.reviews_named, **given)]
 
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""
         with self._reading() as session:
-            return [row[0] for row in self._rows(session, lookups.of_run, loop_id=loop_id, run=run)]
+            return [row[0] for row in self._rows(session, statements.of_run, loop_id=loop_id, run=run)]
 
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
         with self._reading() as session:
-            found = self._rows(session, lookups.handling, loop_id=loop_id, since=since, rows=limit)
+            found = self._rows(session, statements.handling, loop_id=loop_id, since=since, rows=limit)
         return [int(held) / 1_000_000 for (held,) in found if held is not None]
 
     def counts(self, loop_id: int) -> dict[str, int]:
         """How much of each there is: see the port."""
         with self._reading() as session:
-            (found,) = self._rows(session, lookups.case_counts, loop_id=loop_id, now=session.now)
-            (claimed,) = self._rows(session, lookups.claimed_count, loop_id=loop_id)
-            (unfed,) = self._rows(session, lookups.unfed_count, loop_id=loop_id)
-        counted = dict(zip(lookups.COUNTED, (int(n or 0) for n in found), strict=True))
+            (found,) = self._rows(session, statements.case_counts, loop_id=loop_id, now=session.now)
+            (claimed,) = self._rows(session, statements.claimed_count, loop_id=loop_id)
+            (unfed,) = self._rows(session, statements.unfed_count, loop_id=loop_id)
+        counted = dict(zip(statements.COUNTED, (int(n or 0) for n in found), strict=True))
         return {**counted, "claimed": claimed[0], "unfed": unfed[0]}
 
     # reviews
@@ -177,10 +175,12 @@ class SqlQueries:
             found = [
                 row
                 for loop_id, pool in dict.fromkeys(pools)
-                for row in self._rows(session, lookups.inbox, person is not None, loop_id=loop_id, pool=pool, **given)
+                for row in self._rows(
+                    session, statements.inbox, person is not None, loop_id=loop_id, pool=pool, **given
+                )
             ]
             if person is not None:
-                found += self._rows(session, lookups.held, **given)
+                found += self._rows(session, statements.held, **given)
             found.sort(key=lambda row: (row[0], row[1]))
             listed = [self._inbox_row(session, row[1], row[2]) for row in found[:limit]]
         return _page(listed, len(found) > limit, lambda row: (row.review.order_at, row.review.id))
@@ -189,9 +189,9 @@ class SqlQueries:
         try:
             return _inbox_row(review_id, rows.decode_case(snapshot))
         except (msgspec.DecodeError, LookupError):
-            (row,) = self._rows(session, lookups.bare_review, review_id=review_id)
+            (row,) = self._rows(session, statements.bare_review, review_id=review_id)
         loop, mode, action, risk, confidence, *columns = row
-        named = dict(zip(lookups.BARE_REVIEW, columns, strict=True))
+        named = dict(zip(statements.BARE_REVIEW, columns, strict=True))
         return InboxRow(
             review=Review(group=named.pop("pool"), **named), loop=loop, mode=mode, action=action, risk=risk,
             confidence=confidence, reason=UNREADABLE, on_timeout="hold", read_only=UNREADABLE,
@@ -204,7 +204,7 @@ class SqlQueries:
         count = MANY if limit is None else limit + 1
         owner = stream.removeprefix("case/")
         with self._reading() as session:
-            found = self._rows(session, lookups.read_entries, stream=stream, after=after, rows=count)
+            found = self._rows(session, statements.read_entries, stream=stream, after=after, rows=count)
             slots = session.all(self._shared.hot.payloads, (owner,)) if values and found else []
         read: list[Entry] = []
         prev = ""
@@ -217,7 +217,7 @@ class SqlQueries:
     def slots(self, stream: str) -> list[SlotRow]:
         """Every stored slot of a stream's content, its bytes checked against its commitment."""
         with self._reading() as session:
-            found = self._rows(session, lookups.slots, owner=stream.removeprefix("case/"))
+            found = self._rows(session, statements.slots, owner=stream.removeprefix("case/"))
         return [
             SlotRow(slot=slot, commitment=kept, sound=kept == commitment(slot, bytes(salt), (body or "").encode()))
             for slot, _, body, salt, kept in found
@@ -226,7 +226,7 @@ class SqlQueries:
     def unplaced(self) -> tuple[int, int | None]:
         """How many entries have no position yet, and when the oldest of them was written."""
         with self._reading() as session:
-            ((count, oldest),) = self._rows(session, lookups.unplaced)
+            ((count, oldest),) = self._rows(session, statements.unplaced)
         return int(count), oldest
 
     def now(self) -> int:
@@ -239,7 +239,7 @@ class SqlQueries:
         last = ""
         while True:
             with self._reading() as session:
-                found = self._rows(session, lookups.streams, after=last, rows=CHUNK)
+                found = self._rows(session, statements.streams, after=last, rows=CHUNK)
             if not found:
                 return
             yield from (row[0] for row in found)
@@ -248,19 +248,19 @@ class SqlQueries:
     def strays(self, case: Case, loop_id: int, head: str) -> list[Stray]:
         """Rows of a case and of its reviews that are not what the case, folded from its entries, makes them."""
         with self._reading() as session:
-            found = self._rows(session, lookups.case_columns, case_id=case.id)
-            kept = [self._rows(session, lookups.review_columns, review_id=review.id) for review in case.reviews]
+            found = self._rows(session, statements.case_columns, case_id=case.id)
+            kept = [self._rows(session, statements.review_columns, review_id=review.id) for review in case.reviews]
         made = rows.fixed_columns(case, loop_id) + rows.moving_columns(case, head, "")[:-1]
-        listed = [_stray(None, lookups.CASE_COLUMNS, made, found)]
+        listed = [_stray(None, statements.CASE_COLUMNS, made, found)]
         for review, row in zip(case.reviews, kept, strict=True):
             made = rows.review_fixed(review, case, loop_id) + rows.review_moving(review, case)
-            listed.append(_stray(review.id, lookups.REVIEW_COLUMNS, made, row))
+            listed.append(_stray(review.id, statements.REVIEW_COLUMNS, made, row))
         return [stray for stray in listed if stray is not None]
 
     def review_count(self) -> int:
         """How many rows there are for reviews."""
         with self._reading() as session:
-            ((count,),) = self._rows(session, lookups.review_count)
+            ((count,),) = self._rows(session, statements.review_count)
         return int(count)
 
     def review_ids(self) -> Iterator[tuple[str, str]]:
@@ -268,7 +268,7 @@ class SqlQueries:
         last = ""
         while True:
             with self._reading() as session:
-                found = self._rows(session, lookups.review_ids, after=last, rows=CHUNK)
+                found = self._rows(session, statements.review_ids, after=last, rows=CHUNK)
             if not found:
                 return
             yield from ((row[0], row[1]) for row in found)
@@ -282,7 +282,7 @@ class SqlQueries:
     def key_count(self) -> int:
         """How many rows there are for keys."""
         with self._reading() as session:
-            ((count,),) = self._rows(session, lookups.key_count)
+            ((count,),) = self._rows(session, statements.key_count)
         return int(count)
 
     def key_rows(self) -> Iterator[tuple[int, str, str]]:
@@ -290,7 +290,7 @@ class SqlQueries:
         last = (-1, "")
         while True:
             with self._reading() as session:
-                found = self._rows(session, lookups.key_rows, after_loop=last[0], after_digest=last[1], rows=CHUNK)
+                found = self._rows(session, statements.key_rows, after_loop=last[0], after_digest=last[1], rows=CHUNK)
             if not found:
                 return
             yield from ((row[0], row[1], row[2]) for row in found)
@@ -299,7 +299,7 @@ class SqlQueries:
     def misplaced(self) -> tuple[str, int] | None:
         """(stream, seq) of the first entry whose position is missing or not its own; None when all are dense."""
         with self._reading() as session:
-            found = self._rows(session, lookups.misplaced, *self._shared.dialect.order, rows=1)
+            found = self._rows(session, statements.misplaced, *self._shared.dialect.order, rows=1)
         return (found[0][0], found[0][1]) if found else None
 
     # loops and learning
@@ -307,14 +307,14 @@ class SqlQueries:
     def loops(self) -> list[Control]:
         """Every loop's control."""
         with self._reading() as session:
-            found = self._rows(session, lookups.all_loops)
+            found = self._rows(session, statements.all_loops)
         return [rows.control_of(text, loop_id, seq) for loop_id, seq, text in found]
 
     def loop_columns(self, loop_id: int) -> dict[str, JSON]:
         """Name, mode, version, seq and head of a loop, as its columns say."""
         with self._reading() as session:
-            found = self._rows(session, lookups.loop_columns, loop_id=loop_id)
-        return dict(zip(lookups.LOOP_COLUMNS, found[0], strict=True)) if found else {}
+            found = self._rows(session, statements.loop_columns, loop_id=loop_id)
+        return dict(zip(statements.LOOP_COLUMNS, found[0], strict=True)) if found else {}
 
     def examples(
         self, loop_id: int, *, unused: bool = False, after: int = 0, limit: int | None = None
@@ -322,29 +322,29 @@ class SqlQueries:
         """Examples of a loop in the order they were made."""
         given = {"loop_id": loop_id, "after": after, "rows": MANY if limit is None else limit}
         with self._reading() as session:
-            found = self._rows(session, lookups.list_examples, unused, **given)
-        return [Example(**dict(zip(lookups.EXAMPLE_ROW, row, strict=True))) for row in found]
+            found = self._rows(session, statements.list_examples, unused, **given)
+        return [Example(**dict(zip(statements.EXAMPLE_ROW, row, strict=True))) for row in found]
 
     def unfed(self) -> dict[str, int]:
         """Answers not yet used for learning, by loop name."""
         with self._reading() as session:
-            return dict(self._rows(session, lookups.unfed))
+            return dict(self._rows(session, statements.unfed))
 
     def models(self, loop_id: int) -> list[ModelRow]:
         """Models of a loop, newest first."""
         with self._reading() as session:
-            found = self._rows(session, lookups.list_models, loop_id=loop_id)
-        named = (dict(zip(lookups.MODEL, row, strict=True)) for row in found)
+            found = self._rows(session, statements.list_models, loop_id=loop_id)
+        named = (dict(zip(statements.MODEL, row, strict=True)) for row in found)
         return [ModelRow(**{**row, "metrics": msgspec.json.decode(row["metrics"])}) for row in named]
 
     def session_lives(self, digest: str) -> bool:
         """Whether a browser's session was begun, not ended, and has time left."""
         with self._reading() as session:
-            return bool(self._rows(session, lookups.session, digest=digest, now=session.now))
+            return bool(self._rows(session, statements.session, digest=digest, now=session.now))
 
 
 def _case_row(row: Any) -> CaseRow:
-    named = dict(zip(lookups.CASE_ROW, row, strict=True))
+    named = dict(zip(statements.CASE_ROW, row, strict=True))
     return CaseRow(**{**named, "audited": bool(named["audited"])})
 
 

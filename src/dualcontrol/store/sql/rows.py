@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from dualcontrol.case import ENCODER, JSON, SNAPSHOT, Case, Content, Review, decoder
-from dualcontrol.case.whole import Example
+from dualcontrol.case import ENCODER, JSON, SNAPSHOT, Case, Content, Example, Review, decoder
 from dualcontrol.control import Control
 from dualcontrol.errors import LedgerError, PayloadError, PayloadTooLargeError, ReadOnlyError
-from dualcontrol.events import Entry, caused, real
+from dualcontrol.events import Entry, real
+from dualcontrol.evolve import caused
 from dualcontrol.names import distinct, identity
 from dualcontrol.store import MAX_PAYLOAD, KeyRow
 

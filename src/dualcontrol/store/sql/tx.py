@@ -20,8 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from dualcontrol.case import ENCODER, JSON, Case, Content
-from dualcontrol.case.whole import Example, ModelRow
+from dualcontrol.case import ENCODER, JSON, Case, Content, Example, ModelRow
 from dualcontrol.control import Control, uuid7
 from dualcontrol.errors import PayloadError, UnknownLoopError
 from dualcontrol.events import Entry, sealed
@@ -29,10 +28,10 @@ from dualcontrol.names import identity
 from dualcontrol.store import Conflict, KeyRow, key_digest
 from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
-from dualcontrol.store.sql.hot import CANDIDATES, FIRST, SLOTS_AT_ONCE, Hot, Statements, given, literal
 from dualcontrol.store.sql.recent import Recent
 from dualcontrol.store.sql.rows import Sealed, contents_of, line, seal
 from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews, sessions
+from dualcontrol.store.sql.statements import CANDIDATES, FIRST, SLOTS_AT_ONCE, Hot, Statements, given, literal
 
 # What every transaction and the store share: statements, caches, and how a batch is written.
 

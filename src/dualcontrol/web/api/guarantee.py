@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.case import JSON
-from dualcontrol.certify import Asked, Standing, WhatIf, evidence, gathered, standing, what_if, words
-from dualcontrol.certify.standing import UNNAMED
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError
+from dualcontrol.guarantee import Standing, evidence, gathered, standing, words
+from dualcontrol.guarantee.standing import UNNAMED
+from dualcontrol.guarantee.trying import Asked, WhatIf, what_if
 from dualcontrol.web.courses import Course, Courses
 from dualcontrol.web.deps import Here, LoopName, governing
 from dualcontrol.web.reply import reply

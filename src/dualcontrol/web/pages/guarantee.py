@@ -7,10 +7,11 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.certify import Asked, Standing
-from dualcontrol.certify.standing import some
 from dualcontrol.control import ALARM, PERSON
 from dualcontrol.desk import Desk
+from dualcontrol.guarantee import Standing
+from dualcontrol.guarantee.standing import some
+from dualcontrol.guarantee.trying import Asked
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of
 from dualcontrol.web.charts import course
 from dualcontrol.web.charts.reliability import reliability

@@ -13,7 +13,7 @@ from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError
 from dualcontrol.names import same
-from dualcontrol.review.following import alike
+from dualcontrol.review.joined import alike
 from dualcontrol.review.view import as_seen, digest
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.answering import answer, rehearse

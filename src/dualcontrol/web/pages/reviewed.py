@@ -13,8 +13,8 @@ from dualcontrol.labels import mark
 from dualcontrol.layout import laid
 from dualcontrol.names import among
 from dualcontrol.review.eligibility import available
-from dualcontrol.review.following import alike
-from dualcontrol.review.seats import arbiter_of, workers
+from dualcontrol.review.joined import alike
+from dualcontrol.review.rows import arbiter_of, workers
 from dualcontrol.review.view import as_seen, proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
 from dualcontrol.web.show import titles, words

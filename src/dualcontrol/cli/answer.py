@@ -1,0 +1,192 @@
+"""``approve``, ``edit``, ``reject``, ``answer``: one person's answer to one very case, or to a claim they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
+
+import typer
+
+from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case, Review
+from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.open import case_of, desk_of
+from dualcontrol.cli.read import authenticated, json_of, meant, text_of, usage
+from dualcontrol.cli.screen import document, facts, show, spread, styled
+from dualcontrol.commands import Answer
+from dualcontrol.desk import Desk, lasting
+from dualcontrol.names import same
+from dualcontrol.review.view import as_seen
+
+app = group("answer", "Answer.")
+Value: TypeAlias = Callable[[Case, Desk], JSON]
+EVERY_VERDICT = tuple(dict.fromkeys([v for mode in VERDICTS.values() for v in mode] + list(PASSING)))
+
+Target = Annotated[
+    str, typer.Argument(metavar="CASE", help="The id of a case or review, a beginning that only one has, or a claim's.")
+]
+Person = Annotated[
+    str | None, typer.Option("--person", metavar="PERSON", help="Who answers; the system's user if not given.")
+]
+Rationale = Annotated[str | None, typer.Option("--rationale", "-r", metavar="TEXT", help="Why.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="CODE", help="A reason code; may be repeated.")]
+Lasts = Annotated[
+    str | None,
+    typer.Option("--lasts", metavar="TIME", help='How long it holds, such as "2h"; asked again if not begun by then.'),
+]
+Sure = Annotated[float | None, typer.Option("--confidence", min=0, max=1, metavar="0..1", help="How sure you are.")]
+
+
+@verb(app, "approve", "dualcontrol approve 01890a5d-ac96-774b-bcce-b302099a8057 --person ana")
+def approve(
+    state: State, case: Target, person: Person = None, rationale: Rationale = None, reason: Reasons = None,
+    confidence: Sure = None, lasts: Lasts = None,
+) -> None:  # fmt: skip
+    """Answer that the proposal is right."""
+    _give(state, case, "approve", None, person, rationale=rationale, reasons=reason, confidence=confidence, lasts=lasts)
+
+
+@verb(
+    app, "edit",
+    "dualcontrol edit 01890a5d-ac96-774b-bcce-b302099a8057 --set amount=90 --rationale 'only the second parcel'",
+    "dualcontrol edit 01890a5d-ac96-774b-bcce-b302099a8057 '{\"order\": \"A-17\", \"amount\": 90}'",
+)  # fmt: skip
+def edit(
+    state: State,
+    case: Target,
+    value: Annotated[
+        str | None, typer.Argument(metavar="JSON", help="The whole value: JSON, @FILE or - for stdin.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=JSON", help="Change one argument and keep the rest; may be repeated."),
+    ] = None,
+    person: Person = None,
+    rationale: Rationale = None,
+    reason: Reasons = None,
+    confidence: Sure = None,
+    lasts: Lasts = None,
+) -> None:
+    """Answer that the proposal is right when changed: the arguments, or the value where there is no action."""
+    if (value is None) == (not change):
+        raise usage("give either the whole value or --set NAME=JSON")
+    whole = json_of(value, "the value") if value is not None else None
+    changes = dict(_change(text) for text in change or ())
+
+    def edited(found: Case, desk: Desk) -> JSON:
+        return whole if not changes else _changed(found, changes)
+
+    _give(
+        state, case, "edit", edited, person, rationale=rationale, reasons=reason, confidence=confidence, lasts=lasts
+    )  # fmt: skip
+
+
+def _change(text: str) -> tuple[str, JSON]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise usage(f"--set takes NAME=JSON, not {text!r}")
+    return name, json_of(value, f"--set {name}")
+
+
+def _changed(case: Case, changes: dict[str, JSON]) -> JSON:
+    proposal = case.proposal
+    if proposal is None or not isinstance(proposal.value, dict):
+        raise usage("--set changes the arguments of a proposal, and this review shows none; give the whole value")
+    unknown = [name for name in changes if name not in proposal.value]
+    if unknown:
+        known = ", ".join(proposal.value) or "none"
+        raise usage(f"the proposal has no argument {unknown[0]!r}; it has: {known}")
+    return {**proposal.value, **changes}
+
+
+@verb(
+    app, "reject",
+    "dualcontrol reject 01890a5d-ac96-774b-bcce-b302099a8057 --rationale 'not our customer' --reason fraud",
+)  # fmt: skip
+def reject(
+    state: State, case: Target, person: Person = None, rationale: Rationale = None, reason: Reasons = None,
+    confidence: Sure = None,
+) -> None:  # fmt: skip
+    """Answer that the proposal is wrong and nothing is to happen."""
+    _give(state, case, "reject", None, person, rationale=rationale, reasons=reason, confidence=confidence)
+
+
+@verb(
+    app, "answer",
+    "dualcontrol answer 01890a5d-ac96-774b-bcce-b302099a8057 label --value ham",
+    "dualcontrol answer 01890a5d-ac96-774b-bcce-b302099a8057 prefer --value c2",
+    "dualcontrol answer 01890a5d-ac96-774b-bcce-b302099a8057 escalate --value leads --rationale 'above my limit'",
+)  # fmt: skip
+def answer(
+    state: State,
+    case: Target,
+    verdict: Annotated[str, typer.Argument(metavar="VERDICT", help=", ".join(EVERY_VERDICT) + ".")],
+    value: Annotated[
+        str | None,
+        typer.Option("--value", metavar="JSON", help="JSON, @FILE or -; labels, responses and ids may be plain text."),
+    ] = None,
+    person: Person = None,
+    rationale: Rationale = None,
+    reason: Reasons = None,
+    confidence: Sure = None,
+) -> None:
+    """Answer with any verdict: label, prefer, respond, abstain, escalate …"""
+    text = None if value is None else text_of(value).rstrip("\n")
+
+    def said(found: Case, desk: Desk) -> JSON:
+        return None if text is None else meant(verdict, text, desk.control(found.loop))
+
+    _give(state, case, verdict, said, person, rationale=rationale, reasons=reason, confidence=confidence)
+
+
+def _give(
+    state: State, target: str, verdict: str, value: Value | None, person: str | None, *, rationale: str | None,
+    reasons: list[str] | None, confidence: float | None, lasts: str | None = None,
+) -> None:  # fmt: skip
+    """Answer a claim that is held, or take a review of the case and answer it: both or neither."""
+    who = person or os_user()
+    with desk_of(state) as desk:
+
+        def said(case: Case, review: Review | None, claim_id: str, who: str) -> Answer:
+            seen = case if review is None else as_seen(case, review)[0]  # a mistake names nothing of what is hidden
+            return Answer(
+                case_id=case.id, claim_id=claim_id, verdict=verdict, confidence=confidence,
+                actor=Actor(person=who, via="cli", authenticated=authenticated(who)),
+                value=value(seen, desk) if value else None,
+                rationale=rationale, reasons=tuple(reasons or ()), lasts=lasting(lasts),
+            )  # fmt: skip
+
+        claimed = desk.steps.case_of_claim(target.strip()) if "." in target else None
+        if claimed is not None:
+            case, claim_id = desk.case(claimed), target.strip()
+            case = desk.steps.run(said(case, case.review_of_claim(claim_id), claim_id, person or ""))
+        else:
+            meant_case = case_of(desk, target)
+            case = desk.steps.answer_case(meant_case.id, who, lambda c, held: said(c, held, held.claim_id or "", who))
+        desk.certifier.answered(case)
+    _report(state, case, verdict, _holder(case, target.strip()) or who)
+
+
+def _holder(case: Case, claim_id: str) -> str | None:
+    review = case.review_of_claim(claim_id)
+    return review.person if review else None
+
+
+def _report(state: State, case: Case, verdict: str, person: str) -> None:
+    outcome = case.outcome
+    if state.as_json:
+        return document({
+            "case_id": case.id, "verdict": verdict, "person": person, "state": case.state,
+            "outcome": outcome.to_dict() if outcome else None,
+        })  # fmt: skip
+    rows = [("case", styled(case.id)), ("answered", styled(f"{verdict} by {person}"))]
+    told = max((review.followers for review in case.reviews if same(review.person, person)), default=0)
+    if told:
+        rows += [("counts for", styled(f"{told} more that {'asks' if told == 1 else 'ask'} the same"))]
+    if outcome is not None:
+        rows += [("outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}"))]
+        rows += [("value", styled(spread(outcome.value)))]
+    elif case.settled is not None:
+        rows += [("outcome", styled("decided: effective when the time to take it back has passed"))]
+    else:
+        rows += [("outcome", styled("open: more answers are needed"))]
+    return show(facts(rows))

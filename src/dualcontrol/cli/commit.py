@@ -1,0 +1,55 @@
+"""``commit``: what should happen is said before the action is shown; it is answered after that."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from dualcontrol.cli.answer import Person, Target
+from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.inbox import proposed_parts
+from dualcontrol.cli.open import case_of, desk_of
+from dualcontrol.cli.read import loose, text_of
+from dualcontrol.cli.screen import document, facts, show, spread
+from dualcontrol.desk import Claim, Desk
+from dualcontrol.errors import SettledError
+
+app = group("commit", "Commit.")
+
+
+@verb(app, "commit", "dualcontrol commit 01890a5d-ac96-774b-bcce-b302099a8057 happen --to 'Jana, order A-17'")
+def commit(
+    state: State,
+    case: Target,
+    should: Annotated[Literal["happen", "not"], typer.Argument(metavar="happen|not", help="Whether it should happen.")],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="TEXT", help="To whom, or what exactly: text, JSON, @FILE or -.")
+    ] = None,
+    person: Person = None,
+) -> None:
+    """Say whether a hidden action should happen, and see it then: for blind reviews of actions.
+
+    The review is held from here on; answer it with approve, edit, reject or answer.
+    """
+    with desk_of(state) as desk:
+        claim = _held(desk, case.strip(), person).commit(should, None if to is None else loose(text_of(to)))
+    first = claim.view["committed"]
+    if state.as_json:
+        return document({
+            "case_id": claim.case.id, "claim_id": claim.id, "person": claim.person, "committed": first,
+            "view": claim.view,
+        })  # fmt: skip
+    said = first["should"] if first["to"] is None else f"{first['should']}, to {spread(first['to'])}"
+    rows = [("case", claim.case.id), ("claim", claim.id), ("said first", f"{said} ({claim.person})")]
+    return show(facts(rows), *proposed_parts(claim.case))
+
+
+def _held(desk: Desk, target: str, person: str | None) -> Claim:
+    """The claim that is named, or one taken on the case that is."""
+    if "." in target and desk.steps.case_of_claim(target) is not None:
+        return desk.claimed(target)
+    claim = desk.claim(person or os_user(), case=case_of(desk, target))
+    if claim is None:
+        raise SettledError(f"case {target} has no review to take")
+    return claim

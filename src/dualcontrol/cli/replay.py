@@ -1,0 +1,215 @@
+"""``replay``: what a threshold would have done to scores whose truth is known, or today's rules to past cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from dualcontrol.cli.again import Again, Replayed, documented, remarks, replayed, what_if
+from dualcontrol.cli.command import State, group, verb
+from dualcontrol.cli.open import desk_of
+from dualcontrol.cli.read import usage
+from dualcontrol.cli.scored import Fields, scored
+from dualcontrol.cli.screen import Listing, document, note, progress, show, some, styled, table
+from dualcontrol.cli.whatif import GROUPS, UNIT, Found, Options, asked, cheapest, exact, found, plain
+from dualcontrol.guarantee.offline import share
+from dualcontrol.route.curve import Point
+
+app = group("replay", "Replay.")
+
+
+@verb(
+    app, "replay",
+    "dualcontrol replay scored.csv --score confidence --truth right --max-error 0.02 --confidence 0.95",
+    "dualcontrol replay scored.parquet --threshold 0.9 --group country --minute-price 0.8 --error-loss 40",
+    "dualcontrol replay scored.jsonl --score confidence --proposal predicted --truth label",
+    "dualcontrol replay --loop refunds --max-error 0.02",
+)  # fmt: skip
+def replay(
+    state: State,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet or JSON lines, packed or not; - is stdin.")
+    ] = None,
+    score: Annotated[str, typer.Option(metavar="NAME", help="The field with the confidence, 0 to 1.")] = "score",
+    truth: Annotated[
+        str, typer.Option(metavar="NAME", help="The field that says whether the proposal was right (1/0, true/false).")
+    ] = "truth",
+    proposal: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The field with the proposal, if --truth names the right answer.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--group", metavar="NAME", help="The same for each value of this field; of cases: of meta."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="0..1", help="Autopilot from this confidence on.")
+    ] = None,
+    max_error: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Certify a threshold for this error, or the one given.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(metavar="0..1", help="How sure the error is to be at most that; 0.95 if not given.")
+    ] = None,
+    minute_price: Annotated[
+        float | None, typer.Option(min=0, metavar="P", help="What a minute of a reviewer costs.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, metavar="M", help="How many minutes a review takes.")] = 1.0,
+    error_loss: Annotated[
+        float | None, typer.Option(min=0, metavar="L", help="What an error on autopilot costs.")
+    ] = None,
+    loop: Annotated[
+        str | None, typer.Option(metavar="LOOP", help="Route this loop's past cases by today's rules.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="With --loop: the newest N cases.")] = 100_000,
+) -> int:
+    """Try a threshold on scores and truths, or today's rules on past cases; nothing is written.
+
+    With --max-error a threshold is chosen by learn then test, from high scores to low, so that with the confidence
+    asked for its error is at most that, for cases drawn like these; the exit code is 1 when nothing can be certified.
+    A --threshold beside it is the only one tested.
+
+    Intervals are Wilson's, at 95 %; with --max-error Clopper and Pearson's, each end at --confidence.
+    Past cases count by one over the probability with which a human saw them; their intervals are a betting
+    martingale's.  Costs are per 1,000 cases, in the currency of the prices.
+    """
+    if (file is None) == (loop is None):
+        raise usage("give a file of scores and truths, or --loop LOOP for past cases")
+    wish = asked(threshold, max_error, confidence, minute_price, error_loss, minutes, by is not None)
+    if loop is not None:
+        return _loop(state, loop, limit, wish, by)
+    return _file(state, str(file), Fields(score, truth, proposal, by), wish)
+
+
+def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
+    rows, remarks = scored(file, fields)
+    result = found(rows, wish, exact(rows, wish))
+    if state.as_json:
+        old = {"rows": len(rows), "at": result.at._asdict() if result.at else None, "remarks": remarks}
+        document({**old, **plain(result)})
+    else:
+        for remark in remarks:
+            note(remark)
+        show(*lines(result, wish))
+    return _code(result)
+
+
+def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) -> int:
+    with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as steps:
+        again = replayed(desk, loop, limit, steps.on, by)
+    result = what_if(again, wish, by)
+    if state.as_json:
+        document(documented(again, result, wish))
+        return _code(result)
+    _again(again, loop)
+    if result.n or wish.max_error is not None:
+        show(*lines(result, wish))
+    for remark in remarks(again, wish):
+        note(remark)
+    return _code(result)
+
+
+def _code(result: Found) -> int:
+    """1 where a certificate was asked for and there is none."""
+    return 1 if result.refused else 0
+
+
+def _again(found: Replayed, loop: str) -> None:
+    show(f"{some(found.cases, 'past case')} of {loop}: {found.same} would go the same way, {found.moved} another")
+    if found.moves:
+        columns = ("was", "would be", "cases", "because", "such as")
+        show(table(columns, [_move(move) for move in found.moves], whole=("was", "cases", "such as")))
+    if found.skipped:
+        note(f"left out, because the content was erased: {some(found.skipped, 'case')}")
+
+
+def _move(move: Again) -> list[str | Text]:
+    return [styled(move.was), styled(move.now), str(move.cases), move.reason, move.example]
+
+
+# A replay as people read it: the verdict in one line, the curve, the groups, and what costs least.
+
+
+BAR = 10  # how many characters a whole load is
+
+
+def lines(result: Found, asked: Options) -> Iterator[RenderableType | str]:
+    """Everything there is to print, part by part."""
+    if asked.max_error is not None:
+        yield styled(_verdict(result, asked), "bold red" if result.refused else "green")
+        yield result.reason
+    elif result.at is not None:
+        yield _chosen(result.at)
+    if result.points:
+        yield _curve(result)
+    if result.groups:
+        yield _groups(result)
+        yield GROUPS
+    if result.humans is not None:
+        yield _least(result, asked)
+
+
+def _verdict(result: Found, asked: Options) -> str:
+    promise = f"an error of at most {share(asked.max_error or 0.0)} with {share(asked.confidence)} confidence"
+    if result.at is None:
+        return f"nothing certified for {promise}: everything goes to humans"
+    return f"certified for {promise}: {_chosen(result.at)}"
+
+
+def _chosen(point: Point) -> str:
+    carried = f"{point.autopilot} of {point.rows} on autopilot, {point.load:.1%} to humans"
+    return f"autopilot from {point.threshold!r}: {carried}; error {_error(point)}"
+
+
+def _error(point: Point) -> str:
+    if point.error is None:
+        return "unknown, nothing runs on autopilot"
+    return f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
+
+
+def _curve(result: Found) -> Listing:
+    columns = ["from", "to humans", "", f"error on autopilot ({share(result.confidence)})"]
+    rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * BAR), _short(p)] for p in result.points]
+    if result.humans is None:
+        return table(columns, rows, whole=("to humans",), spare=("",))
+    priced = [[*row, _cost(point.cost)] for row, point in zip(rows, result.points, strict=True)]
+    return table([*columns, "cost"], priced, whole=("to humans", "cost"), spare=("",))
+
+
+def _short(point: Point) -> str:
+    """The error of a line of the curve, short enough for a terminal of 80 columns."""
+    if point.error is None:
+        return "unknown"
+    return f"{point.error:.2%}, {point.low:.2%} to {point.high:.2%} ({point.wrong} of {point.autopilot})"
+
+
+def _cost(cost: float | None) -> str:
+    return "" if cost is None else f"{cost:,.2f}"
+
+
+def _groups(result: Found) -> Listing:
+    rows = [[name, str(of.n), *_group(of)] for name, of in result.groups.items()]
+    columns = ("group", "rows", "to humans", "error on autopilot", "cost", "note")
+    return table(columns, rows, whole=("rows", "to humans"), spare=("cost",) if result.humans is None else ())
+
+
+def _group(of: Found) -> list[str]:
+    if of.at is None:
+        return ["100.0%", "unknown, nothing runs on autopilot", _cost(of.humans), of.reason]
+    return [f"{of.at.load:.1%}", _short(of.at), _cost(of.at.cost), of.reason]
+
+
+def _least(result: Found, asked: Options) -> str:
+    best = cheapest(result)
+    humans = _cost(result.humans)
+    if best is None:
+        return f"cheapest: everything to humans, {humans} {UNIT}; no point of the curve costs less"
+    said = (
+        f"cheapest of the curve: autopilot from {best.threshold:.4g}, {_cost(best.cost)} {UNIT}; all to humans {humans}"
+    )
+    if asked.max_error is not None and (result.at is None or best.threshold < result.at.threshold):
+        return f"{said}; its error is not certified"
+    return said

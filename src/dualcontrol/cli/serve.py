@@ -1,0 +1,69 @@
+"""``serve`` and ``openapi``: the web console with its HTTP API, and the description of that API."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.open import desk_of, settings_of
+from dualcontrol.cli.read import write
+from dualcontrol.cli.screen import document, visible
+from dualcontrol.compose import open as open_desk
+from dualcontrol.web.app import create_app
+from dualcontrol.web.openapi import describe
+from dualcontrol.web.server import Serving
+
+app = group("serve", "Serve.")
+
+
+@verb(app, "serve", "dualcontrol serve --port 8765", "dualcontrol serve --host 0.0.0.0 --allow-host review.example.org")
+def serve(
+    state: State,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Listen here; web.host if not given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Listen there; web.port if not given, 0 any.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="The API token. Better in web.token: others see a command's arguments."),
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="Who reviews in this browser; the system's user if not given.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name this server is reached by; may be repeated.")
+    ] = None,
+) -> None:
+    """Serve the web console and the HTTP API until interrupted; prints the address to open."""
+    web = settings_of(state, web={"host": host, "port": port, "token": token}).web
+    with desk_of(state, create=True) as desk:
+        serving = Serving(
+            desk, host=web.host, port=web.port, token=web.token, person=person or os_user(),
+            allowed_hosts=tuple(allow_host or ()),
+        )  # fmt: skip
+        if state.as_json:
+            document({"url": serving.url, "entry_url": serving.entry_url, "host": serving.host, "port": serving.port})
+        typer.echo(visible(serving.told()), err=state.as_json)
+        try:
+            serving.run()
+        except KeyboardInterrupt:  # how a server is stopped
+            return
+
+
+@verb(app, "openapi", "dualcontrol openapi openapi.json")
+def openapi(
+    state: State,
+    out: Annotated[str, typer.Argument(metavar="[OUT]", help="The file; - is stdout.")] = "-",
+) -> None:
+    """Write the OpenAPI 3.1 description of the HTTP API."""
+    desk = open_desk("sqlite:///:memory:", durability="process")
+    try:
+        told = describe(create_app(desk))
+    finally:
+        desk.close()
+    if out == "-":
+        return document(told)
+    return write(out, json.dumps(told, indent=2, ensure_ascii=False) + "\n")

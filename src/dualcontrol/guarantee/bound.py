@@ -1,0 +1,91 @@
+"""The running bound: an upper bound on the error that autopilot has had so far, under any drift.
+
+An empirical-Bernstein confidence sequence (Howard et al. 2021, theorem 4) on the running mean of the conditional
+errors of all autopilot cases, from inverse-probability-weighted audits.  Nothing needs to stand still, so it holds
+when the certificate's assumption does not; it says what has happened, not what will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log, log1p
+from typing import Any, Self
+
+from dualcontrol.errors import GuaranteeError
+from dualcontrol.guarantee import certificate
+from dualcontrol.guarantee.offline import HINTS
+
+GRID: tuple[float, ...] = tuple(0.02 * 45.0 ** (j / 5) for j in range(6))  # 0.02 to 0.9, as shares of the floor
+
+
+class RunningBound:
+    """`observe` each audited autopilot case, `skip` the others; `upper` holds for all times at once.
+
+    `floor` is the least inclusion probability that an audited case can have had.
+    """
+
+    def __init__(self, confidence: float = 0.95, *, floor: float = 0.05) -> None:
+        certificate.share("confidence", confidence, hint=HINTS["confidence"])
+        certificate.share("floor", floor, one=True)
+        self.confidence, self.floor = confidence, floor
+        self.cases = self.labels = 0
+        self.errors = 0.0
+        self._sum, self._square, self._mean = 0.0, 0.0, 0.0
+
+    def observe(self, *, wrong: bool | int, inclusion: float) -> None:
+        """Count an audited case."""
+        certificate.seen(wrong, inclusion, None)
+        if inclusion < self.floor:
+            raise GuaranteeError(f"the inclusion probability {inclusion!r} is below the floor {self.floor}")
+        weighted = int(wrong) / inclusion
+        self._square += (weighted - self._mean) ** 2
+        self._sum += weighted
+        self.labels, self.errors = self.labels + 1, self.errors + int(wrong)
+        self.cases += 1
+        self._mean = min(1.0, self._sum / self.cases)  # the prediction for what comes next, fixed before it comes
+
+    def skip(self, cases: int = 1) -> None:
+        """Count autopilot cases that nobody audited."""
+        if cases < 0:
+            raise GuaranteeError(f"{cases} cases cannot be skipped")
+        self._square += cases * self._mean**2
+        self.cases += cases
+        self._mean = min(1.0, self._sum / self.cases) if self.cases else 0.0
+
+    @property
+    def estimate(self) -> float | None:
+        """The weighted share of errors so far; None before the first case."""
+        return min(1.0, self._sum / self.cases) if self.cases else None
+
+    @property
+    def upper(self) -> float:
+        """The bound; 1 before the first case."""
+        if not self.cases:
+            return 1.0
+        price = log(len(GRID) / (1.0 - self.confidence))
+        bounds: list[float] = [
+            self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor) for share in GRID
+        ]
+        return min(1.0, min(bounds) / self.cases)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain JSON."""
+        names = ("confidence", "floor", "cases", "labels", "errors")
+        return {name: getattr(self, name) for name in names} | {"sums": [self._sum, self._square, self._mean]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The bound that `to_dict` described."""
+        with certificate.read("running bound"):
+            made = cls(data["confidence"], floor=data["floor"])
+            made.cases, made.labels, made.errors = data["cases"], data["labels"], data["errors"]
+            certificate.numbers("counts", [made.cases, made.labels, made.errors], 3, least=0)
+            certificate.numbers("sums", list(data["sums"]), 3, least=0)
+            made._sum, made._square, made._mean = data["sums"]
+        return made
+
+
+def _psi(share: float, floor: float) -> float:
+    """psi_E of the fraction `share * floor` at the scale 1 / floor."""
+    scaled: float = -log1p(-share) - share
+    return scaled * floor * floor

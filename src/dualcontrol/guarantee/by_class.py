@@ -1,0 +1,103 @@
+"""A certificate for a classifier: one threshold for all rows, or one for the rows that are taken for each class.
+
+The chance of being wrong is shared out evenly among the classes (Bonferroni), so that all promises hold together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualcontrol.case import scalar
+from dualcontrol.guarantee import binomial
+from dualcontrol.guarantee.offline import (
+    ByClass,
+    Certificate,
+    Floats,
+    Offline,
+    bounds,
+    certify,
+    certify_weighted,
+    share,
+)
+
+Labels = NDArray[Any]
+
+
+class Judged(NamedTuple):
+    """What the classifier said of calibration rows, what is true, and with what chance each came in; None for alike."""
+
+    scores: Floats
+    given: Labels
+    truth: Labels
+    inclusion: Floats | None
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        return np.asarray(self.given != self.truth)
+
+    def certified(self, rows: NDArray[np.bool_], max_error: float, confidence: float) -> Offline:
+        """What these rows certify."""
+        scores, wrong = self.scores[rows], self.wrong[rows]
+        if self.inclusion is None:
+            return certify(scores, wrong, max_error, confidence)
+        return certify_weighted(scores, wrong, self.inclusion[rows], max_error, confidence)
+
+    def of(self, label: Any, threshold: float | None, accepted: NDArray[np.bool_], reason: str = "") -> ByClass:
+        """One class among the rows that were accepted."""
+        taken, truly = accepted & (self.given == label), accepted & (self.truth == label)
+        return ByClass(
+            scalar(label), threshold, int(taken.sum()), int((taken & self.wrong).sum()), int(truly.sum()),
+            int((truly & self.wrong).sum()), reason,
+        )  # fmt: skip
+
+
+def together(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> Certificate:
+    """One threshold for all rows, with the error of each class."""
+    whole = found.certified(np.ones(len(found.truth), np.bool_), max_error, confidence)
+    accepted = np.zeros(len(found.truth), np.bool_) if whole.threshold is None else found.scores >= whole.threshold
+    by_class = tuple(found.of(label, whole.threshold, accepted) for label in classes)
+    return Certificate(whole, max_error, confidence, by_class)
+
+
+def by_class(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> Certificate:
+    """A threshold for the rows taken for each class, certified with its share of the chance of being wrong."""
+    alone = 1.0 - (1.0 - confidence) / len(classes)
+    accepted, parts = np.zeros(len(found.truth), np.bool_), {}
+    for place, label in enumerate(classes):
+        taken = np.asarray(found.given == label)
+        part = parts[place] = _NONE_TAKEN if not taken.any() else found.certified(taken, max_error, alone)
+        if part.threshold is not None:
+            accepted |= taken & (found.scores >= part.threshold)
+    by_class = tuple(found.of(label, parts[n].threshold, accepted, parts[n].reason) for n, label in enumerate(classes))
+    whole = _joined(found, list(parts.values()), accepted, confidence)
+    return Certificate(whole, max_error, confidence, by_class, True)
+
+
+_NONE_TAKEN = Offline(None, 0.0, None, None, 0, 0, 0, None, "no row was taken for it")
+
+
+def _joined(found: Judged, parts: Sequence[Offline], accepted: NDArray[np.bool_], confidence: float) -> Offline:
+    """What the certificates of the classes come to together; its threshold is the lowest of theirs."""
+    starts = [part.threshold for part in parts if part.threshold is not None]
+    total, count, wrong = len(found.truth), int(accepted.sum()), found.wrong[accepted]
+    if not starts:
+        least = min((part.labels_needed for part in parts if part.labels_needed is not None), default=None)
+        why = next((part.reason for part in parts if part.labels_needed == least), parts[0].reason)
+        return Offline(None, 0.0, None, None, total, 0, 0, least, f"for no class is there enough, such as: {why}")
+    if found.inclusion is None:
+        error, covered = float(wrong.mean()), count / total
+        low = binomial.lower(int(wrong.sum()), count, confidence)
+    else:
+        weights, chances = 1.0 / found.inclusion, found.inclusion[accepted]
+        error, covered = float(np.average(wrong, weights=1.0 / chances)), float(weights[accepted].sum() / weights.sum())
+        low, _ = bounds(wrong.astype(float), chances, confidence, float(found.inclusion.min()))
+    # all classes together err no more than the worst of them, and what bounds each holds for all at once
+    high = max(part.error_interval[1] for part in parts if part.error_interval is not None)
+    alone = share(1.0 - (1.0 - confidence) / len(parts))
+    reason = f"of {len(parts)} classes {len(starts)} are accepted, each with {alone} confidence"
+    method = next(part.method for part in parts if part.threshold is not None)
+    return Offline(min(starts), covered, error, (low, high), total, count, int(wrong.sum()), None, reason, method)

@@ -1,0 +1,321 @@
+"""The course of a loop's certificates: what was certified when, by how many labels, folded from its stream.
+
+Folding goes on where it stopped, so that a page asks for what is new only; points are thinned by doubling the stride
+between them, which depends on the labels alone and not on how they were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from dualcontrol.case import Value, decoder
+from dualcontrol.control import Control, Guarantee, LoopSettings
+from dualcontrol.events import (
+    AlarmRaised,
+    AuditsChanged,
+    AutopilotClosed,
+    AutopilotOpened,
+    Entry,
+    EpochBegan,
+    Event,
+    EvidenceCounted,
+    ModelPromoted,
+    PolicyChanged,
+    ThresholdMoved,
+)
+from dualcontrol.evolve import governed_by
+from dualcontrol.guarantee.evidence import Counted, Segment, with_floors
+from dualcontrol.guarantee.offline import share
+from dualcontrol.route.curve import wilson
+
+MOST = 240  # points between marks; twice as many and every other one goes
+
+
+class Point(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """What stood after some label or move; `decisions` counts those that a label or its absence is known of."""
+
+    at: int
+    pos: int
+    epoch: int
+    decisions: int
+    labels: int
+    threshold: float | None
+    coverage: float
+    error_upper: float | None
+    error_estimate: float | None
+    suspicion: float
+
+
+class Trail:
+    """One segment's course."""
+
+    def __init__(self, began: EpochBegan, before: Trail | None) -> None:
+        self.segment: Segment = Segment(began, before.segment if before else None)
+        self.tally = Tally()
+        self.decisions: int = before.decisions if before else 0
+        self.seen: int = before.seen if before else 0
+        self.stride: int = before.stride if before else 1
+        self.points: list[tuple[bool, int, Point]] = before.points if before else []
+
+    def count(self, event: EvidenceCounted, threshold: float | None) -> None:
+        """Take the labels of an event, and note a point here and there."""
+        stale = frozenset(event.stale)
+        for label, floor in with_floors(event):
+            alarm = self._label(label, stale=label[0] in stale, floor=floor)
+            self.decisions, self.seen = self.decisions + 1 + label[5], self.seen + 1
+            if alarm or self.seen % self.stride == 0:
+                self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
+        self.decisions += event.unseen
+        self.segment.note_missing(event.labels, event.stale, event.missing)
+        self.segment.finish(event.upto, event.unseen)
+
+    def _label(self, label: Counted, *, stale: bool, floor: str | None) -> bool:
+        alarm = self.segment.count(label, stale=stale, floor=floor)
+        if not stale and self.segment.certificate.begun and self.segment.certificate.labels:
+            place = self.segment.certificate.bin_of(float(label[1]))
+            self.tally.add(place, score=float(label[1]), wrong=label[2], inclusion=float(label[3]))
+        return alarm
+
+    def note(self, at: int, threshold: float | None, *, mark: bool, suspicion: float | None = None) -> None:
+        """Keep a point of what stands now; marks are never thinned out."""
+        self.points.append((mark, self.seen, self._point(at, threshold, suspicion)))
+        if sum(not marked for marked, _, _ in self.points) > 2 * MOST:
+            self.stride *= 2
+            self.points = [point for point in self.points if point[0] or point[1] % self.stride == 0]
+
+    def _point(self, at: int, threshold: float | None, suspicion: float | None) -> Point:
+        certificate, bound = self.segment.certificate, self.segment.bound
+        share = (
+            certificate.share_from(certificate.bin_of(threshold)) if certificate.begun and threshold is not None else 0
+        )
+        return Point(
+            at=at, pos=self.segment.upto, epoch=self.segment.epoch, decisions=self.decisions,
+            labels=certificate.labels, threshold=threshold, coverage=round(share, 6),
+            error_upper=round(bound.upper, 6) if bound.cases else None,
+            error_estimate=None if bound.estimate is None else round(bound.estimate, 6),
+            suspicion=round(self.segment.monitor.share if suspicion is None else suspicion, 4),
+        )  # fmt: skip
+
+
+class History:
+    """The course of every segment of a loop, and its change log; `seq` is the last entry that was folded."""
+
+    def __init__(self, loop: str) -> None:
+        self.seq = 0
+        self.moves: list[Move] = []
+        self.trails: dict[str, Trail] = {}
+        self._control = Control(loop=loop, loop_id=0, version=0, settings=LoopSettings(name=loop))
+
+    def fold(self, entries: Iterable[Entry]) -> History:
+        """Take further entries of the loop's stream."""
+        for entry in entries:
+            self.seq = entry.seq
+            for event in entry.events:
+                self._apply(entry, event)
+        return self
+
+    def points(self, segment: str) -> Sequence[Point]:
+        """A segment's course, a few hundred points at most."""
+        trail = self.trails.get(segment)
+        return [] if trail is None else [point for _, _, point in trail.points]
+
+    def moved(self, segment: str) -> list[Move]:
+        """What moved in a segment, or in the whole loop."""
+        return [move for move in self.moves if move.segment in ("", segment)]
+
+    def _apply(self, entry: Entry, event: Event) -> None:
+        if (move := told(entry, event)) is not None:
+            self.moves.append(move)
+        self._control = governed_by(self._control, event)
+        if isinstance(event, EpochBegan):
+            self.trails[event.segment] = Trail(event, self.trails.get(event.segment))
+        elif isinstance(event, EvidenceCounted) and event.segment in self.trails:
+            self.trails[event.segment].count(event, self._in_force(event.segment))
+        if move is not None and move.what != "audits changed":
+            self._mark(entry.at, move.segment)
+
+    def _mark(self, at: int, segment: str) -> None:
+        """A point right after a change; one of the whole loop is noted in every segment."""
+        for name in self.trails if segment == "" else {segment} & self.trails.keys():
+            self.trails[name].note(at, self._in_force(name), mark=True)
+
+    def _in_force(self, segment: str) -> float | None:
+        """From which score on autopilot may act just now."""
+        if self._control.closed_for(segment) is not None or self._control.settings.guarantee is None:
+            return None
+        return self._control.threshold_for(segment)
+
+
+# The change log of a loop: what moved, when, by whom and why, from the entries of its stream.
+
+
+_SETTINGS = decoder(LoopSettings)
+ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores are not what they were"}
+
+
+class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One change and its reason; `segment` is "" where it concerns the whole loop."""
+
+    at: int
+    by: str
+    what: str
+    reason: str
+    segment: str = ""
+    epoch: int | None = None
+    threshold: float | None = None
+    coverage: float | None = None
+    pos: int | None = None
+    steps: int = 1
+
+
+def gathered(moved: Iterable[Move]) -> list[Move]:
+    """The same with the steps of a threshold that were taken at one moment as one move: the last, and how many."""
+    made: list[Move] = []
+    for move in moved:
+        before = made[-1] if made else move
+        if made and move.threshold is not None and (before.at, before.what, before.segment) == _place(move):
+            made[-1] = replace(move, steps=before.steps + move.steps)
+        else:
+            made.append(move)
+    return made
+
+
+def _place(move: Move) -> tuple[int, str, str]:
+    return move.at, move.what, move.segment
+
+
+def moves(entries: Iterable[Entry]) -> list[Move]:
+    """Every change in order."""
+    return [move for entry in entries for event in entry.events if (move := told(entry, event)) is not None]
+
+
+def told(entry: Entry, event: Event) -> Move | None:
+    """The change that an event is, or None where it changes nothing that governs."""
+    teller = TELLERS.get(type(event))
+    return None if teller is None else Move(at=entry.at, by=entry.actor, **teller(event))
+
+
+def _policy(event: PolicyChanged) -> dict[str, Any]:
+    return {"what": "settings changed", "reason": _promised(_SETTINGS.decode(event.settings).guarantee)}
+
+
+def _promised(guarantee: Guarantee | None) -> str:
+    if guarantee is None:
+        return "without a guarantee"
+    parts = f", in segments {', '.join(guarantee.segments)}" if guarantee.segments else ""
+    return f"a guarantee of at most {share(guarantee.max_error)} wrong at {share(guarantee.confidence)}{parts}"
+
+
+def _began(event: EpochBegan) -> dict[str, Any]:
+    why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
+    return {"what": "epoch began", "reason": why, "segment": event.segment, "epoch": event.epoch}
+
+
+def _threshold(event: ThresholdMoved) -> dict[str, Any]:
+    return {
+        "what": "threshold moved", "reason": event.reason, "segment": event.segment, "epoch": event.epoch,
+        "threshold": None if event.threshold is None else float(event.threshold),
+        "coverage": None if event.coverage is None else float(event.coverage), "pos": event.pos,
+    }  # fmt: skip
+
+
+def _audits(event: AuditsChanged) -> dict[str, Any]:
+    return {"what": "audits changed", "reason": event.reason, "segment": event.segment}
+
+
+def _closed(event: AutopilotClosed) -> dict[str, Any]:
+    return {"what": "autopilot closed", "reason": event.reason, "segment": event.segment}
+
+
+def _opened(event: AutopilotOpened) -> dict[str, Any]:
+    return {"what": "autopilot opened", "reason": event.reason, "segment": event.segment}
+
+
+def _alarm(event: AlarmRaised) -> dict[str, Any]:
+    return {"what": "alarm", "reason": event.reason}
+
+
+def _promoted(event: ModelPromoted) -> dict[str, Any]:
+    return {"what": "model promoted", "reason": f"{event.model}, trained on {event.examples:,} decisions"}
+
+
+TELLERS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
+    PolicyChanged: _policy,
+    EpochBegan: _began,
+    ThresholdMoved: _threshold,
+    AuditsChanged: _audits,
+    AutopilotClosed: _closed,
+    AutopilotOpened: _opened,
+    AlarmRaised: _alarm,
+    ModelPromoted: _promoted,
+}
+
+
+# Reliability: how often proposals were right at the confidence they came with, weighed by one over inclusion.
+
+
+GROUPS = 10
+
+
+class Rate(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """Cases of similar confidence: how sure they were on average, and how many were right, between which bounds."""
+
+    confidence: float
+    right: float
+    low: float
+    high: float
+    labels: int
+    share: float
+
+
+class _Sums:
+    """Weighted sums over the labels of a score bin, or of several together."""
+
+    def __init__(self) -> None:
+        self.labels = 0
+        self.weight = self.square = self.wrong = self.score = 0.0
+
+    def add(self, other: _Sums) -> None:
+        self.labels += other.labels
+        self.weight, self.square = self.weight + other.weight, self.square + other.square
+        self.wrong, self.score = self.wrong + other.wrong, self.score + other.score
+
+
+class Tally:
+    """Sums by score bin; a few bins of about equally many labels on request."""
+
+    def __init__(self) -> None:
+        self._bins: dict[int, _Sums] = {}
+
+    def add(self, place: int, *, score: float, wrong: int, inclusion: float) -> None:
+        """Count a label."""
+        sums, weight = self._bins.setdefault(place, _Sums()), 1.0 / inclusion
+        sums.labels, sums.weight, sums.square = sums.labels + 1, sums.weight + weight, sums.square + weight * weight
+        sums.wrong, sums.score = sums.wrong + wrong * weight, sums.score + score * weight
+
+    def rates(self, confidence: float = 0.95) -> list[Rate]:
+        """From the lowest confidence to the highest; bins are joined until each holds a tenth of the labels."""
+        whole = sum(sums.weight for sums in self._bins.values())
+        return [_rate(sums, whole, confidence) for sums in self._joined()]
+
+    def _joined(self) -> list[_Sums]:
+        least = sum(sums.labels for sums in self._bins.values()) / GROUPS
+        made: list[_Sums] = []
+        for place in sorted(self._bins):
+            if not made or made[-1].labels >= least:
+                made.append(_Sums())
+            made[-1].add(self._bins[place])
+        return made
+
+
+def _rate(sums: _Sums, whole: float, confidence: float) -> Rate:
+    """Wilson's interval at the number of plain labels that the weighted ones are worth (Kish 1965)."""
+    wrong, worth = sums.wrong / sums.weight, sums.weight**2 / sums.square
+    low, high = wilson(wrong * worth, worth, confidence)
+    return Rate(
+        confidence=round(sums.score / sums.weight, 6), right=round(1.0 - wrong, 6), low=round(1.0 - high, 6),
+        high=round(1.0 - low, 6), labels=sums.labels, share=round(sums.weight / whole, 6),
+    )  # fmt: skip

@@ -1,0 +1,163 @@
+"""The monitor: whether the region on autopilot has become worse than promised since any moment in the past.
+
+An e-detector in its CUSUM form (Shin, Ramdas and Rinaldo 2024) over weighted labels of autopilot cases: eight bets
+that the error is above the bound, each beginning anew whenever it has lost.  While the error is at the bound, the
+mean time to a false alarm is at least `alarm_at` labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, log, log1p
+from typing import Any, Self
+
+from dualcontrol.errors import GuaranteeError
+from dualcontrol.guarantee import binomial, certificate
+
+ALARM_AT = 2000.0
+SUSPICIOUS = 5.0
+FRACTIONS = tuple(0.02 * 40.0 ** (j / 7) for j in range(8))  # 0.02 to 0.8
+MOST = 0.9
+
+
+class Monitor:
+    """Sums of evidence that the live region errs more than `max_error`; see the module.
+
+    `floor` is the least inclusion probability of an autopilot case; `observe` may say another one for its decision.
+    """
+
+    def __init__(
+        self, max_error: float, *, floor: float = 0.05, alarm_at: float = ALARM_AT, miss_rate: float = 0.0
+    ) -> None:  # fmt: skip
+        certificate.promise(max_error, 0.95)
+        certificate.share("floor", floor, one=True)
+        certificate.share("miss_rate", miss_rate, zero=True)
+        if not certificate.real(alarm_at) or alarm_at <= 1.0:
+            raise GuaranteeError(f"alarm_at is {alarm_at!r:.80}; it must be a number above 1")
+        self.max_error, self.floor, self.alarm_at, self.miss_rate = max_error, floor, alarm_at, miss_rate
+        self.labels = 0
+        self._least = 1.0
+        self._logs = [0.0] * len(FRACTIONS)
+
+    def observe(self, *, wrong: bool | int, inclusion: float, floor: float | None = None) -> bool:
+        """Count the label of one autopilot case; True when the alarm goes off, after which it begins anew."""
+        certificate.seen(wrong, inclusion, floor)
+        self._least = min(self._least, inclusion)
+        least = min(self.floor, self._least) if floor is None else floor
+        gain = (int(wrong) / (1.0 - self.miss_rate) - self.max_error) / inclusion
+        cap = MOST * least / self.max_error
+        self._logs = [
+            max(one, 0.0) + log1p(min(fraction, cap) * gain)
+            for one, fraction in zip(self._logs, FRACTIONS, strict=True)
+        ]
+        self.labels += 1
+        if self.value < self.alarm_at:
+            return False
+        self.reset()
+        return True
+
+    @property
+    def value(self) -> float:
+        """The evidence now; about 1 while all is well, an alarm at `alarm_at`."""
+        most = max(self._logs)
+        if most > 600.0:
+            return float("inf")
+        return sum(exp(one) for one in self._logs) / len(self._logs)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether audits should be more frequent for a while."""
+        return self.value > SUSPICIOUS
+
+    @property
+    def share(self) -> float:
+        """How far the evidence has come on the way to an alarm, on a log scale from 0 to 1."""
+        return min(1.0, max(0.0, log(max(self.value, 1.0)) / log(self.alarm_at)))
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._logs = [0.0] * len(FRACTIONS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain JSON."""
+        given = {name: getattr(self, name) for name in ("max_error", "floor", "alarm_at", "miss_rate")}
+        return {"given": given, "labels": self.labels, "least": self._least, "logs": self._logs}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The monitor that `to_dict` described."""
+        with certificate.read("monitor"):
+            given = dict(data["given"])
+            made = cls(given.pop("max_error"), **given)
+            made.labels, made._least, made._logs = data["labels"], data["least"], list(data["logs"])
+            certificate.whole("labels", made.labels, 0)
+            certificate.share("least", made._least, one=True)
+            certificate.numbers("logs", made._logs, len(FRACTIONS))
+        return made
+
+
+# The scale of a score: whether a model's scores have become others under the same name.
+#
+# Score bins are put into ten groups of about equal mass.  Window by window the decisions of each group are counted; an
+# alarm needs a share three times as high as an upper bound on what it was (Clopper and Pearson 1934), by an exact
+# binomial test.  Levels are divided over groups and windows, so that a scale that stays raises an alarm with a
+# probability of at most `FALSE`, however long it is watched; milder changes are for the monitor to find.
+
+
+GROUPS = 10
+WINDOW = 250
+TIMES = 3.0
+FALSE = 1e-4
+
+
+class Scale:
+    """`weights` are the decisions by bin that stand for the scale as it was, lowest score first; `labels` how many.
+
+    `shares` are the groups' then, `found` what an alarm found.
+    """
+
+    def __init__(self, weights: Sequence[float], labels: int) -> None:
+        self._group_of = grouped(weights)
+        self.groups = self._group_of[-1] + 1
+        masses = [0.0] * self.groups
+        for group, weight in zip(self._group_of, weights, strict=True):
+            masses[group] += weight
+        level = 1.0 - FALSE / 2 / self.groups
+        self.shares = [mass / (sum(masses) or 1.0) for mass in masses]
+        self.limits = [min(1.0, TIMES * binomial.upper(round(s * labels), labels, level)) for s in self.shares]
+        self._counts, self._seen, self._windows = [0] * self.groups, 0, 0
+        self.found = 0.0
+
+    def observe(self, place: int) -> int | None:
+        """Count a decision by its bin; the group that has become too frequent, once a window is full."""
+        self._counts[self._group_of[place]] += 1
+        self._seen += 1
+        if self._seen < WINDOW:
+            return None
+        self._windows += 1
+        level = FALSE / 2 / self.groups / self._windows / (self._windows + 1)
+        found = [group for group in range(self.groups) if self._rare(group, level)]
+        self.found = max((self._counts[group] / WINDOW for group in found), default=0.0)
+        self._counts, self._seen = [0] * self.groups, 0
+        return max(found, key=lambda group: self.shares[group], default=None)
+
+    def bins(self, group: int) -> tuple[int, int]:
+        """The first and the last bin of a group."""
+        mine = [place for place, one in enumerate(self._group_of) if one == group]
+        return mine[0], mine[-1]
+
+    def _rare(self, group: int, level: float) -> bool:
+        """Whether so many would be rare at the limit: as many misses or fewer."""
+        limit = self.limits[group]
+        return limit < 1.0 and binomial.cdf(WINDOW - self._counts[group], WINDOW, 1.0 - limit) <= level
+
+
+def grouped(weights: Sequence[float]) -> list[int]:
+    """The group of each bin: neighbours together, up to a tenth of the mass each."""
+    whole, held = sum(weights) or 1.0, 0.0
+    places = []
+    for weight in weights:
+        places.append(min(GROUPS - 1, int(GROUPS * held / whole)))
+        held += weight
+    known = sorted(set(places))
+    return [known.index(place) for place in places]

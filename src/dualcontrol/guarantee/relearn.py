@@ -1,0 +1,180 @@
+"""Riskiness: the decided cases of a loop that a risk model learns from, and when it is learned by itself.
+
+All of them were decided before the model is in force, and its certificate counts only what is decided after that: no
+label is both.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from dualcontrol.case import Case, Example, ModelRow
+from dualcontrol.control import RISK_MODEL, Control
+from dualcontrol.errors import ModelError, ReadOnlyError, StoreUnavailableError, UnknownLoopError
+from dualcontrol.guarantee.certifier import Certifier
+from dualcontrol.guarantee.evidence import found
+from dualcontrol.learn import failures
+from dualcontrol.learn.features import of_case
+from dualcontrol.learn.risk import Labelled, RiskReport, fitted
+from dualcontrol.learn.trainers import DeskPort
+from dualcontrol.names import identity
+
+log = logging.getLogger("dualcontrol.learn")
+PAGE = 1_000
+MOST = 50_000  # decided cases, the latest, that one model learns from
+LOOK = 20  # answers between two looks whether it is time
+
+
+class Gathered(NamedTuple):
+    """Cases with a final word, and how many decided ones are without one, or without content."""
+
+    rows: list[Labelled]
+    left_out: int
+
+
+def learn_risk(desk: DeskPort, loop: str, *, seed: int = 0, reason: str = "by hand") -> RiskReport:
+    """Learn the chance that a proposal is right from all decided cases of a loop, and put it in force."""
+    control = desk.control(loop)
+    if control is None:
+        raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
+    if not control.learned:
+        raise ModelError(f"loop {loop!r} is not scored by a risk model",
+                         hint='Set guarantee = { max_error = 0.05, score = "risk" }.')  # fmt: skip
+    data = gathered(desk, control)
+    return fitted(desk, control, data.rows, left_out=data.left_out, reason=reason, seed=seed)
+
+
+def gathered(desk: DeskPort, control: Control) -> Gathered:
+    """The latest decided cases with what the last word on each says; weights are one over inclusion."""
+    ids = dict.fromkeys(example.case_id for example in _labels(desk, control, 0))
+    cases = [case for case in (_case(desk, case_id) for case_id in deque(ids, MOST)) if case is not None]
+    alone = len({identity(answer.actor.person) for case in cases for answer in case.answered}) < 2
+    rows = [row for row in (_labelled(case, control, alone) for case in cases) if row is not None]
+    return Gathered(rows, min(len(ids), MOST) - len(rows))
+
+
+def _labels(desk: DeskPort, control: Control, after: int) -> Iterator[Example]:
+    """What people said about proposals, from an example on."""
+    page: Sequence[Example]
+    while page := desk.store.queries.examples(control.loop_id, after=after, limit=PAGE):
+        after = page[-1].id or 0
+        yield from (example for example in page if example.wrong is not None and example.inclusion > 0.0)
+
+
+def _case(desk: DeskPort, case_id: str) -> Case | None:
+    try:
+        case: Case | None = desk.store.queries.case(case_id)
+    except ReadOnlyError:  # a newer version wrote it
+        return None
+    return None if case is None or case.erased or case.proposed is None else case
+
+
+def _labelled(case: Case, control: Control, alone: bool) -> Labelled | None:
+    wrong = found(case, control, alone=alone)
+    if case.route is None or not isinstance(wrong, int):
+        return None
+    return Labelled(case.id, of_case(case), wrong, 1.0 / case.route.inclusion)
+
+
+class _Seen:
+    """The labelled cases of a loop up to example `after`, and from how many on it is worth another try."""
+
+    def __init__(self) -> None:
+        self.after = self.answers = self.again = 0
+        self.cases: set[str] = set()
+
+    def read(self, examples: Iterable[Example]) -> None:
+        for example in examples:
+            self.after = example.id or self.after
+            self.cases.add(example.case_id)
+
+
+class Riskiness:
+    """Learns risk models when it is time: the first from so many cases, the next from twice as many.
+
+    There is no next one while the last certifies something, or is about to.  One thread learns at a time; the others
+    do not wait for it.
+    """
+
+    def __init__(self, desk: DeskPort, certifier: Certifier) -> None:
+        self._desk, self._certifier = desk, certifier
+        self._loops: dict[str, _Seen] = {}
+        self._lock = threading.Lock()
+
+    def answered(self, case: Case) -> None:
+        """After an answer: look now and then whether it is time."""
+        seen = self._loops.setdefault(case.loop, _Seen())
+        seen.answers += 1
+        if seen.answers % LOOK == 0:
+            self.run(case.loop)
+
+    def run_all(self, controls: Sequence[Control]) -> None:
+        """Look at every loop that is scored by a risk model."""
+        for control in controls:
+            if control.learned:
+                self.run(control.loop)
+
+    def run(self, loop: str) -> RiskReport | None:
+        """Learn if it is time; what cannot be learned is logged and tried again with more answers."""
+        control = self._desk.control(loop)
+        if control is None or not control.learned or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._learned(control, self._loops.setdefault(loop, _Seen()))
+        except StoreUnavailableError as error:
+            log.warning("loop %s: no risk model was learned: %s", loop, error.message)
+            return None
+        except Exception as error:  # the answer stands, whatever comes of it
+            self._failed(control, error)
+            return None
+        finally:
+            self._lock.release()
+
+    def _failed(self, control: Control, error: Exception) -> None:
+        """Record a failure; one that is recorded already is not said again before its time."""
+        last = control.untrained.get(RISK_MODEL)
+        said = last is not None and last.reason == failures.described(error)[1]
+        if said and last is not None and self._desk.steps.now() < last.retry_at:
+            return
+        try:
+            failures.record(self._desk, control, RISK_MODEL, "risk", error)
+        except StoreUnavailableError as lost:
+            log.warning("loop %s: that no risk model was learned is not recorded: %s", control.loop, lost.message)
+
+    def _learned(self, control: Control, seen: _Seen) -> RiskReport | None:
+        if control.thresholds:
+            return None
+        seen.read(_labels(self._desk, control, seen.after))
+        target = self._target(control)
+        if len(seen.cases) < max(target, seen.again):
+            return None
+        seen.again = len(seen.cases) + max(LOOK, target // 20)
+        if self._helped(control):
+            return None
+        data = gathered(self._desk, control)
+        if len(data.rows) < target:
+            return None
+        reason = f"the first {target} decided cases" if control.scorer is None else "twice as many, nothing certified"
+        return fitted(self._desk, control, data.rows, left_out=data.left_out, reason=reason)
+
+    def _helped(self, control: Control) -> bool:
+        """Whether the score in force certifies something, or will before its evidence has doubled."""
+        self._certifier.run(control.loop)
+        now = self._desk.control(control.loop)
+        if now is None or now.thresholds or now.scorer != control.scorer:
+            return True
+        current = [
+            s.certificate for name, s in self._certifier.segments(now).items() if now.epochs.get(name) == s.epoch
+        ]
+        return any((one.labels_needed() or one.labels + 1) <= one.labels for one in current)
+
+    def _target(self, control: Control) -> int:
+        """From how many labels the next model is learned."""
+        guarantee = control.settings.guarantee
+        rows: list[ModelRow] = self._desk.store.queries.models(control.loop_id)
+        last = next((row.examples for row in rows if row.version == control.scorer), 0)
+        return 2 * last or (guarantee.learn_from if guarantee is not None else 0)

@@ -1,0 +1,336 @@
+"""What a guarantee stands at, in numbers and in words: what is promised, on what evidence, and why where nothing is."""
+
+from __future__ import annotations
+
+from dualcontrol.case import Value
+from dualcontrol.control import Control, Guarantee
+from dualcontrol.guarantee import moves
+from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.evidence import LABELS, Segment
+from dualcontrol.guarantee.moves import promised
+from dualcontrol.guarantee.offline import share
+
+WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will be counted"}
+SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all the same"}
+
+
+class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
+
+    `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    """
+
+    loop: str
+    segment: str
+    epoch: int
+    model: str | None
+    scorer: str | None
+    max_error: float | None
+    confidence: float | None
+    threshold: float | None
+    certified_coverage: float
+    labels_used: int
+    labels_needed: int | None
+    error_upper: float | None
+    error_estimate: float | None
+    autopilot_cases: int
+    audited_cases: int
+    missing: int
+    suspicion: float
+    state: str
+    reason: str
+    closed: str | None
+    counted: str
+
+
+def standing(control: Control, segments: dict[str, Segment]) -> list[Standing]:
+    """Every segment that the loop's guarantee names, or the one that is the whole loop."""
+    guarantee = control.settings.guarantee
+    names = guarantee.segments if guarantee is not None and guarantee.segments else ("",)
+    return [_of(control, name, segments.get(name)) for name in names]
+
+
+def _of(control: Control, name: str, segment: Segment | None) -> Standing:
+    guarantee = control.settings.guarantee
+    current = segment if segment is not None and control.epochs.get(name) == segment.epoch else None
+    certificate = current.certificate if current is not None else None
+    bound = segment.bound if segment is not None else None
+    closed = control.closed_for(name)
+    state, counted = _said(control, segment, current, closed)
+    return Standing(
+        loop=control.loop, segment=name, epoch=current.epoch if current else control.epoch,
+        model=current.model if current else control.model, scorer=control.scores_by,
+        max_error=guarantee.max_error if guarantee else None, confidence=guarantee.confidence if guarantee else None,
+        threshold=control.threshold_for(name) if guarantee else None,
+        certified_coverage=round(certificate.coverage, 6) if certificate else 0.0,
+        labels_used=certificate.labels if certificate else 0, labels_needed=_needed(control, segment, certificate),
+        error_upper=round(bound.upper, 6) if bound and bound.cases else None,
+        error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
+        autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
+        missing=current.missing if current else 0, suspicion=round(current.monitor.share, 4) if current else 0.0,
+        state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
+        closed=closed, counted=counted,
+    )  # fmt: skip
+
+
+def _needed(control: Control, before: Segment | None, certificate: Certificate | None) -> int | None:
+    """Answers to the next step; where none is counted yet, as many as it takes without an error."""
+    if control.settings.guarantee is None:
+        return None
+    return (certificate or _unbegun(control, before)).labels_needed()
+
+
+def _unbegun(control: Control, before: Segment | None) -> Certificate:
+    """The certificate that the next decision begins."""
+    return Certificate(**promised(control, before))
+
+
+def _said(control: Control, before: Segment | None, current: Segment | None, closed: str | None) -> tuple[str, str]:
+    """The state, and what the evidence says; while autopilot is closed, as a sentence that comes after that."""
+    guarantee = control.settings.guarantee
+    if guarantee is None:
+        return "off", "this loop has no guarantee"
+    state, why = _counted(control, guarantee, before, current)
+    if closed is None:
+        return state, why
+    if state == "certified":
+        return "closed", f"What is certified stands by for when it opens: {why}"
+    return "closed", why[:1].upper() + why[1:]
+
+
+def _counted(
+    control: Control, guarantee: Guarantee, before: Segment | None, current: Segment | None
+) -> tuple[str, str]:  # fmt: skip
+    """What the evidence says, whether or not autopilot is closed."""
+    if current is None:
+        return "waiting", _joined(_waiting(control, guarantee, before), WATCHES.get(control.settings.start))
+    evidence, late = current.certificate.evidence(), _unanswered(guarantee, current)
+    if evidence["state"] == "pilot":
+        left = f"{_answers(evidence['pilot_left'], 'more ')} to see how the scores lie; everything goes to humans"
+        return "pilot", _joined(left, late)
+    errors = _joined(_whose_errors(guarantee), _by_what(control))
+    if evidence["state"] == "certified":
+        return "certified", _joined(_promise(current), errors, SUGGESTS.get(control.settings.start))
+    return "collecting", _joined(_not_yet(current, evidence["labels_needed"]), late, errors)
+
+
+def _joined(*sentences: str | None) -> str:
+    return ". ".join(sentence for sentence in sentences if sentence)
+
+
+def _answers(count: int, more: str = "") -> str:
+    return f"1 {more}answer is needed" if count == 1 else f"{count:,} {more}answers are needed"
+
+
+def _waiting(control: Control, guarantee: Guarantee, before: Segment | None) -> str:
+    """Nothing is counted for this promise: how many answers it takes at the least."""
+    fresh = _unbegun(control, before)
+    nothing = "no decision was counted yet" + (" for this promise" if before is not None else "")
+    learned = control.learned and control.scorer is None
+    pilot = f"The first {_many(guarantee.pilot, 'answer')} show how the scores lie, and prove nothing"
+    return _joined(
+        f"{nothing}, so everything goes to humans", _unlearned(guarantee) if learned else None,
+        pilot if guarantee.pilot else None,
+        f"Then at least {_many(fresh.fewest, 'answer')} on the surest cases must find no error: "
+        f"about {_many(fresh.labels_needed() or 0, 'answer')} in all",
+    )  # fmt: skip
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
+def _unlearned(guarantee: Guarantee) -> str:
+    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are not counted"
+
+
+def _by_what(control: Control) -> str | None:
+    """Which score it is, where it is not the confidence that proposals come with."""
+    scorer = control.scores_by
+    return None if scorer is None else f"Here the score is the chance of being right, learned by {scorer}"
+
+
+def _whose_errors(guarantee: Guarantee) -> str:
+    if guarantee.adjudicate:
+        return "A proposal counts as wrong once a second reviewer says so too"
+    unseen = f", and {share(guarantee.missed)} of errors are taken to be missed" if guarantee.missed else ""
+    return f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
+
+
+def _unanswered(guarantee: Guarantee, segment: Segment) -> str | None:
+    """Cases that nobody answered count as wrong; who does not know that takes them for errors of the model."""
+    count = segment.missing
+    if not count:
+        return None
+    span = guarantee.answer_within
+    within = span if isinstance(span, str) else f"{span:g} s"
+    counts = (
+        "counts as wrong because nobody answered it" if count == 1 else "count as wrong because nobody answered them"
+    )
+    return f"{_many(count, 'case')} {counts} within {within}: answer in time, or set a longer answer_within"
+
+
+def _promise(segment: Segment) -> str:
+    certificate = segment.certificate
+    return (
+        f"at most {share(certificate.max_error)} of what autopilot does from {certificate.threshold:.4g} on is wrong, "
+        f"with {share(certificate.confidence)} confidence, while model and cases stay as they are"
+    )
+
+
+def _hopeless(segment: Segment) -> str:
+    never, tried = "More answers like these would not change that", moves.due(segment.certificate)
+    if segment.certificate.labels >= tried:
+        return never
+    return f"{never}. When {tried:,} are counted, another group of the surest cases is tried if one looks better"
+
+
+def _not_yet(segment: Segment, needed: int | None) -> str:
+    certificate = segment.certificate
+    place = max(certificate._next, 0)
+    seen, wrong = sum(certificate.weights[place:]), sum(certificate.wrongs[place:])
+    since = {None: "", LABELS: "since the labels changed "}.get(segment.cut, "since the alarm ")
+    found = (
+        f"{since}{wrong:.0f} of the {seen:.0f} surest cases count as wrong, and {share(certificate.max_error)} may be"
+    )
+    if not seen:
+        found = f"no answer on the surest cases was counted {since or 'yet'}".rstrip()
+    more = _hopeless(segment) if needed is None else f"About {_answers(needed, 'more ')}"
+    tied = "" if certificate.edges else ". Every score was the same so far, so it is all cases or none"
+    return f"nothing is certified: {found}. {more}{tied}"
+
+
+# A guarantee in plain words: what is promised, for what, on what evidence, what counts as wrong, when it lapses.
+
+
+LAPSES = (
+    "It lapses when another model proposes, when the promise or the labels in the settings change, and when the "
+    "monitor raises its alarm. Then everything goes to humans until enough is counted anew."
+)
+NOT_PROMISED = (
+    "That the error stays this low on every day: when cases change, nobody can see it before labels tell. The monitor "
+    "notices after hundreds or thousands of decisions, not at once; the bound on the error so far holds meanwhile. "
+    "Nor is anything promised about a single case, about cases that a rule or a list sends to autopilot, or about "
+    "several models taken together."
+)
+NOT_YET = (
+    "Anything about the error of autopilot. Too little evidence is no smaller promise, it is none: until enough is "
+    "counted, no case goes to autopilot by its score."
+)
+STARTS = {
+    "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
+    "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
+}
+UNNAMED = "Cases of a segment that the settings do not name go to humans; name it in guarantee.segments to certify it."
+MANY = 50_000  # beyond this an estimate says only that it is far away
+
+
+class Words(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """The parts of what there is to say, each a sentence or a few; empty where there is nothing to say."""
+
+    headline: str
+    promised_for: str
+    evidence: str
+    errors: str
+    lapses: str
+    not_promised: str
+
+
+def words(control: Control, of: Standing) -> Words:
+    """What a standing means to people who rely on it."""
+    if control.settings.guarantee is None:
+        return _without(control)
+    return Words(
+        headline=_headline(of), promised_for=_for(control, of), evidence=_evidence(of), errors=_errors(control),
+        lapses=_lapses(control) if of.state == "certified" else _opens(of),
+        not_promised=NOT_PROMISED if of.state == "certified" else NOT_YET,
+    )  # fmt: skip
+
+
+def _headline(of: Standing) -> str:
+    if of.state == "closed":
+        return "Autopilot is closed: everything goes to humans."
+    if of.state != "certified" or of.max_error is None or of.confidence is None:
+        return "Nothing is certified: everything goes to humans."
+    return f"At most {share(of.max_error)} of what autopilot does is wrong, with {share(of.confidence)} confidence."
+
+
+def _without(control: Control) -> Words:
+    alone = control.settings.threshold
+    fixed = "sends nothing to autopilot by score" if alone is None else f"runs on autopilot from {alone:g} on"
+    return Words(
+        headline="This loop has no guarantee: nothing is promised about the error of autopilot.",
+        promised_for=f"The loop {fixed}, because its settings say so and not because anybody has counted.",
+        evidence="",
+        errors="",
+        lapses="With guarantee = { max_error = 0.05 } in its settings the threshold follows the evidence.",
+        not_promised="Anything about the error of autopilot.",
+    )
+
+
+def _for(control: Control, of: Standing) -> str:
+    guarantee = control.settings.guarantee
+    score = "learned score" if guarantee is not None and guarantee.score == "risk" else "confidence"
+    part = f"segment {of.segment!r} of loop {of.loop!r}" if of.segment else f"loop {of.loop!r}"
+    model = f"model {of.model!r}" if of.model else "what proposes today"
+    starts = STARTS.get(control.settings.start, "")
+    if of.threshold is None or of.state != "certified":
+        return f"What is counted now is for {part}, {model}, epoch {of.epoch}.{starts}"
+    together = " The confidence is that of all segments together." if of.segment else ""
+    return (
+        f"It holds for {part}, {model}, epoch {of.epoch}: for cases with a {score} of {of.threshold:.4g} or more, "
+        f"{share(of.certified_coverage)} of decisions, as long as they come as those came that were counted."
+        f"{together}{starts}"
+    )
+
+
+def _evidence(of: Standing) -> str:
+    many = "1 answer was" if of.labels_used == 1 else f"{of.labels_used:,} answers were"
+    counted = f"{many} counted in this epoch, in the order of the decisions they are about"
+    late = f", {of.missing:,} of them as wrong because nobody gave them in time" if of.missing else ""
+    if of.error_upper is None:
+        return f"{counted}{late}. Autopilot has done nothing yet."
+    return (
+        f"{counted}{late}. Of the {of.autopilot_cases:,} decisions of autopilot so far, people reviewed "
+        f"{of.audited_cases:,} as well: about {share(of.error_estimate or 0.0)} of all were wrong by that, and at most "
+        f"{share(of.error_upper)} with {share(of.confidence or 0.0)} confidence. This last bound takes nothing for "
+        "granted, not even that cases stay as they are, so it is wider than what the certificate says."
+    )
+
+
+def _errors(control: Control) -> str:
+    guarantee = control.settings.guarantee
+    if guarantee is None:
+        return ""
+    if guarantee.adjudicate:
+        who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
+    else:
+        who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
+    missed = f" Reviewers are taken to miss up to {share(guarantee.missed)} of all errors." if guarantee.missed else ""
+    return f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}"
+
+
+def _span(given: str | int | float) -> str:
+    return given if isinstance(given, str) else f"{given:g} s"
+
+
+def _lapses(control: Control) -> str:
+    return f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
+
+
+def _opens(of: Standing) -> str:
+    if of.state == "closed" and of.certified_coverage > 0.0:
+        return "What was certified still stands; autopilot opens when what closed it is mended."
+    if of.labels_needed is None and of.missing:
+        return (
+            "It opens when the error of the surest cases falls below the bound. Cases that nobody answers in time "
+            f"count as errors, {of.missing:,} so far: more answers, and in time, will do it."
+        )
+    if of.labels_needed is None:
+        return "It opens when the error of the surest cases falls below the bound; more answers alone will not do it."
+    return f"It opens when the evidence is enough: {some(of.labels_needed)} more answers, if they go on as they have."
+
+
+def some(count: int) -> str:
+    """A number of answers to come, as exact as anybody can know it."""
+    return f"more than {MANY:,}" if count > MANY else f"about {count:,}"

@@ -1,0 +1,196 @@
+"""What an edited action demands: the people it would have needed had it been proposed, before it is decided."""
+
+from __future__ import annotations
+
+from dualcontrol.case import JSON, Answer, Candidate, Case, Quorum, Review, Route, risk_number
+from dualcontrol.control import Control, Env, LoopSettings
+from dualcontrol.errors import BlockedError
+from dualcontrol.events import Event, Recalled, Rerouted, real
+from dualcontrol.names import among
+from dualcontrol.review import quorum
+from dualcontrol.review.quorum import Standing
+from dualcontrol.review.rows import WAITING, arbitration, first, group_of, seats
+
+
+def rerouted(case: Case, value: JSON, control: Control, env: Env) -> Route | None:
+    """The route of an edited action where it goes to people; a block is refused.  None where nothing is demanded."""
+    if env.reroute is None or case.action is None or not isinstance(value, dict) or "args" not in value:
+        return None
+    if value["action"] == case.action and not control.settings.rules:
+        return None
+    route = env.reroute(case, Candidate(id="edit", action=value["action"], value=value["args"]), control)
+    if route.to == "block":
+        raise BlockedError(f"the edited action is blocked: {route.reason}", by=route.by)
+    return route if route.to == "human" else None
+
+
+def outstanding(case: Case, wanted: Route, control: Control) -> bool:
+    """Whether a decision lacks people whom a route asks for now: too few have agreed, or others than are asked.
+
+    Where the route in force demands the same, what its quorum or its arbiter settled is settled.
+    """
+    if case.settled is None:
+        return False
+    if _same(case, wanted, control) and (case.recalled_after is None or case.settled.settled_by == "arbiter"):
+        return False
+    source = next((a for a in case.answers if a.review_id == case.settled.source), None)
+    return source is None or _agreed(case, source, wanted, control) < _needed(wanted.quorum)
+
+
+def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
+    """How many people whom a route asks for have said the same, in this case or in the one it was settled with."""
+    group = wanted.group or control.settings.group
+    members, said = control.settings.members(group), quorum.shape(case, source)
+    elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == said]
+    counting = [a for a in elsewhere if members is None or among(a.actor.person, members)]
+    return len(_voices(case, source, group, control, strictly=True)) + len(counting)
+
+
+def recalled(case: Case, event: Recalled, control: Control, env: Env) -> list[Event]:
+    """The rows for those who lack when an effect may not begin: about an edit as seconds, else about the proposal."""
+    if not case.answered:
+        return first(case, control, env)
+    return _asked_again(case, case.answer(event.about or case.answered[-1].review_id), control, env)
+
+
+def _asked_about_proposal(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
+    """Rows for those who still have to agree to what was proposed; none while some of them are asked."""
+    route = case.route
+    if route is None or any(r.state in WAITING and r.kind in quorum.COUNTING for r in case.reviews):
+        return []
+    lacking = max(route.quorum.asked - _agreed(case, source, route, control), 1)
+    rows = 1 if route.quorum.ordered else lacking
+    return seats(case, "decide", control, env, rows=rows, people=lacking, settling=lacking)
+
+
+def decided_risk(case: Case, source: Answer | None, control: Control, env: Env) -> str | float | None:
+    """The risk at which answers decide: that of the case, or that of the edit which they settled on."""
+    before = case.route.risk if case.route else None
+    wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
+    higher = wanted is not None and risk_number(wanted.risk) > risk_number(before)
+    return wanted.risk if wanted is not None and higher else before
+
+
+def more(case: Case, standing: Standing, control: Control, env: Env) -> list[Event] | None:
+    """Who else must agree to the edit that the answers settled on; None when nobody must, and it may be decided."""
+    source = standing.source
+    wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
+    if source is not None and _lacks_since_recalled(case, standing, source, control):
+        return _asked_again(case, source, control, env)
+    if source is None or wanted is None or _met(case, standing, source, wanted, control):
+        return None
+    again = quorum.asked_again(case)
+    if again is not None and again.about == source.review_id and _same(case, wanted, control):
+        return _asked(case, source, wanted.quorum, control, env)
+    return [_tightened(case, source, wanted, control)]
+
+
+def _lacks_since_recalled(case: Case, standing: Standing, source: Answer, control: Control) -> bool:
+    """Whether what was taken back before its effect began still lacks people whom the route asks for since."""
+    if case.recalled_after is None or case.route is None or standing.settled_by == "arbiter":
+        return False
+    return _agreed(case, source, case.route, control) < _needed(case.route.quorum)
+
+
+def _asked_again(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
+    """Rows for those who lack: about an edit as seconds, else about what was proposed."""
+    asked = case.route.quorum if case.route else Quorum()
+    if _edit(case, source) is not None and case.review(source.review_id) is not None:
+        return _asked(case, source, asked, control, env)
+    return _asked_about_proposal(case, source, control, env)
+
+
+def seconds(case: Case, event: Rerouted, control: Control, env: Env) -> list[Event]:
+    """The rows in which the people whom an edit demands are asked about it."""
+    source = next((a for a in case.answered if a.review_id == event.about), None)
+    return [] if source is None else _asked(case, case.answer(source.review_id), event.quorum, control, env)
+
+
+def _edit(case: Case, answer: Answer) -> JSON:
+    """The edited action that an answer stands for; None for every other answer."""
+    if answer.verdict == "edit":
+        return answer.value
+    said = case.content.get(f"answer/{answer.review_id}") or {}
+    return said.get("approved") if answer.verdict == "approve" else None
+
+
+def _same(case: Case, wanted: Route, control: Control) -> bool:
+    """Whether the route in force demands the very same."""
+    route = case.route
+    return route is not None and wanted.quorum == route.quorum and wanted.group == group_of(route, control)
+
+
+def _met(case: Case, standing: Standing, source: Answer, wanted: Route, control: Control) -> bool:
+    """Whether as many of the people demanded as must agree have said the very same.
+
+    Under a route that demands the same, what its quorum or its arbiter settled is settled.
+    """
+    again = quorum.asked_again(case)
+    if _same(case, wanted, control) and (again is None or standing.settled_by == "arbiter"):
+        return True
+    return len(_voices(case, source, wanted.group, control)) >= _needed(wanted.quorum)
+
+
+def _needed(asked: Quorum) -> int:
+    """How many must agree: all, more than half, or the number named."""
+    if isinstance(asked.settle, int):
+        return asked.settle
+    return asked.answers // 2 + 1 if asked.settle == "majority" else asked.answers
+
+
+def _voices(
+    case: Case, source: Answer, group: str | None, control: Control, *, strictly: bool = False
+) -> list[Review]:  # fmt: skip
+    """The answered rows that say the same as `source` and count for a group."""
+    said = quorum.shape(case, source)
+    settings, again = control.settings, quorum.asked_again(case)
+    about = again.about if again is not None and again.about == source.review_id else None
+    agreeing = [r for r in case.reviews if r.state == "answered" and r.kind in quorum.COUNTING]
+    agreeing = [r for r in agreeing if quorum.shape(case, case.answer(r.id)) == said]
+    return [
+        r
+        for r in agreeing
+        if (about and r.about == about and r.after)
+        or _speaks_for(case, r, group or settings.group, settings, strictly=strictly)
+    ]
+
+
+def _speaks_for(case: Case, review: Review, group: str, settings: LoopSettings, *, strictly: bool) -> bool:
+    """Whether an answer counts for a group: anybody's for the loop's own, for another one only its members'.
+
+    Strictly, the loop's own is no exception, since it may be another by now than the one that was asked; whoever was
+    asked after the outcome was taken back was asked for it.
+    """
+    strictly = strictly or case.recalled_after is not None
+    if review.group == group or (group == settings.group and not strictly):
+        return True
+    members = settings.members(group)
+    asked_since = case.recalled_after is not None and review in case.reviews[case.recalled_after :]
+    return asked_since or (members is None and strictly) or among(review.person, members or ())
+
+
+def _tightened(case: Case, source: Answer, wanted: Route, control: Control) -> Rerouted:
+    said_before = case.route is not None and case.route.by == wanted.by
+    reason = f"the edit asks for {_needed(wanted.quorum)} of group {wanted.group or control.settings.group!r}"
+    return Rerouted(
+        by=wanted.by, reason=reason if said_before else wanted.reason, group=wanted.group, quorum=wanted.quorum,
+        risk=real(wanted.risk), about=source.review_id,
+    )  # fmt: skip
+
+
+def _asked(case: Case, source: Answer, asked: Quorum, control: Control, env: Env) -> list[Event]:
+    """Rows for those still to be asked about the edit; the arbiter's when all were asked and too few agree."""
+    group = group_of(case.route, control)
+    before = [r for r in _voices(case, source, group, control) if r.about != source.review_id]
+    rows = [r for r in case.reviews if r.about == source.review_id and r.state in (*WAITING, "answered")]
+    waiting = any(r.state in WAITING for r in rows)
+    lacking = asked.asked - len(before) - len(rows)
+    if waiting and (asked.ordered or lacking <= 0):
+        return []
+    if lacking <= 0:
+        return arbitration(case, control, env)
+    settling = max(_needed(asked) - len(before) - len(rows), 1)
+    return seats(
+        case, "second", control, env, rows=1 if asked.ordered else lacking, people=lacking, settling=settling,
+        about=source.review_id,
+    )  # fmt: skip

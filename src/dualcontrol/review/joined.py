@@ -1,0 +1,94 @@
+"""Cases that were joined to one that asks the same: each is settled with it, or people are asked about it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from dualcontrol.case import JSON, Answer, Case, Content, Decision
+from dualcontrol.commands import Follow, Join
+from dualcontrol.control import Control, Env
+from dualcontrol.errors import BlockedError
+from dualcontrol.events import Answered, Decided, Event, Joined, Parted, ReviewOpened, real
+from dualcontrol.review.edits import rerouted
+from dualcontrol.review.rows import first
+from dualcontrol.review.values import canonical
+
+ENDS = {"withdrawn": "was withdrawn", "timeout": "was not answered in time", "autopilot": "was not decided by a human"}
+
+
+def alike(count: int) -> str:
+    """What a reviewer is told of the cases that an answer counts for as well."""
+    if count == 1:
+        return "1 more case asks the same; your answer counts for both"
+    return f"{count:,} more cases ask the same; your answer counts for all of them"
+
+
+def join(case: Case, command: Join, control: Control, env: Env) -> list[Event]:
+    """Note at the leader that a case was joined to it."""
+    return [Joined(follower=command.follower, at=env.now)]
+
+
+def follow(case: Case, command: Follow, control: Control, env: Env) -> list[Event]:
+    """Settle a case with its leader's decision; where that ended without one for it, part them."""
+    leader = env.facts.get("leader")
+    if case.state != "open" or leader is None or leader.id != case.leader or leader.concluded is None:
+        return []
+    why = _without(case, leader, control, env)
+    if why is None and leader.settled is not None:
+        return _as_decided(leader, leader.settled, env)
+    reason = f"{case.route.reason if case.route else ''}; but that case {why}, so this one is asked by itself"
+    return [Parted(leader=leader.id, at=env.now, reason=reason)]
+
+
+def _without(case: Case, leader: Case, control: Control, env: Env) -> str | None:
+    """Why the end of a leader decides nothing for a case; None where a human decided both."""
+    if leader.erased:
+        return "was erased"
+    if leader.settled is None or leader.concluded is None or leader.concluded.by != "human":
+        return ENDS.get(leader.concluded.by if leader.concluded else "", "ended otherwise")
+    value = leader.resolved_value()
+    edited = canonical(value) != canonical(case.proposed_value())
+    if edited and not _same_demand(case, leader, value, control, env):
+        return "was answered with what other people have to agree to here"
+    return None
+
+
+def _same_demand(case: Case, leader: Case, value: JSON, control: Control, env: Env) -> bool:
+    """Whether an edited action asks for the same people in both: the signal of a case counts, which may be another."""
+    try:
+        mine, its = (rerouted(of, value, control, env) for of in (case, leader))
+    except BlockedError:
+        return False
+    return (mine and (mine.group, mine.quorum)) == (its and (its.group, its.quorum))
+
+
+def _as_decided(leader: Case, settled: Decision, env: Env) -> list[Event]:
+    """The answers that settled the leader, as they were given, and the decision; what they say is sealed anew."""
+    answers = [_again(leader, answer) for answer in leader.answered if answer.review_id in settled.answers]
+    decided = Decided(
+        verdict=settled.verdict, answers=settled.answers, settled_by=settled.settled_by, effective_at=env.now,
+        wrong=settled.wrong, source=settled.source, risk=real(settled.risk), until=settled.until,
+    )  # fmt: skip
+    return [*answers, decided]
+
+
+def _again(leader: Case, a: Answer) -> Answered:
+    slot = f"answer/{a.review_id}"
+    return Answered(
+        review_id=a.review_id, actor=a.actor, verdict=a.verdict, at=a.at, reasons=a.reasons, shown=a.shown,
+        confidence=real(a.confidence), presented=a.presented, seconds=real(a.seconds),
+        content=Content({slot: leader.content.values[slot]}), until=a.until,
+    )  # fmt: skip
+
+
+def _by_itself(case: Case, event: Parted, control: Control, env: Env) -> list[Event]:
+    """Reviews of its own, where they would stand in the queue had they been opened with the case."""
+    waited = env.now - case.opened_at
+    rows = first(case, control, env)
+    return [replace(e, order_at=max(e.order_at - waited, 0)) if isinstance(e, ReviewOpened) else e for e in rows]
+
+
+REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] = {Parted: _by_itself}
