@@ -37,7 +37,10 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
-from dualcontrol.guarantee import Certifier, Riskiness, Standing, evidence, standing
+from dualcontrol.guarantee.certifier import Certifier
+from dualcontrol.guarantee.evidence import evidence
+from dualcontrol.guarantee.relearn import Riskiness
+from dualcontrol.guarantee.standing import Standing, standing
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.examples import Row, dataset
 from dualcontrol.learn.export import Exported, export, mark

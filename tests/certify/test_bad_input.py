@@ -24,10 +24,10 @@ import dualcontrol as dc
 from dualcontrol import errors as e
 from dualcontrol.cli import main
 from dualcontrol.events import AlarmRaised, AutopilotClosed, AutopilotOpened, EpochBegan, EvidenceCounted
-from dualcontrol.guarantee import words
 from dualcontrol.guarantee.bound import RunningBound
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.monitor import Monitor
+from dualcontrol.guarantee.standing import words
 from dualcontrol.learn import training
 from dualcontrol.sklearn import SelectiveClassifier
 from dualcontrol.testing import FakeClock

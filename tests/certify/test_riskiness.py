@@ -22,7 +22,8 @@ from dualcontrol.cli import main
 from dualcontrol.doctor import OK, PROBLEM, examine
 from dualcontrol.errors import MissingExtraError, ModelError, UnknownLoopError
 from dualcontrol.events import ScoreChanged
-from dualcontrol.guarantee import learn_risk, relearn, warm_start
+from dualcontrol.guarantee import relearn, warm_start
+from dualcontrol.guarantee.relearn import learn_risk
 from dualcontrol.learn.features import of_case, of_proposal
 from dualcontrol.testing import FakeClock, seeded_ids
 

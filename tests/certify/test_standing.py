@@ -8,8 +8,8 @@ import pytest
 from certify_cases import EASY, Stream
 
 from dualcontrol.events import AlarmRaised, AutopilotClosed, ThresholdMoved
-from dualcontrol.guarantee import words
 from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.standing import words
 
 # What the words are kept free of: none of these says anything to somebody who has not read the code.
 JARGON = ("wealth", "martingale", "delta", "null", "bin", "epoch", "evidence", "label", "inclusion", "certificate")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualcontrol.guarantee import Point, Rate
+from dualcontrol.guarantee.history import Point, Rate
 from dualcontrol.web.charts import course, lines
 from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, ticks
 from dualcontrol.web.charts.reliability import reliability

@@ -11,9 +11,9 @@ from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import ago, document, facts, show, styled, table
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
-from dualcontrol.guarantee import Move, Standing, gathered, moves, words
+from dualcontrol.guarantee.history import Move, gathered, moves
 from dualcontrol.guarantee.offline import share
-from dualcontrol.guarantee.standing import UNNAMED, some
+from dualcontrol.guarantee.standing import UNNAMED, Standing, some, words
 
 app = group("guarantee", "What is guaranteed.")
 SHOWN = 40

@@ -10,7 +10,7 @@ from rich.text import Text
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import document, facts, progress, show, some, styled, table
-from dualcontrol.guarantee import learn_risk
+from dualcontrol.guarantee.relearn import learn_risk
 from dualcontrol.learn.report import Measures, Report
 from dualcontrol.learn.risk import RiskReport
 from dualcontrol.learn.training import train

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.guarantee import History, Move, Point, Rate
+from dualcontrol.guarantee.history import History, Move, Point, Rate
 
 
 class Course(NamedTuple):

@@ -21,7 +21,8 @@ from dualcontrol.case import (
     Route,
     Signal,
 )
-from dualcontrol.guarantee import Move, Point, Rate, Standing, Words
+from dualcontrol.guarantee.history import Move, Point, Rate
+from dualcontrol.guarantee.standing import Standing, Words
 from dualcontrol.guarantee.trying import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
 

@@ -11,8 +11,9 @@ from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError
-from dualcontrol.guarantee import Standing, evidence, gathered, standing, words
-from dualcontrol.guarantee.standing import UNNAMED
+from dualcontrol.guarantee.evidence import evidence
+from dualcontrol.guarantee.history import gathered
+from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
 from dualcontrol.guarantee.trying import Asked, WhatIf, what_if
 from dualcontrol.web.courses import Course, Courses
 from dualcontrol.web.deps import Here, LoopName, governing

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from dualcontrol.guarantee import Point
+from dualcontrol.guarantee.history import Point
 from dualcontrol.web.charts import lines
 from dualcontrol.web.charts.plot import Format, Plot, shares, svg
 from dualcontrol.web.show.words import percent

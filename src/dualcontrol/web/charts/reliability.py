@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from dualcontrol.guarantee import Rate
+from dualcontrol.guarantee.history import Rate
 from dualcontrol.web.charts.lines import nothing
 from dualcontrol.web.charts.plot import Plot, shares, svg
 from dualcontrol.web.show.words import percent

@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import ALARM, PERSON
 from dualcontrol.desk import Desk
-from dualcontrol.guarantee import Standing
-from dualcontrol.guarantee.standing import some
+from dualcontrol.guarantee.standing import Standing, some
 from dualcontrol.guarantee.trying import Asked
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of
 from dualcontrol.web.charts import course
