@@ -41,6 +41,7 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   ├── RecalledError            what is in force now asks people, so the effect may not begin
     │   └── ResultError              the stored result of an effect is not there to return
     ├── RequestError                 an HTTP request that does not fit its address
+    │   ├── FileError                a file of rows that cannot be read as what it is taken for
     │   └── ArgumentError            an argument by a name that the verb does not know
     ├── RunRequiredError             a gate that is called outside a run and may not be
     ├── RunChangedError              the program of a run calls otherwise than when it was decided
@@ -373,6 +374,14 @@ class RequestError(DualcontrolError):
     code = "DC-REQUEST"
     hint = "Correct what the message names; /api/v1/openapi.json describes every request."
     status = 422
+
+
+class FileError(RequestError):
+    """A file of rows cannot be read as what it is taken for."""
+
+    code = "DC-FILE"
+    hint = "Mend the file where the message says, or name another."
+    exit_code = 2
 
 
 class ArgumentError(RequestError, TypeError):

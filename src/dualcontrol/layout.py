@@ -5,12 +5,14 @@ Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from dualcontrol.case import JSON
+from dualcontrol.characters import visible as named
 
 WIDE = 88  # a list or an object that fits into so many characters stays on one line
 STEPS = 12  # levels beyond these are not indented further
@@ -121,3 +123,31 @@ def _scalar(value: JSON, most: int) -> str:
     if isinstance(value, str):
         return _encode(value if len(value) <= most else value[: most + 1])
     return str(value) if type(value) is int else _encode(value)
+
+
+# Text from outside as a terminal or a page may show it: nothing in it moves the cursor, hides or reorders what is read.
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey, or hide, by its name."""
+    return named(text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, width: int = 0) -> str:
+    """The text on one line, shortened where a width is given."""
+    if width and len(text) > 8 * width:
+        text = text.lstrip(" \t\r\n")[: 8 * width]
+    line = " ".join(visible(text).split())
+    return line if not width or len(line) <= width else line[: width - 1] + "…"
+
+
+def some(count: int, one: str) -> str:
+    """So many of something: ``1 case``, ``2 cases``."""
+    return f"{count} {one}{'' if count == 1 else 's'}"
+
+
+def written(value: Any) -> str:
+    """A JSON value as people read it: text as it is, anything else as JSON on one line."""
+    if isinstance(value, str):
+        return visible(value)
+    return visible(json.dumps(value, ensure_ascii=False, default=str))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualcontrol.route.curve import Scored, at, curve, wilson
+from dualcontrol.guarantee.curve import Scored, at, curve, wilson
 
 
 def scored(count: int = 400) -> list[Scored]:

@@ -15,8 +15,8 @@ import pyarrow.parquet
 import pytest
 
 import dualcontrol as dc
+from dualcontrol.guarantee.curve import Price, Scored, at
 from dualcontrol.guarantee.offline import certify
-from dualcontrol.route.curve import Price, Scored, at
 from dualcontrol.testing import seeded_ids
 
 PROMISE = ("--max-error", "0.05", "--confidence", "0.9")

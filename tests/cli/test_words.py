@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from dualcontrol.cli.read import label, meant
-from dualcontrol.cli.screen import ago, due, one_line, span, stamp, visible, written
+from dualcontrol.cli.screen import ago, due, span, stamp
+from dualcontrol.layout import one_line, visible, written
 from dualcontrol.learn.export import harmless
+from dualcontrol.spelling import label, meant
 
 SECOND = 1_000_000
 

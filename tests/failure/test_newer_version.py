@@ -251,7 +251,7 @@ def test_examples_of_it_are_left_out(desk: dc.Desk, loop: dc.Loop, clock: FakeCl
 
 
 def test_a_replay_skips_it(desk: dc.Desk, loop: dc.Loop, clock: FakeClock) -> None:
-    from dualcontrol.cli.again import replayed
+    from dualcontrol.replay.past import replayed
 
     written(desk, opened(loop, clock, 2)[0], "its snapshot does not fit")
     told = replayed(desk, "pay", 10, lambda: None)

@@ -89,7 +89,7 @@ def test_what_may_be_true_or_false_loads(when: str) -> None:
 def test_every_rule_that_is_shipped_or_shown_loads() -> None:
     ten = tomllib.loads((ROOT / "bench" / "ten_rules.toml").read_text(encoding="utf-8"))
     shown = [rule["when"] for loop in ten["loop"].values() for rule in loop["rule"]]
-    for page in [*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "src/dualcontrol/cli/starting.py"]:
+    for page in [*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "src/dualcontrol/cli/init.py"]:
         shown += [found[1] for found in re.findall(r"""^when = (["'])(.*)\1$""", page.read_text("utf-8"), re.MULTILINE)]
     assert len(shown) > 20
     for when in shown:

@@ -10,12 +10,13 @@ import typer
 from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case, Review
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
-from dualcontrol.cli.read import authenticated, json_of, meant, text_of, usage
+from dualcontrol.cli.read import authenticated, json_of, text_of, usage
 from dualcontrol.cli.screen import document, facts, show, spread, styled
 from dualcontrol.commands import Answer
 from dualcontrol.desk import Desk, lasting
 from dualcontrol.names import same
 from dualcontrol.review.view import as_seen
+from dualcontrol.spelling import meant
 
 app = group("answer", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]

@@ -9,9 +9,10 @@ import typer
 from dualcontrol.cli.answer import Person
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import desk_of, governing
-from dualcontrol.cli.screen import document, facts, show, styled, written
+from dualcontrol.cli.screen import document, facts, show, styled
 from dualcontrol.control import Control
 from dualcontrol.desk import Loop
+from dualcontrol.layout import written
 
 autopilot_app = group("autopilot", "Stop a loop's autopilot, and open it again.")
 LoopName = Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")]

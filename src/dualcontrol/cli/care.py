@@ -13,9 +13,10 @@ from rich.text import Text
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import existing, settings_of
 from dualcontrol.cli.read import usage
-from dualcontrol.cli.screen import document, facts, progress, show, some, styled, table, written
+from dualcontrol.cli.screen import document, facts, progress, show, styled, table
 from dualcontrol.doctor import OK, PROBLEM, RESTORE, WARNING, Finding, examine, size
 from dualcontrol.errors import DualcontrolError, SchemaError, StoreDamagedError
+from dualcontrol.layout import some, written
 from dualcontrol.settings import Settings
 from dualcontrol.settings.place import masked_url
 from dualcontrol.store import Store

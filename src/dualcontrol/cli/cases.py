@@ -11,7 +11,8 @@ from dualcontrol.cli.answer import Person, Rationale
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import authenticated, json_of, text_of, usage
-from dualcontrol.cli.screen import document, facts, show, styled, written
+from dualcontrol.cli.screen import document, facts, show, styled
+from dualcontrol.layout import written
 
 app = group("cases", "End what nobody needs.")
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The case's id, or a beginning that only one has.")]

@@ -6,7 +6,8 @@ import json
 
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import settings_of
-from dualcontrol.cli.screen import document, show, table, written
+from dualcontrol.cli.screen import document, show, table
+from dualcontrol.layout import written
 from dualcontrol.settings import masked
 
 config_app = group("config", "Show the settings in force.")

@@ -12,9 +12,10 @@ from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.inbox import pools
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.read import usage, write
-from dualcontrol.cli.screen import document, note, progress, some, stamp
-from dualcontrol.cli.taking import jsonl, row_of, table_text, waiting
+from dualcontrol.cli.screen import document, note, progress, stamp
 from dualcontrol.desk import Desk
+from dualcontrol.exchange import jsonl, row_of, table_text, waiting
+from dualcontrol.layout import some
 from dualcontrol.learn.export import Exported, content, kind_of, mark
 
 app = group("export", "Export.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import typer
 
-from dualcontrol.cli.screen import visible
 from dualcontrol.errors import DualcontrolError, Paused
+from dualcontrol.layout import visible
 
 USAGE = 2
 # Typer carried its own copy of click's exceptions from some version on: the name is what both have.

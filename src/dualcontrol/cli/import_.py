@@ -11,14 +11,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from dualcontrol.case import Case
+from dualcontrol.case import Actor, Case
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import desk_of
-from dualcontrol.cli.read import usage
-from dualcontrol.cli.screen import document, note, progress, show, some, styled, table
-from dualcontrol.cli.tables import Cells, Line, Table, damaged, opened
-from dualcontrol.cli.taking import DIGEST, FIELDS, ID, Said, answered, take
+from dualcontrol.cli.read import authenticated, usage
+from dualcontrol.cli.screen import document, note, progress, show, styled, table
+from dualcontrol.exchange import DIGEST, FIELDS, ID, Said, answered, take
+from dualcontrol.layout import some
 from dualcontrol.learn.export import unharmed
+from dualcontrol.tables import Cells, Line, Table, damaged, opened
 
 app = group("import", "Import.")
 SHOWN = 50
@@ -47,12 +48,13 @@ def import_answers(
     A table may come from a spreadsheet: separated by semicolons or tabs, in UTF-16 or Latin-1, with decimal commas,
     1.0 for the label 1 and TRUE for true.
     """
-    rows = _rows(file)
+    rows, who = _rows(file), person or os_user()
+    actor = Actor(person=who, via="import", authenticated=authenticated(who))
     lines: list[Said] = []
     rehearsed: dict[str, Case] | None = {} if dry_run else None
     with desk_of(state) as desk, progress("checking" if dry_run else "applying", len(rows), quiet=state.as_json) as bar:
         for number, row in rows:
-            lines.append(take(desk, number, row, person or os_user(), rehearsed))
+            lines.append(take(desk, number, row, actor, rehearsed))
             bar.on()
     return _report(state, lines, dry_run)
 

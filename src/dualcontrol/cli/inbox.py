@@ -12,23 +12,11 @@ from rich.text import Text
 from dualcontrol.case import JSON, Answer, Case, Review
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of, governing
-from dualcontrol.cli.screen import (
-    ago,
-    document,
-    due,
-    facts,
-    note,
-    one_line,
-    show,
-    spread,
-    stamp,
-    styled,
-    table,
-    written,
-)
+from dualcontrol.cli.screen import ago, document, due, facts, note, show, spread, stamp, styled, table
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, UnknownLoopError
 from dualcontrol.events import Entry, Event
+from dualcontrol.layout import one_line, written
 from dualcontrol.names import same
 from dualcontrol.review.joined import alike
 from dualcontrol.review.view import as_seen, seen_by

@@ -14,14 +14,15 @@ from dualcontrol.case import JSON
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of, settings_of, sqlite_file
 from dualcontrol.cli.read import json_of, usage
-from dualcontrol.cli.screen import document, facts, show, some, styled, table
-from dualcontrol.cli.tables import opened
+from dualcontrol.cli.screen import document, facts, show, styled, table
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
 from dualcontrol.errors import ProposalError, UnknownLoopError
 from dualcontrol.events import Routed
+from dualcontrol.layout import some
 from dualcontrol.propose import command
 from dualcontrol.route.route import propose
 from dualcontrol.settings import Settings, nearest
+from dualcontrol.tables import opened
 
 policy_app = group("policy", "Check settings and rules, and try a case on them without writing.")
 

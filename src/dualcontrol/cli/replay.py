@@ -9,15 +9,16 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from dualcontrol.cli.again import Again, Replayed, documented, remarks, replayed, what_if
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.read import usage
-from dualcontrol.cli.scored import Fields, scored
-from dualcontrol.cli.screen import Listing, document, note, progress, show, some, styled, table
-from dualcontrol.cli.whatif import GROUPS, UNIT, Found, Options, asked, cheapest, exact, found, plain
-from dualcontrol.guarantee.offline import share
-from dualcontrol.route.curve import Point
+from dualcontrol.cli.screen import Listing, document, note, progress, show, styled, table
+from dualcontrol.guarantee.curve import Point, Price
+from dualcontrol.guarantee.offline import check_promise, share
+from dualcontrol.layout import some
+from dualcontrol.replay.files import Fields, scored
+from dualcontrol.replay.past import Again, Replayed, documented, remarks, replayed, what_if
+from dualcontrol.replay.whatif import GROUPS, UNIT, Found, Options, cheapest, exact, found, plain
 
 app = group("replay", "Replay.")
 
@@ -78,10 +79,25 @@ def replay(
     """
     if (file is None) == (loop is None):
         raise usage("give a file of scores and truths, or --loop LOOP for past cases")
-    wish = asked(threshold, max_error, confidence, minute_price, error_loss, minutes, by is not None)
+    wish = _asked(threshold, max_error, confidence, minute_price, error_loss, minutes, by is not None)
     if loop is not None:
         return _loop(state, loop, limit, wish, by)
     return _file(state, str(file), Fields(score, truth, proposal, by), wish)
+
+
+def _asked(
+    threshold: float | None, max_error: float | None, confidence: float | None, minute_price: float | None,
+    error_loss: float | None, minutes: float, grouped: bool,
+) -> Options:  # fmt: skip
+    """The options together; a usage error where one lacks the other."""
+    if confidence is not None and max_error is None:
+        raise usage("--confidence says how sure --max-error is to hold; give both")
+    if max_error is not None:
+        check_promise(max_error, 0.95 if confidence is None else confidence)
+    if (minute_price is None) != (error_loss is None):
+        raise usage("a cost takes both: --minute-price for reviewers, and --error-loss for errors on autopilot")
+    price = None if minute_price is None or error_loss is None else Price(minutes * minute_price, error_loss)
+    return Options(threshold, max_error, 0.95 if confidence is None else confidence, price, grouped)
 
 
 def _file(state: State, file: str, fields: Fields, wish: Options) -> int:

@@ -10,8 +10,9 @@ import typer
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import desk_of, settings_of
 from dualcontrol.cli.read import write
-from dualcontrol.cli.screen import document, visible
+from dualcontrol.cli.screen import document
 from dualcontrol.compose import open as open_desk
+from dualcontrol.layout import visible
 from dualcontrol.web.app import create_app
 from dualcontrol.web.openapi import describe
 from dualcontrol.web.server import Serving

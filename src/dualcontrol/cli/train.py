@@ -9,8 +9,9 @@ from rich.text import Text
 
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of
-from dualcontrol.cli.screen import document, facts, progress, show, some, styled, table
+from dualcontrol.cli.screen import document, facts, progress, show, styled, table
 from dualcontrol.guarantee.relearn import learn_risk
+from dualcontrol.layout import some
 from dualcontrol.learn.report import Measures, Report
 from dualcontrol.learn.risk import RiskReport
 from dualcontrol.learn.training import train

@@ -27,9 +27,9 @@ from dualcontrol.events import (
     ThresholdMoved,
 )
 from dualcontrol.evolve import governed_by
+from dualcontrol.guarantee.curve import wilson
 from dualcontrol.guarantee.evidence import Counted, Segment, with_floors
 from dualcontrol.guarantee.offline import share
-from dualcontrol.route.curve import wilson
 
 MOST = 240  # points between marks; twice as many and every other one goes
 

@@ -14,7 +14,7 @@ from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.history import gathered
 from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
-from dualcontrol.guarantee.trying import Asked, WhatIf, what_if
+from dualcontrol.replay.trying import Asked, WhatIf, what_if
 from dualcontrol.web.courses import Course, Courses
 from dualcontrol.web.deps import Here, LoopName, governing
 from dualcontrol.web.reply import reply

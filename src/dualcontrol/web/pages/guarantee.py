@@ -10,7 +10,7 @@ from starlette.responses import Response
 from dualcontrol.control import ALARM, PERSON
 from dualcontrol.desk import Desk
 from dualcontrol.guarantee.standing import Standing, some
-from dualcontrol.guarantee.trying import Asked
+from dualcontrol.replay.trying import Asked
 from dualcontrol.web.api.guarantee import SegmentName, Told, as_guarantee, courses_of
 from dualcontrol.web.charts import course
 from dualcontrol.web.charts.reliability import reliability

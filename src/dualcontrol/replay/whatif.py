@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.read import usage
+from dualcontrol.errors import FileError
 from dualcontrol.guarantee import binomial
-from dualcontrol.guarantee.offline import Offline, certify, certify_weighted, check_promise
+from dualcontrol.guarantee.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
+from dualcontrol.guarantee.offline import Offline, certify, certify_weighted
 from dualcontrol.guarantee.offline import bounds as betting
-from dualcontrol.route.curve import Bounds, Point, Price, Scored, at, by_wilson, curve
 
 FEW = 30  # below this, a group's error is hardly known
 MOST_GROUPS = 100
@@ -59,21 +59,6 @@ class Found(NamedTuple):
     def refused(self) -> bool:
         """Whether a certificate was asked for and there is none."""
         return self.offline is not None and self.offline.threshold is None
-
-
-def asked(
-    threshold: float | None, max_error: float | None, confidence: float | None, minute_price: float | None,
-    error_loss: float | None, minutes: float, grouped: bool,
-) -> Options:  # fmt: skip
-    """The options together; a usage error where one lacks the other."""
-    if confidence is not None and max_error is None:
-        raise usage("--confidence says how sure --max-error is to hold; give both")
-    if max_error is not None:
-        check_promise(max_error, 0.95 if confidence is None else confidence)
-    if (minute_price is None) != (error_loss is None):
-        raise usage("a cost takes both: --minute-price for reviewers, and --error-loss for errors on autopilot")
-    price = None if minute_price is None or error_loss is None else Price(minutes * minute_price, error_loss)
-    return Options(threshold, max_error, 0.95 if confidence is None else confidence, price, grouped)
 
 
 def exact(rows: Sequence[Scored], asked: Options) -> Method:
@@ -139,7 +124,7 @@ def _groups(rows: Sequence[Scored], threshold: float | None, asked: Options, met
     for row in rows:
         members.setdefault(row.group, []).append(row)
     if len(members) > MOST_GROUPS:
-        raise usage(f"--group names a field with {len(members)} values; at most {MOST_GROUPS} can be told apart")
+        raise FileError(f"--group names a field with {len(members)} values; at most {MOST_GROUPS} can be told apart")
     looked = {name: _looked(members[name], threshold, asked, method) for name in sorted(members)}
     return {name: group._replace(reason=_few(group, asked)) for name, group in looked.items()}
 

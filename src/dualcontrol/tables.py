@@ -17,9 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from dualcontrol.cli.read import parsed, usage
-from dualcontrol.errors import RequestError
+from dualcontrol.errors import FileError, RequestError
 from dualcontrol.learn.trainers import optional
+from dualcontrol.spelling import parsed
 
 csv.field_size_limit(2**31 - 1)  # a cell may hold a whole document; the module's own limit is 128 KiB
 
@@ -66,7 +66,7 @@ class Table(NamedTuple):
 def opened(
     path: str, wanted: Sequence[str] = (), *, only: bool = False, swallowed: Callable[[Cells], bool] | None = None
 ) -> Table:  # fmt: skip
-    """A file, ``-`` is stdin, read as what it is; a usage error where it cannot be.
+    """A file, ``-`` is stdin, read as what it is; an error where it cannot be.
 
     `wanted` are names that help to tell the separator.  Where `only` these are looked at, what is odd elsewhere does no
     harm: broken quotes, JSON with keys that stand twice, or with NaN where a value is missing.  A quoted cell that
@@ -98,22 +98,22 @@ def _bytes(path: str) -> bytes:
         stream = getattr(sys.stdin, "buffer", None)
         return bytes(stream.read()) if stream is not None else sys.stdin.read().encode()
     except OSError as error:
-        raise usage(f"{path} cannot be read: {error.strerror or error}") from error
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _unpacked(data: bytes, path: str) -> tuple[bytes, str]:
     """The content of a packed file, told by its first bytes whatever its name is, and by what it was packed."""
     for mark, what in FOREIGN.items():
         if data.startswith(mark):
-            raise usage(f"{path} {what}")
+            raise FileError(f"{path} {what}")
     for mark, (name, module) in PACKED.items():
         if data.startswith(mark):
             try:
                 return import_module(module).decompress(data), name
             except ImportError as error:  # a Python may be built without one of them
-                raise usage(f"{path} is packed with {name}, which this Python cannot unpack") from error
+                raise FileError(f"{path} is packed with {name}, which this Python cannot unpack") from error
             except Exception as error:  # each module has its own for a file that is damaged
-                raise usage(f"{path} cannot be unpacked: it is {name} that is cut off or damaged") from error
+                raise FileError(f"{path} cannot be unpacked: it is {name} that is cut off or damaged") from error
     return data, ""
 
 
@@ -142,7 +142,9 @@ def _marked(data: bytes, encoding: str, path: str) -> tuple[str, str]:
             return data.decode(errors="surrogateescape"), ""
         return data.decode(encoding), encoding[: len("utf-16")].upper()
     except UnicodeDecodeError as error:
-        raise usage(f"{path} is {encoding.upper()} by its first bytes, and damaged at byte {error.start:,}") from error
+        raise FileError(
+            f"{path} is {encoding.upper()} by its first bytes, and damaged at byte {error.start:,}"
+        ) from error
 
 
 def _mostly(data: bytes) -> tuple[str, str]:
@@ -180,13 +182,13 @@ def _parquet(data: bytes, path: str, packing: str) -> Table:
     try:
         names = tuple(arrow.names_in(data, path))
     except RequestError as error:
-        raise usage(error.message) from error
+        raise FileError(error.message) from error
 
     def rows(wanted: Sequence[str] | None) -> Iterator[Line]:
         try:
             yield from arrow.rows_of(data, path, [n for n in (names if wanted is None else wanted) if n in names])
         except RequestError as error:
-            raise usage(error.message) from error
+            raise FileError(error.message) from error
 
     return Table(path, "parquet", names, _told("Parquet", packing, ""), rows)
 
@@ -234,7 +236,7 @@ def _csv_table(
     if first is None:
         return Table(path, "csv", (), "", lambda names: iter(()))
     if isinstance(first[1], str):
-        raise usage(f"{path}:{first[0]}: the header is {first[1]}")
+        raise FileError(f"{path}:{first[0]}: the header is {first[1]}")
     header = tuple(cell.strip() for cell in first[1])
     named = tuple(name for name in header if name)
 

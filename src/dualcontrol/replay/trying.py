@@ -11,8 +11,8 @@ from typing import Any
 
 from dualcontrol.case import Value
 from dualcontrol.guarantee.certificate import Certificate
-from dualcontrol.route.curve import Bounds, Price, Scored, at, curve, weight, wilson
-from dualcontrol.route.curve import Point as Looked
+from dualcontrol.guarantee.curve import Bounds, Price, Scored, at, curve, weight, wilson
+from dualcontrol.guarantee.curve import Point as Looked
 
 NEWEST = 20_000  # answers in the figures of single thresholds; the work grows with each
 NONE = "no answer is counted in this epoch yet, so nothing is known of its error"

@@ -9,17 +9,16 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Case, Route
-from dualcontrol.cli.read import usage
-from dualcontrol.cli.screen import some
-from dualcontrol.cli.whatif import Found, Options, found, plain, weighted
 from dualcontrol.control import Control, Guarantee
 from dualcontrol.desk import Desk
-from dualcontrol.errors import ReadOnlyError, UnknownLoopError
+from dualcontrol.errors import FileError, ReadOnlyError, UnknownLoopError
 from dualcontrol.guarantee.binomial import needed
+from dualcontrol.guarantee.curve import Scored
 from dualcontrol.guarantee.evidence import Reach, reach
 from dualcontrol.guarantee.offline import Offline, share
+from dualcontrol.layout import some
+from dualcontrol.replay.whatif import Found, Options, found, plain, weighted
 from dualcontrol.review.adjudication import verdict
-from dualcontrol.route.curve import Scored
 from dualcontrol.route.route import route, subject_of
 
 STEP = "threshold"  # what speaks where confidence is compared
@@ -253,7 +252,7 @@ def what_if(replayed: Replayed, asked: Options, group: str | None) -> Found:
         why = UNSEEN if bare.n else NONE
         return bare._replace(offline=_refused(asked, why), reason=why)
     if group is not None and known.judged and all(row.group == NO_GROUP for row in known.judged):
-        raise usage(f"no past case has {group!r}; --group takes segment, action, or a field of meta")
+        raise FileError(f"no past case has {group!r}; --group takes segment, action, or a field of meta")
     if not known.judged:
         return nothing(asked)
     result = found(known.judged, asked, weighted(known.evidence, asked, guaranteed=replayed.reach.guaranteed))

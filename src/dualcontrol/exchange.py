@@ -11,14 +11,20 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
-from dualcontrol.cli.open import governing
-from dualcontrol.cli.read import authenticated, number_of, readings, usage
-from dualcontrol.cli.screen import written
 from dualcontrol.commands import Answer, Claim, Expire
 from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.desk import Desk
-from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, ImportRefusedError, StoreError
+from dualcontrol.errors import (
+    AnswerError,
+    ConflictError,
+    DualcontrolError,
+    FileError,
+    ImportRefusedError,
+    StoreError,
+    UnknownLoopError,
+)
 from dualcontrol.evolve import fold
+from dualcontrol.layout import written
 from dualcontrol.learn.export import csv_text, harmless
 from dualcontrol.names import same
 from dualcontrol.review import answer as answering
@@ -27,6 +33,7 @@ from dualcontrol.review.lease import meta_for, presentation
 from dualcontrol.review.values import legal_in
 from dualcontrol.review.view import digest, hidden, view
 from dualcontrol.route import reroute
+from dualcontrol.spelling import number_of, readings
 from dualcontrol.store import InboxRow
 
 KNOWN_TEXTS = ("case_id", "review_id", "verdict", "rationale", "shown", "person")
@@ -59,7 +66,7 @@ class _Row(NamedTuple):
 
 
 def take(
-    desk: Desk, line: int, row: dict[str, Any] | str | None, person: str, rehearsed: dict[str, Case] | None
+    desk: Desk, line: int, row: dict[str, Any] | str | None, actor: Actor, rehearsed: dict[str, Case] | None
 ) -> Said:  # fmt: skip
     """Apply one line, or say why not; only a store that is down stops the whole file.
 
@@ -77,7 +84,7 @@ def take(
         if not answered(row):
             _check_ids(row)
             return Said(line, "unanswered", case_id)
-        return Said(line, _taken(desk, _read(row), person, rehearsed), case_id)
+        return Said(line, _taken(desk, _read(row), actor, rehearsed), case_id)
     except StoreError:
         raise
     except DualcontrolError as error:
@@ -124,16 +131,17 @@ def _confidence(given: Any) -> float | None:
     return number
 
 
-def _taken(desk: Desk, row: _Row, person: str, rehearsed: dict[str, Case] | None) -> str:
+def _taken(desk: Desk, row: _Row, actor: Actor, rehearsed: dict[str, Case] | None) -> str:
+    person = actor.person
     case = (rehearsed or {}).get(row.case_id) or desk.case(row.case_id)
     review = case.review(row.review_id)
     if review is None:
         raise ImportRefusedError(f"case {case.id} has no review {row.review_id}")
-    if _in_force(desk, case, review, row, person):
+    if _in_force(desk, case, review, row, actor):
         return "skipped"
 
     def said(case: Case, held: Review) -> Answer:
-        return _answer(desk, case, held, row, person)
+        return _answer(desk, case, held, row, actor)
 
     if rehearsed is not None:
         rehearsed[case.id] = _rehearsed(desk, case, review, person, said)
@@ -142,16 +150,15 @@ def _taken(desk: Desk, row: _Row, person: str, rehearsed: dict[str, Case] | None
     return "applied"
 
 
-def _answer(desk: Desk, case: Case, held: Review, row: _Row, person: str) -> Answer:
+def _answer(desk: Desk, case: Case, held: Review, row: _Row, actor: Actor) -> Answer:
     """The line as an answer; refused when the reviewer was shown something else than there is now."""
-    if row.shown is not None and row.shown != digest(view(case, held, person)):
+    if row.shown is not None and row.shown != digest(view(case, held, actor.person)):
         raise ConflictError(
-            f"what {person} would see of case {case.id} is not what the file shows",
+            f"what {actor.person} would see of case {case.id} is not what the file shows",
             hint="Export again: the case has moved on, or the file was written for somebody else.",
         )
     made = Answer(
-        case_id=case.id, claim_id=held.claim_id or "", verdict=row.verdict, value=row.value,
-        actor=Actor(person=person, via="import", authenticated=authenticated(person)),
+        case_id=case.id, claim_id=held.claim_id or "", verdict=row.verdict, value=row.value, actor=actor,
         rationale=row.rationale, reasons=row.reasons, confidence=row.confidence,
     )  # fmt: skip
     if not isinstance(row.value, str):
@@ -172,15 +179,15 @@ def _fits(case: Case, held: Review, answer: Answer, settings: LoopSettings) -> b
     return True
 
 
-def _in_force(desk: Desk, case: Case, review: Review, row: _Row, person: str) -> bool:
+def _in_force(desk: Desk, case: Case, review: Review, row: _Row, actor: Actor) -> bool:
     """Whether this person's very answer stands already."""
-    if not same(review.person, person) or review.state not in ("answered", "passed"):
+    if not same(review.person, actor.person) or review.state not in ("answered", "passed"):
         return False
     given = next((a for a in case.answers if a.review_id == review.id), None)
     if given is None:
         return review.state == "passed" and row.verdict in ("abstain", "escalate")
     control = desk.control(case.loop)
-    again = _answer(desk, case, review, row._replace(shown=None), person)
+    again = _answer(desk, case, review, row._replace(shown=None), actor)
     verdict = "label" if row.verdict == "approve" and case.mode == "labels" else row.verdict
     if control is None or verdict != given.verdict:
         return False
@@ -238,7 +245,9 @@ def as_claimed(case: Case, review: Review, person: str, control: Control, desk: 
 
 def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:
     """One open review as a row; `shown` binds an answer to what stands in it."""
-    control = governing(desk, case.loop)
+    control = desk.control(case.loop)
+    if control is None:
+        raise UnknownLoopError(f"there is no loop {case.loop!r}", loop=case.loop)
     seen = view(case, as_claimed(case, review, person, control, desk), person)
     return {
         "review_id": review.id,
@@ -264,7 +273,7 @@ def table_text(rows: Iterable[dict[str, JSON]]) -> str:
     cells = []
     for row in rows:
         if row["mode"] != "labels":
-            raise usage(f"CSV holds labels only, and loop {row['loop']!r} is in {row['mode']} mode; write .jsonl")
+            raise FileError(f"CSV holds labels only, and loop {row['loop']!r} is in {row['mode']} mode; write .jsonl")
         flat = _flat(row)
         cells.append([flat.get(name, "") for name in CSV_COLUMNS])
     return csv_text(CSV_COLUMNS, cells)

@@ -1,4 +1,4 @@
-"""Scores and truths from a file: CSV, JSON lines or Parquet; a mistake is a usage error that names line and count."""
+"""Scores and truths from a file: CSV, JSON lines or Parquet; a mistake is an error that names line and count."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.read import FALSE, TRUE, number_of, usage
-from dualcontrol.cli.screen import one_line, some
-from dualcontrol.cli.tables import Cells, Table, damaged, opened
-from dualcontrol.route.curve import Scored
+from dualcontrol.errors import FileError
+from dualcontrol.guarantee.curve import Scored
+from dualcontrol.layout import one_line, some
+from dualcontrol.spelling import FALSE, TRUE, number_of
+from dualcontrol.tables import Cells, Table, damaged, opened
 
 YES, NO = ("1", "1.0", "yes", "right", "correct", *TRUE), ("0", "0.0", "no", "wrong", "incorrect", *FALSE)
 VERDICTS = {**dict.fromkeys(YES, True), **dict.fromkeys(NO, False)}
@@ -44,7 +45,7 @@ Line = tuple[int, Cells]
 
 
 def scored(file: str, fields: Fields) -> Scores:
-    """The rows of a file; a usage error names the first line that does not fit, and how many lack a field.
+    """The rows of a file; an error names the first line that does not fit, and how many lack a field.
 
     Only the named fields are looked at, whatever else the file holds.
     """
@@ -52,10 +53,10 @@ def scored(file: str, fields: Fields) -> Scores:
     table = opened(file, list(wanted.values()), only=True, swallowed=lambda row: _is_row(row, fields))
     twice = table.twice(list(wanted.values()))
     if twice is not None:
-        raise usage(f"{file}:1: the header names {twice!r} twice, so nobody knows which is meant")
+        raise FileError(f"{file}:1: the header names {twice!r} twice, so nobody knows which is meant")
     lines = list(_lines(table, list(wanted.values())))
     if not lines:
-        raise usage(f"{file} holds no rows; each row is a proposal with a score and a truth")
+        raise FileError(f"{file} holds no rows; each row is a proposal with a score and a truth")
     known = table.header or tuple(dict.fromkeys(key for _, row in lines for key in row))
     for name in wanted.values():
         _there(f"{file}:{1 if table.header else lines[0][0]}", name, known)
@@ -77,10 +78,10 @@ def _lines(table: Table, wanted: Sequence[str]) -> Iterator[Line]:
         if row is None:
             continue
         if isinstance(row, str):
-            raise usage(f"{table.name}:{line}: {row}")
+            raise FileError(f"{table.name}:{line}: {row}")
         broken = damaged(row)
         if broken in wanted:
-            raise usage(f"{table.name}:{line}: {broken} holds bytes that are not UTF-8, as the rest of the file is")
+            raise FileError(f"{table.name}:{line}: {broken} holds bytes that are not UTF-8, as the rest of the file is")
         yield line, row
 
 
@@ -90,7 +91,7 @@ def _there(where: str, name: str, known: Sequence[str]) -> None:
         return
     bare = all(_is_number(field) for field in known)
     more = "; is the header missing? The first line names the fields, such as score,truth" if bare else ""
-    raise usage(f"{where}: there is no field {name!r}; there are: {', '.join(known)}{more}")
+    raise FileError(f"{where}: there is no field {name!r}; there are: {', '.join(known)}{more}")
 
 
 def _is_number(text: str) -> bool:
@@ -109,7 +110,7 @@ def _complete(file: str, lines: Sequence[Line], name: str, role: str, group: str
     named = ", ".join(map(str, bare[:NAMED])) + (" …" if len(bare) > NAMED else "")
     what = f"{some(len(bare), 'row')} of {len(lines)} without {name!r}"
     none = _empty_group(lines, name, group) if group else ""
-    raise usage(f"{file}:{bare[0]}: {what}: empty, null or NaN in line {named}{none}; {MEND[role]}")
+    raise FileError(f"{file}:{bare[0]}: {what}: empty, null or NaN in line {named}{none}; {MEND[role]}")
 
 
 def _empty_group(lines: Sequence[Line], name: str, group: str) -> str:
@@ -140,14 +141,14 @@ def _score(value: Any, where: str) -> float:
         number = number_of(value) if isinstance(value, str) else None
         share = -1.0 if number is None else float(number)
     if not isfinite(share) or not 0 <= share <= 1:
-        raise usage(f"{where} is {_quoted(value)}, not a number from 0 to 1")
+        raise FileError(f"{where} is {_quoted(value)}, not a number from 0 to 1")
     return share
 
 
 def _right(value: Any, where: str) -> bool:
     right = VERDICTS.get(str(value).strip().lower())
     if right is None:
-        raise usage(
+        raise FileError(
             f"{where} is {_quoted(value)}, neither right (1, true, yes) nor wrong (0, false, no); see --proposal"
         )
     return right
@@ -174,7 +175,7 @@ def _loosely(value: Any) -> str:
 
 
 def _compared(file: str, lines: Sequence[Line], fields: Fields, table: Table) -> Iterator[str]:
-    """What is odd where proposals are compared with truths; a usage error where none of either is one of the other."""
+    """What is odd where proposals are compared with truths; an error where none of either is one of the other."""
     if fields.proposal is None:
         return
     rows = [(line, row[fields.proposal], row[fields.truth]) for line, row in lines]
@@ -185,7 +186,7 @@ def _compared(file: str, lines: Sequence[Line], fields: Fields, table: Table) ->
         line, proposed, truth = (close or unlike)[0]
         example = f"line {line} proposes {_quoted(proposed)} where the truth is {_quoted(truth)}"
         if close or not proposals & truths:
-            raise usage(f"{file}: no truth is equal to any proposal: {example}; {_difference(proposed, truth)}")
+            raise FileError(f"{file}: no truth is equal to any proposal: {example}; {_difference(proposed, truth)}")
         yield f"no proposal is right: {example}"
     elif close:
         line, proposed, truth = close[0]
