@@ -167,7 +167,7 @@ def test_a_guarantee_is_for_the_headless_demo(run):
 
 def test_the_demo_hands_its_options_on(run, monkeypatch):
     seen = []
-    monkeypatch.setattr("dualcontrol.demo.shown.main", lambda *a, **k: seen.append((a, k)))
+    monkeypatch.setattr("dualcontrol.demo.headless.main", lambda *a, **k: seen.append((a, k)))
     monkeypatch.setattr("dualcontrol.demo.runner.run_demo", lambda **k: seen.append(k))
     assert run("demo", "--headless", "--seed", "7", "--json", "--database", "sqlite:///d.db").code == 0
     assert run("demo", "--port", "0").code == 0

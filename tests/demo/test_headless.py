@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualcontrol import compose
-from dualcontrol.demo import headless, scans, shown
+from dualcontrol.demo import headless, scans
 from dualcontrol.errors import SettingsError
 from dualcontrol.events import Opened, Routed
 
@@ -75,7 +75,7 @@ def test_every_entry_has_its_position_when_a_run_is_over(short):
 def test_where_the_ledger_lies_is_said_beside_the_json(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, err = io.StringIO(), io.StringIO()
-    shown.main(7, as_json=True, limit=20, out=out, err=err)
+    headless.main(7, as_json=True, limit=20, out=out, err=err)
     assert json.loads(out.getvalue())["rounds"]
     assert "The ledger: sqlite:///dualcontrol-headless.db" in err.getvalue()
 
@@ -109,8 +109,8 @@ def test_without_a_database_a_new_file_is_taken(tmp_path):
 
 def test_the_result_is_a_table_and_a_closing_line_or_json(tmp_path):
     plain, as_json, bar = io.StringIO(), io.StringIO(), io.StringIO()
-    shown.main(1, f"sqlite:///{tmp_path}/a.db", limit=30, out=plain, err=bar)
-    found = shown.main(1, f"sqlite:///{tmp_path}/b.db", limit=30, as_json=True, out=as_json, err=bar)
+    headless.main(1, f"sqlite:///{tmp_path}/a.db", limit=30, out=plain, err=bar)
+    found = headless.main(1, f"sqlite:///{tmp_path}/b.db", limit=30, as_json=True, out=as_json, err=bar)
     assert "Human load fell from" in plain.getvalue() or "human load" in plain.getvalue()
     assert "The ledger: sqlite:///" in plain.getvalue()
     assert json.loads(as_json.getvalue()) == found

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.demo import bradley_terry, pairs
+from dualcontrol.demo import pairs
+from dualcontrol.demo.pairs import chances, fit, held_out_accuracy
 from dualcontrol.demo.readmes import parts, sections
 from dualcontrol.demo.summaries import luhn, sentences, textrank
 from dualcontrol.events import Answered
@@ -104,18 +105,18 @@ def test_bradley_terry_finds_the_strengths_that_made_the_choices():
     noise = np.random.default_rng(0)
     true = np.array([2.0, -1.0, 0.0])
     rows = noise.normal(size=(3_000, 3))
-    won = noise.random(3_000) < bradley_terry.chances(rows, true)
-    found = bradley_terry.fit(np.where(won[:, None], rows, -rows))
+    won = noise.random(3_000) < chances(rows, true)
+    found = fit(np.where(won[:, None], rows, -rows))
     assert found == pytest.approx(true, abs=0.15)
 
 
 def test_the_slope_of_the_likelihood_is_zero_at_the_fit():
     rows = np.random.default_rng(1).normal(size=(40, 2))
-    found = bradley_terry.fit(rows)
-    slope = rows.T @ (1.0 - bradley_terry.chances(rows, found)) - found
+    found = fit(rows)
+    slope = rows.T @ (1.0 - chances(rows, found)) - found
     assert slope == pytest.approx(0.0, abs=1e-7)
 
 
 def test_held_out_accuracy_needs_two_choices_a_fold():
-    assert bradley_terry.held_out_accuracy(np.ones((9, 1))) is None
-    assert bradley_terry.held_out_accuracy(np.ones((10, 1))) == 1.0
+    assert held_out_accuracy(np.ones((9, 1))) is None
+    assert held_out_accuracy(np.ones((10, 1))) == 1.0

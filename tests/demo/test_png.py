@@ -6,7 +6,7 @@ import base64
 import struct
 import zlib
 
-from dualcontrol.demo.png import data_uri
+from dualcontrol.demo.scans import data_uri
 
 
 def test_pixels_come_back_scaled():

@@ -34,7 +34,7 @@ def demo(
     With --headless a scripted reviewer answers, and the figures of each round are printed. No settings are read.
     """
     if headless:
-        import_module("dualcontrol.demo.shown").main(
+        import_module("dualcontrol.demo.headless").main(
             seed, state.database, as_json=state.as_json, guarantee=guarantee, adjudicate=adjudicate
         )  # fmt: skip
         return

@@ -14,8 +14,8 @@ from dualcontrol.cli.screen import document
 from dualcontrol.compose import open as open_desk
 from dualcontrol.layout import visible
 from dualcontrol.web.app import create_app
-from dualcontrol.web.openapi import describe
 from dualcontrol.web.server import Serving
+from dualcontrol.web.shapes import describe
 
 app = group("serve", "Serve.")
 

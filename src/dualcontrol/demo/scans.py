@@ -5,6 +5,10 @@ The truth is read in two places only: by who labels (the 60 start labels, the sc
 
 from __future__ import annotations
 
+import base64
+import struct
+import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,7 +16,6 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from dualcontrol.case import JSON
-from dualcontrol.demo.png import data_uri
 
 SCALE = 16
 STARTERS_EACH = 6
@@ -61,3 +64,19 @@ def order(seed: int) -> Order:
 
 def _first(shuffled: list[int], digit: int) -> list[int]:
     return [sample for sample in shuffled if truth(sample) == digit][:STARTERS_EACH]
+
+
+# A grey picture as a PNG data URI, written by hand: the demo needs no imaging package.
+
+
+def data_uri(pixels: Sequence[Sequence[int]], scale: int = 1) -> str:
+    """The picture of rows of grey values (0 black, 255 white), each pixel `scale` wide and high."""
+    rows = [bytes(value for value in row for _ in range(scale)) for row in pixels]
+    body = b"".join(b"\x00" + row for row in rows for _ in range(scale))
+    header = struct.pack(">IIBBBBB", len(rows[0]), len(rows) * scale, 8, 0, 0, 0, 0)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(body, 9)), _chunk(b"IEND", b""))
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

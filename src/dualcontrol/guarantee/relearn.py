@@ -17,7 +17,7 @@ from dualcontrol.control import RISK_MODEL, Control
 from dualcontrol.errors import ModelError, ReadOnlyError, StoreUnavailableError, UnknownLoopError
 from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import found
-from dualcontrol.learn import failures
+from dualcontrol.learn import training
 from dualcontrol.learn.features import of_case
 from dualcontrol.learn.risk import Labelled, RiskReport, fitted
 from dualcontrol.learn.trainers import DeskPort
@@ -137,11 +137,11 @@ class Riskiness:
     def _failed(self, control: Control, error: Exception) -> None:
         """Record a failure; one that is recorded already is not said again before its time."""
         last = control.untrained.get(RISK_MODEL)
-        said = last is not None and last.reason == failures.described(error)[1]
+        said = last is not None and last.reason == training.described(error)[1]
         if said and last is not None and self._desk.steps.now() < last.retry_at:
             return
         try:
-            failures.record(self._desk, control, RISK_MODEL, "risk", error)
+            training.record_failure(self._desk, control, RISK_MODEL, "risk", error)
         except StoreUnavailableError as lost:
             log.warning("loop %s: that no risk model was learned is not recorded: %s", control.loop, lost.message)
 

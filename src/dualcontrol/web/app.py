@@ -11,17 +11,17 @@ from starlette.staticfiles import StaticFiles
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
-from dualcontrol.web import openapi, problem
+from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access
 from dualcontrol.web.api import answers, cases, claims, effects, events, guarantee, health, inbox, loops
-from dualcontrol.web.courses import Courses
+from dualcontrol.web.api.guarantee import Courses
 from dualcontrol.web.deps import asked
 from dualcontrol.web.guard import Guard
-from dualcontrol.web.head import Head
 from dualcontrol.web.pages import case, enter, front, help, live, review, whole
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages.site import STATIC, Pages
+from dualcontrol.web.reply import Head
 from dualcontrol.web.settler import Settler
 
 PAGES = (front, inbox_page, review, case, guarantee_page, enter, help, live, whole)
@@ -52,7 +52,7 @@ def create_app(
     app.state.pages = Pages(desk, access)
     _mount(app)
     problem.install(app)
-    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    app.openapi = lambda: shapes.describe(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, access=access)
     app.add_middleware(Head)
     return app

@@ -17,7 +17,7 @@ from dualcontrol.errors import AccessError, DualcontrolError, PayloadTooLargeErr
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.attempts import client_of
 from dualcontrol.web.problem import refusal
-from dualcontrol.web.twin import API, strip_suffix
+from dualcontrol.web.reply import API, strip_suffix
 
 MAX_BODY = 2 * 1024 * 1024
 SAFE = ("GET", "HEAD", "OPTIONS")

@@ -18,8 +18,8 @@ from dualcontrol.errors import (
     RequestError,
     StoreError,
 )
-from dualcontrol.web import nearest
-from dualcontrol.web.twin import wants_json
+from dualcontrol.web import strict
+from dualcontrol.web.reply import wants_json
 
 log = logging.getLogger("dualcontrol.web")
 MEDIA = "application/problem+json"
@@ -92,7 +92,7 @@ def where(location: tuple[Any, ...]) -> str:
 def told(error: dict[str, Any], route: object) -> str:
     """What is wrong; for an unknown field, the name that was most likely meant."""
     if error["type"] == "extra_forbidden":
-        near = nearest.field(str(error["loc"][-1]), route)
+        near = strict.field(str(error["loc"][-1]), route)
         return f"there is no such field{f'; did you mean {near!r}?' if near else ''}"
     if error["type"] == "json_invalid":
         return f"not JSON: {error.get('ctx', {}).get('error', error['msg'])}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.web.shapes import case_reply
@@ -43,3 +46,61 @@ def seq_of(header: str) -> int | None:
 def plain(**given: Any) -> dict[str, Any]:
     """Only what was given."""
     return {k: v for k, v in given.items() if v is not None}
+
+
+# Every page has a JSON twin: the same address with ``.json``, or with ``Accept: application/json``.
+
+
+SUFFIX = ".json"
+API = "/api/"
+
+
+def strip_suffix(scope: MutableMapping[str, Any]) -> None:
+    """Take ``.json`` off a page's path and remember that its twin was asked for."""
+    path: str = scope["path"]
+    if path.endswith(SUFFIX) and not path.startswith((API, "/static/")):
+        scope["path"] = path.removesuffix(SUFFIX) or "/"
+        scope["raw_path"] = scope["path"].encode()
+        scope["state"]["twin"] = True
+
+
+def wants_json(scope: Any) -> bool:
+    """Whether this request is answered with JSON: the API, a twin's address, or a client that accepts no page."""
+    if scope["path"].startswith(API) or scope.get("state", {}).get("twin"):
+        return True
+    accept = Headers(scope=scope).get("accept", "")
+    return "application/json" in accept and "text/html" not in accept
+
+
+# HEAD on whatever GET answers: the same status and headers, and no body.
+
+
+class Head:
+    """Asks the app as GET would and keeps the body back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; anything but HEAD passes as it is."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        over = False
+
+        async def bare(message: Message) -> None:
+            nonlocal over
+            if message["type"] != "http.response.body":
+                await send(message)
+            elif not over:
+                over = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self.app(_asking(scope), receive, bare)
+
+
+def _asking(scope: Scope) -> Scope:
+    """The request as GET: never a stream, which would not end, and never the entry token, which works once."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"accept" or b"event-stream" not in value]
+    query = b"" if b"token=" in scope["query_string"] else scope["query_string"]
+    return {**scope, "method": "GET", "headers": headers, "query_string": query}

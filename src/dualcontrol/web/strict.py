@@ -11,11 +11,13 @@ from email.message import Message
 from typing import Any, NoReturn
 
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dualcontrol.case import once
+from dualcontrol.settings import nearest
 
 SAY = "send it with Content-Type: application/json"
 
@@ -82,3 +84,21 @@ class StrictRoute(APIRoute):
             return await handler(strictly)
 
         return strict
+
+
+# The field that was most likely meant.
+
+
+def field(name: str, route: object) -> str | None:
+    """The nearest known name to an unknown field of a route's body."""
+    if not isinstance(route, APIRoute) or route.body_field is None:
+        return None
+    names: list[str] = []
+    for kind in _models(route.body_field.field_info.annotation):
+        names += [f.alias or n for n, f in kind.model_fields.items()]
+    return nearest(name, names)
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    parts = (annotation, *getattr(annotation, "__args__", ()))
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]

@@ -23,10 +23,10 @@ from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.inbox import LoopFilter, filtered
 from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
+from dualcontrol.web.reply import wants_json
 from dualcontrol.web.shapes import blind, case_reply
 from dualcontrol.web.show import diff, titles, words
 from dualcontrol.web.show.content import Look, Place
-from dualcontrol.web.twin import wants_json
 
 router = APIRouter(prefix="/cases", include_in_schema=False)
 UNLIKELY = 0.01

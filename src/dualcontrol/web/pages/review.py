@@ -25,10 +25,9 @@ from dualcontrol.web.pages.inbox import filtered, next_address
 from dualcontrol.web.pages.reviewed import shown, why
 from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
-from dualcontrol.web.reply import reply
+from dualcontrol.web.reply import reply, wants_json
 from dualcontrol.web.show import titles
 from dualcontrol.web.show.content import VERSION, Look
-from dualcontrol.web.twin import wants_json
 
 router = APIRouter(prefix="/claims/{claim_id}", include_in_schema=False)
 CONFLICT = 409

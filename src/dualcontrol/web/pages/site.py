@@ -16,11 +16,10 @@ from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.pages.waiting import Waiting, summed
-from dualcontrol.web.reply import reply
+from dualcontrol.web.reply import reply, wants_json
 from dualcontrol.web.show import literal, words
 from dualcontrol.web.show.content import Look
 from dualcontrol.web.show.history import history
-from dualcontrol.web.twin import wants_json
 
 STATIC = Path(__file__).parent.parent / "static"
 # How many of each stand on a page; what is beyond them is counted, and linked.
