@@ -12,15 +12,14 @@ import time
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.demo.folder import Folder, OutsideError, copy_samples
-from dualcontrol.demo.tidy import HELP, Agent
+from dualcontrol.demo.tidy import HELP, Agent, Folder, OutsideError, copy_samples
 from dualcontrol.errors import AnswerValueError
 from dualcontrol.events import EffectStarted, EffectSucceeded
 
 PROGRAM = """
 import sys, time
 import dualcontrol as dc
-from dualcontrol.demo.folder import Folder
+from dualcontrol.demo.tidy import Folder
 from dualcontrol.demo.tidy import Agent
 with dc.open(sys.argv[1], durability="process") as desk:
     agent = Agent(desk, Folder(sys.argv[2]))

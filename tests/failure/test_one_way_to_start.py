@@ -37,7 +37,7 @@ def test_one_function_makes_the_event_and_one_event_starts_an_effect() -> None:
     assert calls_of("EffectStarted") == {"apply.py:start_effect"}
     assert step.HANDLERS[StartEffect] is apply.start_effect
     evolved = [file for file in SOURCE.rglob("*.py") if 'state="started"' in file.read_text(encoding="utf-8")]
-    assert [file.relative_to(SOURCE).as_posix() for file in evolved] == ["events/evolve.py"]
+    assert [file.relative_to(SOURCE).as_posix() for file in evolved] == ["evolve.py"]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.cli.inbox import blind_to, plain_case
+from dualcontrol.cli.show import blind_to, plain_case
 from dualcontrol.doctor import PROBLEM, WARNING, examine
 from dualcontrol.errors import AnswerError, AnswerValueError, EscalationError, VerdictError
 from dualcontrol.events import AlarmRaised, Answered, Passed, Rerouted, ReviewOpened

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from dualcontrol.guarantee.history import Point, Rate
 from dualcontrol.web.charts import course, lines
-from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, ticks
+from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, spark, ticks
 from dualcontrol.web.charts.reliability import reliability
-from dualcontrol.web.charts.spark import spark
 
 SHARE = st.floats(0, 1)
 MAYBE = st.none() | SHARE

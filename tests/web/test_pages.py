@@ -14,8 +14,7 @@ from counted import calls
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
-from dualcontrol.demo.folder import copy_samples
-from dualcontrol.demo.tidy import Agent
+from dualcontrol.demo.tidy import Agent, copy_samples
 from dualcontrol.web.app import create_app
 from dualcontrol.web.pages.reviewed import above, labels, shown
 

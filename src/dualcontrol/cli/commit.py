@@ -8,10 +8,10 @@ import typer
 
 from dualcontrol.cli.answer import Person, Target
 from dualcontrol.cli.command import State, group, os_user, verb
-from dualcontrol.cli.inbox import proposed_parts
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import text_of
 from dualcontrol.cli.screen import document, facts, show, spread
+from dualcontrol.cli.show import proposed_parts
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import SettledError
 from dualcontrol.spelling import loose

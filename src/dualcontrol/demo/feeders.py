@@ -13,10 +13,9 @@ from functools import partial
 from typing import Protocol
 
 from dualcontrol.demo import digits, fallback, pairs, scans
-from dualcontrol.demo.folder import copy_samples
 from dualcontrol.demo.passages import passages
 from dualcontrol.demo.retrieval import Index
-from dualcontrol.demo.tidy import Agent
+from dualcontrol.demo.tidy import Agent, copy_samples
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import DualcontrolError, ErasedError, KeyConflictError
 from dualcontrol.learn.serving import check, current_model

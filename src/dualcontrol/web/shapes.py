@@ -26,7 +26,7 @@ from dualcontrol.case import (
 )
 from dualcontrol.guarantee.history import Move, Point, Rate
 from dualcontrol.guarantee.standing import Standing, Words
-from dualcontrol.replay.trying import WhatIf
+from dualcontrol.replay.whatif import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
 
 REF = "#/components/schemas/{name}"

@@ -17,7 +17,7 @@ from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.history import History, Move, Point, Rate, gathered
 from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
-from dualcontrol.replay.trying import Asked, WhatIf, what_if
+from dualcontrol.replay.whatif import Asked, WhatIf, what_if
 from dualcontrol.web.deps import Here, LoopName, governing
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import GuaranteeReply, replies

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from dualcontrol.control import ALARM, PERSON
 from dualcontrol.desk import Desk
 from dualcontrol.guarantee.standing import Standing, some
-from dualcontrol.replay.trying import Asked
+from dualcontrol.replay.whatif import Asked
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Told, as_guarantee, courses_of
 from dualcontrol.web.charts import course
+from dualcontrol.web.charts.plot import spark
 from dualcontrol.web.charts.reliability import reliability
-from dualcontrol.web.charts.spark import spark
 from dualcontrol.web.deps import Here, LoopName, Who, governing
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.show.words import count, percent

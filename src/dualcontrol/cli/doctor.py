@@ -1,18 +1,14 @@
-"""``doctor``, ``db upgrade``, ``db backup``: keeping the record whole."""
+"""``doctor``: what is wrong with the record, and what waits too long."""
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing, suppress
-from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.text import Text
 
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import existing, settings_of
-from dualcontrol.cli.read import usage
 from dualcontrol.cli.screen import document, facts, progress, show, styled, table
 from dualcontrol.doctor import OK, PROBLEM, RESTORE, WARNING, Finding, examine, size
 from dualcontrol.errors import DualcontrolError, SchemaError, StoreDamagedError
@@ -20,10 +16,9 @@ from dualcontrol.layout import some, written
 from dualcontrol.settings import Settings
 from dualcontrol.settings.place import masked_url
 from dualcontrol.store import Store
-from dualcontrol.store.sql import open_store, upgrade
+from dualcontrol.store.sql import open_store
 
-app = group("care", "Care.")
-db_app = group("db", "Upgrade or back up the database.")
+app = group("doctor", "Examine.")
 SHOWN = 100
 
 
@@ -79,42 +74,3 @@ def _print(told: dict[str, object], found: list[Finding], counts: Counter[str]) 
 
 def _row(finding: Finding) -> list[str | Text]:
     return [styled(finding.level), finding.check, finding.what, finding.hint]
-
-
-@verb(db_app, "upgrade", "dualcontrol db upgrade --database postgresql://user@host/name")
-def upgrade_database(state: State) -> None:
-    """Bring the database to the schema of this version; make a backup first."""
-    url = existing(settings_of(state).database.url)
-    revision = upgrade(url)
-    if state.as_json:
-        return document({"url": masked_url(url), "revision": revision})
-    return show(f"{masked_url(url)} is at revision {revision}.")
-
-
-@verb(db_app, "backup", "dualcontrol db backup before-upgrade.db")
-def backup(
-    state: State,
-    out: Annotated[str, typer.Argument(metavar="PATH", help="The file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
-) -> None:
-    """Write a consistent copy of the database to a file, while everything goes on."""
-    target = Path(out)
-    if target.exists() and not force:
-        raise usage(f"{out} exists already; --force replaces it")
-    if not target.parent.is_dir():
-        raise usage(f"there is no folder {target.parent}")
-    settings = settings_of(state)
-    store = open_store(existing(settings.database.url), durability=settings.database.durability)
-    try:
-        store.backup(out)
-    finally:
-        store.close()
-    size = target.stat().st_size
-    if state.as_json:
-        return document({"file": out, "bytes": size})
-    how = (
-        f"dualcontrol doctor --database sqlite:///{out}"
-        if store.url.startswith("sqlite")
-        else f"pg_restore --list {out}"
-    )
-    return show(f"{out} is written: {size:,} bytes. Try it with: {how}")
