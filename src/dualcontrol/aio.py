@@ -33,7 +33,9 @@ class Aio:
         if name == "wait":
             return self._wrapped.await_outcome
         if name in BLOCKS:
-            return lambda *args, **kwargs: Block(functools.partial(self._call, attribute, *args, **kwargs), self._call)
+            return lambda *args, **kwargs: AsyncBlock(
+                functools.partial(self._call, attribute, *args, **kwargs), self._call
+            )
         return functools.partial(self._call, attribute)
 
     async def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -55,7 +57,7 @@ class Aio:
         await self._call(self._wrapped.close)
 
 
-class Block:
+class AsyncBlock:
     """A block whose begin and end are database work: ``async with loop.effect(case) as value``.
 
     Awaited, it gives the block of the synchronous program, for ``with await loop.effect(case)``.

@@ -54,7 +54,7 @@ PILED = 8  # combining marks on one letter; no script needs as many, and more ru
 _PLAIN = re.compile(r"[\n\t\x20-\x7e]*")
 
 
-class Part(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of a text; of kind ``sign`` where it has to be named, ``space`` where it is an unusual space."""
 
     text: str
@@ -67,7 +67,7 @@ class Part(NamedTuple):
         return name(self.text[0]) if times == 1 else f"{name(self.text[0])} ×{times:,}"
 
 
-def parts(text: str) -> Iterator[Part]:
+def parts(text: str) -> Iterator[Stretch]:
     """The text in stretches; a run of one hidden character is a stretch of its own."""
     strange = frozenset() if _PLAIN.fullmatch(text) else frozenset(c for c in frozenset(text) if _strange(c))
     suspects = _suspects(strange) if strange else None
@@ -80,11 +80,11 @@ def parts(text: str) -> Iterator[Part]:
         while text.startswith(sign, end) and (sign in _ALWAYS or _kind(text, end) == kind):
             end += 1
         if at < place:
-            yield Part(text[at:place])
-        yield Part(text[place:end], kind)
+            yield Stretch(text[at:place])
+        yield Stretch(text[place:end], kind)
         at = end
     if at < len(text):
-        yield Part(text[at:])
+        yield Stretch(text[at:])
 
 
 def visible(text: str) -> str:

@@ -55,7 +55,7 @@ class Propose(Command, frozen=True, kw_only=True):
     effect: Literal["none", "ready"] = "none"
 
 
-class Claim(Command, frozen=True, kw_only=True):
+class TakeClaim(Command, frozen=True, kw_only=True):
     """Take one open review for a time."""
 
     case_id: Word
@@ -97,7 +97,7 @@ class Commit(Command, frozen=True, kw_only=True):
     rendered: Rendering | None = None
 
 
-class Answer(Command, frozen=True, kw_only=True):
+class GiveAnswer(Command, frozen=True, kw_only=True):
     """Answer the review that a claim was given for."""
 
     case_id: Word
@@ -114,7 +114,7 @@ class Answer(Command, frozen=True, kw_only=True):
     lasts: int | None = None
 
 
-class Join(Command, frozen=True, kw_only=True):
+class JoinCase(Command, frozen=True, kw_only=True):
     """Let another case that asks the same be settled with this one."""
 
     case_id: Word
@@ -295,7 +295,7 @@ def missing(number: Any) -> bool:
 
 
 def _refused(command: Command, where: str, what: str) -> DualcontrolError:
-    kind: type[DualcontrolError] = {Propose: ProposalError, Answer: AnswerError, Commit: AnswerError}.get(
+    kind: type[DualcontrolError] = {Propose: ProposalError, GiveAnswer: AnswerError, Commit: AnswerError}.get(
         type(command), RequestError
     )
     name = where.split(".")[-1]

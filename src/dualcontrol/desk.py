@@ -42,14 +42,14 @@ from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.relearn import Riskiness
 from dualcontrol.guarantee.standing import Standing, standing
 from dualcontrol.keys import fingerprint
-from dualcontrol.learn.examples import Row, dataset
+from dualcontrol.learn.examples import TrainingRow, dataset
 from dualcontrol.learn.export import Exported, export, mark
 from dualcontrol.learn.risk import chance_of_being_right
 from dualcontrol.learn.serving import check_one, current_model, started, stopped
 from dualcontrol.names import same
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
-from dualcontrol.run import NOWHERE, Older, Place, Run, Runs
+from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
 from dualcontrol.step import Steps
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
@@ -309,7 +309,7 @@ class Desk:
         lasts: str | float | None = None,
     ) -> Case:  # fmt: skip
         after = self.steps.run(
-            do.Answer(
+            do.GiveAnswer(
                 case_id=case_id, claim_id=claim_id, verdict=verdict, value=value, rationale=rationale,
                 reasons=codes(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
                 lasts=lasting(lasts),
@@ -418,10 +418,10 @@ R = TypeVar("R")
 _context: ContextVar[dict[tuple[int, str], dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
 
 
-class Call:
+class PlacedCall:
     """A call that asks for a case: what it proposes, its place in a run, and how an older program may have asked it."""
 
-    def __init__(self, made: do.Propose, print_: str | None, place: Place, older: Older | None = None) -> None:
+    def __init__(self, made: do.Propose, print_: str | None, place: CallPlace, older: Older | None = None) -> None:
         self.made, self.print_, self.place, self.older = made, print_, place, older
         self.note: str | None = None
 
@@ -506,7 +506,7 @@ class Loop:
 
     def call(
         self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **given: Any
-    ) -> Call:  # fmt: skip
+    ) -> PlacedCall:  # fmt: skip
         """A gate's call at its place in the run of the caller; nothing is written."""
         if run == "required":
             self.desk.runs.required(action)
@@ -515,7 +515,7 @@ class Loop:
         older = Older(action=action, args=given["args"], defaults=defaults, formerly=formerly)
         return self._call({**given, "action": action, "effect": "ready"}, older, alternatives=[])
 
-    def enter(self, owner: str, call: Call) -> tuple[Case, int | None]:
+    def enter(self, owner: str, call: PlacedCall) -> tuple[Case, int | None]:
         """Open the case of a call or find it again, and take its effect where that is ready and as proposed."""
         proposed = call.made.candidates[0]
         runs = {"action": proposed["action"], "args": proposed["value"]}
@@ -523,7 +523,7 @@ class Loop:
         before = self._opened_before(call)
         return (self.look(before), None) if before else self.desk.steps.propose(call.made, start, call.print_)[:2]
 
-    def _opened_before(self, call: Call) -> str | None:
+    def _opened_before(self, call: PlacedCall) -> str | None:
         """The case that an earlier version of the program opened for this call, under another name or signature."""
         run, older = call.place.run, call.older
         if run is None or older is None:
@@ -568,7 +568,7 @@ class Loop:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
-    def _call(self, given: dict[str, Any], older: Older | None = None, **otherwise: Any) -> Call:
+    def _call(self, given: dict[str, Any], older: Older | None = None, **otherwise: Any) -> PlacedCall:
         """The command for what is given here, at its place among the equal calls of the run that the caller is in."""
         run = self.desk.runs.current
         here = (_context.get() or {}).get((id(self.desk), self.name), {})
@@ -578,10 +578,10 @@ class Loop:
             raise RequestError(f"again is true or false, not {again!r:.80}")
         made = command(self.settings, **said)
         if run is None or made.key is not None:
-            return Call(made, None, NOWHERE, older)
+            return PlacedCall(made, None, NOWHERE, older)
         print_ = fingerprint(self.desk.steps.secret, made)
         place = run.place(made.loop, print_, again=again)
-        return Call(replace(made, key=place.key, run=run.name), print_, place, older)
+        return PlacedCall(replace(made, key=place.key, run=run.name), print_, place, older)
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
@@ -875,7 +875,7 @@ class Loop:
         """The labels that the certificate of this epoch has counted, in order, as `Certificate.observe` takes them."""
         return evidence(self.desk.store.queries.entries(self.stream, values=False), segment)
 
-    def examples(self, unused: bool = False) -> list[Row]:
+    def examples(self, unused: bool = False) -> list[TrainingRow]:
         """Every human decision with what it was about and where it comes from; or those that no model learned from."""
         unused = scalar(unused)
         if not isinstance(unused, bool):

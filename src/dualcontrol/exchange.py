@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
-from dualcontrol.commands import Answer, Claim, Expire
+from dualcontrol.commands import Expire, GiveAnswer, TakeClaim
 from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import (
@@ -140,7 +140,7 @@ def _taken(desk: Desk, row: _Row, actor: Actor, rehearsed: dict[str, Case] | Non
     if _in_force(desk, case, review, row, actor):
         return "skipped"
 
-    def said(case: Case, held: Review) -> Answer:
+    def said(case: Case, held: Review) -> GiveAnswer:
         return _answer(desk, case, held, row, actor)
 
     if rehearsed is not None:
@@ -150,14 +150,14 @@ def _taken(desk: Desk, row: _Row, actor: Actor, rehearsed: dict[str, Case] | Non
     return "applied"
 
 
-def _answer(desk: Desk, case: Case, held: Review, row: _Row, actor: Actor) -> Answer:
+def _answer(desk: Desk, case: Case, held: Review, row: _Row, actor: Actor) -> GiveAnswer:
     """The line as an answer; refused when the reviewer was shown something else than there is now."""
     if row.shown is not None and row.shown != digest(view(case, held, actor.person)):
         raise ConflictError(
             f"what {actor.person} would see of case {case.id} is not what the file shows",
             hint="Export again: the case has moved on, or the file was written for somebody else.",
         )
-    made = Answer(
+    made = GiveAnswer(
         case_id=case.id, claim_id=held.claim_id or "", verdict=row.verdict, value=row.value, actor=actor,
         rationale=row.rationale, reasons=row.reasons, confidence=row.confidence,
     )  # fmt: skip
@@ -171,7 +171,7 @@ def _answer(desk: Desk, case: Case, held: Review, row: _Row, actor: Actor) -> An
     return next((answer for answer in read if _fits(case, held, answer, control.settings)), read[0])
 
 
-def _fits(case: Case, held: Review, answer: Answer, settings: LoopSettings) -> bool:
+def _fits(case: Case, held: Review, answer: GiveAnswer, settings: LoopSettings) -> bool:
     try:
         values.checked(case, held, answer, settings)
     except AnswerError:
@@ -195,7 +195,7 @@ def _in_force(desk: Desk, case: Case, review: Review, row: _Row, actor: Actor) -
     return ENCODER.encode(value) == ENCODER.encode(given.value)
 
 
-def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callable[[Case, Review], Answer]) -> Case:
+def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callable[[Case, Review], GiveAnswer]) -> Case:
     """Claim and answer in the head only: every check is made, nothing is written; gives the case as it would be."""
     control = desk.control(case.loop)
     if control is None:
@@ -206,7 +206,7 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
     case = fold(case, lease.expire(case, Expire(case_id=case.id, review_id=review.id), control, env))
     meant = case.review(review.id) or review
     if meant.state != "claimed" or not same(meant.person, person):
-        claim = Claim(case_id=case.id, review_id=review.id, person=person, claim_id=env.new_id(), until=now + 1)
+        claim = TakeClaim(case_id=case.id, review_id=review.id, person=person, claim_id=env.new_id(), until=now + 1)
         case = fold(case, lease.claim(case, claim, control, env))
     held = case.review(review.id)
     if held is None:

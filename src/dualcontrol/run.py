@@ -28,7 +28,7 @@ Standing = Literal["in flight", "ended", "refused"]
 _runs: ContextVar[dict[int, Run] | None] = ContextVar("dualcontrol_runs", default=None)
 
 
-class Place:
+class CallPlace:
     """One call's place among the equal calls of its run; outside a run it has none."""
 
     def __init__(self, run: Run | None = None, call: str = "", number: int = 0) -> None:
@@ -55,7 +55,7 @@ class Place:
             self.run._settle(self._call, self.number, None)
 
 
-NOWHERE = Place()
+NOWHERE = CallPlace()
 
 
 class Run:
@@ -72,7 +72,7 @@ class Run:
         self._refused: dict[str, set[int]] = {}
         self.earlier: dict[str, dict[str, None]] = {}  # by loop: cases of before that no call has come back to yet
 
-    def place(self, loop: str, print_: str, *, again: bool = False) -> Place:
+    def place(self, loop: str, print_: str, *, again: bool = False) -> CallPlace:
         """The place of a call that begins now: the first number that is nobody's, with `again` past all refused."""
         call = f"{loop}/{print_[:32]}"
         with self._lock:
@@ -80,7 +80,7 @@ class Run:
             taken = numbers.keys() if again else {n for n, standing in numbers.items() if standing != "refused"}
             number = next(n for n in range(1, len(numbers) + 2) if n not in taken)
             numbers[number] = "in flight"
-        return Place(self, call, number)
+        return CallPlace(self, call, number)
 
     def _settle(self, call: str, number: int, how: Literal["ended", "refused"] | None) -> None:
         with self._lock:

@@ -18,8 +18,6 @@ from msgspec.structs import replace
 from dualcontrol import apply, review, route
 from dualcontrol.case import Case, Review, is_high, microseconds
 from dualcontrol.commands import (
-    Answer,
-    Claim,
     Command,
     Commit,
     Erase,
@@ -27,7 +25,8 @@ from dualcontrol.commands import (
     Extend,
     FinishEffect,
     Follow,
-    Join,
+    GiveAnswer,
+    JoinCase,
     LoseEffect,
     Propose,
     Recall,
@@ -37,6 +36,7 @@ from dualcontrol.commands import (
     Revoke,
     Settle,
     StartEffect,
+    TakeClaim,
     checked,
 )
 from dualcontrol.commands import person as named
@@ -62,7 +62,7 @@ from dualcontrol.learn import examples
 from dualcontrol.names import among, same
 from dualcontrol.review import context, lease, reactions, values
 from dualcontrol.review.edits import outstanding
-from dualcontrol.review.view import REASON, Seen, bare
+from dualcontrol.review.view import REASON, PersonalView, bare
 from dualcontrol.route import reroute
 from dualcontrol.route.capacity import JOINED
 from dualcontrol.store import CaseRow, Conflict, InboxRow, KeyTaken, PersonTaken, Store, Tx
@@ -92,7 +92,7 @@ class Steps:
         self.new_id = new_id
         self.secret = secret or store.secret()
         self.queue = Queue()
-        self.scores = Scores(scorer)
+        self.scores = RiskScores(scorer)
         self.looked: dict[str, int] = {}  # when relief last looked at a loop
         self.told: dict[str, int] = {}  # when a sweep tells again of a case in which it fails
 
@@ -101,7 +101,7 @@ class Steps:
     def run(self, command: Command) -> Case:
         """Carry out a command on its case; returns the case after it."""
         made = checked(command)
-        if isinstance(made, Answer):
+        if isinstance(made, GiveAnswer):
             self._look_ahead(made)
         try:
             return self.retried(lambda: self._run(made))[0]
@@ -123,7 +123,7 @@ class Steps:
             return ClaimError(f"the time of claim {claim_id} ran out; claim the review again if it is still open")
         return refused
 
-    def _look_ahead(self, command: Answer | None) -> None:
+    def _look_ahead(self, command: GiveAnswer | None) -> None:
         """Hold an answer against its schema before the transaction, whose lock others wait for; it is remembered."""
         said = command is not None and isinstance(command.value, dict | list | float)
         if command is None or not (said or isinstance(command.first, dict)):
@@ -202,7 +202,7 @@ class Steps:
         if case.erased and not isinstance(command, AFTER_ERASURE):
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
-        told = len(tx.followers(case.id)) if case.followers and isinstance(command, Claim) else 0
+        told = len(tx.followers(case.id)) if case.followers and isinstance(command, TakeClaim) else 0
         env = self.env(tx.now, {"leader": leader, "followers": told})
         after, fresh = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
         if not fresh:
@@ -349,7 +349,7 @@ class Steps:
         asked = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
         tx.save(None, case, entry, fingerprint=print_, likeness=alike if asked else None)
         if case.leader is not None:
-            self._step(tx, self._meant(tx, made := Join(case_id=case.leader, follower=case.id)), made)
+            self._step(tx, self._meant(tx, made := JoinCase(case_id=case.leader, follower=case.id)), made)
         return case
 
     def followers(self, case: Case) -> int:
@@ -380,7 +380,7 @@ class Steps:
                 return None
             case, review_id = found
             held = lease or microseconds(controls[case.loop].settings.lease) or 0
-            command = Claim(case_id=case.id, review_id=review_id, person=person, claim_id=self.new_claim(case.id),
+            command = TakeClaim(case_id=case.id, review_id=review_id, person=person, claim_id=self.new_claim(case.id),
                             until=tx.now + held)  # fmt: skip
             return self._step(tx, case, command)[0]
 
@@ -401,7 +401,7 @@ class Steps:
             return self._claimed(tx, case_id, person, lease, None)
 
     def answer_case(
-        self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None = None
+        self, case_id: str, person: str, said: Callable[[Case, Review], GiveAnswer], review_id: str | None = None
     ) -> Case:
         """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
         name = named(person)
@@ -411,7 +411,7 @@ class Steps:
         return self.retried(lambda: self._answer_case(case_id, name, said, review_id))
 
     def _answer_case(
-        self, case_id: str, person: str, said: Callable[[Case, Review], Answer], review_id: str | None
+        self, case_id: str, person: str, said: Callable[[Case, Review], GiveAnswer], review_id: str | None
     ) -> Case:
         with self.store.transaction() as tx:
             case = self._claimed(tx, case_id, person, None, review_id)
@@ -422,7 +422,7 @@ class Steps:
 
     def _claimed(self, tx: Tx, case_id: str, person: str, lease: int | None, review_id: str | None) -> Case:
         """The case with a review of it held by this person; a lease that has run out holds nothing."""
-        case = self._meant(tx, Claim(case_id=case_id, review_id="", person=person, claim_id="", until=0))
+        case = self._meant(tx, TakeClaim(case_id=case_id, review_id="", person=person, claim_id="", until=0))
         for lapsed in case.reviews:
             case = self._step(tx, case, Expire(case_id=case_id, review_id=lapsed.id))[0]
         control = self.control(tx, case.loop)
@@ -430,7 +430,7 @@ class Steps:
         if meant.state == "claimed" and same(meant.person, person):
             return case
         until = tx.now + (lease or microseconds(control.settings.lease) or 0)
-        command = Claim(
+        command = TakeClaim(
             case_id=case_id, review_id=meant.id, person=person, claim_id=self.new_claim(case_id), until=until
         )
         return self._step(tx, case, command)[0]
@@ -524,12 +524,12 @@ REACTIONS: dict[type[Event], list[Handler]] = {
     kind: [stage[kind] for stage in (reactions.REACTIONS, apply.REACTIONS) if kind in stage]
     for kind in {*reactions.REACTIONS, *apply.REACTIONS}
 }
-UNHURRIED: tuple[type[Command], ...] = (Claim, Settle)
+UNHURRIED: tuple[type[Command], ...] = (TakeClaim, Settle)
 AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, ResolveEffect)
 UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
-BY_CLAIM, BY_PERSON = (Answer, Commit, Release, Extend), (Claim, Retract)
+BY_CLAIM, BY_PERSON = (GiveAnswer, Commit, Release, Extend), (TakeClaim, Retract)
 BY_PROGRAM = (StartEffect, FinishEffect, Recall)
-IN_TIME: tuple[type[Command], ...] = (Answer, Retract, StartEffect)
+IN_TIME: tuple[type[Command], ...] = (GiveAnswer, Retract, StartEffect)
 
 
 def admitted(command: Propose, control: Control) -> None:
@@ -626,7 +626,7 @@ class UnscoredError(Exception):
         self.control = control
 
 
-class Scores:
+class RiskScores:
     """Scores proposals by the control that was last seen of their loop; `scorer` is injected by the desk."""
 
     def __init__(self, scorer: Scorer | None = None) -> None:
@@ -752,7 +752,7 @@ def as_listed(row: InboxRow) -> InboxRow:
     return replace(row, review=bare(row.review), action=None, risk=None, confidence=None, reason=REASON)
 
 
-def listed_as(row: CaseRow, seen: Seen) -> CaseRow:
+def listed_as(row: CaseRow, seen: PersonalView) -> CaseRow:
     """A line of the list of cases as somebody may see it to whom the case looks like this."""
     if not seen.kept:
         return row

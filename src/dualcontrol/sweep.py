@@ -110,7 +110,7 @@ SOONEST, SELDOM = SECOND, 60 * SECOND
 PAST, ANSWERS = 7 * 86_400 * SECOND, 500  # handling times: of the last week, at most so many cases
 
 
-class Seen(NamedTuple):
+class LoopLoad(NamedTuple):
     """What is asked of a loop's people, and who they are."""
 
     demand: Demand
@@ -149,7 +149,7 @@ def relieve(steps: Steps, control: Control) -> Control:
     return steps.move(control.loop, lambda fresh, now: _changed(fresh, found, now))
 
 
-def seen(queries: Queries, control: Control, now: int) -> Seen | None:
+def seen(queries: Queries, control: Control, now: int) -> LoopLoad | None:
     """What is measured now; None where the loop declares no capacity."""
     settings = control.settings
     if settings.capacity is None or settings.response_time is None:
@@ -158,7 +158,7 @@ def seen(queries: Queries, control: Control, now: int) -> Seen | None:
     again = _again(queries, control, now - window)
     demand = _demand(queries.arrivals(control.loop_id, now - window), control, window / SECOND, again)
     handling = Handling.measured(queries.handling(control.loop_id, now - PAST, ANSWERS))
-    return Seen(demand, _crew(settings, handling))
+    return LoopLoad(demand, _crew(settings, handling))
 
 
 def _again(queries: Queries, control: Control, since: int) -> tuple[int, int]:
@@ -194,12 +194,12 @@ def _crew(settings: LoopSettings, handling: Handling) -> Crew:
     )  # fmt: skip
 
 
-def _following(control: Control, found: Seen | None) -> int:
+def _following(control: Control, found: LoopLoad | None) -> int:
     """The level that follows: none where capacity is no longer declared."""
     return NONE if found is None else relief(control.relief, found.demand, found.crew)
 
 
-def _changed(control: Control, found: Seen | None, now: int) -> list[ReliefChanged]:
+def _changed(control: Control, found: LoopLoad | None, now: int) -> list[ReliefChanged]:
     level = _following(control, found)
     if level == control.relief:
         return []

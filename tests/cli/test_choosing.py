@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dualcontrol.guarantee.curve import Scored, at, curve, wilson
+from dualcontrol.guarantee.curve import ScoredRow, at, curve, wilson
 
 
-def scored(count: int = 400) -> list[Scored]:
+def scored(count: int = 400) -> list[ScoredRow]:
     """Proposals that are right as often as they are confident."""
     noise = random.Random(1)
-    return [Scored(score, noise.random() < score) for score in (noise.random() for _ in range(count))]
+    return [ScoredRow(score, noise.random() < score) for score in (noise.random() for _ in range(count))]
 
 
 def write(path: str, rows: list[dict]) -> str:
@@ -30,7 +30,7 @@ def test_wilson_is_the_interval_of_the_books():
 
 
 def test_a_point_counts_load_and_error():
-    rows = [Scored(0.2, False), Scored(0.9, True), Scored(0.95, False), Scored(0.9, True)]
+    rows = [ScoredRow(0.2, False), ScoredRow(0.9, True), ScoredRow(0.95, False), ScoredRow(0.9, True)]
     point = at(rows, 0.9)
     assert (point.autopilot, point.wrong, point.load, point.error) == (3, 1, 0.25, pytest.approx(1 / 3))
     assert at(rows, 1.0).error is None
@@ -48,7 +48,7 @@ def test_replay_of_a_file_prints_a_point_and_a_curve(run):
     write("scored.jsonl", rows)
     given = ("replay", "scored.jsonl", "--score", "confidence", "--truth", "right", "--threshold", "0.9")
     told = run(*given, "--json").json
-    expected = at([Scored(r["confidence"], bool(r["right"])) for r in rows], 0.9)
+    expected = at([ScoredRow(r["confidence"], bool(r["right"])) for r in rows], 0.9)
     assert (told["at"]["autopilot"], told["at"]["wrong"]) == (expected.autopilot, expected.wrong)
     shown = run(*given)
     assert shown.code == 0

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 import dualcontrol as dc
-from dualcontrol.guarantee.curve import Price, Scored, at
+from dualcontrol.guarantee.curve import Price, ScoredRow, at
 from dualcontrol.guarantee.offline import certify
 from dualcontrol.testing import seeded_ids
 
@@ -125,7 +125,7 @@ def test_groups_have_their_own_error_and_no_promise(run, files):
     assert {group["threshold"] for group in groups.values()} == {told["threshold"]}
     assert groups["b"]["error"] < groups["a"]["error"]
     assert "the promise is for the whole" in told["note"]
-    own = [Scored(r["score"], bool(r["truth"])) for r in rows() if r["country"] == "b"]
+    own = [ScoredRow(r["score"], bool(r["truth"])) for r in rows() if r["country"] == "b"]
     assert groups["b"]["cost"] == pytest.approx(at(own, told["threshold"], price=Price(2.0, 30.0)).cost)
     assert "the promise is for the whole" in run("replay", files["csv"], *PROMISE, "--group", "country").out
 

@@ -21,7 +21,7 @@ def opened(desk) -> dict[str, int]:
     return {c.loop: queries.counts(c.loop_id)["open"] for c in desk.loops()}
 
 
-def turns(turn: feeders.Turn, most: int = 400) -> None:
+def turns(turn: feeders.FeederStep, most: int = 400) -> None:
     for _ in range(most):
         if not turn():
             return

@@ -63,7 +63,7 @@ def test_installed_packages_have_sections_and_they_come_in_the_same_order():
 
 
 def test_a_reviewer_sees_the_section_and_two_texts_but_no_method(desk, loop):
-    pairs.propose(loop, some(1)[0], pairs.Scorer(0, [], None))
+    pairs.propose(loop, some(1)[0], pairs.PairScorer(0, [], None))
     view = desk.claim("ana", loop).view
     assert view["input"]["text"]
     assert len(view["candidates"]) == 2
@@ -73,7 +73,7 @@ def test_a_reviewer_sees_the_section_and_two_texts_but_no_method(desk, loop):
 
 def test_sides_are_drawn_and_recorded_with_the_answer(desk, loop):
     for pair in some(12):
-        pairs.propose(loop, pair, pairs.Scorer(0, [], None))
+        pairs.propose(loop, pair, pairs.PairScorer(0, [], None))
     first = []
     while (claim := desk.claim("ana", loop)) is not None:
         shown = tuple(c["id"] for c in claim.view["candidates"])
@@ -86,7 +86,7 @@ def test_sides_are_drawn_and_recorded_with_the_answer(desk, loop):
 
 def test_choices_train_a_scorer_and_its_held_out_accuracy_is_shown(desk, loop):
     for pair in some(24):
-        pairs.propose(loop, pair, pairs.Scorer(0, [], None))
+        pairs.propose(loop, pair, pairs.PairScorer(0, [], None))
     choose(desk, loop, lambda short, long: short)
     scorer = pairs.train(loop)
     assert scorer.choices == 24
@@ -97,8 +97,8 @@ def test_choices_train_a_scorer_and_its_held_out_accuracy_is_shown(desk, loop):
 
 
 def test_few_choices_claim_nothing(loop):
-    assert pairs.train(loop) == pairs.Scorer(0, [], None)
-    assert "too few" in pairs.Scorer(3, [0.1], None).told()
+    assert pairs.train(loop) == pairs.PairScorer(0, [], None)
+    assert "too few" in pairs.PairScorer(3, [0.1], None).told()
 
 
 def test_bradley_terry_finds_the_strengths_that_made_the_choices():

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import beta, binom
 
 from dualcontrol.errors import CalibrationError, DualcontrolError
-from dualcontrol.guarantee.offline import Certificate, certify, first, grid, labels_at
+from dualcontrol.guarantee.offline import OfflineCertificate, certify, first, grid, labels_at
 
 FINE = np.linspace(0, 1, 100_001)
 Stream = Callable[[np.ndarray], np.ndarray]
@@ -156,10 +156,10 @@ def test_what_no_label_can_help_is_said():
 
 def test_the_certificate_says_what_is_promised():
     scores, wrong = drawn(STREAMS["calibrated"], np.random.default_rng(2), 3000)
-    text = str(Certificate(certify(scores, wrong, 0.05), 0.05, 0.95))
+    text = str(OfflineCertificate(certify(scores, wrong, 0.05), 0.05, 0.95))
     for part in ("at most 5 % are wrong", "3,000 labels", "95 % confidence", "It lapses when"):
         assert part in text
-    none = Certificate(certify([0.5] * 10, [0] * 10, 0.05), 0.05, 0.95)
+    none = OfflineCertificate(certify([0.5] * 10, [0] * 10, 0.05), 0.05, 0.95)
     assert str(none).startswith("Nothing is certified, so every row is for a human: every score is 0.5")
 
 

@@ -9,13 +9,13 @@ import pytest
 import dualcontrol as dc
 from dualcontrol.errors import EligibilityError, SamePersonError
 from dualcontrol.events import AlarmRaised, Audited, Concluded, ReviewCancelled, ReviewOpened
-from dualcontrol.review.adjudication import Finding, truth, verdict
+from dualcontrol.review.adjudication import Adjudicated, truth, verdict
 
 GROUPS = {"team": ["ana", "ben", "cleo"], "solo": ["ana"], "leads": ["lee"]}
 PROMISE: dict[str, Any] = {"max_error": 0.05}
 TO_AUTOPILOT = {"name": "all", "when": "true", "route": "autopilot"}
 PENDING, RIGHT, WRONG = (
-    Finding(state="pending"), Finding(state="final", wrong=0), Finding(state="final", wrong=1),
+    Adjudicated(state="pending"), Adjudicated(state="final", wrong=0), Adjudicated(state="final", wrong=1),
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def say(desk, case, person: str, what: str, value: Any = None) -> None:
     held(desk, case, person).answer(what, value)
 
 
-def found(desk, case) -> Finding:
+def found(desk, case) -> Adjudicated:
     return verdict(desk.case(case.id), desk.control(case.loop))
 
 
@@ -68,7 +68,7 @@ def kinds(desk, case, kind: type) -> list[Any]:
     ("second", "final", "label"), [("spam", RIGHT, "spam"), ("ham", WRONG, "ham"), ("news", WRONG, "news")]
 )
 @pytest.mark.parametrize("of", [labelled, audited])
-def test_a_label_that_differs_is_asked_of_a_second_person(desk, of, second: str, final: Finding, label: str):
+def test_a_label_that_differs_is_asked_of_a_second_person(desk, of, second: str, final: Adjudicated, label: str):
     case = of(desk)
     say(desk, case, "ana", "label", "ham")
     before = desk.case(case.id)
@@ -99,7 +99,7 @@ def test_a_first_right_is_believed(desk):
     ],
 )
 @pytest.mark.parametrize("settings", [{}, {"autopilot_actions": ["pay"], "audit": 1.0}])
-def test_an_action_is_asked_again_as_it_was_proposed(desk, first, second, final: Finding, settings: dict[str, Any]):
+def test_an_action_is_asked_again_as_it_was_proposed(desk, first, second, final: Adjudicated, settings: dict[str, Any]):
     case = paid(desk, **settings)
     say(desk, case, "ana", *first)
     claim = held(desk, case, "ben")
@@ -123,7 +123,7 @@ def test_without_a_proposal_nobody_was_wrong(desk):
     loop = desk.loop("help", mode="fallback", context="minimal", group="team", guarantee=PROMISE)
     case = loop.propose(input="hello")
     say(desk, case, "ana", "respond", "Good day.")
-    assert (asked(desk, case), found(desk, case)) == ([], Finding(state="none"))
+    assert (asked(desk, case), found(desk, case)) == ([], Adjudicated(state="none"))
 
 
 @pytest.mark.parametrize("promise", [None, {**PROMISE, "adjudicate": False}])
@@ -167,7 +167,7 @@ def test_a_passed_second_goes_to_the_next(desk):
 
 
 @pytest.mark.parametrize(("said", "final"), [(("ham", "ham"), WRONG), (("ham", "news"), PENDING)])
-def test_two_who_said_the_very_same_need_no_third(desk, said: tuple[str, str], final: Finding):
+def test_two_who_said_the_very_same_need_no_third(desk, said: tuple[str, str], final: Adjudicated):
     case = labelled(desk, quorum={"answers": 2, "arbiter": "leads"})
     for person, label in zip(("ana", "ben"), said, strict=True):
         say(desk, case, person, "label", label)
@@ -197,7 +197,7 @@ def test_an_edit_that_a_second_person_agreed_to_needs_no_third(desk):
 def test_a_decision_taken_back_leaves_nothing(desk):
     case = labelled(desk, undo=60)
     say(desk, case, "ana", "label", "ham")
-    assert (asked(desk, case), found(desk, case)) == ([], Finding(state="none"))
+    assert (asked(desk, case), found(desk, case)) == ([], Adjudicated(state="none"))
     desk.retract(case.id, "ana")
     say(desk, case, "ana", "label", "spam")
     assert asked(desk, case) == []

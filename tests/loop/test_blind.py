@@ -11,7 +11,7 @@ import dualcontrol as dc
 from dualcontrol.errors import AnswerError, VerdictError
 from dualcontrol.events import Answered, Audited, ReviewOpened, opened
 from dualcontrol.evolve import fold
-from dualcontrol.review.adjudication import Finding, truth, verdict
+from dualcontrol.review.adjudication import Adjudicated, truth, verdict
 from dualcontrol.review.view import digest, view
 
 GROUPS = {"team": ["ana", "ben", "cleo"], "leads": ["lee"]}
@@ -152,7 +152,7 @@ def test_blind_answers_are_adjudicated(desk):
     case = fallback(desk).propose(input="how many?", proposal=42)
     held(desk, case).respond(41)
     held(desk, case, "ben").respond(42)
-    assert verdict(desk.case(case.id), desk.control("help")) == Finding(state="final", wrong=0)
+    assert verdict(desk.case(case.id), desk.control("help")) == Adjudicated(state="final", wrong=0)
 
 
 def test_what_was_shown_is_what_the_digest_says(desk):

@@ -13,7 +13,7 @@ from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import AnswerError, AnswerValueError, ClaimError, CommitError, PayloadError
 from dualcontrol.events import Answered, Audited, Committed
 from dualcontrol.evolve import fold
-from dualcontrol.review.adjudication import Finding, verdict
+from dualcontrol.review.adjudication import Adjudicated, verdict
 from dualcontrol.review.view import digest
 from dualcontrol.testing import ScriptedReviewer
 
@@ -166,7 +166,7 @@ def test_the_second_after_a_decision_commits_too(desk):
     assert (second.view["committed"], "MARKER" in json.dumps(second.view)) == (None, False)
     assert second.commit("happen").view["answers"] == []
     second.approve()
-    assert verdict(desk.case(case.id), desk.control("refunds")) == Finding(state="final", wrong=0)
+    assert verdict(desk.case(case.id), desk.control("refunds")) == Adjudicated(state="final", wrong=0)
 
 
 def test_scripts_commit_by_themselves(desk):

@@ -23,8 +23,8 @@ from dualcontrol.route.cel import (
     Compare,
     Expression,
     Has,
-    Join,
     Literal,
+    Logical,
     Member,
     Not,
     Path,
@@ -39,7 +39,7 @@ ROUTES = ("block", "human", "autopilot")
 _STEPS = 11
 
 
-class Order:
+class RoutingOrder:
     """Places from the top down, each with the name of who speaks there."""
 
     def __init__(self, places: int) -> None:
@@ -67,7 +67,7 @@ class Plan:
     def __init__(self, columns: Columns, control: Control, ruleset: RuleSet, *, careful: bool) -> None:
         self.columns, self.control, self.ruleset, self.careful = columns, control, ruleset, careful
         autopilots = sum(rule.route == "autopilot" for rule in ruleset.rules)
-        self.order = Order(_STEPS + len(ruleset.blocking) + len(ruleset.rules) + 2 * autopilots)
+        self.order = RoutingOrder(_STEPS + len(ruleset.blocking) + len(ruleset.rules) + 2 * autopilots)
         self._trees = [parse(rule.when) for rule in ruleset.rules]
         self.tape = Tape(self.order.code_type)
         self.masker = Masker(columns, self.tape, self._uses(), careful=careful)
@@ -410,7 +410,7 @@ class Masker:
 
     def masks(self, tree: Expression) -> Masks:
         """The masks of an expression; raises UnsupportedError where columns cannot do it."""
-        if isinstance(tree, Join):
+        if isinstance(tree, Logical):
             return self._join(tree.op, self.masks(tree.left), self.masks(tree.right))
         if isinstance(tree, Not):
             part = self.masks(tree.part)
@@ -585,7 +585,7 @@ class Masker:
 
 def leaves(tree: Expression) -> Iterator[Expression]:
     """The leaves of an expression, membership also as the comparisons it stands for."""
-    if isinstance(tree, Join):
+    if isinstance(tree, Logical):
         yield from leaves(tree.left)
         yield from leaves(tree.right)
     elif isinstance(tree, Not):

@@ -12,7 +12,7 @@ from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import authenticated, json_of, text_of, usage
 from dualcontrol.cli.screen import document, facts, show, spread, styled
-from dualcontrol.commands import Answer
+from dualcontrol.commands import GiveAnswer
 from dualcontrol.desk import Desk, lasting
 from dualcontrol.names import same
 from dualcontrol.review.view import as_seen
@@ -147,9 +147,9 @@ def _give(
     who = person or os_user()
     with desk_of(state) as desk:
 
-        def said(case: Case, review: Review | None, claim_id: str, who: str) -> Answer:
+        def said(case: Case, review: Review | None, claim_id: str, who: str) -> GiveAnswer:
             seen = case if review is None else as_seen(case, review)[0]  # a mistake names nothing of what is hidden
-            return Answer(
+            return GiveAnswer(
                 case_id=case.id, claim_id=claim_id, verdict=verdict, confidence=confidence,
                 actor=Actor(person=who, via="cli", authenticated=authenticated(who)),
                 value=value(seen, desk) if value else None,

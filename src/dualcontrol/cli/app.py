@@ -18,7 +18,7 @@ from dualcontrol.cli.failure import failed
 NAME = "dualcontrol"
 
 
-class Place(NamedTuple):
+class CommandPlace(NamedTuple):
     """Where a command is defined, and its line in the list of commands."""
 
     module: str
@@ -27,35 +27,35 @@ class Place(NamedTuple):
 
 
 START, WORK, CASES, CARE = "Start", "Review", "Learn and choose", "Care"
-PLACES: dict[str, Place] = {
-    "init": Place("init", START, "Write a commented dualcontrol.toml with one loop to begin with."),
-    "demo": Place("demo", START, "Run the whole loop with simulated proposals."),
-    "serve": Place("serve", START, "Serve the web console and the HTTP API."),
-    "propose": Place("propose", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
-    "inbox": Place("inbox", WORK, "List the reviews that wait for a person."),
-    "show": Place("show", WORK, "Show a case: what is proposed, why it waits, what was decided."),
-    "commit": Place("commit", WORK, "Say whether a hidden action should happen, and see it then."),
-    "approve": Place("answer", WORK, "Answer that the proposal is right."),
-    "edit": Place("answer", WORK, "Answer that the proposal is right when changed."),
-    "reject": Place("answer", WORK, "Answer that the proposal is wrong and nothing is to happen."),
-    "answer": Place("answer", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
-    "withdraw": Place("cases", WORK, "Say that nobody needs an answer any more."),
-    "revoke": Place("cases", WORK, "Take an approval back whose effect has not begun."),
-    "export": Place("export", CASES, "Write examples for training, or with --open the reviews that wait."),
-    "import": Place("import_", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
-    "replay": Place("replay", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
-    "guarantee": Place(
+PLACES: dict[str, CommandPlace] = {
+    "init": CommandPlace("init", START, "Write a commented dualcontrol.toml with one loop to begin with."),
+    "demo": CommandPlace("demo", START, "Run the whole loop with simulated proposals."),
+    "serve": CommandPlace("serve", START, "Serve the web console and the HTTP API."),
+    "propose": CommandPlace("propose", WORK, "Open a case for a proposal, and wait for its outcome if asked to."),
+    "inbox": CommandPlace("inbox", WORK, "List the reviews that wait for a person."),
+    "show": CommandPlace("show", WORK, "Show a case: what is proposed, why it waits, what was decided."),
+    "commit": CommandPlace("commit", WORK, "Say whether a hidden action should happen, and see it then."),
+    "approve": CommandPlace("answer", WORK, "Answer that the proposal is right."),
+    "edit": CommandPlace("answer", WORK, "Answer that the proposal is right when changed."),
+    "reject": CommandPlace("answer", WORK, "Answer that the proposal is wrong and nothing is to happen."),
+    "answer": CommandPlace("answer", WORK, "Answer with any verdict: label, prefer, respond, abstain, escalate …"),
+    "withdraw": CommandPlace("cases", WORK, "Say that nobody needs an answer any more."),
+    "revoke": CommandPlace("cases", WORK, "Take an approval back whose effect has not begun."),
+    "export": CommandPlace("export", CASES, "Write examples for training, or with --open the reviews that wait."),
+    "import": CommandPlace("import_", CASES, "Apply a file of answers, each line under the same checks as everywhere."),
+    "replay": CommandPlace("replay", CASES, "Try a threshold on scores and truths, or today's rules on past cases."),
+    "guarantee": CommandPlace(
         "guarantee", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
     ),
-    "train": Place("train", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
-    "policy": Place("policy", CASES, "Check settings and rules, and try a case on them without writing."),
-    "autopilot": Place("autopilot", CARE, "Stop a loop's autopilot, and open it again."),
-    "resolve": Place("cases", CARE, "Say whether an effect happened that never reported back."),
-    "doctor": Place("doctor", CARE, "Examine the database, the evidence, the models and what waits too long."),
-    "db": Place("db", CARE, "Upgrade or back up the database."),
-    "config": Place("config", CARE, "Show the settings in force."),
-    "explain": Place("explain", CARE, "Say what an error means, why it comes and what to do."),
-    "openapi": Place("serve", CARE, "Write the OpenAPI 3.1 description of the HTTP API."),
+    "train": CommandPlace("train", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
+    "policy": CommandPlace("policy", CASES, "Check settings and rules, and try a case on them without writing."),
+    "autopilot": CommandPlace("autopilot", CARE, "Stop a loop's autopilot, and open it again."),
+    "resolve": CommandPlace("cases", CARE, "Say whether an effect happened that never reported back."),
+    "doctor": CommandPlace("doctor", CARE, "Examine the database, the evidence, the models and what waits too long."),
+    "db": CommandPlace("db", CARE, "Upgrade or back up the database."),
+    "config": CommandPlace("config", CARE, "Show the settings in force."),
+    "explain": CommandPlace("explain", CARE, "Say what an error means, why it comes and what to do."),
+    "openapi": CommandPlace("serve", CARE, "Write the OpenAPI 3.1 description of the HTTP API."),
 }
 
 

@@ -106,18 +106,18 @@ def try_cases(
     return 1 if wrong else 0
 
 
-def _tried(row: Tried) -> list[str | Text]:
+def _tried(row: TriedCase) -> list[str | Text]:
     return [str(row.line), styled(row.route), row.by, row.reason, _verdict(row)]
 
 
-def _facts(tried: Tried) -> list[tuple[str, str | Text]]:
+def _facts(tried: TriedCase) -> list[tuple[str, str | Text]]:
     rows: list[tuple[str, str | Text]] = [("route", styled(tried.route)), ("by", tried.by), ("why", tried.reason)]
     rows += [("a human sees it", f"with probability {tried.inclusion:g}")]
     rows += [(name, text) for name, text in (("group", tried.group), ("risk", tried.risk)) if text]
     return rows
 
 
-def _verdict(tried: Tried) -> Text:
+def _verdict(tried: TriedCase) -> Text:
     if tried.met is None:
         return styled("not said")
     return styled("yes", "green") if tried.met else styled(f"no: {tried.expected}", "bold red")
@@ -130,7 +130,7 @@ FIELDS = tuple(inspect.signature(command).parameters)[1:]
 EXPECTED = ("route", "by")
 
 
-class Tried(NamedTuple):
+class TriedCase(NamedTuple):
     """Where a proposal would go; `met` says whether that was expected, None where nothing was said."""
 
     line: int
@@ -167,7 +167,7 @@ def _known(state: State, settings: Settings, loop: str) -> Control | None:
         return desk.control(loop)
 
 
-def tried_file(control: Control, file: str) -> Iterator[Tried]:
+def tried_file(control: Control, file: str) -> Iterator[TriedCase]:
     """Every case of a file; a usage error names the line that is none."""
     for line, row in opened(file).rows(None):
         where = f"{file}:{line}"
@@ -181,13 +181,13 @@ def tried_file(control: Control, file: str) -> Iterator[Tried]:
 
 def tried(
     control: Control, where: str, given: JSON, *, line: int = 0, expected: dict[str, JSON] | None = None
-) -> Tried:
+) -> TriedCase:
     """Where a proposal would go under a control."""
     found = _routed(control, given, where)
     said = expected or {}
     wanted = " by ".join(str(said[name]) for name in EXPECTED if name in said) or None
     met = all(value == {"route": found.to, "by": found.by}[name] for name, value in said.items()) if said else None
-    return Tried(
+    return TriedCase(
         line=line, route=found.to, by=found.by, reason=found.reason, inclusion=float(found.inclusion),
         group=found.group, risk=found.risk, expected=wanted, met=met,
     )  # fmt: skip

@@ -13,12 +13,12 @@ from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.read import usage
 from dualcontrol.cli.screen import Listing, document, note, progress, show, styled, table
-from dualcontrol.guarantee.curve import Point, Price
+from dualcontrol.guarantee.curve import CurvePoint, Price
 from dualcontrol.guarantee.offline import check_promise, share
 from dualcontrol.layout import some
 from dualcontrol.replay.files import Fields, scored
-from dualcontrol.replay.past import Again, Replayed, documented, remarks, replayed, what_if
-from dualcontrol.replay.whatif import GROUPS, UNIT, Found, Options, cheapest, exact, found, plain
+from dualcontrol.replay.past import Replayed, Rerouting, documented, remarks, replayed, what_if
+from dualcontrol.replay.whatif import GROUPS, UNIT, Options, ThresholdResult, cheapest, exact, found, plain
 
 app = group("replay", "Replay.")
 
@@ -128,7 +128,7 @@ def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) ->
     return _code(result)
 
 
-def _code(result: Found) -> int:
+def _code(result: ThresholdResult) -> int:
     """1 where a certificate was asked for and there is none."""
     return 1 if result.refused else 0
 
@@ -142,7 +142,7 @@ def _again(found: Replayed, loop: str) -> None:
         note(f"left out, because the content was erased: {some(found.skipped, 'case')}")
 
 
-def _move(move: Again) -> list[str | Text]:
+def _move(move: Rerouting) -> list[str | Text]:
     return [styled(move.was), styled(move.now), str(move.cases), move.reason, move.example]
 
 
@@ -152,7 +152,7 @@ def _move(move: Again) -> list[str | Text]:
 BAR = 10  # how many characters a whole load is
 
 
-def lines(result: Found, asked: Options) -> Iterator[RenderableType | str]:
+def lines(result: ThresholdResult, asked: Options) -> Iterator[RenderableType | str]:
     """Everything there is to print, part by part."""
     if asked.max_error is not None:
         yield styled(_verdict(result, asked), "bold red" if result.refused else "green")
@@ -168,25 +168,25 @@ def lines(result: Found, asked: Options) -> Iterator[RenderableType | str]:
         yield _least(result, asked)
 
 
-def _verdict(result: Found, asked: Options) -> str:
+def _verdict(result: ThresholdResult, asked: Options) -> str:
     promise = f"an error of at most {share(asked.max_error or 0.0)} with {share(asked.confidence)} confidence"
     if result.at is None:
         return f"nothing certified for {promise}: everything goes to humans"
     return f"certified for {promise}: {_chosen(result.at)}"
 
 
-def _chosen(point: Point) -> str:
+def _chosen(point: CurvePoint) -> str:
     carried = f"{point.autopilot} of {point.rows} on autopilot, {point.load:.1%} to humans"
     return f"autopilot from {point.threshold!r}: {carried}; error {_error(point)}"
 
 
-def _error(point: Point) -> str:
+def _error(point: CurvePoint) -> str:
     if point.error is None:
         return "unknown, nothing runs on autopilot"
     return f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
 
 
-def _curve(result: Found) -> Listing:
+def _curve(result: ThresholdResult) -> Listing:
     columns = ["from", "to humans", "", f"error on autopilot ({share(result.confidence)})"]
     rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * BAR), _short(p)] for p in result.points]
     if result.humans is None:
@@ -195,7 +195,7 @@ def _curve(result: Found) -> Listing:
     return table([*columns, "cost"], priced, whole=("to humans", "cost"), spare=("",))
 
 
-def _short(point: Point) -> str:
+def _short(point: CurvePoint) -> str:
     """The error of a line of the curve, short enough for a terminal of 80 columns."""
     if point.error is None:
         return "unknown"
@@ -206,19 +206,19 @@ def _cost(cost: float | None) -> str:
     return "" if cost is None else f"{cost:,.2f}"
 
 
-def _groups(result: Found) -> Listing:
+def _groups(result: ThresholdResult) -> Listing:
     rows = [[name, str(of.n), *_group(of)] for name, of in result.groups.items()]
     columns = ("group", "rows", "to humans", "error on autopilot", "cost", "note")
     return table(columns, rows, whole=("rows", "to humans"), spare=("cost",) if result.humans is None else ())
 
 
-def _group(of: Found) -> list[str]:
+def _group(of: ThresholdResult) -> list[str]:
     if of.at is None:
         return ["100.0%", "unknown, nothing runs on autopilot", _cost(of.humans), of.reason]
     return [f"{of.at.load:.1%}", _short(of.at), _cost(of.at.cost), of.reason]
 
 
-def _least(result: Found, asked: Options) -> str:
+def _least(result: ThresholdResult, asked: Options) -> str:
     best = cheapest(result)
     humans = _cost(result.humans)
     if best is None:

@@ -89,7 +89,7 @@ def facts(rows: Sequence[tuple[str, str | Text]]) -> Table:
     return made
 
 
-class Steps:
+class ProgressSteps:
     """How far a long piece of work has come; says nothing unless a person watches."""
 
     def __init__(self, progress: Progress, what: str, total: int | None) -> None:
@@ -102,13 +102,13 @@ class Steps:
 
 
 @contextmanager
-def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Steps]:
+def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[ProgressSteps]:
     """A progress bar on stderr; none when `quiet` or when stderr is no terminal."""
     text = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     screen = console(sys.stderr)
     with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
-        yield Steps(bar, visible(what), total)
+        yield ProgressSteps(bar, visible(what), total)
 
 
 # A table that stays readable in a narrow terminal: columns of little use go first, the others keep a width.

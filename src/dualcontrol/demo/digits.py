@@ -9,7 +9,7 @@ from dualcontrol.case import JSON, Case
 from dualcontrol.demo import scans
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.learn.report import Report
-from dualcontrol.learn.serving import Scored, current_model
+from dualcontrol.learn.serving import ModelOutput, current_model
 from dualcontrol.learn.training import StartSet, train, train_if_due
 
 NAME = "digits"
@@ -53,7 +53,7 @@ def learn(desk: Desk, seed: int) -> Report | None:
     return train_if_due(desk, NAME, seed=seed)
 
 
-def propose(loop: Loop, sample: int, scored: Scored | None, version: str | None) -> Case:
+def propose(loop: Loop, sample: int, scored: ModelOutput | None, version: str | None) -> Case:
     """Open the case of a scan; without a model there is no confidence, and it goes to a human."""
     given: dict[str, Any] = {"input": scans.scan(sample), "meta": {"sample": sample}}
     if scored is None:
@@ -66,16 +66,16 @@ def propose(loop: Loop, sample: int, scored: Scored | None, version: str | None)
     )
 
 
-def reason(scored: Scored, version: str | None) -> str:
+def reason(scored: ModelOutput, version: str | None) -> str:
     """Why the model says so, in a line."""
     first, second = sorted(scored.scores.items(), key=lambda item: -item[1])[:2]
     return f"model {version}: {first[0]} at {first[1]:.1%}, then {second[0]} at {second[1]:.1%}"
 
 
-def scored_stream(desk: Desk, samples: Sequence[int]) -> Iterator[tuple[int, Scored | None, str | None]]:
+def scored_stream(desk: Desk, samples: Sequence[int]) -> Iterator[tuple[int, ModelOutput | None, str | None]]:
     """Each sample with what the model in force says of it; scored in one go after each change of model."""
     version: str | None = None
-    known: dict[int, Scored] = {}
+    known: dict[int, ModelOutput] = {}
     for place, sample in enumerate(samples):
         served = current_model(desk, NAME)
         if served is None:

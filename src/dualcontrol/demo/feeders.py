@@ -28,7 +28,7 @@ IDLE = 1.0
 TROUBLED = 5.0
 
 
-class Turn(Protocol):
+class FeederStep(Protocol):
     """One small piece of a feeder's work."""
 
     def __call__(self) -> bool:
@@ -42,7 +42,7 @@ def has_room(loop: Loop, most: int = MOST_OPEN) -> bool:
     return len(loop.desk.store.queries.inbox(pools, limit=most).rows) < most
 
 
-def digits_turn(desk: Desk, seed: int) -> Turn:
+def digits_turn(desk: Desk, seed: int) -> FeederStep:
     """Scans stream past the model; it is trained again as answers come."""
     order = scans.order(seed)
     feedback = {**digits.SETTINGS["feedback"], "retrain_every": RETRAIN_EVERY}
@@ -65,7 +65,7 @@ def digits_turn(desk: Desk, seed: int) -> Turn:
     return turn
 
 
-def tidy_turn(desk: Desk, folder: str | os.PathLike[str]) -> Turn:
+def tidy_turn(desk: Desk, folder: str | os.PathLike[str]) -> FeederStep:
     """An agent tidies a copy of the files that the package ships."""
     agent = Agent(desk, copy_samples(folder), most_open=MOST_OPEN)
 
@@ -77,7 +77,7 @@ def tidy_turn(desk: Desk, folder: str | os.PathLike[str]) -> Turn:
     return turn
 
 
-def pairs_turn(desk: Desk) -> Turn:
+def pairs_turn(desk: Desk) -> FeederStep:
     """Pairs of summaries, and a scorer that is fitted again before each."""
     loop = pairs.open_loop(desk)
 
@@ -87,13 +87,13 @@ def pairs_turn(desk: Desk) -> Turn:
     return _keyed(loop, (partial(propose, pair) for pair in pairs.pairs()))
 
 
-def fallback_turn(desk: Desk) -> Turn:
+def fallback_turn(desk: Desk) -> FeederStep:
     """Questions to the package's own docs."""
     loop, index = fallback.open_loop(desk), Index(passages())
     return _keyed(loop, (partial(fallback.propose, loop, index, question) for question in fallback.QUESTIONS))
 
 
-def _keyed(loop: Loop, proposals: Iterator[Callable[[], object]]) -> Turn:
+def _keyed(loop: Loop, proposals: Iterator[Callable[[], object]]) -> FeederStep:
     """Proposals that carry keys: made again after a restart, each finds its own case."""
 
     def turn() -> bool:
@@ -112,7 +112,7 @@ def _keyed(loop: Loop, proposals: Iterator[Callable[[], object]]) -> Turn:
 class Feeder(threading.Thread):
     """A thread that takes turns until it is stopped; `ready` is set when it first has nothing to do."""
 
-    def __init__(self, name: str, make: Callable[[], Turn]) -> None:
+    def __init__(self, name: str, make: Callable[[], FeederStep]) -> None:
         super().__init__(name=f"dualcontrol-demo-{name}", daemon=True)
         self.make = make
         self.ready = threading.Event()
@@ -120,7 +120,7 @@ class Feeder(threading.Thread):
 
     def run(self) -> None:
         """Take turns; trouble is logged and tried again later."""
-        turn: Turn | None = None
+        turn: FeederStep | None = None
         pause = 0.0
         while not self.stopped.wait(pause):
             try:

@@ -15,7 +15,7 @@ from dualcontrol.case import JSON, Case
 from dualcontrol.demo.readmes import Section, sections
 from dualcontrol.demo.summaries import features, luhn, sentences, textrank
 from dualcontrol.desk import Desk, Loop
-from dualcontrol.learn.examples import Row
+from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.export import preferences
 
 NAME = "pairs"
@@ -31,7 +31,7 @@ class Pair(NamedTuple):
     textrank: str
 
 
-class Scorer(NamedTuple):
+class PairScorer(NamedTuple):
     """What the choices came to: how many, the features' weights, and how well they foresee choices not seen."""
 
     choices: int
@@ -65,7 +65,7 @@ def pairs() -> Iterator[Pair]:
                 del waiting[package]
 
 
-def propose(loop: Loop, pair: Pair, scorer: Scorer) -> Case:
+def propose(loop: Loop, pair: Pair, scorer: PairScorer) -> Case:
     """Open the case of a pair; the same section is proposed once."""
     section = pair.section
     methods = {"luhn": pair.luhn, "textrank": pair.textrank}
@@ -79,19 +79,19 @@ def propose(loop: Loop, pair: Pair, scorer: Scorer) -> Case:
     )  # fmt: skip
 
 
-def train(loop: Loop) -> Scorer:
+def train(loop: Loop) -> PairScorer:
     """Fit the scorer to all choices so far; ties and twice-rejected pairs say nothing."""
     rows = [row for row in loop.examples() if row.kind == "preference"]
     found = np.array([gap for row in rows for gap in _gaps(row)])
     if not len(found):
-        return Scorer(0, [], None)
+        return PairScorer(0, [], None)
     with loop.desk.store.transaction() as tx:
         tx.mark_used(loop.control.loop_id, [row.id for row in rows if row.used_by is None], SCORER)
     strengths = [float(weight) for weight in fit(found)]
-    return Scorer(len(found), strengths, held_out_accuracy(found))
+    return PairScorer(len(found), strengths, held_out_accuracy(found))
 
 
-def _gaps(row: Row) -> Iterator[list[float]]:
+def _gaps(row: TrainingRow) -> Iterator[list[float]]:
     """Chosen minus rejected, feature by feature."""
     section = sentences(str(row.input["text"]))
     for chosen, rejected in preferences(row):

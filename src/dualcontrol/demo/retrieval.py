@@ -19,7 +19,7 @@ ASKING_WORDS = "what how why who where does do did mean means many much happens 
 ASKING = frozenset(ASKING_WORDS.split())
 
 
-class Found(NamedTuple):
+class Retrieved(NamedTuple):
     """The best passages for a question, each with the share of the highest score that it reached."""
 
     passages: list[Passage]
@@ -63,14 +63,14 @@ class Index:
         self.rarity = {w: math.log(1 + (len(found) - n + 0.5) / (n + 0.5)) for w, n in known.items()}
         self.unknown = math.log(2 * len(found) + 2)
 
-    def ask(self, question: str, count: int = 3) -> Found:
+    def ask(self, question: str, count: int = 3) -> Retrieved:
         """The best passages; a word of the question that no passage knows lowers the confidence the most."""
         asked = list(dict.fromkeys(words(question)))
         scores = [self._score(asked, each) for each in self.bags]
         best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:count]
         highest = sum(self.rarity.get(word, self.unknown) for word in asked)
         reached = [round(scores[place] / highest, 4) if highest else 0.0 for place in best]
-        return Found([self.passages[place] for place in best], reached)
+        return Retrieved([self.passages[place] for place in best], reached)
 
     def _score(self, asked: list[str], found: Counter[str]) -> float:
         """BM25 without its constant factor, so that the score of a word is below its rarity."""

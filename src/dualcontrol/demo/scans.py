@@ -21,7 +21,7 @@ SCALE = 16
 STARTERS_EACH = 6
 
 
-class Order(NamedTuple):
+class ScanOrder(NamedTuple):
     """Samples labelled before the start, and those that stream past; rows of ``load_digits()``."""
 
     starters: list[int]
@@ -54,12 +54,12 @@ def scan(sample: int) -> dict[str, JSON]:
     }
 
 
-def order(seed: int) -> Order:
+def order(seed: int) -> ScanOrder:
     """All scans shuffled by the seed: the first six of each digit are the 60 starters, the rest streams."""
     shuffled = [int(sample) for sample in np.random.default_rng(seed).permutation(count())]
     starters = [sample for digit in range(10) for sample in _first(shuffled, digit)]
     taken = set(starters)
-    return Order(starters, [sample for sample in shuffled if sample not in taken])
+    return ScanOrder(starters, [sample for sample in shuffled if sample not in taken])
 
 
 def _first(shuffled: list[int], digit: int) -> list[int]:

@@ -40,7 +40,7 @@ UNBOUND: Any = object()
 Trip = Generator[Any, Any, Any]
 
 
-class Call(Protocol):
+class GatedCall(Protocol):
     """A call that asks for a case: what it proposes, and its place among the equal calls of its run."""
 
     @property
@@ -62,7 +62,9 @@ class GatedLoop(Protocol):
 
     name: str
 
-    def call(self, action: str, *, defaults: JSON, formerly: tuple[str, ...], run: str | None, **given: Any) -> Call:
+    def call(
+        self, action: str, *, defaults: JSON, formerly: tuple[str, ...], run: str | None, **given: Any
+    ) -> GatedCall:
         """A call with these arguments, at its place in the run of the caller; nothing is written."""
         ...
 
@@ -221,14 +223,14 @@ class Gate(Generic[P, R]):
         case: Case = yield functools.partial(self.loop.look, case_id)
         return (yield from self._finished(Recorded(self, on), case, None, None))
 
-    def _finished(self, call: Made | Recorded, case: Case, fence: int | None, place: Call | None) -> Trip:
+    def _finished(self, call: Made | Recorded, case: Case, fence: int | None, place: GatedCall | None) -> Trip:
         """Wait while undecided, take the effect unless somebody has it, run it, record how it ended."""
         prepared: Prepared | None = None
         while fence is None:
             if case.concluded is None:
                 if self.timeout is not None and self.timeout <= 0:
                     raise Pending(case.id, note=place.note if place else None)
-                yield Wait(self.loop, case, self.timeout)
+                yield AwaitOutcome(self.loop, case, self.timeout)
                 case = yield functools.partial(self.loop.look, case.id)
                 continue
             if place is not None and case.effect.state in ("succeeded", "failed"):
@@ -280,7 +282,7 @@ class Gate(Generic[P, R]):
     def _effect(self, prepared: Prepared, case: Case, fence: int) -> Trip:
         finish = functools.partial(self.loop.finish_effect, case.id, fence)
         try:
-            result = yield Run(prepared)
+            result = yield RunFunction(prepared)
         except Exception as error:
             ran = not isinstance(error, NotRun)
             yield Record(functools.partial(finish, succeeded=False, error=described(error), ran=ran))
@@ -437,7 +439,7 @@ class Prepared:
 # The steps of a trip that are not one database call, and the two drivers: in this thread, or from a coroutine.
 
 
-class Wait:
+class AwaitOutcome:
     """A step of the trip: wait for the outcome."""
 
     def __init__(self, loop: GatedLoop, case: Case, timeout: float | None) -> None:
@@ -451,7 +453,7 @@ class Nap:
         self.seconds = seconds
 
 
-class Run:
+class RunFunction:
     """A step of the trip: run the gated function."""
 
     def __init__(self, prepared: Prepared) -> None:
@@ -485,11 +487,11 @@ def drive(trip: Trip) -> Any:
 
 
 def _now(step: Any) -> Any:
-    if isinstance(step, Wait):
+    if isinstance(step, AwaitOutcome):
         return step.loop.wait(step.case, step.timeout)
     if isinstance(step, Nap):
         return time.sleep(step.seconds)
-    return step.prepared.run() if isinstance(step, Run) else step()
+    return step.prepared.run() if isinstance(step, RunFunction) else step()
 
 
 async def drive_async(trip: Trip) -> Any:
@@ -508,11 +510,11 @@ async def drive_async(trip: Trip) -> Any:
 
 
 def _soon(step: Any) -> Awaitable[Any]:
-    if isinstance(step, Wait):
+    if isinstance(step, AwaitOutcome):
         return step.loop.await_outcome(step.case, step.timeout)
     if isinstance(step, Nap):
         return asyncio.sleep(step.seconds)
-    if isinstance(step, Run):
+    if isinstance(step, RunFunction):
         awaitable: Awaitable[Any] = step.prepared.run()
         return awaitable
     return _uncut(step) if isinstance(step, Record) else asyncio.to_thread(step)

@@ -15,9 +15,9 @@ from dualcontrol.case import scalar
 from dualcontrol.guarantee import binomial
 from dualcontrol.guarantee.offline import (
     ByClass,
-    Certificate,
     Floats,
     Offline,
+    OfflineCertificate,
     bounds,
     certify,
     certify_weighted,
@@ -55,15 +55,15 @@ class Judged(NamedTuple):
         )  # fmt: skip
 
 
-def together(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> Certificate:
+def together(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> OfflineCertificate:
     """One threshold for all rows, with the error of each class."""
     whole = found.certified(np.ones(len(found.truth), np.bool_), max_error, confidence)
     accepted = np.zeros(len(found.truth), np.bool_) if whole.threshold is None else found.scores >= whole.threshold
     by_class = tuple(found.of(label, whole.threshold, accepted) for label in classes)
-    return Certificate(whole, max_error, confidence, by_class)
+    return OfflineCertificate(whole, max_error, confidence, by_class)
 
 
-def by_class(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> Certificate:
+def by_class(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> OfflineCertificate:
     """A threshold for the rows taken for each class, certified with its share of the chance of being wrong."""
     alone = 1.0 - (1.0 - confidence) / len(classes)
     accepted, parts = np.zeros(len(found.truth), np.bool_), {}
@@ -74,7 +74,7 @@ def by_class(found: Judged, classes: Sequence[Any], max_error: float, confidence
             accepted |= taken & (found.scores >= part.threshold)
     by_class = tuple(found.of(label, parts[n].threshold, accepted, parts[n].reason) for n, label in enumerate(classes))
     whole = _joined(found, list(parts.values()), accepted, confidence)
-    return Certificate(whole, max_error, confidence, by_class, True)
+    return OfflineCertificate(whole, max_error, confidence, by_class, True)
 
 
 _NONE_TAKEN = Offline(None, 0.0, None, None, 0, 0, 0, None, "no row was taken for it")

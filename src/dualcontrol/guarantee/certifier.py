@@ -15,7 +15,7 @@ from dualcontrol.guarantee import moves, warm_start
 from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, count, ready
 from dualcontrol.guarantee.monitor import Scale
 from dualcontrol.guarantee.offline import share
-from dualcontrol.guarantee.warm_start import Scorer
+from dualcontrol.guarantee.warm_start import Labeller
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -29,7 +29,7 @@ PAUSE = 1_000_000
 class Certifier:
     """Counts the evidence of loops under a guarantee; one for each desk, and any number of desks on one database."""
 
-    def __init__(self, steps: Steps, model: Callable[[Control], Scorer | None] = lambda control: None) -> None:
+    def __init__(self, steps: Steps, model: Callable[[Control], Labeller | None] = lambda control: None) -> None:
         self._steps = steps
         self._model = model
         self._loops: dict[str, LoopState] = {}
@@ -195,7 +195,7 @@ class Certifier:
         served = self._model(control)
         return None if served is None else warm_start.start(self._steps, control, name, before, served)
 
-    def objection(self, control: Control, model: Scorer) -> str | None:
+    def objection(self, control: Control, model: Labeller) -> str | None:
         """Why a model should not take over yet: autopilot would lose what is certified; None where it would not."""
         for name, segment in self.segments(control).items():
             if control.epochs.get(name) != segment.epoch or segment.certificate.threshold is None:

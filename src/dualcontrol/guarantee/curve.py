@@ -11,7 +11,7 @@ CONFIDENCE = 0.95
 PER = 1_000  # costs are those of so many cases
 
 
-class Scored(NamedTuple):
+class ScoredRow(NamedTuple):
     """One proposal: the confidence given with it, and whether it was right.
 
     `inclusion` is the probability with which a human saw it, `floor` the least that any could have had then, `group`
@@ -25,7 +25,7 @@ class Scored(NamedTuple):
     floor: float = 1.0
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """One threshold: how much goes to humans, how often autopilot is wrong, and what both cost per 1,000 cases.
 
     `rows`, `autopilot` and `wrong` count rows; the shares are weighted by one over the inclusion probability.
@@ -59,7 +59,7 @@ class Price(NamedTuple):
         return PER * (load * self.review + wrong * self.error)
 
 
-Bounds = Callable[[Sequence[Scored]], tuple[float, float]]
+Bounds = Callable[[Sequence[ScoredRow]], tuple[float, float]]
 
 
 def wilson(wrong: float, of: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -74,33 +74,35 @@ def wilson(wrong: float, of: float, confidence: float = CONFIDENCE) -> tuple[flo
     return (0.0 if wrong == 0 else low), (1.0 if wrong == of else high)
 
 
-def by_wilson(rows: Sequence[Scored]) -> tuple[float, float]:
+def by_wilson(rows: Sequence[ScoredRow]) -> tuple[float, float]:
     """Wilson's interval for the share of rows that are wrong."""
     return wilson(sum(not row.right for row in rows), len(rows))
 
 
-def at(rows: Sequence[Scored], threshold: float, bounds: Bounds = by_wilson, price: Price | None = None) -> Point:
+def at(
+    rows: Sequence[ScoredRow], threshold: float, bounds: Bounds = by_wilson, price: Price | None = None
+) -> CurvePoint:
     """The point of one threshold; a score that reaches it runs on autopilot."""
     chosen = [row for row in rows if row.score >= threshold]
     whole, reached = weight(rows), weight(chosen)
     wrong = weight([row for row in chosen if not row.right])
     low, high = bounds(chosen)
     load = 1 - reached / whole
-    return Point(
+    return CurvePoint(
         threshold=threshold, rows=len(rows), autopilot=len(chosen), load=load, wrong=sum(not r.right for r in chosen),
         error=wrong / reached if chosen else None, low=low, high=high, coverage=reached / whole,
         cost=price.of(load, wrong / whole) if price else None,
     )  # fmt: skip
 
 
-def weight(rows: Sequence[Scored]) -> float:
+def weight(rows: Sequence[ScoredRow]) -> float:
     """For how many cases these rows stand (Horvitz and Thompson 1952)."""
     return sum(1.0 / row.inclusion for row in rows)
 
 
 def curve(
-    rows: Sequence[Scored], points: int = 11, bounds: Bounds = by_wilson, price: Price | None = None
-) -> list[Point]:
+    rows: Sequence[ScoredRow], points: int = 11, bounds: Bounds = by_wilson, price: Price | None = None
+) -> list[CurvePoint]:
     """Points from everything on autopilot to almost nothing, at equal steps of load, each threshold once."""
     scores = sorted(row.score for row in rows)
     places = (round(i * (len(scores) - 1) / max(points - 1, 1)) for i in range(points))

@@ -36,7 +36,7 @@ BATCH = "batch/"  # keys of cases that stand for rows: those without a case are 
 TURN = 20  # decisions in a row by one model, after which the certificate is for that model
 
 
-class Decision:
+class CertifiedDecision:
     """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
     `batch` rows of a batch, where nobody looks, stand together.
@@ -66,16 +66,16 @@ class Decision:
         return self.case is None or (self.case.route is not None and self.case.route.to == "autopilot")
 
 
-class Run(NamedTuple):
+class ModelRun(NamedTuple):
     """Decisions in a row by one model: its name, the position of the first, and how many."""
 
     model: str | None
     start: int
     length: int = 1
 
-    def on(self, model: str | None, pos: int) -> Run:
+    def on(self, model: str | None, pos: int) -> ModelRun:
         """The run after one more decision."""
-        return Run(model, self.start, self.length + 1) if model == self.model else Run(model, pos)
+        return ModelRun(model, self.start, self.length + 1) if model == self.model else ModelRun(model, pos)
 
 
 class Decisions:
@@ -88,12 +88,12 @@ class Decisions:
     def __init__(self, after: int, control: Control) -> None:
         self.after, self.read = after, max(0, after - LOOK_BACK)
         self.guarantee = control.settings.guarantee
-        self.waiting: dict[str, deque[Decision]] = {}
+        self.waiting: dict[str, deque[CertifiedDecision]] = {}
         self.people: set[str] = set()
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, ModelRun] = {}
         self.changed = 0
         self.scores: dict[str, list[tuple[str | None, float]]] = {}
-        self._open: dict[str, Decision] = {}
+        self._open: dict[str, CertifiedDecision] = {}
 
     def take(self, entries: Iterable[Entry], control: Control) -> int:
         """Note what entries of the feed say; returns how many there were."""
@@ -129,7 +129,7 @@ class Decisions:
             self.changed = pos
         elif isinstance(event, BatchRouted):
             for segment, rows in event.unseen.items():
-                self._wait(segment, Decision(pos, 0.0, None, event.at, None, rows))
+                self._wait(segment, CertifiedDecision(pos, 0.0, None, event.at, None, rows))
 
     def _decided(self, entry: Entry, control: Control) -> None:
         opened = entry.events[0]
@@ -141,8 +141,8 @@ class Decisions:
             return
         seen = routed.to == "human" or routed.audited
         case = fold(None, entry.events) if seen else None
-        found = Decision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
-        run = self.runs.get(segment, Run(found.model, found.pos, 0))
+        found = CertifiedDecision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
+        run = self.runs.get(segment, ModelRun(found.model, found.pos, 0))
         self.runs[segment] = run.on(found.model, found.pos)
         if not (opened.key or "").startswith(BATCH):
             self.scores.setdefault(segment, []).append((found.model, found.score))
@@ -150,7 +150,7 @@ class Decisions:
         if case is not None:
             self._open[case.id] = found
 
-    def _wait(self, segment: str, found: Decision) -> None:
+    def _wait(self, segment: str, found: CertifiedDecision) -> None:
         self.waiting.setdefault(segment, deque()).append(found)
 
 
@@ -202,7 +202,7 @@ def ready(name: str, decisions: Decisions, control: Control, now: int) -> bool:
     return _label(first, control, now, alone=len(decisions.people) < 2) != PENDING
 
 
-def _label(first: Decision, control: Control, now: int, *, alone: bool) -> int | str | None:
+def _label(first: CertifiedDecision, control: Control, now: int, *, alone: bool) -> int | str | None:
     """The label of a decision; None where nobody was to look at it."""
     if first.case is None:
         return None
@@ -213,7 +213,7 @@ def _label(first: Decision, control: Control, now: int, *, alone: bool) -> int |
     return MISSING if said == PENDING and late else said
 
 
-def _counted(segment: Segment, batch: _Batch, first: Decision, said: int | str | None) -> bool:
+def _counted(segment: Segment, batch: _Batch, first: CertifiedDecision, said: int | str | None) -> bool:
     batch.upto = first.pos
     if said is None:
         batch.unseen += first.batch or 1

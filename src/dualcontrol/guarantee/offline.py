@@ -354,7 +354,7 @@ class ByClass(NamedTuple):
         return f"Class {self.label!r}: {taken}; of {self.truly:,} accepted that are it, {self.missed:,} were missed."
 
 
-class Certificate(NamedTuple):
+class OfflineCertificate(NamedTuple):
     """What is promised, on what evidence, and when it lapses; as text it says so in words.
 
     `classes` holds the error of each class; with `per_class` the promise is made for every class by itself.

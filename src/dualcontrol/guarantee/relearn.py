@@ -19,7 +19,7 @@ from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import found
 from dualcontrol.learn import training
 from dualcontrol.learn.features import of_case
-from dualcontrol.learn.risk import Labelled, RiskReport, fitted
+from dualcontrol.learn.risk import RiskExample, RiskReport, fitted
 from dualcontrol.learn.trainers import DeskPort
 from dualcontrol.names import identity
 
@@ -32,7 +32,7 @@ LOOK = 20  # answers between two looks whether it is time
 class Gathered(NamedTuple):
     """Cases with a final word, and how many decided ones are without one, or without content."""
 
-    rows: list[Labelled]
+    rows: list[RiskExample]
     left_out: int
 
 
@@ -73,11 +73,11 @@ def _case(desk: DeskPort, case_id: str) -> Case | None:
     return None if case is None or case.erased or case.proposed is None else case
 
 
-def _labelled(case: Case, control: Control, alone: bool) -> Labelled | None:
+def _labelled(case: Case, control: Control, alone: bool) -> RiskExample | None:
     wrong = found(case, control, alone=alone)
     if case.route is None or not isinstance(wrong, int):
         return None
-    return Labelled(case.id, of_case(case), wrong, 1.0 / case.route.inclusion)
+    return RiskExample(case.id, of_case(case), wrong, 1.0 / case.route.inclusion)
 
 
 class _Seen:

@@ -27,7 +27,7 @@ BINS = 100
 UNSEEN = ("/evidence", "/skipped")  # what training has said of rows that no model was fitted to or chosen by
 
 
-class Scored(Protocol):
+class Labelling(Protocol):
     """What a model says of one input."""
 
     @property
@@ -41,10 +41,10 @@ class Scored(Protocol):
         ...
 
 
-class Scorer(Protocol):
+class Labeller(Protocol):
     """A model that labels inputs."""
 
-    def score_all(self, inputs: Sequence[JSON]) -> Sequence[Scored]:
+    def score_all(self, inputs: Sequence[JSON]) -> Sequence[Labelling]:
         """What it says of each input."""
         ...
 
@@ -78,7 +78,7 @@ class Start(NamedTuple):
         return given
 
 
-def start(steps: Steps, control: Control, name: str, segment: Segment, model: Scorer) -> Start:
+def start(steps: Steps, control: Control, name: str, segment: Segment, model: Labeller) -> Start:
     """What a model says of labelled cases that are older than its epoch, in the order of decisions.
 
     Where a risk model scores, those cases have no score that the new epoch could count.

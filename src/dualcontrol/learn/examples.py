@@ -60,7 +60,7 @@ def _row(case: Case, control: Control, verdict: str, wrong: int | None, env: Env
 PAGE = 1_000
 
 
-class Row(Value, frozen=True, kw_only=True, omit_defaults=False):
+class TrainingRow(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One human decision as a training row, with its provenance.
 
     `weight` is one over the inclusion probability (Horvitz and Thompson 1952): with it, what humans happened to
@@ -98,7 +98,7 @@ class Row(Value, frozen=True, kw_only=True, omit_defaults=False):
 class Dataset(NamedTuple):
     """Rows that may be used, and how many examples may not."""
 
-    rows: list[Row]
+    rows: list[TrainingRow]
     left_out: int
 
 
@@ -118,19 +118,19 @@ def _examples(desk: DeskPort, loop_id: int, unused: bool) -> Iterator[Example]:
         after = page[-1].id or 0
 
 
-def _read(desk: DeskPort, example: Example) -> Row | None:
+def _read(desk: DeskPort, example: Example) -> TrainingRow | None:
     try:
         return _training_row(desk.case(example.case_id), example)
     except ReadOnlyError:  # this version cannot tell what it says
         return None
 
 
-def _training_row(case: Case, example: Example) -> Row | None:
+def _training_row(case: Case, example: Example) -> TrainingRow | None:
     answers = _meant(case, example)
     if not complete(case, example, answers):
         return None
     proposal, audit = case.proposal, _is_audit(case, answers)
-    return Row(
+    return TrainingRow(
         id=example.id or 0, case_id=case.id, loop=case.loop, mode=case.mode, kind=example.kind,
         verdict=example.verdict, input=case.input, value=_value(case, answers, audit),
         distribution=None if audit or case.decision is None else case.decision.distribution,
@@ -176,13 +176,13 @@ def _plain(candidate: JSON) -> JSON:
     return {key: item for key, item in candidate.items() if key != "schema"}
 
 
-def labelled(rows: Iterable[Row]) -> list[Row]:
+def labelled(rows: Iterable[TrainingRow]) -> list[TrainingRow]:
     """The rows that a trainer can learn a label from, each with that label as its value: they have an input as well."""
     found = [replace(row, value=label(row)) for row in rows if row.kind == "label" and row.input is not None]
     return [row for row in found if row.value is not None]
 
 
-def label(row: Row) -> JSON:
+def label(row: TrainingRow) -> JSON:
     """The label of a row; of answers that were only collected, what most said, and None where no one label leads."""
     if row.value is not None or not row.distribution:
         return row.value

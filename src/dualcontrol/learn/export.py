@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
-from dualcontrol.learn.examples import Row
+from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.trainers import DeskPort, optional
 from dualcontrol.learn.uniform import Type, as_text, in_order, look, signs, typed
 
@@ -46,7 +46,7 @@ class Exported(int):
         return made
 
 
-def export(rows: Sequence[Row], path: str | os.PathLike[str], format: str | None = None) -> Exported:
+def export(rows: Sequence[TrainingRow], path: str | os.PathLike[str], format: str | None = None) -> Exported:
     """Write rows in a format to a file, whole or not at all; returns how many lines it holds."""
     target = _file(path)
     lines, data = content(rows, kind_of(target.name, format), format)
@@ -80,7 +80,7 @@ def kind_of(name: str, format: str | None = None) -> str:
     return kind
 
 
-def content(rows: Sequence[Row], kind: str, format: str | None = None) -> tuple[Exported, bytes]:
+def content(rows: Sequence[TrainingRow], kind: str, format: str | None = None) -> tuple[Exported, bytes]:
     """How many lines the rows make in a format, and the bytes of a file of that kind."""
     shape = FORMATS[str(format or kind)]
     lines, left_out = list(shape.lines(rows)), sum(map(shape.left_out, rows))
@@ -94,7 +94,7 @@ def content(rows: Sequence[Row], kind: str, format: str | None = None) -> tuple[
     return count, _jsonl(lines, types)
 
 
-def mark(desk: DeskPort, loop: str, rows: Sequence[Row], format: str | None, name: str) -> int:
+def mark(desk: DeskPort, loop: str, rows: Sequence[TrainingRow], format: str | None, name: str) -> int:
     """Say that an export took these rows, once its file is whole: with feedback = "export" that is their use.
 
     A row that the format leaves out stays unused; `name` says which export it was.
@@ -166,12 +166,12 @@ def unharmed(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
-def _rows(rows: Sequence[Row]) -> Lines:
+def _rows(rows: Sequence[TrainingRow]) -> Lines:
     """Everything, one decision a line."""
     return (row.to_dict() for row in rows)
 
 
-def _labels(rows: Sequence[Row]) -> Lines:
+def _labels(rows: Sequence[TrainingRow]) -> Lines:
     """Input and label; answers that were only collected give their distribution and no label."""
     for row in rows:
         if row.kind == "label":
@@ -179,14 +179,14 @@ def _labels(rows: Sequence[Row]) -> Lines:
             yield said | {"proposal": row.proposal, "wrong": row.wrong, **_source(row)}
 
 
-def _completions(rows: Sequence[Row]) -> Lines:
+def _completions(rows: Sequence[TrainingRow]) -> Lines:
     """Prompt and completion: what a human wrote or corrected; without an input there is no prompt."""
     for row in rows:
         if row.kind in ("edit", "demonstration") and row.value is not None and row.input is not None:
             yield {"prompt": prompt(row.input), "completion": text(row.value), **_source(row)}
 
 
-def _pairs(rows: Sequence[Row]) -> Lines:
+def _pairs(rows: Sequence[TrainingRow]) -> Lines:
     """Prompt, chosen and rejected: each pair of a ranking, and each edit over what it corrected.
 
     A pair whose sides are the same text teaches nothing, and is left out.
@@ -197,17 +197,17 @@ def _pairs(rows: Sequence[Row]) -> Lines:
                 yield {"prompt": prompt(row.input), "chosen": chosen, "rejected": rejected, **_source(row)}
 
 
-def _texts(row: Row) -> Iterator[tuple[str, str]]:
+def _texts(row: TrainingRow) -> Iterator[tuple[str, str]]:
     pairs = preferences(row) if row.input is not None else ()
     return ((text(chosen), text(rejected)) for chosen, rejected in pairs)
 
 
-def _alike(row: Row) -> int:
+def _alike(row: TrainingRow) -> int:
     """How many pairs of a decision have the same text on both sides."""
     return sum(chosen == rejected for chosen, rejected in _texts(row))
 
 
-def preferences(row: Row) -> Iterator[tuple[JSON, JSON]]:
+def preferences(row: TrainingRow) -> Iterator[tuple[JSON, JSON]]:
     """What was preferred to what in a decision."""
     if row.kind == "edit" and row.proposal is not None and row.value != row.proposal:
         yield row.value, row.proposal
@@ -219,7 +219,7 @@ def preferences(row: Row) -> Iterator[tuple[JSON, JSON]]:
             yield from ((values[better], values[worse]) for better in tier for worse in below)
 
 
-def _rankings(row: Row) -> list[dict[str, JSON]]:
+def _rankings(row: TrainingRow) -> list[dict[str, JSON]]:
     """A decision's ranking, or each of a distribution of them, as often as it was given."""
     if row.kind != "preference":
         return []
@@ -228,7 +228,7 @@ def _rankings(row: Row) -> list[dict[str, JSON]]:
     return [said["value"] for said in row.distribution or () for _ in range(int(said["answers"]))]
 
 
-def _source(row: Row) -> dict[str, JSON]:
+def _source(row: TrainingRow) -> dict[str, JSON]:
     return {name: getattr(row, name) for name in PROVENANCE}
 
 
@@ -248,20 +248,20 @@ def text(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-class Shape(NamedTuple):
+class ExportFormat(NamedTuple):
     """A format: its columns, the lines that rows make in it, and how many pairs of a row it leaves out."""
 
     columns: tuple[str, ...]
-    lines: Callable[[Sequence[Row]], Lines]
-    left_out: Callable[[Row], int] = lambda row: 0
+    lines: Callable[[Sequence[TrainingRow]], Lines]
+    left_out: Callable[[TrainingRow], int] = lambda row: 0
 
 
-_EVERYTHING = Shape(Row.__struct_fields__, _rows)
-_WRITTEN = Shape(("prompt", "completion", *PROVENANCE), _completions)
-FORMATS: dict[str, Shape] = {
+_EVERYTHING = ExportFormat(TrainingRow.__struct_fields__, _rows)
+_WRITTEN = ExportFormat(("prompt", "completion", *PROVENANCE), _completions)
+FORMATS: dict[str, ExportFormat] = {
     **dict.fromkeys(KINDS, _EVERYTHING),
-    "labels": Shape(("input", "label", "distribution", "proposal", "wrong", *PROVENANCE), _labels),
+    "labels": ExportFormat(("input", "label", "distribution", "proposal", "wrong", *PROVENANCE), _labels),
     "prompt-completion": _WRITTEN,
     "sft": _WRITTEN,
-    "trl-preference": Shape(("prompt", "chosen", "rejected", *PROVENANCE), _pairs, _alike),
+    "trl-preference": ExportFormat(("prompt", "chosen", "rejected", *PROVENANCE), _pairs, _alike),
 }

@@ -12,7 +12,7 @@ from typing import Any
 from dualcontrol.case import JSON, ModelRow
 from dualcontrol.control import MODEL_FILE, Control
 from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
-from dualcontrol.learn.examples import Row
+from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.report import Report
 from dualcontrol.learn.trainers import DeskPort
 from dualcontrol.learn.trusted import model_folder
@@ -30,7 +30,8 @@ def write_file(desk: DeskPort, control: Control, version: str, data: bytes) -> t
 
 
 def record(
-    desk: DeskPort, control: Control, report: Report, file: tuple[str, str], used: Sequence[tuple[Sequence[Row], str]]
+    desk: DeskPort, control: Control, report: Report, file: tuple[str, str],
+    used: Sequence[tuple[Sequence[TrainingRow], str]],
 ) -> Report:  # fmt: skip
     """File first, then row, then event, then marks: a crash in between leaves nothing in force that is not there."""
     metrics: dict[str, JSON] = {k: v for k, v in report.to_dict().items() if k not in ("loop", "version")}
@@ -51,7 +52,7 @@ def record(
     return report
 
 
-def _unmarked(row: Row, name: str) -> bool:
+def _unmarked(row: TrainingRow, name: str) -> bool:
     """Whether nothing says yet what became of a row; one that was skipped may be learned from later."""
     return row.used_by is None or (row.used_by.endswith(SKIPPED) and not name.endswith(SKIPPED))
 

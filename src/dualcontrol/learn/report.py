@@ -10,7 +10,7 @@ import numpy as np
 from dualcontrol.case import JSON, Value
 from dualcontrol.learn import calibrate
 from dualcontrol.learn.baseline import Learned
-from dualcontrol.learn.examples import Row
+from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.trainers import Floats, Model, positions, probabilities
 
 MIN_HELD_OUT = 10
@@ -51,14 +51,14 @@ class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
     removed: int = 0
 
 
-def compared(report: Report, candidate: Model, incumbent: Model, held_out: Sequence[Row]) -> Report:
+def compared(report: Report, candidate: Model, incumbent: Model, held_out: Sequence[TrainingRow]) -> Report:
     """The report with both models' measures and whether the candidate is better."""
     if not held_out:
         return Report.from_dict(report.to_dict() | {"reason": "no held-out decisions to compare on"})
     return Report.from_dict(report.to_dict() | _both(candidate, incumbent, held_out))
 
 
-def unrivalled(report: Report, candidate: Model, why: str, learned: Learned, held_out: Sequence[Row]) -> Report:
+def unrivalled(report: Report, candidate: Model, why: str, learned: Learned, held_out: Sequence[TrainingRow]) -> Report:
     """The report of a model that takes over from nobody, if it has learned anything at all."""
     said: dict[str, Any] = {"gain": learned.gain, "gain_error": learned.error} if learned.over else {}
     if held_out:
@@ -68,7 +68,7 @@ def unrivalled(report: Report, candidate: Model, why: str, learned: Learned, hel
     return Report.from_dict(report.to_dict() | said | {"promoted": learned.something, "reason": reason})
 
 
-def _both(candidate: Model, incumbent: Model, held_out: Sequence[Row]) -> dict[str, Any]:
+def _both(candidate: Model, incumbent: Model, held_out: Sequence[TrainingRow]) -> dict[str, Any]:
     weights = np.minimum([row.weight for row in held_out], WEIGHT_CAP)
     new, old = _judged(candidate, held_out), _judged(incumbent, held_out)
     said: dict[str, Any] = {"candidate": _measures(new, weights).to_dict()}
@@ -86,7 +86,7 @@ class _Judged(NamedTuple):
     hits: Floats
 
 
-def _judged(model: Model, rows: Sequence[Row]) -> _Judged:
+def _judged(model: Model, rows: Sequence[TrainingRow]) -> _Judged:
     chances = probabilities(model, [row.input for row in rows])
     index = positions(model.classes, [row.value for row in rows])
     return _Judged(chances, index, calibrate.losses(chances, index), calibrate.hits(chances, index))

@@ -111,7 +111,7 @@ def reopen(desk: DeskPort, control: Control) -> None:
 # (`ScoreChanged`).
 
 
-class Labelled(NamedTuple):
+class RiskExample(NamedTuple):
     """A decided case as a risk model learns it: features, whether the proposal was wrong, and one over inclusion."""
 
     case_id: str
@@ -134,7 +134,7 @@ class RiskReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def fitted(
-    desk: DeskPort, control: Control, rows: Sequence[Labelled], *, left_out: int, reason: str, seed: int = 0
+    desk: DeskPort, control: Control, rows: Sequence[RiskExample], *, left_out: int, reason: str, seed: int = 0
 ) -> RiskReport:  # fmt: skip
     """Fit and put in force; `ModelError` when the decisions are too few, `MissingExtraError` without scikit-learn."""
     kind = optional(MODULE, EXTRA).RiskModel

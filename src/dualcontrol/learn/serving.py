@@ -25,7 +25,7 @@ log = logging.getLogger("dualcontrol.learn")
 FILE = "the model file of "  # how what is wrong with one is said
 
 
-class Scored(NamedTuple):
+class ModelOutput(NamedTuple):
     """What the model says of one input: the likeliest label, its probability, and each label's."""
 
     label: JSON
@@ -59,11 +59,11 @@ class Served:
     def _chances(self, inputs: Sequence[JSON], kept: list[int]) -> Floats:
         return np.asarray(self.model.predict_proba(plain(list(inputs))))[:, kept]
 
-    def score(self, given: JSON) -> Scored:
+    def score(self, given: JSON) -> ModelOutput:
         """The model's label for one input, with probabilities that may stand as `confidence` and `scores`."""
         return self.score_all([given])[0]
 
-    def score_all(self, inputs: Sequence[JSON]) -> list[Scored]:
+    def score_all(self, inputs: Sequence[JSON]) -> list[ModelOutput]:
         """The same for many inputs at once, which is much faster."""
         kept = self._kept()
         if not kept:
@@ -75,9 +75,9 @@ class Served:
         return [_scored(labels, [float(p) for p in row]) for row in self._chances(inputs, kept)]
 
 
-def _scored(labels: list[JSON], row: list[float]) -> Scored:
+def _scored(labels: list[JSON], row: list[float]) -> ModelOutput:
     best = max(range(len(row)), key=row.__getitem__)
-    return Scored(labels[best], row[best], ByLabel(labels, row))
+    return ModelOutput(labels[best], row[best], ByLabel(labels, row))
 
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served | None]] = WeakKeyDictionary()

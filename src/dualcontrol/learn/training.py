@@ -21,7 +21,7 @@ from dualcontrol.errors import DualcontrolError, MissingExtraError, ModelError, 
 from dualcontrol.events import Event, TrainingFailed
 from dualcontrol.labels import Labels
 from dualcontrol.learn.baseline import Labelled, by_folds, by_held_out
-from dualcontrol.learn.examples import Row, dataset, labelled
+from dualcontrol.learn.examples import TrainingRow, dataset, labelled
 from dualcontrol.learn.promotion import record, write, write_file
 from dualcontrol.learn.report import MIN_HELD_OUT, Report, compared, unrivalled
 from dualcontrol.learn.risk import RISK
@@ -39,9 +39,9 @@ MOST_NUMBERS = 20  # different ones that may still be names of classes, where th
 class Split(NamedTuple):
     """Rows that train, rows that models are compared on, and rows that only certify: no case is in two of them."""
 
-    train: list[Row]
-    held_out: list[Row]
-    evidence: list[Row] = []
+    train: list[TrainingRow]
+    held_out: list[TrainingRow]
+    evidence: list[TrainingRow] = []
 
 
 def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report:
@@ -73,7 +73,8 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
 
 
 def _judged(
-    desk: DeskPort, report: Report, model: Model, teacher: Trainer, taught: Labelled, held_out: Sequence[Row], seed: int
+    desk: DeskPort, report: Report, model: Model, teacher: Trainer, taught: Labelled,
+    held_out: Sequence[TrainingRow], seed: int,
 ) -> Report:  # fmt: skip
     """Whether a model is better than the one in force, or where there is none, whether it has learned anything."""
     incumbent = model_in_force(desk, report.loop)
@@ -98,7 +99,7 @@ def _objected(desk: DeskPort, control: Control, report: Report, model: Model) ->
     return report if why is None else Report.from_dict(report.to_dict() | {"promoted": False, "reason": why})
 
 
-def _in_force(control: Control, rows: Sequence[Row]) -> list[Row]:
+def _in_force(control: Control, rows: Sequence[TrainingRow]) -> list[TrainingRow]:
     """The rows whose label is still one of the loop's, each with the label as the loop has it."""
     labels = Labels.of(control.settings)
     if labels is None:
@@ -106,19 +107,19 @@ def _in_force(control: Control, rows: Sequence[Row]) -> list[Row]:
     return [replace(row, value=labels.own(row.value)) for row in rows if row.value in labels]
 
 
-def last_words(rows: Sequence[Row]) -> list[Row]:
+def last_words(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
     """One row a case: where a second reviewer was asked, what they said."""
     latest = {row.case_id: row for row in sorted(rows, key=lambda row: (row.at, row.id))}
     return [row for row in rows if latest[row.case_id] is row]
 
 
-def _skipped(rows: Sequence[Row], usable: Sequence[Row]) -> list[Row]:
+def _skipped(rows: Sequence[TrainingRow], usable: Sequence[TrainingRow]) -> list[TrainingRow]:
     """Labels that nothing is to be learned from; marked as well, or they would count as waiting for ever."""
     taken = {row.id for row in usable}
     return [row for row in rows if row.kind == "label" and row.id not in taken]
 
 
-def _taught(control: Control, rows: Sequence[Row], start: StartSet) -> Labelled:
+def _taught(control: Control, rows: Sequence[TrainingRow], start: StartSet) -> Labelled:
     """What a model is to learn from; `ModelError` where there is too little of it, or where labels are no classes."""
     inputs = [*start.inputs, *(row.input for row in rows)]
     labels = [*start.labels, *(row.value for row in rows)]
@@ -152,7 +153,7 @@ def _check_classes(control: Control, labels: Sequence[JSON]) -> None:
         )
 
 
-def split(desk: DeskPort, control: Control, rows: Sequence[Row]) -> Split:
+def split(desk: DeskPort, control: Control, rows: Sequence[TrainingRow]) -> Split:
     """The held-out share is fixed by case for ever; what was imported was no draw of this loop and only trains."""
     share, secret = _feedback(control).holdout, desk.steps.secret
     parts = Split([], [], [])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import FileError
-from dualcontrol.guarantee.curve import Scored
+from dualcontrol.guarantee.curve import ScoredRow
 from dualcontrol.layout import one_line, some
 from dualcontrol.spelling import FALSE, TRUE, number_of
 from dualcontrol.tables import Cells, Table, damaged, opened
@@ -34,17 +34,17 @@ class Fields(NamedTuple):
     group: str | None = None
 
 
-class Scores(NamedTuple):
+class ScoredFile(NamedTuple):
     """The rows of a file, and what whoever reads their figures should know of them."""
 
-    rows: list[Scored]
+    rows: list[ScoredRow]
     remarks: list[str]
 
 
 Line = tuple[int, Cells]
 
 
-def scored(file: str, fields: Fields) -> Scores:
+def scored(file: str, fields: Fields) -> ScoredFile:
     """The rows of a file; an error names the first line that does not fit, and how many lack a field.
 
     Only the named fields are looked at, whatever else the file holds.
@@ -63,7 +63,7 @@ def scored(file: str, fields: Fields) -> Scores:
     for role, name in wanted.items():
         _complete(file, lines, name, role, fields.group)
     found = [_scored(f"{file}:{line}", row, fields, table) for line, row in lines]
-    return Scores(found, [*_taken(table, lines, fields), *_compared(file, lines, fields, table)])
+    return ScoredFile(found, [*_taken(table, lines, fields), *_compared(file, lines, fields, table)])
 
 
 def _is_row(row: Cells, fields: Fields) -> bool:
@@ -125,13 +125,13 @@ def _absent(value: Any) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def _scored(where: str, row: Cells, fields: Fields, table: Table) -> Scored:
+def _scored(where: str, row: Cells, fields: Fields, table: Table) -> ScoredRow:
     truth, score = row[fields.truth], _score(row[fields.score], f"{where}: {fields.score}")
     if fields.proposal:
         right = _meant(truth, table) == _meant(row[fields.proposal], table)
     else:
         right = _right(truth, f"{where}: {fields.truth}")
-    return Scored(score, right, str(row[fields.group]).strip() if fields.group else "")
+    return ScoredRow(score, right, str(row[fields.group]).strip() if fields.group else "")
 
 
 def _score(value: Any, where: str) -> float:

@@ -13,11 +13,11 @@ from dualcontrol.control import Control, Guarantee
 from dualcontrol.desk import Desk
 from dualcontrol.errors import FileError, ReadOnlyError, UnknownLoopError
 from dualcontrol.guarantee.binomial import needed
-from dualcontrol.guarantee.curve import Scored
+from dualcontrol.guarantee.curve import ScoredRow
 from dualcontrol.guarantee.evidence import Reach, reach
 from dualcontrol.guarantee.offline import Offline, share
 from dualcontrol.layout import some
-from dualcontrol.replay.whatif import Found, Options, found, plain, weighted
+from dualcontrol.replay.whatif import Options, ThresholdResult, found, plain, weighted
 from dualcontrol.review.adjudication import verdict
 from dualcontrol.route.route import route, subject_of
 
@@ -25,7 +25,7 @@ STEP = "threshold"  # what speaks where confidence is compared
 FIELDS, NO_GROUP = ("segment", "action"), "none"
 
 
-class Again(NamedTuple):
+class Rerouting(NamedTuple):
     """Cases that were routed one way and would be routed another, for one reason."""
 
     was: str
@@ -63,7 +63,7 @@ class Replayed(NamedTuple):
     loop: str
     same: int
     skipped: int
-    moves: tuple[Again, ...]
+    moves: tuple[Rerouting, ...]
     past: tuple[Past, ...] = ()
     reach: Reach = Reach({}, False)
     unscored: int = 0
@@ -95,7 +95,7 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
     control = _today(desk, stored)
     same, skipped, unscored = 0, 0, 0
     past: list[Past] = []
-    moves: dict[tuple[str, str, str], Again] = {}
+    moves: dict[tuple[str, str, str], Rerouting] = {}
     for case in _cases(desk, loop, limit):
         done()
         if case is None or case.erased or case.route is None:
@@ -110,7 +110,7 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
             continue
         known = moves.get((case.route.to, *now[:2]))
         count = known.cases + 1 if known else 1
-        moves[case.route.to, *now[:2]] = Again(case.route.to, now[0], now[1], count, now[2], case.id)
+        moves[case.route.to, *now[:2]] = Rerouting(case.route.to, now[0], now[1], count, now[2], case.id)
     most = tuple(sorted(moves.values(), key=lambda move: -move.cases))
     entries = desk.store.queries.entries(f"loop/{control.loop_id}", values=False)
     found = Replayed(loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored)
@@ -195,20 +195,20 @@ UNSEEN = (
 )
 
 
-class Seen(NamedTuple):
+class PastEvidence(NamedTuple):
     """The judged cases, and the evidence: these, the `unanswered` and the `unseen`, both of which count as wrong.
 
     `left_out` are the cases that humans were asked about while they could not be asked about others.
     """
 
-    judged: list[Scored]
-    evidence: list[Scored]
+    judged: list[ScoredRow]
+    evidence: list[ScoredRow]
     unanswered: int
     unseen: int
     left_out: int
 
 
-def seen(replayed: Replayed, *, certifying: bool) -> Seen:
+def seen(replayed: Replayed, *, certifying: bool) -> PastEvidence:
     """What past cases say; cases in the shadow say nothing of what humans would find."""
     live = [case for case in replayed.past if not case.shadow]
     floors, blind = _floors(live, replayed)
@@ -221,7 +221,7 @@ def seen(replayed: Replayed, *, certifying: bool) -> Seen:
         unseen = sum(case.inclusion == 0.0 for case in counted)
         evidence = [_row(case, floors) for case in counted if case.seen or case.inclusion == 0.0]
     judged = [row for case, row in asked if case.wrong is not None]
-    return Seen(
+    return PastEvidence(
         judged, evidence, len(asked) - len(judged), unseen,
         sum(case.seen and case.inclusion > 0.0 for case in live if case.control in left_out),
     )  # fmt: skip
@@ -238,13 +238,13 @@ def _floors(live: Sequence[Past], replayed: Replayed) -> tuple[dict[int, float],
     return floors, blind
 
 
-def _row(case: Past, floors: Mapping[int, float]) -> Scored:
+def _row(case: Past, floors: Mapping[int, float]) -> ScoredRow:
     """A case as evidence; that nobody could be asked about it is known for certain, and counts as wrong."""
     right = case.wrong == 0 and case.inclusion > 0.0
-    return Scored(case.score, right, case.group, case.inclusion or 1.0, floors[case.control])
+    return ScoredRow(case.score, right, case.group, case.inclusion or 1.0, floors[case.control])
 
 
-def what_if(replayed: Replayed, asked: Options, group: str | None) -> Found:
+def what_if(replayed: Replayed, asked: Options, group: str | None) -> ThresholdResult:
     """What a threshold would have done to past cases; with nothing judged, nothing is known."""
     known = seen(replayed, certifying=asked.max_error is not None)
     if not known.judged and known.left_out:
@@ -260,7 +260,7 @@ def what_if(replayed: Replayed, asked: Options, group: str | None) -> Found:
     return result._replace(reason=result.reason + "".join(_as_wrong(known)) if asked.max_error else result.reason)
 
 
-def _as_wrong(known: Seen) -> Iterator[str]:
+def _as_wrong(known: PastEvidence) -> Iterator[str]:
     """Which cases the certificate counts as wrong though nobody said so."""
     if known.unanswered:
         yield f"; {known.unanswered} that nobody judged count as wrong"
@@ -312,7 +312,9 @@ def _own(replayed: Replayed) -> Iterator[str]:
         )
 
 
-def _with_unjudged(groups: dict[str, Found], evidence: Sequence[Scored], asked: Options) -> dict[str, Found]:
+def _with_unjudged(
+    groups: dict[str, ThresholdResult], evidence: Sequence[ScoredRow], asked: Options
+) -> dict[str, ThresholdResult]:
     """The groups, and those of which nobody has judged a case: of these nothing is known."""
     if not asked.grouped:
         return groups
@@ -326,11 +328,11 @@ def _with_unjudged(groups: dict[str, Found], evidence: Sequence[Scored], asked: 
     return dict(sorted({**groups, **silent}.items()))
 
 
-def nothing(asked: Options) -> Found:
+def nothing(asked: Options) -> ThresholdResult:
     """What is known where no past case was judged."""
     refused = None if asked.max_error is None else _refused(asked, NONE)
     humans = asked.price.of(1.0, 0.0) if asked.price else None
-    return Found(0, "betting", asked.confidence, None, refused, [], humans, {}, NONE)
+    return ThresholdResult(0, "betting", asked.confidence, None, refused, [], humans, {}, NONE)
 
 
 def _refused(asked: Options, why: str) -> Offline:
@@ -338,7 +340,7 @@ def _refused(asked: Options, why: str) -> Offline:
     return Offline(None, 0.0, None, None, 0, 0, 0, labels, why, "betting")
 
 
-def documented(replayed: Replayed, result: Found, asked: Options) -> dict[str, JSON]:
+def documented(replayed: Replayed, result: ThresholdResult, asked: Options) -> dict[str, JSON]:
     """Both halves as JSON: where cases would go, and what a threshold would have done."""
     unanswered = sum(case.seen and case.inclusion > 0.0 and case.wrong is None for case in replayed.past)
     return {**replayed.to_dict(), **plain(result), "unanswered": unanswered, "remarks": remarks(replayed, asked)}

@@ -16,8 +16,8 @@ from dualcontrol.case import JSON, Value
 from dualcontrol.errors import FileError
 from dualcontrol.guarantee import binomial
 from dualcontrol.guarantee.certificate import Certificate
-from dualcontrol.guarantee.curve import Bounds, Point, Price, Scored, at, by_wilson, curve, weight, wilson
-from dualcontrol.guarantee.curve import Point as Looked
+from dualcontrol.guarantee.curve import Bounds, CurvePoint, Price, ScoredRow, at, by_wilson, curve, weight, wilson
+from dualcontrol.guarantee.curve import CurvePoint as Looked
 from dualcontrol.guarantee.offline import Offline, certify, certify_weighted
 from dualcontrol.guarantee.offline import bounds as betting
 
@@ -45,17 +45,17 @@ class Method(NamedTuple):
     test: Callable[..., Offline]
 
 
-class Found(NamedTuple):
+class ThresholdResult(NamedTuple):
     """What a threshold would have done; `offline` is the certificate where one was asked for."""
 
     n: int
     method: str
     confidence: float
-    at: Point | None
+    at: CurvePoint | None
     offline: Offline | None
-    points: list[Point]
+    points: list[CurvePoint]
     humans: float | None
-    groups: dict[str, Found]
+    groups: dict[str, ThresholdResult]
     reason: str
 
     @property
@@ -64,7 +64,7 @@ class Found(NamedTuple):
         return self.offline is not None and self.offline.threshold is None
 
 
-def exact(rows: Sequence[Scored], asked: Options) -> Method:
+def exact(rows: Sequence[ScoredRow], asked: Options) -> Method:
     """For rows that all have a truth: Clopper and Pearson's test and bounds; Wilson's interval for a look around."""
     test = partial(certify, [row.score for row in rows], [not row.right for row in rows])
     if asked.max_error is None:
@@ -72,12 +72,12 @@ def exact(rows: Sequence[Scored], asked: Options) -> Method:
     return Method("clopper-pearson", partial(_clopper, confidence=asked.confidence), test)
 
 
-def _clopper(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
+def _clopper(rows: Sequence[ScoredRow], confidence: float) -> tuple[float, float]:
     wrong = sum(not row.right for row in rows)
     return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
 
 
-def weighted(evidence: Sequence[Scored], asked: Options, *, guaranteed: bool) -> Method:
+def weighted(evidence: Sequence[ScoredRow], asked: Options, *, guaranteed: bool) -> Method:
     """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all.
 
     Under a guarantee it is the labels themselves that decide whether humans go on seeing all, and which test is made
@@ -91,12 +91,12 @@ def weighted(evidence: Sequence[Scored], asked: Options, *, guaranteed: bool) ->
     return Method("betting", partial(_betting, confidence=asked.confidence), test)
 
 
-def _betting(rows: Sequence[Scored], confidence: float) -> tuple[float, float]:
+def _betting(rows: Sequence[ScoredRow], confidence: float) -> tuple[float, float]:
     errors, chances = np.array([not row.right for row in rows], float), np.array([row.inclusion for row in rows])
     return betting(errors, chances, confidence, np.array([row.floor for row in rows]))
 
 
-def found(rows: Sequence[Scored], asked: Options, method: Method) -> Found:
+def found(rows: Sequence[ScoredRow], asked: Options, method: Method) -> ThresholdResult:
     """Choose or look at a threshold, for the whole and for each group."""
     offline = None
     threshold, reason = asked.threshold, ""
@@ -110,9 +110,9 @@ def found(rows: Sequence[Scored], asked: Options, method: Method) -> Found:
     return whole._replace(offline=offline, reason=reason, groups=_groups(rows, threshold, asked, method))
 
 
-def _looked(rows: Sequence[Scored], threshold: float | None, asked: Options, method: Method) -> Found:
+def _looked(rows: Sequence[ScoredRow], threshold: float | None, asked: Options, method: Method) -> ThresholdResult:
     look = partial(at, rows, bounds=method.bounds, price=asked.price)
-    return Found(
+    return ThresholdResult(
         n=len(rows), method=method.name, confidence=asked.confidence,
         at=None if threshold is None else look(threshold), offline=None,
         points=curve(rows, bounds=method.bounds, price=asked.price),
@@ -120,10 +120,12 @@ def _looked(rows: Sequence[Scored], threshold: float | None, asked: Options, met
     )  # fmt: skip
 
 
-def _groups(rows: Sequence[Scored], threshold: float | None, asked: Options, method: Method) -> dict[str, Found]:
+def _groups(
+    rows: Sequence[ScoredRow], threshold: float | None, asked: Options, method: Method
+) -> dict[str, ThresholdResult]:
     if not asked.grouped:
         return {}
-    members: dict[str, list[Scored]] = {}
+    members: dict[str, list[ScoredRow]] = {}
     for row in rows:
         members.setdefault(row.group, []).append(row)
     if len(members) > MOST_GROUPS:
@@ -132,7 +134,7 @@ def _groups(rows: Sequence[Scored], threshold: float | None, asked: Options, met
     return {name: group._replace(reason=_few(group, asked)) for name, group in looked.items()}
 
 
-def _few(group: Found, asked: Options) -> str:
+def _few(group: ThresholdResult, asked: Options) -> str:
     """Why a group's error is hardly known, where it has too few rows on autopilot."""
     if group.at is None:
         return ""
@@ -142,7 +144,7 @@ def _few(group: Found, asked: Options) -> str:
     return f"too few rows to say much: {group.at.autopilot} on autopilot, and {least} are the least"
 
 
-def cheapest(of: Found) -> Point | None:
+def cheapest(of: ThresholdResult) -> CurvePoint | None:
     """The point of the curve that costs least; None where prices are not given or humans for all cost less."""
     priced = [(point.cost, point) for point in of.points if point.cost is not None]
     if not priced or of.humans is None:
@@ -151,7 +153,7 @@ def cheapest(of: Found) -> Point | None:
     return point if cost < of.humans else None
 
 
-def plain(of: Found) -> Mapping[str, JSON]:
+def plain(of: ThresholdResult) -> Mapping[str, JSON]:
     """The answer as plain JSON values; nothing chosen means that everything goes to humans."""
     point, best = of.at, cheapest(of)
     return {
@@ -173,7 +175,7 @@ def plain(of: Found) -> Mapping[str, JSON]:
     }
 
 
-def _cheapest_json(of: Found, best: Point | None) -> JSON:
+def _cheapest_json(of: ThresholdResult, best: CurvePoint | None) -> JSON:
     if best is None:
         return {"threshold": None, "load": 1.0, "cost": of.humans}
     return {"threshold": best.threshold, "load": best.load, "cost": best.cost}
@@ -235,7 +237,7 @@ def what_if(
     rows: Sequence[Mapping[str, Any]], asked: Asked, *, today: float | None, promise: Mapping[str, Any]
 ) -> WhatIf:  # fmt: skip
     """Try a promise on labels as `evidence` gives them, in place of the one that the epoch began with."""
-    scored = [Scored(row["score"], not row["wrong"], "", row["inclusion"]) for row in rows[-NEWEST:]]
+    scored = [ScoredRow(row["score"], not row["wrong"], "", row["inclusion"]) for row in rows[-NEWEST:]]
     humans = asked.price.of(1.0, 0.0) if asked.price else None
     if not scored:
         return WhatIf(asked=asked, answers=0, certified=None, today=None, others=(), cheapest=None, humans=humans,
@@ -271,7 +273,7 @@ def _reason(found: Certificate) -> str:
 def _bounds(confidence: float) -> Bounds:
     """Wilson's interval at the number of plain labels that the weighted ones are worth (Kish 1965)."""
 
-    def bounds(rows: Sequence[Scored]) -> tuple[float, float]:
+    def bounds(rows: Sequence[ScoredRow]) -> tuple[float, float]:
         whole, square = weight(rows), sqrt(sum(1.0 / row.inclusion**2 for row in rows))
         worth = (whole / square) ** 2 if rows else 0.0
         return wilson(

@@ -10,13 +10,13 @@ from dualcontrol.events import Event
 from dualcontrol.review import answer, joined, lease
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {
-    commands.Claim: lease.claim,
+    commands.TakeClaim: lease.claim,
     commands.Release: lease.release,
     commands.Extend: lease.extend,
     commands.Expire: lease.expire,
     commands.Commit: answer.commit,
-    commands.Answer: answer.answer,
+    commands.GiveAnswer: answer.answer,
     commands.Retract: answer.retract,
-    commands.Join: joined.join,
+    commands.JoinCase: joined.join,
     commands.Follow: joined.follow,
 }

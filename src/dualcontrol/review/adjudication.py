@@ -17,14 +17,14 @@ from dualcontrol.review import quorum, rows
 NOBODY = "no_adjudicator"
 
 
-class Finding(Value, frozen=True, kw_only=True):
+class Adjudicated(Value, frozen=True, kw_only=True):
     """What is known about a proposal: nothing, a "wrong" that somebody is still asked about, or the last word."""
 
     state: Literal["none", "pending", "final"]
     wrong: int | None = None
 
 
-def verdict(case: Case, control: Control) -> Finding:
+def verdict(case: Case, control: Control) -> Adjudicated:
     """Whether the proposal was wrong, by all that was said so far.
 
     A first "right" is believed, and so is the second answer where there is one; a first "wrong" that nobody else
@@ -32,13 +32,13 @@ def verdict(case: Case, control: Control) -> Finding:
     """
     said = _first_word(case)
     if said is None:
-        return Finding(state="none")
+        return Adjudicated(state="none")
     if said == 0 or not _wanted(control):
-        return Finding(state="final", wrong=said)
+        return Adjudicated(state="final", wrong=said)
     if _asking(case):
-        return Finding(state="pending")
+        return Adjudicated(state="pending")
     again = _second_word(case)
-    return Finding(state="final", wrong=said if again is None else again)
+    return Adjudicated(state="final", wrong=said if again is None else again)
 
 
 def truth(case: Case, *, alone: bool = False) -> JSON:

@@ -7,7 +7,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, PASSING, Case, Content, Review, Verdict
-from dualcontrol.commands import Answer, Commit, Retract
+from dualcontrol.commands import Commit, GiveAnswer, Retract
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import AnswerError, AnswerValueError, ClaimError, CommitError, ConflictError, SettledError
 from dualcontrol.events import Answered, Committed, Event, Passed, Retracted, real
@@ -19,7 +19,7 @@ from dualcontrol.review.values import canonical, checked
 from dualcontrol.review.view import commits_first, committed, digest, edit_under_review, hidden, view
 
 
-def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Event]:
+def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[Event]:
     """Take one reviewer's answer, or refuse it with an error that says what to do."""
     if command.expected_seq is not None and command.expected_seq != case.seq:
         raise ConflictError(
@@ -41,7 +41,7 @@ def answer(case: Case, command: Answer, control: Control, env: Env) -> list[Even
     return [_answered(case, review, command, value, env)]
 
 
-def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env) -> Answered:
+def _answered(case: Case, review: Review, command: GiveAnswer, value: JSON, env: Env) -> Answered:
     said: dict[str, JSON] = {"value": value}
     edit = edit_under_review(case, review)
     if command.verdict == "approve" and edit is not None:
@@ -58,7 +58,7 @@ def _answered(case: Case, review: Review, command: Answer, value: JSON, env: Env
     )  # fmt: skip
 
 
-def _pass(case: Case, review: Review, command: Answer, value: JSON, control: Control, env: Env) -> list[Event]:
+def _pass(case: Case, review: Review, command: GiveAnswer, value: JSON, control: Control, env: Env) -> list[Event]:
     to = value["to"] if value else None
     said = {"value": value, "rationale": command.rationale, "first": _first(case, review, command)}
     note = {k: v for k, v in said.items() if v is not None}
@@ -71,7 +71,7 @@ def _pass(case: Case, review: Review, command: Answer, value: JSON, control: Con
     return [passed, reopened(case, review, command.actor.person, to, control, env)]
 
 
-def _first(case: Case, review: Review, command: Answer) -> JSON:
+def _first(case: Case, review: Review, command: GiveAnswer) -> JSON:
     """What was said before the proposal was shown: the commitment of this review, else what the answer brings."""
     return as_first(case, review) if review.blind else command.first
 

@@ -8,7 +8,7 @@ from dualcontrol.errors import BlockedError
 from dualcontrol.events import Event, Recalled, Rerouted, real
 from dualcontrol.names import among
 from dualcontrol.review import quorum
-from dualcontrol.review.quorum import Standing
+from dualcontrol.review.quorum import Votes
 from dualcontrol.review.rows import WAITING, arbitration, first, group_of, seats
 
 
@@ -71,7 +71,7 @@ def decided_risk(case: Case, source: Answer | None, control: Control, env: Env) 
     return wanted.risk if wanted is not None and higher else before
 
 
-def more(case: Case, standing: Standing, control: Control, env: Env) -> list[Event] | None:
+def more(case: Case, standing: Votes, control: Control, env: Env) -> list[Event] | None:
     """Who else must agree to the edit that the answers settled on; None when nobody must, and it may be decided."""
     source = standing.source
     wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
@@ -85,7 +85,7 @@ def more(case: Case, standing: Standing, control: Control, env: Env) -> list[Eve
     return [_tightened(case, source, wanted, control)]
 
 
-def _lacks_since_recalled(case: Case, standing: Standing, source: Answer, control: Control) -> bool:
+def _lacks_since_recalled(case: Case, standing: Votes, source: Answer, control: Control) -> bool:
     """Whether what was taken back before its effect began still lacks people whom the route asks for since."""
     if case.recalled_after is None or case.route is None or standing.settled_by == "arbiter":
         return False
@@ -120,7 +120,7 @@ def _same(case: Case, wanted: Route, control: Control) -> bool:
     return route is not None and wanted.quorum == route.quorum and wanted.group == group_of(route, control)
 
 
-def _met(case: Case, standing: Standing, source: Answer, wanted: Route, control: Control) -> bool:
+def _met(case: Case, standing: Votes, source: Answer, wanted: Route, control: Control) -> bool:
     """Whether as many of the people demanded as must agree have said the very same.
 
     Under a route that demands the same, what its quorum or its arbiter settled is settled.

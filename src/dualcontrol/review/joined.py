@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Answer, Case, Content, Decision
-from dualcontrol.commands import Follow, Join
+from dualcontrol.commands import Follow, JoinCase
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import BlockedError
 from dualcontrol.events import Answered, Decided, Event, Joined, Parted, ReviewOpened, real
@@ -26,7 +26,7 @@ def alike(count: int) -> str:
     return f"{count:,} more cases ask the same; your answer counts for all of them"
 
 
-def join(case: Case, command: Join, control: Control, env: Env) -> list[Event]:
+def join(case: Case, command: JoinCase, control: Control, env: Env) -> list[Event]:
     """Note at the leader that a case was joined to it."""
     return [Joined(follower=command.follower, at=env.now)]
 

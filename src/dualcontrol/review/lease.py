@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from dualcontrol.case import Case, Review
-from dualcontrol.commands import Claim, Expire, Extend, Release
+from dualcontrol.commands import Expire, Extend, Release, TakeClaim
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
 from dualcontrol.events import Answered, Claimed, Event, Extended, LeaseExpired, Passed, Released, ReviewCancelled
@@ -15,7 +15,7 @@ from dualcontrol.review import eligibility, view
 from dualcontrol.review.view import passed_up, visible_answers
 
 
-def claim(case: Case, command: Claim, control: Control, env: Env) -> list[Event]:
+def claim(case: Case, command: TakeClaim, control: Control, env: Env) -> list[Event]:
     """Give an open review to a person until the lease ends, with the order in which they see the candidates."""
     review = case.review(command.review_id)
     if review is None:

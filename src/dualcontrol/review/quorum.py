@@ -14,7 +14,7 @@ VOTING = ("decide", "second")
 COUNTING = (*VOTING, "arbiter")
 
 
-class Standing(NamedTuple):
+class Votes(NamedTuple):
     """How the votes stand: settled by what and by whom, in dispute, or neither yet."""
 
     settled_by: str | None = None
@@ -23,23 +23,23 @@ class Standing(NamedTuple):
     dispute: bool = False
 
 
-class Again(NamedTuple):
+class AskedAgain(NamedTuple):
     """People are asked about an edit: the review it came from, and the rows that were opened since."""
 
     about: str
     rows: tuple[str, ...]
 
 
-def asked_again(case: Case) -> Again | None:
+def asked_again(case: Case) -> AskedAgain | None:
     """The edit that people were asked about last; None where there is none, or it was taken back."""
     about = next((r.about for r in reversed(case.reviews) if r.about), None)
     if about is None or not any(a.review_id == about for a in case.answered):
         return None
     first = next(place for place, r in enumerate(case.reviews) if r.about == about)
-    return Again(about, tuple(r.id for r in case.reviews[first:]))
+    return AskedAgain(about, tuple(r.id for r in case.reviews[first:]))
 
 
-def standing(case: Case) -> Standing:
+def standing(case: Case) -> Votes:
     """How the answers of a case stand under its quorum.
 
     Once people are asked about an edit, what was said before counts only where it is that very edit.
@@ -56,19 +56,19 @@ def standing(case: Case) -> Standing:
     arbiter = next((a for a in answers if a.review_id in arbitrating), None)
     ids = tuple(a.review_id for a in answers)
     if arbiter is not None:
-        return Standing("arbiter", arbiter, ids)
+        return Votes("arbiter", arbiter, ids)
     veto = next((a for a in answers if a.verdict == "reject"), None) if quorum.veto else None
     if veto is not None:
-        return Standing("veto", veto, ids)
+        return Votes("veto", veto, ids)
     return _tally(case, quorum, answers, ids)
 
 
-def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ...]) -> Standing:
+def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ...]) -> Votes:
     if not answers:
-        return Standing()
+        return Votes()
     if quorum.settle == "collect":
         full = len(answers) >= quorum.answers
-        return Standing("collect", answers[0] if len(answers) == 1 else None, ids) if full else Standing()
+        return Votes("collect", answers[0] if len(answers) == 1 else None, ids) if full else Votes()
     leader, count = _leader(case, answers)
     if quorum.settle == "unanimous":
         return _unanimous(quorum, leader, ids, agree=count == len(answers))
@@ -76,8 +76,8 @@ def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ..
         return _majority(quorum, leader, ids, count)
     need = quorum.settle if isinstance(quorum.settle, int) else quorum.answers
     if count >= need:
-        return Standing("k", leader, ids)
-    return Standing(dispute=count + quorum.asked - len(answers) < need)
+        return Votes("k", leader, ids)
+    return Votes(dispute=count + quorum.asked - len(answers) < need)
 
 
 def _leader(case: Case, answers: list[Answer]) -> tuple[Answer, int]:
@@ -89,18 +89,18 @@ def _leader(case: Case, answers: list[Answer]) -> tuple[Answer, int]:
     return answers[said.index(top)], count
 
 
-def _unanimous(quorum: Quorum, leader: Answer, ids: tuple[str, ...], *, agree: bool) -> Standing:
+def _unanimous(quorum: Quorum, leader: Answer, ids: tuple[str, ...], *, agree: bool) -> Votes:
     if not agree:
-        return Standing(dispute=True)
-    return Standing("unanimous", leader, ids) if len(ids) >= quorum.answers else Standing()
+        return Votes(dispute=True)
+    return Votes("unanimous", leader, ids) if len(ids) >= quorum.answers else Votes()
 
 
-def _majority(quorum: Quorum, leader: Answer, ids: tuple[str, ...], count: int) -> Standing:
+def _majority(quorum: Quorum, leader: Answer, ids: tuple[str, ...], count: int) -> Votes:
     if len(ids) < quorum.answers:
-        return Standing()
+        return Votes()
     if 2 * count > len(ids):
-        return Standing("majority", leader, ids)
-    return Standing(dispute=len(ids) >= quorum.asked)
+        return Votes("majority", leader, ids)
+    return Votes(dispute=len(ids) >= quorum.asked)
 
 
 def shape(case: Case, answer: Answer) -> str:

@@ -53,7 +53,7 @@ def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> li
     return _next_votes(case, control, env)
 
 
-def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) -> Decided:
+def _decided(case: Case, standing: quorum.Votes, control: Control, env: Env) -> Decided:
     source = standing.source
     ends = [a.until for a in case.answered if a.review_id in standing.answers and a.until is not None]
     return Decided(
@@ -68,7 +68,7 @@ def _decided(case: Case, standing: quorum.Standing, control: Control, env: Env) 
     )
 
 
-def _effective_at(case: Case, standing: quorum.Standing, control: Control, env: Env) -> int:
+def _effective_at(case: Case, standing: quorum.Votes, control: Control, env: Env) -> int:
     """When everybody whose answer settles the case has had the time to take it back that their door gives."""
     given = [(a.at, control.settings.undo_for(a.actor.via)) for a in case.answered if a.review_id in standing.answers]
     return max([env.now, *(at + undo for at, undo in given if undo)])  # without one, whatever another's clock says

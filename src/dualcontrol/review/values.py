@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, PASSING, VERDICTS, Candidate, Case, Review
-from dualcontrol.commands import Answer, action_name
+from dualcontrol.commands import GiveAnswer, action_name
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import (
     AnswerError,
@@ -48,7 +48,7 @@ def canonical(value: JSON) -> str:
         raise AnswerValueError(f"the answer's value is not JSON: {error}") from error
 
 
-def checked(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     """The value of an answer in its full form, or an `AnswerError` that says what to do."""
     legal = legal_in(case, review)
     if command.verdict in VERDICTS[case.mode] and command.verdict not in legal:
@@ -82,7 +82,7 @@ def _check_confidence(confidence: float | None) -> None:
         raise SignalError(f"an answer's confidence must be from 0 to 1, not {confidence!r}")
 
 
-def _check_first(case: Case, review: Review, command: Answer, settings: LoopSettings) -> None:
+def _check_first(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> None:
     """A first commitment is ``{verdict, value}``, as legal as an answer."""
     first = command.first
     if not isinstance(first, dict) or not {"verdict"} <= set(first) <= {"verdict", "value"}:
@@ -100,13 +100,13 @@ def _check_first(case: Case, review: Review, command: Answer, settings: LoopSett
         raise AnswerValueError(f"the value of first does not fit: {error.message}") from error
 
 
-def _no_value(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _no_value(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     if command.value is not None:
         raise AnswerValueError(f"{command.verdict} takes no value; to change the action use edit")
     return None
 
 
-def _approve(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _approve(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     _no_value(case, review, command, settings)
     proposal = proposal_for(case, review)
     if proposal is None:
@@ -114,7 +114,7 @@ def _approve(case: Case, review: Review, command: Answer, settings: LoopSettings
     return _in_the_set(proposal.value, settings) if case.mode == "labels" else None
 
 
-def _edit(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _edit(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     proposal = proposal_for(case, review)
     if proposal is not None and proposal.action is not None:
         return _edited_action(case, proposal, command.value)
@@ -148,7 +148,7 @@ def _action_and_args(proposal: Candidate, value: JSON) -> tuple[str, JSON]:
     return str(proposal.action), value
 
 
-def _respond(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _respond(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     value = {"text": command.value} if isinstance(command.value, str) else command.value
     if value is None or value == {} or (isinstance(value, dict) and not str(value.get("text", "x")).strip()):
         raise AnswerValueError("respond needs the response: a text, or JSON that fits the loop's schema")
@@ -158,7 +158,7 @@ def _respond(case: Case, review: Review, command: Answer, settings: LoopSettings
     return value
 
 
-def _label(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _label(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     _expect_json(command.value, "label")
     value = _in_the_set(command.value, settings)
     return value if settings.schema is None else _fitting(value, settings.schema, "the label")
@@ -175,7 +175,7 @@ def _in_the_set(value: JSON, settings: LoopSettings) -> JSON:
     return labels.own(value)
 
 
-def _prefer(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _prefer(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     ids = [c.id for c in case.candidates]
     value = _full_ranking(command.value, ids)
     named = [i for tie in value["ranking"] for i in tie] + list(value["rejected"])
@@ -206,7 +206,7 @@ def _full_ranking(value: JSON, ids: list[str]) -> dict[str, Any]:
     return {**value, "ranking": [tie for tie in ties if tie], "rejected": rejected}
 
 
-def _escalate(case: Case, review: Review, command: Answer, settings: LoopSettings) -> JSON:
+def _escalate(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     value = command.value
     above = (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
     to = (value.get("to") if isinstance(value, dict) else value) or above
@@ -221,7 +221,7 @@ def _escalate(case: Case, review: Review, command: Answer, settings: LoopSetting
     return {"to": to}
 
 
-_CHECKS: dict[str, Callable[[Case, Review, Answer, LoopSettings], JSON]] = {
+_CHECKS: dict[str, Callable[[Case, Review, GiveAnswer, LoopSettings], JSON]] = {
     "approve": _approve,
     "edit": _edit,
     "reject": _no_value,
@@ -269,7 +269,7 @@ def _fitting(value: JSON, schema: dict[str, JSON], what: str) -> JSON:
     return full
 
 
-def look_ahead(case: Case, command: Answer, schema: dict[str, JSON] | None) -> None:
+def look_ahead(case: Case, command: GiveAnswer, schema: dict[str, JSON] | None) -> None:
     """Hold what an answer says against every schema that it may have to fit; what comes out is remembered."""
     schemas = [c.get("schema") for c in case.content.get("candidates", ())] if case.mode == "approval" else [schema]
     first = command.first.get("value") if isinstance(command.first, dict) else None

@@ -227,25 +227,25 @@ def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
     return _masked(case, review.presented), bare(review)
 
 
-class Seen(NamedTuple):
+class PersonalView(NamedTuple):
     """A case as a person may see it outside a review, and whether it is `kept` from them for being theirs to judge."""
 
     case: Case
     kept: bool
 
 
-def seen_by(case: Case, person: str, settings: LoopSettings) -> Seen:
+def seen_by(case: Case, person: str, settings: LoopSettings) -> PersonalView:
     """The case as a person may see it who holds no review of it: page, list, flash, command line, refusals.
 
     Nothing of the proposal and of what came of it where they hold a blind review or may take one; else all of it, and
     of meta what the loop shows.
     """
     if kept_from(case, person, settings):
-        return Seen(_masked(case), kept=True)
+        return PersonalView(_masked(case), kept=True)
     values = case.content.values
     if "meta" in values:
         values = {**values, "meta": fields_of(case.meta, settings.shown_meta)}
-    return Seen(replace(case, content=Content(values, case.content.seals)), kept=False)
+    return PersonalView(replace(case, content=Content(values, case.content.seals)), kept=False)
 
 
 def fields_of(meta: dict[str, JSON], names: tuple[str, ...]) -> dict[str, JSON]:

@@ -131,7 +131,7 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Logical:
     """``&&`` or ``||`` over two expressions."""
 
     op: str
@@ -139,7 +139,7 @@ class Join:
     right: Expression
 
 
-Expression: TypeAlias = Path | Literal | Compare | Member | Has | Not | Join
+Expression: TypeAlias = Path | Literal | Compare | Member | Has | Not | Logical
 
 
 class UnsupportedError(ValueError):
@@ -166,7 +166,7 @@ def paths(tree: Expression) -> Iterator[Path]:
     """Every path in an expression."""
     if isinstance(tree, Path):
         yield tree
-    elif isinstance(tree, Join | Compare):
+    elif isinstance(tree, Logical | Compare):
         yield from paths(tree.left)
         yield from paths(tree.right)
     elif isinstance(tree, Not):
@@ -213,7 +213,7 @@ class _Reader:
         while self._next() == op:
             self._at += 1
             right = self.joined("&&") if op == "||" else self._relation()
-            left = Join(op, _truth(left), _truth(right))
+            left = Logical(op, _truth(left), _truth(right))
         return left
 
     def _relation(self) -> Expression | _List:

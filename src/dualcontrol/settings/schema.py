@@ -313,7 +313,7 @@ def schema(value: Any, place: Place) -> dict[str, Any]:
     return value
 
 
-class Table:
+class TomlTable:
     """A table with known keys; checks each and refuses any other."""
 
     def __init__(self, **keys: Check) -> None:
@@ -353,7 +353,7 @@ def check_name(name: str, place: Place) -> None:
 class Rows:
     """A list of tables: ``[[loop.NAME.rule]]``."""
 
-    def __init__(self, item: Table, required: tuple[str, ...]) -> None:
+    def __init__(self, item: TomlTable, required: tuple[str, ...]) -> None:
         self.item = item
         self.required = required
 
@@ -380,28 +380,28 @@ def feedback(value: Any, place: Place) -> dict[str, Any] | None:
     return FEEDBACK(value, place)
 
 
-GUARANTEE = Table(
+GUARANTEE = TomlTable(
     max_error=promised("max_error"), confidence=promised("confidence"), segments=distinct,
     score=word("confidence", "risk"), learn_from=whole(20, 1_000_000), pilot=whole(0, 1_000_000),
     launch=whole(0, 1_000_000), evidence=between, adjudicate=flag, blind=flag,
     miss_rate=missed, answer_within=duration,
 )  # fmt: skip
-CAPACITY = Table(
+CAPACITY = TomlTable(
     reviewers=whole(1, MOST_PEOPLE), availability=positive, late=between,
 )  # fmt: skip
-FEEDBACK = Table(
+FEEDBACK = TomlTable(
     retrain_every=whole(1, 1_000_000_000), or_every=duration, trainer=trainer, holdout=between,
 )  # fmt: skip
 number = whole(1, MOST_PEOPLE)
-QUORUM = Table(
+QUORUM = TomlTable(
     answers=number, of=number, settle=settle,
     veto=flag, ordered=flag, arbiter=text, blind=flag,
 )  # fmt: skip
-RULE = Table(
+RULE = TomlTable(
     name=text, when=text, route=word("human", "autopilot", "block"),
     risk=risk, quorum=QUORUM, group=text, respond_within=duration,
 )  # fmt: skip
-LOOP = Table(
+LOOP = TomlTable(
     mode=word(*MODES),
     threshold=share,
     guarantee=GUARANTEE,
@@ -431,9 +431,9 @@ LOOP = Table(
     effect_lease=duration,
     rule=Rows(RULE, ("name", "when", "route")),
 )
-SETTINGS = Table(
-    database=Table(url=database_url, durability=word("power", "process")),
-    web=Table(host=text, port=whole(0, 65_535), token=key_material),
+SETTINGS = TomlTable(
+    database=TomlTable(url=database_url, durability=word("power", "process")),
+    web=TomlTable(host=text, port=whole(0, 65_535), token=key_material),
     groups=Named(people),
     loop=Named(LOOP),
     secret=key_material,
@@ -448,7 +448,7 @@ def check_at(path: Path) -> Check | None:
     for part in path:
         if check is feedback:
             check = FEEDBACK
-        if isinstance(check, Table):
+        if isinstance(check, TomlTable):
             check = check.keys.get(str(part))
         elif isinstance(check, Named):
             check = check.item
@@ -461,7 +461,7 @@ def keys_of(check: Check | None) -> Mapping[str, Check]:
     """The keys that a table knows; none if this is not a table."""
     if check is feedback:
         return FEEDBACK.keys
-    return check.keys if isinstance(check, Table) else {}
+    return check.keys if isinstance(check, TomlTable) else {}
 
 
 def every_key(check: Check = SETTINGS, path: str = "") -> Iterator[str]:

@@ -26,7 +26,7 @@ from dualcontrol.case import JSON, scalar
 from dualcontrol.desk import Loop
 from dualcontrol.errors import CalibrationError, ProposalError
 from dualcontrol.guarantee.by_class import Judged, by_class, together
-from dualcontrol.guarantee.offline import Certificate, Floats, check_promise
+from dualcontrol.guarantee.offline import Floats, OfflineCertificate, check_promise
 from dualcontrol.sklearn.rows import missing, readable
 
 Labels = NDArray[Any]
@@ -95,7 +95,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         return self.calibrate(_safe_indexing(X, kept), _safe_indexing(y, kept), sample_weight=weights)
 
     def _lapsed(self) -> None:
-        self.certificate_: Certificate | None = None
+        self.certificate_: OfflineCertificate | None = None
         self.threshold_: float | None = None
         self.thresholds_: dict[Any, float | None] = {}
         self.trained_on_: str | None = None

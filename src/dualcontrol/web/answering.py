@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dualcontrol.case import JSON, Actor, Case
-from dualcontrol.commands import Answer, checked
+from dualcontrol.commands import GiveAnswer, checked
 from dualcontrol.desk import Claim
 from dualcontrol.errors import ClaimError, ConflictError, DualcontrolError, SettledError
 from dualcontrol.names import among
@@ -28,7 +28,7 @@ def rehearse(claim: Claim, verdict: str, value: JSON, *, via: str, **said: Any) 
     """Check an answer as if it were given, and write nothing; the value in its full form."""
     actor = Actor(person=claim.person, via=via, authenticated="token")
     command = checked(
-        Answer(case_id=claim.case.id, claim_id=claim.id, verdict=verdict, value=value, actor=actor, **said)
+        GiveAnswer(case_id=claim.case.id, claim_id=claim.id, verdict=verdict, value=value, actor=actor, **said)
     )
     desk = claim.desk
     control, env = governing(desk, claim.case.loop), desk.steps.env(desk.steps.now())

@@ -28,7 +28,7 @@ UNREADABLE = "a newer version wrote it, or its record is damaged: this version c
 NO_CONTENT = Content()
 
 
-class Prepared(NamedTuple):
+class PreparedStatement(NamedTuple):
     """A compiled construct and the order in which its parameters come."""
 
     text: str
@@ -44,13 +44,13 @@ class SqlQueries:
 
     def __init__(self, shared: Shared, reading: Reading) -> None:
         self._shared, self._reading = shared, reading
-        self._prepared: dict[Hashable, Prepared] = {}
+        self._prepared: dict[Hashable, PreparedStatement] = {}
 
     def _rows(self, session: Session, build: Callable[..., Any], *shape: Hashable, **given: Any) -> list[Any]:
         """Rows of a construct that `build(*shape)` makes; compiled once a shape."""
         prepared = self._prepared.get((build, shape))
         if prepared is None:
-            prepared = Prepared(*rendered(self._shared.dialect.sql, build(*shape)))
+            prepared = PreparedStatement(*rendered(self._shared.dialect.sql, build(*shape)))
             self._prepared[build, shape] = prepared
         return session.all(prepared.text, prepared.arguments(given))
 

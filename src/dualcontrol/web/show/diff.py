@@ -16,7 +16,7 @@ SAME = 40  # unchanged ones
 AROUND = 400  # characters shown before the first difference of two long texts
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class DiffRow(msgspec.Struct, frozen=True, kw_only=True):
     """One field before and after; `start` is how many equal characters were left out at the beginning of both."""
 
     path: str
@@ -29,8 +29,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """The fields that were changed, those that were not, and how many of each are not shown."""
 
-    changed: tuple[Row, ...] = ()
-    same: tuple[Row, ...] = ()
+    changed: tuple[DiffRow, ...] = ()
+    same: tuple[DiffRow, ...] = ()
     more: int = 0
     more_same: int = 0
 
@@ -43,8 +43,8 @@ def changes(before: JSON, after: JSON, look: Look, was: Place = ("before",), now
 
     `was` and `now` are where the two values lie in the page's JSON.
     """
-    changed: list[Row] = []
-    same: list[Row] = []
+    changed: list[DiffRow] = []
+    same: list[DiffRow] = []
     more = more_same = 0
     for path, old, new in _fields(before, after, ()):
         if old is not new and not equal(old, new):
@@ -55,7 +55,7 @@ def changes(before: JSON, after: JSON, look: Look, was: Place = ("before",), now
             more_same += len(same) >= SAME
             if len(same) < SAME:
                 shown = look(old, (*was, *path))
-                same.append(Row(path=_dotted(path), before=shown, after=shown, changed=False))
+                same.append(DiffRow(path=_dotted(path), before=shown, after=shown, changed=False))
     return Changes(changed=tuple(changed), same=tuple(same), more=more, more_same=more_same)
 
 
@@ -71,13 +71,13 @@ def _fields(before: JSON, after: JSON, path: Place) -> Iterator[tuple[Place, JSO
             yield from _fields(before[name], after[name], here)
 
 
-def _row(path: Place, old: JSON, new: JSON, look: Look, was: Place, now: Place) -> Row:
+def _row(path: Place, old: JSON, new: JSON, look: Look, was: Place, now: Place) -> DiffRow:
     start = _equal_start(old, new)
     sides = [
         MISSING if side is ABSENT else look(side[start:] if start else side, (*root, *path))
         for side, root in ((old, was), (new, now))
     ]
-    return Row(path=_dotted(path), before=sides[0], after=sides[1], changed=True, start=start)
+    return DiffRow(path=_dotted(path), before=sides[0], after=sides[1], changed=True, start=start)
 
 
 def _equal_start(old: JSON, new: JSON) -> int:

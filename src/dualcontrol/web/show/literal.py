@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from dualcontrol.characters import Part, burden, name, parts, visible
+from dualcontrol.characters import Stretch, burden, name, parts, visible
 
 SENTENCE = 2_000  # bytes of HTML that a name or a sentence may take
 NAMED = 80  # bytes that the name of a character takes
@@ -104,7 +104,7 @@ def _pieces(text: str) -> Iterator[str]:
     yield from map(_piece, parts(text[at:] if at else text))
 
 
-def _piece(part: Part) -> str:
+def _piece(part: Stretch) -> str:
     if not part.kind:
         return escape(part.text)
     return _sign(part.named) if part.kind == "sign" else _space(part.text)
@@ -115,4 +115,4 @@ def _sign(said: str) -> str:
 
 
 def _space(text: str) -> str:
-    return f'<span class="sp" title="{Part(text).named}">{text}</span>' if text else ""
+    return f'<span class="sp" title="{Stretch(text).named}">{text}</span>' if text else ""
