@@ -146,8 +146,6 @@ def b8(bench: Bench) -> list[Bar]:
     return [
         most("B8", "microseconds a label", found["us_per_label"], 20.0),
         most("B8", "bytes of state, as doubles", found["state_bytes"], 16_000),
-        most("B8", "seconds to rebuild from a million labels", found["rebuild_seconds"], 1.0),
-        least("B8", "rebuilt bit by bit", found["rebuilt_bit_by_bit"], 1.0),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the certificate costs: a label, its state, and a rebuild from stored labels."""
+"""What the certificate costs: a label, and its state."""
 
 from __future__ import annotations
 
@@ -10,26 +10,20 @@ import numpy as np
 from streams import BINS, EDGES, drawn
 
 from dualcontrol.guarantee.certificate import FRACTIONS, Certificate
-from dualcontrol.guarantee.rebuild import count_all
 
 SINGLY = 100_000
-MILLION = 1_000_000
 OPEN = 65
 
 
 def costs(seed: int) -> dict[str, Any]:
     """The figures, on a stream with audits of many probabilities."""
-    columns = labels(MILLION, seed)
+    columns = labels(SINGLY, seed)
     certificate, seconds = singly(columns, SINGLY)
-    rebuilt, rebuilding = rebuild(columns)
-    same = singly(columns, MILLION)[0].to_dict() == rebuilt.to_dict()
     return {
         "us_per_label": seconds / SINGLY * 1e6,
         "state_bytes": state_bytes(certificate),
         "json_bytes": len(json.dumps(certificate.to_dict())),
-        "rebuild_seconds": rebuilding,
-        "rebuilt_bit_by_bit": float(same),
-        "steps": len(rebuilt.steps),
+        "steps": len(certificate.steps),
     }
 
 
@@ -52,17 +46,6 @@ def singly(columns: dict[str, Any], count: int) -> tuple[Certificate, float]:
             certificate.tick(seq)
     certificate.tick()
     return certificate, time.perf_counter() - start
-
-
-def rebuild(columns: dict[str, Any]) -> tuple[Certificate, float]:
-    """The certificate from columns; the median of five."""
-    times, certificate = [], Certificate(0.05, edges=EDGES, launch=2_000)
-    for _ in range(5):
-        certificate = Certificate(0.05, edges=EDGES, launch=2_000)
-        start = time.perf_counter()
-        count_all(certificate, **columns)
-        times.append(time.perf_counter() - start)
-    return certificate, sorted(times)[2]
 
 
 def state_bytes(certificate: Certificate) -> int:
