@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from dualcontrol.case import Quorum
 from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
-from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked, nearest
+from dualcontrol.names import nearest
+from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked
 from dualcontrol.settings.sources import lines
 
 DESIGN = """\

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from inspect import Parameter, signature
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 from weakref import WeakSet
@@ -46,7 +45,7 @@ from dualcontrol.learn.examples import TrainingRow, dataset
 from dualcontrol.learn.export import Exported, export, mark
 from dualcontrol.learn.risk import chance_of_being_right
 from dualcontrol.learn.serving import check_one, current_model, started, stopped
-from dualcontrol.names import same
+from dualcontrol.names import nearest, same
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
@@ -83,10 +82,16 @@ def exact(verb: Callable[P, T]) -> Callable[P, T]:
 
 def unknown_argument(verb: str, name: str, names: Sequence[str]) -> ArgumentError:
     """The error for an argument that a verb does not have."""
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"
-    nearest = near[0] if near else None
-    return ArgumentError(f"{verb} has no argument {name!r:.80}; {meant}", argument=name, nearest=nearest)
+    near = nearest(name, names)
+    meant = f"did you mean {near!r}?" if near else f"it takes {', '.join(names)}"
+    return ArgumentError(f"{verb} has no argument {name!r:.80}; {meant}", argument=name, nearest=near)
+
+
+def unknown_loop(name: str, known: Sequence[str]) -> UnknownLoopError:
+    """The error for a loop that nobody defined."""
+    near = nearest(name, known)
+    meant = f"did you mean {near!r}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
+    return UnknownLoopError(f"there is no loop {name[:80]!r}; {meant}", loop=name)
 
 
 def stated(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,10 +219,7 @@ class Desk:
         if wanted is not None and wanted.feedback is not None:
             self._trainers.add(wanted.feedback.trainer)
         control = self.steps.govern(wanted) if wanted is not None else self.control(name)
-        if control is None:
-            known = ", ".join(c.loop for c in self.loops()) or "none"
-            raise UnknownLoopError(f"there is no loop {name!r}; known are: {known}", loop=name)
-        return Loop(self, control)
+        return Loop(self, self.governing(name) if control is None else control)
 
     def loops(self) -> list[Control]:
         """What governs each loop now."""
@@ -227,6 +229,13 @@ class Desk:
         """What governs a loop now, or None when nobody defined it."""
         known_as(name, UnknownLoopError, "a loop")
         return next((c for c in self.loops() if c.loop == name), None)
+
+    def governing(self, name: str) -> Control:
+        """What governs a loop now; raises UnknownLoopError, which names the nearest loop there is."""
+        control = self.control(name)
+        if control is None:
+            raise unknown_loop(name, [c.loop for c in self.loops()])
+        return control
 
     def run(self, name: str) -> AbstractContextManager[Run]:
         """Name a run, so that a restarted program finds the cases of its earlier calls again: see `dualcontrol.run`."""

@@ -21,7 +21,6 @@ from dualcontrol.errors import (
     FileError,
     ImportRefusedError,
     StoreError,
-    UnknownLoopError,
 )
 from dualcontrol.evolve import fold
 from dualcontrol.layout import written
@@ -245,9 +244,7 @@ def as_claimed(case: Case, review: Review, person: str, control: Control, desk: 
 
 def row_of(case: Case, review: Review, person: str, desk: Desk) -> dict[str, JSON]:
     """One open review as a row; `shown` binds an answer to what stands in it."""
-    control = desk.control(case.loop)
-    if control is None:
-        raise UnknownLoopError(f"there is no loop {case.loop!r}", loop=case.loop)
+    control = desk.governing(case.loop)
     seen = view(case, as_claimed(case, review, person, control, desk), person)
     return {
         "review_id": review.id,

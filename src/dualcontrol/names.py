@@ -6,6 +6,7 @@ scripts are not: telling those apart is for accounts.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -74,3 +75,11 @@ def _joins(text: str, place: int) -> bool:
     """Whether a joiner stands between two letters."""
     beside = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
     return text[place] in _JOINERS and len(beside) == 2 and all(unicodedata.category(s)[0] in "LM" for s in beside)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The known name that this one most likely was meant to be, or None when nothing is near."""
+    known = {n.casefold(): n for n in names}
+    cutoff = 0.5 if len(name) <= 4 else 0.6
+    found = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=cutoff)
+    return known[found[0]] if found else None

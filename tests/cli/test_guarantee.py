@@ -72,7 +72,7 @@ def test_what_is_due_is_counted_first(run, desk):
 def _answer(desk: dc.Desk, case: dc.Case) -> Any:
     claim = desk.claim("ana", case=case)
     actor = dc.case.Actor(person="ana", via="python", authenticated="none")
-    return dc.commands.Answer(case_id="", claim_id=claim.id, verdict="label", value="ham", actor=actor)
+    return dc.commands.GiveAnswer(case_id="", claim_id=claim.id, verdict="label", value="ham", actor=actor)
 
 
 def test_segments_stand_side_by_side(run, desk):

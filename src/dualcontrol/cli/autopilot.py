@@ -8,7 +8,7 @@ import typer
 
 from dualcontrol.cli.answer import Person
 from dualcontrol.cli.command import State, group, os_user, verb
-from dualcontrol.cli.open import desk_of, governing
+from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import document, facts, show, styled
 from dualcontrol.control import Control
 from dualcontrol.desk import Loop
@@ -24,7 +24,7 @@ Segment = Annotated[str, typer.Option("--segment", metavar="NAME", help="Only th
 def stop(state: State, loop: LoopName, because: Because, segment: Segment = "", person: Person = None) -> None:
     """Send everything to people from here on; an effect that has not begun is theirs as well."""
     with desk_of(state) as desk:
-        control = Loop(desk, governing(desk, loop)).stop_autopilot(person or os_user(), because, segment=segment)
+        control = Loop(desk, desk.governing(loop)).stop_autopilot(person or os_user(), because, segment=segment)
     _report(state, control)
 
 
@@ -34,7 +34,7 @@ def open_again(
 ) -> None:  # fmt: skip
     """Let autopilot act again where a person had stopped it; an alarm or a missing model is not ended by this."""
     with desk_of(state) as desk:
-        control = Loop(desk, governing(desk, loop)).open_autopilot(person or os_user(), because, segment=segment)
+        control = Loop(desk, desk.governing(loop)).open_autopilot(person or os_user(), because, segment=segment)
     _report(state, control)
 
 

@@ -12,7 +12,7 @@ from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.screen import document, show, table
 from dualcontrol.demo.passages import docs_of
 from dualcontrol.errors import NotFoundError, kinds
-from dualcontrol.settings.place import nearest
+from dualcontrol.names import nearest
 
 app = group("explain", "Explain.")
 

@@ -8,10 +8,10 @@ import typer
 from rich.text import Text
 
 from dualcontrol.cli.command import State, group, os_user, verb
-from dualcontrol.cli.open import desk_of, governing
+from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import document, due, note, show, styled, table
 from dualcontrol.desk import Desk
-from dualcontrol.errors import DualcontrolError, UnknownLoopError
+from dualcontrol.errors import DualcontrolError
 from dualcontrol.layout import one_line
 from dualcontrol.review.view import as_seen, seen_by
 from dualcontrol.step import as_listed, pools_of
@@ -60,10 +60,7 @@ def inbox(
 
 def pools(desk: Desk, loop: str | None, person: str | None) -> list[tuple[int, str]]:
     """Every queue of the loops, or those that a person may take reviews from."""
-    controls = [c for c in desk.loops() if loop in (None, c.loop)]
-    if loop and not controls:
-        known = ", ".join(c.loop for c in desk.loops()) or "none"
-        raise UnknownLoopError(f"there is no loop {loop!r}; known are: {known}", loop=loop)
+    controls = [desk.governing(loop)] if loop else desk.loops()
     if person is not None:
         return [pool for control in controls for pool in pools_of(person, control)]
     return [(control.loop_id, name) for control in controls for name in control.settings.pools()]
@@ -75,7 +72,7 @@ def _about(desk: Desk, row: InboxRow, person: str) -> tuple[str, str]:
         case = desk.case(row.review.case_id)
     except DualcontrolError:  # a newer version wrote it
         return row.action or row.mode, ""
-    seen = seen_by(case, person, governing(desk, case.loop).settings).case
+    seen = seen_by(case, person, desk.governing(case.loop).settings).case
     shown = as_seen(case, row.review)[0] if row.review.blind else seen
     title = titles.title(shown)
     return title, titles.subject(shown) or ("" if title == titles.spoken(shown.input) else titles.spoken(shown.input))

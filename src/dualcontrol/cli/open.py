@@ -14,18 +14,9 @@ from msgspec.structs import replace
 from dualcontrol.case import Case
 from dualcontrol.cli.command import State
 from dualcontrol.compose import open as open_desk
-from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import StoreUnavailableError, UnknownCaseError, UnknownLoopError
 from dualcontrol.settings import Settings, load
-
-
-def governing(desk: Desk, loop: str) -> Control:
-    """What governs a loop; an error where nobody defined it."""
-    control = desk.control(loop)
-    if control is None:
-        raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
-    return control
 
 
 def case_of(desk: Desk, text: str) -> Case:

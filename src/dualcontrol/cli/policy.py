@@ -16,12 +16,14 @@ from dualcontrol.cli.open import desk_of, settings_of, sqlite_file
 from dualcontrol.cli.read import json_of, usage
 from dualcontrol.cli.screen import document, facts, show, styled, table
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
-from dualcontrol.errors import ProposalError, UnknownLoopError
+from dualcontrol.desk import unknown_loop
+from dualcontrol.errors import ProposalError
 from dualcontrol.events import Routed
 from dualcontrol.layout import some
+from dualcontrol.names import nearest
 from dualcontrol.propose import command
 from dualcontrol.route.route import propose
-from dualcontrol.settings import Settings, nearest
+from dualcontrol.settings import Settings
 from dualcontrol.tables import opened
 
 policy_app = group("policy", "Check settings and rules, and try a case on them without writing.")
@@ -154,8 +156,7 @@ def governing(state: State, loop: str) -> Control:
     if mine is not None:
         return replace(known or Control(loop=loop, loop_id=0, version=0, settings=mine), settings=mine)
     if known is None:
-        names = ", ".join(settings.loops) or "none"
-        raise UnknownLoopError(f"there is no loop {loop!r}; known are: {names}", loop=loop)
+        raise unknown_loop(loop, list(settings.loops))
     return known
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dualcontrol.case import JSON, Answer, Case, Review
 from dualcontrol.cli.command import State, group, os_user, verb
-from dualcontrol.cli.open import case_of, desk_of, governing
+from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.screen import ago, document, due, facts, note, show, spread, stamp, styled, table
 from dualcontrol.events import Entry, Event
 from dualcontrol.layout import one_line, written
@@ -40,7 +40,7 @@ def show_case(
     with desk_of(state) as desk:
         found = case_of(desk, case)
         entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
-        now, settings = desk.steps.now(), governing(desk, found.loop).settings
+        now, settings = desk.steps.now(), desk.governing(found.loop).settings
         more = desk.steps.followers(found)
     found, kept = seen_by(found, who, settings)
     if kept:

@@ -209,7 +209,11 @@ class DeskPort(Protocol):
         ...
 
     def control(self, name: str) -> Control | None:
-        """What governs a loop now."""
+        """What governs a loop now; None where there is none of that name."""
+        ...
+
+    def governing(self, name: str) -> Control:
+        """What governs a loop now; raises UnknownLoopError."""
         ...
 
     def case(self, case_id: str) -> Case:

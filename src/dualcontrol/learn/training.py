@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import JSON, ModelRow, microseconds, plain
 from dualcontrol.control import MODEL, Control, Feedback, Untrained, draw
-from dualcontrol.errors import DualcontrolError, MissingExtraError, ModelError, StoreUnavailableError, UnknownLoopError
+from dualcontrol.errors import DualcontrolError, MissingExtraError, ModelError, StoreUnavailableError
 from dualcontrol.events import Event, TrainingFailed
 from dualcontrol.labels import Labels
 from dualcontrol.learn.baseline import Labelled, by_folds, by_held_out
@@ -49,7 +49,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
 
     `start` holds labels from before the loop; given once, every later training finds them again.
     """
-    control = _control(desk, loop)
+    control = desk.governing(loop)
     teacher = trusted(desk, _feedback(control).trainer)
     start = remembered(desk, control) if start is None else start.listed()
     kept = keep(desk, start)
@@ -233,13 +233,6 @@ def _last_training(desk: DeskPort, control: Control) -> int:
     if models:
         return max(model.created_at for model in models)
     return int(next((e.at for e in queries.examples(control.loop_id, limit=1)), 0))
-
-
-def _control(desk: DeskPort, loop: str) -> Control:
-    control = desk.control(loop)
-    if control is None:
-        raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
-    return control
 
 
 def _feedback(control: Control) -> Feedback:

@@ -15,7 +15,7 @@ import msgspec
 
 from dualcontrol.case import Value
 from dualcontrol.control import LoopSettings
-from dualcontrol.settings.place import ARGUMENT, MASK, Given, Place, masked_url, model_folder, nearest, origins_of, rows
+from dualcontrol.settings.place import ARGUMENT, MASK, Given, Place, masked_url, model_folder, origins_of, rows
 from dualcontrol.settings.schema import SETTINGS, Named, build_loop, every_key, lay_base, people
 from dualcontrol.settings.sources import plain, read_arguments, read_environment, read_file, read_loop
 
@@ -27,7 +27,6 @@ __all__ = [
     "load",
     "loop_settings",
     "masked",
-    "nearest",
 ]
 
 

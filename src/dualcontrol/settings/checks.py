@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dualcontrol.case import RISK_LEVELS, Quorum
 from dualcontrol.control import LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
-from dualcontrol.names import identity
+from dualcontrol.names import identity, nearest
 from dualcontrol.route.check import check_rules
-from dualcontrol.settings.place import MISSING, Place, nearest
+from dualcontrol.settings.place import MISSING, Place
 
 ACTION_LISTS = ("human_actions", "autopilot_actions", "block_actions")
 # Microseconds.  A hand that taps twice does so within 400 ms; who labels by keys sees a picture in less.

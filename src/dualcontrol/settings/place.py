@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -11,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
+from dualcontrol.names import nearest
 
 Path: TypeAlias = tuple[str | int, ...]
 MISSING = object()
@@ -27,14 +27,6 @@ class Origin(NamedTuple):
 DEFAULT = Origin("default")
 ARGUMENT = Origin("argument")
 OriginOf: TypeAlias = Callable[[Path], Origin]
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The known name that this one most likely was meant to be, or None when nothing is near."""
-    known = {n.casefold(): n for n in names}
-    cutoff = 0.5 if len(name) <= 4 else 0.6
-    found = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=cutoff)
-    return known[found[0]] if found else None
 
 
 def opaque(path: Path) -> bool:

@@ -14,10 +14,10 @@ from dualcontrol.case import ENCODER, MODES, RISK_LEVELS, Quorum, microseconds
 from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.guarantee.offline import HINTS, beyond
 from dualcontrol.learn.trainers import NONE, TRAINERS, known
-from dualcontrol.names import identity, written
+from dualcontrol.names import identity, nearest, written
 from dualcontrol.schema import flaw
 from dualcontrol.settings.checks import check_loop
-from dualcontrol.settings.place import MISSING, Given, Origin, Path, Place, nearest
+from dualcontrol.settings.place import MISSING, Given, Origin, Path, Place
 
 # What a value may be: one check for each kind; nothing is converted, what does not fit is refused.
 

@@ -13,8 +13,9 @@ import msgspec
 
 from dualcontrol.case import scalar
 from dualcontrol.errors import SettingsError
+from dualcontrol.names import nearest
 from dualcontrol.settings import schema
-from dualcontrol.settings.place import ARGUMENT, Given, Origin, Path, Place, nearest, opaque
+from dualcontrol.settings.place import ARGUMENT, Given, Origin, Path, Place, opaque
 from dualcontrol.settings.schema import SECRETS, check_at, every_key, keys_of
 
 

@@ -12,7 +12,6 @@ from dualcontrol.names import among
 from dualcontrol.review import answer as answering
 from dualcontrol.review import values
 from dualcontrol.review.view import seen_by
-from dualcontrol.web.deps import governing
 from dualcontrol.web.shapes import blind
 
 
@@ -31,7 +30,7 @@ def rehearse(claim: Claim, verdict: str, value: JSON, *, via: str, **said: Any) 
         GiveAnswer(case_id=claim.case.id, claim_id=claim.id, verdict=verdict, value=value, actor=actor, **said)
     )
     desk = claim.desk
-    control, env = governing(desk, claim.case.loop), desk.steps.env(desk.steps.now())
+    control, env = desk.governing(claim.case.loop), desk.steps.env(desk.steps.now())
     answering.answer(claim.case, command, control, env)
     return values.checked(claim.case, claim.review, command, control.settings)
 
@@ -41,7 +40,7 @@ def first_come(claim: Claim, error: DualcontrolError) -> DualcontrolError:
     case = claim.desk.case(claim.case.id)
     names = people(case)
     error.details |= {"case_id": case.id, "seq": case.seq, "by": ", ".join(names) or None}
-    kept = seen_by(case, claim.person, governing(claim.desk, case.loop).settings).kept
+    kept = seen_by(case, claim.person, claim.desk.governing(case.loop).settings).kept
     if names and not kept and not blind(case) and case.settled is not None:
         error.details["verdict"] = case.settled.verdict
         if not among(claim.person, names):

@@ -8,10 +8,9 @@ from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 
-from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
-from dualcontrol.errors import AccessError, NotFoundError, RequestError, UnknownLoopError
-from dualcontrol.settings import nearest
+from dualcontrol.errors import AccessError, NotFoundError, RequestError
+from dualcontrol.names import nearest
 from dualcontrol.web.access import Access, Visitor
 
 MAX_FIELDS = 2000
@@ -34,16 +33,6 @@ def visitor_of(request: Request) -> Visitor:
     if visitor is None:
         raise AccessError("this needs a token")
     return cast(Visitor, visitor)
-
-
-def governing(desk: Desk, name: str) -> Control:
-    """What governs a loop; the error names the nearest one there is."""
-    loops = {control.loop: control for control in desk.loops()}
-    if name in loops:
-        return loops[name]
-    near = nearest(name, loops)
-    known = f"did you mean {near!r}?" if near else f"known are: {', '.join(sorted(loops)) or 'none'}"
-    raise UnknownLoopError(f"there is no loop {name[:80]!r}; {known}", loop=name)
 
 
 def claim_of(desk: Desk, claim_id: str) -> Claim:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dualcontrol.case import once
-from dualcontrol.settings import nearest
+from dualcontrol.names import nearest
 
 SAY = "send it with Content-Type: application/json"
 

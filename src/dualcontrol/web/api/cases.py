@@ -15,7 +15,7 @@ from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import Pending, RequestError
 from dualcontrol.propose import command
 from dualcontrol.web.api.bodies import Proposal, Revoking, Withdrawing
-from dualcontrol.web.deps import CaseId, Here, LoopName, governing
+from dualcontrol.web.deps import CaseId, Here, LoopName
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.reply import case_response, reply, seq_of, unchanged
 from dualcontrol.web.shapes import CasePage, CaseReply, EntryPage, replies
@@ -43,7 +43,7 @@ def propose(
     """Open a case for a proposal and route it; with a known key, find its case again."""
     given = body.given()
     given["key"] = _one_key(given.get("key"), request.headers.getlist("idempotency-key"))
-    proposed = desk.steps.propose(command(governing(desk, loop).settings, **given))
+    proposed = desk.steps.propose(command(desk.governing(loop).settings, **given))
     address = f"/api/v1/cases/{proposed.case.id}"
     return case_response(proposed.case, 201 if proposed.new else 200, Location=address)
 
@@ -67,7 +67,7 @@ def listed(
 ) -> Response:
     """Cases, newest first; `decided` are those that people have decided, whether closed by now or not."""
     if loop:
-        governing(desk, loop)
+        desk.governing(loop)
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)
     return reply({"rows": [_row(row) for row in page.rows], "next": page.next})
 

@@ -11,7 +11,7 @@ from dualcontrol.case import JSON
 from dualcontrol.desk import Claim
 from dualcontrol.review.view import as_seen
 from dualcontrol.web.api.bodies import Claiming, Committing, Extending
-from dualcontrol.web.deps import ClaimId, Here, claim_of, governing
+from dualcontrol.web.deps import ClaimId, Here, claim_of
 from dualcontrol.web.reply import etag, reply
 from dualcontrol.web.shapes import ClaimReply, replies
 from dualcontrol.web.strict import StrictRoute
@@ -40,7 +40,7 @@ def _response(claim: Claim, status: int = 200, **headers: str) -> Response:
 def take(body: Claiming, desk: Here) -> Response:
     """Take the next review that a person may do."""
     if body.loop is not None:
-        governing(desk, body.loop)
+        desk.governing(body.loop)
     lease: Any = body.lease
     claim = desk.claim(body.person, body.loop, lease=lease)
     if claim is None:

@@ -9,7 +9,7 @@ from dualcontrol.case import Case
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import RecalledError
 from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
-from dualcontrol.web.deps import CaseId, Here, governing
+from dualcontrol.web.deps import CaseId, Here
 from dualcontrol.web.reply import case_response, etag, reply
 from dualcontrol.web.shapes import CaseReply, EffectReply, replies
 from dualcontrol.web.strict import StrictRoute
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/cases/{case_id}/effect", tags=["effects"], route_cla
 
 def loop_of(desk: Desk, case: Case) -> Loop:
     """The loop of a case, under the settings in force."""
-    return Loop(desk, governing(desk, case.loop))
+    return Loop(desk, desk.governing(case.loop))
 
 
 @router.post("/start", response_class=Response, responses=replies(EffectReply, 400, 404, 409, 410, 413))

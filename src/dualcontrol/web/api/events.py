@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.cases import LoopQuery
-from dualcontrol.web.deps import Here, governing
+from dualcontrol.web.deps import Here
 from dualcontrol.web.ledger import feed_row
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import FeedPage, replies
@@ -59,7 +59,7 @@ async def events(
     if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16:
         after = max(after, int(last_event_id))
     if loop:
-        await run_in_threadpool(governing, desk, loop)
+        await run_in_threadpool(desk.governing, loop)
     if STREAM not in request.headers.get("accept", ""):
         found = await run_in_threadpool(feed, desk, after, limit, loop or None)
         return reply({"entries": found, "next": found[-1]["pos"] if found else after})

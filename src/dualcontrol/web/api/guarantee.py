@@ -18,7 +18,7 @@ from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.history import History, Move, Point, Rate, gathered
 from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
 from dualcontrol.replay.whatif import Asked, WhatIf, what_if
-from dualcontrol.web.deps import Here, LoopName, governing
+from dualcontrol.web.deps import Here, LoopName
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import GuaranteeReply, replies
 
@@ -44,7 +44,7 @@ def guarantee(
             max_error=max_error, confidence=confidence or 0.95, minute_price=minute_price,
             minutes=1.0 if minutes is None else minutes, error_loss=error_loss,
         )  # fmt: skip
-    return reply(as_guarantee(desk, courses_of(request), governing(desk, loop), segment, asked).plain)
+    return reply(as_guarantee(desk, courses_of(request), desk.governing(loop), segment, asked).plain)
 
 
 class Told:

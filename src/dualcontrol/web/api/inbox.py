@@ -13,7 +13,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.step import as_listed, pools_of
 from dualcontrol.store import Page
 from dualcontrol.web.api.cases import Cursor, Limit, LoopQuery
-from dualcontrol.web.deps import Here, governing
+from dualcontrol.web.deps import Here
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import InboxPage, replies
 
@@ -24,7 +24,7 @@ def queue(
     desk: Desk, *, person: str | None = None, loop: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page:
     """Open reviews, and those the person holds, in queue order."""
-    controls = [governing(desk, loop)] if loop else desk.loops()
+    controls = [desk.governing(loop)] if loop else desk.loops()
     pools = [pool for control in controls for pool in _pools(person, control)]
     page = desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
     return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)

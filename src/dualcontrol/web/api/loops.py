@@ -11,7 +11,7 @@ from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.web.api.bodies import Opening, Stopping
-from dualcontrol.web.deps import Here, LoopName, governing
+from dualcontrol.web.deps import Here, LoopName
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import ExamplePage, LoopPage, LoopReply, replies
 
@@ -37,7 +37,7 @@ def listed(desk: Here) -> Response:
 @router.get("/{loop}", response_class=Response, responses=replies(LoopReply, 404))
 def show(loop: LoopName, desk: Here) -> Response:
     """One loop."""
-    return reply(as_loop(desk, governing(desk, loop), desk.store.queries.unfed()))
+    return reply(as_loop(desk, desk.governing(loop), desk.store.queries.unfed()))
 
 
 @router.post(
@@ -45,7 +45,7 @@ def show(loop: LoopName, desk: Here) -> Response:
 )  # fmt: skip
 def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
     """Send everything to people from here on; an effect that has not begun is theirs as well."""
-    stopped = Loop(desk, governing(desk, loop)).stop_autopilot(body.person, body.because, segment=body.segment)
+    stopped = Loop(desk, desk.governing(loop)).stop_autopilot(body.person, body.because, segment=body.segment)
     return reply(as_loop(desk, stopped, desk.store.queries.unfed()))
 
 
@@ -54,7 +54,7 @@ def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
 )  # fmt: skip
 def open_autopilot(loop: LoopName, body: Opening, desk: Here) -> Response:
     """Let autopilot act again where a person had stopped it; an alarm or a missing model ends otherwise."""
-    opened = Loop(desk, governing(desk, loop)).open_autopilot(body.person, body.because, segment=body.segment)
+    opened = Loop(desk, desk.governing(loop)).open_autopilot(body.person, body.because, segment=body.segment)
     return reply(as_loop(desk, opened, desk.store.queries.unfed()))
 
 
@@ -67,6 +67,6 @@ def examples(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """Learning rows made from decisions, in the order they were made; `next` goes into `after`."""
-    found = desk.store.queries.examples(governing(desk, loop).loop_id, unused=unused, after=after, limit=limit)
+    found = desk.store.queries.examples(desk.governing(loop).loop_id, unused=unused, after=after, limit=limit)
     following = found[-1].id if len(found) == limit else None
     return reply({"rows": [row.to_dict() for row in found], "next": following})

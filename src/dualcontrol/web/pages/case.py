@@ -17,7 +17,7 @@ from dualcontrol.step import case_of_claim, listed_as
 from dualcontrol.store import CaseRow, Page
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.inbox import rows as as_rows
-from dualcontrol.web.deps import CaseId, Form, Here, Who, governing
+from dualcontrol.web.deps import CaseId, Form, Here, Who
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.inbox import LoopFilter, filtered
@@ -41,7 +41,7 @@ def listed(
 ) -> Response:  # fmt: skip
     """All cases, newest first."""
     if loop:
-        governing(desk, loop)
+        desk.governing(loop)
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
     settings = {control.loop: control.settings for control in desk.loops()}
     items = [shown for row in page.rows if (shown := item(desk, row, visitor.person, settings[row.loop], state))]
@@ -101,7 +101,7 @@ def _ending(desk: Desk, case: Case, claim_id: str | None, visitor: Visitor) -> s
 def as_visible(desk: Desk, case_id: str, visitor: Visitor) -> tuple[Case, Control, bool]:
     """A case as a visitor may see it, what governs it, and whether the proposal is kept from them."""
     whole = desk.case(case_id)
-    control = governing(desk, whole.loop)
+    control = desk.governing(whole.loop)
     case, kept = seen_by(whole, visitor.person, control.settings)
     return case, control, kept
 

@@ -10,7 +10,6 @@ from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
 from dualcontrol.review.view import seen_by
-from dualcontrol.web.deps import governing
 from dualcontrol.web.show import titles, words
 
 
@@ -23,7 +22,7 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
     except DualcontrolError:
         return None
     given = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
-    settings = governing(desk, case.loop).settings
+    settings = desk.governing(case.loop).settings
     until = undo_until(case, given, settings)
     return {
         "case": case.id, "title": titles.title(seen_by(case, person, settings).case),

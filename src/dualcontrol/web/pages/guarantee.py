@@ -15,7 +15,7 @@ from dualcontrol.web.api.guarantee import Courses, SegmentName, Told, as_guarant
 from dualcontrol.web.charts import course
 from dualcontrol.web.charts.plot import spark
 from dualcontrol.web.charts.reliability import reliability
-from dualcontrol.web.deps import Here, LoopName, Who, governing
+from dualcontrol.web.deps import Here, LoopName, Who
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.show.words import count, percent
 
@@ -41,7 +41,7 @@ def guarantee(
     }  # fmt: skip
     form = read(typed)
     courses = courses_of(request)
-    told = as_guarantee(desk, courses, governing(desk, loop), segment, form.asked)
+    told = as_guarantee(desk, courses, desk.governing(loop), segment, form.asked)
     return pages_of(request).show(
         request, "guarantee.html", told.plain, told=told, of=told.shown, control=told.control, say=told.words,
         state=STATES.get(told.shown.state, STATES["off"]), charts=charts(told), tabs=tabs(desk, courses, told),

@@ -13,7 +13,7 @@ from dualcontrol.names import same
 from dualcontrol.review.view import as_seen
 from dualcontrol.store import InboxRow
 from dualcontrol.web.api.inbox import queue, rows
-from dualcontrol.web.deps import Form, Here, Who, governing
+from dualcontrol.web.deps import Form, Here, Who
 from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.pages.waiting import of_loop
@@ -76,7 +76,7 @@ def following(desk: Here, visitor: Who, form: Form) -> Response:
 def next_address(desk: Desk, person: str, loop: str | None, done: str = "") -> str:
     """Where the next review is answered, or the inbox when there is none."""
     if loop is not None:
-        governing(desk, loop)
+        desk.governing(loop)
     asked = urlencode({name: said for name, said in (("done", done), ("loop", loop)) if said})
     claim_id = held(desk, person, loop)
     if claim_id is None:

@@ -18,7 +18,7 @@ from dualcontrol.review.view import as_seen, digest
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.answering import answer, rehearse
 from dualcontrol.web.api.claims import as_claim
-from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, claim_of, governing, visitor_of
+from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, claim_of, visitor_of
 from dualcontrol.web.pages.deliberate import about, asks_again, check_seen, confirming, proof, step_of
 from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.inbox import filtered, next_address
@@ -58,7 +58,7 @@ def _held(desk: Desk, claim_id: str, visitor: Visitor) -> Claim | None:
 
 
 def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **extra: Any) -> Response:
-    control = governing(desk, claim.case.loop)
+    control = desk.governing(claim.case.loop)
     around: dict[str, Any] = {"error": None, "form": {}, "flash": None, "loop": None}
     around = {**around, **shown(claim, control, desk.steps.now()), **extra}
     around["look"] = Look(f"/claims/{claim.id}", control.settings.markdown)
@@ -105,7 +105,7 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     claim = _held(desk, claim_id, visitor)
     if claim is None:
         return _over(desk, claim_id, visitor, loop)
-    control = governing(desk, claim.case.loop)
+    control = desk.governing(claim.case.loop)
     if (other := changed(claim, form, control)) is not None:
         return _page(request, desk, claim, status=CONFLICT, error=other, form=dict(form), loop=loop)
     try:
@@ -176,7 +176,7 @@ def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     if claim is None:
         return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
     to = str(form.get("to", "")).replace("\r\n", "\n").strip() or None
-    control = governing(desk, claim.case.loop)
+    control = desk.governing(claim.case.loop)
     if (other := changed(claim, form, control)) is not None:
         return _page(request, desk, claim, status=CONFLICT, error=other, form=dict(form))
     try:
@@ -210,7 +210,7 @@ def extend(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     claim = _held(desk, claim_id, visitor)
     if claim is None:
         return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
-    lease = microseconds(governing(desk, claim.case.loop).settings.lease) or 600_000_000
+    lease = microseconds(desk.governing(claim.case.loop).settings.lease) or 600_000_000
     after = desk.extend(claim.id, lease / 1_000_000)
     if wants_json(request.scope):
         held = after.review_of_claim(claim.id)
