@@ -105,8 +105,8 @@ class Steps:
         self.secret = secret or store.secret()
         self.queue = Queue()
         self.scores = RiskScores(scorer)
-        self.looked: dict[str, int] = {}  # when load shedding last looked at a loop
-        self.told: dict[str, int] = {}  # when a sweep logs again that a case fails
+        self.load_checked_at: dict[str, int] = {}  # when load shedding last looked at a loop
+        self.log_again_at: dict[str, int] = {}  # when a sweep logs again that a case fails
 
     # Commands on a case
 
@@ -217,13 +217,8 @@ class Steps:
         after, events = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
         if not events:
             return case, []
-        entry = Entry(
-            stream=f"case/{case.id}",
-            seq=case.seq + 1,
-            at=env.now,
-            actor=actor_of(command, case),
-            events=tuple(events),
-        )
+        actor = actor_of(command, case)
+        entry = Entry(stream=f"case/{case.id}", seq=case.seq + 1, at=env.now, actor=actor, events=tuple(events))
         after = replace(after, seq=entry.seq)
         tx.save(case, after, entry, examples=examples.rows(after, events, control, env))
         if isinstance(command, Erase):

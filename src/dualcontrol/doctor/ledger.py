@@ -41,8 +41,8 @@ class Evidence:
         parts = {
             "the list of cases": self._listed(),
             "the table `reviews`": self._unopened(),
-            "the table `case_keys`": self._keys.left(),
-            "the table `examples`": self._examples.left(self._cases),
+            "the table `case_keys`": self._keys.remaining(),
+            "the table `examples`": self._examples.remaining(self._cases),
             "the table `entries`": self._of_streams(),
         }
         problems = 0
@@ -384,7 +384,7 @@ class Examples:
             what = f"an example of case {case.id} is not what its entries say{wrong}"
             yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
 
-    def left(self, cases: Collection[str]) -> Iterator[Finding]:
+    def remaining(self, cases: Collection[str]) -> Iterator[Finding]:
         """Examples of cases that are not there."""
         for case_id, stored in self._stored.items():
             if case_id in cases:
@@ -413,8 +413,8 @@ class Keys:
     def __init__(self, queries: Queries, secret: bytes) -> None:
         self._queries, self._secret = queries, secret
         self._known: set[str] = set()
-        self._sound = 0
-        self._other: dict[str, Finding] = {}
+        self._matching = 0
+        self._mismatched: dict[str, Finding] = {}
 
     def compared(self, case: Case, loop_id: int) -> Iterator[Finding]:
         """Whether the key of a case leads to it, and is closed when the case is erased."""
@@ -434,23 +434,25 @@ class Keys:
         else:
             candidates, value = case.content.get("candidates", ()), case.content.get("input")
             if row.fingerprint == content_print(self._secret, candidates, case.proposed, value):
-                self._sound += 1
+                self._matching += 1
                 return
             what = (
                 f"the key of case {case.id} stands for other content than the case has: "
                 "it is refused when it comes back"
             )
-            self._other[case.id] = Finding("evidence", PROBLEM, what, KEEP, case.id)
+            self._mismatched[case.id] = Finding("evidence", PROBLEM, what, KEEP, case.id)
             return
         yield Finding("evidence", PROBLEM, what, AGAIN, case.id)
 
-    def left(self) -> Iterator[Finding]:
+    def remaining(self) -> Iterator[Finding]:
         """Fingerprints that do not hold, and keys of which no case knows."""
-        if self._other and not self._sound:
-            what = f"{some(len(self._other), 'key')} cannot be compared with content: this secret made none of them"
+        if self._mismatched and not self._matching:
+            what = (
+                f"{some(len(self._mismatched), 'key')} cannot be compared with content: this secret made none of them"
+            )
             yield Finding("evidence", WARNING, what, SECRET)
         else:
-            yield from self._other.values()
+            yield from self._mismatched.values()
         if self._queries.key_count() == len(self._known):
             return
         for loop_id, digest, case_id in self._queries.key_rows():

@@ -107,7 +107,7 @@ class PostgresSession:
     def two(self, first: str, second: str, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The first row of one statement and every row of a second, which sees what the first waited for."""
         other = self._connection.cursor()
-        with self._together():
+        with self._pipelined():
             self._cursor.execute(first.encode(), arguments)
             other.execute(second.encode(), arguments)
         return self._cursor.fetchone(), other.fetchall()
@@ -118,14 +118,14 @@ class PostgresSession:
         if not rest and len(rows) == 1:
             return self._cursor.execute(sql.encode(), rows[0]).rowcount
         other = self._connection.cursor()
-        with self._together():
+        with self._pipelined():
             _run(self._cursor, sql, rows)
             for text, arguments in rest:
                 _run(other, text, arguments)
         return self._cursor.rowcount
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def _pipelined(self) -> Iterator[None]:
         """Statements in one trip; psycopg takes those behind a failed one for prepared, and they fail ever after."""
         try:
             with self._connection.pipeline():

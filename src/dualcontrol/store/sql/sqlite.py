@@ -139,8 +139,8 @@ class SqliteDialect:
     def __init__(self, path: str, durability: str, clock: Clock) -> None:
         self.path, self._clock = path, clock
         self._memory = path == ":memory:"
-        self._file = None if self._memory else DatabaseFile(path, self._needed)
-        self._process, self._left = os.getpid(), False
+        self._file = None if self._memory else DatabaseFile(path, self._bytes_needed)
+        self._process, self._abandoned = os.getpid(), False
         self._level = FULL if durability == "power" else NORMAL
         self._level_now = 0
         self._lock, self._owner = threading.Lock(), 0
@@ -188,7 +188,7 @@ class SqliteDialect:
     def begin(self, durable: bool) -> SqliteSession:
         """Take the writer connection and start a transaction on it."""
         self._check()
-        self._hold()
+        self._acquire_writer()
         try:
             level = self._level if durable else NORMAL
             if level != self._level_now:
@@ -196,7 +196,7 @@ class SqliteDialect:
                 self._level_now = level
             self._session.one("BEGIN IMMEDIATE")
         except BaseException:
-            self._let_go()
+            self._release_writer()
             raise
         self._session.now = self._clock()
         return self._session
@@ -213,7 +213,7 @@ class SqliteDialect:
             raise
         if self._checkpointer is not None:
             self._checkpointer.committed()
-        self._let_go()
+        self._release_writer()
         self._check()
 
     def rollback(self, session: SqliteSession) -> None:
@@ -222,9 +222,9 @@ class SqliteDialect:
             if self._writer.in_transaction:
                 session.one("ROLLBACK")
         finally:
-            self._let_go()
+            self._release_writer()
 
-    def _hold(self) -> None:
+    def _acquire_writer(self) -> None:
         me = threading.get_ident()
         if self._owner == me:
             raise RuntimeError("a transaction is already open in this thread")
@@ -232,7 +232,7 @@ class SqliteDialect:
             raise StoreUnavailableError(f"another thread has been writing for {BUSY_SECONDS:.0f} seconds")
         self._owner = me
 
-    def _let_go(self) -> None:
+    def _release_writer(self) -> None:
         self._owner = 0
         self._lock.release()
 
@@ -255,7 +255,7 @@ class SqliteDialect:
                 self._session.now = self._clock()
                 yield self._session
             finally:
-                self._let_go()
+                self._release_writer()
             return
         try:
             connection = self._readers.pop()
@@ -279,14 +279,14 @@ class SqliteDialect:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """The writer connection for a read, inside this thread's own transaction too."""
-        mine = self._owner == threading.get_ident()
-        if not mine:
-            self._hold()
+        nested = self._owner == threading.get_ident()
+        if not nested:
+            self._acquire_writer()
         try:
             yield
         finally:
-            if not mine:
-                self._let_go()
+            if not nested:
+                self._release_writer()
 
     # Errors
 
@@ -370,12 +370,12 @@ class SqliteDialect:
         while True:
             left = deadline - time.monotonic()
             ids = self._hub.wait(max(0.0, left if self._memory else min(left, POLL_SECONDS)))
-            if ids is None or self._moved_elsewhere():
+            if ids is None or self._committed_elsewhere():
                 return None
             if ids or left <= 0:
                 return ids
 
-    def _moved_elsewhere(self) -> bool:
+    def _committed_elsewhere(self) -> bool:
         """Whether another connection committed: the writer's own data version changes for no other reason.
 
         Asked every `POLL_SECONDS` at most, however many hints of this process there are.
@@ -438,9 +438,9 @@ class SqliteDialect:
             return
         while self._readers:
             self._readers.pop().close()
-        self._hold()
+        self._acquire_writer()
         self._writer.close()
-        self._let_go()
+        self._release_writer()
         if self._file is not None:
             self._file.closed()
 
@@ -453,26 +453,26 @@ class SqliteDialect:
         try:
             self._file.check()
         except StoreLostError:
-            self._leave()
+            self._abandon()
             raise
 
-    def _needed(self) -> int:
+    def _bytes_needed(self) -> int:
         """How many bytes the database has by what the writer knows of it, whatever lies there by now."""
         with self._held():
             ((pages,), (size,)) = (self._writer.execute(f"PRAGMA {n}").fetchone() for n in ("page_count", "page_size"))
             return int(pages * size)
 
-    def _leave(self) -> None:
+    def _abandon(self) -> None:
         """Keep every connection open for good, and the log of whatever lies at the path now with it."""
-        if not self._left:
-            self._left = True
+        if not self._abandoned:
+            self._abandoned = True
             never_closed(self._connections)
 
     def forked(self) -> None:
         """In a process forked from the one that opened this: the connections are that one's, and are left to it."""
         self._lock, self._owner, self._hub = threading.Lock(), 0, Hub()
         if self._file is not None:
-            self._leave()
+            self._abandon()
 
 
 # Wake-up hints within one process: who waits is woken, and who was too late learns that hints were lost

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
-    bindparam,
-    delete,
-    insert,
-    literal_column,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, bindparam, delete, insert, null, select, update
+from sqlalchemy.engine import Dialect as SqlDialect
 
 from dualcontrol.case import ENCODER, JSON, Case, Content, Example, ModelRow
 from dualcontrol.control import Control, uuid7
@@ -31,7 +22,19 @@ from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
 from dualcontrol.store.sql.recent import Recent
 from dualcontrol.store.sql.rows import Sealed, contents_of, line, seal
 from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews, sessions
-from dualcontrol.store.sql.statements import CANDIDATES, FIRST, SLOTS_AT_ONCE, Hot, Statements, given, literal
+from dualcontrol.store.sql.statements import (
+    CANDIDATES,
+    EXAMPLE,
+    FIRST,
+    MODEL,
+    ONE,
+    SLOTS_AT_ONCE,
+    Hot,
+    Statements,
+    limited,
+    literal,
+    params,
+)
 
 # Shared by every transaction of a store
 
@@ -78,21 +81,17 @@ LOOP = ("mode", "version", "control", "seq", "head")
 class StreamStatements(Statements):
     """What loops and their streams need."""
 
-    def _compile(self) -> None:
-        new = insert(loops).values(given(loops, ("name", *LOOP))).returning(loops.c.id)
+    def __init__(self, dialect: SqlDialect) -> None:
+        super().__init__(dialect)
+        new = insert(loops).values(params(loops, ("name", *LOOP))).returning(loops.c.id)
         self.new_loop = self._add(new, *(f"new_{name}" for name in ("name", *LOOP)))
         by_id = loops.c.id == bindparam("loop_id")
         head = select(loops.c.seq, loops.c.head, loops.c.version).where(by_id).with_for_update()
         self.head = self._add(head, "loop_id")
-        self.move_head = self._update(by_id, ("seq", "head"))
-        self.move_loop = self._update(by_id, LOOP)
+        self.move_head = self._update(update(loops).where(by_id), ("seq", "head"), "loop_id")
+        self.move_loop = self._update(update(loops).where(by_id), LOOP, "loop_id")
         last = select(entries.c.seq, entries.c.hash).where(entries.c.stream == bindparam("stream"))
-        last = last.order_by(entries.c.seq.desc()).limit(literal_column("1")).offset(literal_column("0"))
-        self.last = self._add(last, "stream")
-
-    def _update(self, where: ColumnElement[bool], columns: Sequence[str]) -> str:
-        statement = update(loops).where(where).ordered_values(*given(loops, columns).items())
-        return self._add(statement, *(f"new_{name}" for name in columns), "loop_id")
+        self.last = self._add(limited(last.order_by(entries.c.seq.desc()), ONE), "stream")
 
 
 class StreamTx(Unit):
@@ -142,8 +141,14 @@ class StreamTx(Unit):
 
     def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
         """Add an entry to ``loop/<id>`` or to a stream without a row; a `seq` of 0 means the next one."""
-        if payloads:
-            entry = _with_content(entry, payloads)
+        if payloads:  # they go into the first event that can carry content
+            events = list(entry.events)
+            place = next((i for i, event in enumerate(events) if hasattr(event, "content")), None)
+            if place is None:
+                raise ValueError("none of these events can carry content")
+            event: Any = events[place]
+            events[place] = replace(event, content=event.content | Content(payloads))
+            entry = replace(entry, events=tuple(events))
         kind, _, name = entry.stream.partition("/")
         if kind == "case":
             raise ValueError("the entries of a case are written by save")
@@ -181,26 +186,14 @@ class StreamTx(Unit):
         return batch
 
 
-def _with_content(entry: Entry, payloads: Mapping[str, JSON]) -> Entry:
-    """The entry with these slots in its first event that can carry content."""
-    events = list(entry.events)
-    for i, event in enumerate(events):
-        if hasattr(event, "content"):
-            events[i] = replace(event, content=event.content | Content(payloads))
-            return replace(entry, events=tuple(events))
-    raise ValueError("none of these events can carry content")
-
-
 # Jobs, models, examples used, browser sessions, and what is due
-
-
-MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
 
 
 class WorkStatements(Statements):
     """What the worker and the sweep run."""
 
-    def _compile(self) -> None:
+    def __init__(self, dialect: SqlDialect) -> None:
+        super().__init__(dialect)
         now: Any = bindparam("now", type_=BigInteger)
         lapsed = (
             select(reviews.c.case_id, reviews.c.id)
@@ -213,20 +206,19 @@ class WorkStatements(Statements):
         waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None), leader.c.by.is_not(None))
         following = following.where(*waiting).order_by(cases.c.leader_id, cases.c.id)
         self.due = {
-            "lease": self._limited(lapsed, "now", "rows"),
+            "lease": self._locked(lapsed, "now", "rows"),
             "case": self._case_due(cases.c.due_at, cases.c.state == literal("open")),
             "settle": self._case_due(
                 cases.c.effective_at, (cases.c.state == literal("decided")) & cases.c.by.is_(None)
             ),
             "effect": self._case_due(cases.c.effect_until, cases.c.effect == literal("started")),
-            "follow": self._limited(following, "rows"),
+            "follow": self._locked(following, "rows"),
         }
         self._jobs()
         self.new_model = self._insert(models, MODEL)
-        statement = (
-            update(models).where(models.c.id == bindparam("model_id")).ordered_values(*given(models, MODEL[1:]).items())
+        self.move_model = self._update(
+            update(models).where(models.c.id == bindparam("model_id")), MODEL[1:], "model_id"
         )
-        self.move_model = self._add(statement, *(f"new_{name}" for name in MODEL[1:]), "model_id")
         used = update(examples).where(examples.c.loop_id == bindparam("loop"), examples.c.id == bindparam("example"))
         self.mark_used = self._add(used.values(used_by=bindparam("model")), "model", "loop", "example")
         self.new_session = self._insert(sessions, ("digest", "person_id", "created_at", "expires_at"))
@@ -235,11 +227,10 @@ class WorkStatements(Statements):
 
     def _case_due(self, column: Any, where: Any) -> str:
         statement = select(cases.c.id, null()).where(where, column <= bindparam("now", type_=BigInteger))
-        return self._limited(statement.order_by(column), "now", "rows")
+        return self._locked(statement.order_by(column), "now", "rows")
 
-    def _limited(self, statement: Any, *order: str) -> str:
-        limited = statement.limit(bindparam("rows", type_=Integer)).offset(literal_column("0"))
-        return self._add(limited.with_for_update(of=cases, skip_locked=True), *order)
+    def _locked(self, statement: Any, *order: str) -> str:
+        return self._add(limited(statement).with_for_update(of=cases, skip_locked=True), *order)
 
     def _jobs(self) -> None:
         ready = (jobs.c.state == literal("ready")) & (jobs.c.run_at <= bindparam("now", type_=BigInteger))
@@ -248,25 +239,24 @@ class WorkStatements(Statements):
         self.next_job = [self._next_job(columns, ready), self._next_job(columns, lapsed)]
         self.new_job = self._insert(jobs, ("id", "kind", "ref", "run_at", "state"))
         by_id = jobs.c.id == bindparam("job_id")
-        taken = (
+        leased = (
             update(jobs)
             .where(by_id)
             .ordered_values(
                 (jobs.c.state, literal("leased")),
                 (jobs.c.owner, bindparam("new_owner")),
                 (jobs.c.until, bindparam("new_until")),
-                (jobs.c.attempts, jobs.c.attempts + literal_column("1")),
+                (jobs.c.attempts, jobs.c.attempts + ONE),
             )
         )
-        self.lease_job = self._add(taken, "new_owner", "new_until", "job_id")
+        self.lease_job = self._add(leased, "new_owner", "new_until", "job_id")
         held = update(jobs).where(by_id, jobs.c.owner == bindparam("held_by"), jobs.c.state == literal("leased"))
         done = held.ordered_values((jobs.c.state, literal("done")), (jobs.c.result, bindparam("new_result")))
         self.end_job = self._add(done, "new_result", "job_id", "held_by")
 
     def _next_job(self, columns: Any, where: Any) -> str:
         statement = select(*columns).where(jobs.c.kind == bindparam("job_kind"), where).order_by(jobs.c.run_at)
-        limited = statement.limit(literal_column("1")).offset(literal_column("0"))
-        return self._add(limited.with_for_update(skip_locked=True), "job_kind", "now")
+        return self._add(limited(statement, ONE).with_for_update(skip_locked=True), "job_kind", "now")
 
 
 class WorkTx(Unit):
@@ -325,6 +315,7 @@ class WorkTx(Unit):
 
 
 NO_SLOTS: list[rows.Row] = []
+EXAMPLE_VALUES = attrgetter(*EXAMPLE)
 
 
 class SqlTx(StreamTx, WorkTx):
@@ -343,9 +334,9 @@ class SqlTx(StreamTx, WorkTx):
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
         """The case with its content (without `values`: its seals only); its row is held until commit."""
-        hot, slots, kept = self._hot, NO_SLOTS, self._shared.recent.get(case_id)
+        hot, slots, cached = self._hot, NO_SLOTS, self._shared.recent.get(case_id)
         statement = hot.case_locked if lock else hot.case
-        if values and kept is None:
+        if values and cached is None:
             row, slots = self._session.two(statement, hot.payloads, (case_id,))
         else:
             row = self._session.one(statement, (case_id,))
@@ -353,18 +344,17 @@ class SqlTx(StreamTx, WorkTx):
             return None
         seq, head, snapshot, version, loop_seq = row
         self._heads[case_id] = (seq, head)
-        if kept is not None and kept.tells(head, snapshot):
-            case = kept.revived(values)
+        if cached is not None and cached.matches(head, snapshot):
+            case = cached.restored(values)
         else:
-            if values and kept is not None:
+            if values and cached is not None:
                 slots = self._session.all(hot.payloads, (case_id,))
             try:
                 case = rows.decode_case(snapshot)
             except msgspec.DecodeError as error:
                 raise rows.unreadable(case_id, error) from error
             if values:
-                rows.check_bodies(case, slots)
-                bodies = rows.bodies_of(case, slots)
+                bodies = rows.bodies_of(case, slots, check=True)
                 self._shared.recent.keep(case, head, snapshot, bodies)
                 rows.fill(case, bodies)
         # The loop's version comes with the case: a control that is parsed already need not be asked for again.
@@ -374,21 +364,19 @@ class SqlTx(StreamTx, WorkTx):
         return case
 
     def save(
-        self,
-        before: Case | None,
-        after: Case,
-        entry: Entry,
-        *,
-        fingerprint: str | None = None,
-        likeness: str | None = None,
-        examples: Sequence[Example] = (),
-    ) -> Entry:
+        self, before: Case | None, after: Case, entry: Entry, *, fingerprint: str | None = None,
+        likeness: str | None = None, examples: Sequence[Example] = (),
+    ) -> Entry:  # fmt: skip
         """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
         loop_id, head = self._loop_id(after.loop), self._head(before, after, entry)
         contents = contents_of(entry)
         slots = seal(contents, self._shared.salt)
         if slots:
-            _show_seals(after, contents)
+            # the new seals, and content that is nobody else's, go into the case that the caller keeps
+            seals, values = after.content.seals, after.content.values
+            for slot, value, seal_of_slot in ((s, v, c.seals[s]) for c in contents for s, v in c.values.items()):
+                if slot in values:
+                    seals[slot], values[slot] = seal_of_slot, value
         try:
             entry = sealed(entry, head)
             snapshot = rows.encode_case(after).decode()
@@ -396,12 +384,13 @@ class SqlTx(StreamTx, WorkTx):
         except UnicodeEncodeError as error:
             raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
         if slots and before is None and len(slots) <= SLOTS_AT_ONCE and len({s.slot for s in slots}) == len(slots):
-            batch.append(Write(self._hot.first_payloads[len(slots) - 1], (rows.payload_row(after.id, slots),)))
+            row = [value for s in slots for value in (after.id, s.slot, 0, s.body, s.size, s.salt, s.commitment)]
+            batch.append(Write(self._hot.first_payloads[len(slots) - 1], (row,)))
         elif slots:
             batch.append(Write(self._hot.next_payload, rows.rewritten_rows(after.id, slots)))
         self._review_writes(batch, before, after, loop_id)
         if examples:
-            batch.append(Write(self._hot.new_example, [rows.example_row(e) for e in examples]))
+            batch.append(Write(self._hot.new_example, [EXAMPLE_VALUES(example) for example in examples]))
         if self._write(*batch) != 1:
             self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
@@ -441,7 +430,8 @@ class SqlTx(StreamTx, WorkTx):
     ) -> list[Write]:  # fmt: skip
         hot = self._hot
         new_entry = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
-        if before is not None and rows.only_reviews(before, after):
+        # nothing but reviews has changed: no column but the snapshot tells of it
+        if before is not None and replace(before, seq=after.seq, reviews=after.reviews) == after:
             return [Write(hot.note_case, ((after.seq, entry.hash, snapshot, after.id, before.seq),)), new_entry]
         moving = rows.moving_columns(after, entry.hash, snapshot)
         if before is not None:
@@ -543,13 +533,3 @@ class SqlTx(StreamTx, WorkTx):
         if not self._wrote_loops:
             self._shared.loop_ids[loop] = row[0]
         return int(row[0])
-
-
-def _show_seals(after: Case, contents: list[Content]) -> None:
-    """Put the new seals, and content that is nobody else's, into the case that the caller keeps."""
-    seals, values = after.content.seals, after.content.values
-    for written in contents:
-        for slot in written.values:
-            if slot in values:
-                seals[slot] = written.seals[slot]
-                values[slot] = written.values[slot]
