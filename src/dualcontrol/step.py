@@ -1,6 +1,6 @@
 """The command runner: load the case, ask the pure stages, save case and ledger entry in one transaction.
 
-Nothing else joins stages and store, which is why this file is longer than others.  The store wakes who waits.
+Nothing else joins stages and store, which is why this file is longer than others.  The store wakes the waiters.
 A command that meets a conflict is tried again on fresh rows, at most `ATTEMPTS` times (optimistic concurrency).
 """
 
@@ -354,7 +354,7 @@ class Steps:
         return case
 
     def followers(self, case: Case) -> int:
-        """How many open cases wait with this one."""
+        """How many open followers a case has."""
         return self.store.queries.following(case.id) if case.followers else 0
 
     def alike(self, command: Propose, control: Control) -> str | None:
@@ -394,7 +394,7 @@ class Steps:
 
     @retrying
     def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:
-        """Take a review of one very case for this person; the error says why they may not."""
+        """Take a review of the given case for this person; the error says why they may not."""
         person = named(person)
         with self.store.transaction(durable=False) as tx:
             return self._claimed(tx, case_id, person, lease, None)
@@ -402,7 +402,7 @@ class Steps:
     def answer_case(
         self, case_id: str, person: str, said: Callable[[Case, Review], GiveAnswer], review_id: str | None = None
     ) -> Case:
-        """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
+        """Claim and answer a review of the given case in one transaction: both happen, or nothing."""
         person = named(person)
         case = self.store.queries.case(case_id)
         if case is not None and case.reviews:

@@ -29,11 +29,11 @@ DUE: dict[str, Maker] = {
     "effect": lambda case, _: LoseEffect(case_id=case),
     "follow": lambda case, leader: Follow(case_id=case, leader=leader or ""),
 }
-# A transaction of the sweep: claims and answers wait for it on SQLite, answers to the very cases on PostgreSQL.
+# A transaction of the sweep: claims and answers wait for it on SQLite, answers to the same cases on PostgreSQL.
 # A hundred small cases are 15 ms; the time counts where content is large or the machine is busy with something else.
 AT_ONCE, LONGEST = 100, 0.1
 REST = 0.004  # seconds between two, in which others get their turn
-TELL_AGAIN = 3_600_000_000  # microseconds; a case that fails is due each second
+LOG_AGAIN = 3_600_000_000  # microseconds; a case that fails is due each second
 
 
 def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), *, seconds: float | None = None) -> int:
@@ -88,11 +88,11 @@ def _log_failure(steps: Steps, case_id: str, error: Exception, *, trace: bool) -
     """Log it, once in a while."""
     now = steps.now()
     if now >= steps.log_again_at.get(case_id, now):
-        steps.log_again_at[case_id] = now + TELL_AGAIN
+        steps.log_again_at[case_id] = now + LOG_AGAIN
         log.warning("what is due in case %s is left undone: %s", case_id, error, exc_info=error if trace else None)
 
 
-# Load shedding: when more is asked of people than they can answer in time, they are asked for less, in a declared order
+# Load shedding: under more demand than people can answer in time, they are asked for less, in a declared order
 #
 # `sweep` looks at each loop that declares its capacity.  Demand and handling times are measured here; the level that
 # follows is decided by `route.capacity`; each change is a new version of the loop's control.
@@ -115,7 +115,7 @@ class LoopLoad(NamedTuple):
 
 
 def relieve_all(steps: Steps) -> int:
-    """Look at every loop that declares its capacity, and at those whose relief has to end; returns how many moved.
+    """Look at every loop that declares its capacity, and at those that must stop shedding; returns how many moved.
 
     How often this process looks at a loop depends on its response time.
     """
@@ -137,7 +137,7 @@ def relieve_all(steps: Steps) -> int:
 
 
 def relieve(steps: Steps, control: Control) -> Control:
-    """Move a loop's relief by one step where the measured load asks for it; returns the control in force."""
+    """Move a loop's load shedding by one level where the measured load calls for it; returns the control in force."""
     load = seen(steps.store.queries, control, steps.now())
     if _following(control, load) == control.relief:
         return control
@@ -150,13 +150,23 @@ def seen(queries: Queries, control: Control, now: int) -> LoopLoad | None:
     if capacity is None or settings.response_time is None:
         return None
     window = min(max(PROMISES * settings.response_time, SHORTEST_WINDOW), LONGEST_WINDOW)
-    # duplicates, of low risk and other; without load shedding nothing depends on them
-    rows = queries.repeats(control.loop_id, now - window) if control.relief else []
-    duplicates = repeated([(likeness, opened, claimed) for likeness, _, opened, claimed in rows])
-    risks = [rows[place][1] for place in duplicates]
-    low_again = sum(map(is_low, risks))
-    arrivals = queries.arrivals(control.loop_id, now - window)
-    demand = _demand(arrivals, control, window / SECOND, (low_again, len(risks) - low_again))
+    since = now - window
+    # duplicates; without load shedding nothing depends on them
+    rows = queries.repeats(control.loop_id, since) if control.relief else []
+    places = repeated([(likeness, opened, claimed) for likeness, _, opened, claimed in rows])
+    duplicates_low = sum(is_low(rows[place][1]) for place in places)
+    arrivals = queries.arrivals(control.loop_id, since)
+    human = [(risk, cases) for route, risk, cases, _ in arrivals if route == "human"]
+    low = sum(cases for risk, cases in human if is_low(risk))
+    other = sum(cases for _, cases in human) - low
+    # reviews a second by arrivals; audits and duplicates as they would be without load shedding
+    reviews, seconds, divided = settings.quorum.asked, window / SECOND, fewer(control)
+    audits = sum(audited for _, _, _, audited in arrivals) * (divided if control.relief >= AUDITS else 1.0)
+    demand = Demand(
+        low=low * reviews / seconds, audits=audits / seconds, other=other * reviews / seconds, fewer=divided,
+        low_again=duplicates_low * reviews / seconds,
+        other_again=(len(places) - duplicates_low) * reviews / seconds,
+    )  # fmt: skip
     people = capacity.reviewers or len(settings.members(settings.group) or ())
     crew = Crew(
         people=max(people, 1), promise=settings.response_time / SECOND,
@@ -164,22 +174,6 @@ def seen(queries: Queries, control: Control, now: int) -> LoopLoad | None:
         availability=capacity.availability, late=capacity.late,
     )  # fmt: skip
     return LoopLoad(demand, crew)
-
-
-def _demand(
-    arrivals: list[tuple[str, str | float | None, int, int]], control: Control, seconds: float, again: tuple[int, int]
-) -> Demand:  # fmt: skip
-    """Reviews a second by arrivals; audits and duplicates as they would be without load shedding."""
-    asked = control.settings.quorum.asked
-    divided = fewer(control)
-    human = [(risk, cases) for route, risk, cases, _ in arrivals if route == "human"]
-    low = sum(cases for risk, cases in human if is_low(risk))
-    audits = sum(audited for _, _, _, audited in arrivals) * (divided if control.relief >= AUDITS else 1.0)
-    other = sum(cases for _, cases in human) - low
-    return Demand(
-        low=low * asked / seconds, audits=audits / seconds, other=other * asked / seconds, fewer=divided,
-        low_again=again[0] * asked / seconds, other_again=again[1] * asked / seconds,
-    )  # fmt: skip
 
 
 def _following(control: Control, load: LoopLoad | None) -> int:

@@ -21,7 +21,7 @@ SLICE = 0.1  # seconds of sweeping between two looks at the hints
 
 
 class Waiters:
-    """Who waits for which case in this process, and the one thread that listens for them."""
+    """The waiters of this process by case, and the one thread that listens for them."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
@@ -71,7 +71,7 @@ class Waiters:
         return woken
 
     def close(self) -> None:
-        """Stop listening; who still waits is told that no answer will come here."""
+        """Stop listening; whoever still waits learns that no answer will come here."""
         self._closed = True
         self._wake_up(None)
         thread = self._thread
@@ -124,7 +124,7 @@ class Waiters:
                 time.sleep(CATCH_UP)
 
     def _wake_settled(self, hints: Sequence[str] | None) -> None:
-        """Wake who waits for a case of these that has an outcome; None looks at every case that is waited for.
+        """Wake the waiters of those hinted cases that have an outcome; None looks at every case that is waited for.
 
         Who waits is looked up after the hints came: most have begun to wait while the listener was listening.
         """
@@ -134,7 +134,7 @@ class Waiters:
             self._wake_up(case_id)
 
     def _wake_up(self, case_id: str | None) -> None:
-        """Wake who waits for a case, or for any; an event loop that has ended meanwhile waits no more."""
+        """Wake the waiters of a case, or all; an event loop that has ended meanwhile waits no more."""
         with self._lock:
             waiting = list(self._waiting.values()) if case_id is None else [self._waiting.get(case_id, [])]
             wakes = [wake for of_case in waiting for wake in of_case]

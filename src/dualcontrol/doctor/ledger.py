@@ -97,8 +97,14 @@ class Evidence:
     def _case(self, row: CaseRow) -> Iterator[Finding]:
         try:
             case = self._queries.case(row.id)
-        except UNREADABLE as error:
-            yield from self._unread(row, error)
+        except UNREADABLE as error:  # a newer version's where its entries are as well; else it is damaged
+            entries, broken = chain(self._queries, f"case/{row.id}")
+            yield from broken
+            if not broken and any(isinstance(event, Unknown) for entry in entries for event in entry.events):
+                what = f"case {row.id} was written by a newer version: this one can neither show nor change it"
+                yield Finding("evidence", WARNING, what, NEWER, row.id)
+            else:
+                yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
             return
         if case is None:
             return
@@ -123,16 +129,6 @@ class Evidence:
             yield from self._keys.compared(replace(again, content=case.content), control.loop_id)
             yield from self._examples.compared(again, entries)
         yield from self._seals(case)
-
-    def _unread(self, row: CaseRow, error: Exception) -> Iterator[Finding]:
-        """A row that cannot be read is a newer version's where its entries are as well; else it is damaged."""
-        entries, broken = chain(self._queries, f"case/{row.id}")
-        yield from broken
-        if not broken and any(isinstance(event, Unknown) for entry in entries for event in entry.events):
-            what = f"case {row.id} was written by a newer version: this one can neither show nor change it"
-            yield Finding("evidence", WARNING, what, NEWER, row.id)
-        else:
-            yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
 
     def _unopened(self) -> Iterator[Finding]:
         """Rows of reviews that no entry opened; looked for only when there are not as many as there should be."""

@@ -128,7 +128,7 @@ class Tx(Protocol):
         """
 
     def followers(self, case_id: str) -> list[str]:
-        """The open cases whose leader this is, by id."""
+        """The open followers of a case, by id."""
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
         """Lock and return (case id, review id) of the next open review this person may take, or None.
@@ -266,13 +266,13 @@ class Queries(Protocol):
         """
 
     def following(self, case_id: str) -> int:
-        """How many open cases wait with this one."""
+        """How many open followers a case has."""
 
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
-        """(case id, review id or "") of every case, and every review, whose id begins so."""
+        """(case id, review id or "") of cases and reviews by the beginning of their id."""
 
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""

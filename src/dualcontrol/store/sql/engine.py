@@ -43,7 +43,7 @@ class SqlStore:
     def transaction(self, durable: bool = True) -> Iterator[SqlTx]:
         """A write transaction; `durable` commits at the configured level.
 
-        It commits when the block ends, then wakes who waits for what it settled, and rolls back when the block raises.
+        It commits when the block ends, then wakes the waiters of what it settled, and rolls back when the block raises.
         """
         dialect = self._dialect
         try:

@@ -128,11 +128,11 @@ class SqlQueries:
         return [(likeness, unreal(risk), opened_at, taken_at) for likeness, risk, opened_at, taken_at in repeats]
 
     def following(self, case_id: str) -> int:
-        """How many open cases wait with this one."""
+        """How many open followers a case has."""
         return int(self._read(statements.FOLLOWING, case_id=case_id)[0][0])
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
-        """(case id, review id or "") of every case, and every review, whose id begins so."""
+        """(case id, review id or "") of cases and reviews by the beginning of their id."""
         arguments = {"like": f"{beginning}%", "rows": limit}
         with self._reading() as session:
             cases = [(row[0], "") for row in self._rows(session, statements.CASES_NAMED, **arguments)]

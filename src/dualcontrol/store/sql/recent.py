@@ -1,6 +1,6 @@
 """A cache of the cases that this process wrote or read last, so that the next step on one decodes and reads less.
 
-A cached case is used only while the row in the database still holds the very text and the head that it was cached
+A cached case is used only while the row in the database still holds the text and the head that it was cached
 with: the hash over all that ever happened to it, the commitments of its content included.
 """
 

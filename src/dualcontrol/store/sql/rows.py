@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -89,21 +89,6 @@ def _shown(review: Review, case: Case) -> str:
     if review.state != "answered":
         return ""
     return next((a.shown for a in case.answered if a.review_id == review.id), "")
-
-
-def changed_reviews(before: Case | None, after: Case) -> Iterator[tuple[Review | None, Review]]:
-    """(old, new) of every review that the events opened or changed."""
-    if before is None:
-        for review in after.reviews:
-            yield None, review
-        return
-    if after.reviews is before.reviews:
-        return
-    known = {r.id: r for r in before.reviews}
-    for review in after.reviews:
-        old = known.get(review.id)
-        if old is not review and old != review:
-            yield old, review
 
 
 def rewritten_rows(owner: str, sealed: list[Sealed]) -> list[Row]:

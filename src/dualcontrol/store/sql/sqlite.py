@@ -475,7 +475,7 @@ class SqliteDialect:
             self._abandon()
 
 
-# Wake-up hints within one process: who waits is woken, and who was too late learns that hints were lost
+# Wake-up hints within one process; a listener that comes too late learns that some were lost
 
 
 CAPACITY = 10_000

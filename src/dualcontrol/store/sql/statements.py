@@ -51,7 +51,7 @@ from dualcontrol.store.sql.schema import (
     sessions,
 )
 
-CASE_FIXED = (  # but for leader_id, which is taken away when a case and its leader part
+CASE_FIXED = (  # but for leader_id, which is cleared when a case leaves its leader
     "id", "loop_id", "kind", "origin", "action", "segment", "score", "parent_id", "leader_id", "run", "opened_at",
 )  # fmt: skip
 CASE_MOVING = (

@@ -52,7 +52,7 @@ class Shared:
         self.recent = Recent()
 
 
-class Unit:
+class TxBase:
     """One transaction's session, what it has read so far, and how it writes a batch."""
 
     def __init__(self, shared: Shared, session: Session) -> None:
@@ -94,7 +94,7 @@ class StreamStatements(Statements):
         self.last = self._add(limited(last.order_by(entries.c.seq.desc()), ONE), "stream")
 
 
-class StreamTx(Unit):
+class StreamTx(TxBase):
     """Control and entries of loops, and the entries of streams that have no row at all."""
 
     def control(self, loop: str) -> Control | None:
@@ -259,7 +259,7 @@ class WorkStatements(Statements):
         return self._add(limited(statement, ONE).with_for_update(skip_locked=True), "job_kind", "now")
 
 
-class WorkTx(Unit):
+class WorkTx(TxBase):
     """Jobs, models, which examples were used, and who is signed in."""
 
     def begin_session(self, digest: str, person: str, life: int) -> None:
@@ -444,8 +444,15 @@ class SqlTx(StreamTx, WorkTx):
         return batch
 
     def _review_writes(self, batch: list[Write], before: Case | None, after: Case, loop_id: int) -> None:
+        """Write every review that the events opened or changed."""
+        if before is not None and after.reviews is before.reviews:
+            return
         hot = self._hot
-        for old, new in rows.changed_reviews(before, after):
+        earlier = {} if before is None else {review.id: review for review in before.reviews}
+        for new in after.reviews:
+            old = earlier.get(new.id)
+            if old is new or old == new:
+                continue
             ending = None if old is None else rows.review_ending(old, new, after)
             if ending is not None:
                 batch.append(Write(hot.end_review, ((*ending, new.id),)))
@@ -474,7 +481,7 @@ class SqlTx(StreamTx, WorkTx):
         return None if row is None else str(row[0])
 
     def followers(self, case_id: str) -> list[str]:
-        """The open cases that wait with this one."""
+        """The open followers of a case, by id."""
         return [row[0] for row in self._session.all(self._hot.followers, (case_id,))]
 
     # Reviews
