@@ -1,17 +1,18 @@
-"""The one mechanism: load the case, ask the stages, save case and entry in one transaction; the store wakes who waits.
+"""The command runner: load the case, ask the pure stages, save case and ledger entry in one transaction.
 
-Nothing else joins stages and store, which is why this file is longer than others.
-A command that meets a conflict is tried again on the fresh case, at most `ATTEMPTS` times.
+Nothing else joins stages and store, which is why this file is longer than others.  The store wakes the waiters.
+A command that meets a conflict is tried again on fresh rows, at most `ATTEMPTS` times (optimistic concurrency).
 """
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -69,15 +70,26 @@ from dualcontrol.store import CaseRow, Conflict, InboxRow, KeyTaken, PersonTaken
 
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
+P = ParamSpec("P")
 Done = TypeVar("Done")
 
 
 class Proposed(NamedTuple):
-    """The case of a proposal, the fence of its effect if that was taken, and whether this call opened the case."""
+    """The case of a proposal, the fencing token of its effect if that was started, and whether the case is new."""
 
     case: Case
     fence: int | None
     new: bool
+
+
+def retrying(step: Callable[Concatenate[Steps, P], Done]) -> Callable[Concatenate[Steps, P], Done]:
+    """Make a method of `Steps` that is one transaction run again after a conflict."""
+
+    @wraps(step)
+    def attempts(steps: Steps, /, *args: P.args, **kwargs: P.kwargs) -> Done:
+        return steps.retried(lambda: step(steps, *args, **kwargs))
+
+    return attempts
 
 
 class Steps:
@@ -93,57 +105,57 @@ class Steps:
         self.secret = secret or store.secret()
         self.queue = Queue()
         self.scores = RiskScores(scorer)
-        self.looked: dict[str, int] = {}  # when relief last looked at a loop
-        self.told: dict[str, int] = {}  # when a sweep tells again of a case in which it fails
+        self.load_checked_at: dict[str, int] = {}  # when load shedding last looked at a loop
+        self.log_again_at: dict[str, int] = {}  # when a sweep logs again that a case fails
 
-    # commands on a case
+    # Commands on a case
 
     def run(self, command: Command) -> Case:
         """Carry out a command on its case; returns the case after it."""
-        made = checked(command)
-        if isinstance(made, GiveAnswer):
-            self._look_ahead(made)
+        command = checked(command)
+        if isinstance(command, GiveAnswer):
+            self._look_ahead(command)
         try:
-            return self.retried(lambda: self._run(made))[0]
+            return self._run(command)[0]
         except ClaimError as refused:
-            raise self._lost(made, refused) from None
+            claim_id = getattr(command, "claim_id", None)
+            ending = self.ending(claim_id) if claim_id else None
+            error = refused
+            if ending == "released":
+                error = ClaimError(f"claim {claim_id} was given back; claim the review again if it is still open")
+            elif ending == "expired":
+                error = ClaimError(f"the time of claim {claim_id} ran out; claim the review again if it is still open")
+            raise error from None
 
     def ending(self, claim_id: str, person: str | None = None) -> lease.Ending | None:
         """How a claim came to its end, for the person who held it; None while it is held, or where it never was."""
         entries = self.store.queries.entries(f"case/{case_of_claim(claim_id)}", values=False)
         return lease.ending((event for entry in entries for event in entry.events), claim_id, self.now(), person)
 
-    def _lost(self, command: Command, refused: ClaimError) -> ClaimError:
-        """A claim's refusal that says which way the claim was lost."""
-        claim_id = getattr(command, "claim_id", None)
-        how = self.ending(claim_id) if claim_id else None
-        if how == "released":
-            return ClaimError(f"claim {claim_id} was given back; claim the review again if it is still open")
-        if how == "expired":
-            return ClaimError(f"the time of claim {claim_id} ran out; claim the review again if it is still open")
-        return refused
-
-    def _look_ahead(self, command: GiveAnswer | None) -> None:
-        """Hold an answer against its schema before the transaction, whose lock others wait for; it is remembered."""
-        said = command is not None and isinstance(command.value, dict | list | float)
-        if command is None or not (said or isinstance(command.first, dict)):
+    def _look_ahead(self, command: GiveAnswer) -> None:
+        """Check an answer against its schema before the transaction, whose lock others wait for; it is remembered."""
+        if not isinstance(command.value, dict | list | float) and not isinstance(command.first, dict):
             return
         case = self.store.queries.case(command.case_id or case_of_claim(command.claim_id))
         if case is not None:
-            own = [] if case.mode == "approval" else self.store.queries.loops()  # an action brings its schema along
-            control = next((c for c in own if c.loop == case.loop), None)
+            # an action brings its schema along
+            controls = [] if case.mode == "approval" else self.store.queries.loops()
+            control = next((c for c in controls if c.loop == case.loop), None)
             values.look_ahead(case, command, control.settings.schema if control else None)
 
+    @retrying
     def _run(self, command: Any) -> tuple[Case, list[Event]]:
-        with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
-            leader = tx.load(command.leader) if isinstance(command, Follow) else None  # locked before its followers
-            case = self._meant(tx, command)
-            late = isinstance(command, IN_TIME) and self._caught_up(tx, case) is not case
-            after, fresh = (case, []) if late else self._step(tx, case, command, leader)
-            self._lead(tx, after, fresh)
-        return self._run(command) if late else (after, fresh)  # what was due comes first, whoever looks first
+        while True:
+            with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
+                leader = tx.load(command.leader) if isinstance(command, Follow) else None  # locked before its followers
+                case = self._load(tx, command)
+                # what was due comes first, whoever looks first: it is committed, then the command is tried on the rest
+                if not isinstance(command, IN_TIME) or self._caught_up(tx, case) is case:
+                    after, events = self._step(tx, case, command, leader)
+                    self._conclude_followers(tx, after, events)
+                    return after, events
 
-    # what is due
+    # What is due
 
     def carry_out(
         self, what: str, command_of: Callable[[str, str | None], Command], seen: set[Due], at_once: int, longest: float
@@ -155,42 +167,40 @@ class Steps:
         before its followers, and all of them when one fails.  What comes to nothing is added to `seen`.
         """
         begun = time.monotonic()
-        taken: list[Due] = []
-        alone: list[Due] = []
+        batch: list[Due] = []
+        joined: list[Due] = []
         done = 0
         try:
             with self.store.transaction(durable=what != "settle") as tx:
                 for due in self.queue.due(tx, what, at_once, seen):
-                    if taken and time.monotonic() - begun > longest:
+                    if batch and time.monotonic() - begun > longest:
                         break
-                    taken.append(due)
+                    batch.append(due)
                     command: Any = checked(command_of(*due))
                     case = self.queue.workable(tx, due[0], values=not isinstance(command, UNREAD))
                     if case is not None and (case.followers or case.leader):
-                        alone.append(due)
+                        joined.append(due)
                     elif case is not None and self._step(tx, case, command)[1]:
                         done += 1
                     else:
                         seen.add(due)
         except Exception as error:
-            if not taken or (isinstance(error, StoreError) and not isinstance(error, LedgerError)):
+            if not batch or (isinstance(error, StoreError) and not isinstance(error, LedgerError)):
                 raise
-            return 0, taken  # nothing was written; each is tried again by itself, and the one that fails says why
-        return (done, alone) if taken else None
+            return 0, batch  # nothing was written; each is tried again by itself, and the one that fails says why
+        return (done, joined) if batch else None
 
     def carry_out_alone(self, command: Command) -> bool:
         """Carry out what is due in one case, in a transaction of its own; whether anything came of it."""
-        made = checked(command)
-        return bool(self.retried(lambda: self._run(made))[1])
+        return bool(self._run(checked(command))[1])
 
-    # the parts of a step
+    # The parts of a step
 
-    def _meant(self, tx: Tx, command: Any) -> Case:
-        case_id = command.case_id
-        if not case_id and hasattr(command, "claim_id"):
-            case_id = case_of_claim(command.claim_id)
+    def _load(self, tx: Tx, command: Any) -> Case:
+        by_claim = not command.case_id and hasattr(command, "claim_id")
+        case_id = case_of_claim(command.claim_id) if by_claim else command.case_id
         case = tx.load(case_id, values=not isinstance(command, UNREAD))
-        if case is None and not command.case_id and hasattr(command, "claim_id"):
+        if case is None and by_claim:
             raise ClaimError(f"no claim {short(str(command.claim_id))} was ever given")
         if case is None:
             raise UnknownCaseError(f"there is no case {short(str(case_id))}")
@@ -202,121 +212,85 @@ class Steps:
         if case.erased and not isinstance(command, AFTER_ERASURE):
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
-        told = len(tx.followers(case.id)) if case.followers and isinstance(command, TakeClaim) else 0
-        env = self.env(tx.now, {"leader": leader, "followers": told})
-        after, fresh = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
-        if not fresh:
+        count = len(tx.followers(case.id)) if case.followers and isinstance(command, TakeClaim) else 0
+        env = self.env(tx.now, {"leader": leader, "followers": count})
+        after, events = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
+        if not events:
             return case, []
-        entry = Entry(
-            stream=f"case/{case.id}",
-            seq=case.seq + 1,
-            at=env.now,
-            actor=actor_of(command, case),
-            events=tuple(fresh),
-        )
+        actor = actor_of(command, case)
+        entry = Entry(stream=f"case/{case.id}", seq=case.seq + 1, at=env.now, actor=actor, events=tuple(events))
         after = replace(after, seq=entry.seq)
-        tx.save(case, after, entry, examples=examples.rows(after, fresh, control, env))
+        tx.save(case, after, entry, examples=examples.rows(after, events, control, env))
         if isinstance(command, Erase):
             tx.erase(after)
-        return after, fresh
+        return after, events
 
-    def _lead(self, tx: Tx, leader: Case, fresh: list[Event]) -> None:
-        """Do with the cases that were joined to this one what it came to, if it just came to its end."""
-        if any(type(event) is Concluded for event in fresh):
-            for case in followers(tx, leader):
+    def _conclude_followers(self, tx: Tx, leader: Case, events: list[Event]) -> None:
+        """Apply a leader's outcome to its followers, if these events concluded it."""
+        concluded = leader.concluded is not None and any(type(event) is Concluded for event in events)
+        if not leader.followers or not concluded:
+            return
+        # all are locked first, in the order of their ids
+        followers = [_readable(tx, case_id) for case_id in tx.followers(leader.id)[:AT_ONCE]]
+        for case in followers:
+            if case is not None:
                 self._step(tx, case, Follow(case_id=case.id, leader=leader.id), leader)
 
     def _events(
         self, case: Case | None, events: Sequence[Event], control: Control, env: Env
     ) -> tuple[Case, list[Event]]:
-        """The case after the events and all that the stages add to them, and those events."""
-        fresh: list[Event] = []
+        """The case after the events and all reactions of the stages to them, and all those events."""
+        every: list[Event] = []
         latest = list(events)
         while latest:
-            fresh += latest
+            every += latest
             case = fold(case, latest)
-            latest = self._reactions(case, latest, control, env)
-        return case, fresh  # type: ignore[return-value]
-
-    def _reactions(self, case: Case, latest: list[Event], control: Control, env: Env) -> list[Event]:
-        added: list[Event] = []
-        for event in latest:
-            for react in REACTIONS.get(type(event), ()):
-                added += react(case, event, control, env)
-        return added
+            latest = [
+                reaction
+                for event in latest
+                for react in REACTIONS.get(type(event), ())
+                for reaction in react(case, event, control, env)
+            ]
+        return case, every  # type: ignore[return-value]
 
     def after(self, case: Case, events: Sequence[Event], control: Control, env: Env) -> Case:
-        """The case after events and all that the stages add to them, in the head only."""
+        """Dry run: the case after events and all reactions of the stages to them; nothing is written."""
         return self._events(case, events, control, env)[0]
 
-    # opening a case
+    # Proposals
 
     def propose(self, command: Propose, start: StartEffect | None = None, print_: str | None = None) -> Proposed:
-        """Open a case, or find the one its key stands for; `print_` is the content's fingerprint if it is known.
+        """Open a case, or return the one that its key stands for; `print_` is the content's fingerprint if it is known.
 
-        With `start`, an effect that is ready is taken in the same transaction; returns its fence, else None.
+        With `start`, an effect that is ready is started in the same transaction; returns its fencing token, else None.
         """
-        made = checked(command)
-        check_key(made.key)
-        if made.key and print_ is None:
-            print_ = fingerprint(self.secret, made)
-        values.check_schemas(made.candidates)
-        made = replace(made, candidates=values.with_defaults(made.candidates))
-        return self.retried(lambda: self._scored(made, start, print_))
+        command = checked(command)
+        check_key(command.key)
+        if command.key and print_ is None:
+            print_ = fingerprint(self.secret, command)
+        values.check_schemas(command.candidates)
+        return self._propose(replace(command, candidates=values.with_defaults(command.candidates)), start, print_)
 
-    def _scored(self, command: Propose, start: StartEffect | None, print_: str | None) -> Proposed:
-        """Open a case with the score that its loop asks for; which it is may only come out in the transaction."""
+    @retrying
+    def _propose(self, command: Propose, start: StartEffect | None, print_: str | None) -> Proposed:
+        """Open a case with the score that its loop asks for; scored anew where another model is in force by now."""
         for _ in range(ATTEMPTS):
-            try:
-                return self._propose(command, start, print_, self.scores.ahead(command))
-            except UnscoredError:
-                continue
+            score = self.scores.ahead(command)
+            with suppress(UnscoredError), self.store.transaction() as tx:
+                control = self.control(tx, command.loop)
+                case = self._known(tx, control, command.key, print_) if command.key and print_ else None
+                new = case is None
+                if case is None:
+                    admitted(command, control)
+                    alike = self.alike(command, control)
+                    facts = {**self.scores.facts(control, score), "leader": leader_of(tx, control, alike)}
+                    events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
+                    case = self.open(tx, command, control, events, print_, alike)
+                return Proposed(*self._started(tx, case, start), new)
         raise ConflictError
 
-    def _propose(
-        self, command: Propose, start: StartEffect | None, print_: str | None, score: Score | None
-    ) -> Proposed:  # fmt: skip
-        with self.store.transaction() as tx:
-            control = self.control(tx, command.loop)
-            case = self._known(tx, control, command.key, print_) if command.key and print_ else None
-            new = case is None
-            if case is None:
-                admitted(command, control)
-                alike = self.alike(command, control)
-                facts = {**self.scores.facts(control, score), "leader": leader_of(tx, control, alike)}
-                events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
-                case = self.open(tx, command, control, events, print_, alike)
-            return Proposed(*self._taken(tx, case, start), new)
-
-    def case_of_key(self, loop: str, key: str) -> str | None:
-        """The case that a key of a loop stands for, or None."""
-        with self.store.transaction(durable=False) as tx:
-            row = tx.find_key(self.control(tx, loop).loop_id, key)
-        return None if row is None else row.case_id
-
-    def caught_up(self, case_id: str) -> Case:
-        """The case after what is due in it has been done; no other case is looked at."""
-        return self.retried(lambda: self._brought_up(case_id))
-
-    def _brought_up(self, case_id: str) -> Case:
-        with self.store.transaction() as tx:
-            case = tx.load(case_id)
-            if case is None:
-                raise UnknownCaseError(f"there is no case {short(case_id)}")
-            return self._caught_up(tx, case)
-
-    def _taken(self, tx: Tx, case: Case, start: StartEffect | None) -> tuple[Case, int | None]:
-        """The case with its effect started, when it is ready and of the action that is asked for."""
-        if start is None or case.effect.state != "ready":
-            return case, None
-        if start.action is not None and not same(start.action, case.decided_action()):
-            return case, None
-        if start.runs is not None and not apply.runs_as_decided(case, start.runs):
-            return case, None  # who runs it binds what was decided first, and asks again
-        case, _ = self._step(tx, case, start)
-        return case, case.effect.fence if case.effect.state == "started" else None
-
     def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
+        """The case that was opened with this key, brought up to date; refused where its content was another."""
         row = tx.find_key(control.loop_id, key)
         if row is None:
             return None
@@ -328,103 +302,130 @@ class Steps:
         case = tx.load(row.case_id)
         return None if case is None else self._caught_up(tx, case)
 
+    def _started(self, tx: Tx, case: Case, start: StartEffect | None) -> tuple[Case, int | None]:
+        """The case with its effect started, when it is ready and of the action that is asked for."""
+        if start is None or case.effect.state != "ready":
+            return case, None
+        if start.action is not None and not same(start.action, case.decided_action()):
+            return case, None
+        if start.runs is not None and not apply.runs_as_decided(case, start.runs):
+            return case, None  # who runs it binds what was decided first, and asks again
+        case, _ = self._step(tx, case, start)
+        return case, case.effect.fence if case.effect.state == "started" else None
+
+    def case_of_key(self, loop: str, key: str) -> str | None:
+        """The case that a key of a loop stands for, or None."""
+        with self.store.transaction(durable=False) as tx:
+            row = tx.find_key(self.control(tx, loop).loop_id, key)
+        return None if row is None else row.case_id
+
+    @retrying
+    def caught_up(self, case_id: str) -> Case:
+        """The case after what is due in it has been done; no other case is looked at."""
+        with self.store.transaction() as tx:
+            case = tx.load(case_id)
+            if case is None:
+                raise UnknownCaseError(f"there is no case {short(case_id)}")
+            return self._caught_up(tx, case)
+
     def _caught_up(self, tx: Tx, case: Case) -> Case:
         """The case after what is due in it has been done, so that who comes back sees where it stands."""
         for command in apply.overdue(case, tx.now):
-            case, fresh = self._step(tx, case, command)
-            self._lead(tx, case, fresh)
+            case, events = self._step(tx, case, command)
+            self._conclude_followers(tx, case, events)
         return case
 
     def open(
         self, tx: Tx, command: Propose, control: Control, events: Sequence[Event], print_: str | None = None,
         alike: str | None = None,
     ) -> Case:  # fmt: skip
-        """Write a new case that begins with these events, in a transaction of the caller's; one it joins is told."""
+        """Write a new case that begins with these events, in the caller's transaction; a leader notes it."""
         env = self.env(tx.now)
-        case, fresh = self._events(None, events, control, env)
+        case, every = self._events(None, events, control, env)
         entry = Entry(
-            stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(fresh)
+            stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(every)
         )
         case = replace(case, seq=1)
-        asked = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
-        tx.save(None, case, entry, fingerprint=print_, likeness=alike if asked else None)
+        can_lead = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
+        tx.save(None, case, entry, fingerprint=print_, likeness=alike if can_lead else None)
         if case.leader is not None:
-            self._step(tx, self._meant(tx, made := JoinCase(case_id=case.leader, follower=case.id)), made)
+            join = JoinCase(case_id=case.leader, follower=case.id)
+            self._step(tx, self._load(tx, join), join)
         return case
 
     def followers(self, case: Case) -> int:
-        """How many open cases wait with this one."""
+        """How many open followers a case has."""
         return self.store.queries.following(case.id) if case.followers else 0
 
     def alike(self, command: Propose, control: Control) -> str | None:
-        """The likeness of what a proposal asks; None where it can neither join another nor be joined."""
-        return likeness(self.secret, command, control.settings.mode) if may_join(command, control) else None
+        """The likeness by which duplicates of a proposal are found; None where it can neither join nor be joined.
 
-    # claims
+        Only where capacity is declared can there be load shedding.
+        """
+        live = (command.kind, command.origin) == ("live", "live") and control.settings.start != "shadow"
+        if not live or control.settings.capacity is None or is_high(command.risk):
+            return None
+        return likeness(self.secret, command, control.settings.mode)
 
+    # Claims
+
+    @retrying
     def claim(self, person: str, loops: Sequence[str], lease: int | None = None) -> Case | None:
         """Take the next review of these loops that this person may do; None when there is none.
 
         `lease` is in microseconds; the loop's own otherwise.
         """
-        name = named(person)
-        return self.retried(lambda: self._claim(name, loops, lease))
-
-    def _claim(self, person: str, loops: Sequence[str], lease: int | None) -> Case | None:
+        person = named(person)
         with self.store.transaction(durable=False) as tx:
             controls = {name: self.control(tx, name) for name in loops}
-            self._expire(tx)
+            for case_id, review_id in self.queue.due(tx, "lease", EXPIRED_AT_ONCE):  # the next claim may get them
+                case = self.queue.workable(tx, case_id, values=False)
+                if case is not None:
+                    self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
-            found = self.queue.next(tx, person, pools) if pools else None
-            if found is None:
+            head = self.queue.next(tx, person, pools) if pools else None
+            if head is None:
                 return None
-            case, review_id = found
-            held = lease or microseconds(controls[case.loop].settings.lease) or 0
+            case, review_id = head
+            duration = lease or microseconds(controls[case.loop].settings.lease) or 0
             command = TakeClaim(case_id=case.id, review_id=review_id, person=person, claim_id=self.new_claim(case.id),
-                            until=tx.now + held)  # fmt: skip
+                            until=tx.now + duration)  # fmt: skip
             return self._step(tx, case, command)[0]
 
-    def _expire(self, tx: Tx) -> None:
-        """Open the reviews again whose lease has run out, so that the next claim may get them."""
-        for case_id, review_id in self.queue.due(tx, "lease", EXPIRED_AT_ONCE):
-            case = self.queue.workable(tx, case_id, values=False)
-            if case is not None:
-                self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
-
+    @retrying
     def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:
-        """Take a review of one very case for this person; the error says why they may not."""
-        name = named(person)
-        return self.retried(lambda: self._claim_case(case_id, name, lease))
-
-    def _claim_case(self, case_id: str, person: str, lease: int | None) -> Case:
+        """Take a review of the given case for this person; the error says why they may not."""
+        person = named(person)
         with self.store.transaction(durable=False) as tx:
             return self._claimed(tx, case_id, person, lease, None)
 
     def answer_case(
         self, case_id: str, person: str, said: Callable[[Case, Review], GiveAnswer], review_id: str | None = None
     ) -> Case:
-        """Claim and answer a review of one very case in one transaction: both happen, or nothing."""
-        name = named(person)
+        """Claim and answer a review of the given case in one transaction: both happen, or nothing."""
+        person = named(person)
         case = self.store.queries.case(case_id)
-        with contextlib.suppress(Exception):  # what is wrong with it is said when it is given, of the review meant then
-            self._look_ahead(said(case, case.reviews[0]) if case is not None and case.reviews else None)
-        return self.retried(lambda: self._answer_case(case_id, name, said, review_id))
+        if case is not None and case.reviews:
+            with suppress(Exception):  # what is wrong with it is said when it is given, of the review meant then
+                self._look_ahead(said(case, case.reviews[0]))
+        return self._answer_case(case_id, person, said, review_id)
 
+    @retrying
     def _answer_case(
-        self, case_id: str, person: str, said: Callable[[Case, Review], GiveAnswer], review_id: str | None
+        self, case_id: str, person: str, answer_of: Callable[[Case, Review], GiveAnswer], review_id: str | None
     ) -> Case:
         with self.store.transaction() as tx:
             case = self._claimed(tx, case_id, person, None, review_id)
             held = next(r for r in case.reviews if same(r.person, person) and r.state == "claimed")
-            after, fresh = self._step(tx, case, checked(said(case, held)))
-            self._lead(tx, after, fresh)
+            after, events = self._step(tx, case, checked(answer_of(case, held)))
+            self._conclude_followers(tx, after, events)
         return after
 
     def _claimed(self, tx: Tx, case_id: str, person: str, lease: int | None, review_id: str | None) -> Case:
         """The case with a review of it held by this person; a lease that has run out holds nothing."""
-        case = self._meant(tx, TakeClaim(case_id=case_id, review_id="", person=person, claim_id="", until=0))
-        for lapsed in case.reviews:
-            case = self._step(tx, case, Expire(case_id=case_id, review_id=lapsed.id))[0]
+        case = self._load(tx, TakeClaim(case_id=case_id, review_id="", person=person, claim_id="", until=0))
+        for listed in case.reviews:
+            case = self._step(tx, case, Expire(case_id=case_id, review_id=listed.id))[0]
         control = self.control(tx, case.loop)
         meant = meant_review(case, person, control, review_id)
         if meant.state == "claimed" and same(meant.person, person):
@@ -445,41 +446,37 @@ class Steps:
         with self.store.transaction(durable=False) as tx:
             return case_id if tx.load(case_id, lock=False, values=False) is not None else None
 
-    # control
+    # Control of a loop
 
+    @retrying
     def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
         """Put these settings in force for their loop; a new version only when they differ from what is."""
-        return self.retried(lambda: self._govern(settings))
-
-    def _govern(self, settings: LoopSettings) -> Control:
         with self.store.transaction() as tx:
-            now = tx.control(settings.name)
-            if now is not None and now.settings.digest == settings.digest:
-                return now
-            version = 1 if now is None else now.version + 1
+            control = tx.control(settings.name)
+            if control is not None and control.settings.digest == settings.digest:
+                return control
+            version = 1 if control is None else control.version + 1
             event = PolicyChanged(
                 version=version, at=tx.now, digest=settings.digest, settings=as_text(settings),
-                relabelled=relabelled(now, settings),
+                relabelled=relabelled(control, settings),
             )  # fmt: skip
-            before = now or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
-            return self.moved(tx, before, [event], expected=now)
+            before = control or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
+            return self.moved(tx, before, [event], expected=control)
 
+    @retrying
     def move(
         self, loop: str, make: Callable[[Control, int], Sequence[Event]], actor: str = "system"
     ) -> Control:  # fmt: skip
         """Change a loop's control by the events that `make(control, now)` gives; none leaves it as it is."""
-        return self.retried(lambda: self._move(loop, make, actor))
-
-    def _move(self, loop: str, make: Callable[[Control, int], Sequence[Event]], actor: str) -> Control:
         with self.store.transaction() as tx:
-            now = self.control(tx, loop)
-            made = make(now, tx.now)
-            return self.moved(tx, now, made, expected=now, actor=actor) if made else now
+            control = self.control(tx, loop)
+            events = make(control, tx.now)
+            return self.moved(tx, control, events, expected=control, actor=actor) if events else control
 
     def moved(
         self, tx: Tx, before: Control, made: Sequence[Event], expected: Control | None, actor: str = "system"
     ) -> Control:  # fmt: skip
-        """Write events of a loop as one entry, with the control that they make, in a transaction of the caller's."""
+        """Write events of a loop as one entry, with the control that they make, in the caller's transaction."""
         entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor=actor, events=tuple(made))
         after = before
         for event in made:
@@ -487,10 +484,10 @@ class Steps:
         after = replace(after, seq=before.seq + 1)
         return tx.save_control(after, entry, expected_version=expected.version if expected else None)
 
-    # the small parts
+    # Shared by the steps above
 
     def control(self, tx: Tx, loop: str) -> Control:
-        """What governs a loop now."""
+        """What governs a loop now; `UnknownLoopError` where nobody defined it."""
         control = tx.control(loop)
         if control is None:
             raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
@@ -504,7 +501,7 @@ class Steps:
         )  # fmt: skip
 
     def retried(self, attempt: Callable[[], Done]) -> Done:
-        """Try again on the fresh rows while others are faster, at most `ATTEMPTS` times."""
+        """Try again on fresh rows while others are faster, at most `ATTEMPTS` times (optimistic concurrency)."""
         for _ in range(ATTEMPTS):
             try:
                 return attempt()
@@ -515,7 +512,7 @@ class Steps:
         raise ConflictError
 
 
-# Which stage answers a command, which follow an event, and what a command is besides: whose, how urgent, when.
+# Command handlers and reactions to events, and what a command is besides: whose, how urgent, when
 
 
 Handler = Callable[[Any, Any, Control, Env], list[Event]]
@@ -533,9 +530,9 @@ IN_TIME: tuple[type[Command], ...] = (GiveAnswer, Retract, StartEffect)
 
 
 def admitted(command: Propose, control: Control) -> None:
-    """Refuse a proposal before rules look at it: context that is missing, content that is not JSON.
+    """Refuse a proposal before rules look at it: missing context, content that is not JSON, an unknown label.
 
-    So is a label that is none by now, which a program may still propose that opened its loop before.
+    A program that opened its loop before the labels changed may still propose an old one.
     """
     labels = Labels.of(control.settings)
     if labels is not None and command.proposed is not None:
@@ -562,7 +559,7 @@ def actor_of(command: Any, case: Case) -> str:
     return str(getattr(command, "by", "system"))
 
 
-# While there is relief, a new case joins one that asks the same: finding that one, and those that wait with it.
+# Leader and followers: under load shedding, a new case joins a duplicate
 #
 # A leader is locked before any of its followers, by whoever changes both.
 
@@ -570,38 +567,24 @@ def actor_of(command: Any, case: Case) -> str:
 AT_ONCE = 100  # followers that are settled in their leader's transaction; what is beyond is left to the sweep
 
 
-def may_join(command: Propose, control: Control) -> bool:
-    """Whether a proposal can join another or be joined: only where capacity is declared can there be relief."""
-    live = (command.kind, command.origin) == ("live", "live") and control.settings.start != "shadow"
-    return live and control.settings.capacity is not None and not is_high(command.risk)
-
-
 def leader_of(tx: Tx, control: Control, likeness: str | None) -> Case | None:
-    """The case that one of this likeness may join, locked; None where there is no relief, and nothing is looked up."""
+    """The case that one of this likeness may join, locked; without load shedding None, and nothing is looked up."""
     if likeness is None or control.relief < JOINED:
         return None
-    found = tx.alike(control.loop_id, likeness)
-    return None if found is None else _readable(tx, found)
+    case_id = tx.alike(control.loop_id, likeness)
+    return None if case_id is None else _readable(tx, case_id)
 
 
-def followers(tx: Tx, leader: Case) -> list[Case]:
-    """The cases that are to be done with their leader, locked in the order of their ids."""
-    if not leader.followers or leader.concluded is None:
-        return []
-    found = (_readable(tx, case_id) for case_id in tx.followers(leader.id)[:AT_ONCE])
-    return [case for case in found if case is not None]
-
-
-def _readable(tx: Tx, case_id: str) -> Case | None:
-    """A case that this version can change; what a newer one wrote is left to it."""
+def _readable(tx: Tx, case_id: str, values: bool = True) -> Case | None:
+    """The locked case, if it is there and this version can change it; what a newer one wrote is left to it."""
     try:
-        case = tx.load(case_id)
+        case = tx.load(case_id, values=values)
     except ReadOnlyError:
         return None
     return case if case is not None and case.read_only is None else None
 
 
-# Learned scores at the door: computed before the transaction that routes, so that nobody waits while a model thinks.
+# Risk scores, computed before the transaction that routes, so that nobody waits while a model thinks
 #
 # A score belongs to one risk model.  Where another one is in force by the time the transaction begins, the proposal is
 # scored anew and tried again: no case is ever routed on the score of a model that is not in force.
@@ -621,46 +604,41 @@ class Score(NamedTuple):
 class UnscoredError(Exception):
     """The control in force asks for a score that was not computed ahead; nothing was written."""
 
-    def __init__(self, control: Control) -> None:
-        super().__init__(control.scorer)
-        self.control = control
-
 
 class RiskScores:
-    """Scores proposals by the control that was last seen of their loop; `scorer` is injected by the desk."""
+    """Scores proposals by the last control that asked for it; `scorer` is injected by the desk."""
 
     def __init__(self, scorer: Scorer | None = None) -> None:
         self.scorer = scorer
-        self._seen: dict[str, Control] = {}
+        self._controls: dict[str, Control] = {}
 
     def ahead(self, command: Propose) -> Score | None:
-        """The score of a proposal by what is known of its loop; None where its loop asked for none."""
-        control = self._seen.get(command.loop)
-        return None if control is None else Score(control.scorer, self._of(control, command))
+        """The score of a proposal by what is known of its loop; None where its loop asked for none.
 
-    def facts(self, control: Control, score: Score | None) -> Mapping[str, float | None]:
-        """What routing is told of the score; `UnscoredError` where it is not one of the model in force."""
-        if control.scores_by is None:
-            self._seen.pop(control.loop, None)
-            return {}
-        if score is None or score.scorer != control.scorer:
-            self._seen[control.loop] = control
-            raise UnscoredError(control)
-        return {"score": score.value}
-
-    def _of(self, control: Control, command: Propose) -> float | None:
-        """A probability or nothing: whatever fails on the way sends the case to a human."""
-        if self.scorer is None:
+        Its value is a probability or None: whatever fails on the way sends the case to a human.
+        """
+        control = self._controls.get(command.loop)
+        if control is None:
             return None
         try:
-            value = self.scorer(control, command)
+            value = None if self.scorer is None else self.scorer(control, command)
         except Exception:
             log.exception("a proposal of loop %s was not scored", control.loop)
-            return None
-        return float(value) if value is not None and 0.0 <= value <= 1.0 else None
+            value = None
+        return Score(control.scorer, float(value) if value is not None and 0.0 <= value <= 1.0 else None)
+
+    def facts(self, control: Control, score: Score | None) -> Mapping[str, float | None]:
+        """The score as a fact for routing; `UnscoredError` where it is not one of the model in force."""
+        if control.scores_by is None:
+            self._controls.pop(control.loop, None)
+            return {}
+        if score is None or score.scorer != control.scorer:
+            self._controls[control.loop] = control
+            raise UnscoredError(control.scorer)
+        return {"score": score.value}
 
 
-# The next review for a person, and what is due, past cases that this version cannot change.
+# The next review for a person, and what is due, past cases that this version cannot change
 #
 # What a newer version wrote stays where it is, for programs of that version; here it is passed over.
 # Which cases those are is remembered for a while, so that they cost neither a load each time nor a place among the
@@ -676,22 +654,21 @@ class Queue:
     """What waits for people and for time, as far as this version can work on it."""
 
     def __init__(self) -> None:
-        self._passed: dict[str, int] = {}
+        self._passed: dict[str, int] = {}  # when each case that was passed over is looked at again
 
     def next(self, tx: Tx, person: str, pools: Sequence[tuple[int, str]]) -> tuple[Case, str] | None:
-        """Lock and load the next case with a review that this person may take, and the review's id."""
+        """Lock and load the next case with a review that this person may take, and the review's id.
+
+        Where cases at the head are passed over, the next call goes on where this one gave up.
+        """
         self._look_again(tx.now)
         if not self._passed:
-            taken = tx.take(person, pools, now=tx.now)
-            if taken is None:
+            head = tx.take(person, pools, now=tx.now)
+            if head is None:
                 return None
-            case = self.workable(tx, taken[0])
+            case = self.workable(tx, head[0])
             if case is not None:
-                return case, taken[1]
-        return self._behind(tx, person, pools)
-
-    def _behind(self, tx: Tx, person: str, pools: Sequence[tuple[int, str]]) -> tuple[Case, str] | None:
-        """The same where cases at the head are passed over; the next call goes on where this one gave up."""
+                return case, head[1]
         before = len(self._passed)
         for case_id, review_id in tx.queue(person, pools, without=self._passed):
             case = self.workable(tx, case_id)
@@ -703,20 +680,16 @@ class Queue:
 
     def workable(self, tx: Tx, case_id: str, *, values: bool = True) -> Case | None:
         """The case, if it is there and this version can change it; else it is passed over from now on."""
-        try:
-            case = tx.load(case_id, values=values)
-        except ReadOnlyError:
-            case = None
-        if case is not None and case.read_only is None:
-            return case
-        self.pass_over(case_id, tx.now)
-        return None
+        case = _readable(tx, case_id, values)
+        if case is None:
+            self.pass_over(case_id, tx.now)
+        return case
 
     def due(self, tx: Tx, what: str, limit: int, seen: Collection[Due] = ()) -> list[Due]:
         """(case id, review id or None) whose time has come, as many as `limit` beside those passed over and seen."""
         self._look_again(tx.now)
-        found = tx.due(what, tx.now, limit + len(self._passed) + len(seen))
-        return [row for row in found if row[0] not in self._passed and row not in seen][:limit]
+        rows = tx.due(what, tx.now, limit + len(self._passed) + len(seen))
+        return [row for row in rows if row[0] not in self._passed and row not in seen][:limit]
 
     def pass_over(self, case_id: str, now: int) -> None:
         """Leave a case to newer versions for a while."""
@@ -730,7 +703,7 @@ class Queue:
                 self._passed.pop(case_id, None)
 
 
-# The pools of reviews, seen from one person: which pools are theirs, and which review of a case they mean.
+# Pools of reviews, for one person
 
 
 def case_of_claim(claim_id: str) -> str:
@@ -741,19 +714,22 @@ def case_of_claim(claim_id: str) -> str:
 def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
     settings = control.settings
-    mine = [g for g in settings.pools() if settings.members(g) is None or among(person, settings.groups[g])]
-    return [(control.loop_id, group) for group in mine]
+    return [
+        (control.loop_id, group)
+        for group in settings.pools()
+        if settings.members(group) is None or among(person, settings.groups[group])
+    ]
 
 
 def as_listed(row: InboxRow) -> InboxRow:
-    """A line of the inbox as anybody may see it: nothing in that of a blind review tells of the proposal."""
+    """A row of the inbox as anybody may see it: that of a blind review says nothing of the proposal."""
     if not row.review.blind:
         return row
     return replace(row, review=bare(row.review), action=None, risk=None, confidence=None, reason=REASON)
 
 
 def listed_as(row: CaseRow, seen: PersonalView) -> CaseRow:
-    """A line of the list of cases as somebody may see it to whom the case looks like this."""
+    """A row of the list of cases as somebody may see it whose view of the case this is."""
     if not seen.kept:
         return row
     case = seen.case
@@ -767,10 +743,10 @@ def meant_review(case: Case, person: str, control: Control, review_id: str | Non
     """The review of a case that a person means: the one named, held, or next in the queue for their groups."""
     groups = {group for _, group in pools_of(person, control)}
     places = ("open", "claimed", "answered", "passed", "cancelled")
-    wanted = [r for r in case.reviews if review_id in (None, r.id)]
-    if not wanted:
+    reviews = [r for r in case.reviews if review_id in (None, r.id)]
+    if not reviews:
         why = f"it is settled with case {case.leader}" if case.leader else "it was not routed to a human"
         missing = f"no review {review_id}" if review_id else f"no review: {why}"
         raise SettledError(f"case {case.id} has {missing}")
-    mine = [r for r in wanted if r.state == "claimed" and same(r.person, person)]
-    return (mine or sorted(wanted, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]
+    held = [r for r in reviews if r.state == "claimed" and same(r.person, person)]
+    return (held or sorted(reviews, key=lambda r: (places.index(r.state), r.group not in groups, r.order_at, r.id)))[0]

@@ -1,18 +1,18 @@
-"""What time does: leases run out, response times pass, decisions take effect, effects are lost, relief moves.
+"""The sweep: leases run out, response times pass, decisions take effect, effects are lost, load shedding moves.
 
-What was joined to a case that is over is done as well, where it was not done with it.
+Followers of a concluded leader are done as well, where they were not done with it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dualcontrol.case import is_low
 from dualcontrol.commands import Command, Expire, Follow, LoseEffect, Settle, Timeout
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.control import Control
 from dualcontrol.errors import DualcontrolError, LedgerError, ReadOnlyError, StoreError
 from dualcontrol.events import ReliefChanged
 from dualcontrol.route.audit import fewer
@@ -29,11 +29,11 @@ DUE: dict[str, Maker] = {
     "effect": lambda case, _: LoseEffect(case_id=case),
     "follow": lambda case, leader: Follow(case_id=case, leader=leader or ""),
 }
-# A transaction of the sweep: claims and answers wait for it on SQLite, answers to the very cases on PostgreSQL.
+# A transaction of the sweep: claims and answers wait for it on SQLite, answers to the same cases on PostgreSQL.
 # A hundred small cases are 15 ms; the time counts where content is large or the machine is busy with something else.
 AT_ONCE, LONGEST = 100, 0.1
 REST = 0.004  # seconds between two, in which others get their turn
-TELL_AGAIN = 3_600_000_000  # microseconds; a case that fails is due each second
+LOG_AGAIN = 3_600_000_000  # microseconds; a case that fails is due each second
 
 
 def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), *, seconds: float | None = None) -> int:
@@ -42,33 +42,30 @@ def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), *, seconds: float |
     One case that fails stops no other.  Returns how many were carried out.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    done = sum(count for kind in kinds for count in _swept(steps, kind, end))
+    done = sum(_sweep_kind(steps, kind, end) for kind in kinds)
     relieve_all(steps)
     return done
 
 
-def _swept(steps: Steps, kind: str, end: float | None) -> Iterator[int]:
-    """How many were carried out, transaction by transaction, one at least; what comes to nothing is looked at once."""
+def _sweep_kind(steps: Steps, kind: str, end: float | None) -> int:
+    """How many of a kind were carried out: one transaction at least, and what comes to nothing is looked at once."""
     seen: set[Due] = set()
+    done = 0
     while True:
-        found = steps.carry_out(kind, DUE[kind], seen, AT_ONCE, LONGEST)
-        if found is None:
-            return
-        yield found[0]
-        for due in found[1]:
-            yield _alone(steps, kind, due, seen)
-            if _over(end):
-                return
-        if _over(end):
-            return
+        batch = steps.carry_out(kind, DUE[kind], seen, AT_ONCE, LONGEST)
+        if batch is None:
+            return done
+        done += batch[0]
+        for due in batch[1]:
+            done += _sweep_alone(steps, kind, due, seen)
+            if end is not None and time.monotonic() >= end:
+                return done
+        if end is not None and time.monotonic() >= end:
+            return done
         time.sleep(REST)
 
 
-def _over(end: float | None) -> bool:
-    return end is not None and time.monotonic() >= end
-
-
-def _alone(steps: Steps, kind: str, due: Due, seen: set[Due]) -> int:
+def _sweep_alone(steps: Steps, kind: str, due: Due, seen: set[Due]) -> int:
     """The same for one case in a transaction of its own."""
     try:
         if steps.carry_out_alone(DUE[kind](*due)):
@@ -76,28 +73,28 @@ def _alone(steps: Steps, kind: str, due: Due, seen: set[Due]) -> int:
     except ReadOnlyError:
         steps.queue.pass_over(due[0], steps.now())
     except LedgerError as error:
-        _tell(steps, due[0], error, trace=False)
+        _log_failure(steps, due[0], error, trace=False)
     except StoreError:
         raise
     except DualcontrolError:
         pass  # it came to its end meanwhile
     except Exception as error:
-        _tell(steps, due[0], error, trace=True)
+        _log_failure(steps, due[0], error, trace=True)
     seen.add(due)
     return 0
 
 
-def _tell(steps: Steps, case_id: str, error: Exception, *, trace: bool) -> None:
+def _log_failure(steps: Steps, case_id: str, error: Exception, *, trace: bool) -> None:
     """Log it, once in a while."""
     now = steps.now()
-    if now >= steps.told.get(case_id, now):
-        steps.told[case_id] = now + TELL_AGAIN
+    if now >= steps.log_again_at.get(case_id, now):
+        steps.log_again_at[case_id] = now + LOG_AGAIN
         log.warning("what is due in case %s is left undone: %s", case_id, error, exc_info=error if trace else None)
 
 
-# Relief: when more is asked of people than they can answer in time, they are asked for less, in a declared order.
+# Load shedding: under more demand than people can answer in time, they are asked for less, in a declared order
 #
-# `sweep` looks at each loop that declares its capacity.  What is asked and how long answers take is measured; what
+# `sweep` looks at each loop that declares its capacity.  Demand and handling times are measured here; the level that
 # follows is decided by `route.capacity`; each change is a new version of the loop's control.
 
 
@@ -111,18 +108,25 @@ PAST, ANSWERS = 7 * 86_400 * SECOND, 500  # handling times: of the last week, at
 
 
 class LoopLoad(NamedTuple):
-    """What is asked of a loop's people, and who they are."""
+    """The demand on a loop's reviewers, and what they can handle."""
 
     demand: Demand
     crew: Crew
 
 
 def relieve_all(steps: Steps) -> int:
-    """Look at every loop that declares its capacity, and at those whose relief has to end; returns how many moved."""
+    """Look at every loop that declares its capacity, and at those that must stop shedding; returns how many moved.
+
+    How often this process looks at a loop depends on its response time.
+    """
     moved = 0
     for control in steps.store.queries.loops():
-        if (control.settings.capacity is None and not control.relief) or not _due(steps, control):
+        if control.settings.capacity is None and not control.relief:
             continue
+        now, promise = steps.now(), control.settings.response_time or 0
+        if now < steps.load_checked_at.get(control.loop, 0) + min(max(promise // LOOKS, SOONEST), SELDOM):
+            continue
+        steps.load_checked_at[control.loop] = now
         try:
             moved += relieve(steps, control).version != control.version
         except StoreError:
@@ -132,96 +136,67 @@ def relieve_all(steps: Steps) -> int:
     return moved
 
 
-def _due(steps: Steps, control: Control) -> bool:
-    """Whether this process looks again; how often depends on the promise."""
-    now, promise = steps.now(), control.settings.response_time or 0
-    if now < steps.looked.get(control.loop, 0) + min(max(promise // LOOKS, SOONEST), SELDOM):
-        return False
-    steps.looked[control.loop] = now
-    return True
-
-
 def relieve(steps: Steps, control: Control) -> Control:
-    """Move a loop's relief by one step where what is measured asks for it; returns the control in force."""
-    found = seen(steps.store.queries, control, steps.now())
-    if _following(control, found) == control.relief:
+    """Move a loop's load shedding by one level where the measured load calls for it; returns the control in force."""
+    load = seen(steps.store.queries, control, steps.now())
+    if _following(control, load) == control.relief:
         return control
-    return steps.move(control.loop, lambda fresh, now: _changed(fresh, found, now))
+    return steps.move(control.loop, lambda current, now: _changed(current, load, now))
 
 
 def seen(queries: Queries, control: Control, now: int) -> LoopLoad | None:
-    """What is measured now; None where the loop declares no capacity."""
-    settings = control.settings
-    if settings.capacity is None or settings.response_time is None:
+    """The load of a loop as measured now; None where it declares no capacity."""
+    settings, capacity = control.settings, control.settings.capacity
+    if capacity is None or settings.response_time is None:
         return None
     window = min(max(PROMISES * settings.response_time, SHORTEST_WINDOW), LONGEST_WINDOW)
-    again = _again(queries, control, now - window)
-    demand = _demand(queries.arrivals(control.loop_id, now - window), control, window / SECOND, again)
-    handling = Handling.measured(queries.handling(control.loop_id, now - PAST, ANSWERS))
-    return LoopLoad(demand, _crew(settings, handling))
-
-
-def _again(queries: Queries, control: Control, since: int) -> tuple[int, int]:
-    """How many cases, of low risk and other, ask what an older one asks; without relief nothing depends on it."""
+    since = now - window
+    # duplicates; without load shedding nothing depends on them
     rows = queries.repeats(control.loop_id, since) if control.relief else []
-    risks = [rows[place][1] for place in repeated([(asked, opened, taken) for asked, _, opened, taken in rows])]
-    low = sum(map(is_low, risks))
-    return low, len(risks) - low
-
-
-def _demand(
-    arrivals: list[tuple[str, str | float | None, int, int]], control: Control, seconds: float, again: tuple[int, int]
-) -> Demand:  # fmt: skip
-    """Reviews a second by what came in; the audits, and what has joined others, as they would be without relief."""
-    asked = control.settings.quorum.asked
-    divided = fewer(control)
+    places = repeated([(likeness, opened, claimed) for likeness, _, opened, claimed in rows])
+    duplicates_low = sum(is_low(rows[place][1]) for place in places)
+    arrivals = queries.arrivals(control.loop_id, since)
     human = [(risk, cases) for route, risk, cases, _ in arrivals if route == "human"]
     low = sum(cases for risk, cases in human if is_low(risk))
-    audits = sum(audited for _, _, _, audited in arrivals) * (divided if control.relief >= AUDITS else 1.0)
     other = sum(cases for _, cases in human) - low
-    return Demand(
-        low=low * asked / seconds, audits=audits / seconds, other=other * asked / seconds, fewer=divided,
-        low_again=again[0] * asked / seconds, other_again=again[1] * asked / seconds,
+    # reviews a second by arrivals; audits and duplicates as they would be without load shedding
+    reviews, seconds, divided = settings.quorum.asked, window / SECOND, fewer(control)
+    audits = sum(audited for _, _, _, audited in arrivals) * (divided if control.relief >= AUDITS else 1.0)
+    demand = Demand(
+        low=low * reviews / seconds, audits=audits / seconds, other=other * reviews / seconds, fewer=divided,
+        low_again=duplicates_low * reviews / seconds,
+        other_again=(len(places) - duplicates_low) * reviews / seconds,
     )  # fmt: skip
-
-
-def _crew(settings: LoopSettings, handling: Handling) -> Crew:
-    said = settings.capacity
-    people = said.reviewers if said and said.reviewers else len(settings.members(settings.group) or ())
-    return Crew(
-        people=max(people, 1), promise=(settings.response_time or 0) / SECOND, handling=handling,
-        availability=said.availability if said else 1.0, late=said.late if said else 0.05,
+    people = capacity.reviewers or len(settings.members(settings.group) or ())
+    crew = Crew(
+        people=max(people, 1), promise=settings.response_time / SECOND,
+        handling=Handling.measured(queries.handling(control.loop_id, now - PAST, ANSWERS)),
+        availability=capacity.availability, late=capacity.late,
     )  # fmt: skip
+    return LoopLoad(demand, crew)
 
 
-def _following(control: Control, found: LoopLoad | None) -> int:
+def _following(control: Control, load: LoopLoad | None) -> int:
     """The level that follows: none where capacity is no longer declared."""
-    return NONE if found is None else relief(control.relief, found.demand, found.crew)
+    return NONE if load is None else relief(control.relief, load.demand, load.crew)
 
 
-def _changed(control: Control, found: LoopLoad | None, now: int) -> list[ReliefChanged]:
-    level = _following(control, found)
+def _changed(control: Control, load: LoopLoad | None, now: int) -> list[ReliefChanged]:
+    level = _following(control, load)
     if level == control.relief:
         return []
-    version, name = control.version + 1, LEVELS[level]
-    if found is None:
-        event = ReliefChanged(
-            version=version, at=now, level=level, name=name, demand="0.0", capacity="0.0", understaffed=0,
-            reason="the loop no longer declares its capacity",
-        )  # fmt: skip
-        return [event]
-    asked, able = (repr(round(rate * HOUR, 1)) for rate in (found.demand.whole, found.crew.capacity()))
-    lacking = found.crew.lacking(found.demand.whole)
+    demand = capacity = "0.0"
+    lacking, reason = 0, "the loop no longer declares its capacity"
+    if load is not None:
+        demand, capacity = (repr(round(rate * HOUR, 1)) for rate in (load.demand.whole, load.crew.capacity()))
+        lacking = load.crew.lacking(load.demand.whole)
+        reason = f"people are asked for {demand} reviews an hour and can answer {capacity} in time"
+        if level <= control.relief:
+            reason += ", so less relief is enough"
+        elif lacking:
+            reason += f"; without relief it would take {lacking} more"
     event = ReliefChanged(
-        version=version, at=now, level=level, name=name, demand=asked, capacity=able, understaffed=lacking,
-        reason=_reason(level > control.relief, asked, able, lacking),
+        version=control.version + 1, at=now, level=level, name=LEVELS[level], demand=demand, capacity=capacity,
+        understaffed=lacking, reason=reason,
     )  # fmt: skip
     return [event]
-
-
-def _reason(more: bool, asked: str, able: str, lacking: int) -> str:
-    """Why, in one sentence."""
-    if more:
-        short = f"; without relief it would take {lacking} more" if lacking else ""
-        return f"people are asked for {asked} reviews an hour and can answer {able} in time{short}"
-    return f"people are asked for {asked} reviews an hour and can answer {able} in time, so less relief is enough"

@@ -1,4 +1,4 @@
-"""Waiting: one listener a process wakes all waiters; a waiting case holds neither connection nor transaction.
+"""Waiting for outcomes: one listener a process wakes all waiters, who hold neither connection nor transaction.
 
 A wake-up is a hint.  A catch-up query runs each second, so that a lost hint costs a second and nothing else.
 """
@@ -21,7 +21,7 @@ SLICE = 0.1  # seconds of sweeping between two looks at the hints
 
 
 class Waiters:
-    """Who waits for which case in this process, and the one thread that listens for them."""
+    """The waiters of this process by case, and the one thread that listens for them."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
@@ -39,7 +39,7 @@ class Waiters:
         woken = threading.Event()
         self._add(case_id, woken.set)
         try:
-            return bool(self._settled([case_id])) or self._answered(case_id, woken.wait(timeout))
+            return bool(self._settled([case_id])) or self._checked(case_id, woken.wait(timeout))
         finally:
             self._remove(case_id, woken.set)
 
@@ -56,14 +56,14 @@ class Waiters:
             if await asyncio.to_thread(self._settled, [case_id]):
                 return True
             await asyncio.wait_for(woken.wait(), timeout)
-            return self._answered(case_id, True)
+            return self._checked(case_id, True)
         except TimeoutError:
             return False
         finally:
             self._remove(case_id, wake)
 
-    def _answered(self, case_id: str, woken: bool) -> bool:
-        """What the end of a wait means: an outcome, lost patience, or a desk that was closed under it."""
+    def _checked(self, case_id: str, woken: bool) -> bool:
+        """Whether a wait ended with a wake-up; raises where the desk was closed or the store lost under it."""
         if self._closed:
             raise _closed(case_id)
         if self._lost is not None:
@@ -71,9 +71,9 @@ class Waiters:
         return woken
 
     def close(self) -> None:
-        """Stop listening; who still waits is told that no answer will come here."""
+        """Stop listening; whoever still waits learns that no answer will come here."""
         self._closed = True
-        self._wake_all()
+        self._wake_up(None)
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=3)
@@ -106,7 +106,7 @@ class Waiters:
             try:
                 hints = self._steps.store.listen(0.0 if behind else CATCH_UP)
                 due = time.monotonic() - caught_up >= CATCH_UP
-                self._wake(None if due else hints)
+                self._wake_settled(None if due else hints)
                 if due:
                     caught_up = time.monotonic()
                 if due or behind:
@@ -115,7 +115,7 @@ class Waiters:
                     behind = time.monotonic() - begun >= SLICE
             except StoreLostError as error:
                 self._lost = error
-                self._wake_all()
+                self._wake_up(None)
                 time.sleep(CATCH_UP)
             except StoreError:
                 time.sleep(CATCH_UP)
@@ -123,37 +123,31 @@ class Waiters:
                 log.exception("the listener goes on after this")
                 time.sleep(CATCH_UP)
 
-    def _wake(self, hints: Sequence[str] | None) -> None:
-        """Wake who waits for a case of these that has an outcome; None looks at every case that is waited for.
+    def _wake_settled(self, hints: Sequence[str] | None) -> None:
+        """Wake the waiters of those hinted cases that have an outcome; None looks at every case that is waited for.
 
         Who waits is looked up after the hints came: most have begun to wait while the listener was listening.
         """
         with self._lock:
             case_ids = list(self._waiting) if hints is None else [i for i in hints if i in self._waiting]
         for case_id in self._settled(case_ids):
-            with self._lock:
-                wakes = list(self._waiting.get(case_id, []))
-            for wake in wakes:
-                _woken(wake)
+            self._wake_up(case_id)
 
-    def _wake_all(self) -> None:
+    def _wake_up(self, case_id: str | None) -> None:
+        """Wake the waiters of a case, or all; an event loop that has ended meanwhile waits no more."""
         with self._lock:
-            wakes = [wake for waiting in self._waiting.values() for wake in waiting]
+            waiting = list(self._waiting.values()) if case_id is None else [self._waiting.get(case_id, [])]
+            wakes = [wake for of_case in waiting for wake in of_case]
         for wake in wakes:
-            _woken(wake)
+            try:
+                wake()
+            except RuntimeError:
+                log.debug("a coroutine that waited is gone")
 
     def _settled(self, case_ids: list[str]) -> list[str]:
         if not case_ids:
             return []
         return [i for i, done in self._steps.store.settled(case_ids).items() if done]
-
-
-def _woken(wake: Callable[[], None]) -> None:
-    """Wake one who waits; an event loop that has ended meanwhile waits no more."""
-    try:
-        wake()
-    except RuntimeError:
-        log.debug("a coroutine that waited is gone")
 
 
 def _closed(case_id: str) -> StoreUnavailableError:

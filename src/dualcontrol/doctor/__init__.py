@@ -1,7 +1,7 @@
-"""Is everything as it should be?  `examine` looks at a whole database and returns findings; it writes nothing.
+"""The doctor: `examine` checks a whole database and returns findings; it writes nothing.
 
-The database, the evidence and the queue are looked at one after the other; ``dualcontrol doctor`` prints what
-is found.
+The database, the evidence, the sequencer and the loops are checked one after the other; ``dualcontrol doctor`` prints
+the findings.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def examine(
     store: Store, *, models: str | Path | None = None, secret: bytes | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> Iterator[Finding]:  # fmt: skip
-    """Everything that is found, problems and warnings as they come; one finding says "ok" for each sound part.
+    """All findings, problems and warnings as they come; one finding says "ok" for each sound part.
 
     `secret` is that of the programs, where it is not the database's own.  A part that is too damaged to be read is a
     finding, and stops no other.

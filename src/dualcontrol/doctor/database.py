@@ -1,11 +1,10 @@
-"""The database by its own account: integrity, durability as read back, and whether the sequencer keeps up."""
+"""Checks of the database itself: integrity, durability as read back, and whether the sequencer keeps up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dualcontrol.case import JSON
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.store import Store
 
@@ -24,16 +23,16 @@ POWER: dict[str, dict[str, tuple[str, ...]]] = {
 
 def integrity(store: Store) -> Iterator[Finding]:
     """What the database says is wrong with itself."""
-    found = store.integrity()
-    for what in found:
+    problems = store.integrity()
+    for what in problems:
         yield Finding("database", PROBLEM, what, RESTORE)
-    if not found:
+    if not problems:
         yield Finding("database", OK, "the database finds itself sound")
 
 
 def durability(store: Store) -> Iterator[Finding]:
     """What a step that this program acknowledges survives, as the database answers; who wrote before set their own."""
-    told = store.describe()
+    settings = store.describe()
     if store.durability != "power":
         yield Finding(
             "durability", WARNING,
@@ -41,25 +40,14 @@ def durability(store: Store) -> Iterator[Finding]:
             'Set database.durability to "power" where that matters.',
         )  # fmt: skip
         return
-    weak = list(weaker(told))
-    for what in weak:
+    needed = {name: enough for name, enough in POWER.get(str(settings.get("dialect")), {}).items() if name in settings}
+    weak = [name for name, enough in needed.items() if str(settings[name]).lower() not in enough]
+    for name in weak:
+        what = f'{name} is {settings[name]}: an acknowledged step may not survive a power cut, though "power" is set'
         yield Finding("durability", PROBLEM, what, "Correct the database's own configuration.")
     if not weak:
-        read = ", ".join(_read_back(told))
+        read = ", ".join(f"{name} {settings[name]}" for name in needed)
         yield Finding("durability", OK, f"what this program acknowledges when it writes survives a power cut ({read})")
-
-
-def weaker(told: dict[str, JSON]) -> Iterator[str]:
-    """Settings read back that are weaker than "power" needs."""
-    for name, enough in POWER.get(str(told.get("dialect")), {}).items():
-        if name in told and str(told[name]).lower() not in enough:
-            yield f'{name} is {told[name]}: an acknowledged step may not survive a power cut, though "power" is set'
-
-
-def _read_back(told: dict[str, JSON]) -> Iterator[str]:
-    for name in POWER.get(str(told.get("dialect")), {}):
-        if name in told:
-            yield f"{name} {told[name]}"
 
 
 def sequencer(store: Store) -> Iterator[Finding]:
@@ -82,7 +70,7 @@ def sequencer(store: Store) -> Iterator[Finding]:
         yield Finding("sequencer", OK, what)
 
 
-# What a check found: where, what, and what to do about it.
+# Findings
 
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -101,7 +89,7 @@ class Finding(NamedTuple):
 
 
 def guarded(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """What is found in a part; where the part cannot be read at all, that is what is found, and the rest goes on.
+    """The findings of a part; where the part cannot be read at all, that is the finding, and the rest goes on.
 
     Any error: a damaged database gives values of any kind in any place.
     """

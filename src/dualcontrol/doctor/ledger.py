@@ -1,4 +1,4 @@
-"""The evidence: the hash chain of every stream, the fold of every case against its row, every payload's seal."""
+"""Audit of the evidence: each stream's hash chain, each case folded from its entries against its rows, each seal."""
 
 from __future__ import annotations
 
@@ -32,35 +32,39 @@ class Evidence:
         self._reviews = 0
         self.waiting: dict[str, list[Review]] = {}
 
-    def _begin(self) -> None:
+    def findings(self) -> Iterator[Finding]:
+        """What does not hold, and what is sound and still needs somebody."""
         self._now = self._queries.now()
         self._controls = {control.loop: control for control in self._queries.loops()}
         self._examples = Examples(self._queries, tuple(self._controls.values()))
         self._keys = Keys(self._queries, self._secret or self._store.secret())
-
-    def findings(self) -> Iterator[Finding]:
-        """What does not hold, and what is sound and still needs somebody."""
-        self._begin()
+        parts = {
+            "the list of cases": self._listed(),
+            "the table `reviews`": self._unopened(),
+            "the table `case_keys`": self._keys.remaining(),
+            "the table `examples`": self._examples.remaining(self._cases),
+            "the table `entries`": self._of_streams(),
+        }
         problems = 0
-        for finding in self._all():
-            problems += finding.level == PROBLEM
-            yield finding
+        for part, findings in parts.items():
+            for finding in guarded(part, findings):
+                problems += finding.level == PROBLEM
+                yield finding
         if not problems:
             sound = f"loops, {some(len(self._cases), 'case')}, reviews, keys and examples are what the entries say"
             yield Finding("evidence", OK, f"{self._streams} hash chains hold; {sound}, content included")
 
-    def _all(self) -> Iterator[Finding]:
-        yield from guarded("the list of cases", self._listed())
-        yield from guarded("the table `reviews`", nobodys(self._queries, self._reviews))
-        yield from guarded("the table `case_keys`", self._keys.left())
-        yield from guarded("the table `examples`", self._examples.left(self._cases))
-        yield from guarded("the table `entries`", self._of_streams())
-
     def _listed(self) -> Iterator[Finding]:
-        for row in self._rows():
-            self._cases.add(row.id)
-            yield from guarded(f"case {row.id}", self._case(row))
-            self._done()
+        cursor: str | None = None
+        while True:
+            page = self._queries.cases(kind=None, limit=500, cursor=cursor)
+            for row in page.rows:
+                self._cases.add(row.id)
+                yield from guarded(f"case {row.id}", self._case(row))
+                self._done()
+            cursor = page.next
+            if cursor is None:
+                return
 
     def _of_streams(self) -> Iterator[Finding]:
         loops = {f"loop/{control.loop_id}" for control in self._controls.values()}
@@ -70,34 +74,17 @@ class Evidence:
             if kind != "case":
                 loops.discard(stream)
                 yield from guarded(stream, self._stream(stream))
-            elif name not in self._cases and self._gone(name):
+            elif name not in self._cases and look_up(self._queries, name) == (None, True):  # not even opened meanwhile
                 yield Finding("evidence", PROBLEM, f"case {name} has entries and no row", KEEP, name)
         for stream in sorted(loops):
             yield Finding("evidence", PROBLEM, f"{stream} has a row and no entries", KEEP)
 
-    def _gone(self, case_id: str) -> bool:
-        """Whether there is no such case, not even one opened since the cases were listed."""
-        try:
-            return self._queries.case(case_id) is None
-        except UNREADABLE:
-            return False
-
-    def _rows(self) -> Iterator[CaseRow]:
-        cursor: str | None = None
-        while True:
-            page = self._queries.cases(kind=None, limit=500, cursor=cursor)
-            yield from page.rows
-            cursor = page.next
-            if cursor is None:
-                return
-
     def _stream(self, stream: str) -> Iterator[Finding]:
+        """The hash chain of a stream that is no case's, and what governs the loop if it is a loop's."""
         entries, broken = chain(self._queries, stream)
         yield from broken
-        if stream.startswith("loop/") and not broken:
-            yield from self._loop(stream, entries)
-
-    def _loop(self, stream: str, entries: list[Entry]) -> Iterator[Finding]:
+        if broken or not stream.startswith("loop/"):
+            return
         control = next((c for c in self._queries.loops() if f"loop/{c.loop_id}" == stream), None)
         if control is None:
             yield Finding("evidence", PROBLEM, f"{stream} has entries and no loop", KEEP)
@@ -110,54 +97,53 @@ class Evidence:
     def _case(self, row: CaseRow) -> Iterator[Finding]:
         try:
             case = self._queries.case(row.id)
-        except UNREADABLE as error:
-            yield from self._unread(row, error)
+        except UNREADABLE as error:  # a newer version's where its entries are as well; else it is damaged
+            entries, broken = chain(self._queries, f"case/{row.id}")
+            yield from broken
+            if not broken and any(isinstance(event, Unknown) for entry in entries for event in entry.events):
+                what = f"case {row.id} was written by a newer version: this one can neither show nor change it"
+                yield Finding("evidence", WARNING, what, NEWER, row.id)
+            else:
+                yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
             return
         if case is None:
             return
         self.waiting.setdefault(case.loop, []).extend(r for r in case.reviews if r.state == "open")
         self._reviews += len(case.reviews)
-        found = list(self._recorded(case))
-        later = self._later(case) if found else None
-        yield from found if later is None else self._recorded(later)
+        findings = list(self._recorded(case))
+        later = look_up(self._queries, case.id)[0] if findings else None
+        # programs go on writing: a case that has moved on while it was read is compared once more
+        yield from findings if later is None or later.seq == case.seq else self._recorded(later)
         yield from attention(case, self._now)
         if case.loop in self._controls:
             yield from stuck(case, self._controls[case.loop].settings)
 
-    def _later(self, case: Case) -> Case | None:
-        """The case again where it has moved on while it was read, since programs go on writing."""
-        try:
-            later = self._queries.case(case.id)
-        except UNREADABLE:
-            return None
-        return later if later is not None and later.seq != case.seq else None
-
     def _recorded(self, case: Case) -> Iterator[Finding]:
-        """Whether chain, row, columns, reviews, examples and content of a case hold."""
+        """Whether chain, row, columns, reviews, keys, examples and content of a case hold."""
         entries, broken = chain(self._queries, f"case/{case.id}")
         again, wrong = (None, broken) if broken else folded(case, entries)
         yield from wrong
-        if again is not None:
-            yield from self._rows_of(again, entries, case)
+        control = None if again is None else self._controls.get(again.loop)
+        if again is not None and control is not None and not again.read_only:
+            yield from strayed(self._queries, again, control.loop_id, entries[-1].hash)
+            yield from self._keys.compared(replace(again, content=case.content), control.loop_id)
+            yield from self._examples.compared(again, entries)
         yield from self._seals(case)
 
-    def _rows_of(self, case: Case, entries: list[Entry], kept: Case) -> Iterator[Finding]:
-        """What stands beside the snapshot of a case, as its entries make it; what was kept has the content."""
-        control = self._controls.get(case.loop)
-        if control is not None and not case.read_only:
-            yield from strayed(self._queries, case, control.loop_id, entries[-1].hash)
-            yield from self._keys.compared(replace(case, content=kept.content), control.loop_id)
-            yield from self._examples.compared(case, entries)
-
-    def _unread(self, row: CaseRow, error: Exception) -> Iterator[Finding]:
-        """A row that cannot be read is a newer version's where its entries are as well; else it is damaged."""
-        entries, broken = chain(self._queries, f"case/{row.id}")
-        yield from broken
-        if not broken and any(isinstance(event, Unknown) for entry in entries for event in entry.events):
-            what = f"case {row.id} was written by a newer version: this one can neither show nor change it"
-            yield Finding("evidence", WARNING, what, NEWER, row.id)
-        else:
-            yield Finding("evidence", PROBLEM, f"the row of case {row.id} cannot be read: {error}", KEEP, row.id)
+    def _unopened(self) -> Iterator[Finding]:
+        """Rows of reviews that no entry opened; looked for only when there are not as many as there should be."""
+        if self._queries.review_count() == self._reviews:
+            return
+        opened: dict[str, frozenset[str] | None] = {}  # by case; None where it cannot be read
+        for review_id, case_id in self._queries.review_ids():
+            if case_id not in opened:
+                case, readable = look_up(self._queries, case_id)
+                reviews = frozenset(review.id for review in case.reviews) if case else frozenset()
+                opened[case_id] = reviews if readable else None
+            known = opened[case_id]
+            if known is not None and review_id not in known:
+                what = f"review {review_id} of case {case_id} has a row, and no entry opened it"
+                yield Finding("evidence", PROBLEM, what, KEEP, case_id)
 
     def _seals(self, case: Case) -> Iterator[Finding]:
         """Every slot that the case names has the bytes it committed to; an erased case has none."""
@@ -170,10 +156,18 @@ class Evidence:
             hint = "Erase the case again; until then its content can be read."
             what = f"case {case.id} was erased, and {some(len(rows), 'slot')} of its content can still be read"
             yield Finding("evidence", PROBLEM, what, hint, case.id)
-        kept = {(row.slot, row.commitment) for row in rows}
+        stored = {(row.slot, row.commitment) for row in rows}
         for slot, seal in case.content.seals.items():
-            if not case.erased and (slot, seal) not in kept:
+            if not case.erased and (slot, seal) not in stored:
                 yield Finding("evidence", PROBLEM, f"the content {slot} of case {case.id} is gone", KEEP, case.id)
+
+
+def look_up(queries: Queries, case_id: str) -> tuple[Case | None, bool]:
+    """A case, and whether it can be read; that it cannot is a finding of its own."""
+    try:
+        return queries.case(case_id), True
+    except UNREADABLE:
+        return None, False
 
 
 def attention(case: Case, now: int) -> Iterator[Finding]:
@@ -194,7 +188,7 @@ def attention(case: Case, now: int) -> Iterator[Finding]:
         yield unknown(case, case.read_only)
 
 
-# One stream's hash chain, entry by entry: a broken link is named by its number.
+# The hash chain of one stream; a broken link is named by its entry's number
 
 
 HINT = "Keep a copy of the database as it is, and compare this stream with a backup."
@@ -206,41 +200,40 @@ def chain(queries: Queries, stream: str) -> tuple[list[Entry], list[Finding]]:
     try:
         entries = queries.entries(stream, values=False)
     except UNREADABLE_ENTRY:
-        return [], [_unreadable(queries, stream)]
+        return [], [_first_unreadable(queries, stream)]
     broken: list[Finding] = []
     number, before = 0, ""
     for entry in entries:
         number += 1
         if entry.stream != stream or entry.seq != number:
-            broken.append(_found(stream, number, f"entry {number} of {stream} is missing or says that it is another"))
+            broken.append(_broken(stream, number, f"entry {number} of {stream} is missing or says that it is another"))
             number = entry.seq
         elif link(before, entry.body.encode()) != entry.hash:
             what = f"the hash of entry {number} of {stream} does not hold: it, or the one before, was changed"
-            broken.append(_found(stream, number, what))
+            broken.append(_broken(stream, number, what))
         before = entry.hash
     return entries, broken
 
 
-def _unreadable(queries: Queries, stream: str) -> Finding:
-    """The first entry of a stream that cannot be read."""
+def _first_unreadable(queries: Queries, stream: str) -> Finding:
     number = 0
     while True:
         try:
-            found = queries.entries(stream, after=number, limit=1, values=False)
+            entries = queries.entries(stream, after=number, limit=1, values=False)
         except UNREADABLE_ENTRY as error:
             why = str(error).partition("\n")[0]
-            return _found(stream, number + 1, f"entry {number + 1} of {stream} cannot be read: {why}")
-        if not found:
-            return _found(stream, number, f"{stream} cannot be read after entry {number}")
+            return _broken(stream, number + 1, f"entry {number + 1} of {stream} cannot be read: {why}")
+        if not entries:
+            return _broken(stream, number, f"{stream} cannot be read after entry {number}")
         number += 1
 
 
-def _found(stream: str, seq: int, what: str) -> Finding:
+def _broken(stream: str, seq: int, what: str) -> Finding:
     case_id = stream.removeprefix("case/") if stream.startswith("case/") else ""
     return Finding("evidence", PROBLEM, what, HINT, case_id, seq)
 
 
-# A case folded from its entries again, against the snapshot in its row.
+# A case folded from its entries again, against the snapshot in its row
 
 
 NEWER = "Upgrade dualcontrol; until then the case cannot be changed."
@@ -249,28 +242,25 @@ NEWER = "Upgrade dualcontrol; until then the case cannot be changed."
 def folded(case: Case, entries: list[Entry]) -> tuple[Case | None, list[Finding]]:
     """The case that its entries make, and what is wrong with them or with its row."""
     again: Case | None = None
-    if not entries:
-        return None, [Finding("evidence", PROBLEM, f"case {case.id} has a row and no entries", KEEP, case.id)]
     for entry in entries:
         try:
             again = fold(again, entry.events, seq=entry.seq)
         except UNREADABLE as error:
             what = f"entry {entry.seq} of case {case.id} does not follow from those before: {error}"
             return None, [Finding("evidence", PROBLEM, what, KEEP, case.id, entry.seq)]
-    return again, list(_unlike(again, case))
-
-
-def _unlike(again: Case | None, case: Case) -> Iterator[Finding]:
-    """Whether the entries of a case, folded, are its row."""
-    if again is not None and again.seq != case.seq:
+    if again is None:
+        return None, [Finding("evidence", PROBLEM, f"case {case.id} has a row and no entries", KEEP, case.id)]
+    findings = []
+    if again.seq != case.seq:
         what = f"case {case.id} is at entry {case.seq}, its stream ends at {again.seq}"
-        yield Finding("evidence", PROBLEM, what, KEEP, case.id, again.seq)
-    elif again is not None and again.read_only and not case.read_only:
-        yield unknown(case, again.read_only)  # what a newer version made of it, this one cannot compare
-    elif again is not None and ENCODER.encode(again) != ENCODER.encode(case):
+        findings.append(Finding("evidence", PROBLEM, what, KEEP, case.id, again.seq))
+    elif again.read_only and not case.read_only:
+        findings.append(unknown(case, again.read_only))  # what a newer version made of it, this one cannot compare
+    elif _differs(again, case):
         fields = ", ".join(f for f in Case.__struct_fields__ if _differs(getattr(again, f), getattr(case, f)))
         what = f"the row of case {case.id} is not what its entries say: {fields}"
-        yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
+        findings.append(Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq))
+    return again, findings
 
 
 def _differs(one: object, other: object) -> bool:
@@ -283,7 +273,7 @@ def unknown(case: Case, name: str) -> Finding:
     return Finding("evidence", WARNING, what, NEWER, case.id)
 
 
-# What governs a loop, folded from the loop's own events, against what its row says.
+# The control of a loop, folded from the loop's own events, against its row
 
 
 RESTORE = "Keep a copy of the database as it is, and compare the loop with a backup; until then trust no route of it."
@@ -297,28 +287,20 @@ def governed(control: Control, columns: dict[str, Any], entries: Sequence[Entry]
         what = f"loop {control.loop} holds an event that this version does not know: its control is not checked"
         yield Finding("evidence", WARNING, what, NEWER_LOOP, seq=last.seq)
         return
-    again = replace(_folded(control, entries), seq=last.seq)
-    wrong = [*_differing(again, control), *(n for n, v in _columns(again, last).items() if columns.get(n) != v)]
+    # name and id are the row's, all else is what the events make of it
+    again = Control(loop=control.loop, loop_id=control.loop_id, version=0, settings=LoopSettings(name=control.loop))
+    for event in (event for entry in entries for event in entry.events):
+        again = governed_by(again, event)
+    again = replace(again, seq=last.seq)
+    expected = {
+        "name": again.settings.name, "mode": again.settings.mode, "version": again.version, "seq": last.seq,
+        "head": last.hash,
+    }  # fmt: skip
+    wrong = [*_differing(again, control), *(n for n, value in expected.items() if columns.get(n) != value)]
     if wrong:
         fields = ", ".join(dict.fromkeys(wrong))
         what = f"what governs loop {control.loop} is not what its entries say: {fields}"
         yield Finding("evidence", PROBLEM, what, RESTORE, seq=last.seq)
-
-
-def _folded(control: Control, entries: Sequence[Entry]) -> Control:
-    """The control that the events make; name and id are the row's."""
-    again = Control(loop=control.loop, loop_id=control.loop_id, version=0, settings=LoopSettings(name=control.loop))
-    for entry in entries:
-        for event in entry.events:
-            again = governed_by(again, event)
-    return again
-
-
-def _columns(control: Control, last: Entry) -> dict[str, Any]:
-    settings = control.settings
-    return {
-        "name": settings.name, "mode": settings.mode, "version": control.version, "seq": last.seq, "head": last.hash
-    }  # fmt: skip
 
 
 def _differing(again: Control, control: Control) -> Iterator[str]:
@@ -330,19 +312,18 @@ def _differing(again: Control, control: Control) -> Iterator[str]:
         (again, control, ("settings", "untrained")), (again.settings, control.settings, ())
     ):  # fmt: skip
         for name in type(holder).__struct_fields__:
-            mine, its = getattr(holder, name), getattr(other, name)
-            if name not in without and ENCODER.encode(mine) != ENCODER.encode(its):
+            if name not in without and _differs(getattr(holder, name), getattr(other, name)):
                 yield name
 
 
-# The rows that queues, lists and learning go by, against what the entries of each case make of them.
+# The rows that queues, lists and learning go by, against what the entries of each case make of them
 
 
 KEEP = "Keep a copy of the database as it is, and compare it with a backup."
 UNREADABLE = (msgspec.MsgspecError, ValueError, KeyError, TypeError, LookupError, ReadOnlyError)
 PAGE = 1_000
-Made = tuple[str, str, int | None, int, int | None, float | None, float, int]
-NONE: Counter[Made] = Counter()
+ExampleKey = tuple[str, str, int | None, int, int | None, float | None, float, int]
+NONE: Counter[ExampleKey] = Counter()
 
 
 def strayed(queries: Queries, case: Case, loop_id: int, head: str) -> Iterator[Finding]:
@@ -357,35 +338,12 @@ def strayed(queries: Queries, case: Case, loop_id: int, head: str) -> Iterator[F
         yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
 
 
-def nobodys(queries: Queries, known: int) -> Iterator[Finding]:
-    """Rows of reviews that no entry opened; looked for only when there are not as many as there should be."""
-    if queries.review_count() == known:
-        return
-    cases: dict[str, frozenset[str] | None] = {}
-    for review_id, case_id in queries.review_ids():
-        if case_id not in cases:
-            cases[case_id] = _reviews(queries, case_id)
-        opened = cases[case_id]
-        if opened is not None and review_id not in opened:
-            what = f"review {review_id} of case {case_id} has a row, and no entry opened it"
-            yield Finding("evidence", PROBLEM, what, KEEP, case_id)
-
-
-def _reviews(queries: Queries, case_id: str) -> frozenset[str] | None:
-    """The reviews that a case knows; None when the case cannot be read, which is a finding of its own."""
-    try:
-        case = queries.case(case_id)
-    except UNREADABLE:
-        return None
-    return frozenset(review.id for review in case.reviews) if case else frozenset()
-
-
 class Examples:
     """Every stored example, case by case."""
 
     def __init__(self, queries: Queries, controls: Sequence[Control]) -> None:
         self._queries = queries
-        self._found: dict[str, Counter[Made]] = {}
+        self._stored: dict[str, Counter[ExampleKey]] = {}
         self._read_to: dict[int, int] = {}
         self._loops = {control.loop: control for control in controls}
         for control in controls:
@@ -395,7 +353,7 @@ class Examples:
         """Those that came since the last look: programs go on writing while the doctor reads."""
         while page := self._queries.examples(loop_id, after=self._read_to.get(loop_id, 0), limit=PAGE):
             for example in page:
-                self._found.setdefault(example.case_id, Counter())[_made(example)] += 1
+                self._stored.setdefault(example.case_id, Counter())[_key(example)] += 1
             self._read_to[loop_id] = page[-1].id or 0
 
     def compared(self, case: Case, entries: Sequence[Entry]) -> Iterator[Finding]:
@@ -403,45 +361,39 @@ class Examples:
         control = self._loops.get(case.loop)
         if control is None:
             return
-        said = Counter(_made(example) for example in _shown(entries, control))
-        if said != self._found.get(case.id, NONE):
+        expected: Counter[ExampleKey] = Counter()
+        again: Case | None = None
+        for entry in entries:  # by the function that made the examples when the entries were written
+            again = fold(again, entry.events, seq=entry.seq)
+            env = Env(now=entry.at, new_id=uuid7, secret=b"")
+            expected.update(_key(example) for example in rows(again, entry.events, control, env))
+        if expected != self._stored.get(case.id, NONE):
             self._read(control.loop_id)
-        found = self._found.get(case.id, NONE)
-        if said.total() != found.total():
-            there = f"has {some(found.total(), 'example')}, its entries make {said.total()}"
+        stored = self._stored.get(case.id, NONE)
+        if expected.total() != stored.total():
+            there = f"has {some(stored.total(), 'example')}, its entries make {expected.total()}"
             yield Finding("evidence", PROBLEM, f"case {case.id} {there}", KEEP, case.id, case.seq)
-        elif said != found:
-            what = f"an example of case {case.id} is not what its entries say{_wrong(found - said, said - found)}"
+        elif expected != stored:
+            (one, *_), (other, *_) = stored - expected, expected - stored
+            # the figure that a threshold would be moved by, where that is what differs
+            wrong = f": wrong is {one[2]}, not {other[2]}" if one[2] != other[2] else ""
+            what = f"an example of case {case.id} is not what its entries say{wrong}"
             yield Finding("evidence", PROBLEM, what, KEEP, case.id, case.seq)
 
-    def left(self, cases: Collection[str]) -> Iterator[Finding]:
+    def remaining(self, cases: Collection[str]) -> Iterator[Finding]:
         """Examples of cases that are not there."""
-        for case_id, made in self._found.items():
+        for case_id, stored in self._stored.items():
             if case_id in cases:
                 continue  # it could not be read, or not be compared
-            what = f"there is {some(made.total(), 'example')} of case {case_id}, which is not there"
+            what = f"there is {some(stored.total(), 'example')} of case {case_id}, which is not there"
             yield Finding("evidence", PROBLEM, what, KEEP, case_id)
 
 
-def _shown(entries: Sequence[Entry], control: Control) -> Iterator[Example]:
-    """The examples that a case's entries make, by the function that made them when they were written."""
-    case: Case | None = None
-    for entry in entries:
-        case = fold(case, entry.events, seq=entry.seq)
-        yield from rows(case, entry.events, control, Env(now=entry.at, new_id=uuid7, secret=b""))
-
-
-def _made(e: Example) -> Made:
+def _key(e: Example) -> ExampleKey:
     return e.kind, e.verdict, e.wrong, e.epoch, e.bin, e.score, e.inclusion, e.at
 
 
-def _wrong(stored: Counter[Made], said: Counter[Made]) -> str:
-    """The figure that a threshold would be moved by, where that is what differs."""
-    (one, *_), (other, *_) = stored, said
-    return f": wrong is {one[2]}, not {other[2]}" if one[2] != other[2] else ""
-
-
-# The rows of keys against the cases that were opened with them: what is not found under its key runs again.
+# The rows of keys against the cases that were opened with them: what is not found under its key runs again
 
 
 AGAIN = (
@@ -457,8 +409,8 @@ class Keys:
     def __init__(self, queries: Queries, secret: bytes) -> None:
         self._queries, self._secret = queries, secret
         self._known: set[str] = set()
-        self._sound = 0
-        self._other: dict[str, Finding] = {}
+        self._matching = 0
+        self._mismatched: dict[str, Finding] = {}
 
     def compared(self, case: Case, loop_id: int) -> Iterator[Finding]:
         """Whether the key of a case leads to it, and is closed when the case is erased."""
@@ -473,38 +425,34 @@ class Keys:
         elif row.erased != case.erased:
             is_ = "is" if row.erased else "is not"
             what = f"the key of case {case.id} {is_} closed as that of an erased case"
+        elif case.erased:
+            return  # erased content can no longer be compared
         else:
-            self._fingerprint(case, row.fingerprint)
+            candidates, value = case.content.get("candidates", ()), case.content.get("input")
+            if row.fingerprint == content_print(self._secret, candidates, case.proposed, value):
+                self._matching += 1
+                return
+            what = (
+                f"the key of case {case.id} stands for other content than the case has: "
+                "it is refused when it comes back"
+            )
+            self._mismatched[case.id] = Finding("evidence", PROBLEM, what, KEEP, case.id)
             return
         yield Finding("evidence", PROBLEM, what, AGAIN, case.id)
 
-    def _fingerprint(self, case: Case, stored: str) -> None:
-        """Note whether the key stands for this content; erased content can no longer be compared."""
-        if case.erased:
-            return
-        content = case.content
-        if stored == content_print(self._secret, content.get("candidates", ()), case.proposed, content.get("input")):
-            self._sound += 1
-            return
-        what = f"the key of case {case.id} stands for other content than the case has: it is refused when it comes back"
-        self._other[case.id] = Finding("evidence", PROBLEM, what, KEEP, case.id)
-
-    def left(self) -> Iterator[Finding]:
+    def remaining(self) -> Iterator[Finding]:
         """Fingerprints that do not hold, and keys of which no case knows."""
-        if self._other and not self._sound:
-            what = f"{some(len(self._other), 'key')} cannot be compared with content: this secret made none of them"
+        if self._mismatched and not self._matching:
+            what = (
+                f"{some(len(self._mismatched), 'key')} cannot be compared with content: this secret made none of them"
+            )
             yield Finding("evidence", WARNING, what, SECRET)
         else:
-            yield from self._other.values()
-        if self._queries.key_count() != len(self._known):
-            yield from self._nobodys()
-
-    def _nobodys(self) -> Iterator[Finding]:
+            yield from self._mismatched.values()
+        if self._queries.key_count() == len(self._known):
+            return
         for loop_id, digest, case_id in self._queries.key_rows():
-            try:
-                case = self._queries.case(case_id)
-            except UNREADABLE:
-                continue  # a finding of its own
-            if case is None or case.key is None or key_digest(case.key) != digest:
+            case, readable = look_up(self._queries, case_id)
+            if readable and (case is None or case.key is None or key_digest(case.key) != digest):
                 what = f"a key of loop/{loop_id} leads to case {case_id}, which was not opened with it"
                 yield Finding("evidence", PROBLEM, what, KEEP, case_id)

@@ -1,4 +1,4 @@
-"""What waits too long or lies unused, loop by loop: the queue, decisions not yet fed back, model files."""
+"""Checks of each loop: its queue, staffing, answers not yet used for learning, trainings, model files."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | P
 def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
     """Overdue cases, and reviews that nobody is offered: in a group that is not named, or not in the queue."""
     counts = store.queries.counts(control.loop_id)
-    found = list(_unseen(store, control, waiting))
-    yield from found
+    unseen = list(_unseen(store, control, waiting))
+    yield from unseen
     if counts["overdue"]:
         what = f"loop {control.loop}: {are(counts['overdue'], 'case')} past the response time"
         yield Finding("queue", WARNING, what, ANSWER)
-    elif not found:
+    elif not unseen:
         yield Finding("queue", OK, f"loop {control.loop}: {some(counts['open'], 'open case')}, none overdue")
 
 
@@ -68,7 +68,12 @@ def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterat
         waits = wait(len(lost), "review", "reviews")
         what = f"loop {control.loop}: {waits} in a group that it no longer names: {lost[0].group}"
         yield Finding("queue", WARNING, what, "Name the group in the settings again.", lost[0].case_id)
-    rows = list(_offered(store, control))
+    pools = [(control.loop_id, group) for group in groups]
+    page = store.queries.inbox(pools, limit=500)
+    rows: list[InboxRow] = list(page.rows)
+    while page.next is not None:
+        page = store.queries.inbox(pools, limit=500, cursor=page.next)
+        rows += page.rows
     newer = [row.review.case_id for row in rows if row.read_only]
     if newer:
         what = f"loop {control.loop}: {are(len(newer), 'review')} passed over: this version cannot change the case"
@@ -78,18 +83,6 @@ def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterat
         if review.group in groups and review.id not in offered:
             what = f"review {review.id} of case {review.case_id} is open, and nobody is offered it"
             yield Finding("queue", PROBLEM, what, "Restore the table `reviews` from a backup.", review.case_id)
-
-
-def _offered(store: Store, control: Control) -> Iterator[InboxRow]:
-    """The reviews in the queues of a loop."""
-    pools = [(control.loop_id, group) for group in control.settings.pools()]
-    cursor: str | None = None
-    while True:
-        page = store.queries.inbox(pools, limit=500, cursor=cursor)
-        yield from page.rows
-        cursor = page.next
-        if cursor is None:
-            return
 
 
 def feedback(control: Control, unfed: int) -> Iterator[Finding]:
@@ -111,8 +104,8 @@ def training(control: Control) -> Iterator[Finding]:
     """Trainings that came to nothing since one went well."""
     for what, failed in control.untrained.items():
         times = "" if failed.attempt == 1 else f" {failed.attempt} times in a row"
-        found = f"loop {control.loop}: training of its {what} failed{times}: {failed.reason}"
-        yield Finding("training", WARNING, found, TRY.format(control.loop, " --risk" if what == RISK_MODEL else ""))
+        failure = f"loop {control.loop}: training of its {what} failed{times}: {failed.reason}"
+        yield Finding("training", WARNING, failure, TRY.format(control.loop, " --risk" if what == RISK_MODEL else ""))
 
 
 def files(store: Store, control: Control, folder: str | Path | None) -> Iterator[Finding]:
@@ -126,12 +119,12 @@ def files(store: Store, control: Control, folder: str | Path | None) -> Iterator
         what = f"loop {control.loop}: its hash chain does not hold, so none of its models is trusted"
         yield Finding("models", PROBLEM, what, CHANGED)
         return
-    said = recorded(entries)
+    events = recorded(entries)
     for version in {control.model, control.scores_by} - {None, *(row.version for row in rows)}:
         what = f"loop {control.loop}: model {version} is in force, and the database has no row of it"
         yield Finding("models", PROBLEM, what, RESTORE)
     for row in rows:
-        yield from _model(control, row, said.get(row.version), folder)
+        yield from _model(control, row, events.get(row.version), folder)
 
 
 def _model(control: Control, row: ModelRow, event: Recorded | None, folder: str | Path | None) -> Iterator[Finding]:
@@ -171,7 +164,7 @@ def wrong_with(row: ModelRow, folder: str | Path | None) -> str:
     return "" if digest == row.sha256 else f"its file {whole / row.path} is not what was trained"
 
 
-# Cases that wait for nobody: no person may take a review of theirs, and no response time will end them.
+# Stuck cases: no person may take a review of theirs, and no response time will end them
 
 
 ADD_SOMEBODY = (
@@ -189,12 +182,14 @@ def stuck(case: Case, settings: LoopSettings) -> Iterator[Finding]:
     if not waiting:
         what = f"case {case.id} is open, and nobody is asked: it has no open review, and nothing is due"
         yield Finding("queue", WARNING, what, AGAIN, case.id)
-    elif not any(review.state == "claimed" or somebody(case, review, settings) for review in waiting):
-        groups = " or ".join(dict.fromkeys(review.group for review in waiting))
-        what = (
-            f"case {case.id} waits for an answer that nobody in {groups} may give: all have worked on it or proposed it"
-        )
-        yield Finding("queue", WARNING, what, ADD_SOMEBODY, case.id)
+        return
+    for review in waiting:
+        excluded = (*review.excludes, *workers(case))
+        if review.state == "claimed" or available(case, review.group, settings, excluded) != 0:
+            return
+    groups = " or ".join(dict.fromkeys(review.group for review in waiting))
+    what = f"case {case.id} waits for an answer that nobody in {groups} may give: all have worked on it or proposed it"
+    yield Finding("queue", WARNING, what, ADD_SOMEBODY, case.id)
 
 
 def ends_by_itself(case: Case, settings: LoopSettings) -> bool:
@@ -205,11 +200,6 @@ def ends_by_itself(case: Case, settings: LoopSettings) -> bool:
         arbiter = case.route.quorum.arbiter or settings.quorum.arbiter
         return arbiter is not None and available(case, arbiter, settings, workers(case)) != 0
     return case.route.on_timeout != "hold"
-
-
-def somebody(case: Case, review: Review, settings: LoopSettings) -> bool:
-    """Whether anybody may take this review now."""
-    return available(case, review.group, settings, (*review.excludes, *workers(case))) != 0
 
 
 def workers(case: Case) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The one layer: ports that the loop writes and reads through; ``store.sql`` implements them for two databases.
+"""Ports of the store, which all else writes and reads through; ``store.sql`` implements them for two databases.
 
 Rules live above the port.  The store saves, takes, and finds; it knows no stage.
 """
@@ -98,29 +98,20 @@ class Tx(Protocol):
     @property
     def now(self) -> int:
         """The time by the database (or the injected clock), in microseconds, UTC; fixed within a transaction."""
-        ...
 
     def find_key(self, loop_id: int, key: str) -> KeyRow | None:
         """The case that a key of this loop stands for; any text up to 65,536 characters."""
-        ...
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
         """The case with its content; no replay.  `lock` holds the row until commit (PostgreSQL).
 
         Without `values` its content has seals only: enough for steps that do not look at it.
         """
-        ...
 
     def save(
-        self,
-        before: Case | None,
-        after: Case,
-        entry: Entry,
-        *,
-        fingerprint: str | None = None,
-        likeness: str | None = None,
-        examples: Sequence[Example] = (),
-    ) -> Entry:
+        self, before: Case | None, after: Case, entry: Entry, *, fingerprint: str | None = None,
+        likeness: str | None = None, examples: Sequence[Example] = (),
+    ) -> Entry:  # fmt: skip
         """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
 
         ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
@@ -129,18 +120,15 @@ class Tx(Protocol):
         Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
         `PersonTaken` when the person holds or answered another review of the case.
         """
-        ...
 
     def alike(self, loop_id: int, likeness: str) -> str | None:
         """The oldest open case of this likeness that follows no other and that nobody holds or has answered.
 
         It is not locked: the caller loads it, and looks again.
         """
-        ...
 
     def followers(self, case_id: str) -> list[str]:
-        """The open cases whose leader this is, by id."""
-        ...
+        """The open followers of a case, by id."""
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
         """Lock and return (case id, review id) of the next open review this person may take, or None.
@@ -149,13 +137,11 @@ class Tx(Protocol):
         person, cases the person owns, already answered or holds, and rows other transactions have locked.
         The caller saves the claim.
         """
-        ...
 
     def queue(
         self, person: str, pools: Sequence[tuple[int, str]], *, without: Container[str]
     ) -> Iterator[tuple[str, str]]:
         """What `take` would give, one after the other, each locked when it is given; cases in `without` are not."""
-        ...
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
         """(case id, review id or None) whose time has come: ``lease``, ``case``, ``settle``, ``effect``, ``follow``.
@@ -164,54 +150,42 @@ class Tx(Protocol):
         without outcome whose effective_at has passed; `effect`: started effects past their lease; `follow`: open
         cases whose leader has an outcome, and in the place of the review id that leader.
         """
-        ...
 
     def control(self, loop: str) -> Control | None:
         """What governs a loop now, or None when nobody defined it."""
-        ...
 
     def save_control(self, control: Control, entry: Entry, *, expected_version: int | None) -> Control:
         """Write a new version of a loop's control with its entry; None creates the loop and assigns loop_id.
 
         Raises `Conflict` when the version has moved on.
         """
-        ...
 
     def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
         """An entry of a stream that has no row of its own besides its loop's head (batches, system)."""
-        ...
 
     def erase(self, case: Case) -> int:
         """Delete every payload row of a case; its commitments stay in the ledger.  Returns how many."""
-        ...
 
     def mark_used(self, loop_id: int, example_ids: Sequence[int], model: str) -> int:
         """Say which model learned from these examples."""
-        ...
 
     def save_model(self, model: ModelRow) -> None:
         """Insert or update a model row."""
-        ...
 
     def take_job(self, kinds: Sequence[str], owner: str, now: int, until: int) -> dict[str, JSON] | None:
         """Lease the next ready job of these kinds."""
-        ...
 
     def add_job(self, kind: str, ref: str, run_at: int) -> str:
         """Queue a job; returns its id."""
-        ...
 
     def finish_job(self, job_id: str, owner: str, result: str) -> bool:
         """End a job that `owner` still holds."""
-        ...
 
     def begin_session(self, digest: str, person: str, life: int) -> None:
         """Let a browser's session live for so many microseconds; forgets those that are over."""
-        ...
 
     def end_session(self, digest: str) -> None:
         """End a session, whoever still holds its cookie."""
-        ...
 
 
 class Queries(Protocol):
@@ -219,134 +193,104 @@ class Queries(Protocol):
 
     def case(self, case_id: str) -> Case | None:
         """A case with its content."""
-        ...
 
     def glance(self, case_id: str) -> tuple[Case, str] | None:
         """A case with the input and candidates that a list may show, and how its input begins where it is large."""
-        ...
 
     def cases(
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
         limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
         """Cases, newest first, as `CaseRow`s."""
-        ...
 
     def inbox(
         self, pools: Sequence[tuple[int, str]], *, person: str | None = None, limit: int = 50,
         cursor: str | None = None,
     ) -> Page:  # fmt: skip
         """Open reviews, and those the person holds, in queue order, as `InboxRow`s."""
-        ...
 
     def entries(self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True) -> list[Entry]:
         """The entries of a stream in order, content put back where it was not erased."""
-        ...
 
     def slots(self, stream: str) -> list[SlotRow]:
         """Every stored slot of a stream's content, its bytes checked against its commitment."""
-        ...
 
     def unplaced(self) -> tuple[int, int | None]:
         """How many entries the sequencer has not given a position yet, and when the oldest of them was written."""
-        ...
 
     def now(self) -> int:
         """The time by the database (or the injected clock), in microseconds, UTC."""
-        ...
 
     def key_row(self, loop_id: int, key: str) -> KeyRow | None:
         """What a key of a loop stands for."""
-        ...
 
     def key_count(self) -> int:
         """How many rows there are for keys."""
-        ...
 
     def key_rows(self) -> Iterator[tuple[int, str, str]]:
         """(loop id, digest of the key, case id) of every row for a key."""
-        ...
 
     def streams(self) -> Iterator[str]:
         """Every stream that has entries."""
-        ...
 
     def strays(self, case: Case, loop_id: int, head: str) -> list[Stray]:
         """Rows of a case and of its reviews that are not what the case, folded from its entries, makes them."""
-        ...
 
     def review_count(self) -> int:
         """How many rows there are for reviews."""
-        ...
 
     def review_ids(self) -> Iterator[tuple[str, str]]:
         """(review id, case id) of every row for a review."""
-        ...
 
     def misplaced(self) -> tuple[str, int] | None:
         """(stream, seq) of the first entry whose position is missing or not its own; None when all are dense."""
-        ...
 
     def loops(self) -> list[Control]:
         """Every loop's control."""
-        ...
 
     def loop_columns(self, loop_id: int) -> dict[str, JSON]:
         """Name, mode, version, seq and head of a loop, as its columns say."""
-        ...
 
     def examples(
         self, loop_id: int, *, unused: bool = False, after: int = 0, limit: int | None = None
     ) -> list[Example]:
         """Examples of a loop in the order they were made (by id)."""
-        ...
 
     def arrivals(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int]]:
         """(route, risk, cases, audited) of the live cases a loop opened since a time."""
-        ...
 
     def repeats(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int | None]]:
         """(likeness, risk, opened at, taken at) of live cases since a time, in order, of each likeness met twice.
 
         Taken is when somebody first took one of its reviews, None while nobody has.
         """
-        ...
 
     def following(self, case_id: str) -> int:
-        """How many open cases wait with this one."""
-        ...
+        """How many open followers a case has."""
 
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
-        ...
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
-        """(case id, review id or "") of every case, and every review, whose id begins so."""
-        ...
+        """(case id, review id or "") of cases and reviews by the beginning of their id."""
 
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""
-        ...
 
     def counts(self, loop_id: int) -> dict[str, int]:
         """open, claimed, decided, closed, human, autopilot, audited, unfed, overdue: how much of each there is."""
-        ...
 
     def unfed(self) -> dict[str, int]:
         """Answers not yet used for learning, by loop name."""
-        ...
 
     def models(self, loop_id: int) -> list[ModelRow]:
         """Models of a loop, newest first."""
-        ...
 
     def session_lives(self, digest: str) -> bool:
         """Whether a browser's session was begun, not ended, and has time left."""
-        ...
 
     def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:
         """One small row a case, in opening order: id, route, audited, inclusion, wrong, verdict, by, control, score."""
-        ...
 
 
 class Store(Protocol):
@@ -361,50 +305,39 @@ class Store(Protocol):
 
         `durable` commits at the configured level; False may be lost by a power cut (claims).
         """
-        ...
 
     def secret(self) -> bytes:
         """The database's own secret for draws and fingerprints, made at creation."""
-        ...
 
     def sequence(self, limit: int = 1000) -> int:
         """Give the next entries their dense position; returns how many."""
-        ...
 
     def feed(self, after_pos: int, limit: int = 100, loop: str | None = None) -> list[Entry]:
         """Sequenced entries after a position, in order of `pos`."""
-        ...
 
     def settled(self, case_ids: Sequence[str]) -> dict[str, bool]:
         """Which of these cases have an outcome."""
-        ...
 
     def publish(self, case_ids: Sequence[str]) -> None:
         """Hint to listeners of all processes that these cases have an outcome; a hint may be lost.
 
         A transaction does so by itself once it has committed.
         """
-        ...
 
     def listen(self, timeout: float) -> list[str] | None:
         """Wait for hints at most `timeout` seconds; None says that hints may have been lost."""
-        ...
 
     def integrity(self) -> list[str]:
         """What the database itself says is wrong with it (empty when sound)."""
-        ...
 
     def describe(self) -> dict[str, JSON]:
         """Dialect, version, schema revision and the durability settings as read back."""
-        ...
 
     def backup(self, path: str) -> None:
         """A consistent copy of the database to a file."""
-        ...
 
     def close(self) -> None:
         """Give every connection back."""
-        ...
 
 
 class Conflict(Exception):

@@ -11,13 +11,9 @@ from dualcontrol.store.sql.engine import SqlStore, ensure
 
 
 def open_store(
-    url: str,
-    *,
-    durability: str = "power",
-    clock: Clock | None = None,
-    salt: Callable[[int], bytes] = os.urandom,
-    create: bool = True,
-) -> Store:
+    url: str, *, durability: str = "power", clock: Clock | None = None,
+    salt: Callable[[int], bytes] = os.urandom, create: bool = True,
+) -> Store:  # fmt: skip
     """Open the database that a URL names; its schema is created when it is empty, unless `create` says no."""
     dialect = open_dialect(url, durability, clock)
     try:

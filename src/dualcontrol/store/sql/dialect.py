@@ -36,19 +36,15 @@ class Session(Protocol):
 
     def one(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
         """The first row, or None."""
-        ...
 
     def all(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Every row."""
-        ...
 
     def two(self, first: str, second: str, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The first row of one statement and every row of a second with the same arguments, in one trip."""
-        ...
 
     def write(self, *batch: Write) -> int:
         """Run a batch in order and in one trip; returns how many rows the first statement touched."""
-        ...
 
 
 class Dialect(Protocol):
@@ -63,71 +59,54 @@ class Dialect(Protocol):
 
     def begin(self, durable: bool) -> Session:
         """Start a write transaction; its session knows the time."""
-        ...
 
     def commit(self, session: Session) -> None:
         """Make everything durable and give the connection back."""
-        ...
 
     def rollback(self, session: Session) -> None:
         """Undo everything and give the connection back, whatever state it is in."""
-        ...
 
     def reading(self, brief: bool = False) -> AbstractContextManager[Session]:
         """A consistent view for several reads; `brief` where it is one statement."""
-        ...
 
     def translated(self, error: Exception) -> Exception:
         """A driver's error as one of ours; the error itself when it is not the database's."""
-        ...
 
     def unsequenced(self) -> ColumnElement[bool]:
         """Entries after `position` that no transaction still running can come before."""
-        ...
 
     def lock_sequencer(self, session: Session) -> None:
         """Let one sequencer work at a time, until commit."""
-        ...
 
     def create(self, statements: Sequence[str], revision: str) -> None:
         """Run DDL in an empty database, once, whoever else tries at the same moment."""
-        ...
 
     def revision(self) -> str | None:
         """The schema's revision, or None in a database without our tables."""
-        ...
 
     def engine(self) -> Engine:
         """An SQLAlchemy engine for migrations, whose transactions hold DDL too."""
-        ...
 
     def publish(self, case_ids: Sequence[str]) -> None:
         """Send hints to listeners."""
-        ...
 
     def listen(self, timeout: float) -> list[str] | None:
         """Wait for hints; None when some may have been lost."""
-        ...
 
     def integrity(self) -> list[str]:
         """What the database says is wrong with itself."""
-        ...
 
     def describe(self) -> dict[str, JSON]:
         """Version and durability, read back."""
-        ...
 
     def backup(self, path: str) -> None:
         """Copy the database to a file."""
-        ...
 
     def close(self) -> None:
         """Close every connection."""
-        ...
 
     def forked(self) -> None:
         """In a forked process: leave alone what belongs to the process that opened this."""
-        ...
 
 
 def open_dialect(url: str, durability: str, clock: Clock | None) -> Dialect:

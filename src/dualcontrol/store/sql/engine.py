@@ -1,4 +1,4 @@
-"""The store: transactions, the sequencer, hints and care, over one dialect."""
+"""The store over one dialect: transactions, the sequencer, the feed, wake-up hints, backup, schema."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
-    Select,
-    bindparam,
-    func,
-    insert,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, bindparam, func, insert, select, update
 from sqlalchemy.engine import Dialect as SqlDialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -32,44 +20,8 @@ from dualcontrol.store import Queries
 from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
 from dualcontrol.store.sql.queries import SqlQueries
 from dualcontrol.store.sql.schema import HEAD, REVISIONS, VERSION_TABLE, entries, examples, feed, loops, metadata
-from dualcontrol.store.sql.statements import Statements, literal
+from dualcontrol.store.sql.statements import ONE, Statements, limited, literal
 from dualcontrol.store.sql.tx import Shared, SqlTx, StreamStatements, WorkStatements
-
-
-class Transaction:
-    """A block that commits when it ends, then wakes who waits for what it settled, and rolls back when it raises."""
-
-    __slots__ = ("_durable", "_publish", "_session", "_shared", "_tx")
-
-    def __init__(self, shared: Shared, durable: bool, publish: Callable[[Sequence[str]], None]) -> None:
-        self._shared, self._durable, self._publish = shared, durable, publish
-        self._session: Session | None = None
-
-    def __enter__(self) -> SqlTx:
-        try:
-            self._session = self._shared.dialect.begin(self._durable)
-        except Exception as error:
-            raise_ours(self._shared.dialect, error)
-        self._tx = SqlTx(self._shared, self._session)
-        return self._tx
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        session, self._session = self._session, None
-        if session is None:
-            return
-        dialect = self._shared.dialect
-        if error is None and self._tx.failed:
-            dialect.rollback(session)
-            raise StoreError("a write of this transaction failed, so nothing of it was kept")
-        if error is None:
-            try:
-                dialect.commit(session)
-            except Exception as failed:
-                raise_ours(dialect, failed)
-            return self._publish(self._tx.settled)
-        dialect.rollback(session)
-        if isinstance(error, Exception) and (ours := dialect.translated(error)) is not error:
-            raise ours from error
 
 
 class SqlStore:
@@ -80,14 +32,40 @@ class SqlStore:
         self._dialect = dialect
         self._shared = Shared(dialect, StreamStatements(dialect.sql), WorkStatements(dialect.sql), salt)
         self._ledger = LedgerStatements(dialect)
-        self._queries = SqlQueries(self._shared, self._reading)
-        self.queries: Queries = self._queries
+        queries = SqlQueries(self._shared, self._reading)
+        self.queries: Queries = queries
+        self.settled = queries.settled
+        self.listen, self.integrity, self.close = dialect.listen, dialect.integrity, dialect.close
         self._secret = b""
         _STORES.add(self)
 
-    def transaction(self, durable: bool = True) -> Transaction:
-        """A write transaction; `durable` commits at the configured level."""
-        return Transaction(self._shared, durable, self.publish)
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[SqlTx]:
+        """A write transaction; `durable` commits at the configured level.
+
+        It commits when the block ends, then wakes the waiters of what it settled, and rolls back when the block raises.
+        """
+        dialect = self._dialect
+        try:
+            session = dialect.begin(durable)
+        except Exception as error:
+            raise_ours(dialect, error)
+        tx = SqlTx(self._shared, session)
+        try:
+            yield tx
+        except BaseException as error:
+            dialect.rollback(session)
+            if isinstance(error, Exception) and (ours := dialect.translated(error)) is not error:
+                raise ours from error
+            raise
+        if tx.failed:
+            dialect.rollback(session)
+            raise StoreError("a write of this transaction failed, so nothing of it was kept")
+        try:
+            dialect.commit(session)
+        except Exception as error:
+            raise_ours(dialect, error)
+        self.publish(tx.settled)
 
     @contextmanager
     def _reading(self, brief: bool = False) -> Iterator[Session]:
@@ -107,44 +85,46 @@ class SqlStore:
             self._secret = bytes.fromhex(row[0])
         return self._secret
 
-    # order
+    # Commit order
 
     def sequence(self, limit: int = 1000) -> int:
         """Give the next entries their dense position; returns how many."""
-        names = self._dialect.position
         with self._reading() as session:
-            _, position = last_position(session, self._ledger, names)
+            _, position = self._last_position(session)
             if session.one(self._ledger.waiting, position) is None:
                 return 0
         with self.transaction() as tx:
-            self._dialect.lock_sequencer(tx._session)
-            return place(tx._session, self._ledger, names, limit)
+            session = tx._session
+            self._dialect.lock_sequencer(session)
+            base, position = self._last_position(session)
+            count = session.write(Write(self._ledger.place, ((base, *position, limit),)))
+            if count > 0:
+                session.write(Write(self._ledger.place_examples, ((),)))
+            return max(count, 0)
+
+    def _last_position(self, session: Session) -> tuple[int, list[Any]]:
+        """The last position given, and where among the entries to go on from."""
+        pos, xid, entry_id = session.one(self._ledger.last) or (0, "0", 0)
+        known = {"last_xid": str(xid), "last_id": entry_id}
+        return pos, [known[name] for name in self._dialect.position]
 
     def feed(self, after_pos: int, limit: int = 100, loop: str | None = None) -> list[Entry]:
         """Sequenced entries after a position, in order of `pos`."""
         with self._reading() as session:
-            return read_feed(session, self._ledger, after_pos, limit, loop)
+            if loop is None:
+                rows = session.all(self._ledger.feed, (after_pos, limit))
+            else:
+                rows = session.all(self._ledger.feed_of_loop, (after_pos, loop, limit))
+            return [opened(body, prev=prev or "", digest=digest, pos=pos) for body, prev, digest, pos in rows]
 
-    # hints
-
-    def settled(self, case_ids: Sequence[str]) -> dict[str, bool]:
-        """Which of these cases have an outcome."""
-        return self._queries.settled(case_ids)
+    # Wake-up hints
 
     def publish(self, case_ids: Sequence[str]) -> None:
         """Hint to listeners of all processes that these cases have moved."""
         if case_ids:
             self._dialect.publish(case_ids)
 
-    def listen(self, timeout: float) -> list[str] | None:
-        """Wait for hints at most `timeout` seconds; None says that hints may have been lost."""
-        return self._dialect.listen(timeout)
-
-    # care
-
-    def integrity(self) -> list[str]:
-        """What the database itself says is wrong with it."""
-        return self._dialect.integrity()
+    # Maintenance
 
     def describe(self) -> dict[str, JSON]:
         """Dialect, version, schema revision and the durability settings as read back."""
@@ -154,15 +134,16 @@ class SqlStore:
 
     def backup(self, path: str) -> None:
         """A consistent copy of the database to a file; the file is whole, or not there."""
-        if not _can_be_written(path):
+        try:
+            name = os.fsencode(path)
+        except UnicodeEncodeError:
+            name = b""
+        folder = os.path.dirname(os.path.abspath(name))
+        if not os.path.basename(name) or b"\0" in name or not os.path.isdir(folder) or os.path.isdir(name):
             raise StoreError(
                 f"a backup cannot be written to {path!r:.200}", hint="Name a file in a folder that there is."
             )
         self._dialect.backup(os.fsdecode(path))
-
-    def close(self) -> None:
-        """Give every connection back."""
-        self._dialect.close()
 
     def forked(self) -> None:
         """Go on in a forked process, with connections of its own or with none."""
@@ -181,49 +162,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _can_be_written(path: str) -> bool:
-    """Whether a path names a file in a folder that there is."""
-    try:
-        name = os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    folder = os.path.dirname(os.path.abspath(name))
-    return bool(os.path.basename(name)) and b"\0" not in name and os.path.isdir(folder) and not os.path.isdir(name)
-
-
-# Making and checking the schema: a new database is made at once, another revision is named and refused.
+# Schema: a new database is made at once, another revision is named and refused
 
 
 def ensure(dialect: Dialect, *, create: bool = True) -> None:
     """Create the schema in an empty database; raise `SchemaError` where it is not this program's."""
-    found = dialect.revision()
-    if found is None and not create:
-        raise unstamped()
-    if found is None:
+    revision = dialect.revision()
+    if revision is None and create:
         dialect.create(ddl(dialect.sql), HEAD)
-        found = dialect.revision()
-    refuse_newer(found)
-    if found is None:
+        revision = dialect.revision()
+    if revision is None:
         raise unstamped()
-    if found != HEAD:
+    refuse_newer(revision)
+    if revision != HEAD:
         raise SchemaError(
-            f"the database is at revision {found}; this program needs {HEAD}",
-            hint="Run `dualcontrol db upgrade`; make a backup first.", found=found, needed=HEAD,
+            f"the database is at revision {revision}; this program needs {HEAD}",
+            hint="Run `dualcontrol db upgrade`; make a backup first.", found=revision, needed=HEAD,
         )  # fmt: skip
 
 
-def refuse_newer(found: str | None) -> None:
+def refuse_newer(revision: str | None) -> None:
     """Raise `SchemaError` for a revision that this program does not know."""
-    if found is None or found in REVISIONS:
+    if revision is None or revision in REVISIONS:
         return
     raise SchemaError(
-        f"the database is at revision {found}, which is newer than {HEAD}, the newest this program knows",
-        hint="Upgrade dualcontrol to the version that wrote it.", found=found, needed=HEAD,
+        f"the database is at revision {revision}, which is newer than {HEAD}, the newest this program knows",
+        hint="Upgrade dualcontrol to the version that wrote it.", found=revision, needed=HEAD,
     )  # fmt: skip
 
 
 def unstamped() -> SchemaError:
-    """The error for tables of ours that do not say of which revision they are."""
+    """The error for our tables without their revision."""
     return SchemaError(
         f"the database does not say its revision: its row in {VERSION_TABLE} is missing",
         hint="Nothing was written; restore a backup, and check that the address names the right database.",
@@ -234,61 +203,34 @@ def unstamped() -> SchemaError:
 def ddl(dialect: SqlDialect) -> list[str]:
     """Every statement that makes an empty database ours, the secret included."""
     key = f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)"  # as Alembic would make it
-    made = [f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, {key})"]
+    statements = [f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, {key})"]
     for table in metadata.sorted_tables:
-        made.append(str(CreateTable(table).compile(dialect=dialect)))
-        wanted = (CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name)))
-        made += [str(index.compile(dialect=dialect)) for index in wanted if _meant_for(index, dialect)]
-    return [*made, secret_row()]
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        for index in sorted(table.indexes, key=lambda i: str(i.name)):
+            only = index._ddl_if
+            if only is None or only.dialect in (None, dialect.name):
+                statements.append(str(CreateIndex(index).compile(dialect=dialect)))
+    return [*statements, f"INSERT INTO system (name, value) VALUES ('secret', '{secrets.token_hex(32)}')"]
 
 
-def _meant_for(index: CreateIndex, dialect: SqlDialect) -> bool:
-    only = index.element._ddl_if
-    return only is None or only.dialect is None or only.dialect == dialect.name
-
-
-def secret_row() -> str:
-    """The statement that gives a database its own secret."""
-    return f"INSERT INTO system (name, value) VALUES ('secret', '{secrets.token_hex(32)}')"
-
-
-# The ledger behind the writers: dense positions, the feed, and entries read back.
-
-
-ONE: ColumnElement[int] = literal_column("1")
-NONE: ColumnElement[int] = literal_column("0")
+# The sequencer behind the writers: dense positions, and the feed
 
 
 class LedgerStatements(Statements):
     """What the sequencer and the readers of the feed need."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._rules = dialect
         super().__init__(dialect.sql)
-
-    def _compile(self) -> None:
         last = select(feed.c.pos, entries.c.xid, entries.c.id).join(entries, entries.c.id == feed.c.entry_id)
-        self.last = self._add(last.order_by(feed.c.pos.desc()).limit(ONE).offset(NONE))
-        waiting = select(entries.c.id).where(self._rules.unsequenced()).limit(ONE).offset(NONE)
-        self.waiting = self._add(waiting, *self._rules.position)
-        self.place = self._place()
-        self.place_examples = self._place_examples()
-        self.feed = self._add(self._feed(), "after", "rows")
-        of_loop = entries.c.loop_id == select(loops.c.id).where(
-            loops.c.tenant == literal(""), loops.c.name == bindparam("loop")
-        ).scalar_subquery()  # fmt: skip
-        self.feed_of_loop = self._add(self._feed().where(of_loop), "after", "loop", "rows")
-
-    def _place(self) -> str:
-        """Number what is unsequenced, in commit order, after `base`."""
-        number = func.row_number().over(order_by=self._rules.order) + bindparam("base", type_=BigInteger)
-        found = select(number, entries.c.id).where(self._rules.unsequenced()).order_by(*self._rules.order)
-        found = found.limit(bindparam("rows", type_=Integer)).offset(NONE)
-        statement = insert(feed).from_select([feed.c.pos, feed.c.entry_id], found)
-        return self._add(statement, "base", *self._rules.position, "rows")
-
-    def _place_examples(self) -> str:
-        """An example's position is that of its case's first entry, which holds `Routed`."""
+        self.last = self._add(limited(last.order_by(feed.c.pos.desc()), ONE))
+        waiting = select(entries.c.id).where(dialect.unsequenced())
+        self.waiting = self._add(limited(waiting, ONE), *dialect.position)
+        # Number what is unsequenced, in commit order, after `base`.
+        number = func.row_number().over(order_by=dialect.order) + bindparam("base", type_=BigInteger)
+        next_entries = select(number, entries.c.id).where(dialect.unsequenced()).order_by(*dialect.order)
+        numbered = insert(feed).from_select([feed.c.pos, feed.c.entry_id], limited(next_entries))
+        self.place = self._add(numbered, "base", *dialect.position, "rows")
+        # An example's position is that of its case's first entry, which holds `Routed`.
         first = (
             select(feed.c.pos)
             .join(entries, entries.c.id == feed.c.entry_id)
@@ -297,44 +239,16 @@ class LedgerStatements(Statements):
         )
         # by loop, because the index of what is fresh begins with it
         unplaced = (examples.c.loop_id.in_(select(loops.c.id)), examples.c.pos.is_(None))
-        return self._add(update(examples).where(*unplaced).values(pos=first))
-
-    def _feed(self) -> Select[Any]:
+        self.place_examples = self._add(update(examples).where(*unplaced).values(pos=first))
         before = entries.alias("before")
-        return (
+        positioned = (
             select(entries.c.body, before.c.hash, entries.c.hash, feed.c.pos)
             .select_from(feed)
             .join(entries, entries.c.id == feed.c.entry_id)
             .outerjoin(before, (before.c.stream == entries.c.stream) & (before.c.seq == entries.c.seq - ONE))
             .where(feed.c.pos > bindparam("after", type_=BigInteger))
-            .order_by(feed.c.pos)
-            .limit(bindparam("rows", type_=Integer))
-            .offset(NONE)
         )
-
-
-def last_position(session: Session, statements: LedgerStatements, names: Sequence[str]) -> tuple[int, list[Any]]:
-    """The last position given, and where among the entries to go on from."""
-    row = session.one(statements.last)
-    if row is None:
-        row = (0, "0", 0)
-    known = {"last_xid": str(row[1]), "last_id": row[2]}
-    return row[0], [known[name] for name in names]
-
-
-def place(session: Session, statements: LedgerStatements, names: Sequence[str], limit: int) -> int:
-    """Give the next entries their position, and the examples that waited for one."""
-    base, position = last_position(session, statements, names)
-    count = session.write(Write(statements.place, ((base, *position, limit),)))
-    if count > 0:
-        session.write(Write(statements.place_examples, ((),)))
-    return max(count, 0)
-
-
-def read_feed(session: Session, statements: LedgerStatements, after: int, limit: int, loop: str | None) -> list[Entry]:
-    """Sequenced entries after a position."""
-    if loop is None:
-        found = session.all(statements.feed, (after, limit))
-    else:
-        found = session.all(statements.feed_of_loop, (after, loop, limit))
-    return [opened(body, prev=prev or "", digest=digest, pos=pos) for body, prev, digest, pos in found]
+        self.feed = self._add(limited(positioned.order_by(feed.c.pos)), "after", "rows")
+        named = select(loops.c.id).where(loops.c.tenant == literal(""), loops.c.name == bindparam("loop"))
+        of_loop = positioned.where(entries.c.loop_id == named.scalar_subquery())
+        self.feed_of_loop = self._add(limited(of_loop.order_by(feed.c.pos)), "after", "loop", "rows")

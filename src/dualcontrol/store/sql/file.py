@@ -37,16 +37,20 @@ class DatabaseFile:
         self._process = os.getpid()
         self._known: dict[str, Identity] = {}
         self._size = 0
-        self._refuse_inherited()
+        status = _look(self.path)
+        if status is not None:
+            for other in list(_OPEN):
+                if other._process != self._process and other._known.get(other.path) == (status.st_dev, status.st_ino):
+                    raise forked(self.path, other._process)
         private(self.path)
 
     def remember(self) -> None:
         """Note which files are open: the database and what SQLite has made beside it."""
         real = os.path.realpath(self.path)
         for name in (self.path, *(real + ending for ending in BESIDE)):
-            found = _look(name)
-            if found is not None:
-                self._known[name] = (found.st_dev, found.st_ino)
+            status = _look(name)
+            if status is not None:
+                self._known[name] = (status.st_dev, status.st_ino)
         _OPEN.add(self)
 
     def check(self) -> None:
@@ -56,31 +60,20 @@ class DatabaseFile:
         size = self._size  # read before the file is looked at: it may grow between, and another thread note that
         for name, (device, number) in self._known.items():
             try:
-                there = os.stat(name)
+                status = os.stat(name)
             except OSError:
                 raise _lost(name, "was deleted") from None
-            if there.st_ino != number or there.st_dev != device:
+            if status.st_ino != number or status.st_dev != device:
                 raise _lost(name, "was replaced by another file")
-            if there.st_size != size and name == self.path:
-                self._resized(size, there.st_size)
-
-    def _resized(self, before: int, now: int) -> None:
-        """A database grows; one that is smaller now was made so by SQLite, or another was copied over it."""
-        if now < before and now < self._needed():
-            raise _lost(self.path, "was overwritten by a smaller one", OVERWRITTEN)
-        self._size = now
+            if status.st_size != size and name == self.path:
+                # A database grows; one that is smaller now was made so by SQLite, or another was copied over it.
+                if status.st_size < size and status.st_size < self._needed():
+                    raise _lost(self.path, "was overwritten by a smaller one", OVERWRITTEN)
+                self._size = status.st_size
 
     def closed(self) -> None:
         """Its connections are closed: a process that is forked from now on inherits none."""
         _OPEN.discard(self)
-
-    def _refuse_inherited(self) -> None:
-        found = _look(self.path)
-        if found is None:
-            return
-        for other in list(_OPEN):
-            if other._process != self._process and other._known.get(other.path) == (found.st_dev, found.st_ino):
-                raise forked(self.path, other._process)
 
 
 _OPEN: WeakSet[DatabaseFile] = WeakSet()

@@ -82,7 +82,7 @@ def connect(url: str, durability: str, clock: Clock | None) -> PostgresDialect:
 
 
 class PostgresSession:
-    """One pooled connection while it is ours."""
+    """One pooled connection for the length of a transaction."""
 
     __slots__ = ("_connection", "_cursor", "broken", "now", "pooled")
 
@@ -91,17 +91,6 @@ class PostgresSession:
         self._cursor = connection.cursor()
         self.now = 0
         self.broken = False
-
-    def start(self, text: str, clock: Clock | None) -> None:
-        """Begin a transaction and learn the time in one trip."""
-        if clock is not None:
-            self.run(text)
-            self.now = clock()
-            return
-        cursor = self.run(text + NOW)
-        while cursor.nextset():
-            pass
-        (self.now,) = cursor.fetchone() or (0,)
 
     def run(self, text: str) -> psycopg.Cursor[Any]:
         """Run statements without arguments; they are not prepared."""
@@ -118,7 +107,7 @@ class PostgresSession:
     def two(self, first: str, second: str, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
         """The first row of one statement and every row of a second, which sees what the first waited for."""
         other = self._connection.cursor()
-        with self._together():
+        with self._pipelined():
             self._cursor.execute(first.encode(), arguments)
             other.execute(second.encode(), arguments)
         return self._cursor.fetchone(), other.fetchall()
@@ -129,14 +118,14 @@ class PostgresSession:
         if not rest and len(rows) == 1:
             return self._cursor.execute(sql.encode(), rows[0]).rowcount
         other = self._connection.cursor()
-        with self._together():
+        with self._pipelined():
             _run(self._cursor, sql, rows)
             for text, arguments in rest:
                 _run(other, text, arguments)
         return self._cursor.rowcount
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def _pipelined(self) -> Iterator[None]:
         """Statements in one trip; psycopg takes those behind a failed one for prepared, and they fail ever after."""
         try:
             with self._connection.pipeline():
@@ -175,32 +164,40 @@ class PostgresDialect:
         self._publisher = Publisher(url)
         self._listener = Listener(url)
 
-    def _connect(self) -> Any:
+    def _connect(self, *, autocommit: bool = True) -> Any:
         connection = psycopg.connect(
             self.url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="dualcontrol"
         )
         connection.execute((SETTINGS + self._durability).encode(), prepare=False)
+        connection.autocommit = autocommit
         return connection
 
-    # transactions
+    # Transactions
 
     def begin(self, durable: bool) -> PostgresSession:
         """Start a write transaction, on a connection that still lives."""
         return self._start(WRITING if durable else RELAXED)
 
     def _start(self, text: str) -> PostgresSession:
-        """Dead connections of the pool are thrown away here, before anything was done on them."""
+        """Begin on a connection that lives: dead ones are thrown away here, before anything was done on them."""
         if self._closed:
             raise StoreUnavailableError("the store has been closed")
         for _ in range(POOL + OVERFLOW):
             pooled = self._pool.connect()
-            fresh = pooled.record_info is not None and pooled.record_info.setdefault("used", False) is False
+            first_use = pooled.record_info is not None and pooled.record_info.setdefault("used", False) is False
             try:
                 session = PostgresSession(pooled, pooled.dbapi_connection)  # type: ignore[arg-type]
-                session.start(text, self._clock)
+                if self._clock is not None:
+                    session.run(text)
+                    session.now = self._clock()
+                else:  # one trip to begin and to learn the time
+                    cursor = session.run(text + NOW)
+                    while cursor.nextset():
+                        pass
+                    (session.now,) = cursor.fetchone() or (0,)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 pooled.invalidate(error)
-                if fresh:
+                if first_use:
                     raise
                 continue
             pooled.record_info["used"] = True  # type: ignore[index]
@@ -210,12 +207,12 @@ class PostgresDialect:
     def commit(self, session: PostgresSession) -> None:
         """Commit and give the connection back; a transaction that failed on the way is not taken for committed."""
         try:
-            done = session.run("COMMIT").statusmessage
+            status = session.run("COMMIT").statusmessage
         except BaseException:
             self.rollback(session)
             raise
         session.pooled.close()
-        if done != "COMMIT":
+        if status != "COMMIT":
             raise StoreError("a statement of this transaction had failed, so nothing was written")
 
     def rollback(self, session: PostgresSession) -> None:
@@ -238,7 +235,7 @@ class PostgresDialect:
         finally:
             self.rollback(session)
 
-    # errors
+    # Errors
 
     def translated(self, error: Exception) -> Exception:
         """A psycopg error as one of ours."""
@@ -265,7 +262,7 @@ class PostgresDialect:
             case _:
                 return StoreError(text)
 
-    # order
+    # Commit order
 
     def unsequenced(self) -> ColumnElement[bool]:
         """Below every transaction still running; or beyond all, in a database restored from another server."""
@@ -281,7 +278,7 @@ class PostgresDialect:
         """Wait for the sequencer of another process."""
         session.run(f"SELECT pg_advisory_xact_lock({SEQUENCING})")
 
-    # schema
+    # Schema
 
     def revision(self) -> str | None:
         """The schema's revision, or None in a database without our tables."""
@@ -306,14 +303,11 @@ class PostgresDialect:
 
     def engine(self) -> Engine:
         """An engine of its own connections, outside the pool."""
-        return create_engine("postgresql+psycopg://", creator=self._transactional, poolclass=NullPool)
+        return create_engine(
+            "postgresql+psycopg://", creator=lambda: self._connect(autocommit=False), poolclass=NullPool
+        )
 
-    def _transactional(self) -> Any:
-        connection = self._connect()
-        connection.autocommit = False
-        return connection
-
-    # hints
+    # Wake-up hints
 
     def publish(self, case_ids: Sequence[str]) -> None:
         """Send hints to the listeners of all processes."""
@@ -323,7 +317,7 @@ class PostgresDialect:
         """Wait for hints; None after the connection for them was made or lost."""
         return self._listener.wait(timeout)
 
-    # care
+    # Maintenance
 
     def integrity(self) -> list[str]:
         """Invalid indexes, and pages whose checksum did not hold since the statistics began."""
@@ -332,8 +326,8 @@ class PostgresDialect:
             (pages,) = session.one(
                 "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()"
             )
-        found = [f"index {name} is not valid" for (name,) in broken]
-        return found + ([f"{pages} pages have failed their checksum"] if pages else [])
+        problems = [f"index {name} is not valid" for (name,) in broken]
+        return problems + ([f"{pages} pages have failed their checksum"] if pages else [])
 
     def describe(self) -> dict[str, JSON]:
         """Version and durability settings, read back from a connection in use."""
@@ -362,7 +356,7 @@ class PostgresDialect:
         self._publisher, self._listener = Publisher(self.url), Listener(self.url)
 
 
-# Hints across processes by NOTIFY and LISTEN, each on a connection of its own.
+# Wake-up hints across processes by NOTIFY and LISTEN, each on a connection of its own
 
 
 CHANNEL = "dualcontrol"
@@ -396,18 +390,15 @@ class Publisher:
             try:
                 with self._guard:
                     batch, self._waiting = self._waiting, []
-                self._notify(batch)
+                if self._connection is None:
+                    self._connection = _connect(self._url)
+                    self._connection.execute("SET synchronous_commit = off")
+                for text in _joined(batch):
+                    self._connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
             except psycopg.Error:
                 self._drop()
             finally:
                 self._sending.release()
-
-    def _notify(self, batch: Sequence[str]) -> None:
-        if self._connection is None:
-            self._connection = _connect(self._url)
-            self._connection.execute("SET synchronous_commit = off")
-        for text in _joined(batch):
-            self._connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -446,25 +437,20 @@ class Listener:
     def wait(self, timeout: float) -> list[str] | None:
         """Hints as soon as there are any; empty after `timeout`."""
         try:
-            if self._connection is None:
-                self._connection = self._listening()
+            connection = self._connection  # which another thread may close
+            if connection is None:
+                connection = _connect(self._url)
+                connection.execute(f"LISTEN {CHANNEL}")
+                self._connection = connection
                 return None
-            return self._received(self._connection, timeout)
+            notes = list(connection.notifies(timeout=timeout, stop_after=1))
+            if notes:
+                notes += list(connection.notifies(timeout=0))
+            return [case_id for note in notes for case_id in note.payload.split(",")]
         except (psycopg.Error, ValueError):
             self._drop()
             self._closed.wait(min(timeout, RETRY_SECONDS))
             return None
-
-    def _listening(self) -> psycopg.Connection[Any]:
-        connection = _connect(self._url)
-        connection.execute(f"LISTEN {CHANNEL}")
-        return connection
-
-    def _received(self, connection: psycopg.Connection[Any], timeout: float) -> list[str]:
-        notes = list(connection.notifies(timeout=timeout, stop_after=1))
-        if notes:
-            notes += list(connection.notifies(timeout=0))
-        return [case_id for note in notes for case_id in note.payload.split(",")]
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -477,23 +463,35 @@ class Listener:
         self._drop()
 
 
-# A backup of PostgreSQL by its own `pg_dump`, whole or not at all.
+# Backup by PostgreSQL's own `pg_dump`, whole or not at all
 
 
 PROGRAM = "pg_dump"
 
 
 def dump(url: str, server: int, path: str) -> None:
-    """Write a dump of a server of this major version to a file, for ``pg_restore``."""
-    refuse_older(version(server), server)
+    """Write a dump of a server of this major version to a file, for ``pg_restore``; an older `pg_dump` is refused."""
+    version = re.search(r"\) (\d+)", _pg_dump(server, "--version"))
+    if version and int(version[1]) < server:
+        raise StoreError(
+            f"{PROGRAM} is of PostgreSQL {version[1]} and the server of {server}: an older one cannot back it up",
+            hint=_hint(server),
+        )
     part = f"{path}.part"
     with suppress(OSError):
         os.remove(part)
     private(part)
-    where, secret = connection(url)
+    try:
+        address = conninfo_to_dict(url)
+    except ProgrammingError as error:
+        raise StoreError(f"the database's address cannot be read: {error}") from error
+    # The password goes as a variable: arguments can be read by everybody on the machine.
+    password = address.pop("password", None)
+    secret = {} if password is None else {"PGPASSWORD": str(password)}
+    arguments = ("--format=custom", "--no-password", f"--file={part}", f"--dbname={make_conninfo('', **address)}")
     try:
         # Without --no-password it would ask on the terminal, or wait for ever where there is none.
-        _ran(server, "--format=custom", "--no-password", f"--file={part}", f"--dbname={where}", **secret)
+        _pg_dump(server, *arguments, **secret)
         os.replace(part, path)
     except OSError as error:
         raise StoreError(
@@ -504,32 +502,7 @@ def dump(url: str, server: int, path: str) -> None:
             os.remove(part)
 
 
-def connection(url: str) -> tuple[str, dict[str, str]]:
-    """Where to connect to, and the password as a variable: arguments can be read by everybody on the machine."""
-    try:
-        given = conninfo_to_dict(url)
-    except ProgrammingError as error:
-        raise StoreError(f"the database's address cannot be read: {error}") from error
-    password = given.pop("password", None)
-    return make_conninfo("", **given), {} if password is None else {"PGPASSWORD": str(password)}
-
-
-def version(server: int) -> int | None:
-    """The major version of the `pg_dump` on the path; None when it does not say."""
-    said = re.search(r"\) (\d+)", _ran(server, "--version"))
-    return int(said[1]) if said else None
-
-
-def refuse_older(program: int | None, server: int) -> None:
-    """Raise `StoreError` for a `pg_dump` that is older than the server, which it would not know how to read."""
-    if program is not None and program < server:
-        raise StoreError(
-            f"{PROGRAM} is of PostgreSQL {program} and the server of {server}: an older one cannot back it up",
-            hint=_hint(server),
-        )
-
-
-def _ran(server: int, *arguments: str, **variables: str) -> str:
+def _pg_dump(server: int, *arguments: str, **variables: str) -> str:
     try:
         done = subprocess.run(
             [PROGRAM, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import msgspec
+from sqlalchemy import Select
 
 from dualcontrol.case import JSON, Case, Content, Example, ModelRow, Review
 from dualcontrol.control import Control
@@ -28,42 +29,41 @@ UNREADABLE = "a newer version wrote it, or its record is damaged: this version c
 NO_CONTENT = Content()
 
 
-class PreparedStatement(NamedTuple):
-    """A compiled construct and the order in which its parameters come."""
-
-    text: str
-    order: tuple[str, ...]
-
-    def arguments(self, given: dict[str, Any]) -> list[Any]:
-        """The parameters in the order of the text."""
-        return [given[name] for name in self.order]
-
-
 class SqlQueries:
     """Reads for pages, search, statistics and learning."""
 
     def __init__(self, shared: Shared, reading: Reading) -> None:
         self._shared, self._reading = shared, reading
-        self._prepared: dict[Hashable, PreparedStatement] = {}
+        self._prepared: dict[Select[Any], tuple[str, tuple[str, ...]]] = {}
 
-    def _rows(self, session: Session, build: Callable[..., Any], *shape: Hashable, **given: Any) -> list[Any]:
-        """Rows of a construct that `build(*shape)` makes; compiled once a shape."""
-        prepared = self._prepared.get((build, shape))
-        if prepared is None:
-            prepared = PreparedStatement(*rendered(self._shared.dialect.sql, build(*shape)))
-            self._prepared[build, shape] = prepared
-        return session.all(prepared.text, prepared.arguments(given))
+    def _rows(self, session: Session, construct: Select[Any], **arguments: Any) -> list[Any]:
+        """The rows of a construct, which is compiled once."""
+        if construct not in self._prepared:
+            self._prepared[construct] = rendered(self._shared.dialect.sql, construct)
+        text, order = self._prepared[construct]
+        return session.all(text, [arguments[name] for name in order])
 
-    # cases
+    def _read(self, construct: Select[Any], **arguments: Any) -> list[Any]:
+        """The same in a read of its own."""
+        with self._reading() as session:
+            return self._rows(session, construct, **arguments)
+
+    def _paged(self, construct: Select[Any], **after: Any) -> Iterator[Any]:
+        """All rows of a construct whose first columns are the place in `after`, each page in a read of its own."""
+        while page := self._read(construct, **after, rows=CHUNK):
+            yield from page
+            after = dict(zip(after, page[-1], strict=False))
+
+    # Cases
 
     def case(self, case_id: str) -> Case | None:
         """A case with its content."""
-        hot, kept = self._shared.hot, self._shared.recent.get(case_id)
-        if kept is not None:
+        hot, cached = self._shared.hot, self._shared.recent.get(case_id)
+        if cached is not None:
             with self._reading(True) as session:
                 row = session.one(hot.case, (case_id,))
-            if row is not None and kept.tells(row[1], row[2]):
-                return kept.revived(True)
+            if row is not None and cached.matches(row[1], row[2]):
+                return cached.restored(True)
         with self._reading() as session:
             row, slots = session.two(hot.case, hot.payloads, (case_id,))
         try:
@@ -75,14 +75,14 @@ class SqlQueries:
         """A case with the input and candidates that a list may show, and how its input begins where it is large."""
         with self._reading() as session:
             row = session.one(self._shared.hot.case, (case_id,))
-            found = self._rows(session, statements.glance, owner=case_id, most=SMALL, begins=BEGINS) if row else []
+            slots = self._rows(session, statements.GLANCE, owner=case_id, most=SMALL, begins=BEGINS) if row else []
         if row is None:
             return None
         try:
-            case = rows.case_of(row[2], [slot[:4] for slot in found if slot[4] <= SMALL])
+            case = rows.case_of(row[2], [slot[:4] for slot in slots if slot[4] <= SMALL])
         except msgspec.DecodeError as error:
             raise rows.unreadable(case_id, error) from error
-        large = {seal: body for slot, seal, body, _, size in found if size > SMALL and slot == "input"}
+        large = {seal: body for slot, seal, body, _, size in slots if size > SMALL and slot == "input"}
         return case, large.get(case.content.seals.get("input", "")) or ""
 
     def cases(
@@ -91,77 +91,72 @@ class SqlQueries:
     ) -> Page:  # fmt: skip
         """Cases, newest first, as `CaseRow`s; the state "decided" is of all that people have decided, closed or not."""
         at, last = _position(cursor)
-        shape = (loop is not None, state is not None, state == "decided", kind is not None, cursor is not None)
-        given = {"loop": loop, "state": state, "kind": kind, "at": at, "last": last, "rows": limit + 1}
-        with self._reading() as session:
-            found = self._rows(session, statements.list_cases, *shape, **given)
-        listed = [_case_row(row) for row in found[:limit]]
-        return _page(listed, len(found) > limit, lambda row: (row.opened_at, row.id))
+        construct = statements.list_cases(
+            loop is not None, state is not None, state == "decided", kind is not None, cursor is not None
+        )
+        records = self._read(construct, loop=loop, state=state, kind=kind, at=at, last=last, rows=limit + 1)
+        named = [dict(zip(statements.CASE_ROW, row, strict=True)) for row in records[:limit]]
+        listed = [CaseRow(**{**row, "audited": bool(row["audited"])}) for row in named]
+        return _page(listed, len(records) > limit, lambda row: (row.opened_at, row.id))
 
     def settled(self, case_ids: Sequence[str]) -> dict[str, bool]:
         """Which of these cases have an outcome."""
-        found: dict[str, bool] = {}
+        outcomes: dict[str, bool] = {}
         with self._reading() as session:
             for start in range(0, len(case_ids), CHUNK):
                 chunk = list(case_ids[start : start + CHUNK])
                 size = 1 << (len(chunk) - 1).bit_length()
                 padded = chunk + chunk[-1:] * (size - len(chunk))
-                given = {f"id{i}": case_id for i, case_id in enumerate(padded)}
-                found |= {row[0]: row[1] is not None for row in self._rows(session, statements.settled, size, **given)}
-        return found
+                arguments = {f"id{i}": case_id for i, case_id in enumerate(padded)}
+                concluded = self._rows(session, statements.settled(size), **arguments)
+                outcomes |= {case_id: by is not None for case_id, by in concluded}
+        return outcomes
 
     def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:
         """One small row a case, in opening order."""
-        with self._reading() as session:
-            found = self._rows(session, statements.route_rows, loop_id=loop_id)
-        return [dict(zip(statements.ROUTE_ROW, (*row[:2], bool(row[2]), *row[3:]), strict=True)) for row in found]
+        routes = self._read(statements.ROUTE_ROWS, loop_id=loop_id)
+        return [dict(zip(statements.ROUTE_ROW, (*row[:2], bool(row[2]), *row[3:]), strict=True)) for row in routes]
 
     def arrivals(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int]]:
         """(route, risk, cases, audited) of the live cases a loop opened since a time."""
-        with self._reading() as session:
-            found = self._rows(session, statements.arrivals, loop_id=loop_id, since=since)
-        return [(route, unreal(risk), int(cases), int(audited or 0)) for route, risk, cases, audited in found]
+        counts = self._read(statements.ARRIVALS, loop_id=loop_id, since=since)
+        return [(route, unreal(risk), int(cases), int(audited or 0)) for route, risk, cases, audited in counts]
 
     def repeats(self, loop_id: int, since: int) -> list[tuple[str, str | float | None, int, int | None]]:
-        """(likeness, risk, opened at, taken at) of the cases since a time that ask what another of them asks."""
-        with self._reading() as session:
-            found = self._rows(session, statements.repeats, loop_id=loop_id, since=since)
-        return [(asked, unreal(risk), opened_at, taken_at) for asked, risk, opened_at, taken_at in found]
+        """(likeness, risk, opened at, taken at) of the cases since a time that have a duplicate."""
+        repeats = self._read(statements.REPEATS, loop_id=loop_id, since=since)
+        return [(likeness, unreal(risk), opened_at, taken_at) for likeness, risk, opened_at, taken_at in repeats]
 
     def following(self, case_id: str) -> int:
-        """How many open cases wait with this one."""
-        with self._reading() as session:
-            ((count,),) = self._rows(session, statements.following, case_id=case_id)
-        return int(count)
+        """How many open followers a case has."""
+        return int(self._read(statements.FOLLOWING, case_id=case_id)[0][0])
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
-        """(case id, review id or "") of every case, and every review, whose id begins so."""
+        """(case id, review id or "") of cases and reviews by the beginning of their id."""
+        arguments = {"like": f"{beginning}%", "rows": limit}
         with self._reading() as session:
-            given = {"like": f"{beginning}%", "rows": limit}
-            cases = [(row[0], "") for row in self._rows(session, statements.cases_named, **given)]
-            return cases + [(row[1], row[0]) for row in self._rows(session, statements.reviews_named, **given)]
+            cases = [(row[0], "") for row in self._rows(session, statements.CASES_NAMED, **arguments)]
+            return cases + [(row[1], row[0]) for row in self._rows(session, statements.REVIEWS_NAMED, **arguments)]
 
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""
-        with self._reading() as session:
-            return [row[0] for row in self._rows(session, statements.of_run, loop_id=loop_id, run=run)]
+        return [row[0] for row in self._read(statements.OF_RUN, loop_id=loop_id, run=run)]
 
     def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
         """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
-        with self._reading() as session:
-            found = self._rows(session, statements.handling, loop_id=loop_id, since=since, rows=limit)
-        return [int(held) / 1_000_000 for (held,) in found if held is not None]
+        durations = self._read(statements.HANDLING, loop_id=loop_id, since=since, rows=limit)
+        return [int(held) / 1_000_000 for (held,) in durations if held is not None]
 
     def counts(self, loop_id: int) -> dict[str, int]:
         """How much of each there is: see the port."""
         with self._reading() as session:
-            (found,) = self._rows(session, statements.case_counts, loop_id=loop_id, now=session.now)
-            (claimed,) = self._rows(session, statements.claimed_count, loop_id=loop_id)
-            (unfed,) = self._rows(session, statements.unfed_count, loop_id=loop_id)
-        counted = dict(zip(statements.COUNTED, (int(n or 0) for n in found), strict=True))
-        return {**counted, "claimed": claimed[0], "unfed": unfed[0]}
+            (counts,) = self._rows(session, statements.CASE_COUNTS, loop_id=loop_id, now=session.now)
+            (claimed,) = self._rows(session, statements.CLAIMED_COUNT, loop_id=loop_id)
+            (unfed,) = self._rows(session, statements.UNFED_COUNT, loop_id=loop_id)
+        named = dict(zip(statements.COUNTED, (int(n or 0) for n in counts), strict=True))
+        return {**named, "claimed": claimed[0], "unfed": unfed[0]}
 
-    # reviews
+    # Reviews
 
     def inbox(
         self, pools: Sequence[tuple[int, str]], *, person: str | None = None, limit: int = 50,
@@ -170,26 +165,33 @@ class SqlQueries:
         """Open reviews that the person may take, and those the person holds, in queue order."""
         at, last = _position(cursor)
         key = identity(person or "")
-        given = {"at": at, "last": last, "person": key, "line": line(key), "rows": limit + 1}
+        arguments = {"at": at, "last": last, "person": key, "line": line(key), "rows": limit + 1}
+        construct = statements.inbox(person is not None)
+        records: list[Any] = []
         with self._reading() as session:
-            found = [
-                row
-                for loop_id, pool in dict.fromkeys(pools)
-                for row in self._rows(
-                    session, statements.inbox, person is not None, loop_id=loop_id, pool=pool, **given
-                )
-            ]
+            for loop_id, pool in dict.fromkeys(pools):
+                records += self._rows(session, construct, loop_id=loop_id, pool=pool, **arguments)
             if person is not None:
-                found += self._rows(session, statements.held, **given)
-            found.sort(key=lambda row: (row[0], row[1]))
-            listed = [self._inbox_row(session, row[1], row[2]) for row in found[:limit]]
-        return _page(listed, len(found) > limit, lambda row: (row.review.order_at, row.review.id))
+                records += self._rows(session, statements.HELD, **arguments)
+            records.sort(key=lambda row: (row[0], row[1]))
+            listed = [self._inbox_row(session, row[1], row[2]) for row in records[:limit]]
+        return _page(listed, len(records) > limit, lambda row: (row.review.order_at, row.review.id))
 
     def _inbox_row(self, session: Session, review_id: str, snapshot: str) -> InboxRow:
-        try:
-            return _inbox_row(review_id, rows.decode_case(snapshot))
-        except (msgspec.DecodeError, LookupError):
-            (row,) = self._rows(session, statements.bare_review, review_id=review_id)
+        """A review with its case, or by its columns alone where the case cannot be read."""
+        with suppress(msgspec.DecodeError, LookupError):
+            case = rows.decode_case(snapshot)
+            review, route = case.review(review_id), case.route
+            if review is not None:
+                risk = route.risk if route is not None and route.risk is not None else case.risk
+                newer = f"it holds an event {case.read_only!r} that this version does not know"
+                return InboxRow(
+                    review=review, loop=case.loop, mode=case.mode, action=case.action,
+                    risk=None if risk is None else str(risk), confidence=case.confidence,
+                    reason=route.reason if route else "", on_timeout=route.on_timeout if route else "hold",
+                    read_only=newer if case.read_only else None, alarms=tuple(alarm["code"] for alarm in case.alarms),
+                )  # fmt: skip
+        (row,) = self._rows(session, statements.REVIEW_WITHOUT_CASE, review_id=review_id)
         loop, mode, action, risk, confidence, *columns = row
         named = dict(zip(statements.BARE_REVIEW, columns, strict=True))
         return InboxRow(
@@ -197,36 +199,40 @@ class SqlQueries:
             confidence=confidence, reason=UNREADABLE, on_timeout="hold", read_only=UNREADABLE,
         )  # fmt: skip
 
-    # entries
+    # Entries and their content
 
     def entries(self, stream: str, *, after: int = 0, limit: int | None = None, values: bool = True) -> list[Entry]:
         """The entries of a stream in order, content put back where it was not erased."""
         count = MANY if limit is None else limit + 1
         owner = stream.removeprefix("case/")
         with self._reading() as session:
-            found = self._rows(session, statements.read_entries, stream=stream, after=after, rows=count)
-            slots = session.all(self._shared.hot.payloads, (owner,)) if values and found else []
-        read: list[Entry] = []
+            records = self._rows(session, statements.READ_ENTRIES, stream=stream, after=after, rows=count)
+            slots = session.all(self._shared.hot.payloads, (owner,)) if values and records else []
+        bodies = {(slot, seal): body for slot, seal, body, _ in slots}  # a slot may have been written more than once
+        listed: list[Entry] = []
         prev = ""
-        for seq, body, digest, pos in found:
-            if seq > after and (limit is None or len(read) < limit):
-                read.append(opened(body, prev=prev, digest=digest, pos=pos))
+        for seq, body, digest, pos in records:
+            if seq > after and (limit is None or len(listed) < limit):
+                entry = opened(body, prev=prev, digest=digest, pos=pos)
+                if slots:
+                    seals = [p for event in entry.events for p in getattr(event, "content", NO_CONTENT).seals.items()]
+                    content = {pair[0]: value_of(bodies[pair]) for pair in seals if pair in bodies}
+                    entry = with_values(entry, content) if content else entry
+                listed.append(entry)
             prev = digest
-        return _with_slots(read, slots) if slots else read
+        return listed
 
     def slots(self, stream: str) -> list[SlotRow]:
         """Every stored slot of a stream's content, its bytes checked against its commitment."""
-        with self._reading() as session:
-            found = self._rows(session, statements.slots, owner=stream.removeprefix("case/"))
+        slots = self._read(statements.SLOTS, owner=stream.removeprefix("case/"))
         return [
-            SlotRow(slot=slot, commitment=kept, sound=kept == commitment(slot, bytes(salt), (body or "").encode()))
-            for slot, _, body, salt, kept in found
+            SlotRow(slot=slot, commitment=seal, sound=seal == commitment(slot, bytes(salt), (body or "").encode()))
+            for slot, _, body, salt, seal in slots
         ]
 
     def unplaced(self) -> tuple[int, int | None]:
         """How many entries have no position yet, and when the oldest of them was written."""
-        with self._reading() as session:
-            ((count, oldest),) = self._rows(session, statements.unplaced)
+        ((count, oldest),) = self._read(statements.UNPLACED)
         return int(count), oldest
 
     def now(self) -> int:
@@ -236,43 +242,27 @@ class SqlQueries:
 
     def streams(self) -> Iterator[str]:
         """Every stream that has entries, in pages of its own."""
-        last = ""
-        while True:
-            with self._reading() as session:
-                found = self._rows(session, statements.streams, after=last, rows=CHUNK)
-            if not found:
-                return
-            yield from (row[0] for row in found)
-            last = found[-1][0]
+        return (row[0] for row in self._paged(statements.STREAMS, after=""))
 
     def strays(self, case: Case, loop_id: int, head: str) -> list[Stray]:
         """Rows of a case and of its reviews that are not what the case, folded from its entries, makes them."""
         with self._reading() as session:
-            found = self._rows(session, statements.case_columns, case_id=case.id)
-            kept = [self._rows(session, statements.review_columns, review_id=review.id) for review in case.reviews]
-        made = rows.fixed_columns(case, loop_id) + rows.moving_columns(case, head, "")[:-1]
-        listed = [_stray(None, statements.CASE_COLUMNS, made, found)]
-        for review, row in zip(case.reviews, kept, strict=True):
-            made = rows.review_fixed(review, case, loop_id) + rows.review_moving(review, case)
-            listed.append(_stray(review.id, statements.REVIEW_COLUMNS, made, row))
+            columns = self._rows(session, statements.CASE, case_id=case.id)
+            of_reviews = [self._rows(session, statements.REVIEW, review_id=review.id) for review in case.reviews]
+        expected = rows.fixed_columns(case, loop_id) + rows.moving_columns(case, head, "")[:-1]
+        listed = [_stray(None, statements.CASE_COLUMNS, expected, columns)]
+        for review, columns in zip(case.reviews, of_reviews, strict=True):
+            expected = rows.review_fixed(review, case, loop_id) + rows.review_moving(review, case)
+            listed.append(_stray(review.id, statements.REVIEW_COLUMNS, expected, columns))
         return [stray for stray in listed if stray is not None]
 
     def review_count(self) -> int:
         """How many rows there are for reviews."""
-        with self._reading() as session:
-            ((count,),) = self._rows(session, statements.review_count)
-        return int(count)
+        return int(self._read(statements.REVIEW_COUNT)[0][0])
 
     def review_ids(self) -> Iterator[tuple[str, str]]:
         """(review id, case id) of every row for a review."""
-        last = ""
-        while True:
-            with self._reading() as session:
-                found = self._rows(session, statements.review_ids, after=last, rows=CHUNK)
-            if not found:
-                return
-            yield from ((row[0], row[1]) for row in found)
-            last = found[-1][0]
+        return ((row[0], row[1]) for row in self._paged(statements.REVIEW_IDS, after=""))
 
     def key_row(self, loop_id: int, key: str) -> KeyRow | None:
         """What a key of a loop stands for."""
@@ -281,102 +271,59 @@ class SqlQueries:
 
     def key_count(self) -> int:
         """How many rows there are for keys."""
-        with self._reading() as session:
-            ((count,),) = self._rows(session, statements.key_count)
-        return int(count)
+        return int(self._read(statements.KEY_COUNT)[0][0])
 
     def key_rows(self) -> Iterator[tuple[int, str, str]]:
         """(loop id, digest of the key, case id) of every row for a key."""
-        last = (-1, "")
-        while True:
-            with self._reading() as session:
-                found = self._rows(session, statements.key_rows, after_loop=last[0], after_digest=last[1], rows=CHUNK)
-            if not found:
-                return
-            yield from ((row[0], row[1], row[2]) for row in found)
-            last = (found[-1][0], found[-1][1])
+        keys = self._paged(statements.KEY_ROWS, after_loop=-1, after_digest="")
+        return ((row[0], row[1], row[2]) for row in keys)
 
     def misplaced(self) -> tuple[str, int] | None:
         """(stream, seq) of the first entry whose position is missing or not its own; None when all are dense."""
-        with self._reading() as session:
-            found = self._rows(session, statements.misplaced, *self._shared.dialect.order, rows=1)
-        return (found[0][0], found[0][1]) if found else None
+        records = self._read(statements.misplaced(*self._shared.dialect.order), rows=1)
+        return (records[0][0], records[0][1]) if records else None
 
-    # loops and learning
+    # Loops and learning
 
     def loops(self) -> list[Control]:
         """Every loop's control."""
-        with self._reading() as session:
-            found = self._rows(session, statements.all_loops)
-        return [rows.control_of(text, loop_id, seq) for loop_id, seq, text in found]
+        return [rows.control_of(text, loop_id, seq) for loop_id, seq, text in self._read(statements.ALL_LOOPS)]
 
     def loop_columns(self, loop_id: int) -> dict[str, JSON]:
         """Name, mode, version, seq and head of a loop, as its columns say."""
-        with self._reading() as session:
-            found = self._rows(session, statements.loop_columns, loop_id=loop_id)
-        return dict(zip(statements.LOOP_COLUMNS, found[0], strict=True)) if found else {}
+        records = self._read(statements.LOOP, loop_id=loop_id)
+        return dict(zip(statements.LOOP_COLUMNS, records[0], strict=True)) if records else {}
 
     def examples(
         self, loop_id: int, *, unused: bool = False, after: int = 0, limit: int | None = None
     ) -> list[Example]:
         """Examples of a loop in the order they were made."""
-        given = {"loop_id": loop_id, "after": after, "rows": MANY if limit is None else limit}
-        with self._reading() as session:
-            found = self._rows(session, statements.list_examples, unused, **given)
-        return [Example(**dict(zip(statements.EXAMPLE_ROW, row, strict=True))) for row in found]
+        count = MANY if limit is None else limit
+        records = self._read(statements.list_examples(unused), loop_id=loop_id, after=after, rows=count)
+        return [Example(**dict(zip(statements.EXAMPLE_ROW, row, strict=True))) for row in records]
 
     def unfed(self) -> dict[str, int]:
         """Answers not yet used for learning, by loop name."""
-        with self._reading() as session:
-            return dict(self._rows(session, statements.unfed))
+        return dict(self._read(statements.UNFED))
 
     def models(self, loop_id: int) -> list[ModelRow]:
         """Models of a loop, newest first."""
-        with self._reading() as session:
-            found = self._rows(session, statements.list_models, loop_id=loop_id)
-        named = (dict(zip(statements.MODEL, row, strict=True)) for row in found)
+        records = self._read(statements.MODELS, loop_id=loop_id)
+        named = (dict(zip(statements.MODEL, row, strict=True)) for row in records)
         return [ModelRow(**{**row, "metrics": msgspec.json.decode(row["metrics"])}) for row in named]
 
     def session_lives(self, digest: str) -> bool:
         """Whether a browser's session was begun, not ended, and has time left."""
         with self._reading() as session:
-            return bool(self._rows(session, statements.session, digest=digest, now=session.now))
+            return bool(self._rows(session, statements.SESSION, digest=digest, now=session.now))
 
 
-def _case_row(row: Any) -> CaseRow:
-    named = dict(zip(statements.CASE_ROW, row, strict=True))
-    return CaseRow(**{**named, "audited": bool(named["audited"])})
-
-
-def _stray(review_id: str | None, names: Sequence[str], made: rows.Row, found: Sequence[Any]) -> Stray | None:
+def _stray(review_id: str | None, names: Sequence[str], expected: rows.Row, records: Sequence[Any]) -> Stray | None:
     """What is wrong with a row; None when it is what it should be."""
-    columns = tuple(n for n, one, other in zip(names, made, found[0], strict=True) if one != other) if found else ()
-    return None if found and not columns else Stray(review_id=review_id, columns=columns)
-
-
-def _inbox_row(review_id: str, case: Case) -> InboxRow:
-    review, route = case.review(review_id), case.route
-    if review is None:
-        raise LookupError(f"case {case.id} does not know its review {review_id}")
-    risk = route.risk if route is not None and route.risk is not None else case.risk
-    return InboxRow(
-        review=review, loop=case.loop, mode=case.mode, action=case.action,
-        risk=None if risk is None else str(risk), confidence=case.confidence,
-        reason=route.reason if route else "", on_timeout=route.on_timeout if route else "hold",
-        read_only=f"it holds an event {case.read_only!r} that this version does not know" if case.read_only else None,
-        alarms=tuple(alarm["code"] for alarm in case.alarms),
-    )  # fmt: skip
-
-
-def _with_slots(read: list[Entry], slots: list[Any]) -> list[Entry]:
-    """Each entry with the rows that its own seals commit to; a slot may have been written more than once."""
-    bodies = {(slot, commitment): body for slot, commitment, body, _ in slots}
-    filled = []
-    for entry in read:
-        seals = [pair for event in entry.events for pair in getattr(event, "content", NO_CONTENT).seals.items()]
-        values = {pair[0]: value_of(bodies[pair]) for pair in seals if pair in bodies}
-        filled.append(with_values(entry, values) if values else entry)
-    return filled
+    if not records:
+        return Stray(review_id=review_id, columns=())
+    columns = tuple(name for name, one, other in zip(names, expected, records[0], strict=True) if one != other)
+    return Stray(review_id=review_id, columns=columns) if columns else None
 
 
 def _page(listed: list[Any], more: bool, position: Callable[[Any], tuple[int, str]]) -> Page:

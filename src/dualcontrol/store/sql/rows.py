@@ -1,17 +1,17 @@
-"""Values to rows: what each column of a case and its reviews says, derived from the Case alone."""
+"""Mapping of values to rows: what each column of a case and its reviews says, derived from the Case alone."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from dualcontrol.case import ENCODER, JSON, SNAPSHOT, Case, Content, Example, Review, decoder
+from dualcontrol.case import ENCODER, JSON, SNAPSHOT, Case, Content, Review, decoder
 from dualcontrol.control import Control
 from dualcontrol.errors import LedgerError, PayloadError, PayloadTooLargeError, ReadOnlyError
 from dualcontrol.events import Entry, real
@@ -23,12 +23,11 @@ Row = tuple[Any, ...]
 
 decode_case = decoder(Case).decode
 decode_control = decoder(Control).decode
-_encode_sorted = ENCODER.encode
 encode_case = SNAPSHOT.encode
 
 
 def fixed_columns(case: Case, loop_id: int) -> Row:
-    """The columns of a case that never change: see `hot.CASE_FIXED`."""
+    """The columns of a case that never change: see `statements.CASE_FIXED`."""
     return (
         case.id, loop_id, case.kind, case.origin, case.action, case.segment, case.confidence, case.parent,
         case.leader, case.run, case.opened_at,
@@ -36,42 +35,28 @@ def fixed_columns(case: Case, loop_id: int) -> Row:
 
 
 def moving_columns(case: Case, head: str, snapshot: str) -> Row:
-    """The columns of a case that an event may change: see `hot.CASE_MOVING`."""
-    effect, settled, concluded = case.effect, case.settled, case.concluded
-    effective_at = settled.effective_at if settled is not None else None
-    verdict = settled.verdict if settled is not None else None
-    by = None
+    """The columns of a case that an event may change: see `statements.CASE_MOVING`."""
+    effect, route, settled, concluded = case.effect, case.route, case.settled, case.concluded
+    if route is None:
+        routed: Row = (real(case.risk), "", None, None, None, 1.0, False)
+    else:
+        risk = case.risk if route.risk is None else route.risk
+        routed = (real(risk), route.to, route.control, route.epoch, route.bin, route.inclusion, route.audited)
+    verdict, by, effective_at = None, None, None
+    if settled is not None:
+        verdict, wrong, effective_at = settled.verdict, settled.wrong, settled.effective_at
+    else:  # by the last audit that said so
+        wrong = next((a["wrong"] for a in reversed(case.audits) if a.get("wrong") is not None), None)
     if concluded is not None:
         verdict, by = concluded.verdict, concluded.by
     return (
-        case.state, case.seq, head, *_route_columns(case), verdict, by, _wrong(case), case.due_at, effective_at,
-        case.closed_at, effect.state, effect.fence, effect.owner, effect.until, snapshot,
+        case.state, case.seq, head, *routed, verdict, by, wrong, case.due_at, effective_at, case.closed_at,
+        effect.state, effect.fence, effect.owner, effect.until, snapshot,
     )  # fmt: skip
 
 
-def only_reviews(before: Case, after: Case) -> bool:
-    """Whether nothing but reviews has changed, so that no column but the snapshot tells of it."""
-    return replace(before, seq=after.seq, reviews=after.reviews) == after
-
-
-def _route_columns(case: Case) -> Row:
-    route = case.route
-    if route is None:
-        return (real(case.risk), "", None, None, None, 1.0, False)
-    risk = case.risk if route.risk is None else route.risk
-    return (real(risk), route.to, route.control, route.epoch, route.bin, route.inclusion, route.audited)
-
-
-def _wrong(case: Case) -> int | None:
-    """Whether the proposal was wrong: by the decision, else by the last audit that said so."""
-    if case.settled is not None:
-        return case.settled.wrong
-    judged = [a["wrong"] for a in case.audits if a.get("wrong") is not None]
-    return judged[-1] if judged else None
-
-
 def review_fixed(review: Review, case: Case, loop_id: int) -> Row:
-    """The columns of a review that never change: see `hot.REVIEW_FIXED`."""
+    """The columns of a review that never change: see `statements.REVIEW_FIXED`."""
     excluded = lines(map(identity, distinct(review.excludes)))
     return (review.id, loop_id, case.id, review.kind, review.opened_at, excluded, _key(case.owner))
 
@@ -82,11 +67,11 @@ def _key(person: str | None) -> str | None:
 
 
 def review_moving(review: Review, case: Case) -> Row:
-    """The columns of a review that an event may change: see `hot.REVIEW_MOVING`."""
+    """The columns of a review that an event may change: see `statements.REVIEW_MOVING`."""
     return (
         review.group, review.round, review.state, review.order_at, review.due_at, _key(review.person), review.claim_id,
         review.lease_until, review.claimed_at, review.answered_at,
-        _encode_sorted(review.presented).decode() if review.presented else "", _shown(review, case),
+        ENCODER.encode(review.presented).decode() if review.presented else "", _shown(review, case),
     )  # fmt: skip
 
 
@@ -106,29 +91,6 @@ def _shown(review: Review, case: Case) -> str:
     return next((a.shown for a in case.answered if a.review_id == review.id), "")
 
 
-def changed_reviews(before: Case | None, after: Case) -> Iterator[tuple[Review | None, Review]]:
-    """(old, new) of every review that the events opened or changed."""
-    if before is None:
-        for review in after.reviews:
-            yield None, review
-        return
-    if after.reviews is before.reviews:
-        return
-    known = {r.id: r for r in before.reviews}
-    for review in after.reviews:
-        old = known.get(review.id)
-        if old is not review and old != review:
-            yield old, review
-
-
-def payload_row(owner: str, sealed: list[Sealed]) -> Row:
-    """Slots that are written for the first time, one row after the other."""
-    row: list[Any] = []
-    for s in sealed:
-        row += (owner, s.slot, 0, s.body, s.size, s.salt, s.commitment)
-    return tuple(row)
-
-
 def rewritten_rows(owner: str, sealed: list[Sealed]) -> list[Row]:
     """Rows for slots that may have been written before; the statement counts up their number."""
     return [(owner, s.slot, owner, s.slot, s.body, s.size, s.salt, s.commitment) for s in sealed]
@@ -144,36 +106,26 @@ def entry_row(entry: Entry, loop_id: int | None) -> Row:
     return (loop_id, entry.stream, entry.seq, entry.at, entry.actor, entry.body, entry.hash)
 
 
-def example_row(example: Example) -> Row:
-    """An example as its row; id and position are given by the database."""
-    e = example
-    return (
-        e.loop_id, e.epoch, e.case_id, e.kind, e.verdict, e.wrong, e.bin, e.score, e.inclusion, e.at, e.cap, e.used_by
-    )  # fmt: skip
-
-
 def contents_of(entry: Entry) -> list[Content]:
     """The contents that an entry's events carry."""
-    found = []
-    for event in entry.events:
-        content: Content | None = getattr(event, "content", None)
-        if content is not None and content.values:
-            found.append(content)
-    return found
+    contents: list[Content | None] = [getattr(event, "content", None) for event in entry.events]
+    return [content for content in contents if content is not None and content.values]
 
 
-def bodies_of(case: Case, rows: list[Row]) -> dict[str, str]:
-    """The stored text of a case's slots: of each slot the row that its seal commits to."""
+def bodies_of(case: Case, rows: list[Row], *, check: bool = False) -> dict[str, str]:
+    """The stored text of a case's slots: of each slot the row that its seal commits to.
+
+    With `check`, raises `LedgerError` where the text is not what the seal commits to, so that nobody decides on it.
+    """
     seals = case.content.seals
-    return {slot: body for slot, seal, body, _ in rows if seals.get(slot) == seal and body is not None}
-
-
-def check_bodies(case: Case, rows: list[Row]) -> None:
-    """Raise `LedgerError` where stored text is not what its seal commits to, so that nobody decides on or runs it."""
+    bodies = {}
     for slot, seal, body, salt in rows:
-        current = case.content.seals.get(slot) == seal and body is not None
-        if current and commitment(slot, bytes(salt), body.encode()) != seal:
+        if seals.get(slot) != seal or body is None:
+            continue
+        if check and commitment(slot, bytes(salt), body.encode()) != seal:
             raise LedgerError(f"{slot} of case {case.id} is not what was sealed", case_id=case.id, slot=slot)
+        bodies[slot] = body
+    return bodies
 
 
 def fill(case: Case, bodies: dict[str, str]) -> None:
@@ -199,10 +151,10 @@ def unreadable(case_id: str, error: msgspec.DecodeError) -> ReadOnlyError:
 def control_of(text: str, loop_id: int, seq: int) -> Control:
     """The control that a loop's row holds; id and sequence number are the row's."""
     control: Control = decode_control(text)
-    return caused(msgspec.structs.replace(control, loop_id=loop_id, seq=seq))
+    return caused(replace(control, loop_id=loop_id, seq=seq))
 
 
-# Content to payload rows: the exact text that is stored, and its commitment, one salt a slot.
+# Content to payload rows: the exact text that is stored, and its commitment, one salt a slot
 
 
 DOMAIN = b"dualcontrol-payload-v1\x00"
@@ -229,24 +181,18 @@ def seal(contents: Iterable[Content], salt: Callable[[int], bytes]) -> list[Seal
 
     In place their ``seals`` are set, and their values become copies, so that what a caller changes later stays out.
     """
-    found = [c for c in contents if c.values]
-    if not found:
+    filled = [c for c in contents if c.values]
+    if not filled:
         return []
-    drawn = salt(SALT_BYTES * sum(len(c.values) for c in found))
-    rows, at = [], 0
-    for content in found:
+    salts = salt(SALT_BYTES * sum(len(c.values) for c in filled))
+    rows = []
+    for content in filled:
         for slot, value in content.values.items():
-            row, content.values[slot] = _sealed(slot, value, drawn[at : at + SALT_BYTES])
-            content.seals[slot] = row.commitment
-            rows.append(row)
-            at += SALT_BYTES
+            body, content.values[slot] = text_of(slot, value)
+            salt_of_slot, salts = salts[:SALT_BYTES], salts[SALT_BYTES:]
+            content.seals[slot] = commitment(slot, salt_of_slot, body)
+            rows.append(Sealed(slot, body.decode(), len(body), salt_of_slot, content.seals[slot]))
     return rows
-
-
-def _sealed(slot: str, value: JSON, salt: bytes) -> tuple[Sealed, JSON]:
-    body, copy = text_of(slot, value)
-    digest = commitment(slot, salt, body)
-    return Sealed(slot, body.decode(), len(body), salt, digest), copy
 
 
 def commitment(slot: str, salt: bytes, body: bytes) -> str:
@@ -270,7 +216,7 @@ def text_of(slot: str, value: JSON) -> tuple[bytes, JSON]:
     try:
         body = _encode(value)
         copy = value_of(body)
-        same = copy == value and not _deep(body)
+        same = copy == value and body.count(b"[") + body.count(b"{") <= MAX_DEPTH
     except (TypeError, ValueError, OverflowError, RecursionError):
         same, body, copy = False, b"", None
     if not same:
@@ -281,10 +227,6 @@ def text_of(slot: str, value: JSON) -> tuple[bytes, JSON]:
     return body, copy
 
 
-def _deep(body: bytes) -> bool:
-    return body.count(b"[") + body.count(b"{") > MAX_DEPTH
-
-
 def _plain(value: JSON, path: str, depth: int) -> JSON:
     """The value with tuples as lists; raises `PayloadError` naming the place of what is not JSON."""
     if depth > MAX_DEPTH:
@@ -292,17 +234,16 @@ def _plain(value: JSON, path: str, depth: int) -> JSON:
     if value is None or isinstance(value, bool | int | float | str):
         return _scalar(value, path)
     if isinstance(value, dict):
-        return {_name(k, path): _plain(v, f"{path}.{k}", depth + 1) for k, v in value.items()}
+        plain = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise PayloadError(f"{path} has the key {key!r}; keys of JSON objects are text", path=path)
+            _scalar(key, path)
+            plain[str(key)] = _plain(item, f"{path}.{key}", depth + 1)
+        return plain
     if isinstance(value, list | tuple):
         return [_plain(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
     raise PayloadError(f"{path} is a {type(value).__name__}, which is not a JSON value", path=path)
-
-
-def _name(key: Any, path: str) -> str:
-    if not isinstance(key, str):
-        raise PayloadError(f"{path} has the key {key!r}; keys of JSON objects are text", path=path)
-    _scalar(key, path)
-    return str(key)
 
 
 def _scalar(value: Any, path: str) -> JSON:
@@ -322,8 +263,8 @@ def _scalar(value: Any, path: str) -> JSON:
 
 def lines(people: Iterable[str]) -> str:
     """People as JSON text with one name a line ("" for nobody), so that SQL can look for one exactly."""
-    listed = list(people)
-    return json.dumps(listed, indent=0) if listed else ""
+    names = list(people)
+    return json.dumps(names, indent=0) if names else ""
 
 
 def line(person: str) -> str:

@@ -90,7 +90,7 @@ case_keys = Table(
 
 cases = Table(
     "cases", metadata,
-    # what never changes comes first: see hot.CASE_FIXED
+    # what never changes comes first: see statements.CASE_FIXED
     Column("id", Id, primary_key=True),
     Column("loop_id", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
@@ -173,7 +173,7 @@ payloads = Table(
 reviews = Table(
     "reviews", metadata,
     # with its rowid on SQLite: a long queue head that a person may not take is read ten times faster by it;
-    # what never changes comes first: see hot.REVIEW_FIXED
+    # what never changes comes first: see statements.REVIEW_FIXED
     Column("id", Id, primary_key=True),
     Column("loop_id", BigInteger, nullable=False),
     Column("case_id", Id, nullable=False),

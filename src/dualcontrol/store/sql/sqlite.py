@@ -25,7 +25,7 @@ from dualcontrol.store.sql.dialect import Clock, Write
 from dualcontrol.store.sql.file import DatabaseFile, forked, never_closed, private
 from dualcontrol.store.sql.schema import VERSION_TABLE, entries
 
-# The write-ahead log is copied back beside the writers, so that no answer waits for two fsyncs and a big copy.
+# Checkpoints of the write-ahead log beside the writers, so that no answer waits for two fsyncs and a big copy
 #
 # A passive checkpoint blocks nobody and loses nothing: SQLite syncs the log first.
 # The writer's own automatic checkpoint stays on, with a long limit, and finds little left to do.
@@ -68,15 +68,10 @@ class Checkpointer:
         try:
             while self._due.wait() and not self._closed:
                 self._due.clear()
-                self._checkpoint(connection)
+                with suppress(sqlite3.Error):  # what this one could not do, the next one or the writer's own does
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
             connection.close()
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error:
-            return  # what this one could not do, the next one or the writer's own does
 
 
 BUSY_SECONDS = 30.0
@@ -93,11 +88,7 @@ UNIQUE = {"case_keys.": KeyTaken, "reviews.case_id, reviews.person": PersonTaken
 def connect(url: str, durability: str, clock: Clock | None) -> SqliteDialect:
     """Open the database that a URL names: ``sqlite:///relative``, ``sqlite:////absolute``, ``:memory:``."""
     path = unquote(url.partition("://")[2].partition("?")[0].removeprefix("/"))
-    return SqliteDialect(path or ":memory:", durability, clock or _now)
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
+    return SqliteDialect(path or ":memory:", durability, clock or (lambda: time.time_ns() // 1000))
 
 
 class SqliteSession:
@@ -148,8 +139,8 @@ class SqliteDialect:
     def __init__(self, path: str, durability: str, clock: Clock) -> None:
         self.path, self._clock = path, clock
         self._memory = path == ":memory:"
-        self._file = None if self._memory else DatabaseFile(path, self._needed)
-        self._process, self._left = os.getpid(), False
+        self._file = None if self._memory else DatabaseFile(path, self._bytes_needed)
+        self._process, self._abandoned = os.getpid(), False
         self._level = FULL if durability == "power" else NORMAL
         self._level_now = 0
         self._lock, self._owner = threading.Lock(), 0
@@ -158,8 +149,9 @@ class SqliteDialect:
         self._hub = Hub()
         try:
             self._writer = self._connect()
-            self._enter_wal()
-            self._seen, self._polled = self._data_version(), 0.0
+            if not self._memory:
+                self._enter_wal()
+            self._version, self._polled = self._data_version(), 0.0
         except (sqlite3.Error, UnicodeDecodeError) as error:
             for connection in self._connections:
                 connection.close()
@@ -182,7 +174,7 @@ class SqliteDialect:
     def _enter_wal(self) -> None:
         """Turn on the write-ahead log; the busy timeout does not cover two processes that do so at once."""
         deadline = time.monotonic() + BUSY_SECONDS
-        while not self._memory:
+        while True:
             try:
                 if self._writer.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
                     return
@@ -191,12 +183,12 @@ class SqliteDialect:
                     raise
             time.sleep(0.01)
 
-    # transactions
+    # Transactions
 
     def begin(self, durable: bool) -> SqliteSession:
         """Take the writer connection and start a transaction on it."""
         self._check()
-        self._hold()
+        self._acquire_writer()
         try:
             level = self._level if durable else NORMAL
             if level != self._level_now:
@@ -204,7 +196,7 @@ class SqliteDialect:
                 self._level_now = level
             self._session.one("BEGIN IMMEDIATE")
         except BaseException:
-            self._let_go()
+            self._release_writer()
             raise
         self._session.now = self._clock()
         return self._session
@@ -221,7 +213,7 @@ class SqliteDialect:
             raise
         if self._checkpointer is not None:
             self._checkpointer.committed()
-        self._let_go()
+        self._release_writer()
         self._check()
 
     def rollback(self, session: SqliteSession) -> None:
@@ -230,9 +222,9 @@ class SqliteDialect:
             if self._writer.in_transaction:
                 session.one("ROLLBACK")
         finally:
-            self._let_go()
+            self._release_writer()
 
-    def _hold(self) -> None:
+    def _acquire_writer(self) -> None:
         me = threading.get_ident()
         if self._owner == me:
             raise RuntimeError("a transaction is already open in this thread")
@@ -240,7 +232,7 @@ class SqliteDialect:
             raise StoreUnavailableError(f"another thread has been writing for {BUSY_SECONDS:.0f} seconds")
         self._owner = me
 
-    def _let_go(self) -> None:
+    def _release_writer(self) -> None:
         self._owner = 0
         self._lock.release()
 
@@ -252,12 +244,24 @@ class SqliteDialect:
         """
         self._check()
         if self._memory:
-            yield from self._reading_memory()
+            with self._held():
+                session = SqliteSession(self._writer.cursor())
+                session.now = self._clock()
+                yield session
             return
         if brief and self._lock.acquire(blocking=False):
-            yield from self._reading_on_writer()
+            self._owner = threading.get_ident()
+            try:
+                self._session.now = self._clock()
+                yield self._session
+            finally:
+                self._release_writer()
             return
-        connection = self._reader()
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
         session = SqliteSession(connection.cursor())
         session.now = self._clock()
         try:
@@ -266,44 +270,25 @@ class SqliteDialect:
         finally:
             if connection.in_transaction:
                 session.one("ROLLBACK")
-            self._give_back(connection)
+            if len(self._readers) < IDLE_READERS:
+                self._readers.append(connection)
+            else:
+                self._connections.discard(connection)
+                connection.close()
 
-    def _reading_memory(self) -> Iterator[SqliteSession]:
-        mine = self._owner == threading.get_ident()
-        if not mine:
-            self._hold()
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The writer connection for a read, inside this thread's own transaction too."""
+        nested = self._owner == threading.get_ident()
+        if not nested:
+            self._acquire_writer()
         try:
-            session = SqliteSession(self._writer.cursor())
-            session.now = self._clock()
-            yield session
+            yield
         finally:
-            if not mine:
-                self._let_go()
+            if not nested:
+                self._release_writer()
 
-    def _reading_on_writer(self) -> Iterator[SqliteSession]:
-        self._owner = threading.get_ident()
-        try:
-            self._session.now = self._clock()
-            yield self._session
-        finally:
-            self._let_go()
-
-    def _reader(self) -> sqlite3.Connection:
-        try:
-            return self._readers.pop()
-        except IndexError:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only=ON")
-            return connection
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        if len(self._readers) < IDLE_READERS:
-            self._readers.append(connection)
-        else:
-            self._connections.discard(connection)
-            connection.close()
-
-    # errors
+    # Errors
 
     def translated(self, error: Exception) -> Exception:
         """A sqlite3 error as one of ours; of a damaged schema even the message may be no text."""
@@ -313,7 +298,9 @@ class SqliteDialect:
             return error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_CONSTRAINT:
-            return _violation(str(error))
+            columns = str(error).partition("failed: ")[2]
+            kind = next((kind for prefix, kind in UNIQUE.items() if columns.startswith(prefix)), Conflict)
+            return kind(str(error))
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._disk_full()):
             return StoreFullError(f"{self.path}: {error}")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -332,7 +319,7 @@ class SqliteDialect:
         except OSError:
             return False
 
-    # order
+    # Commit order
 
     def unsequenced(self) -> ColumnElement[bool]:
         """With one writer, insertion order is commit order."""
@@ -341,7 +328,7 @@ class SqliteDialect:
     def lock_sequencer(self, session: Any) -> None:
         """Nothing to do: a transaction is alone."""
 
-    # schema
+    # Schema
 
     def revision(self) -> str | None:
         """The schema's revision, or None in a database without our tables."""
@@ -370,7 +357,7 @@ class SqliteDialect:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         return engine
 
-    # hints
+    # Wake-up hints
 
     def publish(self, case_ids: Sequence[str]) -> None:
         """Wake the listener of this process; other processes see the data version change."""
@@ -383,12 +370,12 @@ class SqliteDialect:
         while True:
             left = deadline - time.monotonic()
             ids = self._hub.wait(max(0.0, left if self._memory else min(left, POLL_SECONDS)))
-            if ids is None or self._moved_elsewhere():
+            if ids is None or self._committed_elsewhere():
                 return None
             if ids or left <= 0:
                 return ids
 
-    def _moved_elsewhere(self) -> bool:
+    def _committed_elsewhere(self) -> bool:
         """Whether another connection committed: the writer's own data version changes for no other reason.
 
         Asked every `POLL_SECONDS` at most, however many hints of this process there are.
@@ -398,8 +385,8 @@ class SqliteDialect:
             return False
         self._polled = now
         try:
-            seen, self._seen = self._seen, self._data_version()
-            return seen != self._seen
+            before, self._version = self._version, self._data_version()
+            return before != self._version
         except sqlite3.Error:
             return True
         finally:
@@ -408,7 +395,7 @@ class SqliteDialect:
     def _data_version(self) -> int:
         return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
 
-    # care
+    # Maintenance
 
     def integrity(self) -> list[str]:
         """What ``PRAGMA integrity_check`` finds."""
@@ -420,10 +407,10 @@ class SqliteDialect:
         session = self.begin(durable=True)
         try:
             names = ("journal_mode", "synchronous", "secure_delete", "page_size")
-            found = {name: session.one(f"PRAGMA {name}")[0] for name in names}
+            settings = {name: session.one(f"PRAGMA {name}")[0] for name in names}
         finally:
             self.rollback(session)
-        return {"version": sqlite3.sqlite_version, **found}
+        return {"version": sqlite3.sqlite_version, **settings}
 
     def backup(self, path: str) -> None:
         """Copy the database page by page to a new file, then move it in place."""
@@ -451,9 +438,9 @@ class SqliteDialect:
             return
         while self._readers:
             self._readers.pop().close()
-        self._hold()
+        self._acquire_writer()
         self._writer.close()
-        self._let_go()
+        self._release_writer()
         if self._file is not None:
             self._file.closed()
 
@@ -466,43 +453,29 @@ class SqliteDialect:
         try:
             self._file.check()
         except StoreLostError:
-            self._leave()
+            self._abandon()
             raise
 
-    def _needed(self) -> int:
+    def _bytes_needed(self) -> int:
         """How many bytes the database has by what the writer knows of it, whatever lies there by now."""
-        mine = self._owner == threading.get_ident()
-        if not mine:
-            self._hold()
-        try:
+        with self._held():
             ((pages,), (size,)) = (self._writer.execute(f"PRAGMA {n}").fetchone() for n in ("page_count", "page_size"))
             return int(pages * size)
-        finally:
-            if not mine:
-                self._let_go()
 
-    def _leave(self) -> None:
+    def _abandon(self) -> None:
         """Keep every connection open for good, and the log of whatever lies at the path now with it."""
-        if not self._left:
-            self._left = True
+        if not self._abandoned:
+            self._abandoned = True
             never_closed(self._connections)
 
     def forked(self) -> None:
         """In a process forked from the one that opened this: the connections are that one's, and are left to it."""
         self._lock, self._owner, self._hub = threading.Lock(), 0, Hub()
         if self._file is not None:
-            self._leave()
+            self._abandon()
 
 
-def _violation(message: str) -> Exception:
-    columns = message.partition("failed: ")[2]
-    for prefix, kind in UNIQUE.items():
-        if columns.startswith(prefix):
-            return kind(message)
-    return Conflict(message)
-
-
-# Hints within one process: who waits is woken, and who was too late is told that hints were lost.
+# Wake-up hints within one process; a listener that comes too late learns that some were lost
 
 
 CAPACITY = 10_000
@@ -523,12 +496,6 @@ class Hub:
                 self._ids, self._lost = [], True
             else:
                 self._ids.extend(case_ids)
-            self._changed.notify_all()
-
-    def lose(self) -> None:
-        """Say that hints may have been lost."""
-        with self._changed:
-            self._lost = True
             self._changed.notify_all()
 
     def wait(self, timeout: float) -> list[str] | None:

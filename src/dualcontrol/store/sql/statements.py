@@ -1,4 +1,4 @@
-"""The hot statements: SQLAlchemy Core constructs, compiled once per dialect, run through the driver's own cursor.
+"""SQL statements: SQLAlchemy Core constructs, compiled once per dialect, run through the driver's own cursor.
 
 Core at run time costs two to four times the driver alone; compiled here it costs nothing.
 Parameters are positional: each statement is declared with the order of its arguments, which is checked.
@@ -7,16 +7,18 @@ Parameters are positional: each statement is declared with the order of its argu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    CompoundSelect,
+    FromClause,
     Integer,
     Select,
     Table,
     Text,
+    Update,
     bindparam,
     case,
     delete,
@@ -49,7 +51,7 @@ from dualcontrol.store.sql.schema import (
     sessions,
 )
 
-CASE_FIXED = (  # but for leader_id, which is taken away when a case and its leader part
+CASE_FIXED = (  # but for leader_id, which is cleared when a case leaves its leader
     "id", "loop_id", "kind", "origin", "action", "segment", "score", "parent_id", "leader_id", "run", "opened_at",
 )  # fmt: skip
 CASE_MOVING = (
@@ -69,6 +71,8 @@ EXAMPLE = (
 CANDIDATES = 20
 SLOTS_AT_ONCE = 8
 FIRST = (-1, "")  # before every review of a queue
+ONE: ColumnElement[int] = literal_column("1")
+NONE: ColumnElement[int] = literal_column("0")
 
 
 def literal(text: str) -> ColumnElement[str]:
@@ -78,21 +82,18 @@ def literal(text: str) -> ColumnElement[str]:
 
 def rendered(dialect: SqlDialect, construct: ClauseElement) -> tuple[str, tuple[str, ...]]:
     """The construct's text, and the names of its parameters in the order in which they come."""
-    done = cast(SQLCompiler, construct.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
-    return str(done), tuple(done.positiontup or ())
+    compiler = cast(SQLCompiler, construct.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
+    return str(compiler), tuple(compiler.positiontup or ())
 
 
-def compiled(dialect: SqlDialect, construct: ClauseElement, *order: str) -> str:
-    """The construct's text; raises when its parameters do not come in this order."""
-    text, found = rendered(dialect, construct)
-    if found != order:
-        raise AssertionError(f"parameters {found} where {order} are given: {text}")
-    return text
-
-
-def given(table: Table, columns: Sequence[str]) -> dict[Any, Any]:
+def params(table: FromClause, columns: Sequence[str]) -> dict[Any, Any]:
     """Columns and a parameter ``new_<column>`` for each."""
     return {table.c[name]: bindparam(f"new_{name}") for name in columns}
+
+
+def limited(statement: Select[Any], count: ColumnElement[int] | None = None) -> Select[Any]:
+    """The first rows of a statement, as many as the parameter :rows says or `count`."""
+    return statement.limit(bindparam("rows", type_=Integer) if count is None else count).offset(NONE)
 
 
 def takeable() -> ColumnElement[bool]:
@@ -109,63 +110,52 @@ def takeable() -> ColumnElement[bool]:
 
 def _candidates(limit: int) -> Select[Any]:
     queued = tuple_(reviews.c.order_at, reviews.c.id)
-    return (
+    statement = (
         select(reviews.c.order_at, reviews.c.id, reviews.c.case_id)
         .where(reviews.c.loop_id == bindparam("loop_id"), reviews.c.pool == bindparam("pool"))
         .where(queued > tuple_(bindparam("after_at", type_=BigInteger), bindparam("after_id", type_=Text)), takeable())
         .order_by(reviews.c.order_at, reviews.c.id)
-        .limit(literal_column(str(limit)))
-        .offset(literal_column("0"))
     )
-
-
-def _locked(count: int) -> Select[Any]:
-    ids = [bindparam(f"id{i}", type_=Text) for i in range(count)]
-    # Written so that the index of open reviews cannot serve: the planner would scan all of it for these few ids.
-    still_open = func.lower(reviews.c.state) == literal("open")
-    return (
-        select(reviews.c.id, reviews.c.case_id)
-        .join(cases, cases.c.id == reviews.c.case_id)
-        .where(reviews.c.id.in_(ids), still_open)
-        .order_by(reviews.c.order_at, reviews.c.id)
-        .limit(literal_column("1"))
-        .offset(literal_column("0"))
-        .with_for_update(of=(cases, reviews), skip_locked=True)
-    )
+    return limited(statement, literal_column(str(limit)))
 
 
 class Statements:
-    """Statements of one dialect, compiled when this is made."""
+    """Statements of one dialect, compiled when a subclass is made."""
 
     def __init__(self, dialect: SqlDialect) -> None:
         self._dialect = dialect
-        self._compile()
-
-    def _compile(self) -> None:
-        raise NotImplementedError
 
     def _add(self, construct: ClauseElement, *order: str) -> str:
-        return compiled(self._dialect, construct, *order)
+        """The construct's text; raises when its parameters do not come in this order."""
+        text, parameters = rendered(self._dialect, construct)
+        if parameters != order:
+            raise AssertionError(f"parameters {parameters} where {order} are given: {text}")
+        return text
 
     def _insert(self, table: Table, columns: Sequence[str]) -> str:
-        values = given(table, columns)
+        values = params(table, columns)
         return self._add(insert(table).values(values).inline(), *(f"new_{name}" for name in columns))
 
-    def _insert_many(self, table: Table, columns: Sequence[str], count: int) -> str:
-        """One statement for several rows, whose arguments follow each other."""
-        names = [[f"new_{name}_{i}" for name in columns] for i in range(count)]
-        values: list[dict[str, Any]] = [dict(zip(columns, map(bindparam, row), strict=True)) for row in names]
-        return self._add(insert(table).values(values).inline(), *(name for row in names for name in row))
+    def _update(self, statement: Update, columns: Sequence[str], *where: str) -> str:
+        """An update that sets these columns; the parameters of its where clause follow theirs."""
+        values = params(statement.table, columns)
+        return self._add(statement.ordered_values(*values.items()), *(f"new_{name}" for name in columns), *where)
 
 
 class Hot(Statements):
     """What every step runs: load, save, take."""
 
-    def _compile(self) -> None:
+    def __init__(self, dialect: SqlDialect) -> None:
+        super().__init__(dialect)
         self._cases()
         self._content()
         self._reviews()
-        self._streams()
+        self.new_entry = self._insert(entries, ("loop_id", "stream", "seq", "at", "actor", "body", "hash"))
+        self.new_example = self._insert(examples, EXAMPLE)
+        named = (loops.c.tenant == literal(""), loops.c.name == bindparam("loop"))
+        self.loop_id = self._add(select(loops.c.id).where(*named), "loop")
+        self.loop = self._add(select(loops.c.id, loops.c.version, loops.c.seq).where(*named), "loop")
+        self.control = self._add(select(loops.c.control).where(loops.c.id == bindparam("loop_id")), "loop_id")
 
     def _cases(self) -> None:
         by_id = cases.c.id == bindparam("case_id")
@@ -176,42 +166,42 @@ class Hot(Statements):
         self.case_head = self._add(select(cases.c.seq, cases.c.head).where(by_id).with_for_update(), "case_id")
         self.new_case = self._insert(cases, (*CASE_FIXED, *CASE_MOVING, "likeness"))
         guarded = update(cases).where(by_id, cases.c.seq == bindparam("expected"))
-        moved = guarded.ordered_values(*given(cases, CASE_MOVING).items())
-        self.move_case = self._add(moved, *(f"new_{n}" for n in CASE_MOVING), "case_id", "expected")
-        noted = guarded.ordered_values(*given(cases, CASE_NOTED).items())
-        self.note_case = self._add(noted, *(f"new_{n}" for n in CASE_NOTED), "case_id", "expected")
+        self.move_case = self._update(guarded, CASE_MOVING, "case_id", "expected")
+        self.note_case = self._update(guarded, CASE_NOTED, "case_id", "expected")
         self.new_key = self._insert(case_keys, ("loop_id", "digest", "case_id", "fingerprint"))
-        found = select(case_keys.c.case_id, case_keys.c.fingerprint, case_keys.c.erased)
-        found = found.where(case_keys.c.loop_id == bindparam("loop_id"), case_keys.c.digest == bindparam("digest"))
-        self.key = self._add(found, "loop_id", "digest")
-        self._joining()
-
-    def _joining(self) -> None:
+        key = select(case_keys.c.case_id, case_keys.c.fingerprint, case_keys.c.erased)
+        key = key.where(case_keys.c.loop_id == bindparam("loop_id"), case_keys.c.digest == bindparam("digest"))
+        self.key = self._add(key, "loop_id", "digest")
+        # leaders and followers
         waiting = cases.c.state == literal("open")
-        taken = exists().where(reviews.c.case_id == cases.c.id, reviews.c.person.is_not(None))
+        claimed = exists().where(reviews.c.case_id == cases.c.id, reviews.c.person.is_not(None))
         alike = select(cases.c.id).where(
             waiting, cases.c.leader_id.is_(None), cases.c.loop_id == bindparam("loop_id"),
-            cases.c.likeness == bindparam("likeness"), cases.c.likeness.is_not(None), ~taken,
+            cases.c.likeness == bindparam("likeness"), cases.c.likeness.is_not(None), ~claimed,
         )  # fmt: skip
-        first = alike.order_by(cases.c.opened_at, cases.c.id).limit(literal_column("1")).offset(literal_column("0"))
-        self.alike = self._add(first, "loop_id", "likeness")
+        self.alike = self._add(limited(alike.order_by(cases.c.opened_at, cases.c.id), ONE), "loop_id", "likeness")
         with_it = (waiting, cases.c.leader_id == bindparam("leader"), cases.c.leader_id.is_not(None))
         self.followers = self._add(select(cases.c.id).where(*with_it).order_by(cases.c.id), "leader")
-        by_id = update(cases).where(cases.c.id == bindparam("case_id"))
-        self.unlike = self._add(by_id.values(likeness=null()), "case_id")
-        self.part = self._add(by_id.values(leader_id=null()), "case_id")
+        one_case = update(cases).where(by_id)
+        self.unlike = self._add(one_case.values(likeness=null()), "case_id")
+        self.part = self._add(one_case.values(leader_id=null()), "case_id")
 
     def _content(self) -> None:
         of_case = payloads.c.case_id == bindparam("case_id")
-        kept = select(payloads.c.slot, payloads.c.commitment, payloads.c.body, payloads.c.salt).where(of_case)
-        self.payloads = self._add(kept, "case_id")
+        slots = select(payloads.c.slot, payloads.c.commitment, payloads.c.body, payloads.c.salt).where(of_case)
+        self.payloads = self._add(slots, "case_id")
         columns = ("case_id", "slot", "body", "size", "salt", "commitment")
         new = ("case_id", "slot", "n", *columns[2:])
-        self.first_payloads = [self._insert_many(payloads, new, count) for count in range(1, SLOTS_AT_ONCE + 1)]
-        again = select(func.coalesce(func.max(payloads.c.n), literal_column("-1")) + literal_column("1"))
-        again = again.where(of_case, payloads.c.slot == bindparam("slot_of"))
-        values = given(payloads, columns)
-        statement = insert(payloads).values({**values, payloads.c.n: again.scalar_subquery()}).inline()
+        self.first_payloads = []  # one statement for each number of rows, whose arguments follow each other
+        for count in range(1, SLOTS_AT_ONCE + 1):
+            names = [[f"new_{name}_{i}" for name in new] for i in range(count)]
+            rows: list[dict[str, Any]] = [dict(zip(new, map(bindparam, row), strict=True)) for row in names]
+            statement = insert(payloads).values(rows).inline()
+            self.first_payloads.append(self._add(statement, *(name for row in names for name in row)))
+        number = select(func.coalesce(func.max(payloads.c.n), literal_column("-1")) + ONE)
+        number = number.where(of_case, payloads.c.slot == bindparam("slot_of"))
+        values = params(payloads, columns)
+        statement = insert(payloads).values({**values, payloads.c.n: number.scalar_subquery()}).inline()
         order = ("new_case_id", "new_slot", "case_id", "slot_of", *(f"new_{n}" for n in columns[2:]))
         self.next_payload = self._add(statement, *order)
         self.erase = self._add(delete(payloads).where(of_case), "case_id")
@@ -221,27 +211,26 @@ class Hot(Statements):
 
     def _reviews(self) -> None:
         self.new_review = self._insert(reviews, REVIEW_FIXED + REVIEW_MOVING)
-        moved = update(reviews).where(reviews.c.id == bindparam("review_id"))
-        moved = moved.ordered_values(*given(reviews, REVIEW_MOVING).items())
-        self.move_review = self._add(moved, *(f"new_{n}" for n in REVIEW_MOVING), "review_id")
-        ended = update(reviews).where(reviews.c.id == bindparam("review_id"))
-        ended = ended.ordered_values(*given(reviews, REVIEW_ENDING).items())
-        self.end_review = self._add(ended, *(f"new_{n}" for n in REVIEW_ENDING), "review_id")
+        one_review = update(reviews).where(reviews.c.id == bindparam("review_id"))
+        self.move_review = self._update(one_review, REVIEW_MOVING, "review_id")
+        self.end_review = self._update(one_review, REVIEW_ENDING, "review_id")
         order = ("loop_id", "pool", "after_at", "after_id", "line", "person", "person")
         self.next_review = self._add(_candidates(1), *order)
         self.candidates = self._add(_candidates(CANDIDATES), *order)
-        self.lock_review = self._add(_locked(CANDIDATES), *(f"id{i}" for i in range(CANDIDATES)))
+        names = [f"id{i}" for i in range(CANDIDATES)]
+        # Written so that the index of open reviews cannot serve: the planner would scan all of it for these few ids.
+        still_open = func.lower(reviews.c.state) == literal("open")
+        first = (
+            select(reviews.c.id, reviews.c.case_id)
+            .join(cases, cases.c.id == reviews.c.case_id)
+            .where(reviews.c.id.in_([bindparam(name, type_=Text) for name in names]), still_open)
+            .order_by(reviews.c.order_at, reviews.c.id)
+        )
+        locked = limited(first, ONE).with_for_update(of=(cases, reviews), skip_locked=True)
+        self.lock_review = self._add(locked, *names)
 
-    def _streams(self) -> None:
-        self.new_entry = self._insert(entries, ("loop_id", "stream", "seq", "at", "actor", "body", "hash"))
-        self.new_example = self._insert(examples, EXAMPLE)
-        named = (loops.c.tenant == literal(""), loops.c.name == bindparam("loop"))
-        self.loop_id = self._add(select(loops.c.id).where(*named), "loop")
-        self.loop = self._add(select(loops.c.id, loops.c.version, loops.c.seq).where(*named), "loop")
-        self.control = self._add(select(loops.c.control).where(loops.c.id == bindparam("loop_id")), "loop_id")
 
-
-# The constructs of the read side; what is not `live` is left out in one place, here.
+# The constructs of the read side; what is not `live` is left out in one place, here
 
 
 CASE_ROW = (
@@ -262,19 +251,26 @@ CASE_COLUMNS = (*CASE_FIXED, *CASE_MOVING[:-1])  # all but the snapshot
 REVIEW_COLUMNS = (*REVIEW_FIXED, *REVIEW_MOVING)
 LOOP_COLUMNS = ("name", "mode", "version", "seq", "head")
 MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
-ONE: ColumnElement[int] = literal_column("1")
-NONE: ColumnElement[int] = literal_column("0")
 LIVE = cases.c.kind == literal("live")
+NOW: ColumnElement[int] = bindparam("now", type_=BigInteger)
+AT = tuple_(bindparam("at", type_=BigInteger), bindparam("last", type_=Text))  # where the page before ended
+OPENED_SINCE = (
+    cases.c.loop_id == bindparam("loop_id"), LIVE, cases.c.opened_at >= bindparam("since", type_=BigInteger)
+)  # fmt: skip
 
 
-def _rows(statement: Select[Any]) -> Select[Any]:
-    return statement.limit(bindparam("rows", type_=Integer)).offset(NONE)
+def _columns(table: Table, names: Sequence[str]) -> Select[Any]:
+    return select(*(table.c[name] for name in names))
 
 
-def _at() -> ColumnElement[Any]:
-    return tuple_(bindparam("at", type_=BigInteger), bindparam("last", type_=Text))
+def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    return func.sum(case((condition, ONE), else_=NONE))
 
 
+# Cases
+
+
+@cache
 def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool) -> Select[Any]:
     """Cases, newest first; each flag says whether that filter is on.
 
@@ -295,238 +291,168 @@ def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool)
     if kind:
         statement = statement.where(cases.c.kind == bindparam("kind"))
     if cursor:
-        statement = statement.where(tuple_(cases.c.opened_at, cases.c.id) < _at())
-    return _rows(statement.order_by(cases.c.opened_at.desc(), cases.c.id.desc()))
+        statement = statement.where(tuple_(cases.c.opened_at, cases.c.id) < AT)
+    return limited(statement.order_by(cases.c.opened_at.desc(), cases.c.id.desc()))
 
 
+@cache
 def settled(count: int) -> Select[Any]:
     """Ids and how each of these cases was concluded."""
     return select(cases.c.id, cases.c.by).where(cases.c.id.in_([bindparam(f"id{i}") for i in range(count)]))
 
 
-def route_rows() -> Select[Any]:
-    """One small row a case, in opening order."""
-    columns = [cases.c[name] for name in ROUTE_ROW]
-    statement = select(*columns).where(cases.c.loop_id == bindparam("loop_id"), LIVE)
-    return statement.order_by(cases.c.opened_at, cases.c.id)
+ROUTE_ROWS = (
+    _columns(cases, ROUTE_ROW).where(cases.c.loop_id == bindparam("loop_id"), LIVE)
+    .order_by(cases.c.opened_at, cases.c.id)
+)  # fmt: skip
+
+# Cases somebody should have looked at by now: one that is held after its time has only its reviews to say so.
+# A select for each state, because the partial indexes are by state.
+_late = select(reviews.c.case_id).where(reviews.c.loop_id == bindparam("loop_id"), reviews.c.due_at < NOW)
+_late_cases = union_all(*(_late.where(reviews.c.state == literal(state)) for state in ("open", "claimed")))
+CASE_COUNTS = select(  # what `COUNTED` names, of one loop
+    _how_many(cases.c.state == literal("open")), _how_many(cases.c.state == literal("decided")),
+    _how_many(cases.c.state == literal("closed")), _how_many(cases.c.route == literal("human")),
+    _how_many(cases.c.route == literal("autopilot")), _how_many(cases.c.audited),
+    _how_many((cases.c.state == literal("open")) & (cases.c.due_at < NOW) | cases.c.id.in_(_late_cases)),
+).where(cases.c.loop_id == bindparam("loop_id"), LIVE)  # fmt: skip
+
+# Live cases since a time, counted by route and risk.
+ARRIVALS = (
+    select(cases.c.route, cases.c.risk, func.count(), _how_many(cases.c.audited))
+    .where(*OPENED_SINCE, cases.c.origin == literal("live"))
+    .group_by(cases.c.route, cases.c.risk)
+)
+
+# Cases since a time that have a duplicate: likeness, risk, opened when, taken when.
+_comparable = (cases.c.origin == literal("live"), cases.c.likeness.is_not(None))
+_several = select(cases.c.likeness).where(*OPENED_SINCE, *_comparable).group_by(cases.c.likeness)
+_taken = select(func.min(reviews.c.claimed_at)).where(reviews.c.case_id == cases.c.id, reviews.c.person.is_not(None))
+REPEATS = (
+    select(cases.c.likeness, cases.c.risk, cases.c.opened_at, _taken.scalar_subquery())
+    .where(*OPENED_SINCE, *_comparable, cases.c.likeness.in_(_several.having(func.count() > ONE)))
+    .order_by(cases.c.opened_at, cases.c.id)
+)
+
+# How many open followers a case has.
+FOLLOWING = select(func.count()).select_from(cases).where(
+    cases.c.leader_id == bindparam("case_id"), cases.c.state == literal("open"), cases.c.leader_id.is_not(None)
+)  # fmt: skip
+
+# Cases, and reviews with their case, by the beginning of their id.
+_LIKE: ColumnElement[str] = bindparam("like", type_=Text)
+CASES_NAMED = limited(select(cases.c.id).where(cases.c.id.like(_LIKE)).order_by(cases.c.id))
+REVIEWS_NAMED = limited(select(reviews.c.id, reviews.c.case_id).where(reviews.c.id.like(_LIKE)).order_by(reviews.c.id))
+
+OF_RUN = select(cases.c.id).where(
+    cases.c.run.is_not(None), cases.c.run == bindparam("run", type_=Text), cases.c.loop_id == bindparam("loop_id")
+).order_by(cases.c.id)  # fmt: skip
+
+# Microseconds from claim to answer in the newest cases that people saw; the partial index needs a person.
+_shown = (cases.c.route == literal("human")) | cases.c.audited
+_newest = limited(select(cases.c.id).where(*OPENED_SINCE, _shown).order_by(cases.c.opened_at.desc())).subquery()
+HANDLING = (
+    select(reviews.c.answered_at - reviews.c.claimed_at)
+    .select_from(_newest.join(reviews, reviews.c.case_id == _newest.c.id))
+    .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
+)
+
+# The slots that a list of cases shows; of a large one only how it begins.
+_start = func.substr(payloads.c.body, ONE, bindparam("begins", type_=Integer))
+_body = case((payloads.c.size <= bindparam("most", type_=BigInteger), payloads.c.body), else_=_start)
+GLANCE = select(payloads.c.slot, payloads.c.commitment, _body, payloads.c.salt, payloads.c.size).where(
+    payloads.c.case_id == bindparam("owner"), payloads.c.slot.in_([literal("input"), literal("candidates")])
+)
+
+CASE = _columns(cases, CASE_COLUMNS).where(cases.c.id == bindparam("case_id"))
+KEY_COUNT = select(func.count()).select_from(case_keys)
+KEY_ROWS = limited(
+    select(case_keys.c.loop_id, case_keys.c.digest, case_keys.c.case_id)
+    .where(
+        tuple_(case_keys.c.loop_id, case_keys.c.digest)
+        > tuple_(bindparam("after_loop", type_=BigInteger), bindparam("after_digest", type_=Text))
+    )
+    .order_by(case_keys.c.loop_id, case_keys.c.digest)
+)
 
 
-def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.sum(case((condition, ONE), else_=NONE))
+# Reviews
 
 
-def case_counts() -> Select[Any]:
-    """What `COUNTED` names, of one loop."""
-    overdue = (cases.c.state == literal("open")) & (cases.c.due_at < _now()) | cases.c.id.in_(_late())
-    return select(
-        _how_many(cases.c.state == literal("open")), _how_many(cases.c.state == literal("decided")),
-        _how_many(cases.c.state == literal("closed")), _how_many(cases.c.route == literal("human")),
-        _how_many(cases.c.route == literal("autopilot")), _how_many(cases.c.audited), _how_many(overdue),
-    ).where(cases.c.loop_id == bindparam("loop_id"), LIVE)  # fmt: skip
+_queue: Select[Any] = (
+    select(reviews.c.order_at, reviews.c.id, cases.c.snapshot)
+    .join(cases, cases.c.id == reviews.c.case_id)
+    .where(tuple_(reviews.c.order_at, reviews.c.id) > AT)
+)
+_queue = limited(_queue.order_by(reviews.c.order_at, reviews.c.id))
 
 
-def arrivals() -> Select[Any]:
-    """Live cases since a time, counted by route and risk."""
-    counted = (func.count(), _how_many(cases.c.audited))
-    statement = select(cases.c.route, cases.c.risk, *counted).where(*_opened_since(), cases.c.origin == literal("live"))
-    return statement.group_by(cases.c.route, cases.c.risk)
-
-
-def repeats() -> Select[Any]:
-    """Cases since a time that ask what another of them asks: what, which risk, opened when, taken when."""
-    alike = (cases.c.origin == literal("live"), cases.c.likeness.is_not(None))
-    several = select(cases.c.likeness).where(*_opened_since(), *alike).group_by(cases.c.likeness)
-    several = several.having(func.count() > ONE)
-    taken = select(func.min(reviews.c.claimed_at)).where(reviews.c.case_id == cases.c.id, reviews.c.person.is_not(None))
-    statement = select(cases.c.likeness, cases.c.risk, cases.c.opened_at, taken.scalar_subquery())
-    statement = statement.where(*_opened_since(), *alike, cases.c.likeness.in_(several))
-    return statement.order_by(cases.c.opened_at, cases.c.id)
-
-
-def session() -> Select[Any]:
-    """A browser's session while it has time left."""
-    left = sessions.c.expires_at > bindparam("now", type_=BigInteger)
-    return select(ONE).select_from(sessions).where(sessions.c.digest == bindparam("digest"), left)
-
-
-def following() -> Select[Any]:
-    """How many open cases wait with one."""
-    waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None))
-    return select(func.count()).select_from(cases).where(cases.c.leader_id == bindparam("case_id"), *waiting)
-
-
-def cases_named() -> Select[Any]:
-    """Cases by the beginning of their id."""
-    return _rows(select(cases.c.id).where(cases.c.id.like(bindparam("like", type_=Text))).order_by(cases.c.id))
-
-
-def reviews_named() -> Select[Any]:
-    """Reviews by the beginning of their id, with their case."""
-    alike = reviews.c.id.like(bindparam("like", type_=Text))
-    return _rows(select(reviews.c.id, reviews.c.case_id).where(alike).order_by(reviews.c.id))
-
-
-def of_run() -> Select[Any]:
-    """The cases of a named run of a loop."""
-    asked = (cases.c.run == bindparam("run", type_=Text), cases.c.loop_id == bindparam("loop_id"))
-    return select(cases.c.id).where(cases.c.run.is_not(None), *asked).order_by(cases.c.id)
-
-
-def handling() -> Select[Any]:
-    """Microseconds from claim to answer in the newest cases that people saw; the partial index needs a person."""
-    seen = (cases.c.route == literal("human")) | cases.c.audited
-    newest = _rows(select(cases.c.id).where(*_opened_since(), seen).order_by(cases.c.opened_at.desc())).subquery()
-    over = reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")]))
-    statement = select(reviews.c.answered_at - reviews.c.claimed_at)
-    return statement.select_from(newest.join(reviews, reviews.c.case_id == newest.c.id)).where(over)
-
-
-def _opened_since() -> tuple[ColumnElement[bool], ...]:
-    since = cases.c.opened_at >= bindparam("since", type_=BigInteger)
-    return (cases.c.loop_id == bindparam("loop_id"), LIVE, since)
-
-
-def _now() -> ColumnElement[Any]:
-    return bindparam("now", type_=BigInteger)
-
-
-def _late() -> CompoundSelect[Any]:
-    """Cases somebody should have looked at by now: one that is held after its time has only its reviews to say so.
-
-    A select for each state, because the partial indexes are by state.
-    """
-    late = select(reviews.c.case_id).where(reviews.c.loop_id == bindparam("loop_id"), reviews.c.due_at < _now())
-    return union_all(*(late.where(reviews.c.state == literal(state)) for state in ("open", "claimed")))
-
-
-def claimed_count() -> Select[Any]:
-    """Reviews somebody holds."""
-    held = (reviews.c.state == literal("claimed"), reviews.c.loop_id == bindparam("loop_id"))
-    return select(func.count()).select_from(reviews).where(*held)
-
-
-def unfed_count() -> Select[Any]:
-    """Examples of a loop that no model learned from."""
-    unused = (examples.c.used_by.is_(None), examples.c.loop_id == bindparam("loop_id"))
-    return select(func.count()).select_from(examples).where(*unused)
-
-
-def unfed() -> Select[Any]:
-    """Loop names and how many of their examples no model learned from."""
-    statement = select(loops.c.name, func.count()).join(examples, examples.c.loop_id == loops.c.id)
-    return statement.where(examples.c.used_by.is_(None)).group_by(loops.c.name).order_by(loops.c.name)
-
-
-def _queued() -> Select[Any]:
-    statement = select(reviews.c.order_at, reviews.c.id, cases.c.snapshot)
-    statement = statement.join(cases, cases.c.id == reviews.c.case_id)
-    statement = statement.where(tuple_(reviews.c.order_at, reviews.c.id) > _at())
-    return _rows(statement.order_by(reviews.c.order_at, reviews.c.id))
-
-
+@cache
 def inbox(person: bool) -> Select[Any]:
     """Open reviews of one pool in queue order; with a person, those the person may take."""
     of_pool = (reviews.c.loop_id == bindparam("loop_id"), reviews.c.pool == bindparam("pool"))
     allowed = takeable() if person else reviews.c.state == literal("open")
-    return _queued().where(*of_pool, allowed)
+    return _queue.where(*of_pool, allowed)
 
 
-def bare_review() -> Select[Any]:
-    """One review and what a list needs of its case by their columns alone, for a case that cannot be read."""
-    columns = [reviews.c[name] for name in BARE_REVIEW]
-    statement = select(loops.c.name, loops.c.mode, cases.c.action, cases.c.risk, cases.c.score, *columns)
-    statement = statement.select_from(reviews).join(cases, cases.c.id == reviews.c.case_id)
-    statement = statement.join(loops, loops.c.id == cases.c.loop_id)
-    return statement.where(reviews.c.id == bindparam("review_id"))
+# Reviews a person holds.
+HELD = _queue.where(reviews.c.state == literal("claimed"), reviews.c.person == bindparam("person"))
+
+# One review and what a list needs of its case by their columns alone, for a case that cannot be read.
+REVIEW_WITHOUT_CASE = (
+    select(
+        loops.c.name, loops.c.mode, cases.c.action, cases.c.risk, cases.c.score,
+        *(reviews.c[name] for name in BARE_REVIEW),
+    )
+    .select_from(reviews).join(cases, cases.c.id == reviews.c.case_id)
+    .join(loops, loops.c.id == cases.c.loop_id)
+    .where(reviews.c.id == bindparam("review_id"))
+)  # fmt: skip
+
+CLAIMED_COUNT = select(func.count()).select_from(reviews).where(
+    reviews.c.state == literal("claimed"), reviews.c.loop_id == bindparam("loop_id")
+)  # fmt: skip
+REVIEW = _columns(reviews, REVIEW_COLUMNS).where(reviews.c.id == bindparam("review_id"))
+REVIEW_COUNT = select(func.count()).select_from(reviews)
+REVIEW_IDS = limited(
+    select(reviews.c.id, reviews.c.case_id).where(reviews.c.id > bindparam("after")).order_by(reviews.c.id)
+)
 
 
-def held() -> Select[Any]:
-    """Reviews a person holds."""
-    return _queued().where(reviews.c.state == literal("claimed"), reviews.c.person == bindparam("person"))
+# Entries and content
 
 
-def read_entries() -> Select[Any]:
-    """The entries of a stream, with the one before the first as well."""
-    statement = select(entries.c.seq, entries.c.body, entries.c.hash, feed.c.pos)
-    statement = statement.outerjoin(feed, feed.c.entry_id == entries.c.id)
-    statement = statement.where(entries.c.stream == bindparam("stream"), entries.c.seq >= bindparam("after"))
-    return _rows(statement.order_by(entries.c.seq))
+# The entries of a stream, with the one before the first as well.
+READ_ENTRIES = limited(
+    select(entries.c.seq, entries.c.body, entries.c.hash, feed.c.pos)
+    .outerjoin(feed, feed.c.entry_id == entries.c.id)
+    .where(entries.c.stream == bindparam("stream"), entries.c.seq >= bindparam("after"))
+    .order_by(entries.c.seq)
+)
+
+# Stream names after a name; every stream has an entry 1.
+STREAMS = limited(
+    select(entries.c.stream)
+    .where(entries.c.seq == ONE, entries.c.stream > bindparam("after"))
+    .order_by(entries.c.stream)
+)
+
+# The payload rows of a case or stream, as they are stored.
+SLOTS = (
+    select(payloads.c.slot, payloads.c.n, payloads.c.body, payloads.c.salt, payloads.c.commitment)
+    .where(payloads.c.case_id == bindparam("owner"))
+    .order_by(payloads.c.slot, payloads.c.n)
+)
+
+# How many entries have no position, and when the oldest of them was written.
+UNPLACED: Any = (
+    select(func.count(), func.min(entries.c.at))
+    .select_from(entries.outerjoin(feed, feed.c.entry_id == entries.c.id))
+    .where(feed.c.pos.is_(None))
+)
 
 
-def streams() -> Select[Any]:
-    """Stream names after a name; every stream has an entry 1."""
-    statement = select(entries.c.stream).where(entries.c.seq == ONE, entries.c.stream > bindparam("after"))
-    return _rows(statement.order_by(entries.c.stream))
-
-
-def slots() -> Select[Any]:
-    """The payload rows of a case or stream, as they are stored."""
-    columns = (payloads.c.slot, payloads.c.n, payloads.c.body, payloads.c.salt, payloads.c.commitment)
-    statement = select(*columns).where(payloads.c.case_id == bindparam("owner"))
-    return statement.order_by(payloads.c.slot, payloads.c.n)
-
-
-def glance() -> Select[Any]:
-    """The slots that a list of cases goes by; of a large one only how it begins."""
-    start = func.substr(payloads.c.body, literal_column("1"), bindparam("begins", type_=Integer))
-    body = case((payloads.c.size <= bindparam("most", type_=BigInteger), payloads.c.body), else_=start)
-    statement = select(payloads.c.slot, payloads.c.commitment, body, payloads.c.salt, payloads.c.size)
-    listed = payloads.c.slot.in_([literal("input"), literal("candidates")])
-    return statement.where(payloads.c.case_id == bindparam("owner"), listed)
-
-
-def unplaced() -> Select[Any]:
-    """How many entries have no position, and when the oldest of them was written."""
-    without = entries.outerjoin(feed, feed.c.entry_id == entries.c.id)
-    measured: Any = select(func.count(), func.min(entries.c.at)).select_from(without)
-    found: Select[Any] = measured.where(feed.c.pos.is_(None))
-    return found
-
-
-def key_count() -> Select[Any]:
-    """How many rows there are for keys."""
-    return select(func.count()).select_from(case_keys)
-
-
-def key_rows() -> Select[Any]:
-    """Keys and their cases, after one of them."""
-    place = tuple_(case_keys.c.loop_id, case_keys.c.digest)
-    after = tuple_(bindparam("after_loop", type_=BigInteger), bindparam("after_digest", type_=Text))
-    statement = select(case_keys.c.loop_id, case_keys.c.digest, case_keys.c.case_id).where(place > after)
-    return _rows(statement.order_by(case_keys.c.loop_id, case_keys.c.digest))
-
-
-def all_loops() -> Select[Any]:
-    """Every loop's control with its id and sequence number."""
-    return select(loops.c.id, loops.c.seq, loops.c.control).order_by(loops.c.name)
-
-
-def loop_columns() -> Select[Any]:
-    """What a loop's row says beside its control."""
-    return select(*(loops.c[name] for name in LOOP_COLUMNS)).where(loops.c.id == bindparam("loop_id"))
-
-
-def case_columns() -> Select[Any]:
-    """Every column of a case but its snapshot."""
-    return select(*(cases.c[name] for name in CASE_COLUMNS)).where(cases.c.id == bindparam("case_id"))
-
-
-def review_columns() -> Select[Any]:
-    """Every column of a review."""
-    return select(*(reviews.c[name] for name in REVIEW_COLUMNS)).where(reviews.c.id == bindparam("review_id"))
-
-
-def review_count() -> Select[Any]:
-    """How many rows there are for reviews."""
-    return select(func.count()).select_from(reviews)
-
-
-def review_ids() -> Select[Any]:
-    """Reviews and their cases, after an id."""
-    statement = select(reviews.c.id, reviews.c.case_id).where(reviews.c.id > bindparam("after"))
-    return _rows(statement.order_by(reviews.c.id))
-
-
+@cache
 def misplaced(*order: ColumnElement[Any]) -> Select[Any]:
     """Entries in commit order whose number is not their position, up to the last position given."""
     number = func.row_number().over(order_by=order).label("number")
@@ -534,19 +460,43 @@ def misplaced(*order: ColumnElement[Any]) -> Select[Any]:
     ranked = numbered.outerjoin(feed, feed.c.entry_id == entries.c.id).subquery()
     last = select(func.max(feed.c.pos)).scalar_subquery()
     wrong = ranked.c.pos.is_distinct_from(ranked.c.number) & (ranked.c.pos.is_not(None) | (ranked.c.number <= last))
-    return _rows(select(ranked.c.stream, ranked.c.seq).where(wrong).order_by(ranked.c.number))
+    return limited(select(ranked.c.stream, ranked.c.seq).where(wrong).order_by(ranked.c.number))
 
 
+# Loops, learning and sessions
+
+
+ALL_LOOPS = select(loops.c.id, loops.c.seq, loops.c.control).order_by(loops.c.name)
+LOOP = _columns(loops, LOOP_COLUMNS).where(loops.c.id == bindparam("loop_id"))
+
+
+@cache
 def list_examples(unused: bool) -> Select[Any]:
     """Examples of a loop by id."""
-    statement = select(*(examples.c[name] for name in EXAMPLE_ROW))
+    statement = _columns(examples, EXAMPLE_ROW)
     statement = statement.where(examples.c.loop_id == bindparam("loop_id"), examples.c.id > bindparam("after"))
     if unused:
         statement = statement.where(examples.c.used_by.is_(None))
-    return _rows(statement.order_by(examples.c.id))
+    return limited(statement.order_by(examples.c.id))
 
 
-def list_models() -> Select[Any]:
-    """Models of a loop, newest first."""
-    statement = select(*(models.c[name] for name in MODEL)).where(models.c.loop_id == bindparam("loop_id"))
-    return statement.order_by(models.c.created_at.desc(), models.c.id.desc())
+# Examples that no model learned from: how many a loop has, and loop names with how many of theirs.
+UNFED_COUNT = select(func.count()).select_from(examples).where(
+    examples.c.used_by.is_(None), examples.c.loop_id == bindparam("loop_id")
+)  # fmt: skip
+UNFED = (
+    select(loops.c.name, func.count())
+    .join(examples, examples.c.loop_id == loops.c.id)
+    .where(examples.c.used_by.is_(None))
+    .group_by(loops.c.name)
+    .order_by(loops.c.name)
+)
+
+# Models of a loop, newest first.
+MODELS = (
+    _columns(models, MODEL).where(models.c.loop_id == bindparam("loop_id"))
+    .order_by(models.c.created_at.desc(), models.c.id.desc())
+)  # fmt: skip
+
+# A browser's session while it has time left.
+SESSION = select(ONE).select_from(sessions).where(sessions.c.digest == bindparam("digest"), sessions.c.expires_at > NOW)

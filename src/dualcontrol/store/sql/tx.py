@@ -1,24 +1,15 @@
-"""One transaction on cases: load, save, take, and what is due."""
+"""The write transaction: load and save cases, take reviews, what is due, control, streams, jobs and models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
-    bindparam,
-    delete,
-    insert,
-    literal_column,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, bindparam, delete, insert, null, select, update
+from sqlalchemy.engine import Dialect as SqlDialect
 
 from dualcontrol.case import ENCODER, JSON, Case, Content, Example, ModelRow
 from dualcontrol.control import Control, uuid7
@@ -31,9 +22,21 @@ from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
 from dualcontrol.store.sql.recent import Recent
 from dualcontrol.store.sql.rows import Sealed, contents_of, line, seal
 from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews, sessions
-from dualcontrol.store.sql.statements import CANDIDATES, FIRST, SLOTS_AT_ONCE, Hot, Statements, given, literal
+from dualcontrol.store.sql.statements import (
+    CANDIDATES,
+    EXAMPLE,
+    FIRST,
+    MODEL,
+    ONE,
+    SLOTS_AT_ONCE,
+    Hot,
+    Statements,
+    limited,
+    literal,
+    params,
+)
 
-# What every transaction and the store share: statements, caches, and how a batch is written.
+# Shared by every transaction of a store
 
 
 class Shared:
@@ -49,20 +52,16 @@ class Shared:
         self.recent = Recent()
 
 
-class Unit:
-    """One transaction's session, and what it has read so far."""
+class TxBase:
+    """One transaction's session, what it has read so far, and how it writes a batch."""
 
     def __init__(self, shared: Shared, session: Session) -> None:
         self._shared, self._session, self._hot = shared, session, shared.hot
         self._heads: dict[str, tuple[int, str]] = {}
-        self._sealed_slots: list[Sealed] = []
         self._wrote_loops = False
         self._controls: dict[str, Control | None] = {}
         self.settled: list[str] = []  # the cases that get their outcome here; who waits is woken after the commit
         self.failed = False
-
-    def _seal(self, entry: Entry) -> list[Sealed]:
-        return seal(contents_of(entry), self._shared.salt)
 
     def _write(self, *batch: Write) -> int:
         """Write a batch; after a failure, part of it may stand, so the transaction can no longer commit."""
@@ -73,7 +72,7 @@ class Unit:
             raise_ours(self._shared.dialect, error)
 
 
-# One transaction on loops and on streams without a case: control, batches, system.
+# Control of loops, and streams without a case: batches, system
 
 
 LOOP = ("mode", "version", "control", "seq", "head")
@@ -82,50 +81,37 @@ LOOP = ("mode", "version", "control", "seq", "head")
 class StreamStatements(Statements):
     """What loops and their streams need."""
 
-    def _compile(self) -> None:
-        new = insert(loops).values(given(loops, ("name", *LOOP))).returning(loops.c.id)
+    def __init__(self, dialect: SqlDialect) -> None:
+        super().__init__(dialect)
+        new = insert(loops).values(params(loops, ("name", *LOOP))).returning(loops.c.id)
         self.new_loop = self._add(new, *(f"new_{name}" for name in ("name", *LOOP)))
         by_id = loops.c.id == bindparam("loop_id")
         head = select(loops.c.seq, loops.c.head, loops.c.version).where(by_id).with_for_update()
         self.head = self._add(head, "loop_id")
-        self.move_head = self._update(by_id, ("seq", "head"))
-        self.move_loop = self._update(by_id, LOOP)
+        self.move_head = self._update(update(loops).where(by_id), ("seq", "head"), "loop_id")
+        self.move_loop = self._update(update(loops).where(by_id), LOOP, "loop_id")
         last = select(entries.c.seq, entries.c.hash).where(entries.c.stream == bindparam("stream"))
-        last = last.order_by(entries.c.seq.desc()).limit(literal_column("1")).offset(literal_column("0"))
-        self.last = self._add(last, "stream")
-
-    def _update(self, where: ColumnElement[bool], columns: Sequence[str]) -> str:
-        statement = update(loops).where(where).ordered_values(*given(loops, columns).items())
-        return self._add(statement, *(f"new_{name}" for name in columns), "loop_id")
+        self.last = self._add(limited(last.order_by(entries.c.seq.desc()), ONE), "stream")
 
 
-class StreamTx(Unit):
+class StreamTx(TxBase):
     """Control and entries of loops, and the entries of streams that have no row at all."""
 
     def control(self, loop: str) -> Control | None:
         """What governs a loop now, or None when nobody defined it; read once a transaction, parsed once a version."""
-        if loop not in self._controls:
-            self._controls[loop] = self._control(loop)
-        return self._controls[loop]
-
-    def _seen(self, loop: str, version: int, seq: int) -> None:
-        """Note the loop's version that came with a case: what is parsed already need not be asked for again."""
-        known = self._shared.controls.get(loop)
-        if known is not None and known.version == version and known.seq == seq and not self._wrote_loops:
-            self._controls.setdefault(loop, known)
-
-    def _control(self, loop: str) -> Control | None:
+        if loop in self._controls:
+            return self._controls[loop]
+        control = None
         row = self._session.one(self._hot.loop, (loop,))
-        if row is None:
-            return None
-        loop_id, version, seq = row
-        known = self._shared.controls.get(loop)
-        if known is not None and (known.loop_id, known.version, known.seq) == (loop_id, version, seq):
-            return known
-        (text,) = self._session.one(self._hot.control, (loop_id,))
-        control = rows.control_of(text, loop_id, seq)
-        if not self._wrote_loops:
-            self._shared.controls[loop] = control
+        if row is not None:
+            loop_id, version, seq = row
+            control = self._shared.controls.get(loop)
+            if control is None or (control.loop_id, control.version, control.seq) != (loop_id, version, seq):
+                (text,) = self._session.one(self._hot.control, (loop_id,))
+                control = rows.control_of(text, loop_id, seq)
+                if not self._wrote_loops:
+                    self._shared.controls[loop] = control
+        self._controls[loop] = control
         return control
 
     def save_control(self, control: Control, entry: Entry, *, expected_version: int | None) -> Control:
@@ -133,49 +119,50 @@ class StreamTx(Unit):
         self._wrote_loops = True
         self._controls.clear()
         if expected_version is None:
-            return self._new_loop(control, entry)
-        seq, head, version = self._loop_head(control.loop_id)
-        if version != expected_version:
-            raise Conflict(f"the control of {control.loop} is at version {version}, not {expected_version}")
-        return self._move_loop(control, self._chained(entry, control.loop_id, seq, head))
-
-    def _new_loop(self, control: Control, entry: Entry) -> Control:
-        text = ENCODER.encode(control).decode()
-        values = (control.loop, control.settings.mode, control.version, text, 0, "")
-        try:
-            (loop_id,) = self._session.one(self._shared.streams.new_loop, values)
-        except Exception as error:
-            self.failed = True
-            raise_ours(self._shared.dialect, error)
-        return self._move_loop(replace(control, loop_id=loop_id), self._chained(entry, loop_id, 0, ""))
-
-    def _move_loop(self, control: Control, entry: Entry) -> Control:
+            text = ENCODER.encode(control).decode()
+            values = (control.loop, control.settings.mode, control.version, text, 0, "")
+            try:
+                (loop_id,) = self._session.one(self._shared.streams.new_loop, values)
+            except Exception as error:
+                self.failed = True
+                raise_ours(self._shared.dialect, error)
+            control = replace(control, loop_id=loop_id)
+            seq, head = 0, ""
+        else:
+            seq, head, version = self._loop_head(control.loop_id)
+            if version != expected_version:
+                raise Conflict(f"the control of {control.loop} is at version {version}, not {expected_version}")
+        entry, slots = self._chained(entry, control.loop_id, seq, head)
         control = replace(control, seq=entry.seq)
         text = ENCODER.encode(control).decode()
         row = (control.settings.mode, control.version, text, entry.seq, entry.hash, control.loop_id)
-        self._write(Write(self._shared.streams.move_loop, (row,)), *self._entry_writes(entry, control.loop_id))
+        self._write(Write(self._shared.streams.move_loop, (row,)), *self._entry_writes(entry, control.loop_id, slots))
         return control
 
     def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
         """Add an entry to ``loop/<id>`` or to a stream without a row; a `seq` of 0 means the next one."""
-        if payloads:
-            entry = _with_content(entry, payloads)
+        if payloads:  # they go into the first event that can carry content
+            events = list(entry.events)
+            place = next((i for i, event in enumerate(events) if hasattr(event, "content")), None)
+            if place is None:
+                raise ValueError("none of these events can carry content")
+            event: Any = events[place]
+            events[place] = replace(event, content=event.content | Content(payloads))
+            entry = replace(entry, events=tuple(events))
         kind, _, name = entry.stream.partition("/")
         if kind == "case":
             raise ValueError("the entries of a case are written by save")
         if kind == "loop":
-            return self._append_to_loop(entry, int(name))
-        seq, head = self._session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
-        entry = self._chained(entry, None, seq, head)
-        self._write(*self._entry_writes(entry, None))
-        return entry
-
-    def _append_to_loop(self, entry: Entry, loop_id: int) -> Entry:
-        self._controls.clear()
-        seq, head, _ = self._loop_head(loop_id)
-        entry = self._chained(entry, loop_id, seq, head)
-        moved = Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))
-        self._write(moved, *self._entry_writes(entry, loop_id))
+            loop_id = int(name)
+            self._controls.clear()
+            seq, head, _ = self._loop_head(loop_id)
+            entry, slots = self._chained(entry, loop_id, seq, head)
+            moved = [Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))]
+            self._write(*moved, *self._entry_writes(entry, loop_id, slots))
+        else:
+            seq, head = self._session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
+            entry, slots = self._chained(entry, None, seq, head)
+            self._write(*self._entry_writes(entry, None, slots))
         return entry
 
     def _loop_head(self, loop_id: int) -> Any:
@@ -184,84 +171,66 @@ class StreamTx(Unit):
             raise UnknownLoopError(f"no loop has the id {loop_id}")
         return row
 
-    def _chained(self, entry: Entry, loop_id: int | None, seq: int, head: str) -> Entry:
+    def _chained(self, entry: Entry, loop_id: int | None, seq: int, head: str) -> tuple[Entry, list[Sealed]]:
+        """The entry with its hash over the one before, and its content as rows."""
         if entry.seq not in (0, seq + 1):
             raise Conflict(f"{entry.stream} is at entry {seq}, so {entry.seq} cannot follow")
         stream = entry.stream if loop_id is None else f"loop/{loop_id}"
-        self._sealed_slots = self._seal(entry)
-        return sealed(replace(entry, stream=stream, seq=seq + 1), head)
+        slots = seal(contents_of(entry), self._shared.salt)
+        return sealed(replace(entry, stream=stream, seq=seq + 1), head), slots
 
-    def _entry_writes(self, entry: Entry, loop_id: int | None) -> list[Write]:
+    def _entry_writes(self, entry: Entry, loop_id: int | None, slots: list[Sealed]) -> list[Write]:
         batch = [Write(self._hot.new_entry, (rows.entry_row(entry, loop_id),))]
-        if self._sealed_slots:
-            batch.append(Write(self._hot.next_payload, rows.rewritten_rows(entry.stream, self._sealed_slots)))
+        if slots:
+            batch.append(Write(self._hot.next_payload, rows.rewritten_rows(entry.stream, slots)))
         return batch
 
 
-def _with_content(entry: Entry, payloads: Mapping[str, JSON]) -> Entry:
-    """The entry with these slots in its first event that can carry content."""
-    events = list(entry.events)
-    for i, event in enumerate(events):
-        if hasattr(event, "content"):
-            events[i] = replace(event, content=event.content | Content(payloads))
-            return replace(entry, events=tuple(events))
-    raise ValueError("none of these events can carry content")
-
-
-# One transaction on what machines do: jobs, models, examples used, browsers' sessions, and what is due.
-
-
-MODEL = ("id", "loop_id", "version", "path", "sha256", "state", "examples", "metrics", "created_at")
+# Jobs, models, examples used, browser sessions, and what is due
 
 
 class WorkStatements(Statements):
     """What the worker and the sweep run."""
 
-    def _compile(self) -> None:
+    def __init__(self, dialect: SqlDialect) -> None:
+        super().__init__(dialect)
+        now: Any = bindparam("now", type_=BigInteger)
+        lapsed = (
+            select(reviews.c.case_id, reviews.c.id)
+            .join(cases, cases.c.id == reviews.c.case_id)
+            .where(reviews.c.state == literal("claimed"), reviews.c.lease_until <= now)
+            .order_by(reviews.c.lease_until)
+        )
+        leader = cases.alias("leader")
+        following = select(cases.c.id, cases.c.leader_id).join(leader, leader.c.id == cases.c.leader_id)
+        waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None), leader.c.by.is_not(None))
+        following = following.where(*waiting).order_by(cases.c.leader_id, cases.c.id)
         self.due = {
-            "lease": self._lease_due(),
+            "lease": self._locked(lapsed, "now", "rows"),
             "case": self._case_due(cases.c.due_at, cases.c.state == literal("open")),
             "settle": self._case_due(
                 cases.c.effective_at, (cases.c.state == literal("decided")) & cases.c.by.is_(None)
             ),
             "effect": self._case_due(cases.c.effect_until, cases.c.effect == literal("started")),
-            "follow": self._follow_due(),
+            "follow": self._locked(following, "rows"),
         }
         self._jobs()
         self.new_model = self._insert(models, MODEL)
-        statement = (
-            update(models).where(models.c.id == bindparam("model_id")).ordered_values(*given(models, MODEL[1:]).items())
+        self.move_model = self._update(
+            update(models).where(models.c.id == bindparam("model_id")), MODEL[1:], "model_id"
         )
-        self.move_model = self._add(statement, *(f"new_{name}" for name in MODEL[1:]), "model_id")
         used = update(examples).where(examples.c.loop_id == bindparam("loop"), examples.c.id == bindparam("example"))
         self.mark_used = self._add(used.values(used_by=bindparam("model")), "model", "loop", "example")
         self.new_session = self._insert(sessions, ("digest", "person_id", "created_at", "expires_at"))
         self.end_session = self._add(delete(sessions).where(sessions.c.digest == bindparam("session")), "session")
-        over = sessions.c.expires_at <= bindparam("now", type_=BigInteger)
-        self.forget_sessions = self._add(delete(sessions).where(over), "now")
-
-    def _lease_due(self) -> str:
-        statement = (
-            select(reviews.c.case_id, reviews.c.id)
-            .join(cases, cases.c.id == reviews.c.case_id)
-            .where(reviews.c.state == literal("claimed"), reviews.c.lease_until <= bindparam("now", type_=BigInteger))
-            .order_by(reviews.c.lease_until)
-        )
-        return self._limited(statement)
+        self.forget_sessions = self._add(delete(sessions).where(sessions.c.expires_at <= now), "now")
 
     def _case_due(self, column: Any, where: Any) -> str:
         statement = select(cases.c.id, null()).where(where, column <= bindparam("now", type_=BigInteger))
-        return self._limited(statement.order_by(column))
+        return self._locked(statement.order_by(column), "now", "rows")
 
-    def _follow_due(self) -> str:
-        leader = cases.alias("leader")
-        statement = select(cases.c.id, cases.c.leader_id).join(leader, leader.c.id == cases.c.leader_id)
-        waiting = (cases.c.state == literal("open"), cases.c.leader_id.is_not(None), leader.c.by.is_not(None))
-        return self._limited(statement.where(*waiting).order_by(cases.c.leader_id, cases.c.id), "rows")
-
-    def _limited(self, statement: Any, *order: str) -> str:
-        limited = statement.limit(bindparam("rows", type_=Integer)).offset(literal_column("0"))
-        return self._add(limited.with_for_update(of=cases, skip_locked=True), *(order or ("now", "rows")))
+    def _locked(self, statement: Any, *order: str) -> str:
+        return self._add(limited(statement).with_for_update(of=cases, skip_locked=True), *order)
 
     def _jobs(self) -> None:
         ready = (jobs.c.state == literal("ready")) & (jobs.c.run_at <= bindparam("now", type_=BigInteger))
@@ -270,28 +239,27 @@ class WorkStatements(Statements):
         self.next_job = [self._next_job(columns, ready), self._next_job(columns, lapsed)]
         self.new_job = self._insert(jobs, ("id", "kind", "ref", "run_at", "state"))
         by_id = jobs.c.id == bindparam("job_id")
-        taken = (
+        leased = (
             update(jobs)
             .where(by_id)
             .ordered_values(
                 (jobs.c.state, literal("leased")),
                 (jobs.c.owner, bindparam("new_owner")),
                 (jobs.c.until, bindparam("new_until")),
-                (jobs.c.attempts, jobs.c.attempts + literal_column("1")),
+                (jobs.c.attempts, jobs.c.attempts + ONE),
             )
         )
-        self.lease_job = self._add(taken, "new_owner", "new_until", "job_id")
+        self.lease_job = self._add(leased, "new_owner", "new_until", "job_id")
         held = update(jobs).where(by_id, jobs.c.owner == bindparam("held_by"), jobs.c.state == literal("leased"))
         done = held.ordered_values((jobs.c.state, literal("done")), (jobs.c.result, bindparam("new_result")))
         self.end_job = self._add(done, "new_result", "job_id", "held_by")
 
     def _next_job(self, columns: Any, where: Any) -> str:
         statement = select(*columns).where(jobs.c.kind == bindparam("job_kind"), where).order_by(jobs.c.run_at)
-        limited = statement.limit(literal_column("1")).offset(literal_column("0"))
-        return self._add(limited.with_for_update(skip_locked=True), "job_kind", "now")
+        return self._add(limited(statement, ONE).with_for_update(skip_locked=True), "job_kind", "now")
 
 
-class WorkTx(Unit):
+class WorkTx(TxBase):
     """Jobs, models, which examples were used, and who is signed in."""
 
     def begin_session(self, digest: str, person: str, life: int) -> None:
@@ -314,9 +282,9 @@ class WorkTx(Unit):
         """Lease the next ready job of these kinds, or one whose holder's time ran out."""
         work = self._shared.work
         for statement in work.next_job:
-            found = [row for kind in kinds if (row := self._session.one(statement, (kind, now))) is not None]
-            if found:
-                job_id, kind, ref, run_at, attempts = min(found, key=lambda row: (row[3], row[0]))
+            due = [row for kind in kinds if (row := self._session.one(statement, (kind, now))) is not None]
+            if due:
+                job_id, kind, ref, run_at, attempts = min(due, key=lambda row: (row[3], row[0]))
                 self._write(Write(work.lease_job, ((owner, until, job_id),)))
                 return {
                     "id": job_id, "kind": kind, "ref": ref, "run_at": run_at, "attempts": attempts + 1,
@@ -347,6 +315,7 @@ class WorkTx(Unit):
 
 
 NO_SLOTS: list[rows.Row] = []
+EXAMPLE_VALUES = attrgetter(*EXAMPLE)
 
 
 class SqlTx(StreamTx, WorkTx):
@@ -357,7 +326,7 @@ class SqlTx(StreamTx, WorkTx):
         """The time of this transaction, in microseconds."""
         return self._session.now
 
-    # cases
+    # Cases
 
     def find_key(self, loop_id: int, key: str) -> KeyRow | None:
         """The case that a key of this loop stands for."""
@@ -365,63 +334,63 @@ class SqlTx(StreamTx, WorkTx):
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
         """The case with its content (without `values`: its seals only); its row is held until commit."""
-        hot, slots, kept = self._hot, NO_SLOTS, self._shared.recent.get(case_id)
+        hot, slots, cached = self._hot, NO_SLOTS, self._shared.recent.get(case_id)
         statement = hot.case_locked if lock else hot.case
-        if values and kept is None:
+        if values and cached is None:
             row, slots = self._session.two(statement, hot.payloads, (case_id,))
         else:
             row = self._session.one(statement, (case_id,))
         if row is None:
             return None
-        self._heads[case_id] = (row[0], row[1])
-        if kept is not None and kept.tells(row[1], row[2]):
-            case = kept.revived(values)
+        seq, head, snapshot, version, loop_seq = row
+        self._heads[case_id] = (seq, head)
+        if cached is not None and cached.matches(head, snapshot):
+            case = cached.restored(values)
         else:
-            if values and kept is not None:
+            if values and cached is not None:
                 slots = self._session.all(hot.payloads, (case_id,))
-            case = self._decoded(case_id, row, slots, values)
-        self._seen(case.loop, row[3], row[4])
-        return case
-
-    def _decoded(self, case_id: str, row: rows.Row, slots: list[rows.Row], values: bool) -> Case:
-        try:
-            case: Case = rows.decode_case(row[2])
-        except msgspec.DecodeError as error:
-            raise rows.unreadable(case_id, error) from error
-        if values:
-            rows.check_bodies(case, slots)
-            bodies = rows.bodies_of(case, slots)
-            self._shared.recent.keep(case, row[1], row[2], bodies)
-            rows.fill(case, bodies)
+            try:
+                case = rows.decode_case(snapshot)
+            except msgspec.DecodeError as error:
+                raise rows.unreadable(case_id, error) from error
+            if values:
+                bodies = rows.bodies_of(case, slots, check=True)
+                self._shared.recent.keep(case, head, snapshot, bodies)
+                rows.fill(case, bodies)
+        # The loop's version comes with the case: a control that is parsed already need not be asked for again.
+        control = self._shared.controls.get(case.loop)
+        if control is not None and (control.version, control.seq) == (version, loop_seq) and not self._wrote_loops:
+            self._controls.setdefault(case.loop, control)
         return case
 
     def save(
-        self,
-        before: Case | None,
-        after: Case,
-        entry: Entry,
-        *,
-        fingerprint: str | None = None,
-        likeness: str | None = None,
-        examples: Sequence[Example] = (),
-    ) -> Entry:
+        self, before: Case | None, after: Case, entry: Entry, *, fingerprint: str | None = None,
+        likeness: str | None = None, examples: Sequence[Example] = (),
+    ) -> Entry:  # fmt: skip
         """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
         loop_id, head = self._loop_id(after.loop), self._head(before, after, entry)
-        contents = rows.contents_of(entry)
+        contents = contents_of(entry)
         slots = seal(contents, self._shared.salt)
         if slots:
-            _show_seals(after, contents)
+            # the new seals, and content that is nobody else's, go into the case that the caller keeps
+            seals, values = after.content.seals, after.content.values
+            for slot, value, seal_of_slot in ((s, v, c.seals[s]) for c in contents for s, v in c.values.items()):
+                if slot in values:
+                    seals[slot], values[slot] = seal_of_slot, value
         try:
             entry = sealed(entry, head)
             snapshot = rows.encode_case(after).decode()
             batch = self._case_writes(before, after, entry, snapshot, loop_id, fingerprint, likeness)
         except UnicodeEncodeError as error:
             raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
-        if slots:
-            batch.append(self._payload_writes(before, after.id, slots))
+        if slots and before is None and len(slots) <= SLOTS_AT_ONCE and len({s.slot for s in slots}) == len(slots):
+            row = [value for s in slots for value in (after.id, s.slot, 0, s.body, s.size, s.salt, s.commitment)]
+            batch.append(Write(self._hot.first_payloads[len(slots) - 1], (row,)))
+        elif slots:
+            batch.append(Write(self._hot.next_payload, rows.rewritten_rows(after.id, slots)))
         self._review_writes(batch, before, after, loop_id)
         if examples:
-            batch.append(Write(self._hot.new_example, [rows.example_row(e) for e in examples]))
+            batch.append(Write(self._hot.new_example, [EXAMPLE_VALUES(example) for example in examples]))
         if self._write(*batch) != 1:
             self.failed = True
             raise Conflict(f"case {after.id} has moved on from entry {entry.seq - 1}")
@@ -437,10 +406,10 @@ class SqlTx(StreamTx, WorkTx):
         """Keep the case for the next step, when its content is at hand; a rollback leaves a head that no row has."""
         recent, bodies = self._shared.recent, {}
         if before is not None:
-            kept = recent.get(after.id)
-            if kept is None or kept.head != known:
+            earlier = recent.get(after.id)
+            if earlier is None or earlier.head != known:
                 return
-            bodies = kept.bodies
+            bodies = earlier.bodies
         recent.keep(after, head, snapshot, bodies | {s.slot: s.body for s in slots} if slots else bodies)
 
     def _head(self, before: Case | None, after: Case, entry: Entry) -> str:
@@ -460,27 +429,30 @@ class SqlTx(StreamTx, WorkTx):
         likeness: str | None,
     ) -> list[Write]:  # fmt: skip
         hot = self._hot
-        kept = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
-        if before is not None and rows.only_reviews(before, after):
-            return [Write(hot.note_case, ((after.seq, entry.hash, snapshot, after.id, before.seq),)), kept]
+        new_entry = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
+        # nothing but reviews has changed: no column but the snapshot tells of it
+        if before is not None and replace(before, seq=after.seq, reviews=after.reviews) == after:
+            return [Write(hot.note_case, ((after.seq, entry.hash, snapshot, after.id, before.seq),)), new_entry]
         moving = rows.moving_columns(after, entry.hash, snapshot)
         if before is not None:
             parted = [Write(hot.part, ((after.id,),))] if before.leader != after.leader else []
-            return [Write(hot.move_case, ((*moving, after.id, before.seq),)), kept, *parted]
-        batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving, likeness),)), kept]
+            return [Write(hot.move_case, ((*moving, after.id, before.seq),)), new_entry, *parted]
+        batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving, likeness),)), new_entry]
         if after.key is not None:
             key = (loop_id, key_digest(after.key), after.id, fingerprint or "")
             batch.append(Write(hot.new_key, (key,)))
         return batch
 
-    def _payload_writes(self, before: Case | None, case_id: str, slots: list[Sealed]) -> Write:
-        if before is None and len(slots) <= SLOTS_AT_ONCE and len({s.slot for s in slots}) == len(slots):
-            return Write(self._hot.first_payloads[len(slots) - 1], (rows.payload_row(case_id, slots),))
-        return Write(self._hot.next_payload, rows.rewritten_rows(case_id, slots))
-
     def _review_writes(self, batch: list[Write], before: Case | None, after: Case, loop_id: int) -> None:
+        """Write every review that the events opened or changed."""
+        if before is not None and after.reviews is before.reviews:
+            return
         hot = self._hot
-        for old, new in rows.changed_reviews(before, after):
+        earlier = {} if before is None else {review.id: review for review in before.reviews}
+        for new in after.reviews:
+            old = earlier.get(new.id)
+            if old is new or old == new:
+                continue
             ending = None if old is None else rows.review_ending(old, new, after)
             if ending is not None:
                 batch.append(Write(hot.end_review, ((*ending, new.id),)))
@@ -498,87 +470,73 @@ class SqlTx(StreamTx, WorkTx):
         count = self._write(Write(hot.erase, row), Write(hot.erase_drafts, row), Write(hot.unlike, row))
         if case.key is not None:
             key = (self._loop_id(case.loop), key_digest(case.key))
-            self._write(Write(self._hot.erase_key, (key,)))
+            self._write(Write(hot.erase_key, (key,)))
         return count
 
-    # cases that ask the same
+    # Duplicates: leader and followers
 
     def alike(self, loop_id: int, likeness: str) -> str | None:
-        """The oldest open case that asks this, follows no other, and that nobody holds or has answered."""
+        """The oldest open case of this likeness that follows no other and that nobody holds or has answered."""
         row = self._session.one(self._hot.alike, (loop_id, likeness))
         return None if row is None else str(row[0])
 
     def followers(self, case_id: str) -> list[str]:
-        """The open cases that wait with this one."""
+        """The open followers of a case, by id."""
         return [row[0] for row in self._session.all(self._hot.followers, (case_id,))]
 
-    # reviews
+    # Reviews
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
         """Lock and return (case id, review id) of the next open review this person may take, or None."""
-        if self._shared.dialect.skips_locked:
-            return self._take_unlocked(person, pools)
-        found = self._queued(self._hot.next_review, person, pools, FIRST)
-        return (found[0][2], found[0][1]) if found else None
+        if not self._shared.dialect.skips_locked:
+            queued = self._queued(self._hot.next_review, person, pools, FIRST)
+            return (queued[0][2], queued[0][1]) if queued else None
+        after = FIRST  # candidates first, then the first of them that nobody else has locked
+        while queued := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
+            ids = [review_id for _, review_id, _ in queued]
+            row = self._session.one(self._hot.lock_review, ids + ids[-1:] * (CANDIDATES - len(ids)))
+            if row is not None:
+                return row[1], row[0]
+            after = queued[-1][:2]
+        return None
 
     def _queued(
         self, statement: str, person: str, pools: Sequence[tuple[int, str]], after: tuple[int, str]
     ) -> list[Any]:
         """(order_at, review id, case id) of the first reviews in these pools, in queue order."""
         key = identity(person)
-        rest = (*after, line(key), key, key)
-        found = [row for pool in pools for row in self._session.all(statement, (*pool, *rest))]
-        return sorted(tuple(row) for row in found)
-
-    def _take_unlocked(self, person: str, pools: Sequence[tuple[int, str]]) -> tuple[str, str] | None:
-        """Candidates first, then the first of them that nobody else has locked."""
-        after = FIRST
-        while found := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
-            ids = [review_id for _, review_id, _ in found]
-            row = self._session.one(self._hot.lock_review, ids + ids[-1:] * (CANDIDATES - len(ids)))
-            if row is not None:
-                return row[1], row[0]
-            after = found[-1][:2]
-        return None
+        arguments = (*after, line(key), key, key)
+        queued = [row for pool in pools for row in self._session.all(statement, (*pool, *arguments))]
+        return sorted(tuple(row) for row in queued)
 
     def queue(
         self, person: str, pools: Sequence[tuple[int, str]], *, without: Container[str]
     ) -> Iterator[tuple[str, str]]:
         """What `take` would give, one after the other: the slow way, past a head of the queue that is of no use."""
         after = FIRST
-        while found := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
-            for _, review_id, case_id in found:
+        while queued := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
+            for _, review_id, case_id in queued:
                 if case_id not in without and self._session.one(self._hot.lock_review, [review_id] * CANDIDATES):
                     yield case_id, review_id
-            after = found[-1][:2]
+            after = queued[-1][:2]
 
     def due(self, what: str, now: int, limit: int) -> list[tuple[str, str | None]]:
         """(case id, review id, leader or None) whose time has come."""
         statement = self._shared.work.due.get(what)
         if statement is None:
             raise ValueError(f"{what!r} is never due; lease, case, settle, effect and follow are")
-        given = (limit,) if what == "follow" else (now, limit)
-        return [(row[0], row[1]) for row in self._session.all(statement, given)]
+        arguments = (limit,) if what == "follow" else (now, limit)
+        return [(row[0], row[1]) for row in self._session.all(statement, arguments)]
 
-    # loops
+    # Loops
 
     def _loop_id(self, loop: str) -> int:
-        known = self._shared.loop_ids.get(loop)
-        if known is not None:
-            return known
+        loop_id = self._shared.loop_ids.get(loop)
+        if loop_id is not None:
+            return loop_id
         row = self._session.one(self._hot.loop_id, (loop,))
         if row is None:
             raise UnknownLoopError(f"no loop is called {loop!r}", loop=loop)
         if not self._wrote_loops:
             self._shared.loop_ids[loop] = row[0]
         return int(row[0])
-
-
-def _show_seals(after: Case, contents: list[Content]) -> None:
-    """Put the new seals, and content that is nobody else's, into the case that the caller keeps."""
-    seals, values = after.content.seals, after.content.values
-    for written in contents:
-        for slot in written.values:
-            if slot in values:
-                seals[slot] = written.seals[slot]
-                values[slot] = written.values[slot]

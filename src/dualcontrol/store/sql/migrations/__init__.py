@@ -1,6 +1,6 @@
 """Migrations, shipped with the package and run by `dualcontrol db upgrade`.
 
-A new database does not come here: `create.py` makes the newest schema at once and stamps it.
+A new database does not come here: `engine.ensure` makes the newest schema at once and stamps it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import inspect, text
 
-from dualcontrol.store.sql.dialect import Dialect, open_dialect, raise_ours
+from dualcontrol.store.sql.dialect import open_dialect, raise_ours
 from dualcontrol.store.sql.engine import refuse_newer, unstamped
 from dualcontrol.store.sql.schema import HEAD, VERSION_TABLE
 
@@ -20,33 +20,24 @@ def upgrade_to_head(url: str) -> str:
     """Bring a database to this program's revision; returns the revision."""
     dialect = open_dialect(url, "power", None)
     try:
-        _upgrade(dialect)
+        refuse_newer(dialect.revision())
+        engine = dialect.engine()
+        with engine.begin() as connection:  # what is missing in one transaction, while no other process does the same
+            connection.exec_driver_sql(dialect.migration_lock)
+            tables = inspect(connection)
+            stamp = text(f"SELECT 1 FROM {VERSION_TABLE}")
+            stamped = tables.has_table(VERSION_TABLE) and connection.execute(stamp).first()
+            if not stamped and tables.has_table("loops"):
+                raise unstamped()
+            settings = configuration()
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
+        engine.dispose()
     except Exception as error:
         raise_ours(dialect, error)
     finally:
         dialect.close()
     return HEAD
-
-
-def _upgrade(dialect: Dialect) -> None:
-    """Run what is missing in one transaction, while no other process does the same."""
-    refuse_newer(dialect.revision())
-    engine = dialect.engine()
-    with engine.begin() as connection:
-        connection.exec_driver_sql(dialect.migration_lock)
-        _refuse_unstamped(connection)
-        settings = configuration()
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
-    engine.dispose()
-
-
-def _refuse_unstamped(connection: Connection) -> None:
-    """Raise `SchemaError` where our tables stand and nothing says of which revision they are."""
-    known = inspect(connection)
-    stamped = known.has_table(VERSION_TABLE) and connection.execute(text(f"SELECT 1 FROM {VERSION_TABLE}")).first()
-    if not stamped and known.has_table("loops"):
-        raise unstamped()
 
 
 def configuration() -> Config:
