@@ -6,7 +6,6 @@ Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -55,7 +54,9 @@ class _Page:
     def put(self, value: JSON, level: int, lead: str) -> str | None:
         """Write a value behind its name; gives it back on one line when it is short enough to stand in another."""
         if isinstance(value, HELD) and value:
-            if len(value) > FEW or not KINDS.isdisjoint(map(type, _inside(value))):
+            if len(value) > FEW or not KINDS.isdisjoint(
+                map(type, value.values() if isinstance(value, dict) else value)
+            ):
                 return self._held(value, level, lead)
             text = _encode(value)
             if len(text) > WIDE:
@@ -113,10 +114,6 @@ class _Page:
 
 def _encode(value: JSON) -> str:
     return msgspec.json.format(_ENCODER.encode(value), indent=0).decode()
-
-
-def _inside(value: JSON) -> Iterable[JSON]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _scalar(value: JSON, most: int) -> str:
