@@ -114,48 +114,34 @@ def timeout(case: Case, command: Timeout, control: Control, env: Env) -> list[Ev
         return []
     if case.route.to != "human":
         return []
-    how = _declared(case, control)
-    passed = TimedOut(how=how, at=env.now)
-    if how == "reject":
-        return [passed, _concluded(case, "timeout", "reject", env)]
-    if how == "autopilot":
-        return [passed, _concluded(case, "timeout", None, env)]
-    return [passed]
-
-
-def _declared(case: Case, control: Control) -> Literal["reject", "hold", "escalate", "autopilot"]:
-    how = case.route.on_timeout if case.route else "hold"
+    how = case.route.on_timeout
     if how == "autopilot" and not _may_run_unseen(case, control):
-        return "reject"
-    if how == "escalate" and not _arbiter(case, control):
-        return "hold"
-    return how  # type: ignore[return-value]
+        how = "reject"
+    if how == "escalate" and not (case.route.quorum.arbiter or control.settings.quorum.arbiter):
+        how = "hold"
+    timed_out = TimedOut(how=how, at=env.now)  # type: ignore[arg-type]
+    if how in ("reject", "autopilot"):
+        verdict: Literal["reject"] | None = "reject" if how == "reject" else None
+        return [timed_out, _concluded(case, "timeout", verdict, env)]
+    return [timed_out]
 
 
 def _may_run_unseen(case: Case, control: Control) -> bool:
-    """Nothing demanded a human, nobody said anything but approve, and autopilot is not closed by now.
+    """Whether nothing demanded a human, nobody answered anything but approve, and autopilot is still open.
 
-    Under a guarantee nothing does: what the certificate leaves out is not run because nobody had the time.  Nor does
+    Under a guarantee nothing may: what the certificate leaves out is not run because nobody had the time.  Nor may
     a label that the loop no longer has.
     """
     if case.proposed is None or case.route is None or case.route.by not in UNDEMANDED:
         return False
-    if case.mode == "labels" and not _is_a_label(case.proposed_value(), control):
+    labels = Labels.of(control.settings) if case.mode == "labels" else None
+    if labels is not None and case.proposed_value() not in labels:
         return False
     if control.settings.guarantee is not None:
         return False
     if any(a.verdict != "approve" for a in case.answered) or control.closed_for(case.segment) is not None:
         return False
     return not _above_ceiling(case, control)
-
-
-def _is_a_label(value: JSON, control: Control) -> bool:
-    labels = Labels.of(control.settings)
-    return labels is None or value in labels
-
-
-def _arbiter(case: Case, control: Control) -> str | None:
-    return (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter
 
 
 def _above_ceiling(case: Case, control: Control) -> bool:
@@ -215,25 +201,25 @@ def runs_as_decided(case: Case, runs: JSON) -> bool:
 
 
 def _recalled(case: Case, command: StartEffect, control: Control, env: Env) -> Recalled | None:
-    """Why the outcome no longer holds under the control in force, as the event that takes it back; None where it does.
+    """The event that recalls an outcome which no longer holds under the control in force; None where it holds.
 
-    Routing says the same of the same under the same control, so only what has changed since is routed again; and what
-    autopilot let run above the ceiling, which earlier versions did where none was declared.
+    Routing is deterministic under one control, so only what has changed since is routed again; and what autopilot let
+    run above the ceiling, which earlier versions did where none was declared.
     """
-    ended = _run_out(case, control, env)
+    expired = _expired(case, control, env)
     if case.route is None or case.concluded is None or env.reroute is None:
         return None
     if case.origin == "shadow" and control.settings.start == "shadow":
         return None
     unseen = case.concluded.by != "human"
     unchanged = case.route.control == control.version and _as_proposed(case)
-    if ended is None and unchanged and not (unseen and _above_ceiling(case, control)):
+    if expired is None and unchanged and not (unseen and _above_ceiling(case, control)):
         return None
     wanted = env.reroute(case, _decided_candidate(case), control, command.asks or {})
     if wanted.to == "block":
         raise Rejected(f"case {case.id} is blocked by now: {wanted.reason}", case_id=case.id, by=wanted.by)
-    if ended is not None:
-        return _back(case, wanted, control, env, by="expired", reason=ended, lapsed=True)
+    if expired is not None:
+        return _back(case, wanted, control, env, by="expired", reason=expired, lapsed=True)
     if case.concluded.by == "human":
         return _back_to_more_people(case, wanted, control, env)
     declared = case.concluded.by == "timeout" and control.settings.on_timeout == "autopilot"
@@ -257,8 +243,8 @@ def _decided_candidate(case: Case) -> Candidate:
     return Candidate(id="edit", value=value)
 
 
-def _run_out(case: Case, control: Control, env: Env) -> str | None:
-    """How an approval by people has run out, or None."""
+def _expired(case: Case, control: Control, env: Env) -> str | None:
+    """Why an approval by people has expired, or None."""
     if case.settled is None:
         return None
     lasts = microseconds(control.settings.approval_lasts)
@@ -289,7 +275,7 @@ def _back(
     case: Case, wanted: Route, control: Control, env: Env, *, reason: str, by: str | None = None, lapsed: bool = False,
     about: str | None = None,
 ) -> Recalled:  # fmt: skip
-    """The case is people's again, with the whole response time and what the route asks of them."""
+    """The event that gives the case back to people, with the whole response time and the demands of the route."""
     within = None if wanted.due_at is None else wanted.due_at - case.opened_at
     return Recalled(
         by=by or wanted.by, reason=reason, at=env.now, control=control.version, lapsed=lapsed, about=about,
@@ -313,8 +299,8 @@ def revoke(case: Case, command: Revoke, control: Control, env: Env) -> list[Even
         raise SettledError(f"case {case.id} is not decided yet", hint="Reject it, or withdraw it.")
     if case.effect.state != "ready":
         state = case.effect.state
-        late = "has no effect to hold back" if state == "none" else f"has an effect that is {state} already"
-        raise SettledError(f"case {case.id} {late}", state=state)
+        why = "has no effect to hold back" if state == "none" else f"has an effect that is {state} already"
+        raise SettledError(f"case {case.id} {why}", state=state)
     content = Content({"revoked": {"rationale": command.rationale}})
     return [Revoked(actor=command.actor, at=env.now, content=content)]
 
@@ -322,14 +308,14 @@ def revoke(case: Case, command: Revoke, control: Control, env: Env) -> list[Even
 def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env) -> list[Event]:
     """Record how the effect ended; only the fence in force may, also after its lease ran out.
 
-    Said again, because the reply was lost, the end that is recorded stands.
+    Idempotent: reported again because the reply was lost, the end that is recorded stands.
     """
     if case.effect.fence == command.fence and case.effect.state == ("succeeded" if command.succeeded else "failed"):
         return []
     if case.effect.state not in ("started", "unknown") or case.effect.fence != command.fence:
         raise EffectTakenError(f"fence {command.fence} does not hold the effect of case {case.id}")
-    said = {"result": command.result} if command.succeeded else {"error": command.error or ""}
-    content = Content() if case.erased else Content(said)
+    result = {"result": command.result} if command.succeeded else {"error": command.error or ""}
+    content = Content() if case.erased else Content(result)
     if command.succeeded:
         kept = command.kept and not case.erased
         return [EffectSucceeded(fence=command.fence, at=env.now, kept=kept, content=content)]
@@ -365,8 +351,8 @@ def erase(case: Case, command: Erase, control: Control, env: Env) -> list[Event]
     """Forget what people wrote; what happened stays provable.  A case without an outcome is withdrawn with it."""
     if case.erased:
         return []
-    over = [] if case.concluded else withdraw(case, Withdraw(case_id=case.id, by=command.by), control, env)
-    return [*over, Erased(at=env.now, by=command.by)]
+    withdrawn = [] if case.concluded else withdraw(case, Withdraw(case_id=case.id, by=command.by), control, env)
+    return [*withdrawn, Erased(at=env.now, by=command.by)]
 
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {

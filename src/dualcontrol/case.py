@@ -9,14 +9,14 @@ from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
-# What every value can do, and content: written as its seals, with its values in ``payloads``.
+# Values and content
 
 
 JSON: TypeAlias = Any
 
 
 class Content:
-    """Content by slot: ``values`` in memory, ``seals`` (one commitment a slot) on paper.
+    """Content by slot: ``values`` in memory, ``seals`` (one commitment a slot) in the ledger.
 
     Encoding a Content writes its seals only; the values are rows in ``payloads``.
     """
@@ -53,12 +53,12 @@ NUMPY: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": fl
 
 
 def encode_content(value: Any) -> Any:
-    """How msgspec writes what is no plain JSON: content by its seals, a library's text or number as Python's own."""
+    """msgspec's hook for what is not plain JSON: content by its seals, a library's text or number as Python's own."""
     if isinstance(value, Content):
         return value.seals
-    own = scalar(value)
-    if type(own) in OWN:
-        return own
+    native = scalar(value)
+    if type(native) in OWN:
+        return native
     raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
@@ -75,40 +75,36 @@ def scalar(value: Any) -> Any:
     return value
 
 
-class _OddError(Exception):
-    """Something in a value is not of JSON's own types."""
+def _not_native(value: Any) -> Any:
+    raise TypeError
 
 
-def _odd(value: Any) -> Any:
-    raise _OddError
-
-
-_LOOK = msgspec.json.Encoder(enc_hook=_odd)
+_NATIVE = msgspec.json.Encoder(enc_hook=_not_native)
 
 
 def plain(value: JSON) -> JSON:
     """A value with the texts, numbers and flags of libraries in it as Python's own, however deep.
 
-    What is no JSON stays in it as it is, for whoever checks it to name.  A value that is plain is given back itself;
-    the look at it is one pass in C.
+    What is not JSON stays in it as it is, for whoever checks it to name.  A value that is plain is given back itself;
+    the check is one pass in C.
     """
     if type(value) not in (dict, list, tuple):
         return scalar(value)
     try:
-        _LOOK.encode(value)
-    except (_OddError, TypeError, ValueError, RecursionError):  # also keys that are no texts, and cycles
-        return _walked(value, DEPTH)
+        _NATIVE.encode(value)
+    except (TypeError, ValueError, RecursionError):  # also keys that are not texts, and cycles
+        return _as_native(value, DEPTH)
     return value
 
 
-def _walked(value: JSON, depth: int) -> JSON:
-    """The same by hand; what lies deeper is left alone, since nothing that deep is taken."""
+def _as_native(value: JSON, depth: int) -> JSON:
+    """`plain` in Python; what lies deeper is left alone, since nothing that deep is accepted."""
     if depth == 0:
         return value
     if type(value) is dict:
-        return {scalar(key): _walked(item, depth - 1) for key, item in value.items()}
+        return {scalar(key): _as_native(item, depth - 1) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)([_walked(item, depth - 1) for item in value])
+        return type(value)([_as_native(item, depth - 1) for item in value])
     return scalar(value)
 
 
@@ -146,13 +142,15 @@ def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def once(pairs: Sequence[tuple[str, JSON]]) -> dict[str, JSON]:
-    """The object of these members, for `json.loads`; a key that stands twice says two things and is a ValueError."""
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
-    return read
+    """The object of these members, for `json.loads`; a duplicate key is ambiguous and raises ValueError."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ValueError(f"the key {name[:80]!r} stands twice in one object")
+            names.add(name)
+    return members
 
 
 class Shown(Value, frozen=True, kw_only=True):
@@ -173,9 +171,8 @@ class Case(Value, frozen=True, kw_only=True):
     """One proposal's life from opening to outcome.
 
     Structure is in the fields; what people wrote is in `content` and comes back through the properties.
-    Times are integer microseconds, UTC.  `leader` is the case that asks the same and that this one is settled with,
-    `followers` how many cases have joined this one so; `recalled_after` how many
-    reviews it had when its outcome was last taken back.
+    Times are integer microseconds, UTC.  `leader` is the case that this duplicate is settled with, `followers` how
+    many duplicates have joined this case; `recalled_after` how many reviews it had when its outcome was last recalled.
     """
 
     id: str
@@ -214,7 +211,7 @@ class Case(Value, frozen=True, kw_only=True):
     read_only: str | None = None
     content: Content = Content()
 
-    # what the caller wrote
+    # Content of the caller
 
     @property
     def input(self) -> JSON:
@@ -261,7 +258,7 @@ class Case(Value, frozen=True, kw_only=True):
         """The caller's own data."""
         return dict(self.content.get("meta") or {})
 
-    # what humans wrote
+    # Content of people
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -270,10 +267,10 @@ class Case(Value, frozen=True, kw_only=True):
 
     def answer(self, review_id: str) -> Answer:
         """One answer with what it says, by the review it was given to."""
-        bare = next(a for a in self.answered if a.review_id == review_id)
-        said = self.content.get(f"answer/{review_id}") or {}
+        answer = next(a for a in self.answered if a.review_id == review_id)
+        content = self.content.get(f"answer/{review_id}") or {}
         return msgspec.structs.replace(
-            bare, value=said.get("value"), rationale=said.get("rationale"), first=said.get("first")
+            answer, value=content.get("value"), rationale=content.get("rationale"), first=content.get("first")
         )
 
     @property
@@ -281,14 +278,15 @@ class Case(Value, frozen=True, kw_only=True):
         """The settled result, with its value."""
         if self.settled is None:
             return None
-        value = self._decided_value()
-        spread = None if len(self.settled.answers) < 2 else self._distribution()
-        return msgspec.structs.replace(self.settled, value=value, distribution=spread)
+        distribution = None if len(self.settled.answers) < 2 else self._distribution()
+        return msgspec.structs.replace(
+            self.settled, value=self._decisive_content().get("value"), distribution=distribution
+        )
 
-    def _decided_value(self) -> JSON:
-        if self.settled is None or self.settled.source is None:
-            return None
-        return (self.content.get(f"answer/{self.settled.source}") or {}).get("value")
+    def _decisive_content(self) -> dict[str, JSON]:
+        """The content of the answer that the decision comes from; empty where there is none."""
+        source = self.settled.source if self.settled is not None else None
+        return (self.content.get(f"answer/{source}") if source is not None else None) or {}
 
     def _distribution(self) -> list[dict[str, JSON]]:
         counts: dict[bytes, dict[str, JSON]] = {}
@@ -308,18 +306,9 @@ class Case(Value, frozen=True, kw_only=True):
             effect["result"] = self.content.get("result")
         elif self.effect.state == "failed":
             effect["error"] = self.content.get("error")
-        return msgspec.structs.replace(
-            self.concluded, value=self.resolved_value(), rationale=self._decided_rationale(), effect=effect
-        )
-
-    def _decided_rationale(self) -> str | None:
-        if (revoked := self.content.get("revoked")) is not None:
-            why: str | None = revoked.get("rationale")
-            return why
-        if self.settled is None or self.settled.source is None:
-            return None
-        text: str | None = (self.content.get(f"answer/{self.settled.source}") or {}).get("rationale")
-        return text
+        revoked = self.content.get("revoked")
+        rationale = (self._decisive_content() if revoked is None else revoked).get("rationale")
+        return msgspec.structs.replace(self.concluded, value=self.resolved_value(), rationale=rationale, effect=effect)
 
     def resolved_value(self) -> JSON:
         """The value the program continues with: proposed on autopilot or approval, else what was answered."""
@@ -332,7 +321,7 @@ class Case(Value, frozen=True, kw_only=True):
             return self.approved_value(self.settled.source if self.settled else None)
         if self.settled is not None and self.settled.source is None:
             return self._distribution()
-        return self._decided_value()
+        return self._decisive_content().get("value")
 
     def proposed_value(self) -> JSON:
         """The proposal as a value: ``{action, args}`` where there is an action, else the value itself."""
@@ -349,10 +338,10 @@ class Case(Value, frozen=True, kw_only=True):
 
     def approved_value(self, review_id: str | None) -> JSON:
         """What an approval approved: the proposal, or the edit that a second reviewer was asked about."""
-        said = self.content.get(f"answer/{review_id}") or {} if review_id else {}
-        return said["approved"] if "approved" in said else self.proposed_value()
+        content = self.content.get(f"answer/{review_id}") or {} if review_id else {}
+        return content["approved"] if "approved" in content else self.proposed_value()
 
-    # access
+    # Access
 
     def review(self, review_id: str) -> Review | None:
         """One review of this case."""
@@ -408,7 +397,7 @@ class Case(Value, frozen=True, kw_only=True):
         return msgspec.structs.replace(case, content=Content(values, seals))
 
 
-# What hangs on a case, from candidate and signal to decision and outcome, and the words that they may hold.
+# The parts of a case, and the words that they may hold
 
 
 Mode = Literal["approval", "labels", "preference", "fallback"]
@@ -429,7 +418,7 @@ VERDICTS: dict[str, tuple[str, ...]] = {
     "fallback": ("respond", "edit"),
 }
 PASSING: tuple[str, ...] = ("abstain", "escalate")
-# How many times the response time a case has, by what relief did to it; what is rejected has none.
+# The response time of a case as a multiple of the loop's, by what load shedding did to it; a rejected one has none.
 RELIEF_TIMES: dict[str | None, int] = {None: 1, "later": 4, "hold": 16}
 
 
@@ -619,7 +608,7 @@ class Outcome(Shown, frozen=True, kw_only=True):
     effect: dict[str, JSON] = {}
 
 
-# Risk and durations as numbers.
+# Risk and durations
 
 
 RISK_LEVELS: dict[str, float] = {"low": 0.25, "medium": 0.5, "high": 0.75, "critical": 1.0}
@@ -657,7 +646,7 @@ def microseconds(text: str | int | float | None) -> int | None:
     return int(float(number) * units[unit] * 1_000_000)
 
 
-# Rows that outlive their case: an example to learn and certify from, and a model that was learned.
+# Rows that outlive their case
 
 
 class Example(Value, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
-"""Characters that a screen hides, or that change how their neighbours are read, and what each of them is called.
+"""Invisible and bidirectional characters: those that a screen hides or that change how text is read, and their names.
 
 ``invoice\\u202Efdp.exe`` looks like a PDF, and a zero width space like nothing at all.  Where people decide on text,
 such characters are shown by name.  What a script needs is left alone: joiners between its letters, joiners and
-selectors inside an emoji.  Letters that look like other letters are no matter of this module.
+selectors inside an emoji.  Look-alike letters are out of scope.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def parts(text: str) -> Iterator[Stretch]:
     strange = frozenset() if _PLAIN.fullmatch(text) else frozenset(c for c in frozenset(text) if _strange(c))
     suspects = _suspects(strange) if strange else None
     at = 0
-    for found in suspects.finditer(text) if suspects else ():
-        place, sign = found.start(), found[0]
+    for suspect in suspects.finditer(text) if suspects else ():
+        place, sign = suspect.start(), suspect[0]
         if place < at or not (kind := _kind(text, place)):
             continue
         end = place + 1
@@ -133,10 +133,10 @@ def _escape(sign: str) -> str:
 
 @lru_cache(maxsize=256)
 def _suspects(signs: frozenset[str]) -> re.Pattern[str]:
-    """What to look at in a text in which these characters are strange."""
-    found = [re.escape(c) for c in signs if _suspect(c)]
+    """A pattern for the places to look at in a text in which these characters are strange."""
+    suspects = [re.escape(c) for c in signs if _suspect(c)]
     marks = "".join(re.escape(c) for c in signs if _is_mark(c))
-    ways = [f"[{''.join(found)}]"] if found else []
+    ways = [f"[{''.join(suspects)}]"] if suspects else []
     if marks:  # with nothing to stand on, or too many on one letter
         bare = "".join(re.escape(c) for c in signs if _suspect(c) and c not in _SELECTORS and c not in _JOINERS)
         ways += [rf"(?:(?<=[\s{bare}])|(?<![\s\S]))[{marks}]", f"(?<=[{marks}]{{{PILED}}})[{marks}]"]
@@ -173,8 +173,11 @@ def _kind(text: str, at: int) -> str:
         or (c in _SELECTORS and _selects(text, at))
         or ("\U00013430" <= c <= "\U0001345f" and _joins(text, at))
         or (c == "\u180e" and _joins(text, at))
-        or ("\U000e0020" <= c <= "\U000e007f" and _in_flag(text, at))
     )
+    if "\U000e0020" <= c <= "\U000e007f":  # a tag character belongs to the flag of a region that has one
+        start = text.rfind("\U0001f3f4", max(at - 6, 0), at)
+        flag = _FLAG.match(text, start) if start >= 0 else None
+        fine = flag is not None and at < flag.end()
     return "" if fine else "sign"
 
 
@@ -222,10 +225,3 @@ def _selects(text: str, at: int) -> bool:
     if text[at] >= "\U000e0100":
         return _script(before) == "CJK"
     return _script(before) in _SELECTED or unicodedata.category(before) == "Sm"
-
-
-def _in_flag(text: str, at: int) -> bool:
-    """Whether a tag character belongs to the flag of a region that has one."""
-    start = text.rfind("\U0001f3f4", max(at - 6, 0), at)
-    flag = _FLAG.match(text, start) if start >= 0 else None
-    return flag is not None and at < flag.end()

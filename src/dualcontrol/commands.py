@@ -232,19 +232,26 @@ BLAME: dict[str, type[DualcontrolError]] = {
 
 def checked(command: Given) -> Given:
     """The command with every field of its declared type, texts and numbers as plain ones; an error names the field."""
-    given = asdict(command)
-    for name, value in given.items():
+    fields = asdict(command)
+    for name, value in fields.items():
         if type(value) not in SCALARS:
-            value = given[name] = asdict(value) if isinstance(value, Value) else plain(value)
+            value = fields[name] = asdict(value) if isinstance(value, Value) else plain(value)
         if name in PERSONS and type(value) is str:
-            given[name] = written(value)
+            fields[name] = written(value)
         elif name == "actor" and type(value) is dict and type(value.get("person")) is str:
-            given[name] = {**value, "person": written(value["person"])}
+            fields[name] = {**value, "person": written(value["person"])}
     try:
-        return msgspec.convert(given, type(command))
+        return msgspec.convert(fields, type(command))
     except UNFIT as error:
         what, _, where = str(error).partition(" - at `$.")
-        raise _refused(command, where.rstrip("`"), what) from None
+        where = where.rstrip("`")
+        if "regex" in what or "length" in what:
+            what = f"1 to {LONGEST} signs of text, without control signs and lone surrogates"
+        kinds: dict[type, type[DualcontrolError]] = {
+            Propose: ProposalError, GiveAnswer: AnswerError, Commit: AnswerError,
+        }  # fmt: skip
+        kind = BLAME.get(where.split(".")[-1], kinds.get(type(command), RequestError))
+        raise kind(f"{where or 'the request'}: {what[:1].lower()}{what[1:]}", field=where) from None
 
 
 def person(name: Any) -> str:
@@ -292,13 +299,3 @@ def missing(number: Any) -> bool:
     if isinstance(number, Real):
         return number != number
     return number is None or type(number).__name__ in ("NAType", "NaTType")
-
-
-def _refused(command: Command, where: str, what: str) -> DualcontrolError:
-    kind: type[DualcontrolError] = {Propose: ProposalError, GiveAnswer: AnswerError, Commit: AnswerError}.get(
-        type(command), RequestError
-    )
-    name = where.split(".")[-1]
-    if "regex" in what or "length" in what:
-        what = f"1 to {LONGEST} signs of text, without control signs and lone surrogates"
-    return BLAME.get(name, kind)(f"{where or 'the request'}: {what[:1].lower()}{what[1:]}", field=where)

@@ -39,8 +39,9 @@ UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody ch
 class Guarantee(Value, frozen=True, kw_only=True):
     """The bound on autopilot error: at most `max_error`, with probability `confidence`, and how evidence is had.
 
-    `launch` labels are taken of every case before audits become rare; `pilot` cases choose the bins and are no
-    evidence; `evidence` is the share of human answers that never trains a model.  Where `score` is "risk", the chance
+    `launch` is the length of the full-audit phase, before audits become rare; `pilot` that of the burn-in, whose cases
+    choose the bins and are no evidence; `evidence` is the share of human answers that never trains a model.  Where
+    `score` is "risk", the chance
     of being right that is learned from `learn_from` decided cases stands in the place of confidence.
     """
 
@@ -123,7 +124,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """SHA-256 of the settings as canonical JSON."""
-        return _digest(self)
+        return _digest_of(ENCODER.encode(self))
 
     @property
     def response_time(self) -> int | None:
@@ -172,24 +173,20 @@ def _plainest(value: V) -> V:
     """The value with its defaults as the very objects that they are: msgspec leaves a default out by identity."""
     plain: dict[str, Any] = {}
     for field in msgspec.structs.fields(type(value)):
-        given, default = getattr(value, field.name), field.default
-        if isinstance(given, tuple):
-            plain[field.name] = tuple(_plainest(item) if isinstance(item, Value) else item for item in given)
-        elif isinstance(given, Value):
-            given = plain[field.name] = _plainest(given)
-        if type(given) is type(default) and given == default:
+        part, default = getattr(value, field.name), field.default
+        if isinstance(part, tuple):
+            plain[field.name] = tuple(_plainest(item) if isinstance(item, Value) else item for item in part)
+        elif isinstance(part, Value):
+            part = plain[field.name] = _plainest(part)
+        if type(part) is type(default) and part == default:
             plain[field.name] = default
     return replace(value, **plain)
-
-
-def _digest(settings: LoopSettings) -> str:
-    return _digest_of(ENCODER.encode(settings))
 
 
 class Audits(Value, frozen=True, kw_only=True):
     """How likely an autopilot case is reviewed too, by score bin; `edges` are the lower scores of bin 1 and up.
 
-    `floor` is the least probability that the certificate was promised, which relief leaves alone.
+    `floor` is the minimum inclusion probability that the certificate was promised; load shedding leaves it alone.
     """
 
     edges: tuple[float, ...] = ()

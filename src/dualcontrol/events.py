@@ -596,12 +596,11 @@ Raw = dict[str, Any]
 
 
 def _with_cause(raw: Raw) -> Raw:
-    """A closure that names its cause; one of an older version says it in its words alone."""
-    return raw if "cause" in raw else raw | _given(Cause.of_words(raw["reason"]))
-
-
-def _given(cause: Cause) -> Raw:
-    return {"cause": cause.by} | ({} if cause.model is None else {"model": cause.model})
+    """A closure that names its cause; an older version wrote it only in the words of its reason."""
+    if "cause" in raw:
+        return raw
+    cause = Cause.of_words(raw["reason"])
+    return raw | {"cause": cause.by} | ({} if cause.model is None else {"model": cause.model})
 
 
 def _with_alarm(raw: Raw) -> Raw:
@@ -665,31 +664,28 @@ def link(prev: str, body: bytes) -> str:
 def opened(body: str, *, prev: str = "", digest: str = "", pos: int | None = None) -> Entry:
     """The entry that a stored body holds; kinds this program does not know come back as `Unknown`."""
     raw: _RawBody = _RAW.decode(body)
-    events = tuple(_event(e) for e in raw.events)
+    events: list[Event] = []
+    for event in raw.events:
+        name, version = event.get("kind", ""), event.get("v", 1)
+        while (name, version) in UPCASTS:
+            event = UPCASTS[name, version](event)
+            version += 1
+        kind = EVENTS.get(name)
+        fields = {k: v for k, v in event.items() if k not in ("kind", "v")}
+        events.append(Unknown(name=name) if kind is None else kind.from_dict(fields))
     return Entry(
-        stream=raw.stream, seq=raw.seq, at=raw.at, actor=raw.actor, events=events,
+        stream=raw.stream, seq=raw.seq, at=raw.at, actor=raw.actor, events=tuple(events),
         body=body, prev=prev, hash=digest, pos=pos,
     )  # fmt: skip
 
 
-def _event(raw: Raw) -> Event:
-    name, version = raw.get("kind", ""), raw.get("v", 1)
-    while (name, version) in UPCASTS:
-        raw = UPCASTS[name, version](raw)
-        version += 1
-    kind = EVENTS.get(name)
-    if kind is None:
-        return Unknown(name=name)
-    return kind.from_dict({k: v for k, v in raw.items() if k not in ("kind", "v")})
-
-
 def with_values(entry: Entry, values: Mapping[str, JSON]) -> Entry:
     """The entry with the content of its slots put back, as far as it was not erased."""
-    return replace(entry, events=tuple(_filled(e, values) for e in entry.events))
-
-
-def _filled(event: Event, values: Mapping[str, JSON]) -> Event:
-    content: Content | None = getattr(event, "content", None)
-    if content is None or not content.seals:
-        return event
-    return replace(event, content=Content({s: values[s] for s in content.seals if s in values}, content.seals))
+    events: list[Event] = []
+    for event in entry.events:
+        content: Content | None = getattr(event, "content", None)
+        if content is not None and content.seals:
+            content = Content({s: values[s] for s in content.seals if s in values}, content.seals)
+            event = replace(event, content=content)
+        events.append(event)
+    return replace(entry, events=tuple(events))

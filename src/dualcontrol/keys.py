@@ -1,4 +1,4 @@
-"""Keys of cases: what may be one, and the fingerprint of the content that a key stands for."""
+"""Idempotency keys of cases: which are valid, and the fingerprint of the content that a key stands for."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def content_print(
     secret: bytes, candidates: Sequence[Mapping[str, JSON]], proposed: int | None, given: JSON
 ) -> str:  # fmt: skip
     """The fingerprint of content, as it is proposed or as it was kept."""
-    meant = candidates if proposed is None else (candidates[proposed],)
-    content = [[c.get("action"), c.get("value")] for c in meant]
+    relevant = candidates if proposed is None else (candidates[proposed],)
+    content = [[c.get("action"), c.get("value")] for c in relevant]
     return hmac.digest(secret, json_text([content, given]), "sha256").hex()
 
 
 def likeness(secret: bytes, command: Propose, mode: str) -> str:
-    """HMAC of all that a human is asked by a proposal, and of who proposed it: equal where one answer serves both.
+    """HMAC of the question that a proposal asks a human, and of who proposed it: equal for duplicates.
 
     What tells how sure the AI is, and why, is left out: it is about the answer, not the question.
     """
-    meant = [[c.get(part) for part in ("id", "action", "value", "schema")] for c in command.candidates]
-    asked = [meant, command.proposed, command.input, command.history, command.meta or {}]
-    of = [command.segment, command.requires_approval, command.risk, command.owner, command.parent]
-    return hmac.digest(secret, json_text(["likeness", mode, asked, of]), "sha256").hex()
+    candidates = [[c.get(part) for part in ("id", "action", "value", "schema")] for c in command.candidates]
+    question = [candidates, command.proposed, command.input, command.history, command.meta or {}]
+    origin = [command.segment, command.requires_approval, command.risk, command.owner, command.parent]
+    return hmac.digest(secret, json_text(["likeness", mode, question, origin]), "sha256").hex()
 
 
 def json_text(value: JSON) -> bytes:

@@ -37,22 +37,17 @@ class ByLabel(dict[Any, float]):
     """
 
     def __init__(self, labels: Sequence[JSON], scores: Iterable[float]) -> None:
-        names = _names(labels)
+        names = list(labels)  # each label is its own key where keys can be told apart, else its JSON text is
+        if not all(isinstance(label, str | int | float | None) for label in labels) or len(set(labels)) < len(labels):
+            texts = [mark(label).decode() for label in labels]
+            names = [label if isinstance(label, str) else text for label, text in zip(labels, texts, strict=True)]
+            names = names if len(set(names)) == len(names) else texts
         self._labels = dict(zip(names, labels, strict=True))
         super().__init__(zip(names, scores, strict=True))
 
     def labels(self) -> list[JSON]:
         """The labels, in the order of the scores."""
         return [self._labels.get(name, name) for name in self]
-
-
-def _names(labels: Sequence[JSON]) -> list[Any]:
-    """A key of its own for each label: itself where keys can be told apart, else its JSON text."""
-    if all(isinstance(label, str | int | float | None) for label in labels) and len(set(labels)) == len(labels):
-        return list(labels)
-    texts = [mark(label).decode() for label in labels]
-    short = [label if isinstance(label, str) else text for label, text in zip(labels, texts, strict=True)]
-    return short if len(set(short)) == len(short) else texts
 
 
 def named(settings: LoopSettings, scores: Mapping[Any, Any]) -> list[tuple[JSON, Any]]:
@@ -62,8 +57,8 @@ def named(settings: LoopSettings, scores: Mapping[Any, Any]) -> list[tuple[JSON,
     """
     names = scores.labels() if isinstance(scores, ByLabel) else list(scores)
     labels = Labels.of(settings)
-    found = [_free(name) if labels is None else labels.named(name) for name in names]
-    pairs = list(zip(found, scores.values(), strict=True))
+    values = [_free(name) if labels is None else labels.named(name) for name in names]
+    pairs = list(zip(values, scores.values(), strict=True))
     return [pair for pair in pairs if labels is None or pair[0] in labels] if isinstance(scores, ByLabel) else pairs
 
 
@@ -128,23 +123,19 @@ class Labels:
     def first_outside(self, column: Any, inside: Callable[[Any], Iterable[JSON]]) -> tuple[int, JSON] | None:
         """The first row of a column with a label that is not in the set, and it; `inside` names those of a cell."""
         if isinstance(column, np.ndarray) and column.dtype.kind in KINDS:
-            return self._first_of_array(column)
+            kind, as_type = KINDS[column.dtype.kind], None
+            known: list[Any] = [label for label in map(_whole, self._labels) if type(label) is kind]
+            if kind is int:  # compared as whole numbers of the column's own size, so that none is rounded
+                limits, as_type = np.iinfo(column.dtype), column.dtype
+                known = [label for label in known if limits.min <= label <= limits.max]
+            outside = ~np.isin(column, np.array(known, as_type))
+            row = int(outside.argmax()) if outside.any() else None
+            return None if row is None else (row, column[row].item())
         few = distinct(column)
         if few is not None and all(label in self for cell in few for label in inside(cell)):
             return None
-        rows = ((row, label) for row, cell in enumerate(column) for label in inside(cell))
-        return next(((row, label) for row, label in rows if label not in self), None)
-
-    def _first_of_array(self, column: Any) -> tuple[int, JSON] | None:
-        """The same for an array of texts, whole numbers or flags, whose cells are labels themselves."""
-        kind, as_type = KINDS[column.dtype.kind], None
-        alike: list[Any] = [label for label in map(_whole, self._labels) if type(label) is kind]
-        if kind is int:  # compared as whole numbers of the column's own size, so that none is rounded
-            limits, as_type = np.iinfo(column.dtype), column.dtype
-            alike = [label for label in alike if limits.min <= label <= limits.max]
-        outside = ~np.isin(column, np.array(alike, as_type))
-        row = int(outside.argmax()) if outside.any() else None
-        return None if row is None else (row, column[row].item())
+        cells = ((row, label) for row, cell in enumerate(column) for label in inside(cell))
+        return next(((row, label) for row, label in cells if label not in self), None)
 
 
 class _Set:
@@ -180,12 +171,12 @@ def _set_of(labels: bytes) -> _Set:
 
 def _unless_shared(names: Iterable[tuple[Any, int]]) -> dict[Any, int]:
     """Places by name, without the names that two of them have."""
-    found: dict[Any, int] = {}
+    places: dict[Any, int] = {}
     shared = set()
     for name, place in names:
-        if found.setdefault(name, place) != place:
+        if places.setdefault(name, place) != place:
             shared.add(name)
-    return {name: place for name, place in found.items() if name not in shared}
+    return {name: place for name, place in places.items() if name not in shared}
 
 
 def _whole(value: JSON) -> JSON:

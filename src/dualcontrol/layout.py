@@ -1,4 +1,4 @@
-"""JSON as people read it: what is short on one line, the rest indented; never much longer than the JSON itself.
+"""Pretty-printer for JSON: what is short on one line, the rest indented; never much longer than the JSON itself.
 
 Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
 """
@@ -6,7 +6,6 @@ Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -55,7 +54,8 @@ class _Page:
     def put(self, value: JSON, level: int, lead: str) -> str | None:
         """Write a value behind its name; gives it back on one line when it is short enough to stand in another."""
         if isinstance(value, HELD) and value:
-            if len(value) > FEW or not KINDS.isdisjoint(map(type, _inside(value))):
+            items = value.values() if isinstance(value, dict) else value
+            if len(value) > FEW or not KINDS.isdisjoint(map(type, items)):
                 return self._held(value, level, lead)
             text = _encode(value)
             if len(text) > WIDE:
@@ -115,17 +115,13 @@ def _encode(value: JSON) -> str:
     return msgspec.json.format(_ENCODER.encode(value), indent=0).decode()
 
 
-def _inside(value: JSON) -> Iterable[JSON]:
-    return value.values() if isinstance(value, dict) else value
-
-
 def _scalar(value: JSON, most: int) -> str:
     if isinstance(value, str):
         return _encode(value if len(value) <= most else value[: most + 1])
     return str(value) if type(value) is int else _encode(value)
 
 
-# Text from outside as a terminal or a page may show it: nothing in it moves the cursor, hides or reorders what is read.
+# Untrusted text for a terminal or a page: nothing in it moves the cursor, hides or reorders what is read.
 
 
 def visible(text: str) -> str:

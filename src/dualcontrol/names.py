@@ -1,4 +1,4 @@
-"""Names of people, groups and actions: how one is kept, and by what two of them are the same.
+"""Names of people, groups and actions: the stored form, and the identity by which two of them are the same.
 
 "Ana", "ana " and a spelling with combining accents are one person, who counts once in a quorum.  Look-alikes of other
 scripts are not: telling those apart is for accounts.
@@ -26,8 +26,8 @@ def written(name: str) -> str:
     if name.isascii() and name.isprintable():
         return " ".join(name.split()) if "  " in name or name != name.strip() else name
     text = unicodedata.normalize("NFC", name)
-    seen = [sign for place, sign in enumerate(text) if _is_seen(sign) or _joins(text, place)]
-    return _SPACES.sub(" ", "".join(seen)).strip()
+    signs = [sign for place, sign in enumerate(text) if _is_visible(sign) or _joins(text, place)]
+    return _SPACES.sub(" ", "".join(signs)).strip()
 
 
 @lru_cache(maxsize=4096)
@@ -36,7 +36,7 @@ def identity(name: str) -> str:
     if name.isascii() and name.isprintable():
         return " ".join(name.split()).casefold()
     folded = unicodedata.normalize("NFKC", name).casefold()  # folding can decompose, composing again can fold
-    text = unicodedata.normalize("NFKC", "".join(sign for sign in folded if _is_seen(sign)))
+    text = unicodedata.normalize("NFKC", "".join(sign for sign in folded if _is_visible(sign)))
     return _SPACES.sub(" ", text).strip()
 
 
@@ -65,7 +65,7 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(first.values())
 
 
-def _is_seen(sign: str) -> bool:
+def _is_visible(sign: str) -> bool:
     if sign.isspace():
         return True
     return unicodedata.category(sign) not in ("Cf", "Cc", "Cn", "Co", "Cs") and sign not in UNDRAWN

@@ -53,8 +53,13 @@ def command(
     input, history, meta = plain(input), plain(history), plain(meta)
     requires_approval = scalar(requires_approval)
     rows, proposed = _candidates(settings, action, args, proposal, alternatives, candidates, schema, source, scores)
-    confidence = _confidence(confidence, rows, proposed)
-    risk = _risk(risk)
+    if not missing(confidence):
+        confidence = _unit(confidence, "confidence")
+    else:  # a missing number is none, and a case without one goes to a human
+        score = rows[proposed].get("score") if proposed is not None else None
+        confidence = None if score is None else float(score)
+    if risk is not None:
+        risk = risk_level(risk) if isinstance(risk, str) else _unit(risk, "risk")
     if not isinstance(requires_approval, bool):
         raise SignalError(f"requires_approval is true or false, not {requires_approval!r:.80}")
     if settings.mode == "approval" and (proposed is None or not rows[proposed].get("action")):
@@ -77,36 +82,37 @@ def _candidates(
     candidates: Sequence[JSON] | None, schema: dict[str, JSON] | None, source: dict[str, JSON] | None,
     scores: Sequence[float] | Mapping[Any, float] | None,
 ) -> tuple[list[dict[str, JSON]], int | None]:  # fmt: skip
-    named: Any = action
-    if named is not None and not (isinstance(named, str) and named.strip()):
+    name: Any = action
+    if name is not None and not (isinstance(name, str) and name.strip()):
         raise ProposalError(f"an action is named by a non-empty text, not {action!r:.80}")
     rows: list[dict[str, JSON]] = []
     proposed: int | None = None
     if action is not None:
         rows.append({"action": action, "value": {} if args is UNSET else args, "schema": schema, "source": source})
     elif proposal is not UNSET and proposal is not None:
-        given = {"schema": schema, "source": source}
-        rows.append({**as_row(proposal), **{k: v for k, v in given.items() if v is not None}})
+        details = {"schema": schema, "source": source}
+        rows.append({**as_row(proposal), **{k: v for k, v in details.items() if v is not None}})
     if rows and settings.mode != "preference":
         proposed = 0
-    for what, values in (("alternatives", alternatives), ("candidates", candidates)):
-        rows += [as_row(value) for value in _listed(values, what)]
+    others: tuple[tuple[str, Any], ...] = (("alternatives", alternatives), ("candidates", candidates))
+    for what, values in others:
+        if values is None:
+            continue
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence):
+            raise ProposalError(f"{what} is a list, not {values!r:.80}")
+        rows += [as_row(value) for value in values]
     labels = Labels.of(settings)
     for row in rows:
         row["value"] = plain(row["value"]) if labels is None else labels.own(row["value"])
     rows, proposed = _with_scores(settings, rows, proposed, scores)
     rows = [_checked(row, index) for index, row in enumerate(rows)]
-    _check_together(labels, rows)
+    ids = [row["id"] for row in rows]
+    if len(set(ids)) != len(ids):
+        raise ProposalError(f"two candidates have the same id: {', '.join(ids):.80}")
+    for row in rows if labels is not None else ():
+        if labels is not None and row["value"] not in labels:
+            raise labels.refusal(row["value"])
     return rows, proposed
-
-
-def _listed(values: Any, what: str) -> list[JSON]:
-    """A list; texts, objects and whatever else can be walked through are none."""
-    if values is None:
-        return []
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence):
-        raise ProposalError(f"{what} is a list, not {values!r:.80}")
-    return list(values)
 
 
 def as_row(value: JSON) -> dict[str, JSON]:
@@ -122,8 +128,8 @@ def as_row(value: JSON) -> dict[str, JSON]:
 
 def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     """A candidate's JSON with every part of its type."""
-    given = {k: plain(v) if k != "value" else v for k, v in row.items() if v is not None or k == "value"}
-    row = {"id": f"c{index + 1}"} | given
+    parts = {k: plain(v) if k != "value" else v for k, v in row.items() if v is not None or k == "value"}
+    row = {"id": f"c{index + 1}"} | parts
     if "score" in row:
         row["score"] = _unit(row["score"], "a score")
     if "id" in row:
@@ -135,18 +141,6 @@ def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     except UNFIT as error:
         raise ProposalError(f"a candidate is not one: {error}") from None
     return row
-
-
-def _check_together(labels: Labels | None, rows: list[dict[str, JSON]]) -> None:
-    """Ids are distinct, and where the labels are a set every candidate is one of them."""
-    ids = [row["id"] for row in rows]
-    if len(set(ids)) != len(ids):
-        raise ProposalError(f"two candidates have the same id: {', '.join(ids):.80}")
-    if labels is None:
-        return
-    for row in rows:
-        if row["value"] not in labels:
-            raise labels.refusal(row["value"])
 
 
 def _with_scores(
@@ -175,27 +169,19 @@ def _from_classes(
     classes = named(settings, scores)
     if not classes:
         raise SignalError("scores name no class" if not scores else "the model knows none of the labels of the loop")
-    found: dict[bytes, tuple[JSON, float]] = {}
+    scored: dict[bytes, tuple[JSON, float]] = {}
     for label, score in classes:
         text = mark(label)
-        if text in found:
+        if text in scored:
             raise SignalError(f"scores name the class {label!r:.80} twice")
-        found[text] = (label, _unit(score, "a score"))
+        scored[text] = (label, _unit(score, "a score"))
     details = {mark(row["value"]): row for row in reversed(rows)}
     for text, row in details.items():
-        found.setdefault(text, (row["value"], 0.0))
-    ranked = sorted(found.items(), key=lambda item: -item[1][1])
+        scored.setdefault(text, (row["value"], 0.0))
+    ranked = sorted(scored.items(), key=lambda item: -item[1][1])
     full = [{**details.get(text, {}), "value": label, "score": p} for text, (label, p) in ranked]
     wanted = mark(rows[0]["value"]) if rows else ranked[0][0]
     return full, [text for text, _ in ranked].index(wanted)
-
-
-def _confidence(confidence: float | None, rows: list[dict[str, JSON]], proposed: int | None) -> float | None:
-    """How sure the AI is, if it says so: a missing number is none, and a case without one goes to a human."""
-    if missing(confidence):
-        score = rows[proposed].get("score") if proposed is not None else None
-        return None if score is None else float(score)
-    return _unit(confidence, "confidence")
 
 
 def _unit(number: Any, what: str) -> float:
@@ -207,9 +193,3 @@ def _unit(number: Any, what: str) -> float:
     if not 0.0 <= value <= 1.0:
         raise SignalError(f"{what} must be a number from 0 to 1, not {number!r:.80}", value=f"{number!r:.80}")
     return value
-
-
-def _risk(risk: str | float | None) -> str | float | None:
-    if risk is None:
-        return None
-    return risk_level(risk) if isinstance(risk, str) else _unit(risk, "risk")

@@ -16,7 +16,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -60,7 +60,7 @@ class TooMuchWork(Exception):
     """A value or a schema that would take longer than linear time."""
 
 
-# whether a schema is one
+# Schemas
 
 
 def flaw(schema: Schema) -> Flaw | None:
@@ -181,7 +181,7 @@ def matches(pattern: str, text: str) -> bool:
     return _matcher(pattern).isinstance_python(text)
 
 
-# holding a value against a schema
+# Validation
 
 
 def violation(value: JSON, schema: Schema) -> Violation | None:
@@ -281,106 +281,78 @@ _OWN: dict[str, Keyword] = {
 _KEYWORDS = {n: _counted(k) for n, k in {**Draft202012Validator.VALIDATORS, **_OWN}.items()}
 _LINEAR: Any = extend(Draft202012Validator, _KEYWORDS)  # type: ignore[no-untyped-call]
 
-# the formats of strings: what pydantic makes of a text, or what the standard library does
+# Formats of strings: what pydantic makes of a text, or what the standard library does
 
 FORMATS = FormatChecker(formats=())
 
 
-def _format(*names: str) -> Callable[[Callable[[str], object]], Callable[[str], object]]:
-    """Register a check of a format; a text is refused when it raises or gives False, other values have no format."""
-
-    def register(check: Callable[[str], object]) -> Callable[[str], object]:
-        def held(instance: JSON) -> bool:
-            return not isinstance(instance, str) or check(instance) is not False
-
-        for name in names:
-            FORMATS.checks(name, raises=(ValueError, EmailNotValidError, Unfit))(held)
-        return check
-
-    return register
-
-
 _DATES, _TIMES, _MOMENTS = TypeAdapter(datetime.date), TypeAdapter(datetime.time), TypeAdapter(datetime.datetime)
 _SPANS, _URLS = TypeAdapter(datetime.timedelta), TypeAdapter(AnyUrl)
+_NOT_IN_URIS = re.compile(r"[\s\x00-\x1f<>\"{}|\\^`]")
 
 
-@_format("date")
-def _date(text: str) -> bool:
+def _check_format(names: tuple[str, ...], check: Callable[[str], object]) -> None:
+    """Register a check of a format; a text is refused when it raises or gives False, other values have no format."""
+
+    def fits(instance: JSON) -> bool:
+        return not isinstance(instance, str) or check(instance) is not False
+
+    for name in names:
+        FORMATS.checks(name, raises=(ValueError, EmailNotValidError, Unfit))(fits)
+
+
+def _is_time(text: str, name: str) -> bool:
+    """Whether a text is a date, time, moment or duration of ISO 8601, no finer than microseconds."""
+    if FINER_THAN_MICROSECONDS.search(text) is not None:
+        return False
+    if name == "duration":
+        _SPANS.validate_python(text)
+        return not re.fullmatch(r"[-+]?[\d.]*", text)
     # Pydantic alone reads digits as seconds since 1970; a text is a date where ISO 8601 says the same.
-    return bool(_DATES.validate_python(text) == datetime.date.fromisoformat(text))
+    if name == "date":
+        return bool(_DATES.validate_python(text) == datetime.date.fromisoformat(text))
+    if name == "time":
+        return bool(_TIMES.validate_python(text) == datetime.time.fromisoformat(text))
+    return bool(_MOMENTS.validate_python(text) == datetime.datetime.fromisoformat(text))
 
 
-@_format("time")
-def _time(text: str) -> bool:
-    return bool(_TIMES.validate_python(text) == datetime.time.fromisoformat(text)) and _carried(text)
-
-
-@_format("date-time")
-def _moment(text: str) -> bool:
-    return bool(_MOMENTS.validate_python(text) == datetime.datetime.fromisoformat(text)) and _carried(text)
-
-
-def _carried(text: str) -> bool:
-    return FINER_THAN_MICROSECONDS.search(text) is None
-
-
-@_format("duration")
-def _duration(text: str) -> bool:
-    _SPANS.validate_python(text)
-    return not re.fullmatch(r"[-+]?[\d.]*", text) and _carried(text)
-
-
-@_format("uuid", "uuid1", "uuid3", "uuid4", "uuid5", "uuid6", "uuid7", "uuid8")
-def _uuid(text: str) -> object:
-    return uuid.UUID(text)
-
-
-@_format("email", "idn-email")
-def _email(text: str) -> object:
-    return validate_email(text, check_deliverability=False)
-
-
-@_format("uri", "iri")
-def _uri(text: str) -> bool:
+def _is_uri(text: str) -> bool:
     _URLS.validate_python(text)
-    return re.search(r"[\s\x00-\x1f<>\"{}|\\^`]", text) is None
+    return _NOT_IN_URIS.search(text) is None
 
 
-@_format("uri-reference", "iri-reference")
-def _uri_reference(text: str) -> bool:
+def _is_uri_reference(text: str) -> bool:
     urlsplit(text)
-    return re.search(r"[\s\x00-\x1f<>\"{}|\\^`]", text) is None
+    return _NOT_IN_URIS.search(text) is None
 
 
-@_format("hostname", "idn-hostname")
-def _hostname(text: str) -> bool:
+def _is_hostname(text: str) -> bool:
     labels = text.removesuffix(".").split(".")
     return len(text) <= 253 and all(re.fullmatch(r"(?!-)[\w-]{1,63}(?<!-)", label) for label in labels)
 
 
-_format("ipv4")(ipaddress.IPv4Address)
-_format("ipv6")(ipaddress.IPv6Address)
-_format("ipv4network")(ipaddress.IPv4Network)
-_format("ipv6network")(ipaddress.IPv6Network)
-_format("ipv4interface")(ipaddress.IPv4Interface)
-_format("ipv6interface")(ipaddress.IPv6Interface)
-_format("ipvanyaddress")(ipaddress.ip_address)
-_format("ipvanynetwork")(ipaddress.ip_network)
-_format("ipvanyinterface")(ipaddress.ip_interface)
-_format("json-string")(json.loads)
+for _name in ("date", "time", "date-time", "duration"):
+    _check_format((_name,), partial(_is_time, name=_name))
+_check_format(("uuid", "uuid1", "uuid3", "uuid4", "uuid5", "uuid6", "uuid7", "uuid8"), uuid.UUID)
+_check_format(("email", "idn-email"), partial(validate_email, check_deliverability=False))
+_check_format(("uri", "iri"), _is_uri)
+_check_format(("uri-reference", "iri-reference"), _is_uri_reference)
+_check_format(("hostname", "idn-hostname"), _is_hostname)
+_check_format(("ipv4",), ipaddress.IPv4Address)
+_check_format(("ipv6",), ipaddress.IPv6Address)
+_check_format(("ipv4network",), ipaddress.IPv4Network)
+_check_format(("ipv6network",), ipaddress.IPv6Network)
+_check_format(("ipv4interface",), ipaddress.IPv4Interface)
+_check_format(("ipv6interface",), ipaddress.IPv6Interface)
+_check_format(("ipvanyaddress",), ipaddress.ip_address)
+_check_format(("ipvanynetwork",), ipaddress.ip_network)
+_check_format(("ipvanyinterface",), ipaddress.ip_interface)
+_check_format(("json-string",), json.loads)
+_check_format(("regex",), lambda text: _unreadable(text) is None)
+_check_format(("json-pointer",), lambda text: re.fullmatch(r"(?:/(?:[^~/]|~[01])*)*", text) is not None)
 
 
-@_format("regex")
-def _regex(text: str) -> bool:
-    return _unreadable(text) is None
-
-
-@_format("json-pointer")
-def _pointer(text: str) -> bool:
-    return re.fullmatch(r"(?:/(?:[^~/]|~[01])*)*", text) is not None
-
-
-# the same value in the same form
+# Canonical forms
 
 
 def bound(value: JSON, schema: Schema | None) -> JSON:
@@ -402,15 +374,15 @@ def _is_whole(value: JSON, schema: Schema) -> bool:
     properties = schema.get("properties")
     if type(value) is not dict or type(properties) is not dict or not properties.keys() <= value.keys():
         return False
-    return all(type(part) in _WHOLE or (type(part) is float and _is_number(properties.get(name)))
-               for name, part in value.items())  # fmt: skip
+    for name, part in value.items():
+        form = properties.get(name)
+        is_number = isinstance(form, dict) and form.get("type") == "number"
+        if type(part) not in _WHOLE and not (type(part) is float and is_number):
+            return False
+    return True
 
 
 _WHOLE = (str, int, bool, type(None))
-
-
-def _is_number(schema: JSON) -> bool:
-    return isinstance(schema, dict) and schema.get("type") == "number"
 
 
 @lru_cache(maxsize=64)
@@ -444,9 +416,9 @@ class _Binding:
         if isinstance(value, float):
             whole = schema.get("type") == "integer" and value.is_integer() and abs(value) <= EXACT
             return int(value) if whole else value
-        return self._object(value, schema, depth) if isinstance(value, dict) else self._list(value, schema, depth)
-
-    def _object(self, value: dict[str, JSON], schema: Schema, depth: int) -> dict[str, JSON]:
+        if not isinstance(value, dict):
+            first, rest = _listed(schema, "prefixItems"), schema.get("items")
+            return [self.bound(v, first[n] if n < len(first) else rest, depth - 1) for n, v in enumerate(value)]
         named, more = schema.get("properties"), schema.get("additionalProperties")
         properties: dict[str, JSON] = named if isinstance(named, dict) else {}
         full = {name: self.bound(part, properties.get(name, more), depth - 1) for name, part in value.items()}
@@ -454,10 +426,6 @@ class _Binding:
             if name not in full and isinstance(inner, dict) and "default" in inner:
                 full[name] = self.bound(json.loads(ENCODER.encode(inner["default"])), inner, depth - 1)
         return full
-
-    def _list(self, value: list[JSON], schema: Schema, depth: int) -> list[JSON]:
-        first, rest = _listed(schema, "prefixItems"), schema.get("items")
-        return [self.bound(v, first[n] if n < len(first) else rest, depth - 1) for n, v in enumerate(value)]
 
     def _chosen(self, value: JSON, choices: list[JSON], depth: int) -> JSON:
         """The value as the alternatives that take it read it, where they agree."""
@@ -563,11 +531,9 @@ def _read(value: JSON, schema: JSON, root: Schema, depth: int, *, leaves: bool) 
         parts = [first[n] if n < len(first) else rest for n in range(len(value))]
         items = [_read(v, part, root, depth - 1, leaves=leaves) for v, part in zip(value, parts, strict=True)]
         return sorted(items, key=plain_text) if schema.get("uniqueItems") is True else items
-    return _leaf(value, schema) if leaves else value
-
-
-def _leaf(value: JSON, schema: Schema) -> JSON:
-    """A text as what it names: by its format, or as the number that the schema would take in its place."""
+    if not leaves:
+        return value
+    # A text as what it names: by its format, or as the number that the schema would take in its place.
     kinds = {part.get("type") for part in _listed(schema, "anyOf") if isinstance(part, dict)}
     if {"number", "string"} <= kinds and isinstance(value, str | int | float) and not isinstance(value, bool):
         with contextlib.suppress(ArithmeticError):

@@ -22,14 +22,13 @@ def parsed(text: str, *, gaps: bool = False, minded: Collection[str] | None = No
         once([pair for pair in pairs if minded is None or pair[0] in minded])
         return dict(pairs)
 
+    def no_constant(name: str) -> Any:
+        raise ValueError(f"{name} is not a JSON value")
+
     try:
-        return json.loads(text, parse_constant=None if gaps else _no_constant, object_pairs_hook=members)
+        return json.loads(text, parse_constant=None if gaps else no_constant, object_pairs_hook=members)
     except RecursionError as error:
         raise ValueError("it is nested too deep to be read") from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def loose(text: str) -> Any:
@@ -62,7 +61,8 @@ def meant(verdict: str, text: str, control: Control | None) -> JSON:
     if verdict == "label" and labels is not None:
         return label(text, labels)
     if verdict == "respond":
-        return _object_or_text(text)
+        value = loose(text)
+        return value if isinstance(value, dict | list) else text
     if verdict in TEXTS and text[:1] not in ('"', "[", "{"):
         return text
     return loose(text)
@@ -77,13 +77,13 @@ def readings(verdict: str, text: str, control: Control | None, proposed: Sequenc
     if verdict != "label" or (control is not None and control.settings.labels is not None):
         return [first]
     number, word = number_of(text), text.strip().casefold()
-    found = [*_spelled(text, proposed), first]
+    values = [*_spelled(text, proposed), first]
     if number is not None:
-        found.append(int(number) if number == number.to_integral_value() else float(number))
+        values.append(int(number) if number == number.to_integral_value() else float(number))
     if word in (*TRUE, *FALSE):
-        place = 0 if any(isinstance(value, bool) for value in proposed) else len(found)
-        found.insert(place, word in TRUE)
-    return [*found, text]
+        place = 0 if any(isinstance(value, bool) for value in proposed) else len(values)
+        values.insert(place, word in TRUE)
+    return [*values, text]
 
 
 def label(text: str, labels: Sequence[JSON]) -> JSON:
@@ -91,39 +91,25 @@ def label(text: str, labels: Sequence[JSON]) -> JSON:
 
     Where it names none it is the text's own value.
     """
-    found = _spelled(text, labels) or _alike(text, labels)
-    return found[0] if len(found) == 1 else loose(text)
+    word = text.strip().casefold()
+    matches = _spelled(text, labels) or [x for x in labels if isinstance(x, str) and x.strip().casefold() == word]
+    return matches[0] if len(matches) == 1 else loose(text)
 
 
 def _spelled(text: str, labels: Sequence[JSON]) -> list[JSON]:
     """The label that a text spells, if it is one: spreadsheets write 1 as 1.0 or 1E+00, and true as TRUE or WAHR."""
-    if exact := [given for given in labels if isinstance(given, str) and given == text]:
-        return exact[:1]
+    if text in (texts := [label for label in labels if isinstance(label, str)]):
+        return [text]
     spelled = ENCODER.encode(loose(text))
-    if same := [given for given in labels if ENCODER.encode(given) == spelled]:
+    if same := [label for label in labels if ENCODER.encode(label) == spelled]:
         return same[:1]
-    found = _said(text, labels) or _numbered(text, labels)
-    return found if len(found) == 1 else []
-
-
-def _alike(text: str, labels: Sequence[JSON]) -> list[JSON]:
-    """The texts that differ in case and surrounding space only."""
-    return [given for given in labels if isinstance(given, str) and given.strip().casefold() == text.strip().casefold()]
-
-
-def _numbered(text: str, labels: Sequence[JSON]) -> list[JSON]:
-    """The labels that are this number; where none is, the texts that read as it."""
-    number = number_of(text)
-    if number is None:
-        return []
-    same = [given for given in labels if not isinstance(given, bool) and isinstance(given, int | float)
-            and Decimal(repr(given)) == number]  # fmt: skip
-    return same or [given for given in labels if isinstance(given, str) and number_of(given) == number]
-
-
-def _said(text: str, labels: Sequence[JSON]) -> list[JSON]:
-    word = text.strip().casefold()
-    return [given for given in labels if isinstance(given, bool) and word in (TRUE if given else FALSE)]
+    word, number = text.strip().casefold(), number_of(text)
+    matches: list[JSON] = [label for label in labels if isinstance(label, bool) and word in (TRUE if label else FALSE)]
+    if not matches and number is not None:  # the labels that are this number; where none is, the texts that read as it
+        numbers = [label for label in labels if isinstance(label, int | float) and not isinstance(label, bool)]
+        matches = [label for label in numbers if Decimal(repr(label)) == number]
+        matches = matches or [label for label in texts if number_of(label) == number]
+    return matches if len(matches) == 1 else []
 
 
 def number_of(text: str) -> Decimal | None:
@@ -132,8 +118,3 @@ def number_of(text: str) -> Decimal | None:
     if not _NUMBER.fullmatch(written) or _THOUSANDS.fullmatch(written):
         return None
     return Decimal(written.replace(",", "."))
-
-
-def _object_or_text(text: str) -> JSON:
-    value = loose(text)
-    return value if isinstance(value, dict | list) else text

@@ -18,27 +18,27 @@ NOBODY = "no_adjudicator"
 
 
 class Adjudicated(Value, frozen=True, kw_only=True):
-    """What is known about a proposal: nothing, a "wrong" that somebody is still asked about, or the last word."""
+    """The label of a proposal after adjudication: none, a "wrong" that is still pending, or final."""
 
     state: Literal["none", "pending", "final"]
     wrong: int | None = None
 
 
 def verdict(case: Case, control: Control) -> Adjudicated:
-    """Whether the proposal was wrong, by all that was said so far.
+    """Whether the proposal was wrong, by all answers so far.
 
     A first "right" is believed, and so is the second answer where there is one; a first "wrong" that nobody else
     can be asked about counts as it is.
     """
-    said = _first_word(case)
-    if said is None:
+    first = _first_word(case)
+    if first is None:
         return Adjudicated(state="none")
-    if said == 0 or not _wanted(control):
-        return Adjudicated(state="final", wrong=said)
+    if first == 0 or not _wanted(control):
+        return Adjudicated(state="final", wrong=first)
     if _asking(case):
         return Adjudicated(state="pending")
-    again = _second_word(case)
-    return Adjudicated(state="final", wrong=said if again is None else again)
+    second = next((a["wrong"] for a in case.audits if a["kind"] == "second"), None)
+    return Adjudicated(state="final", wrong=first if second is None else second)
 
 
 def truth(case: Case, *, alone: bool = False) -> JSON:
@@ -48,13 +48,19 @@ def truth(case: Case, *, alone: bool = False) -> JSON:
     """
     if case.mode != "labels" or _first_word(case) is None or (_asking(case) and not alone):
         return None
-    second = next((r.id for r in case.reviews if r.adjudicates and r.state == "answered"), None)
-    return case.answer(second).value if second is not None else _first_label(case)
+    review = next((r for r in case.reviews if r.adjudicates and r.state == "answered"), None)
+    if review is None and case.decision is not None:
+        return case.decision.value
+    if review is None:
+        review = next((r for r in case.reviews if r.kind == "audit" and r.state == "answered"), None)
+    return case.answer(review.id).value if review is not None else None
 
 
 def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) -> list[Event]:
     """The row of a second person beside the outcome, where the first said "wrong"; an alarm if there is nobody."""
-    if not _wanted(control) or not _doubted(case, event):
+    if not _wanted(control) or (isinstance(event, Audited) and event.review != "audit"):
+        return []
+    if _first_word(case) != 1 or _agreed(case) or any(r.adjudicates for r in case.reviews):
         return []
     group = rows.group_of(case.route, control)
     if rows.left(case, group, control) == 0:
@@ -68,13 +74,6 @@ def _wanted(control: Control) -> bool:
     return guarantee is not None and guarantee.adjudicate
 
 
-def _doubted(case: Case, event: Concluded | Audited) -> bool:
-    """Whether this event is the first that says "wrong", by one person alone."""
-    if isinstance(event, Audited) and event.review != "audit":
-        return False
-    return _first_word(case) == 1 and not _agreed(case) and not any(r.adjudicates for r in case.reviews)
-
-
 def _first_word(case: Case) -> int | None:
     """Whether the proposal was wrong by the decision, else by the audit; None where no human has said so."""
     if case.kind != "live" or case.proposed is None or case.concluded is None:
@@ -82,10 +81,6 @@ def _first_word(case: Case) -> int | None:
     if case.concluded.by == "human":
         return case.settled.wrong if case.settled is not None else None
     return next((a["wrong"] for a in case.audits if a["kind"] == "audit"), None)
-
-
-def _second_word(case: Case) -> int | None:
-    return next((a["wrong"] for a in case.audits if a["kind"] == "second"), None)
 
 
 def _asking(case: Case) -> bool:
@@ -98,11 +93,3 @@ def _agreed(case: Case) -> bool:
         return False
     answers = [case.answer(i) for i in case.settled.answers]
     return len({identity(a.actor.person) for a in answers}) > 1 and len({quorum.shape(case, a) for a in answers}) == 1
-
-
-def _first_label(case: Case) -> JSON:
-    """What the decision says, else what the audit said."""
-    if case.decision is not None:
-        return case.decision.value
-    audit = next((r for r in case.reviews if r.kind == "audit" and r.state == "answered"), None)
-    return case.answer(audit.id).value if audit is not None else None

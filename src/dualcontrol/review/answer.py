@@ -34,59 +34,41 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
     value = checked(case, review, command, control.settings)
     if command.lasts is not None and command.verdict not in ("approve", "edit"):
         raise AnswerError(f"only what approves an action lasts for a time; {command.verdict} does not")
-    if command.verdict in PASSING:
-        return _pass(case, review, command, value, control, env)
     if command.verdict == "edit" and not review.beside:
         rerouted(case, value, control, env)
-    return [_answered(case, review, command, value, env)]
-
-
-def _answered(case: Case, review: Review, command: GiveAnswer, value: JSON, env: Env) -> Answered:
-    said: dict[str, JSON] = {"value": value}
-    edit = edit_under_review(case, review)
-    if command.verdict == "approve" and edit is not None:
-        said["approved"] = edit
-    said |= {
-        k: v for k, v in (("rationale", command.rationale), ("first", _first(case, review, command))) if v is not None
-    }
-    verdict = "label" if command.verdict == "approve" and case.mode == "labels" else cast(Verdict, command.verdict)
-    return Answered(
-        review_id=review.id, actor=command.actor, verdict=verdict, at=env.now, reasons=command.reasons,
-        confidence=real(command.confidence), shown=digest(view(case, review, command.actor.person), command.rendered),
-        presented=review.presented, seconds=_seconds(review, env), content=Content({f"answer/{review.id}": said}),
-        until=None if command.lasts is None else env.now + command.lasts,
-    )  # fmt: skip
-
-
-def _pass(case: Case, review: Review, command: GiveAnswer, value: JSON, control: Control, env: Env) -> list[Event]:
-    to = value["to"] if value else None
-    said = {"value": value, "rationale": command.rationale, "first": _first(case, review, command)}
-    note = {k: v for k, v in said.items() if v is not None}
-    passed = Passed(
-        review_id=review.id, actor=command.actor, verdict=cast(Verdict, command.verdict), at=env.now, to=to,
-        reasons=command.reasons, confidence=real(command.confidence), presented=review.presented,
-        seconds=_seconds(review, env), shown=digest(view(case, review, command.actor.person), command.rendered),
-        content=Content({f"answer/{review.id}": note} if note else {}),
-    )  # fmt: skip
-    return [passed, reopened(case, review, command.actor.person, to, control, env)]
-
-
-def _first(case: Case, review: Review, command: GiveAnswer) -> JSON:
-    """What was said before the proposal was shown: the commitment of this review, else what the answer brings."""
-    return as_first(case, review) if review.blind else command.first
-
-
-def _seconds(review: Review, env: Env) -> str | None:
-    """How long the reviewer held it."""
-    return real((env.now - (review.claimed_at or env.now)) / 1_000_000)
+    # what was answered before the proposal was shown: the commitment of this review, else what the answer brings
+    first = as_first(case, review) if review.blind else command.first
+    optional = {k: v for k, v in (("rationale", command.rationale), ("first", first)) if v is not None}
+    shown = digest(view(case, review, command.actor.person), command.rendered)
+    seconds = real((env.now - (review.claimed_at or env.now)) / 1_000_000)
+    slot, verdict = f"answer/{review.id}", cast(Verdict, command.verdict)
+    if verdict in PASSING:
+        to = value["to"] if value else None
+        content = ({} if value is None else {"value": value}) | optional
+        passed = Passed(
+            review_id=review.id, actor=command.actor, verdict=verdict, at=env.now, to=to, reasons=command.reasons,
+            confidence=real(command.confidence), presented=review.presented, seconds=seconds, shown=shown,
+            content=Content({slot: content} if content else {}),
+        )  # fmt: skip
+        return [passed, reopened(case, review, command.actor.person, to, control, env)]
+    edit = edit_under_review(case, review) if verdict == "approve" else None
+    content = {"value": value} | ({} if edit is None else {"approved": edit}) | optional
+    return [
+        Answered(
+            review_id=review.id, actor=command.actor, at=env.now, reasons=command.reasons, shown=shown,
+            verdict="label" if verdict == "approve" and case.mode == "labels" else verdict,
+            confidence=real(command.confidence), presented=review.presented, seconds=seconds,
+            content=Content({slot: content}), until=None if command.lasts is None else env.now + command.lasts,
+        )
+    ]  # fmt: skip
 
 
 def retract(case: Case, command: Retract, control: Control, env: Env) -> list[Event]:
     """Take a decision back before it is effective; only who answered may."""
     if case.concluded is not None:
         raise SettledError(f"the decision of case {case.id} is effective already")
-    given = next((a for a in case.answered if a.review_id == command.review_id), None)
-    if given is None or not same(given.actor.person, command.person):
+    answer = next((a for a in case.answered if a.review_id == command.review_id), None)
+    if answer is None or not same(answer.actor.person, command.person):
         raise ClaimError(f"{command.person} has not given the answer of review {command.review_id}")
     return [Retracted(review_id=command.review_id, person=command.person)]
 
@@ -101,7 +83,7 @@ AS_VERDICT = {"happen": "approve", "not": "reject"}
 
 
 def commit(case: Case, command: Commit, control: Control, env: Env) -> list[Event]:
-    """Bind the holder to a first answer, and show the proposal from here on; said again, it stands as it is."""
+    """Bind the holder to a first answer, and show the proposal from here on; idempotent."""
     review = held(case, command.claim_id, env.now)
     if not commits_first(case, review):
         hint = "Answer it: the proposal is in its view, or the label or response is given without."
@@ -111,20 +93,16 @@ def commit(case: Case, command: Commit, control: Control, env: Env) -> list[Even
     if command.should not in AS_VERDICT:
         raise AnswerValueError(f'should is "happen" or "not", not {command.should!r:.80}')
     if not hidden(review):
-        return _again(case, review, first)
-    seen = digest(view(case, review, str(review.person)), command.rendered)
+        if canonical(first) != canonical(committed(case, review)):
+            hint = "Look at the proposal and answer; the answer may differ from what was said first."
+            raise CommitError("this review holds a commitment already, which is not changed", hint=hint)
+        return []
+    shown = digest(view(case, review, str(review.person)), command.rendered)
     content = Content({f"first/{review.id}": first})
-    return [Committed(review_id=review.id, person=str(review.person), at=env.now, shown=seen, content=content)]
-
-
-def _again(case: Case, review: Review, first: JSON) -> list[Event]:
-    if canonical(first) != canonical(committed(case, review)):
-        hint = "Look at the proposal and answer; the answer may differ from what was said first."
-        raise CommitError("this review holds a commitment already, which is not changed", hint=hint)
-    return []
+    return [Committed(review_id=review.id, person=str(review.person), at=env.now, shown=shown, content=content)]
 
 
 def as_first(case: Case, review: Review) -> JSON:
     """What was committed, in the form in which an answer carries it; None where nothing was."""
-    said = committed(case, review)
-    return None if said is None else {"verdict": AS_VERDICT[said["should"]], "value": said["to"]}
+    first = committed(case, review)
+    return None if first is None else {"verdict": AS_VERDICT[first["should"]], "value": first["to"]}

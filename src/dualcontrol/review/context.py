@@ -24,7 +24,21 @@ def required(settings: LoopSettings) -> tuple[str, ...]:
 
 def missing(command: Propose, settings: LoopSettings) -> tuple[str, ...]:
     """The required fields that a proposal does not give."""
-    return tuple(f for f in required(settings) if not _given(command, f))
+    lacking = []
+    for field in required(settings):
+        head, _, path = field.partition(".")
+        if head == "alternatives":
+            present = "alternatives" in command.given
+        elif head != "proposal":
+            present = counts(dig(getattr(command, head, None), path))
+        elif command.proposed is None:
+            present = len(command.candidates) >= 2
+        else:
+            candidate = command.candidates[command.proposed]
+            present = bool(candidate.get("action")) or counts(candidate.get("value"))
+        if not present:
+            lacking.append(field)
+    return tuple(lacking)
 
 
 def admit(command: Propose, settings: LoopSettings) -> None:
@@ -37,22 +51,6 @@ def admit(command: Propose, settings: LoopSettings) -> None:
             fields=list(lacking),
             loop=settings.name,
         )
-
-
-def _given(command: Propose, field: str) -> bool:
-    head, _, rest = field.partition(".")
-    if head == "proposal":
-        return _has_proposal(command)
-    if head == "alternatives":
-        return "alternatives" in command.given
-    return counts(dig(getattr(command, head, None), rest))
-
-
-def _has_proposal(command: Propose) -> bool:
-    if command.proposed is None:
-        return len(command.candidates) >= 2
-    candidate = command.candidates[command.proposed]
-    return bool(candidate.get("action")) or counts(candidate.get("value"))
 
 
 def counts(value: JSON) -> bool:

@@ -1,4 +1,4 @@
-"""What an edited action demands: the people it would have needed had it been proposed, before it is decided."""
+"""Edits: an edited action needs the people that it would have needed had it been proposed, before it is decided."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def outstanding(case: Case, wanted: Route, control: Control) -> bool:
 def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
     """How many people whom a route asks for have said the same, in this case or in the one it was settled with."""
     group = wanted.group or control.settings.group
-    members, said = control.settings.members(group), quorum.shape(case, source)
-    elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == said]
+    members, shape = control.settings.members(group), quorum.shape(case, source)
+    elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == shape]
     counting = [a for a in elsewhere if members is None or among(a.actor.person, members)]
     return len(_voices(case, source, group, control, strictly=True)) + len(counting)
 
@@ -51,16 +51,6 @@ def recalled(case: Case, event: Recalled, control: Control, env: Env) -> list[Ev
     if not case.answered:
         return first(case, control, env)
     return _asked_again(case, case.answer(event.about or case.answered[-1].review_id), control, env)
-
-
-def _asked_about_proposal(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
-    """Rows for those who still have to agree to what was proposed; none while some of them are asked."""
-    route = case.route
-    if route is None or any(r.state in WAITING and r.kind in quorum.COUNTING for r in case.reviews):
-        return []
-    lacking = max(route.quorum.asked - _agreed(case, source, route, control), 1)
-    rows = 1 if route.quorum.ordered else lacking
-    return seats(case, "decide", control, env, rows=rows, people=lacking, settling=lacking)
 
 
 def decided_risk(case: Case, source: Answer | None, control: Control, env: Env) -> str | float | None:
@@ -73,31 +63,43 @@ def decided_risk(case: Case, source: Answer | None, control: Control, env: Env) 
 
 def more(case: Case, standing: Votes, control: Control, env: Env) -> list[Event] | None:
     """Who else must agree to the edit that the answers settled on; None when nobody must, and it may be decided."""
-    source = standing.source
-    wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
-    if source is not None and _lacks_since_recalled(case, standing, source, control):
-        return _asked_again(case, source, control, env)
-    if source is None or wanted is None or _met(case, standing, source, wanted, control):
+    source, route, by_arbiter = standing.source, case.route, standing.settled_by == "arbiter"
+    if source is None:
         return None
-    again = quorum.asked_again(case)
-    if again is not None and again.about == source.review_id and _same(case, wanted, control):
+    wanted = rerouted(case, _edit(case, source), control, env)
+    # What was recalled before its effect began may still lack people whom the route asks for since.
+    recalled_route = route if case.recalled_after is not None and not by_arbiter else None
+    if recalled_route and _agreed(case, source, recalled_route, control) < _needed(recalled_route.quorum):
+        return _asked_again(case, source, control, env)
+    if wanted is None:
+        return None
+    # Under a route that demands the same, what its quorum or its arbiter settled is settled.
+    again, same = quorum.asked_again(case), _same(case, wanted, control)
+    if same and (again is None or by_arbiter):
+        return None
+    if len(_voices(case, source, wanted.group, control)) >= _needed(wanted.quorum):
+        return None
+    if again is not None and again.about == source.review_id and same:
         return _asked(case, source, wanted.quorum, control, env)
-    return [_tightened(case, source, wanted, control)]
-
-
-def _lacks_since_recalled(case: Case, standing: Votes, source: Answer, control: Control) -> bool:
-    """Whether what was taken back before its effect began still lacks people whom the route asks for since."""
-    if case.recalled_after is None or case.route is None or standing.settled_by == "arbiter":
-        return False
-    return _agreed(case, source, case.route, control) < _needed(case.route.quorum)
+    reason = f"the edit asks for {_needed(wanted.quorum)} of group {wanted.group or control.settings.group!r}"
+    return [
+        Rerouted(
+            by=wanted.by, reason=reason if route is not None and route.by == wanted.by else wanted.reason,
+            group=wanted.group, quorum=wanted.quorum, risk=real(wanted.risk), about=source.review_id,
+        )
+    ]  # fmt: skip
 
 
 def _asked_again(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
-    """Rows for those who lack: about an edit as seconds, else about what was proposed."""
-    asked = case.route.quorum if case.route else Quorum()
+    """Rows for those who lack: about an edit as seconds, else about what was proposed; none while some are asked."""
+    route = case.route
     if _edit(case, source) is not None and case.review(source.review_id) is not None:
-        return _asked(case, source, asked, control, env)
-    return _asked_about_proposal(case, source, control, env)
+        return _asked(case, source, route.quorum if route else Quorum(), control, env)
+    if route is None or any(r.state in WAITING and r.kind in quorum.COUNTING for r in case.reviews):
+        return []
+    lacking = max(route.quorum.asked - _agreed(case, source, route, control), 1)
+    rows = 1 if route.quorum.ordered else lacking
+    return seats(case, "decide", control, env, rows=rows, people=lacking, settling=lacking)
 
 
 def seconds(case: Case, event: Rerouted, control: Control, env: Env) -> list[Event]:
@@ -110,25 +112,14 @@ def _edit(case: Case, answer: Answer) -> JSON:
     """The edited action that an answer stands for; None for every other answer."""
     if answer.verdict == "edit":
         return answer.value
-    said = case.content.get(f"answer/{answer.review_id}") or {}
-    return said.get("approved") if answer.verdict == "approve" else None
+    content = case.content.get(f"answer/{answer.review_id}") or {}
+    return content.get("approved") if answer.verdict == "approve" else None
 
 
 def _same(case: Case, wanted: Route, control: Control) -> bool:
     """Whether the route in force demands the very same."""
     route = case.route
     return route is not None and wanted.quorum == route.quorum and wanted.group == group_of(route, control)
-
-
-def _met(case: Case, standing: Votes, source: Answer, wanted: Route, control: Control) -> bool:
-    """Whether as many of the people demanded as must agree have said the very same.
-
-    Under a route that demands the same, what its quorum or its arbiter settled is settled.
-    """
-    again = quorum.asked_again(case)
-    if _same(case, wanted, control) and (again is None or standing.settled_by == "arbiter"):
-        return True
-    return len(_voices(case, source, wanted.group, control)) >= _needed(wanted.quorum)
 
 
 def _needed(asked: Quorum) -> int:
@@ -142,11 +133,11 @@ def _voices(
     case: Case, source: Answer, group: str | None, control: Control, *, strictly: bool = False
 ) -> list[Review]:  # fmt: skip
     """The answered rows that say the same as `source` and count for a group."""
-    said = quorum.shape(case, source)
+    shape = quorum.shape(case, source)
     settings, again = control.settings, quorum.asked_again(case)
     about = again.about if again is not None and again.about == source.review_id else None
     agreeing = [r for r in case.reviews if r.state == "answered" and r.kind in quorum.COUNTING]
-    agreeing = [r for r in agreeing if quorum.shape(case, case.answer(r.id)) == said]
+    agreeing = [r for r in agreeing if quorum.shape(case, case.answer(r.id)) == shape]
     return [
         r
         for r in agreeing
@@ -167,15 +158,6 @@ def _speaks_for(case: Case, review: Review, group: str, settings: LoopSettings, 
     members = settings.members(group)
     asked_since = case.recalled_after is not None and review in case.reviews[case.recalled_after :]
     return asked_since or (members is None and strictly) or among(review.person, members or ())
-
-
-def _tightened(case: Case, source: Answer, wanted: Route, control: Control) -> Rerouted:
-    said_before = case.route is not None and case.route.by == wanted.by
-    reason = f"the edit asks for {_needed(wanted.quorum)} of group {wanted.group or control.settings.group!r}"
-    return Rerouted(
-        by=wanted.by, reason=reason if said_before else wanted.reason, group=wanted.group, quorum=wanted.quorum,
-        risk=real(wanted.risk), about=source.review_id,
-    )  # fmt: skip
 
 
 def _asked(case: Case, source: Answer, asked: Quorum, control: Control, env: Env) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Cases that were joined to one that asks the same: each is settled with it, or people are asked about it by itself."""
+"""Duplicate cases: a follower is settled with the leader that it was joined to, or reviewed by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, Answer, Case, Content, Decision
+from dualcontrol.case import Case, Content, Decision
 from dualcontrol.commands import Follow, JoinCase
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import BlockedError
@@ -50,38 +50,33 @@ def _without(case: Case, leader: Case, control: Control, env: Env) -> str | None
     if leader.settled is None or leader.concluded is None or leader.concluded.by != "human":
         return ENDS.get(leader.concluded.by if leader.concluded else "", "ended otherwise")
     value = leader.resolved_value()
-    edited = canonical(value) != canonical(case.proposed_value())
-    if edited and not _same_demand(case, leader, value, control, env):
-        return "was answered with what other people have to agree to here"
-    return None
-
-
-def _same_demand(case: Case, leader: Case, value: JSON, control: Control, env: Env) -> bool:
-    """Whether an edited action asks for the same people in both: the signal of a case counts, which may be another."""
+    if canonical(value) == canonical(case.proposed_value()):
+        return None
+    # An edited action may ask for other people here than there: the signal of a case counts, which may differ.
+    other = "was answered with what other people have to agree to here"
     try:
-        mine, its = (rerouted(of, value, control, env) for of in (case, leader))
+        here, there = (rerouted(of, value, control, env) for of in (case, leader))
     except BlockedError:
-        return False
-    return (mine and (mine.group, mine.quorum)) == (its and (its.group, its.quorum))
+        return other
+    same = (here and (here.group, here.quorum)) == (there and (there.group, there.quorum))
+    return None if same else other
 
 
 def _as_decided(leader: Case, settled: Decision, env: Env) -> list[Event]:
-    """The answers that settled the leader, as they were given, and the decision; what they say is sealed anew."""
-    answers = [_again(leader, answer) for answer in leader.answered if answer.review_id in settled.answers]
+    """The answers that settled the leader, as they were given, and the decision; their content is sealed anew."""
+    answers = [
+        Answered(
+            review_id=a.review_id, actor=a.actor, verdict=a.verdict, at=a.at, reasons=a.reasons, shown=a.shown,
+            confidence=real(a.confidence), presented=a.presented, seconds=real(a.seconds), until=a.until,
+            content=Content({f"answer/{a.review_id}": leader.content.values[f"answer/{a.review_id}"]}),
+        )
+        for a in leader.answered if a.review_id in settled.answers
+    ]  # fmt: skip
     decided = Decided(
         verdict=settled.verdict, answers=settled.answers, settled_by=settled.settled_by, effective_at=env.now,
         wrong=settled.wrong, source=settled.source, risk=real(settled.risk), until=settled.until,
     )  # fmt: skip
     return [*answers, decided]
-
-
-def _again(leader: Case, a: Answer) -> Answered:
-    slot = f"answer/{a.review_id}"
-    return Answered(
-        review_id=a.review_id, actor=a.actor, verdict=a.verdict, at=a.at, reasons=a.reasons, shown=a.shown,
-        confidence=real(a.confidence), presented=a.presented, seconds=real(a.seconds),
-        content=Content({slot: leader.content.values[slot]}), until=a.until,
-    )  # fmt: skip
 
 
 def _by_itself(case: Case, event: Parted, control: Control, env: Env) -> list[Event]:

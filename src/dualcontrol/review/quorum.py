@@ -60,47 +60,32 @@ def standing(case: Case) -> Votes:
     veto = next((a for a in answers if a.verdict == "reject"), None) if quorum.veto else None
     if veto is not None:
         return Votes("veto", veto, ids)
-    return _tally(case, quorum, answers, ids)
+    return _count(case, quorum, answers)
 
 
-def _tally(case: Case, quorum: Quorum, answers: list[Answer], ids: tuple[str, ...]) -> Votes:
+def _count(case: Case, quorum: Quorum, answers: list[Answer]) -> Votes:
+    """How answers stand that neither an arbiter nor a veto settles."""
+    ids = tuple(a.review_id for a in answers)
     if not answers:
         return Votes()
     if quorum.settle == "collect":
         full = len(answers) >= quorum.answers
         return Votes("collect", answers[0] if len(answers) == 1 else None, ids) if full else Votes()
-    leader, count = _leader(case, answers)
+    shapes = [shape(case, a) for a in answers] if len(answers) > 1 else [""]
+    most, count = Counter(shapes).most_common(1)[0]
+    leader = answers[shapes.index(most)]  # the first answer that says what most say
     if quorum.settle == "unanimous":
-        return _unanimous(quorum, leader, ids, agree=count == len(answers))
+        if count < len(answers):
+            return Votes(dispute=True)
+        return Votes("unanimous", leader, ids) if len(ids) >= quorum.answers else Votes()
     if quorum.settle == "majority":
-        return _majority(quorum, leader, ids, count)
+        if len(ids) < quorum.answers:
+            return Votes()
+        return Votes("majority", leader, ids) if 2 * count > len(ids) else Votes(dispute=len(ids) >= quorum.asked)
     need = quorum.settle if isinstance(quorum.settle, int) else quorum.answers
     if count >= need:
         return Votes("k", leader, ids)
     return Votes(dispute=count + quorum.asked - len(answers) < need)
-
-
-def _leader(case: Case, answers: list[Answer]) -> tuple[Answer, int]:
-    """The first answer that says what most say, and how many do."""
-    if len(answers) == 1:
-        return answers[0], 1
-    said = [shape(case, a) for a in answers]
-    top, count = Counter(said).most_common(1)[0]
-    return answers[said.index(top)], count
-
-
-def _unanimous(quorum: Quorum, leader: Answer, ids: tuple[str, ...], *, agree: bool) -> Votes:
-    if not agree:
-        return Votes(dispute=True)
-    return Votes("unanimous", leader, ids) if len(ids) >= quorum.answers else Votes()
-
-
-def _majority(quorum: Quorum, leader: Answer, ids: tuple[str, ...], count: int) -> Votes:
-    if len(ids) < quorum.answers:
-        return Votes()
-    if 2 * count > len(ids):
-        return Votes("majority", leader, ids)
-    return Votes(dispute=len(ids) >= quorum.asked)
 
 
 def shape(case: Case, answer: Answer) -> str:
@@ -132,8 +117,12 @@ def wrong(case: Case, answer: Answer) -> int | None:
     approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose,
     but in a blind review 0 if it says the very same; label 1 if unequal; else none.
     """
+    proposal = case.proposal
     if answer.verdict == "respond":
-        return 0 if _repeats(case, answer) else 1
+        review = case.review(answer.review_id)
+        if review is None or not review.blind or proposal is None:
+            return 1
+        return int(plain_text(answer.value) not in (plain_text(proposal.value), plain_text({"text": proposal.value})))
     if answer.verdict in ("abstain", "escalate", "prefer") or case.proposed is None:
         return None
     if answer.verdict == "approve":
@@ -141,14 +130,5 @@ def wrong(case: Case, answer: Answer) -> int | None:
     if answer.verdict == "edit":
         return int(_meant(case, answer.value) != _meant(case, case.proposed_value()))
     if answer.verdict == "label":
-        proposal = case.proposal
         return None if proposal is None else int(plain_text(answer.value) != plain_text(proposal.value))
     return 1
-
-
-def _repeats(case: Case, answer: Answer) -> bool:
-    """Whether a response that was given without seeing the proposal is the proposal, as text or as the value."""
-    review, proposal = case.review(answer.review_id), case.proposal
-    if review is None or not review.blind or proposal is None:
-        return False
-    return plain_text(answer.value) in (plain_text(proposal.value), plain_text({"text": proposal.value}))

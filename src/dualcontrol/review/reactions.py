@@ -42,36 +42,35 @@ def _after_answer(case: Case, event: Answered, control: Control, env: Env) -> li
     if review is None:
         return []
     if review.beside or case.concluded is not None:
-        said = case.answer(review.id)
-        return [Audited(review_id=review.id, review=review.kind, verdict=said.verdict, wrong=quorum.wrong(case, said))]
+        answer = case.answer(review.id)
+        wrong = quorum.wrong(case, answer)
+        return [Audited(review_id=review.id, review=review.kind, verdict=answer.verdict, wrong=wrong)]
     standing = quorum.standing(case)
     if standing.settled_by is not None:
         more = edits.more(case, standing, control, env)
         return [_decided(case, standing, control, env)] if more is None else more
     if standing.dispute:
-        return _arbiter(case, control, env)
+        arbitrating = any(r.kind == "arbiter" and r.state in rows.WAITING for r in case.reviews)
+        return [] if arbitrating else rows.arbitration(case, control, env)
     return _next_votes(case, control, env)
 
 
 def _decided(case: Case, standing: quorum.Votes, control: Control, env: Env) -> Decided:
     source = standing.source
-    ends = [a.until for a in case.answered if a.review_id in standing.answers and a.until is not None]
+    answers = [a for a in case.answered if a.review_id in standing.answers]
+    # Effective once everybody whose answer settles the case has had the time to retract it that their door gives;
+    # without such a time it is effective now, whatever another's clock says.
+    undo_times = [(a.at, control.settings.undo_for(a.actor.via)) for a in answers]
     return Decided(
         verdict=source.verdict if source else case.answers[-1].verdict,
         answers=standing.answers,
         settled_by=standing.settled_by or "",
-        effective_at=_effective_at(case, standing, control, env),
+        effective_at=max([env.now, *(at + undo for at, undo in undo_times if undo)]),
         wrong=quorum.wrong(case, source) if source else None,
         source=source.review_id if source else None,
         risk=real(edits.decided_risk(case, source, control, env)),
-        until=min(ends, default=None),
+        until=min((a.until for a in answers if a.until is not None), default=None),
     )
-
-
-def _effective_at(case: Case, standing: quorum.Votes, control: Control, env: Env) -> int:
-    """When everybody whose answer settles the case has had the time to take it back that their door gives."""
-    given = [(a.at, control.settings.undo_for(a.actor.via)) for a in case.answered if a.review_id in standing.answers]
-    return max([env.now, *(at + undo for at, undo in given if undo)])  # without one, whatever another's clock says
 
 
 def _next_votes(case: Case, control: Control, env: Env) -> list[Event]:
@@ -94,12 +93,6 @@ def _next_votes(case: Case, control: Control, env: Env) -> list[Event]:
     ]  # fmt: skip
 
 
-def _arbiter(case: Case, control: Control, env: Env) -> list[Event]:
-    if any(r.kind == "arbiter" and r.state in rows.WAITING for r in case.reviews):
-        return []
-    return rows.arbitration(case, control, env)
-
-
 def _escalated(case: Case, event: TimedOut, control: Control, env: Env) -> list[Event]:
     if event.how != "escalate" or rows.arbiter_of(case, control) is None:
         return []
@@ -108,37 +101,32 @@ def _escalated(case: Case, event: TimedOut, control: Control, env: Env) -> list[
 
 def _by_reroute(case: Case, event: Rerouted, control: Control, env: Env) -> list[Event]:
     """What was asked about the original is over; the people whom the edit demands are asked about the edit."""
-    over: list[Event] = [_cancelled(r, "rerouted") for r in _waiting(case)]
-    return [*over, *edits.seconds(fold(case, over), event, control, env)]
+    cancelled = _cancelled(_waiting(case), "rerouted")
+    return [*cancelled, *edits.seconds(fold(case, cancelled), event, control, env)]
 
 
 def _taken_back(case: Case, event: Retracted, control: Control, env: Env) -> list[Event]:
     """Nobody is asked about an edit that was taken back."""
-    return [_cancelled(r, "retracted") for r in _waiting(case) if r.about == event.review_id]
+    return _cancelled([r for r in _waiting(case) if r.about == event.review_id], "retracted")
+
+
+def _over(case: Case, event: Decided | Concluded | Erased, control: Control, env: Env) -> list[Event]:
+    """Cancel what waits; at the conclusion ask a second person where the first said that the proposal was wrong."""
+    if isinstance(event, Erased):
+        return _cancelled([r for r in case.reviews if r.beside and r.state in rows.WAITING], "erased")
+    cancelled = _cancelled(_waiting(case), "decided" if case.settled else "over")
+    return [*cancelled, *(adjudication.asked(case, event, control, env) if isinstance(event, Concluded) else ())]
 
 
 def _waiting(case: Case) -> list[Review]:
     return [r for r in case.reviews if r.state in rows.WAITING and not r.beside]
 
 
-def _no_longer_needed(case: Case, event: Decided | Concluded, control: Control, env: Env) -> list[Event]:
-    return [_cancelled(r, "decided" if case.settled else "over") for r in _waiting(case)]
+def _cancelled(reviews: list[Review], reason: str) -> list[Event]:
+    return [ReviewCancelled(review_id=r.id, reason=reason) for r in reviews]
 
 
-def _concluded(case: Case, event: Concluded, control: Control, env: Env) -> list[Event]:
-    """What waits is over; a second person is asked where the first said that the proposal was wrong."""
-    return [*_no_longer_needed(case, event, control, env), *adjudication.asked(case, event, control, env)]
-
-
-def _forgotten(case: Case, event: Erased, control: Control, env: Env) -> list[Event]:
-    return [_cancelled(r, "erased") for r in case.reviews if r.beside and r.state in rows.WAITING]
-
-
-def _cancelled(review: Review, reason: str) -> ReviewCancelled:
-    return ReviewCancelled(review_id=review.id, reason=reason)
-
-
-# What the review stage adds to what just happened.
+# The events that the review stage adds in reaction to an event.
 REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] = {
     **joined.REACTIONS,
     Routed: _opened_by_route,
@@ -147,8 +135,8 @@ REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] =
     Recalled: edits.recalled,
     Retracted: _taken_back,
     TimedOut: _escalated,
-    Decided: _no_longer_needed,
-    Concluded: _concluded,
+    Decided: _over,
+    Concluded: _over,
     Audited: adjudication.asked,
-    Erased: _forgotten,
+    Erased: _over,
 }

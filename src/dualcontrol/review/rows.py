@@ -1,4 +1,4 @@
-"""Rows for people: how one is made, whether anybody can take it, and the alarm where nobody can."""
+"""Review rows: how one is opened, whether anybody is eligible for it, and the alarm where nobody is."""
 
 from __future__ import annotations
 
@@ -50,24 +50,27 @@ def seats(
     Where fewer are eligible the arbiter decides alone, if somebody can; an alarm says so either way.
     """
     group, round_, excludes = group_of(case.route, control), next_round(case), workers(case)
-    found = left(case, group, control)
-    if found is not None and found < settling and (above := _able_arbiter(case, group, control)):
-        alone = row(case, "arbiter", above, round_, control, env, excludes=excludes, about=about)
-        return [alone, alarm(alone, group, found, people, f"so group {above!r} decides alone", env)]
+    eligible = left(case, group, control)
+    above = arbiter_of(case, control)
+    if eligible is not None and eligible < settling and above is not None and above != group:
+        arbiters = left(case, above, control)
+        if arbiters is None or arbiters > 0:
+            alone = row(case, "arbiter", above, round_, control, env, excludes=excludes, about=about)
+            return [alone, alarm(alone, group, eligible, people, f"so group {above!r} decides alone", env)]
     opened = [row(case, kind, group, round_, control, env, excludes=excludes, about=about) for _ in range(rows)]
-    if found is None or found >= people or not opened:
+    if eligible is None or eligible >= people or not opened:
         return [*opened]
-    return [*opened, alarm(opened[0], group, found, people, "and nobody else is named who could decide", env)]
+    return [*opened, alarm(opened[0], group, eligible, people, "and nobody else is named who could decide", env)]
 
 
 def arbitration(case: Case, control: Control, env: Env) -> list[Event]:
     """The row of an arbiter, who is of the case's own group where none is named; an alarm if nobody can take it."""
     group = arbiter_of(case, control) or group_of(case.route, control)
-    found = left(case, group, control)
+    eligible = left(case, group, control)
     opened = row(case, "arbiter", group, next_round(case), control, env, excludes=workers(case))
-    if found is None or found > 0:
+    if eligible is None or eligible > 0:
         return [opened]
-    return [opened, alarm(opened, group, found, 1, "and nobody else is named who could arbitrate", env)]
+    return [opened, alarm(opened, group, eligible, 1, "and nobody else is named who could arbitrate", env)]
 
 
 def alarm(opened: ReviewOpened, group: str, found: int, needed: int, so: str, env: Env) -> AlarmRaised:
@@ -80,19 +83,8 @@ def left(case: Case, group: str, control: Control) -> int | None:
     """How many people of a group could still take a row, beside those that its open rows will take."""
     holders = tuple(r.person for r in case.reviews if r.person)
     people = eligibility.available(case, group, control.settings, (*holders, *workers(case)))
-    return None if people is None else max(people - len(_open(case, group)), 0)
-
-
-def _able_arbiter(case: Case, group: str, control: Control) -> str | None:
-    above = arbiter_of(case, control)
-    if above is None or above == group:
-        return None
-    people = left(case, above, control)
-    return above if people is None or people > 0 else None
-
-
-def _open(case: Case, group: str) -> list[Review]:
-    return [r for r in case.reviews if r.group == group and r.state == "open"]
+    open_rows = sum(r.group == group and r.state == "open" for r in case.reviews)
+    return None if people is None else max(people - open_rows, 0)
 
 
 def next_round(case: Case) -> int:
@@ -110,22 +102,18 @@ def reopened(case: Case, review: Review, person: str, to: str | None, control: C
     """The row that takes the place of a passed one: another person, and another group when escalated."""
     excludes = tuple(dict.fromkeys((*review.excludes, *workers(case), person)))
     groups = [to] if to else list(dict.fromkeys([review.group, arbiter_of(case, control) or review.group]))
-    group = next((g for g in groups if _somebody(case, review, g, excludes, control)), None)
-    if group is None:
-        raise EscalationError(f"nobody else in {' or '.join(groups)} may take this review of case {case.id}")
-    return row(
-        case, review.kind, group, review.round, control, env, excludes=excludes, about=review.about, after=review.id
-    )
+    for group in groups:
+        people = eligibility.available(case, group, control.settings, excludes)
+        waiting = [r for r in case.reviews if r.id != review.id and r.group == group and r.state in WAITING]
+        if people is None or people > len(waiting):  # beside those that its waiting rows will take
+            return row(
+                case, review.kind, group, review.round, control, env, excludes=excludes, about=review.about,
+                after=review.id,
+            )  # fmt: skip
+    raise EscalationError(f"nobody else in {' or '.join(groups)} may take this review of case {case.id}")
 
 
-def _somebody(case: Case, review: Review, group: str, excludes: tuple[str, ...], control: Control) -> bool:
-    """Whether a group has a person left for one more row, beside those that its waiting rows will take."""
-    people = eligibility.available(case, group, control.settings, excludes)
-    waiting = [r for r in case.reviews if r.id != review.id and r.group == group and r.state in WAITING]
-    return people is None or people > len(waiting)
-
-
-# What a review is worth, and the place in the queue that follows.
+# Queue order
 #
 # A review is worth the loss that it prevents, by the minute (Chow 1970), and more the longer it waits.  A place in the
 # queue is fixed when the row opens: the moment at which it will be worth as much as a new one of which nothing is
@@ -133,7 +121,7 @@ def _somebody(case: Case, review: Review, group: str, excludes: tuple[str, ...],
 
 
 HOUR = 3_600_000_000
-AHEAD = 96  # response times by which a high risk goes ahead while there is relief: all that is not a day late
+AHEAD = 96  # response times by which a high risk goes ahead under load shedding: all that is not a day late
 LEAST = 0.05  # no proposal counts as surer than this to be right, so that none waits for ever
 
 
@@ -152,30 +140,18 @@ def order_at(case: Case, kind: ReviewKind, control: Control, now: int) -> int:
 
     It is one response time after the moment when `value` has grown to 1, for all rows alike.
 
-    Being virtual it ages, so that a long queue would hold up a new high risk: not while there is relief.
+    Being virtual it ages, so that a long queue would hold up a new high risk: not while load is shed.
     """
     promise = control.settings.response_time or HOUR
     risk, relief = (case.route.risk, case.route.relief) if case.route else (None, None)
-    place = now + int(promise * RELIEF_TIMES.get(relief, 1) / _worth(case, kind, risk, control))
-    return max(place - AHEAD * promise, 0) if control.relief and is_high(risk) else place
-
-
-def _worth(case: Case, kind: ReviewKind, risk: str | float | None, control: Control) -> float:
-    """Worth at once, where 1 is a case of which nothing is known.
-
-    In one loop the minutes that a review takes and the errors that it misses are the same for all.
-    """
-    return value(
-        loss=max(4.0 * risk_number(risk), 1.0), p_wrong=_doubt(case, kind, control), miss_rate=0.0, minutes=1.0
-    )
-
-
-def _doubt(case: Case, kind: ReviewKind, control: Control) -> float:
-    """The chance that the proposal is wrong, where the loop declares its capacity and the proposal's score says it.
-
-    Rows beside the outcome keep their place: what is drawn for evidence is not put off because it looks right.
-    """
     score = case.confidence if case.route is None or case.route.score is None else case.route.score
-    if control.settings.capacity is None or score is None or kind in ("audit", "probe"):
-        return 1.0
-    return max(1.0 - score, LEAST)
+    # The chance that the proposal is wrong, where the loop declares its capacity and the proposal's score says it.
+    # Rows beside the outcome keep their place: what is drawn for evidence is not put off because it looks right.
+    p_wrong = 1.0
+    if control.settings.capacity is not None and score is not None and kind not in ("audit", "probe"):
+        p_wrong = max(1.0 - score, LEAST)
+    # In one loop the minutes that a review takes and the errors that it misses are the same for all; 1 is the worth of
+    # a case of which nothing is known.
+    worth = value(loss=max(4.0 * risk_number(risk), 1.0), p_wrong=p_wrong, miss_rate=0.0, minutes=1.0)
+    place = now + int(promise * RELIEF_TIMES.get(relief, 1) / worth)
+    return max(place - AHEAD * promise, 0) if control.relief and is_high(risk) else place

@@ -1,10 +1,9 @@
-"""Answer values by verdict: checked before anything is touched, types kept, never converted."""
+"""Validation of answer values by verdict: before anything is written, types kept, never converted."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -36,8 +35,8 @@ def legal_in(case: Case, review: Review) -> tuple[str, ...]:
     """The verdicts that this review may be answered with."""
     if not hidden(review):
         return (*VERDICTS[case.mode], *PASSING)
-    known = [v for v in VERDICTS[case.mode] if v not in NEEDS_PROPOSAL and case.mode != "approval"]
-    return (*known, *PASSING)
+    blind = [v for v in VERDICTS[case.mode] if v not in NEEDS_PROPOSAL and case.mode != "approval"]
+    return (*blind, *PASSING)
 
 
 def canonical(value: JSON) -> str:
@@ -51,8 +50,11 @@ def canonical(value: JSON) -> str:
 def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     """The value of an answer in its full form, or an `AnswerError` that says what to do."""
     legal = legal_in(case, review)
-    if command.verdict in VERDICTS[case.mode] and command.verdict not in legal:
-        raise _too_early(case, command.verdict, legal)
+    if command.verdict in VERDICTS[case.mode] and command.verdict not in legal:  # too early in a blind review
+        if case.mode == "approval":
+            raise CommitError("this review shows the action only after a commitment, and is answered after that")
+        how = "give the label" if case.mode == "labels" else "respond without the proposal"
+        raise VerdictError(f"this review is blind: {how}", verdict=command.verdict, legal=list(legal))
     if command.verdict not in legal:
         raise VerdictError(
             f"verdict {command.verdict!r} is not legal in {case.mode} mode; use {', '.join(legal)}",
@@ -61,25 +63,13 @@ def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
     canonical(command.value)
     if command.first is not None and review.blind:
         raise AnswerError("this review is blind: what is said in it is what was said first; leave first out")
-    _check_confidence(command.confidence)
+    if command.confidence is not None and not 0 <= command.confidence <= 1:
+        raise SignalError(f"an answer's confidence must be from 0 to 1, not {command.confidence!r}")
     if command.first is not None:
         _check_first(case, review, command, settings)
     if settings.rationale == "required" and command.verdict in NEEDS_REASON and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
     return _CHECKS[command.verdict](case, review, command, settings)
-
-
-def _too_early(case: Case, verdict: str, legal: tuple[str, ...]) -> AnswerError:
-    """Why a verdict of this mode is refused in a blind review."""
-    if case.mode == "approval":
-        return CommitError("this review shows the action only after a commitment, and is answered after that")
-    wanted = "give the label" if case.mode == "labels" else "respond without the proposal"
-    return VerdictError(f"this review is blind: {wanted}", verdict=verdict, legal=list(legal))
-
-
-def _check_confidence(confidence: float | None) -> None:
-    if confidence is not None and not 0 <= confidence <= 1:
-        raise SignalError(f"an answer's confidence must be from 0 to 1, not {confidence!r}")
 
 
 def _check_first(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> None:
@@ -117,35 +107,27 @@ def _approve(case: Case, review: Review, command: GiveAnswer, settings: LoopSett
 def _edit(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     proposal = proposal_for(case, review)
     if proposal is not None and proposal.action is not None:
-        return _edited_action(case, proposal, command.value)
+        action, args = str(proposal.action), command.value
+        if not isinstance(args, dict):
+            raise AnswerValueError(f"edit takes the arguments as an object, not {_kind(args)}")
+        if set(args) == {"action", "args"} and isinstance(args["action"], str):
+            action, args = action_name(args["action"], AnswerValueError), args["args"]
+        target = proposal
+        if action != proposal.action:
+            target = next((c for c in case.candidates if c.action == action), Candidate(id="", value={}))
+        what = f"the edited {action}"
+        if target.schema is not None:
+            args = _fitting(args, target.schema, what)
+        else:
+            _keeps_types(args, target.value, what)
+        canonical(args)
+        return {"action": action, "args": args}
     _expect_json(command.value, "edit")
     if settings.schema is not None:
         return _fitting(command.value, settings.schema, "the edited value")
     if proposal is not None:
         _keeps_types(command.value, proposal.value, "the edited value")
     return command.value
-
-
-def _edited_action(case: Case, proposal: Candidate, value: JSON) -> dict[str, JSON]:
-    action, args = _action_and_args(proposal, value)
-    target = proposal
-    if action != proposal.action:
-        target = next((c for c in case.candidates if c.action == action), Candidate(id="", value={}))
-    what = f"the edited {action}"
-    if target.schema is not None:
-        args = _fitting(args, target.schema, what)
-    else:
-        _keeps_types(args, target.value, what)
-    canonical(args)
-    return {"action": action, "args": args}
-
-
-def _action_and_args(proposal: Candidate, value: JSON) -> tuple[str, JSON]:
-    if not isinstance(value, dict):
-        raise AnswerValueError(f"edit takes the arguments as an object, not {_kind(value)}")
-    if set(value) == {"action", "args"} and isinstance(value["action"], str):
-        return action_name(value["action"], AnswerValueError), value["args"]
-    return str(proposal.action), value
 
 
 def _respond(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
@@ -176,10 +158,22 @@ def _in_the_set(value: JSON, settings: LoopSettings) -> JSON:
 
 
 def _prefer(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
-    ids = [c.id for c in case.candidates]
-    value = _full_ranking(command.value, ids)
-    named = [i for tie in value["ranking"] for i in tie] + list(value["rejected"])
-    if sorted(named) != sorted(ids):
+    value, ids = command.value, [c.id for c in case.candidates]
+    if isinstance(value, str):
+        value = {"ranking": [[value], [i for i in ids if i != value]], "rejected": []}
+    else:
+        value = {"ranking": value} if isinstance(value, list) else value
+        if not isinstance(value, dict) or not set(value) <= {"ranking", "rejected", "strength"}:
+            raise AnswerValueError("prefer takes a candidate id, a list of ids, or {ranking, rejected, strength}")
+        ranking, rejected = value.get("ranking", []), value.get("rejected", [])
+        if not isinstance(ranking, list) or not isinstance(rejected, list):
+            raise AnswerValueError("ranking and rejected are lists of candidate ids")
+        ties = [tie if isinstance(tie, list) else [tie] for tie in ranking]
+        if not all(isinstance(i, str) for tie in (*ties, rejected) for i in tie):
+            raise AnswerValueError("ranking and rejected name candidates by their ids")
+        value = {**value, "ranking": [tie for tie in ties if tie], "rejected": rejected}
+    ranked = [i for tie in value["ranking"] for i in tie] + list(value["rejected"])
+    if sorted(ranked) != sorted(ids):
         raise AnswerValueError(f"a preference names each candidate once, in ranking or rejected: {', '.join(ids)}")
     strength = value.get("strength")
     if strength is not None and (
@@ -187,23 +181,6 @@ def _prefer(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
     ):
         raise AnswerValueError("strength is a number")
     return value
-
-
-def _full_ranking(value: JSON, ids: list[str]) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"ranking": [[value], [i for i in ids if i != value]], "rejected": []}
-    if isinstance(value, list):
-        value = {"ranking": value}
-    if not isinstance(value, dict) or not set(value) <= {"ranking", "rejected", "strength"}:
-        raise AnswerValueError("prefer takes a candidate id, a list of ids, or {ranking, rejected, strength}")
-    ranking = value.get("ranking", [])
-    rejected = value.get("rejected", [])
-    if not isinstance(ranking, list) or not isinstance(rejected, list):
-        raise AnswerValueError("ranking and rejected are lists of candidate ids")
-    ties = [tie if isinstance(tie, list) else [tie] for tie in ranking]
-    if not all(isinstance(i, str) for tie in (*ties, rejected) for i in tie):
-        raise AnswerValueError("ranking and rejected name candidates by their ids")
-    return {**value, "ranking": [tie for tie in ties if tie], "rejected": rejected}
 
 
 def _escalate(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
@@ -270,7 +247,7 @@ def _fitting(value: JSON, schema: dict[str, JSON], what: str) -> JSON:
 
 
 def look_ahead(case: Case, command: GiveAnswer, schema: dict[str, JSON] | None) -> None:
-    """Hold what an answer says against every schema that it may have to fit; what comes out is remembered."""
+    """Warm the schema cache: validate an answer's value against every schema that it may have to fit."""
     schemas = [c.get("schema") for c in case.content.get("candidates", ())] if case.mode == "approval" else [schema]
     first = command.first.get("value") if isinstance(command.first, dict) else None
     for value in (command.value, first):
@@ -306,10 +283,10 @@ def check_schemas(candidates: Sequence[dict[str, JSON]]) -> None:
             raise ProposalError(f"a candidate's schema is not a JSON Schema that can be used: {wrong.message:.200}")
 
 
-# A shortcut through the commonest schemas: an object of plain types fits at a glance, all else is left to jsonschema.
+# Fast path for the commonest schemas: an object of plain types; all else is left to jsonschema.
 #
 # Says yes only where jsonschema would (a property test holds it to that); "no" means "ask jsonschema".
-# A full validation costs about 25 times as much, and it is on the way of every edited call.
+# A full validation costs about 25 times as much, and every edited call needs one.
 
 
 NOTES = frozenset(("title", "description", "default", "examples", "deprecated"))
@@ -320,6 +297,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
+_OBJECT_KEYWORDS = {"type", "properties", "required", "additionalProperties"}
 
 
 def fits_plainly(value: JSON, schema: JSON) -> bool:
@@ -328,17 +306,13 @@ def fits_plainly(value: JSON, schema: JSON) -> bool:
         return False
     kind = schema.get("type")
     if kind == "object":
-        return isinstance(value, dict) and _object(value, schema)
+        if not isinstance(value, dict) or schema.keys() - NOTES - _OBJECT_KEYWORDS:
+            return False
+        properties, required = schema.get("properties", {}), schema.get("required", ())
+        if not isinstance(properties, dict) or not isinstance(required, list | tuple):
+            return False
+        if not value.keys() <= properties.keys() or not all(name in value for name in required):
+            return False
+        return all(fits_plainly(item, properties[name]) for name, item in value.items())
     allowed = TYPES.get(kind) if isinstance(kind, str) else None
     return allowed is not None and type(value) in allowed and schema.keys() - NOTES == {"type"}
-
-
-def _object(value: dict[str, JSON], schema: dict[str, JSON]) -> bool:
-    if schema.keys() - NOTES - {"type", "properties", "required", "additionalProperties"}:
-        return False
-    properties, required = schema.get("properties", {}), schema.get("required", ())
-    if not isinstance(properties, dict) or not isinstance(required, list | tuple):
-        return False
-    if not value.keys() <= properties.keys() or not all(name in value for name in required):
-        return False
-    return all(fits_plainly(item, properties[name]) for name, item in value.items())

@@ -6,6 +6,7 @@ It feeds page, JSON, CLI and export, and the digest of what it gave is part of t
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -43,7 +44,10 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     well.
     """
     seen, shown = as_seen(case, review)
-    proposal = proposal_for(seen, shown)
+    proposal, route = proposal_for(seen, shown), seen.route
+    candidates = ordered(seen, shown)
+    if case.mode == "preference":
+        candidates = [{k: v for k, v in c.items() if k not in ("source", "score")} for c in candidates]
     return {
         "case_id": case.id,
         "review_id": review.id,
@@ -54,12 +58,12 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "group": review.group,
         "input": case.input,
         "proposal": proposal.to_dict() if proposal else None,
-        "candidates": [_shown(c, case) for c in ordered(seen, shown)],
+        "candidates": candidates,
         "signal": seen.signal.to_dict(),
         "rationale": seen.rationale,
         "history": case.history,
         "meta": fields_of(case.meta, review.meta),
-        "route": _route(seen),
+        "route": route and {"to": route.to, "by": route.by, "reason": route.reason, "on_timeout": route.on_timeout},
         "answers": [a.to_dict() for a in visible_answers(case, review)],
         "escalations": escalations(case, review),
         "alarms": [a for a in case.alarms if a["review_id"] == review.id],
@@ -95,8 +99,8 @@ def edit_under_review(case: Case, review: Review) -> dict[str, JSON] | None:
     """The edited ``{action, args}`` that a second reviewer decides on, if this is such a review."""
     if review.kind != "second" or review.about is None:
         return None
-    said = case.content.get(f"answer/{review.about}") or {}
-    return said.get("approved") or said.get("value")
+    content = case.content.get(f"answer/{review.about}") or {}
+    return content.get("approved") or content.get("value")
 
 
 def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
@@ -120,19 +124,20 @@ def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
         return ()
     others = tuple(a for a in case.answers if a.review_id != review.id)
     if blind and review.kind == "second" and review.about is not None:
-        return tuple(a for a in others if not _asked_beside(case, review, a))
+        peers = {r.id for r in case.reviews if r.kind == "second" and r.about == review.about}  # asked about this edit
+        return tuple(a for a in others if a.review_id not in peers)
     return others
-
-
-def _asked_beside(case: Case, review: Review, answer: Answer) -> bool:
-    """Whether an answer is of somebody who is asked about the same edit as this second reviewer."""
-    given = case.review(answer.review_id)
-    return given is not None and given.kind == "second" and given.about == review.about
 
 
 def escalations(case: Case, review: Review) -> list[dict[str, JSON]]:
     """Who passed this review up, and why: told to whom takes their place, and to an arbiter."""
-    return [told for r in passed_up(case, review) if (told := _escalation(case, r)) is not None]
+    rows = []
+    for passed in passed_up(case, review):
+        content = case.content.get(f"answer/{passed.id}") or {}
+        if content.get("value"):  # an abstention says nothing to others
+            who = {"person": passed.person, "group": passed.group}
+            rows.append({**who, **content["value"], "rationale": content.get("rationale")})
+    return rows
 
 
 def passed_up(case: Case, review: Review) -> list[Review]:
@@ -147,31 +152,6 @@ def passed_up(case: Case, review: Review) -> list[Review]:
         chain.insert(0, before)
         before = case.review(before.after) if before.after else None
     return chain
-
-
-def _escalation(case: Case, passed: Review) -> dict[str, JSON] | None:
-    """What was said when a review was passed up; an abstention says nothing to others."""
-    said = case.content.get(f"answer/{passed.id}") or {}
-    if not said.get("value"):
-        return None
-    return {"person": passed.person, "group": passed.group, **said["value"], "rationale": said.get("rationale")}
-
-
-def _shown(candidate: dict[str, JSON], case: Case) -> dict[str, JSON]:
-    if case.mode != "preference":
-        return candidate
-    return {k: v for k, v in candidate.items() if k not in ("source", "score")}
-
-
-def _route(case: Case) -> dict[str, JSON] | None:
-    if case.route is None:
-        return None
-    return {
-        "to": case.route.to,
-        "by": case.route.by,
-        "reason": case.route.reason,
-        "on_timeout": case.route.on_timeout,
-    }
 
 
 # Blind reviews: an audit or an adjudicating answer is worth something only if the proposal has not led to it.
@@ -272,39 +252,29 @@ def bare(review: Review) -> Review:
 def _masked(case: Case, presented: tuple[str, ...] = ()) -> Case:
     """The case without anything that tells of the proposal, of what people said about it, or of what came of it."""
     values = {slot: value for slot, value in case.content.values.items() if slot in OPEN_SLOTS}
-    values["candidates"] = _bare(case, presented)
+    # the labels alone, in the order given; their ids would tell which was the likeliest
+    by_id = {c["id"]: c["value"] for c in case.content.get("candidates", ())}
+    ids = enumerate(presented, 1)
+    values["candidates"] = [{"id": f"label-{place}", "value": by_id[i]} for place, i in ids if i in by_id]
+    # without the score, the rule and the demands that follow from the proposal
+    route = case.route and Route(
+        to=case.route.to, by="", reason=REASON, control=case.route.control, inclusion=1.0, audited=case.route.audited,
+        epoch=case.route.epoch, group=case.route.group, due_at=case.route.due_at, on_timeout=case.route.on_timeout,
+    )  # fmt: skip
+    # The effect tells what people decided; what autopilot ran and lost is shown, since somebody must look.
+    lost = case.effect.state == "unknown" and case.concluded is not None and case.concluded.by == "autopilot"
     return replace(
         case, proposed=None, leader=None, action=None, confidence=None, risk=None, requires_approval=False,
-        segment=None, route=case.route and _bare_route(case.route), answered=(), settled=None, concluded=None,
+        segment=None, route=route, answered=(), settled=None, concluded=None,
         audits=(), content=Content(values), reviews=tuple(bare(r) for r in case.reviews if _still_asked(r)),
-        state="open", closed_at=None, effect=_bare_effect(case), wants_effect=False, key=None, run=None, parent=None,
-        seq=0, alarms=tuple(a for a in case.alarms if a["review_id"] is not None),
+        state="open", closed_at=None, effect=Effect(state="unknown" if lost else "none", fence=0), wants_effect=False,
+        key=None, run=None, parent=None, seq=0, alarms=tuple(a for a in case.alarms if a["review_id"] is not None),
     )  # fmt: skip
-
-
-def _bare_route(route: Route) -> Route:
-    """Where it went and by when, without the score, the rule and the demands that follow from the proposal."""
-    return Route(
-        to=route.to, by="", reason=REASON, control=route.control, inclusion=1.0, audited=route.audited,
-        epoch=route.epoch, group=route.group, due_at=route.due_at, on_timeout=route.on_timeout,
-    )  # fmt: skip
-
-
-def _bare_effect(case: Case) -> Effect:
-    """None, for it tells what people decided; what autopilot ran and lost is told, since somebody must look."""
-    lost = case.effect.state == "unknown" and case.concluded is not None and case.concluded.by == "autopilot"
-    return Effect(state="unknown" if lost else "none", fence=0)
 
 
 def _still_asked(review: Review) -> bool:
     """Whether a row is one that is asked blind now; the others say how the case went."""
     return review.blind and review.state in ("open", "claimed")
-
-
-def _bare(case: Case, presented: tuple[str, ...]) -> list[dict[str, JSON]]:
-    """The labels alone, in the order given; their ids would tell which was the likeliest."""
-    by_id = {c["id"]: c["value"] for c in case.content.get("candidates", ())}
-    return [{"id": f"label-{place}", "value": by_id[i]} for place, i in enumerate(presented, 1) if i in by_id]
 
 
 def in_label_order(case: Case, settings: LoopSettings) -> tuple[str, ...]:
@@ -319,14 +289,14 @@ def in_label_order(case: Case, settings: LoopSettings) -> tuple[str, ...]:
 
 def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
     """Whether a case is not shown to a person outside a review, because they hold a blind one or may take it."""
-    waiting = [r for r in case.reviews if _still_asked(r)]
-    return any(hidden(r) if same(r.person, person) else _may_take(case, r, person, settings) for r in waiting)
-
-
-def _may_take(case: Case, review: Review, person: str, settings: LoopSettings) -> bool:
-    """Whether somebody could take a review, now or once its holder gives it back."""
-    try:
-        eligibility.check(case, replace(review, state="open"), person, settings)
-    except AnswerError:
-        return False
-    return True
+    for review in case.reviews:
+        if not _still_asked(review):
+            continue
+        if same(review.person, person):
+            if hidden(review):
+                return True
+            continue
+        with suppress(AnswerError):  # eligible now, or once its holder gives it back
+            eligibility.check(case, replace(review, state="open"), person, settings)
+            return True
+    return False
