@@ -242,6 +242,11 @@ def test_it_judges_as_jsonschema_does(value: Any, schema: Any) -> None:
         ({"type": "number"}, 3.0, 3.0),
         ({"items": {"type": "integer"}}, [1.0, 2], [1, 2]),
         ({"type": "integer"}, 1e300, 1e300),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, 3.0, 3),
+        ({"oneOf": [{"type": "integer"}, {"type": "null"}]}, 3.0, 3),
+        ({"allOf": [{"type": "integer"}]}, 3.0, 3),
+        ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}, 3.0, 3),
+        ({"items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}, [3.0, 4], [3, 4]),
         (
             {"properties": {"a": {"$ref": "#"}, "b": {"default": 1}}},
             {"a": {"a": {}}},

@@ -416,7 +416,9 @@ class _Binding:
         if isinstance(value, float):
             whole = schema.get("type") == "integer" and value.is_integer() and abs(value) <= EXACT
             return int(value) if whole else value
-        if not isinstance(value, dict):
+        if not isinstance(value, dict | list):  # a part above has made a whole number of it
+            return value
+        if isinstance(value, list):
             first, rest = _listed(schema, "prefixItems"), schema.get("items")
             return [self.bound(v, first[n] if n < len(first) else rest, depth - 1) for n, v in enumerate(value)]
         named, more = schema.get("properties"), schema.get("additionalProperties")

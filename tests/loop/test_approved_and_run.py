@@ -1042,3 +1042,18 @@ def test_http_says_that_it_went_back_and_takes_what_runs(desk) -> None:
     assert (refused.status_code, refused.json()["code"]) == (409, "DC-REJECTED")
     assert not any(isinstance(e, EffectStarted) for e in desk.events(case.id))
     assert sum(isinstance(e, Concluded) for e in desk.events(case.id)) == 2
+
+
+def test_a_whole_number_with_a_point_runs_where_it_may_be_missing(desk):
+    """Pydantic writes `int | None` as alternatives, and a form or a program gives 3.0 for 3."""
+    loop, runs = desk.loop("pay", threshold=0.9, context="minimal"), []
+
+    @loop.gate(confidence=0.1, timeout=0, context=lambda count: {"input": 1})
+    def pay(count: int | None = None) -> None:
+        runs.append(count)
+
+    with pytest.raises(dc.Pending) as waiting:
+        pay(2)
+    desk.claim("ana", loop="pay").edit({"count": 3.0})
+    pay.resume(waiting.value.case_id)
+    assert [(type(count), count) for count in runs] == [(int, 3)]
