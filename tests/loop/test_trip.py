@@ -71,7 +71,7 @@ def test_a_confident_case_runs_on_autopilot(desk, refunds):
 def test_an_unsure_case_waits_for_a_human(desk, refunds):
     case = refunds.propose(**REFUND, confidence=0.62)
     assert case.route.to == "human"
-    assert case.route.reason == "confidence 0.62 is below 0.90, from which refunds run on autopilot"
+    assert case.route.reason == "confidence 0.62 is below 0.90, the autopilot threshold of refunds"
     with pytest.raises(dc.Pending):
         refunds.wait(case, timeout=0)
     claim = desk.claim("ana", loop="refunds")

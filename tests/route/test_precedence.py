@@ -160,7 +160,7 @@ def test_confidence_reaches_the_threshold_or_not(routed: Any, confidence: float,
 
 def test_the_reason_is_a_sentence_with_both_numbers(routed: Any) -> None:
     found = routed({"threshold": 0.9}, confidence=0.62)
-    assert found.reason == "confidence 0.62 is below 0.90, from which refunds run on autopilot"
+    assert found.reason == "confidence 0.62 is below 0.90, the autopilot threshold of refunds"
     assert "0.8999999 is below 0.9000000" in routed({"threshold": 0.9}, confidence=0.8999999).reason
 
 

@@ -106,7 +106,7 @@ def confident(subject: Subject, control: Control) -> Ruling:
     given, needed = distinct(value, threshold)
     what = f"chance of being right {given} (learned)" if control.learned else f"confidence {given}"
     relation = "reaches" if above else "is below"
-    reason = f"{what} {relation} {needed}, from which {control.loop} run on autopilot"
+    reason = f"{what} {relation} {needed}, the autopilot threshold of {control.loop}"
     return Ruling("autopilot" if above else "human", "threshold", reason, score=score)
 
 
