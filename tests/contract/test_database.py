@@ -502,3 +502,13 @@ def test_erased_text_is_not_left_in_the_file(tmp_path: Path) -> None:
         tx.erase(case)
     store.close()
     assert b"zanzibar" not in (tmp_path / "a.db").read_bytes()
+
+
+def test_a_dump_of_an_address_that_cannot_be_read_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres = pytest.importorskip("dualcontrol.store.sql.postgres")
+    monkeypatch.setattr(postgres, "_pg_dump", lambda *arguments, **secret: "pg_dump (x) 18.0")
+    with pytest.raises(StoreError, match="cannot be read"):
+        postgres.dump("postgresql://[::1/x", 18, str(tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []

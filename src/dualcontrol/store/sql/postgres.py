@@ -477,14 +477,14 @@ def dump(url: str, server: int, path: str) -> None:
             f"{PROGRAM} is of PostgreSQL {version[1]} and the server of {server}: an older one cannot back it up",
             hint=_hint(server),
         )
-    part = f"{path}.part"
-    with suppress(OSError):
-        os.remove(part)
-    private(part)
     try:
         address = conninfo_to_dict(url)
     except ProgrammingError as error:
         raise StoreError(f"the database's address cannot be read: {error}") from error
+    part = f"{path}.part"
+    with suppress(OSError):
+        os.remove(part)
+    private(part)
     # The password goes as a variable: arguments can be read by everybody on the machine.
     password = address.pop("password", None)
     secret = {} if password is None else {"PGPASSWORD": str(password)}

@@ -53,8 +53,10 @@ class Checkpointer:
         self._commits = 0
         self._due.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="dualcontrol-checkpoint", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="dualcontrol-checkpoint", daemon=True)
+            with suppress(RuntimeError):  # no thread to be had: tried again later, and SQLite checkpoints by itself
+                thread.start()
+                self._thread = thread
 
     def close(self) -> None:
         """Stop, and wait until the checkpoint under way has ended."""
@@ -195,10 +197,10 @@ class SqliteDialect:
                 self._session.one(f"PRAGMA synchronous={level}")
                 self._level_now = level
             self._session.one("BEGIN IMMEDIATE")
+            self._session.now = self._clock()
         except BaseException:
-            self._release_writer()
+            self.rollback(self._session)
             raise
-        self._session.now = self._clock()
         return self._session
 
     def commit(self, session: SqliteSession) -> None:
@@ -211,9 +213,11 @@ class SqliteDialect:
         except BaseException:
             self.rollback(session)
             raise
-        if self._checkpointer is not None:
-            self._checkpointer.committed()
-        self._release_writer()
+        try:
+            if self._checkpointer is not None:
+                self._checkpointer.committed()
+        finally:
+            self._release_writer()
         self._check()
 
     def rollback(self, session: SqliteSession) -> None:
