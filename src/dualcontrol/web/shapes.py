@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any, Literal
 
 import msgspec
@@ -225,7 +226,11 @@ def replies(
 
 def components() -> dict[str, Any]:
     """The schemas of all shapes, for ``#/components/schemas``."""
-    return msgspec.json.schema_components(SHAPES, ref_template=REF)[1]
+    schemas = msgspec.json.schema_components(SHAPES, ref_template=REF)[1]
+    for schema in schemas.values():
+        if "description" in schema:  # before 0.23, msgspec leaves a docstring's indentation in
+            schema["description"] = cleandoc(schema["description"])
+    return schemas
 
 
 def case_reply(case: Case) -> dict[str, JSON]:
