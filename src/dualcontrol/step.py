@@ -87,7 +87,7 @@ def retrying(step: Callable[Concatenate[Steps, P], Done]) -> Callable[Concatenat
 
     @wraps(step)
     def attempts(steps: Steps, /, *args: P.args, **kwargs: P.kwargs) -> Done:
-        return steps.retried(lambda: step(steps, *args, **kwargs))
+        return steps.retried(step, steps, *args, **kwargs)
 
     return attempts
 
@@ -136,7 +136,7 @@ class Steps:
         """Check an answer against its schema before the transaction, whose lock others wait for; it is remembered."""
         if not isinstance(command.value, dict | list | float) and not isinstance(command.first, dict):
             return
-        case = self.store.queries.case(command.case_id or case_of_claim(command.claim_id))
+        case = self.store.queries.case(command.case_id or case_of_claim(command.claim_id), recent=True)
         if case is not None:
             # an action brings its schema along
             controls = [] if case.mode == "approval" else self.store.queries.loops()
@@ -404,7 +404,7 @@ class Steps:
     ) -> Case:
         """Claim and answer a review of the given case in one transaction: both happen, or nothing."""
         person = named(person)
-        case = self.store.queries.case(case_id)
+        case = self.store.queries.case(case_id, recent=True)
         if case is not None and case.reviews:
             with suppress(Exception):  # what is wrong with it is said when it is given, of the review meant then
                 self._look_ahead(said(case, case.reviews[0]))
@@ -500,11 +500,11 @@ class Steps:
             facts=facts or {},
         )  # fmt: skip
 
-    def retried(self, attempt: Callable[[], Done]) -> Done:
+    def retried(self, attempt: Callable[P, Done], *args: P.args, **kwargs: P.kwargs) -> Done:
         """Try again on fresh rows while others are faster, at most `ATTEMPTS` times (optimistic concurrency)."""
         for _ in range(ATTEMPTS):
             try:
-                return attempt()
+                return attempt(*args, **kwargs)
             except (Conflict, KeyTaken):
                 continue
             except PersonTaken as error:

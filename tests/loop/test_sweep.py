@@ -143,7 +143,7 @@ def test_a_case_that_fails_stops_no_other(
 def test_a_case_whose_content_was_changed_stops_no_other(desk: dc.Desk, clock: FakeClock) -> None:
     ids = many(desk, 60)
     with desk.store.transaction() as tx:
-        tx._session.one(f"UPDATE payloads SET body = '\"other\"' WHERE case_id = '{ids[20]}' RETURNING 1")
+        tx.session.one(f"UPDATE payloads SET body = '\"other\"' WHERE case_id = '{ids[20]}' RETURNING 1")
     desk.store._shared.recent._kept.clear()
     clock.tick(3600)
     assert desk.sweep() == 59

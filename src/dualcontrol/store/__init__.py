@@ -191,8 +191,8 @@ class Tx(Protocol):
 class Queries(Protocol):
     """The read side: SQL only, cursor-paged, never inside a write transaction."""
 
-    def case(self, case_id: str) -> Case | None:
-        """A case with its content."""
+    def case(self, case_id: str, *, recent: bool = False) -> Case | None:
+        """A case with its content; with `recent` as this process last wrote or read it, if it did."""
 
     def glance(self, case_id: str) -> tuple[Case, str] | None:
         """A case with the input and candidates that a list may show, and how its input begins where it is large."""

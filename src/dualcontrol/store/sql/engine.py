@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
@@ -39,33 +40,12 @@ class SqlStore:
         self._secret = b""
         _STORES.add(self)
 
-    @contextmanager
-    def transaction(self, durable: bool = True) -> Iterator[SqlTx]:
+    def transaction(self, durable: bool = True) -> Transaction:
         """A write transaction; `durable` commits at the configured level.
 
         It commits when the block ends, then wakes the waiters of what it settled, and rolls back when the block raises.
         """
-        dialect = self._dialect
-        try:
-            session = dialect.begin(durable)
-        except Exception as error:
-            raise_ours(dialect, error)
-        tx = SqlTx(self._shared, session)
-        try:
-            yield tx
-        except BaseException as error:
-            dialect.rollback(session)
-            if isinstance(error, Exception) and (ours := dialect.translated(error)) is not error:
-                raise ours from error
-            raise
-        if tx.failed:
-            dialect.rollback(session)
-            raise StoreError("a write of this transaction failed, so nothing of it was kept")
-        try:
-            dialect.commit(session)
-        except Exception as error:
-            raise_ours(dialect, error)
-        self.publish(tx.settled)
+        return Transaction(self, durable)
 
     @contextmanager
     def _reading(self, brief: bool = False) -> Iterator[Session]:
@@ -94,7 +74,7 @@ class SqlStore:
             if session.one(self._ledger.waiting, position) is None:
                 return 0
         with self.transaction() as tx:
-            session = tx._session
+            session = tx.session
             self._dialect.lock_sequencer(session)
             base, position = self._last_position(session)
             count = session.write(Write(self._ledger.place, ((base, *position, limit),)))
@@ -148,6 +128,41 @@ class SqlStore:
     def forked(self) -> None:
         """Go on in a forked process, with connections of its own or with none."""
         self._dialect.forked()
+
+
+class Transaction:
+    """A block that is one write transaction (a class, since five in a round trip make a generator's cost felt)."""
+
+    __slots__ = ("_durable", "_store", "_tx")
+
+    def __init__(self, store: SqlStore, durable: bool) -> None:
+        self._store, self._durable = store, durable
+
+    def __enter__(self) -> SqlTx:
+        dialect = self._store._dialect
+        try:
+            session = dialect.begin(self._durable)
+        except Exception as error:
+            raise_ours(dialect, error)
+        self._tx = SqlTx(self._store._shared, session)
+        return self._tx
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        dialect, tx = self._store._dialect, self._tx
+        if error is not None:
+            dialect.rollback(tx.session)
+            if isinstance(error, Exception) and (ours := dialect.translated(error)) is not error:
+                raise ours from error
+            return
+        if tx.failed:
+            dialect.rollback(tx.session)
+            raise StoreError("a write of this transaction failed, so nothing of it was kept")
+        try:
+            dialect.commit(tx.session)
+        except Exception as failure:
+            raise_ours(dialect, failure)
+        if tx.settled:
+            self._store.publish(tx.settled)
 
 
 _STORES: WeakSet[SqlStore] = WeakSet()

@@ -56,10 +56,12 @@ class SqlQueries:
 
     # Cases
 
-    def case(self, case_id: str) -> Case | None:
-        """A case with its content."""
+    def case(self, case_id: str, *, recent: bool = False) -> Case | None:
+        """A case with its content; with `recent` as this process last wrote or read it, if it did."""
         hot, cached = self._shared.hot, self._shared.recent.get(case_id)
         if cached is not None:
+            if recent:
+                return cached.restored(True)
             with self._reading(True) as session:
                 row = session.one(hot.case, (case_id,))
             if row is not None and cached.matches(row[1], row[2]):

@@ -56,7 +56,8 @@ class TxBase:
     """One transaction's session, what it has read so far, and how it writes a batch."""
 
     def __init__(self, shared: Shared, session: Session) -> None:
-        self._shared, self._session, self._hot = shared, session, shared.hot
+        self._shared, self.session, self._hot = shared, session, shared.hot
+        self.now = session.now  # the time of this transaction, in microseconds
         self._heads: dict[str, tuple[int, str]] = {}
         self._wrote_loops = False
         self._controls: dict[str, Control | None] = {}
@@ -66,7 +67,7 @@ class TxBase:
     def _write(self, *batch: Write) -> int:
         """Write a batch; after a failure, part of it may stand, so the transaction can no longer commit."""
         try:
-            return self._session.write(*batch)
+            return self.session.write(*batch)
         except Exception as error:
             self.failed = True
             raise_ours(self._shared.dialect, error)
@@ -102,12 +103,12 @@ class StreamTx(TxBase):
         if loop in self._controls:
             return self._controls[loop]
         control = None
-        row = self._session.one(self._hot.loop, (loop,))
+        row = self.session.one(self._hot.loop, (loop,))
         if row is not None:
             loop_id, version, seq = row
             control = self._shared.controls.get(loop)
             if control is None or (control.loop_id, control.version, control.seq) != (loop_id, version, seq):
-                (text,) = self._session.one(self._hot.control, (loop_id,))
+                (text,) = self.session.one(self._hot.control, (loop_id,))
                 control = rows.control_of(text, loop_id, seq)
                 if not self._wrote_loops:
                     self._shared.controls[loop] = control
@@ -122,7 +123,7 @@ class StreamTx(TxBase):
             text = ENCODER.encode(control).decode()
             values = (control.loop, control.settings.mode, control.version, text, 0, "")
             try:
-                (loop_id,) = self._session.one(self._shared.streams.new_loop, values)
+                (loop_id,) = self.session.one(self._shared.streams.new_loop, values)
             except Exception as error:
                 self.failed = True
                 raise_ours(self._shared.dialect, error)
@@ -160,13 +161,13 @@ class StreamTx(TxBase):
             moved = [Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))]
             self._write(*moved, *self._entry_writes(entry, loop_id, slots))
         else:
-            seq, head = self._session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
+            seq, head = self.session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
             entry, slots = self._chained(entry, None, seq, head)
             self._write(*self._entry_writes(entry, None, slots))
         return entry
 
     def _loop_head(self, loop_id: int) -> Any:
-        row = self._session.one(self._shared.streams.head, (loop_id,))
+        row = self.session.one(self._shared.streams.head, (loop_id,))
         if row is None:
             raise UnknownLoopError(f"no loop has the id {loop_id}")
         return row
@@ -264,7 +265,7 @@ class WorkTx(TxBase):
 
     def begin_session(self, digest: str, person: str, life: int) -> None:
         """Let a browser's session live for so many microseconds; forgets those that are over."""
-        work, now = self._shared.work, self._session.now
+        work, now = self._shared.work, self.now
         row = (digest, person, now, now + life)
         self._write(Write(work.forget_sessions, ((now,),)), Write(work.new_session, (row,)))
 
@@ -282,7 +283,7 @@ class WorkTx(TxBase):
         """Lease the next ready job of these kinds, or one whose holder's time ran out."""
         work = self._shared.work
         for statement in work.next_job:
-            due = [row for kind in kinds if (row := self._session.one(statement, (kind, now))) is not None]
+            due = [row for kind in kinds if (row := self.session.one(statement, (kind, now))) is not None]
             if due:
                 job_id, kind, ref, run_at, attempts = min(due, key=lambda row: (row[3], row[0]))
                 self._write(Write(work.lease_job, ((owner, until, job_id),)))
@@ -321,25 +322,20 @@ EXAMPLE_VALUES = attrgetter(*EXAMPLE)
 class SqlTx(StreamTx, WorkTx):
     """One transaction; everything in it is written, or nothing."""
 
-    @property
-    def now(self) -> int:
-        """The time of this transaction, in microseconds."""
-        return self._session.now
-
     # Cases
 
     def find_key(self, loop_id: int, key: str) -> KeyRow | None:
         """The case that a key of this loop stands for."""
-        return rows.key_of(self._session.one(self._hot.key, (loop_id, key_digest(key))))
+        return rows.key_of(self.session.one(self._hot.key, (loop_id, key_digest(key))))
 
     def load(self, case_id: str, *, lock: bool = True, values: bool = True) -> Case | None:
         """The case with its content (without `values`: its seals only); its row is held until commit."""
         hot, slots, cached = self._hot, NO_SLOTS, self._shared.recent.get(case_id)
         statement = hot.case_locked if lock else hot.case
         if values and cached is None:
-            row, slots = self._session.two(statement, hot.payloads, (case_id,))
+            row, slots = self.session.two(statement, hot.payloads, (case_id,))
         else:
-            row = self._session.one(statement, (case_id,))
+            row = self.session.one(statement, (case_id,))
         if row is None:
             return None
         seq, head, snapshot, version, loop_seq = row
@@ -348,7 +344,7 @@ class SqlTx(StreamTx, WorkTx):
             case = cached.restored(values)
         else:
             if values and cached is not None:
-                slots = self._session.all(hot.payloads, (case_id,))
+                slots = self.session.all(hot.payloads, (case_id,))
             try:
                 case = rows.decode_case(snapshot)
             except msgspec.DecodeError as error:
@@ -419,7 +415,7 @@ class SqlTx(StreamTx, WorkTx):
             raise ValueError(f"entry {entry.seq} and case at {after.seq} do not follow {expected}")
         if before is None:
             return ""
-        known = self._heads.get(after.id) or self._session.one(self._hot.case_head, (after.id,))
+        known = self._heads.get(after.id) or self.session.one(self._hot.case_head, (after.id,))
         if known is None or known[0] != expected:
             raise Conflict(f"case {after.id} has moved on from entry {expected}")
         return str(known[1])
@@ -477,12 +473,12 @@ class SqlTx(StreamTx, WorkTx):
 
     def alike(self, loop_id: int, likeness: str) -> str | None:
         """The oldest open case of this likeness that follows no other and that nobody holds or has answered."""
-        row = self._session.one(self._hot.alike, (loop_id, likeness))
+        row = self.session.one(self._hot.alike, (loop_id, likeness))
         return None if row is None else str(row[0])
 
     def followers(self, case_id: str) -> list[str]:
         """The open followers of a case, by id."""
-        return [row[0] for row in self._session.all(self._hot.followers, (case_id,))]
+        return [row[0] for row in self.session.all(self._hot.followers, (case_id,))]
 
     # Reviews
 
@@ -494,7 +490,7 @@ class SqlTx(StreamTx, WorkTx):
         after = FIRST  # candidates first, then the first of them that nobody else has locked
         while queued := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
             ids = [review_id for _, review_id, _ in queued]
-            row = self._session.one(self._hot.lock_review, ids + ids[-1:] * (CANDIDATES - len(ids)))
+            row = self.session.one(self._hot.lock_review, ids + ids[-1:] * (CANDIDATES - len(ids)))
             if row is not None:
                 return row[1], row[0]
             after = queued[-1][:2]
@@ -506,7 +502,7 @@ class SqlTx(StreamTx, WorkTx):
         """(order_at, review id, case id) of the first reviews in these pools, in queue order."""
         key = identity(person)
         arguments = (*after, line(key), key, key)
-        queued = [row for pool in pools for row in self._session.all(statement, (*pool, *arguments))]
+        queued = [row for pool in pools for row in self.session.all(statement, (*pool, *arguments))]
         return sorted(tuple(row) for row in queued)
 
     def queue(
@@ -516,7 +512,7 @@ class SqlTx(StreamTx, WorkTx):
         after = FIRST
         while queued := self._queued(self._hot.candidates, person, pools, after)[:CANDIDATES]:
             for _, review_id, case_id in queued:
-                if case_id not in without and self._session.one(self._hot.lock_review, [review_id] * CANDIDATES):
+                if case_id not in without and self.session.one(self._hot.lock_review, [review_id] * CANDIDATES):
                     yield case_id, review_id
             after = queued[-1][:2]
 
@@ -526,7 +522,7 @@ class SqlTx(StreamTx, WorkTx):
         if statement is None:
             raise ValueError(f"{what!r} is never due; lease, case, settle, effect and follow are")
         arguments = (limit,) if what == "follow" else (now, limit)
-        return [(row[0], row[1]) for row in self._session.all(statement, arguments)]
+        return [(row[0], row[1]) for row in self.session.all(statement, arguments)]
 
     # Loops
 
@@ -534,7 +530,7 @@ class SqlTx(StreamTx, WorkTx):
         loop_id = self._shared.loop_ids.get(loop)
         if loop_id is not None:
             return loop_id
-        row = self._session.one(self._hot.loop_id, (loop,))
+        row = self.session.one(self._hot.loop_id, (loop,))
         if row is None:
             raise UnknownLoopError(f"no loop is called {loop!r}", loop=loop)
         if not self._wrote_loops:
