@@ -133,10 +133,15 @@ class Gate(Generic[P, R]):
         self.loop = loop
         self.fn = fn
         body = _body(fn)
-        called = getattr(fn, "__name__", None) or _name(fn)
-        self.action = action_name(called if action is None else action)
+        named = fn.func if isinstance(fn, functools.partial) else fn
+        name = getattr(fn, "__name__", None) or getattr(named, "__name__", type(fn).__name__)
+        self.action = action_name(name if action is None else action)
         self.formerly = tuple(map(action_name, (formerly,) if isinstance(formerly, str) else formerly))
-        _refuse_generators(self.action, body)
+        if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+            raise EffectError(
+                f"{self.action} is a generator function: its body would run after its effect was recorded as done",
+                hint="Return a list, or put the gate on the function inside it that acts.",
+            )
         self.body = body
         self.timeout = timeout
         self.context = context
@@ -148,8 +153,12 @@ class Gate(Generic[P, R]):
         own = dict(vars(self))
         functools.update_wrapper(self, fn)
         vars(self).update(own)  # an attribute of the function named `loop` or `timeout` is not the gate's
-        if self.is_async:
-            _mark_coroutine(self)
+        if self.is_async:  # let frameworks see that calling the gate gives a coroutine
+            mark = getattr(inspect, "markcoroutinefunction", None)
+            if mark is not None:  # Python 3.12
+                mark(self)
+            else:
+                vars(self)["_is_coroutine"] = getattr(asyncio.coroutines, "_is_coroutine", None)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -163,7 +172,7 @@ class Gate(Generic[P, R]):
         return result
 
     def _call(self, bound_to: Any, /, *args: Any, **kwargs: Any) -> Any:
-        trip = self._trip(Made(self, bound_to, args, kwargs))
+        trip = self._trip(CurrentCall(self, bound_to, args, kwargs))
         return drive_async(trip) if self.is_async else drive(trip)
 
     @functools.cache  # noqa: B019 - a gate lives as long as its function
@@ -175,26 +184,20 @@ class Gate(Generic[P, R]):
         """JSON Schema of the arguments."""
         return self.arguments(bound).schema
 
-    def _given(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _stated(self, values: dict[str, Any]) -> dict[str, Any]:
         """What the gate says of a call with these arguments: signal, context and the rest of the proposal."""
-        given = {k: v(**values) if callable(v) else v for k, v in self.signal.items()}
+        stated = {k: v(**values) if callable(v) else v for k, v in self.signal.items()}
         if self.context is not None:
             more = self.context(**values)
             if not isinstance(more, dict):
                 raise ContextError(f"the context of {self.action} gave {more!r:.80}, not a dict of fields")
-            given |= more
-        return given
+            stated |= more
+        return stated
 
-    def _asks(self, values: dict[str, Any]) -> dict[str, Any]:
-        """What routing may look at of this, where the program says it by a function of the arguments."""
-        by_function = {name for name, value in self.signal.items() if callable(value)}
-        given = self._given(values)
-        return {k: v for k, v in given.items() if k in ROUTED and (k in by_function or k not in self.signal)}
-
-    def _trip(self, call: Made) -> Trip:
+    def _trip(self, call: CurrentCall) -> Trip:
         place = self.loop.call(
             self.action, defaults=call.arguments.defaults, formerly=self.formerly, run=self.run, args=call.as_json,
-            schema=self.schema(bool(call.lead)), **self._given(call.named),
+            schema=self.schema(bool(call.lead)), **self._stated(call.named),
         )  # fmt: skip
         try:
             entered: tuple[Case, int | None] = yield functools.partial(self.loop.enter, OWNER, place)
@@ -221,11 +224,13 @@ class Gate(Generic[P, R]):
 
     def _resumed(self, case_id: str, on: Any) -> Trip:
         case: Case = yield functools.partial(self.loop.look, case_id)
-        return (yield from self._finished(Recorded(self, on), case, None, None))
+        return (yield from self._finished(RecordedCall(self, on), case, None, None))
 
-    def _finished(self, call: Made | Recorded, case: Case, fence: int | None, place: GatedCall | None) -> Trip:
+    def _finished(
+        self, call: CurrentCall | RecordedCall, case: Case, fence: int | None, place: GatedCall | None
+    ) -> Trip:
         """Wait while undecided, take the effect unless somebody has it, run it, record how it ended."""
-        prepared: Prepared | None = None
+        prepared: PreparedCall | None = None
         while fence is None:
             if case.concluded is None:
                 if self.timeout is not None and self.timeout <= 0:
@@ -252,7 +257,7 @@ class Gate(Generic[P, R]):
                 place.end("refused")
             raise
 
-    def _taken(self, call: Made | Recorded, case: Case) -> Trip:
+    def _taken(self, call: CurrentCall | RecordedCall, case: Case) -> Trip:
         """Bind what was decided, and take the effect for exactly that.
 
         What people decided and the program cannot run is theirs again; the error says why nothing was run.
@@ -273,13 +278,17 @@ class Gate(Generic[P, R]):
                 hint = "Nothing was run, and people are asked again."
                 raise type(error)(reason, hint=hint, case_id=case.id) from error
             raise
-        asks = self._asks(prepared.values) if edited else None
+        asks = None
+        if edited:  # what routing may look at and the program says by a function of the arguments
+            by_function = {name for name, value in self.signal.items() if callable(value)}
+            stated = self._stated(prepared.values)
+            asks = {k: v for k, v in stated.items() if k in ROUTED and (k in by_function or k not in self.signal)}
         runs = {"action": decided["action"], "args": prepared.as_json}
         start = functools.partial(self.loop.start, case.id, OWNER, runs=runs, asks=asks)
         taken: tuple[Case, int | None] = yield start
         return prepared, *taken
 
-    def _effect(self, prepared: Prepared, case: Case, fence: int) -> Trip:
+    def _effect(self, prepared: PreparedCall, case: Case, fence: int) -> Trip:
         finish = functools.partial(self.loop.finish_effect, case.id, fence)
         try:
             result = yield RunFunction(prepared)
@@ -294,7 +303,11 @@ class Gate(Generic[P, R]):
         # Any other BaseException (KeyboardInterrupt, SystemExit, CancelledError) cut the function short at a place
         # that nobody knows: it is not recorded as failed, it stays started and is unknown when its lease has run out.
         if not self.is_async and inspect.isawaitable(result):
-            refusal = _not_awaited(self.action, result)
+            refusal = EffectError(
+                f"{self.action} is not a coroutine function, and it returned {type(result).__name__}, which nothing "
+                "has awaited",
+                hint="Write the gated function as `async def` and await inside it; then the gate is awaited as well.",
+            )
             if inspect.iscoroutine(result):  # not begun, and now it never is; another awaitable may be at work: unknown
                 result.close()
                 yield Record(functools.partial(finish, succeeded=False, error=described(refusal), ran=False))
@@ -324,40 +337,10 @@ def _body(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn if known else getattr(fn, "__call__", fn)  # noqa: B004 - the method itself is wanted
 
 
-def _name(fn: Any) -> str:
-    return str(fn.func.__name__ if isinstance(fn, functools.partial) else type(fn).__name__)
-
-
-def _refuse_generators(action: str, body: Callable[..., Any]) -> None:
-    """A generator's body runs after the gate has recorded how it ended, and its result can be read only once."""
-    if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
-        raise EffectError(
-            f"{action} is a generator function: its body would run after its effect was recorded as done",
-            hint="Return a list, or put the gate on the function inside it that acts.",
-        )
-
-
-def _not_awaited(action: str, result: Any) -> EffectError:
-    """The error of a plain function that returned an awaitable, whose work a gate that is not awaited cannot see."""
-    return EffectError(
-        f"{action} is not a coroutine function, and it returned {type(result).__name__}, which nothing has awaited",
-        hint="Write the gated function as `async def` and await inside it; then the gate is awaited as well.",
-    )
-
-
-def _mark_coroutine(gate: Any) -> None:
-    """Let frameworks see that calling the gate gives a coroutine (3.12 has a way, 3.11 a marker)."""
-    mark = getattr(inspect, "markcoroutinefunction", None)
-    if mark is not None:
-        mark(gate)
-    else:
-        gate._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
-
-
 # A call of a gated function, with the caller's own arguments at hand or known from its record only.
 
 
-class Made:
+class CurrentCall:
     """One call's arguments, as the caller gave them: by name, and as JSON."""
 
     def __init__(self, gate: Gate[Any, Any], bound_to: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -371,22 +354,22 @@ class Made:
         self.as_json = self.arguments.as_json(self.named)
         self.arguments.check(self.named, self.as_json)
 
-    def as_decided(self, decided: JSON) -> Prepared:
+    def as_decided(self, decided: JSON) -> PreparedCall:
         """The call as its caller made it, where that is what was decided to the letter; else as was decided."""
         if not same(decided, self.as_json):
             return self.prepared(decided)
-        return Prepared(self, self.named, decided, self.named, self.as_json)
+        return PreparedCall(self, self.named, decided, self.named, self.as_json)
 
-    def prepared(self, decided: JSON) -> Prepared:
+    def prepared(self, decided: JSON) -> PreparedCall:
         """The call with the decided arguments: the caller's own objects unless they were edited, or changed since."""
         now = self.arguments.as_json(self.named)
         known = decided if isinstance(decided, dict) else {}
         own = {name: v for name, v in self.named.items() if name in known and same(known[name], now[name])}
         values = self.arguments.values(own, decided)
-        return Prepared(self, own, decided, values, self.arguments.as_json(values))
+        return PreparedCall(self, own, decided, values, self.arguments.as_json(values))
 
 
-class Recorded:
+class RecordedCall:
     """A call that is known from its record only: the arguments that were decided, and nothing of the caller's."""
 
     def __init__(self, gate: Gate[Any, Any], on: Any) -> None:
@@ -394,22 +377,22 @@ class Recorded:
         self.lead = () if on is UNBOUND else (on,)
         self.arguments = gate.arguments(bool(self.lead))
 
-    def as_decided(self, decided: JSON) -> Prepared:
+    def as_decided(self, decided: JSON) -> PreparedCall:
         """The call with the decided arguments."""
         return self.prepared(decided)
 
-    def prepared(self, decided: JSON) -> Prepared:
+    def prepared(self, decided: JSON) -> PreparedCall:
         """The call with the decided arguments."""
         values = self.arguments.values({}, decided)
-        return Prepared(self, {}, decided, values, self.arguments.as_json(values))
+        return PreparedCall(self, {}, decided, values, self.arguments.as_json(values))
 
 
-class Prepared:
+class PreparedCall:
     """A call that is ready to run: its values by name, and as the JSON that is held against the record."""
 
     def __init__(
         self,
-        call: Made | Recorded,
+        call: CurrentCall | RecordedCall,
         own: dict[str, Any],
         decided: JSON,
         values: dict[str, Any],
@@ -419,21 +402,16 @@ class Prepared:
         self.values, self.as_json = values, as_json
 
     def run(self) -> Any:
-        """Call the function; what its caller changed while the effect was being taken does not run."""
-        call = self._call
-        positional, named = call.arguments.call(call.lead, self._unchanged())
-        return call.gate.fn(*positional, **named)
-
-    def _unchanged(self) -> dict[str, Any]:
-        """The values that were held against the record, by themselves or, where they have changed, read from it."""
-        arguments = self._call.arguments
+        """Call the function; what its caller changed while the effect was being taken is read from the record."""
+        call, values = self._call, self.values
         try:
-            now = arguments.as_json(self._own) if self._own else {}
-            if all(same(value, self.as_json[name]) for name, value in now.items()):
-                return self.values
-            return self._call.prepared(self._decided).values
+            now = call.arguments.as_json(self._own) if self._own else {}
+            if not all(same(value, self.as_json[name]) for name, value in now.items()):
+                values = call.prepared(self._decided).values
         except (EffectError, PayloadError) as error:
             raise NotRun(f"the arguments have changed since they were decided: {error.message}") from error
+        positional, named = call.arguments.call(call.lead, values)
+        return call.gate.fn(*positional, **named)
 
 
 # The steps of a trip that are not one database call, and the two drivers: in this thread, or from a coroutine.
@@ -456,7 +434,7 @@ class Nap:
 class RunFunction:
     """A step of the trip: run the gated function."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: PreparedCall) -> None:
         self.prepared = prepared
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -70,7 +70,13 @@ def over(case: Case, actions: tuple[str, ...], result: Result) -> Any:
         )  # fmt: skip
     state = case.effect.state
     if state == "succeeded":
-        return _kept_result(case, result)
+        if not case.effect.kept:
+            raise ResultError(f"the effect of case {case.id} ran; its result could not be kept as JSON")
+        try:
+            return result.read(case.content.get("result"))
+        except ValidationError as error:
+            kind = f"the effect of case {case.id} ran; its result is of another type by now"
+            raise ResultError(f"{kind}: {error}") from error
     if state == "failed":
         raise EffectError(f"the effect of case {case.id} failed before: {case.content.get('error')}",
                           hint=FAILED if case.effect.ran else UNTOUCHED)  # fmt: skip
@@ -103,15 +109,6 @@ def _refusal(case: Case) -> Exception:
     return Rejected(f"case {case_id} {what}", **details)
 
 
-def _kept_result(case: Case, result: Result) -> Any:
-    if not case.effect.kept:
-        raise ResultError(f"the effect of case {case.id} ran; its result could not be kept as JSON")
-    try:
-        return result.read(case.content.get("result"))
-    except ValidationError as error:
-        raise ResultError(f"the effect of case {case.id} ran; its result is of another type by now: {error}") from error
-
-
 def described(error: Exception) -> str:
     """An error as text that can be kept: the type, and as much of the message as a page shows."""
     try:
@@ -132,7 +129,9 @@ def paused_inside(case_id: str, pause: Paused) -> EffectError:
 def plain(result: Any) -> tuple[bool, JSON]:
     """Whether a result can be kept as JSON, and how; nothing that can be read only once is read."""
     try:
-        if not _is_json(result):
+        try:
+            json.dumps(result, allow_nan=False)  # JSON types throughout: nothing in it is used up by reading
+        except TypeError:
             if _reads_once(result):
                 return False, None
             result = jsonable(result)
@@ -143,15 +142,6 @@ def plain(result: Any) -> tuple[bool, JSON]:
         return False, None
 
 
-def _is_json(result: Any) -> bool:
-    """Whether it is made of JSON types throughout, so that nothing in it is used up by reading."""
-    try:
-        json.dumps(result, allow_nan=False)
-    except TypeError:
-        return False
-    return True
-
-
 def _reads_once(value: Any) -> bool:
     """Whether a generator, cursor, file, coroutine or another one-way value stands somewhere in it."""
     if isinstance(value, Iterator) or inspect.isawaitable(value):
@@ -160,12 +150,9 @@ def _reads_once(value: Any) -> bool:
         return any(map(_reads_once, value.values()))
     if isinstance(value, list | tuple | set | frozenset | deque):
         return any(map(_reads_once, value))
-    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
-        return any(_reads_once(getattr(value, name, None)) for name in _fields(value))
-    return False
-
-
-def _fields(value: Any) -> list[str]:
+    names: Iterable[str] = ()
     if isinstance(value, BaseModel):
-        return [*type(value).model_fields, *(value.model_extra or ())]
-    return list(value.__dataclass_fields__)
+        names = (*type(value).model_fields, *(value.model_extra or ()))
+    elif is_dataclass(value) and not isinstance(value, type):
+        names = value.__dataclass_fields__
+    return any(_reads_once(getattr(value, name, None)) for name in names)
