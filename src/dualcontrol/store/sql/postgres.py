@@ -365,22 +365,37 @@ LISTEN_SECONDS = 5
 RETRY_SECONDS = 0.5
 
 
-def _connect(url: str) -> psycopg.Connection[Any]:
-    name = "dualcontrol hints"
-    return psycopg.connect(url, autocommit=True, connect_timeout=LISTEN_SECONDS, application_name=name)
+class HintConnection:
+    """A connection for hints, made when it is first needed and again after it was lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def _connected(self, setup: str) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(
+            self._url, autocommit=True, connect_timeout=LISTEN_SECONDS, application_name="dualcontrol hints"
+        )
+        self._connection = connection
+        connection.execute(setup.encode())
+        return connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
-class Publisher:
+class Publisher(HintConnection):
     """Sends hints in batches: whoever finds nobody sending sends for all who come meanwhile.
 
     NOTIFY takes a lock of the whole server at commit, so it is kept out of every other transaction.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        super().__init__(url)
         self._waiting: list[str] = []
         self._guard, self._sending = threading.Lock(), threading.Lock()
-        self._connection: psycopg.Connection[Any] | None = None
 
     def send(self, case_ids: Sequence[str]) -> None:
         """Send ids, or leave them to the thread that is sending; a hint that cannot be sent is lost."""
@@ -390,20 +405,13 @@ class Publisher:
             try:
                 with self._guard:
                     batch, self._waiting = self._waiting, []
-                if self._connection is None:
-                    self._connection = _connect(self._url)
-                    self._connection.execute("SET synchronous_commit = off")
+                connection = self._connection or self._connected("SET synchronous_commit = off")
                 for text in _joined(batch):
-                    self._connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
             except psycopg.Error:
                 self._drop()
             finally:
                 self._sending.release()
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
     def close(self) -> None:
         """Close the connection."""
@@ -426,12 +434,11 @@ def _joined(ids: Sequence[str]) -> Iterator[str]:
         yield ",".join(parts)
 
 
-class Listener:
+class Listener(HintConnection):
     """Receives hints; says None once whenever some may have been lost."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: psycopg.Connection[Any] | None = None
+        super().__init__(url)
         self._closed = threading.Event()
 
     def wait(self, timeout: float) -> list[str] | None:
@@ -439,9 +446,7 @@ class Listener:
         try:
             connection = self._connection  # which another thread may close
             if connection is None:
-                connection = _connect(self._url)
-                connection.execute(f"LISTEN {CHANNEL}")
-                self._connection = connection
+                self._connected(f"LISTEN {CHANNEL}")
                 return None
             notes = list(connection.notifies(timeout=timeout, stop_after=1))
             if notes:
@@ -451,11 +456,6 @@ class Listener:
             self._drop()
             self._closed.wait(min(timeout, RETRY_SECONDS))
             return None
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
     def close(self) -> None:
         """Close the connection; a listener that waits returns."""
