@@ -130,13 +130,13 @@ class Older:
     ) -> None:  # fmt: skip
         self._action, self._args, self._defaults, self._formerly = action, args, defaults, formerly
 
-    def is_same_call(self, case: Case, given: JSON) -> bool:
+    def is_same_call(self, case: Case, content: JSON) -> bool:
         """Whether a case of before was opened by this very call.
 
         `RunChangedError` where it was, with other parameters, and its effect has not begun: nobody was asked about
         what would run now.
         """
-        if not self._may_be(case, given) or not among(case.action, (self._action, *self._formerly)):
+        if not self._may_be(case, content) or not among(case.action, (self._action, *self._formerly)):
             return False
         before = case.candidates[0].value
         added = [f"{name}={self._args[name]!r:.40}" for name in self._args if name not in before]
@@ -151,20 +151,20 @@ class Older:
             )  # fmt: skip
         return True
 
-    def renamed(self, case: Case, given: JSON) -> str | None:
+    def renamed(self, case: Case, content: JSON) -> str | None:
         """What a caller should know of a case with the same arguments that no call has come back to."""
-        if not self._may_be(case, given) or {*case.candidates[0].value} != {*self._args}:
+        if not self._may_be(case, content) or {*case.candidates[0].value} != {*self._args}:
             return None
         return (
             f"case {case.id} of this run was opened for {case.action} with the same arguments, and no call has come "
             f"back to it: if {self._action} is its new name, say formerly={case.action!r} at the gate"
         )
 
-    def _may_be(self, case: Case, given: JSON) -> bool:
+    def _may_be(self, case: Case, content: JSON) -> bool:
         """Whether a case asks for the same arguments, but for such as are at their default or gone."""
         outcome, proposal = case.concluded, case.proposal
         over = outcome is not None and (outcome.verdict == "reject" or outcome.by in ("timeout", "withdrawn"))
-        if over or proposal is None or not isinstance(proposal.value, dict) or case.input != given:
+        if over or proposal is None or not isinstance(proposal.value, dict) or case.input != content:
             return False
         before = proposal.value
         return all(self._defaults.get(n, ...) == v for n, v in self._args.items() if n not in before) and all(

@@ -400,15 +400,15 @@ class Steps:
             return self._claimed(tx, case_id, person, lease, None)
 
     def answer_case(
-        self, case_id: str, person: str, said: Callable[[Case, Review], GiveAnswer], review_id: str | None = None
+        self, case_id: str, person: str, answer_of: Callable[[Case, Review], GiveAnswer], review_id: str | None = None
     ) -> Case:
         """Claim and answer a review of the given case in one transaction: both happen, or nothing."""
         person = named(person)
         case = self.store.queries.case(case_id, recent=True)
         if case is not None and case.reviews:
             with suppress(Exception):  # what is wrong with it is said when it is given, of the review meant then
-                self._look_ahead(said(case, case.reviews[0]))
-        return self._answer_case(case_id, person, said, review_id)
+                self._look_ahead(answer_of(case, case.reviews[0]))
+        return self._answer_case(case_id, person, answer_of, review_id)
 
     @retrying
     def _answer_case(
@@ -474,12 +474,12 @@ class Steps:
             return self.moved(tx, control, events, expected=control, actor=actor) if events else control
 
     def moved(
-        self, tx: Tx, before: Control, made: Sequence[Event], expected: Control | None, actor: str = "system"
+        self, tx: Tx, before: Control, events: Sequence[Event], expected: Control | None, actor: str = "system"
     ) -> Control:  # fmt: skip
         """Write events of a loop as one entry, with the control that they make, in the caller's transaction."""
-        entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor=actor, events=tuple(made))
+        entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor=actor, events=tuple(events))
         after = before
-        for event in made:
+        for event in events:
             after = governed_by(after, event)
         after = replace(after, seq=before.seq + 1)
         return tx.save_control(after, entry, expected_version=expected.version if expected else None)

@@ -7,6 +7,7 @@ import inspect
 import types
 from collections import abc, deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from copy import copy, deepcopy
 from inspect import Parameter
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -93,13 +94,11 @@ class Arguments:
     @functools.cached_property
     def defaults(self) -> dict[str, JSON]:
         """The defaults that JSON can say."""
-        given = {name: a.default for name, a in self.each.items() if a.default is not Parameter.empty}
         written: dict[str, JSON] = {}
-        for name, value in given.items():
-            try:
-                written[name] = jsonable(value)
-            except (PydanticSerializationError, ValueError):
-                continue
+        for name, argument in self.each.items():
+            if argument.default is not Parameter.empty:
+                with suppress(PydanticSerializationError, ValueError):
+                    written[name] = jsonable(argument.default)
         return written
 
     def as_json(self, values: Mapping[str, Any]) -> dict[str, JSON]:

@@ -63,7 +63,7 @@ class GatedLoop(Protocol):
     name: str
 
     def call(
-        self, action: str, *, defaults: JSON, formerly: tuple[str, ...], run: str | None, **given: Any
+        self, action: str, *, defaults: JSON, formerly: tuple[str, ...], run: str | None, **proposal: Any
     ) -> GatedCall:
         """A call with these arguments, at its place in the run of the caller; nothing is written."""
         ...
