@@ -251,10 +251,10 @@ class SqlQueries:
         with self._reading() as session:
             columns = self._rows(session, statements.CASE, case_id=case.id)
             of_reviews = [self._rows(session, statements.REVIEW, review_id=review.id) for review in case.reviews]
-        expected = rows.fixed_columns(case, loop_id) + rows.moving_columns(case, head, "")[:-1]
+        expected = rows.case_row(case, loop_id, head, "")[:-1]
         listed = [_stray(None, statements.CASE_COLUMNS, expected, columns)]
         for review, columns in zip(case.reviews, of_reviews, strict=True):
-            expected = rows.review_fixed(review, case, loop_id) + rows.review_moving(review, case)
+            expected = rows.review_row(review, case, loop_id)
             listed.append(_stray(review.id, statements.REVIEW_COLUMNS, expected, columns))
         return [stray for stray in listed if stray is not None]
 

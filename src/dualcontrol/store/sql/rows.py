@@ -26,12 +26,13 @@ decode_control = decoder(Control).decode
 encode_case = SNAPSHOT.encode
 
 
-def fixed_columns(case: Case, loop_id: int) -> Row:
-    """The columns of a case that never change: see `statements.CASE_FIXED`."""
-    return (
+def case_row(case: Case, loop_id: int, head: str, snapshot: str) -> Row:
+    """A case as its row, but for its likeness: the columns that never change come first."""
+    fixed = (
         case.id, loop_id, case.kind, case.origin, case.action, case.segment, case.confidence, case.parent,
         case.leader, case.run, case.opened_at,
     )  # fmt: skip
+    return fixed + moving_columns(case, head, snapshot)
 
 
 def moving_columns(case: Case, head: str, snapshot: str) -> Row:
@@ -55,10 +56,11 @@ def moving_columns(case: Case, head: str, snapshot: str) -> Row:
     )  # fmt: skip
 
 
-def review_fixed(review: Review, case: Case, loop_id: int) -> Row:
-    """The columns of a review that never change: see `statements.REVIEW_FIXED`."""
-    excluded = lines(map(identity, distinct(review.excludes)))
-    return (review.id, loop_id, case.id, review.kind, review.opened_at, excluded, _key(case.owner))
+def review_row(review: Review, case: Case, loop_id: int) -> Row:
+    """A review as its row: the columns that never change come first."""
+    excluded = lines(map(identity, distinct(review.excludes))) if review.excludes else ""
+    fixed = (review.id, loop_id, case.id, review.kind, review.opened_at, excluded, _key(case.owner))
+    return fixed + review_moving(review, case)
 
 
 def _key(person: str | None) -> str | None:
@@ -99,17 +101,6 @@ def rewritten_rows(owner: str, sealed: list[Sealed]) -> list[Row]:
 def key_of(row: Row | None) -> KeyRow | None:
     """What a key stands for, by its row."""
     return None if row is None else KeyRow(case_id=row[0], fingerprint=row[1], erased=bool(row[2]))
-
-
-def entry_row(entry: Entry, loop_id: int | None) -> Row:
-    """An entry as its row."""
-    return (loop_id, entry.stream, entry.seq, entry.at, entry.actor, entry.body, entry.hash)
-
-
-def contents_of(entry: Entry) -> list[Content]:
-    """The contents that an entry's events carry."""
-    contents: list[Content | None] = [getattr(event, "content", None) for event in entry.events]
-    return [content for content in contents if content is not None and content.values]
 
 
 def bodies_of(case: Case, rows: list[Row], *, check: bool = False) -> dict[str, str]:
@@ -176,22 +167,26 @@ class Sealed(NamedTuple):
     commitment: str
 
 
-def seal(contents: Iterable[Content], salt: Callable[[int], bytes]) -> list[Sealed]:
-    """Seal every slot of these contents and return the rows to write.
+def seal(entry: Entry, salt: Callable[[int], bytes], kept: Content | None = None) -> list[Sealed]:
+    """Seal every slot that an entry's events carry, and return the rows to write.
 
-    In place their ``seals`` are set, and their values become copies, so that what a caller changes later stays out.
+    In place the events' ``seals`` are set, and their values become copies, so that what a caller changes later stays
+    out; both go into the content that is `kept`, where that has the slot.
     """
-    filled = [c for c in contents if c.values]
+    contents = [getattr(event, "content", None) for event in entry.events]
+    filled: list[Content] = [content for content in contents if content is not None and content.values]
     if not filled:
         return []
-    salts = salt(SALT_BYTES * sum(len(c.values) for c in filled))
+    salts = salt(SALT_BYTES * sum([len(content.values) for content in filled]))
     rows = []
     for content in filled:
         for slot, value in content.values.items():
-            body, content.values[slot] = text_of(slot, value)
+            body, copy = text_of(slot, value)
             salt_of_slot, salts = salts[:SALT_BYTES], salts[SALT_BYTES:]
-            content.seals[slot] = commitment(slot, salt_of_slot, body)
+            content.values[slot], content.seals[slot] = copy, commitment(slot, salt_of_slot, body)
             rows.append(Sealed(slot, body.decode(), len(body), salt_of_slot, content.seals[slot]))
+            if kept is not None and slot in kept.values:
+                kept.values[slot], kept.seals[slot] = copy, content.seals[slot]
     return rows
 
 

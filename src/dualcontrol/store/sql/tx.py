@@ -20,7 +20,7 @@ from dualcontrol.store import Conflict, KeyRow, key_digest
 from dualcontrol.store.sql import rows
 from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
 from dualcontrol.store.sql.recent import Recent
-from dualcontrol.store.sql.rows import Sealed, contents_of, line, seal
+from dualcontrol.store.sql.rows import Sealed, line, seal
 from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews, sessions
 from dualcontrol.store.sql.statements import (
     CANDIDATES,
@@ -177,11 +177,15 @@ class StreamTx(TxBase):
         if entry.seq not in (0, seq + 1):
             raise Conflict(f"{entry.stream} is at entry {seq}, so {entry.seq} cannot follow")
         stream = entry.stream if loop_id is None else f"loop/{loop_id}"
-        slots = seal(contents_of(entry), self._shared.salt)
+        slots = seal(entry, self._shared.salt)
         return sealed(replace(entry, stream=stream, seq=seq + 1), head), slots
 
+    def _new_entry(self, entry: Entry, loop_id: int | None) -> Write:
+        row = (loop_id, entry.stream, entry.seq, entry.at, entry.actor, entry.body, entry.hash)
+        return Write(self._hot.new_entry, (row,))
+
     def _entry_writes(self, entry: Entry, loop_id: int | None, slots: list[Sealed]) -> list[Write]:
-        batch = [Write(self._hot.new_entry, (rows.entry_row(entry, loop_id),))]
+        batch = [self._new_entry(entry, loop_id)]
         if slots:
             batch.append(Write(self._hot.next_payload, rows.rewritten_rows(entry.stream, slots)))
         return batch
@@ -365,14 +369,7 @@ class SqlTx(StreamTx, WorkTx):
     ) -> Entry:  # fmt: skip
         """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
         loop_id, head = self._loop_id(after.loop), self._head(before, after, entry)
-        contents = contents_of(entry)
-        slots = seal(contents, self._shared.salt)
-        if slots:
-            # the new seals, and content that is nobody else's, go into the case that the caller keeps
-            seals, values = after.content.seals, after.content.values
-            for slot, value, seal_of_slot in ((s, v, c.seals[s]) for c in contents for s, v in c.values.items()):
-                if slot in values:
-                    seals[slot], values[slot] = seal_of_slot, value
+        slots = seal(entry, self._shared.salt, kept=after.content)
         try:
             entry = sealed(entry, head)
             snapshot = rows.encode_case(after).decode()
@@ -425,15 +422,16 @@ class SqlTx(StreamTx, WorkTx):
         likeness: str | None,
     ) -> list[Write]:  # fmt: skip
         hot = self._hot
-        new_entry = Write(hot.new_entry, (rows.entry_row(entry, loop_id),))
+        new_entry = self._new_entry(entry, loop_id)
         # nothing but reviews has changed: no column but the snapshot tells of it
         if before is not None and replace(before, seq=after.seq, reviews=after.reviews) == after:
             return [Write(hot.note_case, ((after.seq, entry.hash, snapshot, after.id, before.seq),)), new_entry]
-        moving = rows.moving_columns(after, entry.hash, snapshot)
         if before is not None:
+            moving = rows.moving_columns(after, entry.hash, snapshot)
             parted = [Write(hot.part, ((after.id,),))] if before.leader != after.leader else []
             return [Write(hot.move_case, ((*moving, after.id, before.seq),)), new_entry, *parted]
-        batch = [Write(hot.new_case, ((*rows.fixed_columns(after, loop_id), *moving, likeness),)), new_entry]
+        row = rows.case_row(after, loop_id, entry.hash, snapshot)
+        batch = [Write(hot.new_case, ((*row, likeness),)), new_entry]
         if after.key is not None:
             key = (loop_id, key_digest(after.key), after.id, fingerprint or "")
             batch.append(Write(hot.new_key, (key,)))
@@ -453,11 +451,10 @@ class SqlTx(StreamTx, WorkTx):
             if ending is not None:
                 batch.append(Write(hot.end_review, ((*ending, new.id),)))
                 continue
-            moving = rows.review_moving(new, after)
             if old is None:
-                batch.append(Write(hot.new_review, ((*rows.review_fixed(new, after, loop_id), *moving),)))
+                batch.append(Write(hot.new_review, (rows.review_row(new, after, loop_id),)))
             else:
-                batch.append(Write(hot.move_review, ((*moving, new.id),)))
+                batch.append(Write(hot.move_review, ((*rows.review_moving(new, after), new.id),)))
 
     def erase(self, case: Case) -> int:
         """Delete every payload row of a case and close its key; the commitments stay in the ledger."""
