@@ -61,7 +61,8 @@ from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likenes
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import among, same
-from dualcontrol.review import context, lease, reactions, values
+from dualcontrol.propose import admit
+from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
 from dualcontrol.review.view import REASON, PersonalView, bare
 from dualcontrol.route import reroute
@@ -539,7 +540,7 @@ def admitted(command: Propose, control: Control) -> None:
         value = command.candidates[command.proposed].get("value")
         if value not in labels:
             raise labels.refusal(value)
-    context.admit(command, control.settings)
+    admit(command, control.settings)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
 
