@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
 from dualcontrol.commands import Expire, GiveAnswer, TakeClaim
-from dualcontrol.control import Control, Env, LoopSettings
+from dualcontrol.control import Control, Env, Facts, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import (
     AnswerError,
@@ -201,7 +201,7 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
     if control is None:
         raise ImportRefusedError(f"loop {case.loop!r} is gone")
     now = desk.steps.now()
-    facts = {"followers": desk.steps.followers(case)}
+    facts = Facts(followers=desk.steps.followers(case))
     env = Env(now=now, new_id=desk.steps.new_id, secret=desk.steps.secret, reroute=reroute, facts=facts)
     case = fold(case, lease.expire(case, Expire(case_id=case.id, review_id=review.id), control, env))
     meant = case.review(review.id) or review
