@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from dualcontrol.case import JSON, By, Candidate, Case, Content, Route, Verdict, microseconds, risk_number
+from dualcontrol.case import JSON, By, Candidate, Case, Content, Route, microseconds, risk_number
 from dualcontrol.commands import (
     Command,
     Erase,
@@ -53,8 +53,9 @@ from dualcontrol.events import (
 from dualcontrol.labels import Labels
 from dualcontrol.names import distinct, same
 from dualcontrol.schema import means_same
+from dualcontrol.verdicts import VERDICTS, Verdict
 
-DOING: tuple[Verdict | None, ...] = (None, "approve", "edit")
+DOING: tuple[str | None, ...] = (None, *(name for name, spec in VERDICTS.items() if spec.runs))
 # Where a human was asked for want of confidence only, a declared timeout may let the proposal run.
 UNDEMANDED = ("threshold", "no_signal")
 

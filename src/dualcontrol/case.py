@@ -9,6 +9,8 @@ from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
+from dualcontrol.verdicts import Mode, Verdict
+
 # Values and content
 
 
@@ -400,8 +402,6 @@ class Case(Value, frozen=True, kw_only=True):
 # The parts of a case, and the words that they may hold
 
 
-Mode = Literal["approval", "labels", "preference", "fallback"]
-Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]
 RouteTo = Literal["autopilot", "human", "block"]
 ReviewKind = Literal["decide", "second", "arbiter", "audit", "probe"]
 ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
@@ -410,14 +410,6 @@ EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknow
 By = Literal["autopilot", "human", "timeout", "withdrawn"]
 Relief = Literal["joined", "later", "hold", "reject"]
 
-MODES: tuple[str, ...] = ("approval", "labels", "preference", "fallback")
-VERDICTS: dict[str, tuple[str, ...]] = {
-    "approval": ("approve", "edit", "reject", "respond"),
-    "labels": ("label", "approve"),
-    "preference": ("prefer",),
-    "fallback": ("respond", "edit"),
-}
-PASSING: tuple[str, ...] = ("abstain", "escalate")
 # The response time of a case as a multiple of the loop's, by what load shedding did to it; a rejected one has none.
 RELIEF_TIMES: dict[str | None, int] = {None: 1, "later": 4, "hold": 16}
 

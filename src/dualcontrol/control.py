@@ -313,6 +313,18 @@ class Router(Protocol):
         ...
 
 
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step has read from the store or computed ahead of a stage.
+
+    `leader` is the locked case that this one may join, or has joined; `score` the learned chance that the proposal is
+    right; `followers` how many cases an answer will count for as well.
+    """
+
+    leader: Case | None = None
+    score: float | None = None
+    followers: int = 0
+
+
 class Env(msgspec.Struct, frozen=True, kw_only=True):
     """What a pure stage may know of the world: the time (microseconds), new ids, and draws."""
 
@@ -321,7 +333,7 @@ class Env(msgspec.Struct, frozen=True, kw_only=True):
     secret: bytes
     reroute: Router | None = None
     outstanding: Callable[[Case, Route, Control], bool] | None = None  # whether people lack whom a route asks for
-    facts: Mapping[str, Any] = {}
+    facts: Facts = Facts()
 
     def draw(self, purpose: str, case_id: str) -> float:
         """A number in [0, 1), fixed by secret, purpose and case: reproducible, not gameable, independent by purpose."""

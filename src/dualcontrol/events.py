@@ -15,16 +15,15 @@ from dualcontrol.case import (
     Actor,
     By,
     Content,
-    Mode,
     Quorum,
     Relief,
     ReviewKind,
     RouteTo,
     Value,
-    Verdict,
     decoder,
 )
 from dualcontrol.control import Cause
+from dualcontrol.verdicts import Mode, Verdict
 
 # What every event is, and how real numbers are written in one.
 

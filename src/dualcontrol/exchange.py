@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
 from dualcontrol.commands import Expire, GiveAnswer, TakeClaim
-from dualcontrol.control import Control, Env, LoopSettings
+from dualcontrol.control import Control, Env, Facts, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import (
     AnswerError,
@@ -34,6 +34,7 @@ from dualcontrol.review.view import digest, hidden, view
 from dualcontrol.route import reroute
 from dualcontrol.spelling import number_of, readings
 from dualcontrol.store import InboxRow
+from dualcontrol.verdicts import PASSING
 
 KNOWN_TEXTS = ("case_id", "review_id", "verdict", "rationale", "shown", "person")
 FIELDS = (*KNOWN_TEXTS, "value", "reasons", "confidence")
@@ -184,7 +185,7 @@ def _in_force(desk: Desk, case: Case, review: Review, row: _Row, actor: Actor) -
         return False
     given = next((a for a in case.answers if a.review_id == review.id), None)
     if given is None:
-        return review.state == "passed" and row.verdict in ("abstain", "escalate")
+        return review.state == "passed" and row.verdict in PASSING
     control = desk.control(case.loop)
     again = _answer(desk, case, review, row._replace(shown=None), actor)
     verdict = "label" if row.verdict == "approve" and case.mode == "labels" else row.verdict
@@ -200,7 +201,7 @@ def _rehearsed(desk: Desk, case: Case, review: Review, person: str, said: Callab
     if control is None:
         raise ImportRefusedError(f"loop {case.loop!r} is gone")
     now = desk.steps.now()
-    facts = {"followers": desk.steps.followers(case)}
+    facts = Facts(followers=desk.steps.followers(case))
     env = Env(now=now, new_id=desk.steps.new_id, secret=desk.steps.secret, reroute=reroute, facts=facts)
     case = fold(case, lease.expire(case, Expire(case_id=case.id, review_id=review.id), control, env))
     meant = case.review(review.id) or review

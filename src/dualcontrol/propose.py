@@ -12,7 +12,7 @@ import msgspec
 from dualcontrol.case import JSON, Candidate, plain, scalar
 from dualcontrol.commands import UNFIT, Propose, action_name, known_as, missing, risk_level
 from dualcontrol.control import LoopSettings
-from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.errors import ContextError, ProposalError, SignalError
 from dualcontrol.labels import Labels, mark, named
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET", "__bool__": lambda self: False})()
@@ -192,4 +192,59 @@ def _unit(number: Any, what: str) -> float:
         value = math.nan
     if not 0.0 <= value <= 1.0:
         raise SignalError(f"{what} must be a number from 0 to 1, not {number!r:.80}", value=f"{number!r:.80}")
+    return value
+
+
+# The context contract: a case that lacks what its loop requires is refused at the door, the fields named.
+
+
+LEVELS: dict[str, tuple[str, ...]] = {
+    "minimal": ("input", "proposal"),
+    "standard": ("input", "proposal", "rationale", "alternatives"),
+    "full": ("input", "proposal", "rationale", "alternatives", "history"),
+}
+
+
+def required(settings: LoopSettings) -> tuple[str, ...]:
+    """The fields that a loop requires of every case."""
+    fields = LEVELS[settings.context] if isinstance(settings.context, str) else settings.context
+    if settings.mode == "fallback":
+        return tuple(f for f in fields if f != "proposal")
+    return fields
+
+
+def admit(command: Propose, settings: LoopSettings) -> None:
+    """Refuse a proposal that lacks required context: `ContextError` names the fields."""
+    lacking = []
+    for field in required(settings):
+        head, _, path = field.partition(".")
+        if head == "alternatives":
+            present = "alternatives" in command.given
+        elif head != "proposal":
+            present = counts(dig(getattr(command, head, None), path))
+        elif command.proposed is None:
+            present = len(command.candidates) >= 2
+        else:
+            candidate = command.candidates[command.proposed]
+            present = bool(candidate.get("action")) or counts(candidate.get("value"))
+        if not present:
+            lacking.append(field)
+    if lacking:
+        names = ", ".join(lacking)
+        raise ContextError(
+            f"loop {settings.name!r} requires context that is missing: {names}", fields=lacking, loop=settings.name
+        )
+
+
+def counts(value: JSON) -> bool:
+    """Whether a value is context at all: an explicit empty list counts, an empty text or object does not."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value is not None and not (isinstance(value, dict) and not value)
+
+
+def dig(value: JSON, path: str) -> JSON:
+    """What lies at a path of names below a value; None where there is nothing."""
+    for name in path.split(".") if path else ():
+        value = value.get(name) if isinstance(value, dict) else None
     return value

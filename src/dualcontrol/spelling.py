@@ -10,6 +10,7 @@ from typing import Any
 
 from dualcontrol.case import ENCODER, JSON, once
 from dualcontrol.control import Control
+from dualcontrol.verdicts import VERDICTS
 
 
 def parsed(text: str, *, gaps: bool = False, minded: Collection[str] | None = None) -> Any:
@@ -41,7 +42,7 @@ def loose(text: str) -> Any:
 
 # What a person means by the text of an answer, typed or in a file.
 
-TEXTS = ("prefer", "escalate")
+TEXTS = ("ranking", "group")  # values that a plain text may stand for
 # Truth values as spreadsheets write them in the languages that also write decimal commas.
 TRUE = (
     "true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "pravda", "sant", "sand", "sann",
@@ -58,12 +59,13 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 def meant(verdict: str, text: str, control: Control | None) -> JSON:
     """The value that a text stands for with this verdict."""
     labels = control.settings.labels if control is not None else None
-    if verdict == "label" and labels is not None:
+    kind = VERDICTS[verdict].value if verdict in VERDICTS else None
+    if kind == "label" and labels is not None:
         return label(text, labels)
-    if verdict == "respond":
+    if kind == "response":
         value = loose(text)
         return value if isinstance(value, dict | list) else text
-    if verdict in TEXTS and text[:1] not in ('"', "[", "{"):
+    if kind in TEXTS and text[:1] not in ('"', "[", "{"):
         return text
     return loose(text)
 

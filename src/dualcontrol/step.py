@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -41,7 +41,7 @@ from dualcontrol.commands import (
     checked,
 )
 from dualcontrol.commands import person as named
-from dualcontrol.control import Control, Env, LoopSettings, uuid7
+from dualcontrol.control import Control, Env, Facts, LoopSettings, uuid7
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
@@ -61,7 +61,8 @@ from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likenes
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import among, same
-from dualcontrol.review import context, lease, reactions, values
+from dualcontrol.propose import admit
+from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
 from dualcontrol.review.view import REASON, PersonalView, bare
 from dualcontrol.route import reroute
@@ -70,6 +71,7 @@ from dualcontrol.store import CaseRow, Conflict, InboxRow, KeyTaken, PersonTaken
 
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
+NO_FACTS = Facts()
 P = ParamSpec("P")
 Done = TypeVar("Done")
 
@@ -213,7 +215,7 @@ class Steps:
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
         count = len(tx.followers(case.id)) if case.followers and isinstance(command, TakeClaim) else 0
-        env = self.env(tx.now, {"leader": leader, "followers": count})
+        env = self.env(tx.now, Facts(leader=leader, followers=count))
         after, events = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
         if not events:
             return case, []
@@ -283,7 +285,7 @@ class Steps:
                 if case is None:
                     admitted(command, control)
                     alike = self.alike(command, control)
-                    facts = {**self.scores.facts(control, score), "leader": leader_of(tx, control, alike)}
+                    facts = Facts(score=self.scores.current(control, score), leader=leader_of(tx, control, alike))
                     events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
                     case = self.open(tx, command, control, events, print_, alike)
                 return Proposed(*self._started(tx, case, start), new)
@@ -493,11 +495,11 @@ class Steps:
             raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
         return control
 
-    def env(self, now: int, facts: Mapping[str, Any] | None = None) -> Env:
+    def env(self, now: int, facts: Facts = NO_FACTS) -> Env:
         """What a stage may know of the world at this moment."""
         return Env(
             now=now, new_id=self.new_id, secret=self.secret, reroute=reroute, outstanding=outstanding,
-            facts=facts or {},
+            facts=facts,
         )  # fmt: skip
 
     def retried(self, attempt: Callable[P, Done], *args: P.args, **kwargs: P.kwargs) -> Done:
@@ -539,7 +541,7 @@ def admitted(command: Propose, control: Control) -> None:
         value = command.candidates[command.proposed].get("value")
         if value not in labels:
             raise labels.refusal(value)
-    context.admit(command, control.settings)
+    admit(command, control.settings)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
 
@@ -627,15 +629,15 @@ class RiskScores:
             value = None
         return Score(control.scorer, float(value) if value is not None and 0.0 <= value <= 1.0 else None)
 
-    def facts(self, control: Control, score: Score | None) -> Mapping[str, float | None]:
-        """The score as a fact for routing; `UnscoredError` where it is not one of the model in force."""
+    def current(self, control: Control, score: Score | None) -> float | None:
+        """The score that routing may use; `UnscoredError` where it is not one of the model in force."""
         if control.scores_by is None:
             self._controls.pop(control.loop, None)
-            return {}
+            return None
         if score is None or score.scorer != control.scorer:
             self._controls[control.loop] = control
             raise UnscoredError(control.scorer)
-        return {"score": score.value}
+        return score.value
 
 
 # The next review for a person, and what is due, past cases that this version cannot change

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import Candidate, Quorum
 from dualcontrol.commands import Propose
-from dualcontrol.control import Guarantee, Rule
+from dualcontrol.control import Facts, Guarantee, Rule
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.evolve import fold
 from dualcontrol.route import HANDLERS, reroute
@@ -275,7 +275,7 @@ LEARNED = {"guarantee": Guarantee(max_error=0.05, score="risk"), "scorer": "r1",
 )
 def test_a_learned_score_stands_in_the_place_of_confidence(make: Any, score: Any, knobs: Any, found: Any) -> None:
     control = make.control(**{**LEARNED, **knobs})
-    env = replace(make.env(), facts={"score": score})
+    env = replace(make.env(), facts=Facts(score=score))
     routed = HANDLERS[Propose](None, make.command(confidence=0.99), control, env)[1]
     assert (routed.to, routed.by) == found[:2]
     assert found[2] in routed.reason

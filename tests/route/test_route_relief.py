@@ -15,7 +15,7 @@ from dualcontrol.apply import REACTIONS
 from dualcontrol.batch.compile import ROUTES
 from dualcontrol.batch.routes import route_batch
 from dualcontrol.case import RELIEF_TIMES, Case, Effect, Quorum, Review, Route, is_low
-from dualcontrol.control import Audits, Guarantee, Rule
+from dualcontrol.control import Audits, Facts, Guarantee, Rule
 from dualcontrol.events import Concluded, Routed
 from dualcontrol.evolve import fold
 from dualcontrol.route.audit import LEAST_UNDER_RELIEF, declared, floor_of, relieved, share_of, shares
@@ -121,7 +121,7 @@ def older(**changes: Any) -> Case:
 @pytest.mark.parametrize("level", ORDER)
 def test_a_case_joins_one_that_waits_unseen_for_the_same_people(make: Any, level: int) -> None:
     control, env = make.control(threshold=0.9, relief=level), make.env(now=1_000)
-    env = replace(env, facts={"leader": older()})
+    env = replace(env, facts=Facts(leader=older()))
     opened, found = make.propose(control, make.command(confidence=0.1), env)
     assert (opened.leader, found.relief) == (("older", "joined") if level >= JOINED else (None, None))
     certain = make.propose(make.control(threshold=0.9, relief=level), make.command(confidence=0.95), env)
@@ -140,7 +140,7 @@ def test_a_case_joins_one_that_waits_unseen_for_the_same_people(make: Any, level
     ],
 )  # fmt: skip
 def test_a_case_joins_no_other_one(make: Any, seen: dict[str, Any]) -> None:
-    env = replace(make.env(now=1_000), facts={"leader": older(**seen)})
+    env = replace(make.env(now=1_000), facts=Facts(leader=older(**seen)))
     opened, found = make.propose(make.control(threshold=0.9, relief=JOINED), make.command(confidence=0.1), env)
     assert (opened.leader, found.relief) == (None, None)
 
@@ -148,13 +148,13 @@ def test_a_case_joins_no_other_one(make: Any, seen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("risk", ["high", "critical", "unheard of", 0.75])
 def test_a_high_risk_joins_nothing(make: Any, risk: Any) -> None:
     leader = older(route=replace(WAITS, risk=risk))
-    env = replace(make.env(now=1_000), facts={"leader": leader})
+    env = replace(make.env(now=1_000), facts=Facts(leader=leader))
     opened, found = make.propose(make.control(relief=SHED), make.command(confidence=0.1, risk=risk), env)
     assert (opened.leader, found.relief) == (None, None)
 
 
 def test_what_failed_on_the_way_joins_nothing(make: Any) -> None:
-    env = replace(make.env(now=1_000), facts={"leader": older()})
+    env = replace(make.env(now=1_000), facts=Facts(leader=older()))
     control = make.control(rules=RULES, threshold=0.9, relief=JOINED)
     opened, found = make.propose(control, make.command(args={"amount": 50.0}, confidence=0.1), env)
     assert (opened.leader, found.by, found.relief) == (None, "rule:odd", None)

@@ -19,7 +19,7 @@ from dualcontrol.batch.refusals import Doubt, admit, at_row, further_on, refuse_
 from dualcontrol.batch.routes import BatchRoutes, assured, route_batch
 from dualcontrol.case import JSON, Case, Value, scalar
 from dualcontrol.commands import Propose, checked
-from dualcontrol.control import Control
+from dualcontrol.control import Control, Facts
 from dualcontrol.errors import DualcontrolError, KeyFormatError, PayloadError, ProposalError
 from dualcontrol.events import Entry, Routed, real
 from dualcontrol.keys import check_key, fingerprint
@@ -212,7 +212,7 @@ def _made(control: Control, key: str, chunk: Chunk, subject: Subject, row: int) 
 
 def _open(steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int) -> Case:
     alike = steps.alike(made, control)
-    env = steps.env(tx.now, {"leader": leader_of(tx, control, alike)})
+    env = steps.env(tx.now, Facts(leader=leader_of(tx, control, alike)))
     opened, routed = HANDLERS[Propose](None, made, control, env)
     route = routes.route(row, env.now)
     if isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined":

@@ -18,8 +18,7 @@ from dualcontrol.commands import LONGEST, Propose
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import ContextError, DualcontrolError, PayloadError, PayloadTooLargeError
 from dualcontrol.labels import Labels, named
-from dualcontrol.propose import as_row
-from dualcontrol.review import context
+from dualcontrol.propose import as_row, counts, dig, required
 from dualcontrol.route.route import SLOTS
 from dualcontrol.step import admitted
 from dualcontrol.store import MAX_PAYLOAD
@@ -202,7 +201,7 @@ def refuse_bare(settings: LoopSettings, routes: BatchRoutes, aside: Mapping[str,
     """Refuse rows that lack required context though no human will see them: the door is the same for all."""
     unseen = np.ones(len(routes.to), np.bool_)
     unseen[routes.for_people] = False
-    for field in context.required(settings):
+    for field in required(settings):
         bare = unseen & ~_given(field, routes, aside)
         if bare.any():
             row = int(bare.argmax())
@@ -239,7 +238,7 @@ def _present(cells: Any) -> Any:
 
 
 def _counting(cells: Any, path: str) -> Any:
-    return False if cells is None else _marked(context.counts(context.dig(cell, path)) for cell in cells)
+    return False if cells is None else _marked(counts(dig(cell, path)) for cell in cells)
 
 
 def _marked(cells: Iterable[bool]) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from dualcontrol.case import JSON, PASSING, VERDICTS, Actor, Case, Review
+from dualcontrol.case import JSON, Actor, Case, Review
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import authenticated, json_of, text_of, usage
@@ -17,10 +17,10 @@ from dualcontrol.desk import Desk, lasting
 from dualcontrol.names import same
 from dualcontrol.review.view import as_seen
 from dualcontrol.spelling import meant
+from dualcontrol.verdicts import VERDICTS
 
 app = group("answer", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]
-EVERY_VERDICT = tuple(dict.fromkeys([v for mode in VERDICTS.values() for v in mode] + list(PASSING)))
 
 Target = Annotated[
     str, typer.Argument(metavar="CASE", help="The id of a case or review, a beginning that only one has, or a claim's.")
@@ -120,7 +120,7 @@ def reject(
 def answer(
     state: State,
     case: Target,
-    verdict: Annotated[str, typer.Argument(metavar="VERDICT", help=", ".join(EVERY_VERDICT) + ".")],
+    verdict: Annotated[str, typer.Argument(metavar="VERDICT", help=", ".join(VERDICTS) + ".")],
     value: Annotated[
         str | None,
         typer.Option("--value", metavar="JSON", help="JSON, @FILE or -; labels, responses and ids may be plain text."),

@@ -18,13 +18,16 @@ from rich.text import Text
 
 from dualcontrol.characters import escaped
 from dualcontrol.layout import laid, visible
+from dualcontrol.verdicts import VERDICTS
 
 PIPED = 200
 LEVELS = 24
-STYLES = {
-    "autopilot": "green", "human": "yellow", "block": "red", "approve": "green", "reject": "red", "open": "yellow",
+TONES = {"good": "green", "bad": "red"}
+STYLES: dict[str, str] = {
+    "autopilot": "green", "human": "yellow", "block": "red", "open": "yellow",
     "decided": "cyan", "closed": "green", "high": "red", "critical": "bold red", "medium": "yellow", "late": "bold red",
     "ok": "green", "problem": "bold red", "warning": "yellow", "applied": "green", "skipped": "cyan", "refused": "red",
+    **{verdict: TONES[spec.tone] for verdict, spec in VERDICTS.items() if spec.tone in TONES},
 }  # fmt: skip
 
 

@@ -12,15 +12,9 @@ from dualcontrol.control import Control, Env
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Audited, Concluded, Event
 from dualcontrol.learn.trainers import DeskPort
+from dualcontrol.verdicts import VERDICTS
 
-KINDS = {
-    "label": "label",
-    "prefer": "preference",
-    "edit": "edit",
-    "respond": "demonstration",
-    "approve": "approval",
-    "reject": "rejection",
-}
+KINDS = {name: spec.example for name, spec in VERDICTS.items() if spec.example is not None}
 
 
 def rows(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Example]:

@@ -6,7 +6,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, PASSING, Case, Content, Review, Verdict
+from dualcontrol.case import JSON, Case, Content, Review
 from dualcontrol.commands import Commit, GiveAnswer, Retract
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import AnswerError, AnswerValueError, ClaimError, CommitError, ConflictError, SettledError
@@ -17,6 +17,7 @@ from dualcontrol.review.lease import held
 from dualcontrol.review.rows import reopened
 from dualcontrol.review.values import canonical, checked
 from dualcontrol.review.view import commits_first, committed, digest, edit_under_review, hidden, view
+from dualcontrol.verdicts import PASSING, VERDICTS, Verdict
 
 
 def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[Event]:
@@ -32,7 +33,7 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
     if not same(command.actor.person, review.person):
         raise ClaimError(f"claim {command.claim_id} is not {command.actor.person}'s")
     value = checked(case, review, command, control.settings)
-    if command.lasts is not None and command.verdict not in ("approve", "edit"):
+    if command.lasts is not None and not VERDICTS[command.verdict].runs:
         raise AnswerError(f"only what approves an action lasts for a time; {command.verdict} does not")
     if command.verdict == "edit" and not review.beside:
         rerouted(case, value, control, env)

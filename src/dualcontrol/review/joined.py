@@ -33,7 +33,7 @@ def join(case: Case, command: JoinCase, control: Control, env: Env) -> list[Even
 
 def follow(case: Case, command: Follow, control: Control, env: Env) -> list[Event]:
     """Settle a case with its leader's decision; where that ended without one for it, part them."""
-    leader = env.facts.get("leader")
+    leader = env.facts.leader
     if case.state != "open" or leader is None or leader.id != case.leader or leader.concluded is None:
         return []
     why = _without(case, leader, control, env)

@@ -25,7 +25,7 @@ def claim(case: Case, command: TakeClaim, control: Control, env: Env) -> list[Ev
         Claimed(
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,
             presented=presentation(case, review, command.person, control, env),
-            seen=seen_by(case, review), followers=0 if review.beside else env.facts.get("followers", 0),
+            seen=seen_by(case, review), followers=0 if review.beside else env.facts.followers,
             meta=meta_for(review, control),
         )
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from dualcontrol.case import JSON, Answer, Case, Quorum
 from dualcontrol.names import identity
 from dualcontrol.review.values import canonical
 from dualcontrol.schema import meaning, plain_text
+from dualcontrol.verdicts import VERDICTS
 
 VOTING = ("decide", "second")
 COUNTING = (*VOTING, "arbiter")
@@ -117,18 +118,16 @@ def wrong(case: Case, answer: Answer) -> int | None:
     approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose,
     but in a blind review 0 if it says the very same; label 1 if unequal; else none.
     """
-    proposal = case.proposal
-    if answer.verdict == "respond":
+    spec, proposal = VERDICTS[answer.verdict], case.proposal
+    if spec.value == "response":
         review = case.review(answer.review_id)
         if review is None or not review.blind or proposal is None:
             return 1
         return int(plain_text(answer.value) not in (plain_text(proposal.value), plain_text({"text": proposal.value})))
-    if answer.verdict in ("abstain", "escalate", "prefer") or case.proposed is None:
+    if spec.wrong is None or case.proposed is None:
         return None
-    if answer.verdict == "approve":
-        return 0
-    if answer.verdict == "edit":
+    if spec.wrong != "compared":
+        return int(spec.wrong == "always")
+    if spec.value == "edited":
         return int(_meant(case, answer.value) != _meant(case, case.proposed_value()))
-    if answer.verdict == "label":
-        return None if proposal is None else int(plain_text(answer.value) != plain_text(proposal.value))
-    return 1
+    return None if proposal is None else int(plain_text(answer.value) != plain_text(proposal.value))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from dualcontrol.case import ENCODER, JSON, PASSING, VERDICTS, Candidate, Case, Review
+from dualcontrol.case import ENCODER, JSON, Candidate, Case, Review
 from dualcontrol.commands import GiveAnswer, action_name
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import (
@@ -26,16 +26,14 @@ from dualcontrol.labels import Labels
 from dualcontrol.names import among
 from dualcontrol.review.view import hidden, proposal_for
 from dualcontrol.schema import bound, flaw, violation
-
-NEEDS_PROPOSAL = ("approve", "edit")
-NEEDS_REASON = ("reject", "edit", "escalate")
+from dualcontrol.verdicts import BY_MODE, PASSING, VERDICTS
 
 
 def legal_in(case: Case, review: Review) -> tuple[str, ...]:
     """The verdicts that this review may be answered with."""
     if not hidden(review):
-        return (*VERDICTS[case.mode], *PASSING)
-    blind = [v for v in VERDICTS[case.mode] if v not in NEEDS_PROPOSAL and case.mode != "approval"]
+        return (*BY_MODE[case.mode], *PASSING)
+    blind = [v for v in BY_MODE[case.mode] if not VERDICTS[v].needs_proposal and case.mode != "approval"]
     return (*blind, *PASSING)
 
 
@@ -50,7 +48,7 @@ def canonical(value: JSON) -> str:
 def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     """The value of an answer in its full form, or an `AnswerError` that says what to do."""
     legal = legal_in(case, review)
-    if command.verdict in VERDICTS[case.mode] and command.verdict not in legal:  # too early in a blind review
+    if command.verdict in BY_MODE[case.mode] and command.verdict not in legal:  # too early in a blind review
         if case.mode == "approval":
             raise CommitError("this review shows the action only after a commitment, and is answered after that")
         how = "give the label" if case.mode == "labels" else "respond without the proposal"
@@ -67,7 +65,8 @@ def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
         raise SignalError(f"an answer's confidence must be from 0 to 1, not {command.confidence!r}")
     if command.first is not None:
         _check_first(case, review, command, settings)
-    if settings.rationale == "required" and command.verdict in NEEDS_REASON and not (command.rationale or "").strip():
+    needs_reason = settings.rationale == "required" and VERDICTS[command.verdict].needs_reason
+    if needs_reason and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
     return _CHECKS[command.verdict](case, review, command, settings)
 
@@ -77,7 +76,7 @@ def _check_first(case: Case, review: Review, command: GiveAnswer, settings: Loop
     first = command.first
     if not isinstance(first, dict) or not {"verdict"} <= set(first) <= {"verdict", "value"}:
         raise AnswerError("first is what was answered before the proposal was shown: an object {verdict, value}")
-    verdict, legal = first["verdict"], VERDICTS[case.mode]
+    verdict, legal = first["verdict"], BY_MODE[case.mode]
     if verdict not in legal:
         raise VerdictError(
             f"the verdict of first, {verdict!r:.80}, is not legal in {case.mode} mode; use {', '.join(legal)}",

@@ -43,8 +43,8 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     action = (candidate or {}).get("action")
     opened = _opened(command, control, env, case_id, action)
     routed = _routed(command, candidate, control, env, opened)
-    if routed.relief == "joined":
-        opened = replace(opened, leader=env.facts["leader"].id)
+    if routed.relief == "joined" and env.facts.leader is not None:
+        opened = replace(opened, leader=env.facts.leader.id)
     return [opened, routed]
 
 
@@ -102,9 +102,9 @@ def _routed(
     )  # fmt: skip
     action, value = (candidate.get("action"), candidate.get("value")) if candidate else (None, None)
     subject = subject_of(action, value, command.input, signal, command.meta, candidate is not None)
-    subject = subject._replace(score=env.facts.get("score"))
+    subject = subject._replace(score=env.facts.score)
     live = opened.origin == "live" and opened.case_kind == "live"
-    spoken = route(subject, control, env.now, ease=live, leader=env.facts.get("leader"))
+    spoken = route(subject, control, env.now, ease=live, leader=env.facts.leader)
     found = by_its_model(spoken, candidate, subject, control)
     inclusion = 0.0 if opened.origin == "shadow" else found.inclusion
     audited = audit.drawn(env, opened.case_id, found.to, inclusion)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dualcontrol.case import ENCODER, MODES, RISK_LEVELS, Quorum, microseconds
+from dualcontrol.case import ENCODER, RISK_LEVELS, Quorum, microseconds
 from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.guarantee.offline import HINTS, beyond
 from dualcontrol.learn.trainers import NONE, TRAINERS, known
@@ -18,6 +18,7 @@ from dualcontrol.names import identity, nearest, written
 from dualcontrol.schema import flaw
 from dualcontrol.settings.checks import check_loop
 from dualcontrol.settings.place import MISSING, Given, Origin, Path, Place
+from dualcontrol.verdicts import BY_MODE
 
 # What a value may be: one check for each kind; nothing is converted, what does not fit is refused.
 
@@ -402,7 +403,7 @@ RULE = TomlTable(
     risk=risk, quorum=QUORUM, group=text, respond_within=duration,
 )  # fmt: skip
 LOOP = TomlTable(
-    mode=word(*MODES),
+    mode=word(*BY_MODE),
     threshold=share,
     guarantee=GUARANTEE,
     risk_ceiling=risk,

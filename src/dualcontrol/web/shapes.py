@@ -19,7 +19,6 @@ from dualcontrol.case import (
     Decision,
     Effect,
     Example,
-    Mode,
     Outcome,
     Review,
     Route,
@@ -29,6 +28,7 @@ from dualcontrol.guarantee.history import Move, Point, Rate
 from dualcontrol.guarantee.standing import Standing, Words
 from dualcontrol.replay.whatif import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
+from dualcontrol.verdicts import Mode
 
 REF = "#/components/schemas/{name}"
 HIDDEN_SLOTS = ("content",)

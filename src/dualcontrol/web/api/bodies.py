@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dualcontrol.case import JSON
+from dualcontrol.verdicts import Verdict
 
 
 def whole(value: Any) -> Any:
@@ -22,7 +23,6 @@ Seconds = Annotated[float, Field(ge=0.001, le=2_592_000)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}(ms|s|m|h|d)$")]
 Risk = Literal["low", "medium", "high", "critical"] | Unit
 Whole = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(whole)]
-Verdict = Literal["approve", "edit", "reject", "respond", "label", "prefer", "abstain", "escalate"]
 
 
 class Body(BaseModel):

@@ -27,10 +27,7 @@ from dualcontrol.web.show import diff, words
 from dualcontrol.web.show.content import Look
 
 # One key or one click says these; a rejection and an escalation are opened first and sent then.
-ACTS = {
-    "approve": "approve", "edit": "send the edit", "respond": "send this answer", "label": "give this label",
-    "prefer": "send this order", "abstain": "abstain",
-}  # fmt: skip
+ACTS = {name: spec.act for name, spec in words.SPECS.items() if spec.act is not None}
 OURS = ("csrf", "served", "confirmed", "loop", "verdict")
 STEPS = (150, 400, 1000)  # milliseconds for which the stylesheet knows a class
 
@@ -93,7 +90,7 @@ def _happens(case: Case, verdict: str) -> str:
         return "You decide nothing, and somebody else is asked."
     if verdict == "respond":
         return "The program gets this in the AI's place" + ("; the action does not run." if case.action else ".")
-    if verdict in ("approve", "edit") and case.action is not None:
+    if words.SPECS[verdict].runs and case.action is not None:
         return "This runs, as it stands here:"
     return "This is recorded, and the program goes on with it:"
 

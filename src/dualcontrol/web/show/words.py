@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import islice
 
+from dualcontrol import verdicts
 from dualcontrol.case import JSON
 from dualcontrol.characters import visible
 
 SECOND = 1_000_000
-VERDICTS = {
-    "approve": "Approved", "edit": "Edited", "reject": "Rejected", "respond": "Answered", "label": "Labelled",
-    "prefer": "Preferred", "abstain": "Abstained", "escalate": "Escalated",
-}  # fmt: skip
+SPECS = verdicts.VERDICTS
+VERDICTS = {name: spec.word for name, spec in SPECS.items()}
 MODES = {"approval": "Approval", "labels": "Labels", "preference": "Preference", "fallback": "Fallback"}
 KINDS = {
     "decide": "Decision", "second": "Second reading", "arbiter": "Arbitration", "audit": "Audit", "probe": "Decision",
