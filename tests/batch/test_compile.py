@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.batch.columns import Column, Columns
-from dualcontrol.batch.compile import ROUTES, Masker, Tape
+from dualcontrol.batch.compile import ROUTES, Masker
 from dualcontrol.batch.routes import route_batch
 from dualcontrol.control import Control, LoopSettings, Rule
 from dualcontrol.route.cel import parse
@@ -36,14 +35,12 @@ WHOLE = [0, 1, 2, 3, 127, 128, 500, 65_536, 2**53, 2**53 + 1, 2**63 - 1]
 
 
 def found_by_columns(source: str, columns: dict[str, Any]) -> list[Any]:
-    """True, False, or None where the expression fails, row by row, as the tape finds it."""
+    """True, False, or None where the expression fails, row by row, as columns find it."""
     table = Columns(columns)
-    tape = Tape(np.uint8)
     tree = parse(source)
     assert tree is not None
-    masks = Masker(table, tape, Counter(), careful=True).masks(tree)
-    tape.run(0, table.rows, np.zeros(table.rows, np.uint8))
-    yes, error = (np.broadcast_to(tape.mask(cell), table.rows).tolist() for cell in masks)
+    masks = Masker(table, 0, table.rows).masks(tree)
+    yes, error = (np.broadcast_to(mask, table.rows).tolist() for mask in masks)
     assert not any(y and e for y, e in zip(yes, error, strict=True))
     return [None if e else y for y, e in zip(yes, error, strict=True)]
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,7 +25,8 @@ ROOTS = ("args", "input", "meta")
 FIXED = ("action", "input")
 SIGNALS = ("confidence", "risk", "requires_approval", "segment", "scores")
 
-CHUNK = 65_536  # rows at a time: a few columns and masks of this length fit into the second-level cache
+# Rows at a time: the columns' parts fit into the second-level cache, and one mask into malloc's heap (below 128 KiB).
+CHUNK = 98_304
 _TEXT_TYPES = ("string", "large_string", "string_view", "utf8", "large_utf8")
 
 
@@ -249,6 +251,7 @@ class Columns:
         if hasattr(given, "column_names"):
             given = {name: given[name] for name in given.column_names}
         self.by_path: dict[str, Column] = {}
+        self._flat: dict[str, bool] = {}
         for name, values in given.items():
             _check_name(name)
             self.by_path[name] = column(values)
@@ -320,8 +323,12 @@ class Columns:
 
     def is_flat(self, path: str) -> bool:
         """Whether no other column lies above or below this path, so that it stands for itself."""
-        above = {path[:at] for at, sign in enumerate(path) if sign == "."}
-        return not any(name in above or name.startswith(path + ".") for name in self.by_path)
+        flat = self._flat.get(path)
+        if flat is None:
+            above = {path[:at] for at, sign in enumerate(path) if sign == "."}
+            flat = not any(name in above or name.startswith(path + ".") for name in self.by_path)
+            self._flat[path] = flat
+        return flat
 
     def row(self, row: int, proposed: bool = True) -> Subject:
         """One row as the subject of a single case."""
@@ -382,6 +389,7 @@ _BITS = {4: (np.uint32, 0x3F80_0000, 0x7F80_0000), 8: (np.uint64, 0x3FF0 << 48, 
 _SENSE = {"<": -1, "<=": -1, ">": 1, ">=": 1}
 
 
+@lru_cache(maxsize=512, typed=True)
 def bound(op: str, kind: Any, value: int | float) -> tuple[str, Any] | bool:
     """The comparison to run on a column of type `kind`, or True or False where it holds for all rows or none."""
     if kind.kind == "f":

@@ -14,16 +14,15 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from dualcontrol.batch.columns import CHUNK, Array, Column, Columns, all_shares, any_nan, check_levels
-from dualcontrol.batch.compile import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
+from dualcontrol.batch.columns import CHUNK, Array, Column, Columns, all_shares, check_levels
+from dualcontrol.batch.compile import AUTOPILOT, BLOCK, HUMAN, ROUTES, ChunkRouter, Plan
 from dualcontrol.case import JSON, Route
 from dualcontrol.control import Control, draw
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import audit
 from dualcontrol.route.audit import PURPOSE
-from dualcontrol.route.precedence import rule_on
 from dualcontrol.route.route import model_of, route
-from dualcontrol.route.rules import Findings, compiled
+from dualcontrol.route.rules import compiled
 
 __all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"]
 
@@ -96,51 +95,24 @@ def route_batch(
     """Route every row; audits are drawn from `secret` and `batch_id`, or from `draws` (one number a row)."""
     table = columns if isinstance(columns, Columns) else Columns(columns)
     check_levels(table.get("signal.risk"))
-    ruleset = compiled(control.settings.rules)
-    plans = [Plan(table, control, ruleset, careful=careful) for careful in (False, True)]
-    order = plans[0].order
-    to, by = np.empty(table.rows, np.uint8), np.empty(table.rows, order.code_type)
-    code, singly = np.empty(CHUNK, order.code_type), 0
+    plan = Plan(table, control, compiled(control.settings.rules))
+    to, by = np.empty(table.rows, np.uint8), np.empty(table.rows, plan.code_type)
+    codes, singly = np.empty(CHUNK, plan.code_type), 0
     for start in range(0, table.rows, CHUNK):
         stop = min(start + CHUNK, table.rows)
         if _has_gaps(table.get("signal.confidence"), start, stop):
             table.without_gaps()
             return route_batch(table, control, batch_id=batch_id, secret=secret, draws=draws)
-        singly += _route_chunk(table, plans, start, stop, code[: stop - start])
-        np.bitwise_and(code[: stop - start], 3, out=to[start:stop], casting="unsafe")
-        np.right_shift(code[: stop - start], 2, out=by[start:stop])
+        code = codes[: stop - start]
+        singly += ChunkRouter(plan, start, stop, code).run()
+        np.bitwise_and(code, 3, out=to[start:stop], casting="unsafe")
+        np.right_shift(code, 2, out=by[start:stop])
     share = 0.0 if control.settings.start == "shadow" else audit.relieved(control.settings.audit, control.relief)
     audited = _audits(to, share, batch_id, secret, draws)
     return BatchRoutes(
-        to=to, by=by, names=tuple(order.names), audited=audited, share=share, rows_singly=singly,
+        to=to, by=by, names=tuple(plan.names), audited=audited, share=share, rows_singly=singly,
         control=control, columns=table,
     )  # fmt: skip
-
-
-def _route_chunk(table: Columns, plans: list[Plan], start: int, stop: int, code: Array) -> int:
-    plan = plans[_needs_care(table, plans[0], start, stop)]
-    plan.tape.run(start, stop, code)
-    singly = _route_singly(table, plan, start, code) if plan.singly_below else 0
-    plan.close(code)
-    return singly
-
-
-def _needs_care(table: Columns, plan: Plan, start: int, stop: int) -> bool:
-    """Whether a compared number is NaN or a risk unknown."""
-    risk = table.risk
-    if risk is not None and risk.kind == "number" and not all_shares(risk.data[start:stop]):
-        return True
-    return any(any_nan(array[start:stop]) for array in plan.ordered)
-
-
-def _route_singly(table: Columns, plan: Plan, start: int, code: Array) -> int:
-    """Route one by one where nothing has spoken above the first rule that columns cannot do."""
-    rows = np.flatnonzero(code < plan.singly_below).tolist()
-    for row in rows:
-        subject = table.row(start + row, plan.control.settings.mode != "preference")
-        ruling = rule_on(subject, plan.control, Findings(plan.ruleset, subject))
-        code[row] = plan.order.code(ruling.by, ROUTES.index(ruling.to))
-    return len(rows)
 
 
 def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None, draws: Array | None) -> Array:

@@ -11,7 +11,7 @@ import cel
 
 from dualcontrol.case import JSON, Signal
 from dualcontrol.control import Rule
-from dualcontrol.route.cel import parse, paths
+from dualcontrol.route.cel import Expression, parse, paths
 
 
 class Subject(NamedTuple):
@@ -65,7 +65,7 @@ def signal_map(signal: Signal) -> dict[str, JSON]:
 class RuleSet:
     """The compiled rules of a loop, and what they name: variables, and of these the fields where that is known."""
 
-    __slots__ = ("blocking", "broken", "fields", "names", "programs", "routing", "rules")
+    __slots__ = ("blocking", "broken", "fields", "names", "programs", "routing", "rules", "trees")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
@@ -75,7 +75,8 @@ class RuleSet:
             self.programs.append(self._compiled(place, rule))
         named = {name for program in self.programs if program for name in program.variables()}
         self.names = tuple(name for name in VARIABLES if name in named)
-        self.fields = _fields(rules)
+        self.trees = [parse(rule.when) for rule in rules]
+        self.fields = _fields(self.trees)
         self.blocking = tuple(i for i, rule in enumerate(rules) if rule.route == "block")
         self.routing = tuple(i for i, rule in enumerate(rules) if rule.route != "block")
 
@@ -87,9 +88,8 @@ class RuleSet:
             return None
 
 
-def _fields(rules: tuple[Rule, ...]) -> dict[str, tuple[str, ...]]:
+def _fields(trees: list[Expression | None]) -> dict[str, tuple[str, ...]]:
     """The fields that rules name of each variable; a variable that a rule may look at in another way has none."""
-    trees = [parse(rule.when) for rule in rules]
     if None in trees:
         return {}
     named = [path.name.split(".") for tree in trees if tree is not None for path in paths(tree)]
