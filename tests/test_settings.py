@@ -7,17 +7,19 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualcontrol.case import Quorum
+from dualcontrol.case import Bounds, Quorum, Value
 from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.names import nearest
 from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked
+from dualcontrol.settings.place import Given, Place
+from dualcontrol.settings.schema import table_of
 from dualcontrol.settings.sources import lines
 
 DESIGN = """\
@@ -622,6 +624,40 @@ def test_labels_that_do_not_fit(line: str, words: str) -> None:
     error = refused(f'[loop.x]\nmode = "labels"\n{line}\n')
     assert words in error.message
     assert error.details["line"] == 3
+
+
+class Declared(Value, frozen=True, kw_only=True):
+    needed: str
+    whole: Annotated[int, Bounds(1, 9)] = 1
+    share: Annotated[float, Bounds(0, 1, "[)")] | None = None
+    rest: Annotated[float, Bounds(0, 1, "(]")] = 1.0
+    one_of: Literal["left", "right"] = "left"
+    inner: Quorum | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"whole": 0}, "whole in [x] must be a whole number from 1 to 9, not 0"),
+        ({"whole": 10}, "from 1 to 9, not 10"),
+        ({"whole": 2.0}, "from 1 to 9, not 2.0"),
+        ({"whole": 50}, "not 50"),
+        ({"share": 1.0}, "share in [x] must be a number of at least 0 and below 1, not 1.0"),
+        ({"share": 50}, "not 50; did you mean 0.5?"),
+        ({"rest": 0}, "rest in [x] must be a number above 0 and at most 1, not 0"),
+        ({"one_of": "rihgt"}, "must be left or right, not the text 'rihgt'; did you mean 'right'?"),
+        ({"inner": {"answer": 1}}, "unknown key 'answer' in [x.inner]; did you mean 'answers'?"),
+        ({"sahre": 1}, "unknown key 'sahre' in [x]; did you mean 'share'?"),
+    ],
+)
+def test_a_setting_is_checked_as_its_field_declares(value: dict[str, Any], words: str) -> None:
+    table, place = table_of(Declared), Place(Given(), ("x",))
+    fine = {"needed": "a", "whole": 9, "share": 0, "rest": 1, "one_of": "right", "inner": {"answers": 2}}
+    assert table(fine, place) == {**fine, "share": 0.0, "rest": 1.0}
+    assert table.required == ["needed"]
+    with pytest.raises(SettingsError) as caught:
+        table(value, place)
+    assert caught.value.message.endswith(words)
 
 
 @pytest.mark.parametrize(

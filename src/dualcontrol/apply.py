@@ -52,6 +52,7 @@ from dualcontrol.events import (
 )
 from dualcontrol.labels import Labels
 from dualcontrol.names import distinct, same
+from dualcontrol.people import may, refuse
 from dualcontrol.schema import means_same
 from dualcontrol.verdicts import VERDICTS, Verdict
 
@@ -152,6 +153,7 @@ def _above_ceiling(case: Case, control: Control) -> bool:
 
 def withdraw(case: Case, command: Withdraw, control: Control, env: Env) -> list[Event]:
     """The program no longer wants an answer; its open reviews are cancelled."""
+    refuse(may(command.by, "withdraw", control.settings, case))
     if case.concluded is not None:
         raise SettledError(f"case {case.id} is {case.state} already")
     return [Withdrawn(by=command.by, at=env.now), _concluded(case, "withdrawn", "reject", env)]
@@ -296,6 +298,7 @@ def recall(case: Case, command: Recall, control: Control, env: Env) -> list[Even
 
 def revoke(case: Case, command: Revoke, control: Control, env: Env) -> list[Event]:
     """Take an approval back: from now on the case counts as rejected.  Too late once its effect has begun."""
+    refuse(may(command.actor.person, "revoke", control.settings, case))
     if case.concluded is None:
         raise SettledError(f"case {case.id} is not decided yet", hint="Reject it, or withdraw it.")
     if case.effect.state != "ready":
@@ -339,6 +342,7 @@ def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: En
 
     One that failed before anything had run can be made ready again as well.
     """
+    refuse(may(command.by, "resolve", control.settings, case))
     untouched = case.effect.state == "failed" and not case.effect.ran and not command.happened
     if case.effect.state != "unknown" and not untouched:
         raise EffectTakenError(f"the effect of case {case.id} is {case.effect.state}, not unknown")
@@ -350,6 +354,7 @@ def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: En
 
 def erase(case: Case, command: Erase, control: Control, env: Env) -> list[Event]:
     """Forget what people wrote; what happened stays provable.  A case without an outcome is withdrawn with it."""
+    refuse(may(command.by, "erase", control.settings, case))
     if case.erased:
         return []
     withdrawn = [] if case.concluded else withdraw(case, Withdraw(case_id=case.id, by=command.by), control, env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -440,12 +440,26 @@ class Signal(Value, frozen=True, kw_only=True):
     segment: str | None = None
 
 
+class Bounds(NamedTuple):
+    """The numbers that a setting may take; `ends` says as in mathematics which ends are among them.
+
+    They bind settings when these are given, never records when these are read: a later release may be stricter.
+    """
+
+    low: float
+    high: float
+    ends: Literal["[]", "[)", "(]", "()"] = "[]"
+
+
+People = Annotated[int, Bounds(1, 1_000)]
+
+
 class Quorum(Value, frozen=True, kw_only=True):
     """How many answers settle a case, from whom, and who arbitrates."""
 
-    answers: int = 1
-    of: int | None = None
-    settle: str | int = "unanimous"
+    answers: People = 1
+    of: People | None = None
+    settle: Annotated[str | int, "settle"] = "unanimous"
     veto: bool = False
     ordered: bool = False
     arbiter: str | None = None

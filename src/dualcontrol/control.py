@@ -10,15 +10,35 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from dualcontrol.case import ENCODER, JSON, Candidate, Case, Quorum, Route, RouteTo, Value, decoder, microseconds
+from dualcontrol.case import (
+    ENCODER,
+    JSON,
+    Bounds,
+    Candidate,
+    Case,
+    People,
+    Quorum,
+    Route,
+    Value,
+    decoder,
+    microseconds,
+)  # fmt: skip
 
-OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
 V = TypeVar("V", bound=Value)
+
+# The declaration of every setting of a loop.  Its type says what may be given: a word, a number within bounds, or what
+# the check of this name in `settings.schema` takes.  What keys say together is checked in `settings.checks`.
+OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
+Duration = Annotated[str | int | float, "duration"]
+Risk = Annotated[str | float, "risk"]
+Share = Annotated[float, Bounds(0, 1)]
+ProperShare = Annotated[float, Bounds(0, 1, "()")]  # neither nothing nor all
+Cases = Annotated[int, Bounds(0, 1_000_000)]
 
 
 class Rule(Value, frozen=True, kw_only=True):
@@ -26,11 +46,11 @@ class Rule(Value, frozen=True, kw_only=True):
 
     name: str
     when: str
-    route: RouteTo
-    risk: str | float | None = None
+    route: Literal["human", "autopilot", "block"]
+    risk: Risk | None = None
     group: str | None = None
     quorum: Quorum | None = None
-    respond_within: str | int | float | None = None
+    respond_within: Duration | None = None
 
 
 UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody checks
@@ -45,18 +65,18 @@ class Guarantee(Value, frozen=True, kw_only=True):
     of being right that is learned from `learn_from` decided cases stands in the place of confidence.
     """
 
-    max_error: float
-    confidence: float = 0.95
-    segments: tuple[str, ...] = ()
+    max_error: Annotated[float, "promise"]
+    confidence: Annotated[float, "promise"] = 0.95
+    segments: Annotated[tuple[str, ...], "segments"] = ()
     score: Literal["confidence", "risk"] = "confidence"
-    learn_from: int = 500
-    pilot: int = 200
-    launch: int = 2000
-    evidence: float = 0.2
+    learn_from: Annotated[int, Bounds(20, 1_000_000)] = 500
+    pilot: Cases = 200
+    launch: Cases = 2000
+    evidence: ProperShare = 0.2
     adjudicate: bool = True
     blind: bool = True
-    miss_rate: float | None = None
-    answer_within: str | int | float = "7d"
+    miss_rate: Annotated[float, Bounds(0, 1, "[)")] | None = None
+    answer_within: Duration = "7d"
 
     @property
     def missed(self) -> float:
@@ -69,10 +89,10 @@ class Guarantee(Value, frozen=True, kw_only=True):
 class Feedback(Value, frozen=True, kw_only=True):
     """How decisions go back into the model: every N answers or every period, by which trainer."""
 
-    retrain_every: int | None = None
-    or_every: str | int | float | None = None
-    trainer: str = "export"
-    holdout: float = 0.2
+    retrain_every: Annotated[int, Bounds(1, 1_000_000_000)] | None = None
+    or_every: Duration | None = None
+    trainer: Annotated[str, "trainer"] = "export"
+    holdout: ProperShare = 0.2
 
 
 PAGE = "web"  # the door of an answer that was given on a page of the console
@@ -82,9 +102,9 @@ UNDO_ON_PAGES = 10_000_000  # microseconds: a hand slips on a page, not in a pro
 class Capacity(Value, frozen=True, kw_only=True):
     """Who reviews: how many people, for what share of their time, and what share of cases may wait too long."""
 
-    reviewers: int | None = None
-    availability: float = 0.85
-    late: float = 0.05
+    reviewers: People | None = None
+    availability: Annotated[float, Bounds(0, 1, "(]")] = 0.85
+    late: ProperShare = 0.05
 
 
 class LoopSettings(Value, frozen=True, kw_only=True):
@@ -92,32 +112,32 @@ class LoopSettings(Value, frozen=True, kw_only=True):
 
     name: str
     mode: Literal["approval", "labels", "preference", "fallback"] = "approval"
-    threshold: float | None = None
+    threshold: Share | None = None
     guarantee: Guarantee | None = None
-    risk_ceiling: str | float = "medium"
-    audit: float = 0.0
+    risk_ceiling: Risk = "medium"
+    audit: Share = 0.0
     human_actions: tuple[str, ...] = ()
     autopilot_actions: tuple[str, ...] = ()
     block_actions: tuple[str, ...] = ()
-    respond_within: str | int | float | None = None
+    respond_within: Duration | None = None
     capacity: Capacity | None = None
     on_timeout: OnTimeout = "hold"
-    context: Literal["minimal", "standard", "full"] | tuple[str, ...] = "standard"
+    context: Annotated[Literal["minimal", "standard", "full"] | tuple[str, ...], "context"] = "standard"
     meta: tuple[str, ...] = ()
     rationale: Literal["required", "optional"] = "optional"
-    markdown: tuple[str, ...] = ()
+    markdown: Annotated[tuple[str, ...], "markdown"] = ()
     group: str = "reviewers"
     quorum: Quorum = Quorum()
-    labels: tuple[JSON, ...] | None = None
-    schema: dict[str, JSON] | None = None
+    labels: Annotated[tuple[JSON, ...], "labels"] | None = None
+    schema: Annotated[dict[str, JSON], "schema"] | None = None
     start: Literal["shadow", "suggest", "gate"] = "gate"
     feedback: Feedback | None = None
-    lease: str | int | float = "10m"
-    undo: str | int | float | None = None
-    dead_time: str | int | float = "400ms"
-    approval_lasts: str | int | float | None = None
+    lease: Duration = "10m"
+    undo: Annotated[str | int | float, "pause"] | None = None
+    dead_time: Duration = "400ms"
+    approval_lasts: Duration | None = None
     on_unknown: Literal["ask", "retry"] = "ask"
-    effect_lease: str | int | float = "5m"
+    effect_lease: Duration = "5m"
     rules: tuple[Rule, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
 

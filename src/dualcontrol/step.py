@@ -60,7 +60,8 @@ from dualcontrol.evolve import fold, governed_by
 from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
-from dualcontrol.names import among, same
+from dualcontrol.names import same
+from dualcontrol.people import pools_of
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
@@ -711,16 +712,6 @@ class Queue:
 def case_of_claim(claim_id: str) -> str:
     """The case that a claim id names; "" when it names none."""
     return str(claim_id).rpartition(".")[0]
-
-
-def pools_of(person: str, control: Control) -> list[tuple[int, str]]:
-    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to."""
-    settings = control.settings
-    return [
-        (control.loop_id, group)
-        for group in settings.pools()
-        if settings.members(group) is None or among(person, settings.groups[group])
-    ]
 
 
 def as_listed(row: InboxRow) -> InboxRow:

@@ -13,8 +13,9 @@ from dualcontrol.cli.screen import document, due, note, show, styled, table
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.layout import one_line
+from dualcontrol.people import pools_of
 from dualcontrol.review.view import as_seen, seen_by
-from dualcontrol.step import as_listed, pools_of
+from dualcontrol.step import as_listed
 from dualcontrol.store import InboxRow
 from dualcontrol.web.show import titles
 
@@ -61,9 +62,7 @@ def inbox(
 def pools(desk: Desk, loop: str | None, person: str | None) -> list[tuple[int, str]]:
     """Every queue of the loops, or those that a person may take reviews from."""
     controls = [desk.governing(loop)] if loop else desk.loops()
-    if person is not None:
-        return [pool for control in controls for pool in pools_of(person, control)]
-    return [(control.loop_id, name) for control in controls for name in control.settings.pools()]
+    return [pool for control in controls for pool in pools_of(person, control)]
 
 
 def _about(desk: Desk, row: InboxRow, person: str) -> tuple[str, str]:

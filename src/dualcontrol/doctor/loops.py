@@ -12,7 +12,7 @@ from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, are, some
 from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
 from dualcontrol.learn.risk import RISK
 from dualcontrol.learn.trusted import Recorded, holds, inside, recorded, unlike
-from dualcontrol.review.eligibility import available
+from dualcontrol.people import arbiter_of, available
 from dualcontrol.route.capacity import LEVELS
 from dualcontrol.store import InboxRow, Store
 
@@ -197,7 +197,7 @@ def ends_by_itself(case: Case, settings: LoopSettings) -> bool:
     if case.due_at is None or case.route is None:
         return False
     if case.route.on_timeout == "escalate":
-        arbiter = case.route.quorum.arbiter or settings.quorum.arbiter
+        arbiter = arbiter_of(case, settings)
         return arbiter is not None and available(case, arbiter, settings, workers(case)) != 0
     return case.route.on_timeout != "hold"
 

@@ -1,4 +1,4 @@
-"""Stage 3, review: view, eligibility, lease, answers, quorum."""
+"""Stage 3, review: view, lease, answers, quorum."""
 
 from __future__ import annotations
 

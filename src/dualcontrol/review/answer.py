@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from dualcontrol.case import JSON, Case, Content, Review
 from dualcontrol.commands import Commit, GiveAnswer, Retract
 from dualcontrol.control import Control, Env
-from dualcontrol.errors import AnswerError, AnswerValueError, ClaimError, CommitError, ConflictError, SettledError
+from dualcontrol.errors import AnswerError, AnswerValueError, CommitError, ConflictError, SettledError
 from dualcontrol.events import Answered, Committed, Event, Passed, Retracted, real
-from dualcontrol.names import same
+from dualcontrol.people import may, refuse
 from dualcontrol.review.edits import rerouted
 from dualcontrol.review.lease import held
 from dualcontrol.review.rows import reopened
@@ -30,8 +30,7 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
     review = held(case, command.claim_id, env.now)
     if not command.actor.person:
         command = replace(command, actor=replace(command.actor, person=review.person))
-    if not same(command.actor.person, review.person):
-        raise ClaimError(f"claim {command.claim_id} is not {command.actor.person}'s")
+    refuse(may(command.actor.person, "answer", control.settings, case, review.id))
     value = checked(case, review, command, control.settings)
     if command.lasts is not None and not VERDICTS[command.verdict].runs:
         raise AnswerError(f"only what approves an action lasts for a time; {command.verdict} does not")
@@ -68,9 +67,7 @@ def retract(case: Case, command: Retract, control: Control, env: Env) -> list[Ev
     """Take a decision back before it is effective; only who answered may."""
     if case.concluded is not None:
         raise SettledError(f"the decision of case {case.id} is effective already")
-    answer = next((a for a in case.answered if a.review_id == command.review_id), None)
-    if answer is None or not same(answer.actor.person, command.person):
-        raise ClaimError(f"{command.person} has not given the answer of review {command.review_id}")
+    refuse(may(command.person, "retract", control.settings, case, command.review_id))
     return [Retracted(review_id=command.review_id, person=command.person)]
 
 

@@ -6,7 +6,7 @@ from dualcontrol.case import JSON, Answer, Candidate, Case, Quorum, Review, Rout
 from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.errors import BlockedError
 from dualcontrol.events import Event, Recalled, Rerouted, real
-from dualcontrol.names import among
+from dualcontrol.people import belongs
 from dualcontrol.review import quorum
 from dualcontrol.review.quorum import Votes
 from dualcontrol.review.rows import WAITING, arbitration, first, group_of, seats
@@ -40,9 +40,9 @@ def outstanding(case: Case, wanted: Route, control: Control) -> bool:
 def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
     """How many people whom a route asks for have said the same, in this case or in the one it was settled with."""
     group = wanted.group or control.settings.group
-    members, shape = control.settings.members(group), quorum.shape(case, source)
+    shape = quorum.shape(case, source)
     elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == shape]
-    counting = [a for a in elsewhere if members is None or among(a.actor.person, members)]
+    counting = [a for a in elsewhere if belongs(a.actor.person, group, control.settings)]
     return len(_voices(case, source, group, control, strictly=True)) + len(counting)
 
 
@@ -155,9 +155,9 @@ def _speaks_for(case: Case, review: Review, group: str, settings: LoopSettings, 
     strictly = strictly or case.recalled_after is not None
     if review.group == group or (group == settings.group and not strictly):
         return True
-    members = settings.members(group)
     asked_since = case.recalled_after is not None and review in case.reviews[case.recalled_after :]
-    return asked_since or (members is None and strictly) or among(review.person, members or ())
+    declared = strictly or settings.members(group) is not None
+    return asked_since or (declared and belongs(review.person, group, settings))
 
 
 def _asked(case: Case, source: Answer, asked: Quorum, control: Control, env: Env) -> list[Event]:

@@ -11,7 +11,8 @@ from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
 from dualcontrol.events import Answered, Claimed, Event, Extended, LeaseExpired, Passed, Released, ReviewCancelled
 from dualcontrol.names import same
-from dualcontrol.review import eligibility, view
+from dualcontrol.people import may, refuse
+from dualcontrol.review import view
 from dualcontrol.review.view import passed_up, visible_answers
 
 
@@ -20,7 +21,11 @@ def claim(case: Case, command: TakeClaim, control: Control, env: Env) -> list[Ev
     review = case.review(command.review_id)
     if review is None:
         raise UnknownCaseError(f"case {case.id} has no review {command.review_id}")
-    eligibility.check(case, review, command.person, control.settings)
+    if review.state == "claimed":
+        raise ClaimError(f"review {review.id} is held by {review.person} now")
+    if review.state != "open":
+        raise SettledError(f"review {review.id} is {review.state}")
+    refuse(may(command.person, "claim", control.settings, case, review.id))
     return [
         Claimed(
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,

@@ -23,6 +23,7 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.evolve import fold
+from dualcontrol.people import arbiter_of
 from dualcontrol.review import adjudication, edits, joined, quorum, rows
 
 
@@ -94,7 +95,7 @@ def _next_votes(case: Case, control: Control, env: Env) -> list[Event]:
 
 
 def _escalated(case: Case, event: TimedOut, control: Control, env: Env) -> list[Event]:
-    if event.how != "escalate" or rows.arbiter_of(case, control) is None:
+    if event.how != "escalate" or arbiter_of(case, control.settings) is None:
         return []
     return rows.arbitration(case, control, env)
 

@@ -6,7 +6,8 @@ from dualcontrol.case import RELIEF_TIMES, Case, Review, ReviewKind, Route, is_h
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import EscalationError
 from dualcontrol.events import AlarmRaised, Event, ReviewOpened
-from dualcontrol.review import eligibility, view
+from dualcontrol.people import arbiter_of, available
+from dualcontrol.review import view
 
 WAITING = ("open", "claimed")
 TOO_FEW = "too_few_people"
@@ -15,11 +16,6 @@ TOO_FEW = "too_few_people"
 def group_of(route: Route | None, control: Control) -> str:
     """The group that a route asks."""
     return (route.group if route else None) or control.settings.group
-
-
-def arbiter_of(case: Case, control: Control) -> str | None:
-    """The group that arbitrates a case, where one is named."""
-    return (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter
 
 
 def row(
@@ -51,7 +47,7 @@ def seats(
     """
     group, round_, excludes = group_of(case.route, control), next_round(case), workers(case)
     eligible = left(case, group, control)
-    above = arbiter_of(case, control)
+    above = arbiter_of(case, control.settings)
     if eligible is not None and eligible < settling and above is not None and above != group:
         arbiters = left(case, above, control)
         if arbiters is None or arbiters > 0:
@@ -65,7 +61,7 @@ def seats(
 
 def arbitration(case: Case, control: Control, env: Env) -> list[Event]:
     """The row of an arbiter, who is of the case's own group where none is named; an alarm if nobody can take it."""
-    group = arbiter_of(case, control) or group_of(case.route, control)
+    group = arbiter_of(case, control.settings) or group_of(case.route, control)
     eligible = left(case, group, control)
     opened = row(case, "arbiter", group, next_round(case), control, env, excludes=workers(case))
     if eligible is None or eligible > 0:
@@ -82,7 +78,7 @@ def alarm(opened: ReviewOpened, group: str, found: int, needed: int, so: str, en
 def left(case: Case, group: str, control: Control) -> int | None:
     """How many people of a group could still take a row, beside those that its open rows will take."""
     holders = tuple(r.person for r in case.reviews if r.person)
-    people = eligibility.available(case, group, control.settings, (*holders, *workers(case)))
+    people = available(case, group, control.settings, (*holders, *workers(case)))
     open_rows = sum(r.group == group and r.state == "open" for r in case.reviews)
     return None if people is None else max(people - open_rows, 0)
 
@@ -101,9 +97,9 @@ def workers(case: Case) -> tuple[str, ...]:
 def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:
     """The row that takes the place of a passed one: another person, and another group when escalated."""
     excludes = tuple(dict.fromkeys((*review.excludes, *workers(case), person)))
-    groups = [to] if to else list(dict.fromkeys([review.group, arbiter_of(case, control) or review.group]))
+    groups = [to] if to else list(dict.fromkeys([review.group, arbiter_of(case, control.settings) or review.group]))
     for group in groups:
-        people = eligibility.available(case, group, control.settings, excludes)
+        people = available(case, group, control.settings, excludes)
         waiting = [r for r in case.reviews if r.id != review.id and r.group == group and r.state in WAITING]
         if people is None or people > len(waiting):  # beside those that its waiting rows will take
             return row(

@@ -23,7 +23,7 @@ from dualcontrol.errors import (
     VerdictError,
 )
 from dualcontrol.labels import Labels
-from dualcontrol.names import among
+from dualcontrol.people import arbiter_of, may, refuse
 from dualcontrol.review.view import hidden, proposal_for
 from dualcontrol.schema import bound, flaw, violation
 from dualcontrol.verdicts import BY_MODE, PASSING, VERDICTS
@@ -184,16 +184,14 @@ def _prefer(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
 
 def _escalate(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
     value = command.value
-    above = (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
-    to = (value.get("to") if isinstance(value, dict) else value) or above
+    to = (value.get("to") if isinstance(value, dict) else value) or arbiter_of(case, settings)
     if not isinstance(to, str) or not to:
         raise EscalationError(f"nobody is above group {review.group!r} in loop {case.loop!r}")
     if to not in settings.pools():
         raise EscalationError(f"there is no group {to!r}; known are {', '.join(settings.pools())}")
     if to == review.group:
         raise EscalationError(f"group {to!r} has this review already; abstain lets somebody else of it decide")
-    if to == above and among(command.actor.person, settings.members(to) or ()):
-        raise EscalationError(f"{command.actor.person} is of group {to!r}, and nobody is above it")
+    refuse(may(command.actor.person, "escalate", settings, case, review.id, group=to))
     return {"to": to}
 
 

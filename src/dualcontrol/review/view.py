@@ -6,7 +6,6 @@ It feeds page, JSON, CLI and export, and the digest of what it gave is part of t
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -26,9 +25,8 @@ from dualcontrol.case import (
     Route,
 )
 from dualcontrol.control import Control, LoopSettings
-from dualcontrol.errors import AnswerError
 from dualcontrol.names import same
-from dualcontrol.review import eligibility
+from dualcontrol.people import may
 
 DECIDING = ("decide", "second", "arbiter")
 
@@ -296,7 +294,6 @@ def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
             if hidden(review):
                 return True
             continue
-        with suppress(AnswerError):  # eligible now, or once its holder gives it back
-            eligibility.check(case, replace(review, state="open"), person, settings)
+        if may(person, "claim", settings, case, review.id) is None:  # now, or once its holder gives it back
             return True
     return False

@@ -7,17 +7,16 @@ Later wins: built-in default, `dualcontrol.toml` (or ``[tool.dualcontrol]`` in `
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
-from dualcontrol.case import Value
 from dualcontrol.control import LoopSettings
-from dualcontrol.settings.place import ARGUMENT, MASK, Given, Place, masked_url, model_folder, origins_of, rows
-from dualcontrol.settings.schema import SETTINGS, Named, build_loop, every_key, lay_base, people
-from dualcontrol.settings.sources import plain, read_arguments, read_environment, read_file, read_loop
+from dualcontrol.settings.place import ARGUMENT, Given, Place, model_folder, origins_of, rows
+from dualcontrol.settings.schema import SETTINGS, Database, Named, Settings, Web, build_loop, every_key, people
+from dualcontrol.settings.sources import lay_base, plain, read_arguments, read_environment, read_file, read_loop
 
 __all__ = [
     "Database",
@@ -30,43 +29,6 @@ __all__ = [
 ]
 
 
-class Database(Value, frozen=True, kw_only=True):
-    """Where the records lie, and what an acknowledged step survives."""
-
-    url: str = "sqlite:///dualcontrol.db"
-    durability: Literal["power", "process"] = "power"
-
-    def __repr__(self) -> str:
-        return f"Database(url={masked_url(self.url)!r}, durability={self.durability!r})"
-
-
-class Web(Value, frozen=True, kw_only=True):
-    """Where the console listens, and the token that opens it."""
-
-    host: str = "127.0.0.1"
-    port: int = 8765
-    token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Web(host={self.host!r}, port={self.port!r}, token={MASK if self.token else None!r})"
-
-
-class Settings(Value, frozen=True, kw_only=True):
-    """Every setting in force, checked, and where each came from."""
-
-    database: Database = Database()
-    loops: dict[str, LoopSettings] = {}
-    groups: dict[str, tuple[str, ...]] = {}
-    web: Web = Web()
-    secret: str | None = None
-    models: str | None = None
-    origins: dict[str, str] = {}
-
-    def __repr__(self) -> str:
-        shown = (f"{name}={getattr(self, name)!r}" for name in ("database", "loops", "groups", "web", "models"))
-        return f"Settings({', '.join(shown)}, secret={MASK if self.secret else None!r})"
-
-
 def load(
     path: str | os.PathLike[str] | None = None, *, env: Mapping[str, str] | None = None, **overrides: Any
 ) -> Settings:
@@ -77,33 +39,22 @@ def load(
     """
     given = Given()
     read_file(given, FilePath(path) if path is not None else None)
-    read_environment(given, os.environ if env is None else env, _loops_of(overrides))
-    read_arguments(given, overrides)
-    return _settings(given)
-
-
-def _loops_of(overrides: Mapping[str, Any]) -> Iterable[str]:
-    """The names of the loops that keyword arguments define."""
     tables = overrides.get("loop")
     nested = [name.split("__") for name in overrides]
-    return [
-        *(tables if isinstance(tables, Mapping) else ()),
-        *(n[1] for n in nested if n[0] == "loop" and len(n) > 1),
-    ]
-
-
-def _settings(given: Given) -> Settings:
-    said = SETTINGS(given.tree, Place(given, ()))
-    database, groups = Database(**said.get("database", {})), said.get("groups", {})
+    loops = [*(tables if isinstance(tables, Mapping) else ()), *(n[1] for n in nested if n[0] == "loop" and len(n) > 1)]
+    read_environment(given, os.environ if env is None else env, loops)
+    read_arguments(given, overrides)
+    values = SETTINGS(given.tree, Place(given, ()))
+    database, groups = Database(**values.get("database", {})), values.get("groups", {})
     settings = Settings(
         database=database,
-        loops={name: build_loop(given, name, groups) for name in said.get("loop", {})},
+        loops={name: build_loop(given, name, groups) for name in values.get("loop", {})},
         groups=groups,
-        web=Web(**said.get("web", {})),
-        secret=said.get("secret"),
-        models=said.get("models") or model_folder(database.url),
+        web=Web(**values.get("web", {})),
+        secret=values.get("secret"),
+        models=values.get("models") or model_folder(database.url),
     )
-    return msgspec.structs.replace(settings, origins=origins_of(settings, given))
+    return replace(settings, origins=origins_of(settings, given))
 
 
 def loop_settings(

@@ -1,35 +1,37 @@
-"""Every key there is, as tables that check what they hold."""
+"""The keys of a settings file, each with the check that its declaration asks for: a table for every class of settings.
+
+A value is checked and never converted: what does not fit is refused, with file, line and the nearest right name.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 
-from dualcontrol.case import ENCODER, RISK_LEVELS, Quorum, microseconds
-from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
+from dualcontrol.case import ENCODER, RISK_LEVELS, Bounds, People, Quorum, Value, microseconds
+from dualcontrol.control import Feedback, LoopSettings, ProperShare, Rule
 from dualcontrol.guarantee.offline import HINTS, beyond
 from dualcontrol.learn.trainers import NONE, TRAINERS, known
 from dualcontrol.names import identity, nearest, written
 from dualcontrol.schema import flaw
 from dualcontrol.settings.checks import check_loop
-from dualcontrol.settings.place import MISSING, Given, Origin, Path, Place
-from dualcontrol.verdicts import BY_MODE
-
-# What a value may be: one check for each kind; nothing is converted, what does not fit is refused.
-
+from dualcontrol.settings.place import MASK, MISSING, Given, Path, Place, masked_url
 
 Check: TypeAlias = Callable[[Any, Place], Any]
 
 CENTURY = 36_525 * 86_400_000_000
-MOST_PEOPLE = 1_000
 CONTEXT_FIELDS = ("input", "proposal", "rationale", "alternatives", "history")
 MARKDOWN_FIELDS = (*CONTEXT_FIELDS, "meta", "answer")
 SIGNAL_FIELDS = ("meta", "confidence", "risk", "scores", "segment")
+
+
+# Checks of single values
 
 
 def listed(value: Any, place: Place, wanted: str) -> list[Any]:
@@ -91,16 +93,29 @@ def flag(value: Any, place: Place) -> bool:
     return value
 
 
-def whole(low: int, high: int) -> Check:
-    """A whole number from `low` to `high`."""
-    wanted = f"a whole number from {low} to {high}"
+IN_WORDS = {
+    "[]": "from {low} to {high}", "()": "above {low} and below {high}",
+    "[)": "of at least {low} and below {high}", "(]": "above {low} and at most {high}",
+}  # fmt: skip
+# What to do about a number beyond its bounds, where the bounds do not say it, by key.
+ADVICE = {
+    **HINTS,
+    "miss_rate": "Who misses every error finds none, so that nothing could be certified; leave it out, or say 0.1.",
+}
 
-    def check(value: Any, place: Place) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise place.wrong(wanted, value)
-        if not low <= value <= high:
-            raise place.wrong(wanted, value)
-        return value
+
+def number(kind: type[int] | type[float], bounds: Bounds, instead: str = "") -> Check:
+    """A number within bounds; a percentage where a share is meant is answered with the share."""
+    low, high, ends = bounds
+    wanted = f"{instead}a {'whole ' if kind is int else ''}number {IN_WORDS[ends].format(low=low, high=high)}"
+
+    def check(value: Any, place: Place) -> float:
+        is_number = _is_number(value) and (kind is float or isinstance(value, int))
+        excluded = (low,) * (ends[0] == "(") + (high,) * (ends[1] == ")")
+        if not is_number or not low <= value <= high or value in excluded:
+            near = value / 100 if kind is float and is_number and 1 < value <= 100 else None
+            raise place.wrong(wanted, value, near, hint=ADVICE.get(str(place.path[-1])))
+        return kind(value)
 
     return check
 
@@ -111,53 +126,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def _percent(value: Any) -> float | None:
-    return value / 100 if _is_number(value) and 1 < value <= 100 else None
-
-
-def share(value: Any, place: Place) -> float:
-    """A number from 0 to 1."""
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise place.wrong("a number from 0 to 1", value, _percent(value))
-    return float(value)
-
-
-def between(value: Any, place: Place) -> float:
-    """A number above 0 and below 1."""
-    if not _is_number(value) or not 0 < value < 1:
-        raise place.wrong("a number above 0 and below 1", value, _percent(value))
-    return float(value)
-
-
-def promised(name: str) -> Check:
+def promise(value: Any, place: Place) -> float:
     """A share that can be promised: not 0, not 1, and not so small that no number of labels carries it."""
-
-    def check(value: Any, place: Place) -> float:
-        if not _is_number(value) or not 0 < value < 1:
-            raise place.wrong("a number above 0 and below 1", value, _percent(value), hint=HINTS[name])
-        said = beyond(name, value)
-        if said is not None:
-            raise place.error(f"{place.words} is {value!r}: {said}", hint=HINTS[name])
-        return float(value)
-
-    return check
-
-
-NONE_FOUND = "Who misses every error finds none, so that nothing could be certified; leave it out, or say 0.1."
-
-
-def missed(value: Any, place: Place) -> float:
-    """A share that is not the whole: who misses every error finds none."""
-    if not _is_number(value) or not 0 <= value < 1:
-        raise place.wrong("a number of at least 0 and below 1", value, _percent(value), hint=NONE_FOUND)
-    return float(value)
-
-
-def positive(value: Any, place: Place) -> float:
-    """A number above 0, and at most 1."""
-    if not _is_number(value) or not 0 < value <= 1:
-        raise place.wrong("a number above 0 and at most 1", value, _percent(value))
-    return float(value)
+    share = float(check_of(ProperShare)(value, place))
+    name = str(place.path[-1])
+    reason = beyond(name, share)
+    if reason is not None:
+        raise place.error(f"{place.words} is {value!r}: {reason}", hint=HINTS[name])
+    return share
 
 
 def word(*words: str) -> Check:
@@ -180,9 +156,7 @@ def risk(value: Any, place: Place) -> str | float:
     """A risk level, or a number from 0 to 1."""
     if isinstance(value, str):
         return str(word(*RISK_LEVELS)(value, place))
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise place.wrong(f"{_either(tuple(RISK_LEVELS))}, or a number from 0 to 1", value, _percent(value))
-    return float(value)
+    return float(number(float, Bounds(0, 1), f"{_either(tuple(RISK_LEVELS))}, or ")(value, place))
 
 
 def duration(value: Any, place: Place) -> str | int | float:
@@ -210,8 +184,8 @@ def texts(value: Any, place: Place) -> tuple[str, ...]:
     return tuple(items)
 
 
-def distinct(value: Any, place: Place) -> tuple[str, ...]:
-    """A list of texts, each named once."""
+def segments(value: Any, place: Place) -> tuple[str, ...]:
+    """The segments that get a certificate of their own, each named once."""
     names = texts(value, place)
     twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
     if twice is not None:
@@ -271,7 +245,7 @@ def settle(value: Any, place: Place) -> str | int:
         near = nearest(value, ("unanimous", "majority", "collect"))
         wanted = "unanimous, majority or collect, or the number of equal answers that settle, such as 2"
         raise place.wrong(wanted, value, near)
-    return int(whole(1, MOST_PEOPLE)(value, place))
+    return int(check_of(People)(value, place))
 
 
 def trainer(value: Any, place: Place) -> str:
@@ -305,25 +279,92 @@ def _canonical(value: Any, place: Place) -> str:
         raise place.wrong("JSON values (no dates, no infinity)", value) from None
 
 
+TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+
 def schema(value: Any, place: Place) -> dict[str, Any]:
-    """A JSON Schema."""
+    """A JSON Schema (draft 2020-12); the error names the part that is wrong."""
     if not isinstance(value, dict):
         raise place.wrong("a table that holds a JSON Schema", value)
     _canonical(value, place)
-    check_schema(value, place)
-    return value
+    wrong = flaw(value)
+    if wrong is None:
+        return value
+    at = place
+    for part in wrong.path:
+        at = at.child(part)
+    near = None
+    if wrong.path[-1:] == ("type",) and isinstance(wrong.instance, str):
+        near = nearest(wrong.instance, TYPES)
+    inner = f" at {'.'.join(str(p) for p in wrong.path)}" if wrong.path else ""
+    raise at.error(f"{place.words} is not a JSON Schema{inner}: {wrong.message}", near=near)
+
+
+# Settings beside those of loops, and all of them together
+
+
+class Database(Value, frozen=True, kw_only=True):
+    """Where the records lie, and what an acknowledged step survives."""
+
+    url: Annotated[str, "database_url"] = "sqlite:///dualcontrol.db"
+    durability: Literal["power", "process"] = "power"
+
+    def __repr__(self) -> str:
+        return f"Database(url={masked_url(self.url)!r}, durability={self.durability!r})"
+
+
+class Web(Value, frozen=True, kw_only=True):
+    """Where the console listens, and the token that opens it."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Bounds(0, 65_535)] = 8765
+    token: Annotated[str, "key_material"] | None = None
+
+    def __repr__(self) -> str:
+        return f"Web(host={self.host!r}, port={self.port!r}, token={MASK if self.token else None!r})"
+
+
+class Settings(Value, frozen=True, kw_only=True):
+    """Every setting in force, checked, and where each came from."""
+
+    database: Database = Database()
+    loops: dict[str, LoopSettings] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    web: Web = Web()
+    secret: str | None = None
+    models: str | None = None
+    origins: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in ("database", "loops", "groups", "web", "models"))
+        return f"Settings({', '.join(shown)}, secret={MASK if self.secret else None!r})"
+
+
+# Tables of settings, made from the types that declare them
 
 
 class TomlTable:
-    """A table with known keys; checks each and refuses any other."""
+    """A table with known keys; checks each and refuses any other.
 
-    def __init__(self, **keys: Check) -> None:
+    `kind` is the class of its values, and `words` are those that stand for a whole table.
+    """
+
+    def __init__(
+        self, keys: Mapping[str, Check], kind: type[Value] = Value, words: Mapping[str, Any] | None = None
+    ) -> None:
         self.keys = keys
+        self.kind = kind
+        self.words = words or {}
+        self.required = [field.name for field in msgspec.structs.fields(kind) if field.required]
 
-    def __call__(self, value: Any, place: Place) -> dict[str, Any]:
-        """The checked values by key."""
+    def __call__(self, value: Any, place: Place) -> Any:
+        """The checked values by key; for a word, what it stands for."""
+        if self.words and isinstance(value, str):
+            return self.words[word(*self.words)(value, place)]
         if not isinstance(value, dict):
-            raise place.wrong("a table", value)
+            raise place.wrong(
+                ", ".join(map(json.dumps, self.words)) + " or a table" if self.words else "a table", value
+            )
         for key in value:
             if key not in self.keys:
                 raise place.unknown(key, self.keys)
@@ -354,92 +395,60 @@ def check_name(name: str, place: Place) -> None:
 class Rows:
     """A list of tables: ``[[loop.NAME.rule]]``."""
 
-    def __init__(self, item: TomlTable, required: tuple[str, ...]) -> None:
+    def __init__(self, item: TomlTable) -> None:
         self.item = item
-        self.required = required
 
     def __call__(self, value: Any, place: Place) -> list[dict[str, Any]]:
         """The checked tables in order."""
-        rows = listed(value, place, "a list of tables")
-        return [self._row(row, place.child(i)) for i, row in enumerate(rows)]
-
-    def _row(self, value: Any, place: Place) -> dict[str, Any]:
-        row = self.item(value, place)
-        for key in self.required:
-            if key not in row:
-                raise place.error(f"{place.table} has no {key!r}: a rule needs {', '.join(self.required)}")
-        return row
-
-
-def feedback(value: Any, place: Place) -> dict[str, Any] | None:
-    """``export``, ``off``, or a table that says when to train what."""
-    if isinstance(value, str):
-        said = word("export", "off")(value, place)
-        return {"trainer": "export"} if said == "export" else None
-    if not isinstance(value, dict):
-        raise place.wrong('"export", "off" or a table', value)
-    return FEEDBACK(value, place)
+        rows = []
+        for index, row in enumerate(listed(value, place, "a list of tables")):
+            here = place.child(index)
+            rows.append(self.item(row, here))
+            missing = next((key for key in self.item.required if key not in rows[-1]), None)
+            if missing is not None:
+                needed = ", ".join(self.item.required)
+                raise here.error(f"{here.table} has no {missing!r}: a rule needs {needed}")
+        return rows
 
 
-GUARANTEE = TomlTable(
-    max_error=promised("max_error"), confidence=promised("confidence"), segments=distinct,
-    score=word("confidence", "risk"), learn_from=whole(20, 1_000_000), pilot=whole(0, 1_000_000),
-    launch=whole(0, 1_000_000), evidence=between, adjudicate=flag, blind=flag,
-    miss_rate=missed, answer_within=duration,
-)  # fmt: skip
-CAPACITY = TomlTable(
-    reviewers=whole(1, MOST_PEOPLE), availability=positive, late=between,
-)  # fmt: skip
-FEEDBACK = TomlTable(
-    retrain_every=whole(1, 1_000_000_000), or_every=duration, trainer=trainer, holdout=between,
-)  # fmt: skip
-number = whole(1, MOST_PEOPLE)
-QUORUM = TomlTable(
-    answers=number, of=number, settle=settle,
-    veto=flag, ordered=flag, arbiter=text, blind=flag,
-)  # fmt: skip
-RULE = TomlTable(
-    name=text, when=text, route=word("human", "autopilot", "block"),
-    risk=risk, quorum=QUORUM, group=text, respond_within=duration,
-)  # fmt: skip
-LOOP = TomlTable(
-    mode=word(*BY_MODE),
-    threshold=share,
-    guarantee=GUARANTEE,
-    risk_ceiling=risk,
-    audit=share,
-    human_actions=texts,
-    autopilot_actions=texts,
-    block_actions=texts,
-    respond_within=duration,
-    capacity=CAPACITY,
-    on_timeout=word("reject", "hold", "escalate", "autopilot"),
-    context=context,
-    meta=texts,
-    rationale=word("required", "optional"),
-    markdown=markdown,
-    group=text,
-    quorum=QUORUM,
-    labels=labels,
-    schema=schema,
-    start=word("shadow", "suggest", "gate"),
-    feedback=feedback,
-    lease=duration,
-    undo=pause,
-    approval_lasts=duration,
-    dead_time=duration,
-    on_unknown=word("ask", "retry"),
-    effect_lease=duration,
-    rule=Rows(RULE, ("name", "when", "route")),
-)
-SETTINGS = TomlTable(
-    database=TomlTable(url=database_url, durability=word("power", "process")),
-    web=TomlTable(host=text, port=whole(0, 65_535), token=key_material),
-    groups=Named(people),
-    loop=Named(LOOP),
-    secret=key_material,
-    models=text,
-)
+CHECKS: dict[str, Check] = {
+    check.__name__: check
+    for check in (
+        context, database_url, duration, key_material, labels, markdown, pause, people, promise, risk, schema, segments,
+        settle, trainer,
+    )
+}  # fmt: skip
+PLAIN: dict[Any, Check] = {str: text, bool: flag, tuple[str, ...]: texts}
+FEEDBACK_WORDS = {"export": {"trainer": "export"}, "off": None}
+
+
+def check_of(declared: Any) -> Check:
+    """The check that a declared type asks for: by its bounds, its words, its fields, or the check that it names."""
+    kind, *details = get_args(declared) or [declared]
+    if get_origin(declared) is Annotated:
+        return CHECKS[details[0]] if isinstance(details[0], str) else number(kind, details[0])
+    if get_origin(declared) in (Union, UnionType):  # with None, which is how Python says that nothing is given
+        return check_of(kind)
+    if get_origin(declared) is Literal:
+        return word(kind, *details)
+    if isinstance(kind, type) and issubclass(kind, Value):
+        table = table_of(kind)
+        return Rows(table) if get_origin(declared) is tuple else table
+    return PLAIN[declared]
+
+
+def table_of(kind: type[Value], without: tuple[str, ...] = ()) -> TomlTable:
+    """The table that a class of settings is written as: a key for every field, in a file `rule` for `rules`."""
+    fields = get_type_hints(kind, include_extras=True).items()
+    keys = {{"rules": "rule"}.get(name, name): check_of(hint) for name, hint in fields if name not in without}
+    return TomlTable(keys, kind, FEEDBACK_WORDS if kind is Feedback else None)
+
+
+LOOP = table_of(LoopSettings, without=("name", "groups"))
+SETTINGS = TomlTable({
+    "database": table_of(Database), "web": table_of(Web), "groups": Named(people), "loop": Named(LOOP),
+    "secret": key_material, "models": text,
+})  # fmt: skip
 SECRETS: tuple[Path, ...] = (("database", "url"), ("web", "token"), ("secret",))
 
 
@@ -447,8 +456,6 @@ def check_at(path: Path) -> Check | None:
     """The check of the key at a path, or None if there is no such key."""
     check: Check | None = SETTINGS
     for part in path:
-        if check is feedback:
-            check = FEEDBACK
         if isinstance(check, TomlTable):
             check = check.keys.get(str(part))
         elif isinstance(check, Named):
@@ -460,8 +467,6 @@ def check_at(path: Path) -> Check | None:
 
 def keys_of(check: Check | None) -> Mapping[str, Check]:
     """The keys that a table knows; none if this is not a table."""
-    if check is feedback:
-        return FEEDBACK.keys
     return check.keys if isinstance(check, TomlTable) else {}
 
 
@@ -472,32 +477,10 @@ def every_key(check: Check = SETTINGS, path: str = "") -> Iterator[str]:
     if isinstance(check, Named):
         yield from every_key(check.item, f"{path}NAME.")
         return
-    keys = keys_of(check)
-    if not keys or check is feedback:
+    if not isinstance(check, TomlTable) or check.words:
         yield path.removesuffix(".")
-    for key, item in keys.items():
+    for key, item in keys_of(check).items():
         yield from every_key(item, f"{path}{key}.")
-
-
-# Whether the JSON Schema of a loop is one.
-
-
-TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
-
-
-def check_schema(schema: dict[str, Any], place: Place) -> None:
-    """Refuse what is not a JSON Schema (draft 2020-12), naming the part that is wrong."""
-    wrong = flaw(schema)
-    if wrong is None:
-        return
-    at = place
-    for part in wrong.path:
-        at = at.child(part)
-    near = None
-    if wrong.path[-1:] == ("type",) and isinstance(wrong.instance, str):
-        near = nearest(wrong.instance, TYPES)
-    inner = f" at {'.'.join(str(p) for p in wrong.path)}" if wrong.path else ""
-    raise at.error(f"{place.words} is not a JSON Schema{inner}: {wrong.message}", near=near)
 
 
 # The settings of one loop: checked keys become values, then what the keys say together is checked.
@@ -507,71 +490,25 @@ SETTLE = {"approval": "unanimous", "labels": "majority", "preference": "collect"
 
 
 def build_loop(given: Given, name: str, groups: Mapping[str, tuple[str, ...]]) -> LoopSettings:
-    """The settings of a loop from what was given; any mistake is refused."""
+    """The settings of a loop from what was given; any mistake is refused.
+
+    What a quorum leaves open follows from the loop's mode, and what that of a rule leaves open is as in the loop's.
+    """
     place = Place(given, ("loop", name))
     check_name(name, place)
     tree = given.get(place.path)
-    loop = _loop(name, LOOP({} if tree is MISSING else tree, place), dict(groups))
+    values = LOOP({} if tree is MISSING else tree, place)
+    quorum = {"settle": SETTLE[values.get("mode", "approval")], **values.pop("quorum", {})}
+    rules = values.pop("rule", ())
+    for rule in rules:
+        if "quorum" in rule:
+            rule["quorum"] = Quorum(**{**quorum, **rule["quorum"]})
+    for key, check in LOOP.keys.items():
+        if isinstance(check, TomlTable) and values.get(key) is not None:
+            complete = {*check.required} <= {*values[key]}
+            values[key] = check.kind(**values[key]) if complete else None  # refused below, where it says what is wrong
+    loop = LoopSettings(
+        name=name, quorum=Quorum(**quorum), rules=tuple(Rule(**rule) for rule in rules), groups=dict(groups), **values
+    )
     check_loop(loop, place)
     return loop
-
-
-def _loop(name: str, said: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> LoopSettings:
-    quorum = {"settle": SETTLE[said.get("mode", "approval")], **said.pop("quorum", {})}
-    rules = tuple(_rule(row, quorum) for row in said.pop("rule", ()))
-    guarantee, feedback = said.pop("guarantee", None), said.pop("feedback", None)
-    capacity = said.pop("capacity", None)
-    return LoopSettings(
-        name=name,
-        quorum=Quorum(**quorum),
-        rules=rules,
-        groups=groups,
-        guarantee=Guarantee(**guarantee) if guarantee and "max_error" in guarantee else None,
-        capacity=Capacity(**capacity) if capacity is not None else None,
-        feedback=Feedback(**feedback) if feedback is not None else None,
-        **said,
-    )
-
-
-def _rule(row: dict[str, Any], quorum: dict[str, Any]) -> Rule:
-    """A rule; what its quorum leaves open is as in the loop's quorum."""
-    own = row.pop("quorum", None)
-    return Rule(**row, quorum=None if own is None else Quorum(**{**quorum, **own}))
-
-
-def lay_base(given: Given, name: str, base: LoopSettings) -> None:
-    """Lay settings that were built before under what comes next; defaults stay open to be defaults again."""
-    origin = Origin(f"settings of loop {name!r}")
-    given.merge({"loop": {name: _tree(base)}}, lambda _: origin)
-
-
-def _tree(base: LoopSettings) -> dict[str, Any]:
-    tree = _changed(base, LoopSettings(name=base.name))
-    for key in ("name", "groups", "rules", "quorum"):
-        tree.pop(key, None)
-    quorum = _changed(base.quorum, Quorum(settle=SETTLE[base.mode]))
-    if quorum:
-        tree["quorum"] = quorum
-    if base.rules:
-        tree["rule"] = [_rule_tree(rule, base.quorum) for rule in base.rules]
-    return {key: _listed(value) for key, value in tree.items()}
-
-
-def _rule_tree(rule: Rule, quorum: Quorum) -> dict[str, Any]:
-    tree = _changed(rule, None)
-    if rule.quorum is not None:
-        tree["quorum"] = _changed(rule.quorum, quorum)
-    return tree
-
-
-def _changed(value: msgspec.Struct, other: msgspec.Struct | None) -> dict[str, Any]:
-    """The fields of a value that are not None and not as in another."""
-    fields = msgspec.structs.asdict(value)
-    rest = msgspec.structs.asdict(other) if other is not None else {}
-    return {k: v for k, v in fields.items() if v is not None and (k not in rest or v != rest[k])}
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, msgspec.Struct):
-        return {k: _listed(v) for k, v in msgspec.structs.asdict(value).items() if v is not None}
-    return list(value) if isinstance(value, tuple) else value

@@ -11,68 +11,63 @@ from typing import Any
 
 import msgspec
 
-from dualcontrol.case import scalar
+from dualcontrol.case import Quorum, scalar
+from dualcontrol.control import LoopSettings
 from dualcontrol.errors import SettingsError
 from dualcontrol.names import nearest
 from dualcontrol.settings import schema
 from dualcontrol.settings.place import ARGUMENT, Given, Origin, Path, Place, opaque
-from dualcontrol.settings.schema import SECRETS, check_at, every_key, keys_of
+from dualcontrol.settings.schema import SECRETS, SETTLE, check_at, every_key, keys_of
 
 
 def read_file(given: Given, path: FilePath | None) -> None:
-    """Lay the settings file over what is there: the one named, or the one in the working directory."""
-    if path is not None and not path.is_dir():
-        _merge_file(given, path, required=True)
+    """Lay the settings file over what is there: the one named, or that of the folder named or worked in, if it has one.
+
+    A `pyproject.toml` that is not named may say nothing of us.
+    """
+    file = path
+    if path is None or path.is_dir():
+        files = ((path or FilePath()) / name for name in ("dualcontrol.toml", "pyproject.toml"))
+        file = next((here for here in files if here.exists()), None)
+    if file is None:
         return
-    folder = path or FilePath()
-    if (folder / "dualcontrol.toml").exists():
-        _merge_file(given, folder / "dualcontrol.toml", required=True)
-    elif (folder / "pyproject.toml").exists():
-        _merge_file(given, folder / "pyproject.toml", required=False)
-
-
-def _merge_file(given: Given, path: FilePath, *, required: bool) -> None:
-    content = _content(path)
-    tree, found = _parsed(content, path)
+    tree, lines_of = _parsed(file)
     root: Path = ()
-    if path.name == "pyproject.toml":
+    if file.name == "pyproject.toml":
         root = ("tool", "dualcontrol")
-        tree = _section(tree, path, required=required)
+        tool = tree.get("tool", {})
+        if file is path and "dualcontrol" not in tool:
+            raise _file_error(file, None, "there is no [tool.dualcontrol] in this file")
+        tree = tool.get("dualcontrol", {})
     if not isinstance(tree, dict):
-        raise _file_error(path, found.get(root), "[tool.dualcontrol] must be a table")
-    given.merge(tree, lambda at: _in_file(path, found, root, at))
+        raise _file_error(file, lines_of.get(root), "[tool.dualcontrol] must be a table")
+
+    def origin(path: Path) -> Origin:
+        whole = root + path
+        heads = (whole[:end] for end in range(len(whole), len(root), -1))
+        line = next((lines_of[head] for head in heads if head in lines_of), None)
+        return Origin(f"{file}:{line}" if line else str(file), str(file), line)
+
+    given.merge(tree, origin)
 
 
-def _section(tree: dict[str, Any], path: FilePath, *, required: bool) -> Any:
-    tool = tree.get("tool", {})
-    if required and "dualcontrol" not in tool:
-        raise _file_error(path, None, "there is no [tool.dualcontrol] in this file")
-    return tool.get("dualcontrol", {})
-
-
-def _content(path: FilePath) -> str:
+def _parsed(file: FilePath) -> tuple[dict[str, Any], dict[Path, int]]:
+    """What a TOML file says, and the line of every key in it."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise _file_error(path, None, "there is no such file") from None
+        raise _file_error(file, None, "there is no such file") from None
     except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
-        raise _file_error(path, None, f"cannot be read as UTF-8 text: {error}") from None
-
-
-def _parsed(content: str, path: FilePath) -> tuple[Any, dict[Path, int]]:
+        raise _file_error(file, None, f"cannot be read as UTF-8 text: {error}") from None
     try:
         return tomllib.loads(content), lines(content)
     except ValueError as error:
         message = re.sub(r" \(at (line \d+, )?(.*)\)$", r", \2", str(error))
-        raise _file_error(path, _error_line(str(error), content), f"not valid TOML: {message}") from None
+        at = re.search(r"\(at line (\d+)", str(error))
+        line = int(at[1]) if at else max(content.rstrip().count("\n") + 1, 1)  # at the end of the document
+        raise _file_error(file, line, f"not valid TOML: {message}") from None
     except RecursionError:
-        raise _file_error(path, None, "not valid TOML: nested too deeply") from None
-
-
-def _error_line(message: str, content: str) -> int:
-    """The line a TOML error is on; at the end of the document, the last line that is not blank."""
-    found = re.search(r"\(at line (\d+)", message)
-    return int(found[1]) if found else max(content.rstrip().count("\n") + 1, 1)
+        raise _file_error(file, None, "not valid TOML: nested too deeply") from None
 
 
 def _file_error(path: FilePath, line: int | None, message: str) -> SettingsError:
@@ -81,12 +76,6 @@ def _file_error(path: FilePath, line: int | None, message: str) -> SettingsError
     return SettingsError(
         f"{where}: {message}", hint=hint, file=str(path), line=line, key=None, nearest=None, origin=where
     )
-
-
-def _in_file(path: FilePath, found: Mapping[Path, int], root: Path, at: Path) -> Origin:
-    whole = root + at
-    line = next((found[whole[:end]] for end in range(len(whole), len(root), -1) if whole[:end] in found), None)
-    return Origin(f"{path}:{line}" if line else str(path), str(path), line)
 
 
 def read_arguments(given: Given, overrides: Mapping[str, Any]) -> None:
@@ -119,27 +108,26 @@ def _without_none(value: Any) -> Any:
 
 
 def read_loop(given: Given, name: str, keywords: Any) -> None:
-    """Lay one loop's keyword arguments over what is there; None takes a key back to its default."""
+    """Lay one loop's keyword arguments over what is there; None takes a key back to its default.
+
+    Python says `rules`, a file says `[[rule]]`; both are taken, not both at once.
+    """
     path: Path = ("loop", name)
     tree = plain(keywords)
     if isinstance(tree, dict):
-        _one_name_for_rules(given, path, tree)
+        if tree.get("rules") is not None and tree.get("rule") is not None:
+            given.origins[path] = ARGUMENT
+            raise Place(given, (*path, "rule")).error("rules and rule are the same: give one of the two")
+        if "rules" in tree:
+            tree["rule"] = tree.pop("rules")
+        if isinstance(tree.get("rule"), list):
+            tree["rule"] = [_without_none(rule) for rule in tree["rule"]]
         _clear(given, path, tree)
     given.merge(nested(path, tree), lambda _: ARGUMENT)
 
 
-def _one_name_for_rules(given: Given, path: Path, tree: dict[str, Any]) -> None:
-    """Python says `rules`, a file says `[[rule]]`; both are taken, not both at once."""
-    if tree.get("rules") is not None and tree.get("rule") is not None:
-        given.origins[path] = ARGUMENT
-        raise Place(given, (*path, "rule")).error("rules and rule are the same: give one of the two")
-    if "rules" in tree:
-        tree["rule"] = tree.pop("rules")
-    if isinstance(tree.get("rule"), list):
-        tree["rule"] = [_without_none(rule) for rule in tree["rule"]]
-
-
 def _clear(given: Given, path: Path, tree: dict[str, Any]) -> None:
+    """Take the keys back to their defaults that are None in a tree, and out of it."""
     for key, value in list(tree.items()):
         here = (*path, key)
         if value is None and check_at(here) is not None:
@@ -147,6 +135,25 @@ def _clear(given: Given, path: Path, tree: dict[str, Any]) -> None:
             del tree[key]
         elif isinstance(value, dict) and not opaque(here):
             _clear(given, here, value)
+
+
+def lay_base(given: Given, name: str, base: LoopSettings) -> None:
+    """Lay settings that were built before under what comes next; defaults stay open to be defaults again."""
+    tree = _changed(base, LoopSettings(name=name, quorum=base.quorum, rules=base.rules, groups=base.groups))
+    rules = [
+        _changed(rule, None) | ({} if rule.quorum is None else {"quorum": _changed(rule.quorum, base.quorum)})
+        for rule in base.rules
+    ]
+    quorum = _changed(base.quorum, Quorum(settle=SETTLE[base.mode]))
+    tree |= {key: value for key, value in (("quorum", quorum), ("rule", rules)) if value}
+    given.merge({"loop": {name: tree}}, lambda _: Origin(f"settings of loop {name!r}"))
+
+
+def _changed(value: msgspec.Struct, other: msgspec.Struct | None) -> dict[str, Any]:
+    """The fields of a value that are not None and not as in another, as a file would hold them."""
+    fields = msgspec.structs.asdict(value)
+    rest = {} if other is None else msgspec.structs.asdict(other)
+    return {k: plain(v) for k, v in fields.items() if v is not None and (k not in rest or v != rest[k])}
 
 
 def plain(value: Any) -> Any:

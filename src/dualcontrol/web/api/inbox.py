@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from msgspec import to_builtins
 from starlette.responses import Response
 
-from dualcontrol.control import Control
 from dualcontrol.desk import Desk
-from dualcontrol.step import as_listed, pools_of
+from dualcontrol.people import pools_of
+from dualcontrol.step import as_listed
 from dualcontrol.store import Page
 from dualcontrol.web.api.cases import Cursor, Limit, LoopQuery
 from dualcontrol.web.deps import Here
@@ -25,15 +25,9 @@ def queue(
 ) -> Page:
     """Open reviews, and those the person holds, in queue order."""
     controls = [desk.governing(loop)] if loop else desk.loops()
-    pools = [pool for control in controls for pool in _pools(person, control)]
+    pools = [pool for control in controls for pool in pools_of(person, control)]
     page = desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
     return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)
-
-
-def _pools(person: str | None, control: Control) -> list[tuple[int, str]]:
-    if person is None:
-        return [(control.loop_id, group) for group in control.settings.pools()]
-    return pools_of(person, control)
 
 
 def rows(page: Page) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ from dualcontrol.control import Control
 from dualcontrol.desk import Claim
 from dualcontrol.labels import mark
 from dualcontrol.layout import laid
-from dualcontrol.names import among
-from dualcontrol.review.eligibility import available
+from dualcontrol.people import arbiter_of, available, may
 from dualcontrol.review.joined import alike
-from dualcontrol.review.rows import arbiter_of, workers
+from dualcontrol.review.rows import workers
 from dualcontrol.review.view import as_seen, proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
 from dualcontrol.web.show import titles, words
@@ -78,18 +77,17 @@ def _first(view: dict[str, JSON]) -> dict[str, Any]:
 def above(claim: Claim, control: Control) -> list[dict[str, str]]:
     """Whom this reviewer may escalate to, the arbiter first: other groups in which somebody is left to take it."""
     case, review, settings = claim.case, claim.review, control.settings
-    arbiter = arbiter_of(case, control)
+    arbiter = arbiter_of(case, settings)
     worked = (*review.excludes, *workers(case), str(review.person))
     known = [
         group
         for group in dict.fromkeys([arbiter, *settings.pools()])
         if group and group != review.group and available(case, group, settings, worked) != 0
     ]
-    top = arbiter is not None and among(review.person, settings.members(arbiter) or ())
     return [
         {"name": group, "text": f"{group} (arbiter)" if group == arbiter else group}
         for group in known
-        if not (top and group == arbiter)
+        if may(review.person or "", "escalate", settings, case, review.id, group=group) is None
     ]
 
 
