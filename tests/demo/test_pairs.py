@@ -7,7 +7,7 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.demo import pairs
-from dualcontrol.demo.pairs import chances, fit, held_out_accuracy
+from dualcontrol.demo.pairs import fit, held_out_accuracy
 from dualcontrol.demo.readmes import parts, sections
 from dualcontrol.demo.summaries import luhn, sentences, textrank
 from dualcontrol.events import Answered
@@ -33,6 +33,11 @@ def some(count: int) -> list[pairs.Pair]:
     found = list(pairs.pairs())[:count]
     assert len(found) == count
     return found
+
+
+def chances(differences: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """Bradley and Terry's probability of each choice, given chosen minus rejected features."""
+    return 1.0 / (1.0 + np.exp(-(differences @ strengths)))
 
 
 def choose(desk, loop, how) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import Case
 from dualcontrol.demo import scans
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.learn.report import Report
@@ -53,36 +53,27 @@ def learn(desk: Desk, seed: int) -> Report | None:
     return train_if_due(desk, NAME, seed=seed)
 
 
-def propose(loop: Loop, sample: int, scored: ModelOutput | None, version: str | None) -> Case:
+def propose(loop: Loop, sample: int, output: ModelOutput | None, version: str | None) -> Case:
     """Open the case of a scan; without a model there is no confidence, and it goes to a human."""
-    given: dict[str, Any] = {"input": scans.scan(sample), "meta": {"sample": sample}}
-    if scored is None:
+    scan: dict[str, Any] = {"input": scans.scan(sample), "meta": {"sample": sample}}
+    if output is None:
         return loop.propose(
-            **given, candidates=list(range(10)), rationale="no model is in force, so nothing is proposed"
+            **scan, candidates=list(range(10)), rationale="no model is in force, so nothing is proposed"
         )
-    source: dict[str, JSON] = {"model": NAME, "version": version}
+    first, second = sorted(output.scores.items(), key=lambda item: -item[1])[:2]
     return loop.propose(
-        **given, proposal=scored.label, scores=scored.scores, source=source, rationale=reason(scored, version)
-    )
-
-
-def reason(scored: ModelOutput, version: str | None) -> str:
-    """Why the model says so, in a line."""
-    first, second = sorted(scored.scores.items(), key=lambda item: -item[1])[:2]
-    return f"model {version}: {first[0]} at {first[1]:.1%}, then {second[0]} at {second[1]:.1%}"
+        **scan, proposal=output.label, scores=output.scores, source={"model": NAME, "version": version},
+        rationale=f"model {version}: {first[0]} at {first[1]:.1%}, then {second[0]} at {second[1]:.1%}",
+    )  # fmt: skip
 
 
 def scored_stream(desk: Desk, samples: Sequence[int]) -> Iterator[tuple[int, ModelOutput | None, str | None]]:
     """Each sample with what the model in force says of it; scored in one go after each change of model."""
     version: str | None = None
-    known: dict[int, ModelOutput] = {}
+    outputs: dict[int, ModelOutput] = {}
     for place, sample in enumerate(samples):
-        served = current_model(desk, NAME)
-        if served is None:
-            yield sample, None, None
-            continue
-        if served.version != version:
-            ahead = samples[place:]
-            known = dict(zip(ahead, served.score_all([scans.scan(s) for s in ahead]), strict=True))
-            version = served.version
-        yield sample, known[sample], version
+        model = current_model(desk, NAME)
+        if model is not None and model.version != version:
+            ahead, version = samples[place:], model.version
+            outputs = dict(zip(ahead, model.score_all([scans.scan(s) for s in ahead]), strict=True))
+        yield (sample, None, None) if model is None else (sample, outputs[sample], version)

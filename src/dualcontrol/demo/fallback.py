@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dualcontrol.case import JSON, Case
-from dualcontrol.demo.passages import Passage
+from dualcontrol.case import Case
 from dualcontrol.demo.retrieval import Index
 from dualcontrol.desk import Desk, Loop
 
@@ -55,25 +54,25 @@ def open_loop(desk: Desk) -> Loop:
 
 def propose(loop: Loop, index: Index, question: str) -> Case:
     """Answer a question from the docs; below `ABSTAINS` nothing is proposed and a human writes."""
-    found = index.ask(question)
-    given: dict[str, Any] = {"input": {"question": question}, "key": question}
-    if found.confidence < ABSTAINS:
-        nearest = found.passages[0].place if found.passages else "nothing"
+    retrieved = index.ask(question)
+    passages, confidence = retrieved.passages, retrieved.confidence
+    request: dict[str, Any] = {"input": {"question": question}, "key": question}
+    if confidence < ABSTAINS:
+        nearest = passages[0].place if passages else "nothing"
         return loop.propose(
-            **given, alternatives=[],
-            rationale=f"the docs do not seem to speak of this; the nearest is {nearest} ({found.confidence:.0%})",
+            **request, alternatives=[],
+            rationale=f"the docs do not seem to speak of this; the nearest is {nearest} ({confidence:.0%})",
         )  # fmt: skip
-    best, others = found.passages[0], zip(found.passages[1:], found.reached[1:], strict=True)
+    answers: list[dict[str, Any]] = [
+        {
+            "value": {"text": p.text},
+            "source": {"model": "bm25", "page": f"docs/{p.page}", "section": " › ".join(p.headings)},
+            "rationale": f"from {p.place}", "score": reached,
+        }
+        for p, reached in zip(passages, retrieved.reached, strict=True)
+    ]  # fmt: skip
+    best, *others = answers
     return loop.propose(
-        **given, proposal={"text": best.text}, source=source(best), confidence=found.confidence,
-        alternatives=[
-            {"value": {"text": p.text}, "source": source(p), "rationale": f"from {p.place}", "score": reached}
-            for p, reached in others
-        ],
-        rationale=f"from {best.place}; it reaches {found.confidence:.0%} of the highest score for this question",
+        **request, proposal=best["value"], source=best["source"], confidence=confidence, alternatives=others,
+        rationale=f"{best['rationale']}; it reaches {confidence:.0%} of the highest score for this question",
     )  # fmt: skip
-
-
-def source(passage: Passage) -> dict[str, JSON]:
-    """Where an answer is taken from: the page and the headings down to its section."""
-    return {"model": "bm25", "page": f"docs/{passage.page}", "section": " › ".join(passage.headings)}

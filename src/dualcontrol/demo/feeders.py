@@ -10,8 +10,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Protocol
 
+from dualcontrol.case import Case
 from dualcontrol.demo import digits, fallback, pairs, scans
 from dualcontrol.demo.passages import passages
 from dualcontrol.demo.retrieval import Index
@@ -28,12 +28,7 @@ IDLE = 1.0
 TROUBLED = 5.0
 
 
-class FeederStep(Protocol):
-    """One small piece of a feeder's work."""
-
-    def __call__(self) -> bool:
-        """Do it; False when there is nothing to do for now."""
-        ...
+FeederStep = Callable[[], bool]  # one small piece of a feeder's work; False when there is nothing to do for now
 
 
 def has_room(loop: Loop, most: int = MOST_OPEN) -> bool:
@@ -44,11 +39,10 @@ def has_room(loop: Loop, most: int = MOST_OPEN) -> bool:
 
 def digits_turn(desk: Desk, seed: int) -> FeederStep:
     """Scans stream past the model; it is trained again as answers come."""
-    order = scans.order(seed)
     feedback = {**digits.SETTINGS["feedback"], "retrain_every": RETRAIN_EVERY}
     loop = digits.open_loop(desk, feedback=feedback)
-    known = len(desk.store.queries.route_rows(loop.control.loop_id))
-    left = order.stream[known:][::-1]
+    proposed = len(desk.store.queries.route_rows(loop.control.loop_id))
+    left = scans.order(seed).stream[proposed:][::-1]
 
     def turn() -> bool:
         report = digits.learn(desk, seed)
@@ -56,9 +50,9 @@ def digits_turn(desk: Desk, seed: int) -> FeederStep:
             log.info("%s: %s", report.version, report.reason)
         if not left or not has_room(loop):
             return False
-        served = current_model(desk, digits.NAME)
-        scored = served.score(scans.scan(left[-1])) if served else None
-        digits.propose(loop, left[-1], scored, served.version if served else None)
+        model = current_model(desk, digits.NAME)
+        output = model.score(scans.scan(left[-1])) if model else None
+        digits.propose(loop, left[-1], output, model.version if model else None)
         left.pop()
         return True
 
@@ -81,8 +75,8 @@ def pairs_turn(desk: Desk) -> FeederStep:
     """Pairs of summaries, and a scorer that is fitted again before each."""
     loop = pairs.open_loop(desk)
 
-    def propose(pair: pairs.Pair) -> None:
-        pairs.propose(loop, pair, pairs.train(loop))
+    def propose(pair: pairs.Pair) -> Case:
+        return pairs.propose(loop, pair, pairs.train(loop))
 
     return _keyed(loop, (partial(propose, pair) for pair in pairs.pairs()))
 

@@ -8,7 +8,7 @@ whose outcome, the model's or the human's, is the truth; `threshold` the one in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +17,11 @@ from dualcontrol.case import Case
 from dualcontrol.desk import Desk
 from dualcontrol.events import EpochBegan, Event, ModelPromoted, Opened, PolicyChanged, ThresholdMoved
 from dualcontrol.evolve import fold
-from dualcontrol.learn.calibrate import BINS
+from dualcontrol.learn.calibrate import confidence_error
 
 ROUNDS = 10
 ENOUGH = 50
+FOREVER = 2**63
 Figures = dict[str, Any]
 
 
@@ -37,15 +38,25 @@ class Row(NamedTuple):
 
 def figures(desk: Desk, loop: str, truth: Callable[[int], int]) -> Figures:
     """The rounds and the total of a run, from events."""
-    rows = sorted(_row(case, truth) for case in _cases(desk, loop))
-    said = [event for entry in _loop_entries(desk, loop) for event in entry.events]
+    rows, control = sorted(_row(case, truth) for case in _cases(desk, loop)), desk.control(loop)
+    entries = desk.store.queries.entries(f"loop/{control.loop_id}") if control is not None else []
+    events = [event for entry in entries for event in entry.events]
     parts = [[rows[i] for i in part] for part in np.array_split(np.arange(len(rows)), ROUNDS) if len(part)]
-    ends = [part[0].at for part in parts[1:]] + [2**63]
-    rounds = [
-        _measured(part) | _governed(said, part[0].at, end) for part, end in zip(parts, ends, strict=True)
-    ]  # fmt: skip
-    whole = _measured(rows) | _governed(said, rows[0].at, 2**63)
-    return {"rounds": rounds, "total": whole | _bounds(rows, rounds)}
+    ends = [part[0].at for part in parts[1:]] + [FOREVER]
+    rounds = [_measured(part) | _governed(events, part[0].at, end) for part, end in zip(parts, ends, strict=True)]
+    confidence = np.array([row.confidence for row in rows])
+    right = np.array([row.proposal_right for row in rows], dtype=float)
+    return {
+        "rounds": rounds,
+        "total": _measured(rows) | _governed(events, rows[0].at, FOREVER) | {
+            "first_tenth_human_load": rounds[0]["human_load"],
+            "last_third_human_load": _measured(rows[-(len(rows) // 3) :])["human_load"],
+            "worst_tenth_autopilot_error": max(
+                (r["autopilot_error"] for r in rounds if r["autopilot"] >= ENOUGH), default=0.0
+            ),
+            "calibration_error": round(confidence_error(confidence, right, np.ones(len(rows))), 6),
+        },
+    }  # fmt: skip
 
 
 def certified(desk: Desk, loop: str, truth: Callable[[int], int]) -> Figures:
@@ -54,34 +65,26 @@ def certified(desk: Desk, loop: str, truth: Callable[[int], int]) -> Figures:
     rows = [_row(case, truth) for case in cases]
     reviews = [sum(review.state == "answered" for review in case.reviews) for case in cases]
     last = reviews[-(len(cases) // 3) :]
-    live = [row for row in rows if row.autopilot]
     standing = desk.loop(loop).guarantee()[0]
+    measured = _measured(rows)
     return {
         "opened_at": next((place for place, row in enumerate(rows) if row.autopilot), None),
-        "last_third_reviews": _share(sum(last), len(last)), "autopilot": len(live),
-        "autopilot_error": _share(sum(not row.proposal_right for row in live), len(live)),
+        "last_third_reviews": _share(sum(last), len(last)), "autopilot": measured["autopilot"],
+        "autopilot_error": measured["autopilot_error"],
         "reviews": sum(reviews), "state": standing.state, "reason": standing.reason,
         "threshold": standing.threshold, "coverage": standing.certified_coverage, "labels": standing.labels_used,
     }  # fmt: skip
 
 
-def _cases(desk: Desk, loop: str) -> list[Case]:
+def _cases(desk: Desk, loop: str) -> Iterator[Case]:
+    """The live cases of a loop, folded from their events."""
     queries = desk.store.queries
-    streams = [stream for stream in queries.streams() if stream.startswith("case/")]
-    folded = (_folded([e for entry in queries.entries(s) for e in entry.events], loop) for s in streams)
-    return [case for case in folded if case is not None]
-
-
-def _folded(events: Sequence[Event], loop: str) -> Case | None:
-    first = events[0]
-    if not isinstance(first, Opened) or first.loop != loop or first.origin != "live":
-        return None
-    return fold(None, events)
-
-
-def _loop_entries(desk: Desk, loop: str) -> list[Any]:
-    control = desk.control(loop)
-    return desk.store.queries.entries(f"loop/{control.loop_id}") if control is not None else []
+    for stream in queries.streams():
+        if stream.startswith("case/"):
+            events = [event for entry in queries.entries(stream) for event in entry.events]
+            first = events[0]
+            if isinstance(first, Opened) and first.loop == loop and first.origin == "live":
+                yield fold(None, events)
 
 
 def _row(case: Case, truth: Callable[[int], int]) -> Row:
@@ -111,40 +114,18 @@ def _share(part: int, whole: int) -> float:
     return round(part / whole, 6) if whole else 0.0
 
 
-def _governed(said: Sequence[Event], start: int, end: int) -> Figures:
-    """What the loop's own events say of a span of time."""
-    promoted = [event for event in said if isinstance(event, ModelPromoted) and start <= event.at < end]
-    return {"promoted": len(promoted), "threshold": _threshold(said, end)}
-
-
-def _threshold(said: Sequence[Event], end: int) -> float | None:
-    """The threshold in force for the whole loop at a time: the settings', unless it was moved."""
-    stated: float | None = None
-    moved: float | None = None
-    for event in said:
-        if isinstance(event, PolicyChanged) and event.at < end:
+def _governed(events: Sequence[Event], start: int, end: int) -> Figures:
+    """The models promoted in a span of time, and the threshold at its end: the settings', unless it was moved."""
+    promoted, stated, moved = 0, None, None
+    for event in events:
+        if not isinstance(event, ModelPromoted | PolicyChanged | EpochBegan | ThresholdMoved) or event.at >= end:
+            continue
+        if isinstance(event, ModelPromoted):
+            promoted += start <= event.at
+        elif isinstance(event, PolicyChanged):
             stated = json.loads(event.settings).get("threshold")
-        elif isinstance(event, EpochBegan) and event.at < end:
+        elif isinstance(event, EpochBegan):
             moved = None
-        elif isinstance(event, ThresholdMoved) and event.at < end and not event.segment:
+        elif not event.segment:
             moved = None if event.threshold is None else float(event.threshold)
-    return stated if moved is None else moved
-
-
-def _bounds(rows: Sequence[Row], rounds: Sequence[Figures]) -> Figures:
-    last = _measured(rows[-(len(rows) // 3) :])
-    worst = [r["autopilot_error"] for r in rounds if r["autopilot"] >= ENOUGH]
-    return {
-        "first_tenth_human_load": rounds[0]["human_load"],
-        "last_third_human_load": last["human_load"],
-        "worst_tenth_autopilot_error": max(worst, default=0.0),
-        "calibration_error": _calibration(rows),
-    }
-
-
-def _calibration(rows: Sequence[Row]) -> float:
-    """Expected calibration error of the proposals' confidence against the truth."""
-    confidence = np.array([row.confidence for row in rows])
-    right = np.array([row.proposal_right for row in rows], dtype=float)
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return round(float(np.abs(np.bincount(bins, confidence - right, BINS)).sum() / len(rows)), 6)
+    return {"promoted": promoted, "threshold": stated if moved is None else moved}

@@ -45,20 +45,39 @@ def run(
     `watch(done, of)` hears of the progress; `limit` plays only the first cases of the stream.  With `guarantee` the
     threshold is found by evidence, and a second reviewer adjudicates unless `adjudicate` is off.
     """
-    scans = optional("dualcontrol.demo.scans", "demo")
-    url = database or fresh_url()
-    clock = FakeClock()
-    with open_desk(url, seed, clock) as desk:
-        refuse_used(desk, url)
-        more = optional("dualcontrol.demo.digits", "demo").guaranteed(adjudicate=adjudicate) if guarantee else {}
-        play(desk, seed, clock, limit=limit, watch=watch, more=more)
+    digits, scans = (optional(f"dualcontrol.demo.{name}", "demo") for name in ("digits", "scans"))
+    url, clock = database or fresh_url(), FakeClock()
+    settings = Settings(
+        database=Database(url=url, durability="process"), models=model_folder(url),
+        secret=hashlib.sha256(f"dualcontrol headless demo {seed}".encode()).hexdigest(),
+    )  # fmt: skip
+    with compose.open(settings=settings, clock=clock, new_id=seeded_ids(seed)) as desk:
+        if desk.loops():  # a ledger holds one run: another would meet its ids
+            raise SettingsError(
+                "this database is in use already; a headless run needs one of its own",
+                hint="Name a new database with --database, or none to have a new file made.",
+            )
+        loop = digits.open_loop(desk, **(digits.guaranteed(adjudicate=adjudicate) if guarantee else {}))
+        digits.learn(desk, seed)  # the first model, then the stream, each case answered before the next one comes
+        people = (PERSON, SECOND) if guarantee else (PERSON,)
+        reviewers = [scripted(desk, seed, clock, scans.truth, person) for person in people]
+        stream: Sequence[int] = scans.order(seed).stream[:limit]
+        for done, (sample, output, version) in enumerate(digits.scored_stream(desk, stream), start=1):
+            clock.tick(CASE_EVERY)
+            case = digits.propose(loop, sample, output, version)
+            if case.route.to == "human" or case.route.audited:
+                for reviewer in reviewers:
+                    reviewer.all()
+                digits.learn(desk, seed)
+            if watch is not None:
+                watch(done, len(stream))
         while desk.store.sequence():  # nothing runs on after us that would give the entries their positions
             pass
-        found = figures(desk, "digits", scans.truth)
+        result = figures(desk, "digits", scans.truth)
         if guarantee:
-            found["guarantee"] = certified(desk, "digits", scans.truth)
-    start = {"seed": seed, "start_labels": len(scans.order(seed).starters)}
-    return {**found, "total": found["total"] | start}, url
+            result["guarantee"] = certified(desk, "digits", scans.truth)
+    result["total"] |= {"seed": seed, "start_labels": len(scans.order(seed).starters)}
+    return result, url
 
 
 def fresh_url(folder: str = ".") -> str:
@@ -71,49 +90,8 @@ def fresh_url(folder: str = ".") -> str:
         number += 1
 
 
-def open_desk(url: str, seed: int, clock: FakeClock) -> Desk:
-    """A desk whose clock, ids and draws come from the seed; no settings file is read."""
-    settings = Settings(
-        database=Database(url=url, durability="process"), models=model_folder(url),
-        secret=hashlib.sha256(f"dualcontrol headless demo {seed}".encode()).hexdigest(),
-    )  # fmt: skip
-    return compose.open(settings=settings, clock=clock, new_id=seeded_ids(seed))
-
-
-def refuse_used(desk: Desk, url: str) -> None:
-    """A ledger holds one run: another would meet its ids."""
-    if desk.loops():
-        raise SettingsError("this database is in use already; a headless run needs one of its own",
-                            hint="Name a new database with --database, or none to have a new file made.")  # fmt: skip
-
-
-def play(
-    desk: Desk, seed: int, clock: FakeClock, *, limit: int | None = None, watch: Watch | None = None,
-    more: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
-    """The first model, then the stream, each case answered before the next one comes."""
-    digits = optional("dualcontrol.demo.digits", "demo")
-    scans = optional("dualcontrol.demo.scans", "demo")
-    order = scans.order(seed)
-    loop = digits.open_loop(desk, **(more or {}))
-    digits.learn(desk, seed)
-    reviewers = [scripted(desk, seed, clock, scans.truth)]
-    if more:
-        reviewers.append(scripted(desk, seed, clock, scans.truth, SECOND))
-    stream: Sequence[int] = order.stream[:limit]
-    for done, (sample, scored, version) in enumerate(digits.scored_stream(desk, stream), start=1):
-        clock.tick(CASE_EVERY)
-        case = digits.propose(loop, sample, scored, version)
-        if case.route.to == "human" or case.route.audited:
-            for reviewer in reviewers:
-                reviewer.all()
-            digits.learn(desk, seed)
-        if watch is not None:
-            watch(done, len(stream))
-
-
 def scripted(
-    desk: Desk, seed: int, clock: FakeClock, truth: Callable[[int], int], person: str = PERSON
+    desk: Desk, seed: int, clock: FakeClock, truth: Callable[[int], int], person: str
 ) -> ScriptedReviewer:  # fmt: skip
     """A reviewer who types the digit, and on 2 % of the scans another one."""
 
@@ -143,66 +121,49 @@ def main(
     out: TextIO | None = None, err: TextIO | None = None, guarantee: bool = False, adjudicate: bool = True,
 ) -> Figures:  # fmt: skip
     """Play the demo with a progress bar on `err` and its figures on `out`."""
-    with _bar(err or sys.stderr) as bar:
+    out, err = out or sys.stdout, err or sys.stderr
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(err), transient=True, disable=not err.isatty()) as bar:
         task = bar.add_task("playing", total=None)
-        found, url = run(
+        result, url = run(
             seed, database, limit=limit, guarantee=guarantee, adjudicate=adjudicate,
             watch=lambda done, of: bar.update(task, completed=done, total=of),
         )  # fmt: skip
     if as_json:
-        print(json.dumps(found, indent=2), file=out or sys.stdout)
-        print(f"The ledger: {url.rpartition('@')[2]}", file=err or sys.stderr)
+        print(json.dumps(result, indent=2), file=out)
+        print(f"The ledger: {url.rpartition('@')[2]}", file=err)
     else:
-        show(found, url, _console(out or sys.stdout))
-    return found
+        show(result, url, _console(out))
+    return result
 
 
 def _console(file: TextIO) -> Console:
     return Console(file=file, width=None if file.isatty() else WIDE, highlight=False, emoji=False)
 
 
-def _bar(file: TextIO) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=_console(file), transient=True, disable=not file.isatty())
-
-
-def show(found: Figures, url: str, console: Console) -> None:
-    """The rounds as a table, and what they came to in one line."""
+def show(result: Figures, url: str, console: Console) -> None:
+    """The rounds as a table, and what they came to in sentences."""
+    rounds, total = result["rounds"], result["total"]
     table = Table(title="Digits: a tenth of the stream a round")
     for name in ("round", "cases", "human load", "audited", "autopilot error", "accuracy", "promoted", "threshold"):
         table.add_column(name, justify="right")
-    for number, row in enumerate(found["rounds"], start=1):
-        table.add_row(str(number), *_cells(row))
-    table.add_section()
-    table.add_row("all", *_cells(found["total"]))
+    for name, row in [*((str(n), r) for n, r in enumerate(rounds, start=1)), ("all", total)]:
+        threshold = "none" if row["threshold"] is None else f"{row['threshold']:.2f}"
+        table.add_row(
+            name, str(row["cases"]), f"{row['human_load']:.1%}", str(row["audited"]),
+            f"{row['autopilot_error']:.2%}", f"{row['accuracy']:.1%}", str(row["promoted"]), threshold,
+            end_section=row is rounds[-1],
+        )  # fmt: skip
     console.print(table)
-    console.print(closing(found), markup=False)
-    if "guarantee" in found:
-        console.print(promised(found["guarantee"]), markup=False)
-    console.print(f"The ledger: {url.rpartition('@')[2]}", markup=False)
-
-
-def _cells(row: Figures) -> tuple[str, ...]:
-    threshold = "none" if row["threshold"] is None else f"{row['threshold']:.2f}"
-    return (
-        str(row["cases"]), f"{row['human_load']:.1%}", str(row["audited"]), f"{row['autopilot_error']:.2%}",
-        f"{row['accuracy']:.1%}", str(row["promoted"]), threshold,
-    )  # fmt: skip
-
-
-def closing(found: Figures) -> str:
-    """What happened, in a sentence."""
-    total, rounds = found["total"], found["rounds"]
-    return (
+    closing = (
         f"Human load fell from {rounds[0]['human_load']:.0%} to {rounds[-1]['human_load']:.0%}; "
         f"autopilot decided {total['autopilot']} of {total['cases']} cases and was wrong on "
         f"{total['autopilot_error']:.2%} of them; {total['promoted']} better models took over."
     )
-
-
-def promised(found: Figures) -> str:
-    """What came of the guarantee, in two sentences."""
-    opened = found["opened_at"]
-    when = "Autopilot never opened" if opened is None else f"Autopilot opened at case {opened}"
-    load = f"{found['last_third_reviews']:.0%} reviews a case in the last third, second reviews included"
-    return f"{when}; {load}. {found['state'].capitalize()}: {found['reason']}."
+    console.print(closing, markup=False)
+    if (promise := result.get("guarantee")) is not None:
+        opened = promise["opened_at"]
+        when = "Autopilot never opened" if opened is None else f"Autopilot opened at case {opened}"
+        load = f"{promise['last_third_reviews']:.0%} reviews a case in the last third, second reviews included"
+        console.print(f"{when}; {load}. {promise['state'].capitalize()}: {promise['reason']}.", markup=False)
+    console.print(f"The ledger: {url.rpartition('@')[2]}", markup=False)

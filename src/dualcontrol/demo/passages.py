@@ -69,12 +69,19 @@ def _pages(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
 
 def of_page(page: str, markdown: str) -> list[Passage]:
     """The passages of one page, in order."""
-    found = [Passage(page, headings, text) for headings, text in sections(markdown)]
-    if page.split("/")[0] in WHOLE:
-        return _whole(found)
-    if page in ROWS:
-        return [row for section in found for row in _rows(section)]
-    return found
+    own = [Passage(page, headings, text) for headings, text in sections(markdown)]
+    if page.split("/")[0] in WHOLE:  # the sections as one passage, without examples and figures
+        own = [p for p in own if not any(heading.startswith(ASIDE) for heading in p.headings)]
+        texts = (p.text if len(p.headings) == 1 else f"**{p.headings[-1]}.**\n{p.text}" for p in own)
+        return [Passage(page, own[0].headings[:1], "\n\n".join(texts))] if own else []
+    if page not in ROWS:
+        return own
+    rows = []  # each row of a table is a definition
+    for section in own:
+        for line in [line for line in section.text.splitlines() if line.startswith("|")][2:]:
+            word, *meaning = (cell.strip().strip("*") for cell in line.strip("|").split("|"))
+            rows.append(Passage(page, (*section.headings, word), f"**{word}**: {', '.join(meaning)}"))
+    return rows
 
 
 def sections(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -99,18 +106,3 @@ def _section(path: list[tuple[int, str]], lines: list[str]) -> Iterator[tuple[tu
     text = "\n".join(lines).strip()
     if path and text:
         yield tuple(title for _, title in path), text
-
-
-def _whole(found: list[Passage]) -> list[Passage]:
-    """A page's sections as one passage, without examples and figures."""
-    told = [p for p in found if not any(heading.startswith(ASIDE) for heading in p.headings)]
-    texts = (p.text if len(p.headings) == 1 else f"**{p.headings[-1]}.**\n{p.text}" for p in told)
-    return [Passage(told[0].page, told[0].headings[:1], "\n\n".join(texts))] if told else []
-
-
-def _rows(section: Passage) -> Iterator[Passage]:
-    """Each row of a section's table as a definition."""
-    table = [line for line in section.text.splitlines() if line.startswith("|")]
-    for line in table[2:]:
-        word, *meaning = (cell.strip().strip("*") for cell in line.strip("|").split("|"))
-        yield Passage(section.page, (*section.headings, word), f"**{word}**: {', '.join(meaning)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from email.message import Message
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import distributions
 from typing import NamedTuple, cast
 
 from dualcontrol.demo.summaries import sentences
@@ -35,27 +35,18 @@ class Section(NamedTuple):
 
 def sections() -> list[Section]:
     """Sections worth summarising, by package and in order; the same for the same installed packages."""
-    found = {d.name.lower(): d for d in distributions() if d.name}
-    return [section for name in sorted(found) for section in _of(name, found[name])]
-
-
-def _of(name: str, distribution: Distribution) -> Iterator[Section]:
-    seen = set()
-    for heading, body in parts(_description(distribution)):
-        if VERSION.match(heading):
+    installed = {d.name.lower(): d for d in distributions() if d.name}
+    by_heading: dict[tuple[str, str], Section] = {}
+    for package in sorted(installed):
+        metadata = cast(Message, installed[package].metadata)
+        if "markdown" not in str(metadata.get("Description-Content-Type", "")):
             continue
-        plain = [s for s in sentences(body) if 30 <= len(s) <= LONGEST and s[-1] in ".!?"]
-        if LEAST <= len(plain) <= MOST and heading not in seen:
-            seen.add(heading)
-            yield Section(name, heading, plain)
-
-
-def _description(distribution: Distribution) -> str:
-    """The README in a package's metadata: its body, or a field in old ones."""
-    metadata = cast(Message, distribution.metadata)
-    if "markdown" not in str(metadata.get("Description-Content-Type", "")):
-        return ""
-    return str(metadata.get_payload() or metadata.get("Description") or "")
+        # the README is the body of the metadata, or a field of old ones
+        for heading, body in parts(str(metadata.get_payload() or metadata.get("Description") or "")):
+            text = [s for s in sentences(body) if 30 <= len(s) <= LONGEST and s[-1] in ".!?"]
+            if LEAST <= len(text) <= MOST and not VERSION.match(heading):
+                by_heading.setdefault((package, heading), Section(package, heading, text))
+    return list(by_heading.values())
 
 
 def parts(markdown: str) -> Iterator[tuple[str, str]]:

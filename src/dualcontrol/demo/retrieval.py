@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from dualcontrol.demo.passages import FENCE, Passage
@@ -33,46 +32,45 @@ class Retrieved(NamedTuple):
 
 def words(text: str) -> list[str]:
     """The words that matter, their endings cut so that plural and singular meet."""
-    found = WORD.findall(text.lower())
-    return [ENDING.sub("", word) for word in found if word not in STOP and word not in ASKING]
-
-
-def prose(text: str) -> Iterator[str]:
-    """The lines outside code blocks: the names in an example say nothing of what a section is about."""
-    fenced = False
-    for line in text.splitlines():
-        fenced ^= bool(FENCE.match(line))
-        if not fenced:
-            yield line
+    every = WORD.findall(text.lower())
+    return [ENDING.sub("", word) for word in every if word not in STOP and word not in ASKING]
 
 
 def bag(passage: Passage) -> Counter[str]:
-    """A passage by its words, those of its own heading with more weight."""
+    """A passage by its words, those of its own heading with more weight.
+
+    Code blocks are left out: the names in an example say nothing of what a section is about.
+    """
     *above, title = passage.headings
-    return Counter([*words(" ".join(above)), *words(title) * TITLE, *words("\n".join(prose(passage.text)))])
+    prose, fenced = [], False
+    for line in passage.text.splitlines():
+        fenced ^= bool(FENCE.match(line))
+        if not fenced:
+            prose.append(line)
+    return Counter([*words(" ".join(above)), *words(title) * TITLE, *words("\n".join(prose))])
 
 
 class Index:
     """Passages by their words."""
 
-    def __init__(self, found: list[Passage]) -> None:
-        self.passages = found
-        self.bags = [bag(passage) for passage in found]
-        self.length = sum(each.total() for each in self.bags) / max(len(found), 1)
+    def __init__(self, passages: list[Passage]) -> None:
+        self.passages, count = passages, len(passages)
+        self.bags = [bag(passage) for passage in passages]
+        self.length = sum(each.total() for each in self.bags) / max(count, 1)
         known = Counter(word for each in self.bags for word in each)
-        self.rarity = {w: math.log(1 + (len(found) - n + 0.5) / (n + 0.5)) for w, n in known.items()}
-        self.unknown = math.log(2 * len(found) + 2)
+        self.rarity = {word: math.log(1 + (count - n + 0.5) / (n + 0.5)) for word, n in known.items()}
+        self.unknown = math.log(2 * count + 2)
 
     def ask(self, question: str, count: int = 3) -> Retrieved:
-        """The best passages; a word of the question that no passage knows lowers the confidence the most."""
-        asked = list(dict.fromkeys(words(question)))
-        scores = [self._score(asked, each) for each in self.bags]
+        """The best passages; a word of the question that no passage knows lowers the confidence the most.
+
+        The score is BM25 without its constant factor, so that the score of a word is below its rarity.
+        """
+        terms, scores = list(dict.fromkeys(words(question))), []
+        for each in self.bags:
+            scale = K1 * (1 - B + B * each.total() / self.length)
+            scores.append(sum(self.rarity[w] * each[w] / (each[w] + scale) for w in terms if w in each))
         best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:count]
-        highest = sum(self.rarity.get(word, self.unknown) for word in asked)
+        highest = sum(self.rarity.get(word, self.unknown) for word in terms)
         reached = [round(scores[place] / highest, 4) if highest else 0.0 for place in best]
         return Retrieved([self.passages[place] for place in best], reached)
-
-    def _score(self, asked: list[str], found: Counter[str]) -> float:
-        """BM25 without its constant factor, so that the score of a word is below its rarity."""
-        scale = K1 * (1 - B + B * found.total() / self.length)
-        return sum(self.rarity[w] * found[w] / (found[w] + scale) for w in asked if w in found)

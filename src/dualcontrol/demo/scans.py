@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -28,14 +28,7 @@ class ScanOrder(NamedTuple):
     stream: list[int]
 
 
-@lru_cache(maxsize=1)
-def _digits() -> Any:
-    return load_digits()
-
-
-def count() -> int:
-    """How many scans there are."""
-    return len(_digits().images)
+_digits = lru_cache(maxsize=1)(load_digits)
 
 
 def truth(sample: int) -> int:
@@ -56,14 +49,10 @@ def scan(sample: int) -> dict[str, JSON]:
 
 def order(seed: int) -> ScanOrder:
     """All scans shuffled by the seed: the first six of each digit are the 60 starters, the rest streams."""
-    shuffled = [int(sample) for sample in np.random.default_rng(seed).permutation(count())]
-    starters = [sample for digit in range(10) for sample in _first(shuffled, digit)]
-    taken = set(starters)
-    return ScanOrder(starters, [sample for sample in shuffled if sample not in taken])
-
-
-def _first(shuffled: list[int], digit: int) -> list[int]:
-    return [sample for sample in shuffled if truth(sample) == digit][:STARTERS_EACH]
+    shuffled: list[int] = np.random.default_rng(seed).permutation(len(_digits().images)).tolist()
+    by_digit = ([sample for sample in shuffled if truth(sample) == digit] for digit in range(10))
+    starters = [sample for samples in by_digit for sample in samples[:STARTERS_EACH]]
+    return ScanOrder(starters, [sample for sample in shuffled if sample not in set(starters)])
 
 
 # A grey picture as a PNG data URI, written by hand: the demo needs no imaging package.
@@ -71,12 +60,10 @@ def _first(shuffled: list[int], digit: int) -> list[int]:
 
 def data_uri(pixels: Sequence[Sequence[int]], scale: int = 1) -> str:
     """The picture of rows of grey values (0 black, 255 white), each pixel `scale` wide and high."""
-    rows = [bytes(value for value in row for _ in range(scale)) for row in pixels]
-    body = b"".join(b"\x00" + row for row in rows for _ in range(scale))
-    header = struct.pack(">IIBBBBB", len(rows[0]), len(rows) * scale, 8, 0, 0, 0, 0)
-    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(body, 9)), _chunk(b"IEND", b""))
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = np.array(pixels, dtype=np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    header = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], 8, 0, 0, 0, 0)
+    lines = b"".join(b"\x00" + row.tobytes() for row in rows)
+    png = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b"")):
+        png += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return "data:image/png;base64," + base64.b64encode(png).decode()

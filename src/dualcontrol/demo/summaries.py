@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -32,38 +32,37 @@ def words(sentence: str) -> list[str]:
 
 
 def luhn(text: Sequence[str], count: int = 2) -> str:
-    """The sentences whose best cluster of significant words is the densest."""
+    """The sentences whose best cluster of significant words is the densest.
+
+    Luhn's factor is the number of significant words in a cluster, squared, over its length; a gap of more than four
+    words ends a cluster.
+    """
     frequency = Counter(word for sentence in text for word in words(sentence))
-    significant = {word for word, times in frequency.items() if times >= 2}
-    return _best(text, [_density(WORD.findall(sentence.lower()), significant) for sentence in text], count)
-
-
-def _density(found: list[str], significant: set[str]) -> float:
-    """Luhn's factor: significant words in a cluster, squared, over its length; gaps of four words end a cluster."""
-    places = [place for place, word in enumerate(found) if word in significant]
-    best, start = 0.0, 0
-    for end in range(len(places)):
-        if end and places[end] - places[end - 1] > GAP:
-            start = end
-        best = max(best, (end - start + 1) ** 2 / (places[end] - places[start] + 1))
-    return best
+    factors = []
+    for sentence in text:
+        places = [place for place, word in enumerate(WORD.findall(sentence.lower())) if frequency[word] >= 2]
+        best, start = 0.0, 0
+        for end in range(len(places)):
+            if end and places[end] - places[end - 1] > GAP:
+                start = end
+            best = max(best, (end - start + 1) ** 2 / (places[end] - places[start] + 1))
+        factors.append(best)
+    return _best(text, factors, count)
 
 
 def textrank(text: Sequence[str], count: int = 2) -> str:
     """The sentences that a walk over shared words visits most."""
     bags = [set(words(sentence)) for sentence in text]
-    links = np.array([[_overlap(a, b) if a is not b else 0.0 for b in bags] for a in bags])
+    links = np.zeros((len(bags), len(bags)))
+    for (row, a), (column, b) in permutations(enumerate(bags), 2):
+        if shared := len(a & b):
+            links[row, column] = shared / (math.log(len(a) + 1) + math.log(len(b) + 1))
     out = links.sum(axis=1, keepdims=True)
     step = np.divide(links, out, out=np.full_like(links, 1.0 / max(len(bags), 1)), where=out > 0)
     rank = np.full(len(bags), 1.0 / max(len(bags), 1))
     for _ in range(ROUNDS):
         rank = (1.0 - DAMPING) / len(bags) + DAMPING * (rank @ step)
-    return _best(text, [float(value) for value in rank], count)
-
-
-def _overlap(a: set[str], b: set[str]) -> float:
-    scale = math.log(len(a) + 1) + math.log(len(b) + 1)
-    return len(a & b) / scale if scale > 0 else 0.0
+    return _best(text, rank.tolist(), count)
 
 
 def _best(text: Sequence[str], scores: Sequence[float], count: int) -> str:
@@ -76,10 +75,10 @@ def features(summary: str, section: Sequence[str]) -> list[float]:
     """What a scorer may go by, of about unit spread each: length, how early it stands, coverage, jumps, and code."""
     parts = sentences(summary)
     known = set().union(*(words(sentence) for sentence in section)) or {""}
-    mine = {word for part in parts for word in words(part)}
+    covered = known & {word for part in parts for word in words(part)}
     early = [1.0 - section.index(part) / len(section) if part in section else 0.0 for part in parts]
     gaps = [abs(b - a) for a, b in pairwise(early)]
     return [
-        len(summary) / 100.0, 3.0 * sum(early) / max(len(early), 1), 5.0 * len(mine & known) / len(known),
+        len(summary) / 100.0, 3.0 * sum(early) / max(len(early), 1), 5.0 * len(covered) / len(known),
         3.0 * sum(gaps) / max(len(gaps), 1), summary.count("`") / 3.0,
     ]  # fmt: skip

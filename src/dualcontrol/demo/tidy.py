@@ -54,10 +54,24 @@ class Agent:
     def __init__(self, desk: Desk, folder: Folder, *, run: str = NAME, most_open: int = MOST_OPEN) -> None:
         self.desk, self.folder, self.run, self.most_open = desk, folder, run, most_open
         loop = desk.loop(NAME, **SETTINGS)
-        self.list_files = loop.gate(self._list_files, action="list_files", timeout=0, context=self._about_listing)
-        self.read_file = loop.gate(self._read_file, action="read_file", timeout=0, context=self._about_reading)
-        self.rename = loop.gate(self._rename, action="rename", timeout=0, context=self._about_renaming)
-        self.delete = loop.gate(self._delete, action="delete", timeout=0, risk="high", context=self._about_deleting)
+        # what is behind the gates, and what a reviewer is shown
+        self.list_files = loop.gate(
+            folder.names, action="list_files", timeout=0,
+            context=lambda: {"input": {"task": "tidy the folder"}, "rationale": "to see what there is to tidy"},
+        )  # fmt: skip
+        self.read_file = loop.gate(
+            folder.read, action="read_file", timeout=0,
+            context=lambda path: {
+                "input": {"task": "tidy the folder", "path": path}, "rationale": "to see what the file is",
+            },
+        )  # fmt: skip
+        self.rename = loop.gate(folder.rename, action="rename", timeout=0, context=self._about_renaming)
+        self.delete = loop.gate(
+            folder.delete, action="delete", timeout=0, risk="high",
+            context=lambda path: {
+                "input": {"path": path, "text": self.texts[path][:EXCERPT]}, "rationale": self._useless(path),
+            },
+        )  # fmt: skip
         self.texts: dict[str, str] = {}
         self.names: list[str] | None = None
         self.finished: set[str] = set()
@@ -66,48 +80,38 @@ class Agent:
     def tidy(self) -> int:
         """One pass: read everything, then act file by file; returns how many files wait for a human."""
         with self.desk.run(self.run):
-            self.names = self._known_names()
             if self.names is None:
-                return 1
-            waiting = sum(not self._has_read(name) for name in self.names)
+                names = self._ask("", self.list_files)
+                if not isinstance(names, list):
+                    return 1
+                self.names = names
+            waiting = 0
+            for name in self.names:
+                if name not in self.texts and name not in self.finished:
+                    text = self._ask(name, self.read_file, name)
+                    if isinstance(text, str):
+                        self.texts[name] = text
+                    elif text is OVER:
+                        self.finished.add(name)
+                    waiting += text is WAITS
             if waiting:  # what to do with a file depends on all of them, so that a restart decides the same
                 return waiting
             for name in self.names:
                 if waiting < self.most_open and name not in self.finished:
-                    waiting += not self._has_settled(name)
+                    if self._useless(name) is not None:
+                        result = self._ask(name, self.delete, name)
+                    else:
+                        result = self._ask(name, self.rename, name, target_of(name, self.texts[name]))
+                    if result is WAITS:
+                        waiting += 1
+                    else:
+                        self.finished.add(name)
             return waiting
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
         return self.names is not None and self.finished >= set(self.names)
-
-    def _known_names(self) -> list[str] | None:
-        if self.names is not None:
-            return self.names
-        found = self._ask("", self.list_files)
-        return list(found) if isinstance(found, list) else None
-
-    def _has_read(self, name: str) -> bool:
-        if name not in self.texts and name not in self.finished:
-            text = self._ask(name, self.read_file, name)
-            if isinstance(text, str):
-                self.texts[name] = text
-            elif text is OVER:
-                self.finished.add(name)
-            return text is not WAITS
-        return True
-
-    def _has_settled(self, name: str) -> bool:
-        """Do what is to be done with a file; False while a human decides."""
-        if self._useless(name) is not None:
-            found = self._ask(name, self.delete, name)
-        else:
-            found = self._ask(name, self.rename, name, target_of(name, self.texts[name]))
-        if found is WAITS:
-            return False
-        self.finished.add(name)
-        return True
 
     def _ask(self, name: str, gate: Callable[..., Any], *args: str) -> Any:
         try:
@@ -120,41 +124,17 @@ class Agent:
             self.errors[name] = str(error)
             return OVER
 
-    # what is behind the gates
-
-    def _list_files(self) -> list[str]:
-        return self.folder.names()
-
-    def _read_file(self, path: Inside) -> str:
-        return self.folder.read(path)
-
-    def _rename(self, path: Inside, to: Inside) -> str:
-        return self.folder.rename(path, to)
-
-    def _delete(self, path: Inside) -> str:
-        return self.folder.delete(path)
-
-    # what a reviewer is shown
-
-    def _about_listing(self) -> dict[str, JSON]:
-        return {"input": {"task": "tidy the folder"}, "rationale": "to see what there is to tidy"}
-
-    def _about_reading(self, path: str) -> dict[str, JSON]:
-        return {"input": {"task": "tidy the folder", "path": path}, "rationale": "to see what the file is"}
-
     def _about_renaming(self, path: str, to: str) -> dict[str, JSON]:
         text = self.texts[path]
         kind = kind_of(text)
+        words = "one telling word" if kind.hits == 1 else f"{kind.hits} telling words"
         other = {"path": path, "to": f"{kind.second}/{os.path.basename(to)}"}
         return {
             "input": {"path": path, "text": text[:EXCERPT]},
-            "rationale": why(kind),
+            "rationale": f"{words} of {kind.name}; next likely: {kind.second}",
             "confidence": kind.confidence,
             "alternatives": [{"action": "rename", "args": other, "score": kind.second_confidence}],
         }
-
-    def _about_deleting(self, path: str) -> dict[str, JSON]:
-        return {"input": {"path": path, "text": self.texts[path][:EXCERPT]}, "rationale": self._useless(path)}
 
     def _useless(self, name: str) -> str | None:
         """Why a file may go, or None when it is worth keeping."""
@@ -169,15 +149,11 @@ class Agent:
 
 
 def target_of(name: str, text: str) -> str:
-    """Where a file belongs."""
-    stem, suffix = os.path.splitext(os.path.basename(name))
-    return f"{kind_of(text).name}/{title_of(text, stem)}{suffix}"
-
-
-def why(kind: Kind) -> str:
-    """Why the agent takes a file for what it does."""
-    words = "one telling word" if kind.hits == 1 else f"{kind.hits} telling words"
-    return f"{words} of {kind.name}; next likely: {kind.second}"
+    """Where a file belongs: in the folder of its kind, named by the first line that has words."""
+    title, suffix = os.path.splitext(os.path.basename(name))
+    lines = (WORD.findall(line.lower()) for line in text.splitlines())
+    words = next(filter(None, lines), None)
+    return f"{kind_of(text).name}/{'-'.join(words[:5]) if words else title}{suffix}"
 
 
 # What a file is, by the words in it: naive Bayes (Maron 1961) over a handful of telling words for each kind.
@@ -217,15 +193,6 @@ def kind_of(text: str) -> Kind:
     return Kind(ranked[0], round(min(first, 0.99), 4), ranked[1], round(second, 4), max(hits.values()))
 
 
-def title_of(text: str, otherwise: str) -> str:
-    """A file name from the first line that has words."""
-    for line in text.splitlines():
-        words = WORD.findall(line.lower())
-        if words:
-            return "-".join(words[:5])
-    return otherwise
-
-
 # A folder that an agent may work in: every path is checked on the way, and none leads outside or through a link.
 
 
@@ -257,31 +224,31 @@ class Folder:
 
     def names(self) -> list[str]:
         """Every file, sorted; links and hidden files are left out."""
-        found = []
+        paths: list[str] = []
         for folder, folders, files in os.walk(self.root, followlinks=False):
             folders[:] = [f for f in folders if not f.startswith(".")]
             places = (Path(folder) / name for name in files if not name.startswith("."))
-            found += [p.relative_to(self.root).as_posix() for p in places if not p.is_symlink() and p.is_file()]
-        return sorted(found)
+            paths += [p.relative_to(self.root).as_posix() for p in places if not p.is_symlink() and p.is_file()]
+        return sorted(paths)
 
-    def read(self, name: str) -> str:
+    def read(self, path: Inside) -> str:
         """The beginning of a file as text."""
-        with self._file(name).open("rb") as file:
+        with self._file(path).open("rb") as file:
             return file.read(LONGEST).decode("utf-8", "replace")
 
-    def rename(self, name: str, to: str) -> str:
+    def rename(self, path: Inside, to: Inside) -> str:
         """Move a file to a path that is free; returns that path."""
-        source, target = self._file(name), self.inside(to)
+        source, target = self._file(path), self.inside(to)
         if target.exists():
             raise FileExistsError(f"{to!r} is there already")
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
         return to
 
-    def delete(self, name: str) -> str:
+    def delete(self, path: Inside) -> str:
         """Delete a file; returns its path."""
-        self._file(name).unlink()
-        return name
+        self._file(path).unlink()
+        return path
 
     def _file(self, name: str) -> Path:
         place = self.inside(name)

@@ -32,23 +32,8 @@ class Labelled(NamedTuple):
 
     def at(self, rows: Iterable[int]) -> Labelled:
         """Those rows."""
-        kept = list(map(int, rows))
-        return Labelled(*([values[row] for row in kept] for values in self))
-
-
-class BaseRate:
-    """Says of every input how common each label is among those that a model was trained on."""
-
-    def __init__(self, labels: Sequence[JSON], weights: Sequence[float]) -> None:
-        known = {class_key(label): label for label in labels}
-        self.classes: tuple[JSON, ...] = tuple(known.values())
-        heavy = np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP)
-        counts = np.bincount(positions(self.classes, labels), heavy, len(known)) + 0.5
-        self._shares = counts / counts.sum()
-
-    def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
-        """The same row for each input."""
-        return np.tile(self._shares, (len(inputs), 1))
+        places = list(map(int, rows))
+        return Labelled(*([values[place] for place in places] for values in self))
 
 
 class Learned(NamedTuple):
@@ -73,7 +58,7 @@ class Learned(NamedTuple):
 
 def by_held_out(model: Model, trained: Labelled, held_out: Labelled) -> Learned:
     """What a model has learned, by decisions that were kept from its training."""
-    return _over([_losses(model, trained, held_out)])
+    return _learned([_losses(model, trained, held_out)])
 
 
 def by_folds(teacher: Trainer, trained: Labelled, seed: int) -> Learned:
@@ -88,22 +73,24 @@ def by_folds(teacher: Trainer, trained: Labelled, seed: int) -> Learned:
         except ModelError:  # the rest holds one class alone
             continue
         parts.append(_losses(model, rest, unseen))
-    return _over(parts)
+    return _learned(parts)
 
 
-def _losses(model: Model, trained: Labelled, unseen: Labelled) -> tuple[Floats, Floats, Floats]:
-    """Log losses of the base rate and of the model, with weights, on labels that both know."""
-    base = BaseRate(trained.labels, trained.weights)
-    known = [row for row, place in enumerate(positions(base.classes, unseen.labels)) if place >= 0]
-    inputs, labels, weights = unseen.at(known)
-    of_base = calibrate.losses(base.predict_proba(inputs), positions(base.classes, labels))
+def _losses(model: Model, trained: Labelled, unseen: Labelled) -> Floats:
+    """Log losses of the base rate and of the model, and capped weights, on unseen labels that both know: (3, n)."""
+    classes = list({class_key(label): label for label in trained.labels}.values())
+    heavy = np.minimum(np.asarray(trained.weights, dtype=float), WEIGHT_CAP)
+    counts = np.bincount(positions(classes, trained.labels), heavy, len(classes)) + 0.5
+    inputs, labels, weights = unseen.at(np.flatnonzero(positions(classes, unseen.labels) >= 0))
+    base_rate = np.tile(counts / counts.sum(), (len(inputs), 1))
+    of_base = calibrate.losses(base_rate, positions(classes, labels))
     of_model = calibrate.losses(probabilities(model, inputs), positions(model.classes, labels))
-    return of_base, of_model, np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP)
+    return np.stack([of_base, of_model, np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP)])
 
 
-def _over(parts: Sequence[tuple[Floats, Floats, Floats]]) -> Learned:
-    before, after, weights = (np.concatenate([*(part[n] for part in parts), np.zeros(0)]) for n in range(3))
+def _learned(parts: Sequence[Floats]) -> Learned:
+    base, model, weights = np.concatenate([np.zeros((3, 0)), *parts], axis=1)
     if not len(weights):
         return Learned(0, 0.0, 0.0, 0.0)
-    gain, error = calibrate.difference(before, after, weights)
-    return Learned(len(weights), gain, error, float(np.average(before, weights=weights)))
+    gain, error = calibrate.difference(base, model, weights)
+    return Learned(len(weights), gain, error, float(np.average(base, weights=weights)))

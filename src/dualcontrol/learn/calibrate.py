@@ -30,7 +30,8 @@ class Temperature(NamedTuple):
 
     def apply(self, logs: Floats) -> Floats:
         """Probabilities from log scores, one row a case."""
-        return _softened(softmax(logs / self.heat), self.doubt)
+        sharp = softmax(logs / self.heat)
+        return np.asarray((1.0 - self.doubt) * sharp + self.doubt / sharp.shape[1])
 
 
 def softmax(logs: Floats) -> Floats:
@@ -39,16 +40,12 @@ def softmax(logs: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _softened(probabilities: Floats, doubt: float) -> Floats:
-    return np.asarray((1.0 - doubt) * probabilities + doubt / probabilities.shape[1])
-
-
 def fit_temperature(logs: Floats, index: NDArray[Any], weights: Floats) -> Temperature:
     """The most cautious temperature that labels of unseen rows do not contradict (99 %, one-sided)."""
     count = len(index)
     if count == 0 or weights.sum() <= 0:
         return Temperature(1.0, 1.0)
-    losses = np.array([_loss(logs / heat, index, weights) for heat in GRID])
+    losses = np.array([log_loss(Temperature(heat, LAPSE).apply(logs), index, weights) for heat in GRID])
     best = int(losses.argmin())
     effective = weights.sum() ** 2 / (weights**2).sum()
     within = effective * (losses[best:] - losses[best]) <= LEVEL
@@ -56,15 +53,11 @@ def fit_temperature(logs: Floats, index: NDArray[Any], weights: Floats) -> Tempe
     return Temperature(float(GRID[last]), (PRIOR + DOUBT * count) / (PRIOR + count))
 
 
-def _loss(logs: Floats, index: NDArray[Any], weights: Floats) -> float:
-    return log_loss(_softened(softmax(logs), LAPSE), index, weights)
-
-
 def losses(probabilities: Floats, index: NDArray[Any]) -> Floats:
     """The log loss of each row; a class that the model does not know (index -1) counts as the least likely."""
     rows = np.arange(len(index))
-    given = np.where(index >= 0, probabilities[rows, np.maximum(index, 0)], probabilities.min(axis=1))
-    return np.asarray(-np.log(np.clip(given, 1e-6, 1.0)))
+    of_label = np.where(index >= 0, probabilities[rows, np.maximum(index, 0)], probabilities.min(axis=1))
+    return np.asarray(-np.log(np.clip(of_label, 1e-6, 1.0)))
 
 
 def log_loss(probabilities: Floats, index: NDArray[Any], weights: Floats) -> float:
@@ -79,7 +72,11 @@ def hits(probabilities: Floats, index: NDArray[Any]) -> Floats:
 
 def calibration_error(probabilities: Floats, index: NDArray[Any], weights: Floats) -> float:
     """Expected calibration error of the likeliest class over ten equal bins (Naeini et al. 2015)."""
-    confidence, hit = probabilities.max(axis=1), hits(probabilities, index)
+    return confidence_error(probabilities.max(axis=1), hits(probabilities, index), weights)
+
+
+def confidence_error(confidence: Floats, hit: Floats, weights: Floats) -> float:
+    """The same of confidences alone, with 1 for each that was right."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = np.bincount(bins, weights * (confidence - hit), BINS)
     return float(np.abs(gaps).sum() / weights.sum())
@@ -98,6 +95,6 @@ def folds(keys: NDArray[Any], count: int, seed: int) -> NDArray[np.int64]:
     order = np.random.default_rng(seed).permutation(len(keys))
     fold = np.zeros(len(keys), dtype=np.int64)
     for key in np.unique(keys):
-        mine = order[keys[order] == key]
-        fold[mine] = np.arange(len(mine)) % count
+        rows = order[keys[order] == key]
+        fold[rows] = np.arange(len(rows)) % count
     return fold

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, Answer, Case, Example, Value
+from dualcontrol.case import JSON, Case, Example, Value
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Audited, Concluded, Event
@@ -19,29 +19,21 @@ KINDS = {name: spec.example for name, spec in VERDICTS.items() if spec.example i
 
 def rows(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Example]:
     """The example rows that these events make: one for a human decision, one for each audit."""
-    made: list[Example] = []
+    verdicts: list[tuple[str, int | None]] = []
     for event in events:
         if isinstance(event, Concluded) and event.by == "human" and case.settled is not None:
-            made.append(_row(case, control, event.verdict or "", case.settled.wrong, env))
+            verdicts.append((event.verdict or "", case.settled.wrong))
         elif isinstance(event, Audited) and event.verdict in KINDS:
-            made.append(_row(case, control, event.verdict, event.wrong, env))
-    return made
-
-
-def _row(case: Case, control: Control, verdict: str, wrong: int | None, env: Env) -> Example:
+            verdicts.append((event.verdict, event.wrong))
     route = case.route
-    return Example(
-        case_id=case.id,
-        loop_id=control.loop_id,
-        epoch=route.epoch if route else 0,
-        kind=KINDS.get(verdict, verdict),
-        verdict=verdict,
-        wrong=wrong,
-        bin=route.bin if route else None,
-        score=case.confidence,
-        inclusion=route.inclusion if route else 1.0,
-        at=env.now,
-    )
+    return [
+        Example(
+            case_id=case.id, loop_id=control.loop_id, epoch=route.epoch if route else 0,
+            kind=KINDS.get(verdict, verdict), verdict=verdict, wrong=wrong, bin=route.bin if route else None,
+            score=case.confidence, inclusion=route.inclusion if route else 1.0, at=env.now,
+        )
+        for verdict, wrong in verdicts
+    ]  # fmt: skip
 
 
 # The data set: every example with what it was about and where it comes from.
@@ -98,87 +90,64 @@ class Dataset(NamedTuple):
 
 def dataset(desk: DeskPort, loop: str, *, unused: bool = False) -> Dataset:
     """Every example of a loop with its content and provenance, in the order they were made."""
-    control = desk.control(loop)
-    found = [] if control is None else list(_examples(desk, control.loop_id, unused))
-    rows = [_read(desk, example) for example in found]
-    kept = [row for row in rows if row is not None]
-    return Dataset(kept, len(rows) - len(kept))
-
-
-def _examples(desk: DeskPort, loop_id: int, unused: bool) -> Iterator[Example]:
-    after = 0
-    while page := desk.store.queries.examples(loop_id, unused=unused, after=after, limit=PAGE):
-        yield from page
+    control, after = desk.control(loop), 0
+    rows: list[TrainingRow | None] = []
+    page: Sequence[Example]
+    while control is not None and (
+        page := desk.store.queries.examples(control.loop_id, unused=unused, after=after, limit=PAGE)
+    ):
+        for example in page:
+            try:
+                rows.append(_training_row(desk.case(example.case_id), example))
+            except ReadOnlyError:  # a newer version wrote the case
+                rows.append(None)
         after = page[-1].id or 0
-
-
-def _read(desk: DeskPort, example: Example) -> TrainingRow | None:
-    try:
-        return _training_row(desk.case(example.case_id), example)
-    except ReadOnlyError:  # this version cannot tell what it says
-        return None
+    usable = [row for row in rows if row is not None]
+    return Dataset(usable, len(rows) - len(usable))
 
 
 def _training_row(case: Case, example: Example) -> TrainingRow | None:
-    answers = _meant(case, example)
-    if not complete(case, example, answers):
+    """An example with its content; None where content, person, what was shown, or the probability is missing.
+
+    It was made from one review beside the outcome (an audit), or from all the answers that settled the case.  An
+    approval says that the proposal is right; answers that were only collected say no one thing.
+    """
+    settled = case.settled.answers if case.settled is not None else ()
+    beside = [
+        a for a in case.answers if a.review_id not in settled and (a.at, a.verdict) == (example.at, example.verdict)
+    ]
+    answers = beside[:1] or [a for a in case.answers if a.review_id in settled]
+    complete = answers and all(a.actor.person and a.shown for a in answers) and 0.0 < example.inclusion <= 1.0
+    if case.erased or not complete:
         return None
-    proposal, audit = case.proposal, _is_audit(case, answers)
+    proposal, first, distribution = case.proposal, answers[0], None
+    if beside:
+        value = case.proposed_value() if first.verdict == "approve" else first.value
+    else:
+        collected = case.settled is not None and case.settled.settled_by == "collect" and len(answers) > 1
+        value = None if collected else case.resolved_value()
+        distribution = case.decision.distribution if case.decision is not None else None
+    candidates = [{k: item for k, item in c.items() if k != "schema"} for c in case.content.get("candidates", ())]
     return TrainingRow(
         id=example.id or 0, case_id=case.id, loop=case.loop, mode=case.mode, kind=example.kind,
-        verdict=example.verdict, input=case.input, value=_value(case, answers, audit),
-        distribution=None if audit or case.decision is None else case.decision.distribution,
-        proposal=case.proposed_value(), candidates=[_plain(c) for c in case.content.get("candidates", ())],
-        rationale=answers[0].rationale, who=list(dict.fromkeys(a.actor.person for a in answers)), at=example.at,
-        shown=[a.shown for a in answers], inclusion=example.inclusion, weight=1.0 / example.inclusion,
-        wrong=example.wrong, audit=audit, origin=case.origin, epoch=example.epoch, score=example.score,
+        verdict=example.verdict, input=case.input, value=value, distribution=distribution,
+        proposal=case.proposed_value(), candidates=candidates, rationale=first.rationale,
+        who=list(dict.fromkeys(a.actor.person for a in answers)), at=example.at, shown=[a.shown for a in answers],
+        inclusion=example.inclusion, weight=1.0 / example.inclusion, wrong=example.wrong, audit=bool(beside),
+        origin=case.origin, epoch=example.epoch, score=example.score,
         source=proposal.source if proposal else None, meta=case.meta, used_by=example.used_by,
     )  # fmt: skip
 
 
-def complete(case: Case, example: Example, answers: Sequence[Answer]) -> bool:
-    """Whether a decision has its provenance: content, who, what they were shown, and a probability."""
-    known = bool(answers) and all(a.actor.person and a.shown for a in answers)
-    return known and not case.erased and 0.0 < example.inclusion <= 1.0
-
-
-def _meant(case: Case, example: Example) -> tuple[Answer, ...]:
-    """The answers that an example was made from: one review beside the outcome, or all that settled the case."""
-    if case.erased:
-        return ()
-    settled = case.settled.answers if case.settled is not None else ()
-    beside = [a for a in case.answers if a.review_id not in settled]
-    audit = next((a for a in beside if a.at == example.at and a.verdict == example.verdict), None)
-    if audit is not None:
-        return (audit,)
-    return tuple(a for a in case.answers if a.review_id in settled)
-
-
-def _is_audit(case: Case, answers: Sequence[Answer]) -> bool:
-    return case.settled is None or answers[0].review_id not in case.settled.answers
-
-
-def _value(case: Case, answers: Sequence[Answer], audit: bool) -> JSON:
-    """What the human said is right; an approval says that the proposal is, answers only collected say no one thing."""
-    if not audit:
-        collected = case.settled is not None and case.settled.settled_by == "collect" and len(answers) > 1
-        return None if collected else case.resolved_value()
-    return case.proposed_value() if answers[0].verdict == "approve" else answers[0].value
-
-
-def _plain(candidate: JSON) -> JSON:
-    return {key: item for key, item in candidate.items() if key != "schema"}
-
-
 def labelled(rows: Iterable[TrainingRow]) -> list[TrainingRow]:
     """The rows that a trainer can learn a label from, each with that label as its value: they have an input as well."""
-    found = [replace(row, value=label(row)) for row in rows if row.kind == "label" and row.input is not None]
-    return [row for row in found if row.value is not None]
+    valued = [replace(row, value=label(row)) for row in rows if row.kind == "label" and row.input is not None]
+    return [row for row in valued if row.value is not None]
 
 
 def label(row: TrainingRow) -> JSON:
     """The label of a row; of answers that were only collected, what most said, and None where no one label leads."""
     if row.value is not None or not row.distribution:
         return row.value
-    first, *others = sorted(row.distribution, key=lambda said: -said["answers"])
+    first, *others = sorted(row.distribution, key=lambda share: -share["answers"])
     return None if others and others[0]["answers"] == first["answers"] else first["value"]

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from dualcontrol.case import JSON, ModelRow
 from dualcontrol.control import MODEL_FILE, Control
 from dualcontrol.events import AutopilotOpened, Event, ModelKept, ModelPromoted, real
@@ -29,59 +31,60 @@ def write_file(desk: DeskPort, control: Control, version: str, data: bytes) -> t
     return name, digest
 
 
+def save_row(
+    desk: DeskPort, control: Control, version: str, file: tuple[str, str], *,
+    state: str, examples: int, metrics: dict[str, JSON],
+) -> ModelRow:  # fmt: skip
+    """Save the row of a model whose file is written."""
+    row = ModelRow(
+        id=desk.steps.new_id(), loop_id=control.loop_id, version=version, path=file[0], sha256=file[1],
+        state=state, examples=examples, metrics=metrics, created_at=desk.steps.now(),
+    )  # fmt: skip
+    with desk.store.transaction() as tx:
+        tx.save_model(row)
+    return row
+
+
 def record(
     desk: DeskPort, control: Control, report: Report, file: tuple[str, str],
     used: Sequence[tuple[Sequence[TrainingRow], str]],
 ) -> Report:  # fmt: skip
-    """File first, then row, then event, then marks: a crash in between leaves nothing in force that is not there."""
+    """File first, then row, then event, then marks: a crash in between leaves nothing in force that is not there.
+
+    `used` holds the rows that this training took, with the mark that says what for; one that was skipped may be
+    learned from later.  Autopilot that was closed because a model file was bad opens with the model that takes over.
+    """
     metrics: dict[str, JSON] = {k: v for k, v in report.to_dict().items() if k not in ("loop", "version")}
-    row = ModelRow(
-        id=desk.steps.new_id(), loop_id=control.loop_id, version=report.version, path=file[0], sha256=file[1],
-        state="candidate", examples=report.trained, metrics=metrics, created_at=desk.steps.now(),
-    )  # fmt: skip
-    with desk.store.transaction() as tx:
-        tx.save_model(row)
-    after = _moved(desk, control, report, file)
-    promoted = after.model == report.version
-    if report.promoted and not promoted:
-        report = Report.from_dict(report.to_dict() | {"promoted": False, "reason": "another model took over meanwhile"})
-    with desk.store.transaction() as tx:
-        tx.save_model(ModelRow.from_dict(row.to_dict() | {"state": "promoted" if promoted else "kept"}))
-        for rows, name in used:
-            tx.mark_used(control.loop_id, [r.id for r in rows if _unmarked(r, name)], name)
-    return report
-
-
-def _unmarked(row: TrainingRow, name: str) -> bool:
-    """Whether nothing says yet what became of a row; one that was skipped may be learned from later."""
-    return row.used_by is None or (row.used_by.endswith(SKIPPED) and not name.endswith(SKIPPED))
-
-
-def _moved(desk: DeskPort, control: Control, report: Report, file: tuple[str, str]) -> Control:
-    said: dict[str, Any] = {
+    row = save_row(desk, control, report.version, file, state="candidate", examples=report.trained, metrics=metrics)
+    facts: dict[str, Any] = {
         "model": report.version, "examples": report.trained, "metric": "log_loss",
         "score": real(report.candidate.log_loss if report.candidate else None) or "", "incumbent": report.incumbent,
         "file": file[0], "sha256": file[1],
     }  # fmt: skip
 
-    def make(now: Control, at: int) -> list[Event]:
+    def moved(now: Control, at: int) -> list[Event]:
         if not report.promoted or now.model != control.model:
-            return [ModelKept(at=at, **said)]
-        return [ModelPromoted(version=now.version + 1, at=at, **said)]
+            return [ModelKept(at=at, **facts)]
+        return [ModelPromoted(version=now.version + 1, at=at, **facts)]
 
-    after = desk.steps.move(control.loop, make)
-    return _reopened(desk, after) if after.model == report.version else after
-
-
-def _reopened(desk: DeskPort, control: Control) -> Control:
-    """Autopilot that was closed because a model file was bad opens with the model that takes its place."""
-
-    def make(now: Control, at: int) -> list[Event]:
+    def reopened(now: Control, at: int) -> list[Event]:
         if not now.closed_by("", MODEL_FILE):
             return []
         return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason=f"model {now.model} took over")]
 
-    return desk.steps.move(control.loop, make)
+    after = desk.steps.move(control.loop, moved)
+    if after.model == report.version:
+        after = desk.steps.move(control.loop, reopened)
+    promoted = after.model == report.version
+    with desk.store.transaction() as tx:
+        tx.save_model(replace(row, state="promoted" if promoted else "kept"))
+        for rows, name in used:
+            again = not name.endswith(SKIPPED)
+            ids = [r.id for r in rows if r.used_by is None or (again and r.used_by.endswith(SKIPPED))]
+            tx.mark_used(control.loop_id, ids, name)
+    if report.promoted and not promoted:
+        return replace(report, promoted=False, reason="another model took over meanwhile")
+    return report
 
 
 # Files that are there whole or not at all, that stay after a power cut, and that only their owner may read.
@@ -92,12 +95,19 @@ def write(path: Path, data: bytes) -> None:
     _folder(path.parent)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
-    with open(partial, "xb", opener=_private) as file:
+    with open(partial, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        if hasattr(os, "fchmod"):  # whatever the umask
+            os.fchmod(file.fileno(), 0o600)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    _sync(path.parent)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _folder(path: Path) -> None:
@@ -107,19 +117,3 @@ def _folder(path: Path) -> None:
     _folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
-
-
-def _private(path: str, flags: int) -> int:
-    handle = os.open(path, flags, 0o600)
-    if hasattr(os, "fchmod"):
-        os.fchmod(handle, 0o600)
-    return handle
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

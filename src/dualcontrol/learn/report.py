@@ -1,11 +1,11 @@
-"""What a training came to: candidate and incumbent measured on the same held-out human decisions, pair by pair."""
+"""The report of a training: candidate and incumbent measured on the same held-out human decisions, pair by pair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Value
 from dualcontrol.learn import calibrate
@@ -52,60 +52,48 @@ class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def compared(report: Report, candidate: Model, incumbent: Model, held_out: Sequence[TrainingRow]) -> Report:
-    """The report with both models' measures and whether the candidate is better."""
+    """The report with both models' measures and whether the candidate is better.
+
+    Better is a lower log loss, and an accuracy that is not lower by more than its standard error.
+    """
     if not held_out:
-        return Report.from_dict(report.to_dict() | {"reason": "no held-out decisions to compare on"})
-    return Report.from_dict(report.to_dict() | _both(candidate, incumbent, held_out))
+        return replace(report, reason="no held-out decisions to compare on")
+    new, new_losses, new_hits, weights = _measured(candidate, held_out)
+    old, old_losses, old_hits, _ = _measured(incumbent, held_out)
+    gain, gain_error = calibrate.difference(old_losses, new_losses, weights)
+    more, more_error = calibrate.difference(new_hits, old_hits, weights)
+    promoted, count = False, len(held_out)
+    if count < MIN_HELD_OUT:
+        reason = f"{count} held-out decisions are too few to compare on; {MIN_HELD_OUT} are needed"
+    elif gain <= 0:
+        reason = f"its log loss on held-out decisions is {-gain:.4f} higher"
+    elif more < -more_error:
+        reason = f"its accuracy on held-out decisions is {-more:.4f} lower"
+    else:
+        promoted, reason = True, f"its log loss on held-out decisions is {gain:.4f} lower"
+    return replace(
+        report, candidate=new, before=old, gain=gain, gain_error=gain_error, promoted=promoted, reason=reason
+    )
 
 
 def unrivalled(report: Report, candidate: Model, why: str, learned: Learned, held_out: Sequence[TrainingRow]) -> Report:
     """The report of a model that takes over from nobody, if it has learned anything at all."""
-    said: dict[str, Any] = {"gain": learned.gain, "gain_error": learned.error} if learned.over else {}
+    if learned.over:
+        report = replace(report, gain=learned.gain, gain_error=learned.error)
     if held_out:
-        weights = np.minimum([row.weight for row in held_out], WEIGHT_CAP)
-        said |= {"candidate": _measures(_judged(candidate, held_out), weights).to_dict()}
+        report = replace(report, candidate=_measured(candidate, held_out)[0])
     reason = why if learned.something else f"it has learned nothing: {learned}"
-    return Report.from_dict(report.to_dict() | said | {"promoted": learned.something, "reason": reason})
+    return replace(report, promoted=learned.something, reason=reason)
 
 
-def _both(candidate: Model, incumbent: Model, held_out: Sequence[TrainingRow]) -> dict[str, Any]:
-    weights = np.minimum([row.weight for row in held_out], WEIGHT_CAP)
-    new, old = _judged(candidate, held_out), _judged(incumbent, held_out)
-    said: dict[str, Any] = {"candidate": _measures(new, weights).to_dict()}
-    gain, error = calibrate.difference(old.losses, new.losses, weights)
-    more, more_error = calibrate.difference(new.hits, old.hits, weights)
-    promoted, reason = _verdict(len(held_out), gain, more, more_error)
-    said |= {"before": _measures(old, weights).to_dict(), "gain": gain, "gain_error": error}
-    return said | {"promoted": promoted, "reason": reason}
-
-
-class _Judged(NamedTuple):
-    probabilities: Floats
-    index: Any
-    losses: Floats
-    hits: Floats
-
-
-def _judged(model: Model, rows: Sequence[TrainingRow]) -> _Judged:
+def _measured(model: Model, rows: Sequence[TrainingRow]) -> tuple[Measures, Floats, Floats, Floats]:
+    """A model's measures on rows; its log loss, its hit and the capped weight of each row."""
     chances = probabilities(model, [row.input for row in rows])
     index = positions(model.classes, [row.value for row in rows])
-    return _Judged(chances, index, calibrate.losses(chances, index), calibrate.hits(chances, index))
-
-
-def _measures(judged: _Judged, weights: Floats) -> Measures:
-    return Measures(
-        log_loss=float(np.average(judged.losses, weights=weights)),
-        accuracy=float(np.average(judged.hits, weights=weights)),
-        calibration_error=calibrate.calibration_error(judged.probabilities, judged.index, weights),
-    )
-
-
-def _verdict(count: int, gain: float, more: float, more_error: float) -> tuple[bool, str]:
-    """Better: a lower log loss, and an accuracy that is not lower by more than its standard error."""
-    if count < MIN_HELD_OUT:
-        return False, f"{count} held-out decisions are too few to compare on; {MIN_HELD_OUT} are needed"
-    if gain <= 0:
-        return False, f"its log loss on held-out decisions is {-gain:.4f} higher"
-    if more < -more_error:
-        return False, f"its accuracy on held-out decisions is {-more:.4f} lower"
-    return True, f"its log loss on held-out decisions is {gain:.4f} lower"
+    weights = np.minimum([row.weight for row in rows], WEIGHT_CAP)
+    losses, hits = calibrate.losses(chances, index), calibrate.hits(chances, index)
+    measures = Measures(
+        log_loss=float(np.average(losses, weights=weights)), accuracy=float(np.average(hits, weights=weights)),
+        calibration_error=calibrate.calibration_error(chances, index, weights),
+    )  # fmt: skip
+    return measures, losses, hits, weights

@@ -9,51 +9,51 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from dualcontrol.case import JSON, ModelRow, Value
+from dualcontrol.case import JSON, Value
 from dualcontrol.commands import Propose
-from dualcontrol.control import RISK_FILE, Cause, Control
+from dualcontrol.control import RISK_FILE, Control
 from dualcontrol.errors import ModelError
 from dualcontrol.events import AutopilotOpened, Event, ScoreChanged
+from dualcontrol.learn import serving
 from dualcontrol.learn.features import Features, of_proposal
-from dualcontrol.learn.promotion import write_file
-from dualcontrol.learn.serving import check_one, closing, failing, opening
+from dualcontrol.learn.promotion import save_row, write_file
 from dualcontrol.learn.trainers import DeskPort, optional
-from dualcontrol.learn.trusted import unchanged
 
 log = logging.getLogger("dualcontrol.learn")
 MODULE, EXTRA = "dualcontrol.learn.risk_model", "learn"
 RISK = "risk"  # the state of a risk model's row
-FILE = "the risk model file of "  # how what is wrong with one is said
+SCORER = serving.ModelFile(
+    RISK_FILE, "the risk model file of ", "learn again with `dualcontrol train {} --risk`", attrgetter("scorer")
+)
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Any]] = WeakKeyDictionary()
 
 
 def chance_of_being_right(desk: DeskPort, control: Control, command: Propose) -> float | None:
-    """One less the learned probability that a proposal is wrong; None where there is no model to say it."""
-    model = _model(desk, control)
-    return None if model is None else 1.0 - float(model.p_wrong([of_proposal(command)])[0])
+    """One less the learned probability that a proposal is wrong; None where there is no model to say it.
 
-
-def _model(desk: DeskPort, control: Control) -> Any:
-    """The loop's risk model, cached by version; one that cannot be used is tried again by the next program."""
+    Models are cached by version; one that cannot be used is tried again by the next program.
+    """
     if control.scores_by is None:
         return None
     cache, key = _loaded.setdefault(desk, {}), (control.loop, control.scores_by)
     if key not in cache:
-        cache[key] = _tried(desk, control)
-    return cache[key]
+        cache[key] = _load(desk, control)
+    return None if cache[key] is None else 1.0 - float(cache[key].p_wrong([of_proposal(command)])[0])
 
 
-def _tried(desk: DeskPort, control: Control) -> Any:
+def _load(desk: DeskPort, control: Control) -> Any:
+    """The risk model in force, or None; a file that is missing or altered closes autopilot."""
     try:
-        data = verified(desk, control)
+        _, data = serving.verified(desk, control, SCORER)
     except ModelError as error:
-        close(desk, control, error.message)
+        serving.close(desk, control, error.message, SCORER)
         return None
-    reopen(desk, control)
+    serving.reopen(desk, control, SCORER)
     try:
         return optional(MODULE, EXTRA).RiskModel.from_bytes(data)
     except Exception as error:  # the extra is missing, or whatever unpickling raises under another version of it
@@ -61,48 +61,9 @@ def _tried(desk: DeskPort, control: Control) -> Any:
         return None
 
 
-def verified(desk: DeskPort, control: Control) -> bytes:
-    """The bytes of the risk model in force, checked against the digest of those that were learned."""
-    rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
-    row = next((row for row in rows if row.version == control.scorer), None)
-    if row is None:
-        raise ModelError(
-            f"{FILE}{control.scorer} cannot be checked, since the database has no row of it: restore "
-            f"the database, or learn again with `dualcontrol train {control.loop} --risk`"
-        )
-    return unchanged(desk, row, FILE)
-
-
 def check(desk: DeskPort) -> dict[str, str]:
     """Verify the risk model of every loop that is scored by one, as at a restart; why each that fails was closed."""
-    return failing(desk, lambda control: None if control.scores_by is None else _check_one(desk, control))
-
-
-def _check_one(desk: DeskPort, control: Control) -> str | None:
-    try:
-        verified(desk, control)
-    except ModelError as error:
-        close(desk, control, error.message)
-        return error.message
-    reopen(desk, control)
-    return None
-
-
-def close(desk: DeskPort, control: Control, reason: str) -> None:
-    """Send everything of a loop to humans, unless another risk model has taken over."""
-    cause = Cause(by=RISK_FILE, model=control.scorer)
-    desk.steps.move(
-        control.loop, lambda now, at: [] if now.scorer != control.scorer else closing(now, at, cause, reason)
-    )
-
-
-def reopen(desk: DeskPort, control: Control) -> None:
-    """End the closure by a file that is there again, as it was learned; the file of the loop's model closes on."""
-    if not control.closed_by("", RISK_FILE, control.scorer):
-        return
-    desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
-    if control.model is not None:
-        check_one(desk, control)
+    return serving.check(desk, SCORER, attrgetter("scores_by"))
 
 
 # Learning the chance that a proposal is right: from decisions to a risk model in force, and nothing certified for it.
@@ -136,42 +97,33 @@ class RiskReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 def fitted(
     desk: DeskPort, control: Control, rows: Sequence[RiskExample], *, left_out: int, reason: str, seed: int = 0
 ) -> RiskReport:  # fmt: skip
-    """Fit and put in force; `ModelError` when the decisions are too few, `MissingExtraError` without scikit-learn."""
-    kind = optional(MODULE, EXTRA).RiskModel
-    wrong = [row.wrong for row in rows]
-    model = kind.fit([row.features for row in rows], wrong, [row.weight for row in rows], seed=seed)
+    """Fit and put in force; `ModelError` when the decisions are too few, `MissingExtraError` without scikit-learn.
+
+    File first, then row, then event: a crash in between leaves nothing in force that is not there.
+    """
+    wrong, before = [row.wrong for row in rows], control.scorer
+    model = optional(MODULE, EXTRA).RiskModel.fit(
+        [row.features for row in rows], wrong, [row.weight for row in rows], seed=seed
+    )
     count = len(desk.store.queries.models(control.loop_id))
-    report = RiskReport(
-        loop=control.loop, version=f"{control.loop}-risk-{count + 1}-{desk.steps.new_id()[-4:]}", in_force=False,
-        examples=len(rows), wrong=sum(wrong), left_out=left_out, before=control.scorer, reason=reason,
+    version = f"{control.loop}-risk-{count + 1}-{desk.steps.new_id()[-4:]}"
+    path, digest = write_file(desk, control, version, model.to_bytes())
+    metrics: dict[str, JSON] = {"wrong": sum(wrong), "reason": reason, "before": before}
+    save_row(desk, control, version, (path, digest), state=RISK, examples=len(rows), metrics=metrics)
+
+    def changed(now: Control, at: int) -> list[Event]:
+        """The new score, unless another was learned meanwhile; it opens what the file of the one before closed."""
+        if now.scorer != before or not now.learned:
+            return []
+        events: list[Event] = [ScoreChanged(version=now.version + 1, at=at, model=version, examples=len(rows),
+                                            reason=reason, file=path, sha256=digest)]  # fmt: skip
+        if now.closed_by("", RISK_FILE):
+            events.append(AutopilotOpened(version=now.version + 2, at=at, segment="",
+                                          reason=f"risk model {version} took over"))  # fmt: skip
+        return events
+
+    in_force = desk.steps.move(control.loop, changed).scorer == version
+    return RiskReport(
+        loop=control.loop, version=version, in_force=in_force, examples=len(rows), wrong=sum(wrong),
+        left_out=left_out, before=before, reason=reason,
     )  # fmt: skip
-    return _recorded(desk, control, report, model.to_bytes())
-
-
-def _recorded(desk: DeskPort, control: Control, report: RiskReport, data: bytes) -> RiskReport:
-    """File first, then row, then event: a crash in between leaves nothing in force that is not there."""
-    path, digest = write_file(desk, control, report.version, data)
-    metrics: dict[str, JSON] = {"wrong": report.wrong, "reason": report.reason, "before": report.before}
-    row = ModelRow(
-        id=desk.steps.new_id(), loop_id=control.loop_id, version=report.version, path=path, sha256=digest,
-        state=RISK, examples=report.examples, metrics=metrics, created_at=desk.steps.now(),
-    )  # fmt: skip
-    with desk.store.transaction() as tx:
-        tx.save_model(row)
-    after = desk.steps.move(control.loop, lambda now, at: _changed(control, now, at, report, (path, digest)))
-    return RiskReport.from_dict(report.to_dict() | {"in_force": after.scorer == report.version})
-
-
-def _changed(before: Control, now: Control, at: int, report: RiskReport, file: tuple[str, str]) -> list[Event]:
-    """The new score, unless another was learned meanwhile; it opens what was closed for the file of the one before."""
-    if now.scorer != before.scorer or not now.learned:
-        return []
-    said: dict[str, Any] = {
-        "model": report.version, "examples": report.examples, "reason": report.reason, "file": file[0],
-        "sha256": file[1],
-    }  # fmt: skip
-    made: list[Event] = [ScoreChanged(version=now.version + 1, at=at, **said)]
-    if now.closed_by("", RISK_FILE):
-        reason = f"risk model {report.version} took over"
-        made.append(AutopilotOpened(version=now.version + 2, at=at, segment="", reason=reason))
-    return made

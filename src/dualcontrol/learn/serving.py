@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from dualcontrol.case import JSON, ModelRow, plain
-from dualcontrol.control import ALARM, MODEL_FILE, PERSON, Cause, Control
+from dualcontrol.control import ALARM, MODEL_FILE, PERSON, Control
 from dualcontrol.errors import GuaranteeError, MissingExtraError, ModelError
 from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
@@ -22,11 +23,25 @@ from dualcontrol.learn.trainers import DeskPort, Floats, Model
 from dualcontrol.learn.trusted import UnnamedTrainerError, trusted, unchanged
 
 log = logging.getLogger("dualcontrol.learn")
-FILE = "the model file of "  # how what is wrong with one is said
+
+
+class ModelFile(NamedTuple):
+    """A file that a loop's scores come from: what its loss is recorded as, how it is named, and how it is made again.
+
+    `version` reads from a control which one is in force.
+    """
+
+    cause: str
+    words: str
+    again: str
+    version: Callable[[Control], str | None]
+
+
+CLASSIFIER = ModelFile(MODEL_FILE, "the model file of ", "train again with `dualcontrol train {}`", attrgetter("model"))
 
 
 class ModelOutput(NamedTuple):
-    """What the model says of one input: the likeliest label, its probability, and each label's."""
+    """A model's output for one input: the likeliest label, its probability, and each label's."""
 
     label: JSON
     confidence: float
@@ -46,18 +61,18 @@ class Served:
     @property
     def classes(self) -> tuple[JSON, ...]:
         """The labels it knows, without those that the loop no longer has."""
-        return tuple(self.model.classes[place] for place in self._kept())
+        return tuple(self.model.classes[column] for column in self._columns())
 
-    def _kept(self) -> list[int]:
+    def _columns(self) -> list[int]:
         labels = self._labels()
         return list(range(len(self.model.classes))) if labels is None else labels.places(self.model.classes)
 
     def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
         """One row an input, one column a class; a row sums to less than 1 where labels were removed."""
-        return self._chances(inputs, self._kept())
+        return self._chances(inputs, self._columns())
 
-    def _chances(self, inputs: Sequence[JSON], kept: list[int]) -> Floats:
-        return np.asarray(self.model.predict_proba(plain(list(inputs))))[:, kept]
+    def _chances(self, inputs: Sequence[JSON], columns: list[int]) -> Floats:
+        return np.asarray(self.model.predict_proba(plain(list(inputs))))[:, columns]
 
     def score(self, given: JSON) -> ModelOutput:
         """The model's label for one input, with probabilities that may stand as `confidence` and `scores`."""
@@ -65,19 +80,18 @@ class Served:
 
     def score_all(self, inputs: Sequence[JSON]) -> list[ModelOutput]:
         """The same for many inputs at once, which is much faster."""
-        kept = self._kept()
-        if not kept:
+        columns = self._columns()
+        if not columns:
             raise ModelError(
                 f"model {self.version} knows none of the labels that its loop has now",
                 hint="Answer cases until the next training; until then no model can say anything.",
             )
-        labels = [self.model.classes[place] for place in kept]
-        return [_scored(labels, [float(p) for p in row]) for row in self._chances(inputs, kept)]
-
-
-def _scored(labels: list[JSON], row: list[float]) -> ModelOutput:
-    best = max(range(len(row)), key=row.__getitem__)
-    return ModelOutput(labels[best], row[best], ByLabel(labels, row))
+        labels, outputs = [self.model.classes[column] for column in columns], []
+        for chances in self._chances(inputs, columns):
+            row = [float(chance) for chance in chances]
+            best = max(range(len(row)), key=row.__getitem__)
+            outputs.append(ModelOutput(labels[best], row[best], ByLabel(labels, row)))
+        return outputs
 
 
 _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Served | None]] = WeakKeyDictionary()
@@ -102,11 +116,17 @@ def model_in_force(desk: DeskPort, loop: str) -> Served | None:
     control = desk.control(loop)
     if control is None or control.model is None:
         return None
-    cache = _loaded.setdefault(desk, {})
-    key = (loop, control.model)
+
+    def labels() -> Labels | None:
+        now = desk.control(loop)
+        return None if now is None else Labels.of(now.settings)
+
+    cache, key = _loaded.setdefault(desk, {}), (loop, control.model)
     if key not in cache:
         try:
-            cache[key] = load(desk, control)
+            row, data = verified(desk, control)
+            model = trusted(desk, str(row.metrics.get("trainer", "sklearn"))).load(data)
+            cache[key] = Served(row.version, model, labels)
         except UnnamedTrainerError as error:  # other programs may use it: the loop stays open
             log.warning("loop %s is not scored by this program: %s", loop, error)
             return None
@@ -123,77 +143,74 @@ def model_in_force(desk: DeskPort, loop: str) -> Served | None:
     return cache[key]
 
 
-def load(desk: DeskPort, control: Control) -> Served:
-    """The model of a control from its verified file; `ModelError` says what is wrong with it."""
-    row = row_of(desk, control)
-    data = verified(desk, row)
-    model = trusted(desk, str(row.metrics.get("trainer", "sklearn"))).load(data)
-    return Served(row.version, model, lambda: labels_of(desk, control.loop))
+def verified(desk: DeskPort, control: Control, file: ModelFile = CLASSIFIER) -> tuple[ModelRow, bytes]:
+    """The row of the model in force, and the bytes of its file, checked against those that were put in force.
 
-
-def labels_of(desk: DeskPort, loop: str) -> Labels | None:
-    """The set of labels in force for a loop; None where any will do."""
-    control = desk.control(loop)
-    return None if control is None else Labels.of(control.settings)
-
-
-def row_of(desk: DeskPort, control: Control) -> ModelRow:
-    """The row of a control's model."""
+    `ModelError` says what is wrong with it.
+    """
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
-    found = next((row for row in rows if row.version == control.model), None)
-    if found is None:
+    row = next((row for row in rows if row.version == file.version(control)), None)
+    if row is None:
         raise ModelError(
-            f"{FILE}{control.model} cannot be checked, since the database has no row of it: restore the "
-            f"database, or train again with `dualcontrol train {control.loop}`"
+            f"{file.words}{file.version(control)} cannot be checked, since the database has no row of it: restore the "
+            f"database, or {file.again.format(control.loop)}"
         )
-    return found
+    return row, unchanged(desk, row, file.words)
 
 
-def verified(desk: DeskPort, row: ModelRow) -> bytes:
-    """The bytes of a model's file, checked against the digest of the bytes that were promoted."""
-    return unchanged(desk, row, FILE)
+def check(
+    desk: DeskPort, file: ModelFile = CLASSIFIER, governs: Callable[[Control], object] = attrgetter("model")
+) -> dict[str, str]:  # fmt: skip
+    """Verify the file of every loop that a model governs, as at a restart; by loop, why those that fail are closed."""
+    controls = filter(governs, desk.store.queries.loops())
+    reasons = {control.loop: check_one(desk, control, file) for control in controls}
+    return {loop: reason for loop, reason in reasons.items() if reason is not None}
 
 
-def check(desk: DeskPort) -> dict[str, str]:
-    """Verify the model file of every loop, as at a restart: why those that fail are closed, by loop; the rest open."""
-    return failing(desk, lambda control: None if control.model is None else check_one(desk, control))
-
-
-def failing(desk: DeskPort, check_one: Callable[[Control], str | None]) -> dict[str, str]:
-    """What a check says of each loop, where it says anything."""
-    found = {control.loop: check_one(control) for control in desk.store.queries.loops()}
-    return {loop: why for loop, why in found.items() if why is not None}
-
-
-def check_one(desk: DeskPort, control: Control) -> str | None:
+def check_one(desk: DeskPort, control: Control, file: ModelFile = CLASSIFIER) -> str | None:
     """Verify the model file of a loop that has one, and close or open it; why it was closed."""
     try:
-        verified(desk, row_of(desk, control))
+        verified(desk, control, file)
     except ModelError as error:
-        close(desk, control, error.message)
+        close(desk, control, error.message, file)
         return error.message
-    reopen(desk, control)
+    reopen(desk, control, file)
     return None
 
 
-def close(desk: DeskPort, control: Control, reason: str) -> None:
-    """Send everything of a loop to humans, unless another model has taken over."""
-    cause = Cause(by=MODEL_FILE, model=control.model)
-    desk.steps.move(control.loop, lambda now, at: [] if now.model != control.model else closing(now, at, cause, reason))
+def close(desk: DeskPort, control: Control, reason: str, file: ModelFile = CLASSIFIER) -> None:
+    """Send everything of a loop to humans, unless another model has taken over.
+
+    A closure by alarm gives way, since a new certificate would end it with the file gone.
+    """
+    version = file.version(control)
+
+    def closed(now: Control, at: int) -> list[Event]:
+        if file.version(now) != version or ("" in now.closed and not now.closed_by("", ALARM)):
+            return []
+        return [AutopilotClosed(version=now.version + 1, at=at, segment="", cause=file.cause, model=version,
+                                reason=reason)]  # fmt: skip
+
+    desk.steps.move(control.loop, closed)
 
 
-def reopen(desk: DeskPort, control: Control) -> None:
-    """End the closure by a file that is there again, as it was promoted."""
-    if control.closed_by("", MODEL_FILE, control.model):
-        desk.steps.move(control.loop, lambda now, at: [] if now.closed != control.closed else opening(now, at))
+def reopen(desk: DeskPort, control: Control, file: ModelFile = CLASSIFIER) -> None:
+    """End the closure by a file that is there again, as it was put in force: what is certified counts again.
 
+    Where it was another file than that of the loop's model, this one closes on.
+    """
+    if not control.closed_by("", file.cause, file.version(control)):
+        return
 
-def closing(now: Control, at: int, cause: Cause, reason: str) -> list[Event]:
-    """Close the whole loop; a closure by alarm gives way, since a new certificate would end it with the file gone."""
-    if "" in now.closed and not now.closed_by("", ALARM):
-        return []
-    version = now.version + 1
-    return [AutopilotClosed(version=version, at=at, segment="", cause=cause.by, model=cause.model, reason=reason)]
+    def opened(now: Control, at: int) -> list[Event]:
+        if now.closed != control.closed:
+            return []
+        reason = "the model file is there again"
+        return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason=reason)]
+
+    desk.steps.move(control.loop, opened)
+    if file is not CLASSIFIER and control.model is not None:
+        check_one(desk, control)
 
 
 def stopped(now: Control, at: int, by: str, because: str, segment: str) -> Event:
@@ -214,8 +231,3 @@ def started(now: Control, at: int, by: str, because: str, segment: str) -> list[
         )
     reason = f"{by} opened it again" + (f": {because}" if because else "")
     return [AutopilotOpened(version=now.version + 1, at=at, segment=segment, reason=reason)]
-
-
-def opening(now: Control, at: int) -> list[Event]:
-    """Open the whole loop: what is certified counts again."""
-    return [AutopilotOpened(version=now.version + 1, at=at, segment="", reason="the model file is there again")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -17,18 +18,6 @@ from dualcontrol.control import Control
 from dualcontrol.errors import MissingExtraError, ModelError
 from dualcontrol.events import Event
 
-__all__ = [
-    "NONE",
-    "TRAINERS",
-    "Floats",
-    "Model",
-    "Trainer",
-    "class_key",
-    "optional",
-    "positions",
-    "probabilities",
-    "trainer",
-]
 Floats = NDArray[np.float64]
 
 
@@ -38,11 +27,9 @@ class Model(Protocol):
     @property
     def classes(self) -> tuple[JSON, ...]:
         """The labels it knows, as reviewers write them."""
-        ...
 
     def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
         """One row an input, one column a class; rows sum to 1."""
-        ...
 
 
 class Trainer(Protocol):
@@ -52,40 +39,30 @@ class Trainer(Protocol):
 
     def fit(self, inputs: Sequence[JSON], labels: Sequence[JSON], weights: Sequence[float], *, seed: int) -> Model:
         """A model of these labels; `weights` are one over the inclusion probability.  Same seed, same model."""
-        ...
 
     def dump(self, model: Model) -> bytes:
         """The model as a file's content."""
-        ...
 
     def load(self, data: bytes) -> Model:
         """The model that `dump` wrote; only for bytes whose digest has been checked."""
-        ...
-
-
-class _Module(Protocol):
-    TRAINER: type[Trainer]
 
 
 def trainer(name: str) -> Trainer:
-    """The trainer of that name; `MissingExtraError` when its package is not installed."""
+    """The trainer of that name: one of ours, or what the user's class or factory at ``module:attribute`` gives.
+
+    `MissingExtraError` when its package is not installed.
+    """
     if OWN.fullmatch(name):
-        return _own(name)
+        module, _, attribute = name.partition(":")
+        try:
+            return cast(Trainer, getattr(import_module(module), attribute)())
+        except (ImportError, AttributeError) as error:
+            hint = "Name a module that this program can import, and a class in it."
+            raise ModelError(f"the trainer {name!r} cannot be loaded: {error}", hint=hint) from error
     if name not in TRAINERS:
         raise ModelError(f"there is no trainer {name!r}; known are {', '.join(sorted(TRAINERS))}",
                          hint='Set feedback.trainer to one of them, "module:attribute" or "export".')  # fmt: skip
-    module, extra = TRAINERS[name]
-    return cast(_Module, optional(module, extra)).TRAINER()
-
-
-def _own(name: str) -> Trainer:
-    """A trainer of the user's: the class, or whatever makes one when it is called, at ``module:attribute``."""
-    module, _, attribute = name.partition(":")
-    try:
-        return cast(Trainer, getattr(import_module(module), attribute)())
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"the trainer {name!r} cannot be loaded: {error}",
-                         hint="Name a module that this program can import, and a class in it.") from error  # fmt: skip
+    return cast(Trainer, optional(*TRAINERS[name]).TRAINER())
 
 
 def optional(module: str, extra: str) -> ModuleType:
@@ -100,35 +77,29 @@ def optional(module: str, extra: str) -> ModuleType:
 
 
 def probabilities(model: Model, inputs: Sequence[JSON]) -> Floats:
-    """What a model says of inputs; it knows nothing of one that it cannot take, where it can take others.
+    """A model's class probabilities, one row an input; uniform for an input it cannot take, where it can take others.
 
-    `ModelError` where what it says is no row of probabilities for each.
+    `ModelError` where what it gives is no row of probabilities for each.
     """
     try:
-        return _said(model, inputs)
+        return _checked(model, inputs)
     except Exception:
         if len(inputs) < 2:
             raise
-    rows = [_one(model, value) for value in inputs]
-    if all(row is None for row in rows):
-        return _said(model, inputs)  # raises again
-    nothing = np.full((1, len(model.classes)), 1.0 / len(model.classes))
-    return np.concatenate([nothing if row is None else row for row in rows])
+    rows, readable = np.full((len(inputs), len(model.classes)), 1.0 / max(len(model.classes), 1)), 0
+    for place, value in enumerate(inputs):
+        with suppress(Exception):  # an input of another kind; whatever the model raises for it
+            rows[place] = _checked(model, [value])
+            readable += 1
+    return rows if readable else _checked(model, inputs)  # raises again
 
 
-def _one(model: Model, value: JSON) -> Floats | None:
-    try:
-        return _said(model, [value])
-    except Exception:  # of inputs of another kind; whatever the model raises for them
-        return None
-
-
-def _said(model: Model, inputs: Sequence[JSON]) -> Floats:
-    found = np.asarray(model.predict_proba(inputs), dtype=float)
-    if found.shape != (len(inputs), len(model.classes)) or not ((found >= 0.0) & (found <= 1.0 + 1e-9)).all():
+def _checked(model: Model, inputs: Sequence[JSON]) -> Floats:
+    rows = np.asarray(model.predict_proba(inputs), dtype=float)
+    if rows.shape != (len(inputs), len(model.classes)) or not ((rows >= 0.0) & (rows <= 1.0 + 1e-9)).all():
         raise ModelError("what the model says of inputs is no probability for each label",
                          hint="predict_proba gives one row an input and one number from 0 to 1 a class.")  # fmt: skip
-    return found
+    return rows
 
 
 def class_key(label: JSON) -> str:
@@ -138,8 +109,8 @@ def class_key(label: JSON) -> str:
 
 def positions(classes: Sequence[JSON], labels: Sequence[JSON]) -> NDArray[np.int64]:
     """The column of each label among the classes; -1 where the model does not know it."""
-    known = {class_key(label): place for place, label in enumerate(classes)}
-    return np.array([known.get(class_key(label), -1) for label in labels], dtype=np.int64)
+    columns = {class_key(label): place for place, label in enumerate(classes)}
+    return np.array([columns.get(class_key(label), -1) for label in labels], dtype=np.int64)
 
 
 # The trainers by name: settings check a name without loading what is behind it.
@@ -168,21 +139,17 @@ class StepsPort(Protocol):
     @property
     def now(self) -> Callable[[], int]:
         """The time in microseconds, UTC."""
-        ...
 
     @property
     def new_id(self) -> Callable[[], str]:
         """A new id."""
-        ...
 
     @property
     def secret(self) -> bytes:
         """The secret of the draws."""
-        ...
 
     def move(self, loop: str, make: Move) -> Control:
         """Change a loop's control by events."""
-        ...
 
 
 class DeskPort(Protocol):
@@ -191,35 +158,27 @@ class DeskPort(Protocol):
     @property
     def steps(self) -> StepsPort:
         """The one mechanism."""
-        ...
 
     @property
     def store(self) -> Any:
         """The store: its transactions and its read side."""
-        ...
 
     @property
     def settings(self) -> Any:
         """The program's settings; None when the desk was made without."""
-        ...
 
     @property
     def trainers(self) -> Container[str]:
         """The trainers that this program's own settings name."""
-        ...
 
     def control(self, name: str) -> Control | None:
         """What governs a loop now; None where there is none of that name."""
-        ...
 
     def governing(self, name: str) -> Control:
         """What governs a loop now; raises UnknownLoopError."""
-        ...
 
     def case(self, case_id: str) -> Case:
         """A case with its content."""
-        ...
 
     def objection(self, control: Control, model: Any) -> str | None:
         """Why a better model should not take over yet; None when nothing speaks against it."""
-        ...

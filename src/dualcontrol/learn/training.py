@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, ModelRow, microseconds, plain
-from dualcontrol.control import MODEL, Control, Feedback, Untrained, draw
+from dualcontrol.control import MODEL, Control, Feedback, draw
 from dualcontrol.errors import DualcontrolError, MissingExtraError, ModelError, StoreUnavailableError
 from dualcontrol.events import Event, TrainingFailed
 from dualcontrol.labels import Labels
@@ -41,34 +41,46 @@ class Split(NamedTuple):
 
     train: list[TrainingRow]
     held_out: list[TrainingRow]
-    evidence: list[TrainingRow] = []
+    evidence: list[TrainingRow]
 
 
 def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report:
     """Train a candidate on all human decisions and promote it if it is better; `ModelError` when it cannot be.
 
-    `start` holds labels from before the loop; given once, every later training finds them again.
+    `start` holds labels from before the loop; given once, every later training finds them again.  Only labels that
+    are still in the loop's set are learned, and a better model waits while autopilot would lose by it what is
+    certified today.
     """
     control = desk.governing(loop)
-    teacher = trusted(desk, _feedback(control).trainer)
+    feedback, labels = _feedback(control), Labels.of(control.settings)
+    teacher = trusted(desk, feedback.trainer)
     start = remembered(desk, control) if start is None else start.listed()
     kept = keep(desk, start)
     data = dataset(desk, loop)
     words = labelled(last_words(data.rows))
-    usable, start = _in_force(control, words), start.within(Labels.of(control.settings))
-    parted, skipped = split(desk, control, usable), _skipped(data.rows, usable)
-    taught = _taught(control, parted.train, start)
+    usable, start = words, start.within(labels)
+    if labels is not None:
+        usable = [replace(row, value=labels.own(row.value)) for row in words if row.value in labels]
+    # labels that nothing is learned from are marked as well, or they would count as waiting for ever
+    ids = {row.id for row in usable}
+    skipped = [row for row in data.rows if row.kind == "label" and row.id not in ids]
+    parts = split(desk, control, usable)
+    taught = _taught(control, parts.train, start)
     model = teacher.fit(*taught, seed=seed)
+    # a name that no other training of this loop has, also one that runs at the same time
+    version = f"{loop}-{len(desk.store.queries.models(control.loop_id)) + 1}-{desk.steps.new_id()[-4:]}"
     report = Report(
-        loop=loop, version=_version(desk, control), trainer=_feedback(control).trainer, promoted=False, reason="",
-        trained=len(parted.train) + len(start.labels), held_out=len(parted.held_out), left_out=data.left_out,
+        loop=control.loop, version=version, trainer=feedback.trainer, promoted=False, reason="",
+        trained=len(taught.labels), held_out=len(parts.held_out), left_out=data.left_out,
         incumbent=control.model, start=kept, skipped=len(skipped), removed=len(words) - len(usable),
     )  # fmt: skip
-    report = _judged(desk, report, model, teacher, taught, parted.held_out, seed)
-    report = _objected(desk, control, report, model)
-    file = write_file(desk, control, report.version, teacher.dump(model))
-    used = [(parted.train, report.version), (parted.held_out, f"{report.version}/held-out")]
-    used += [(parted.evidence, f"{report.version}/evidence"), (skipped, f"{report.version}/skipped")]
+    report = _judged(desk, report, model, teacher, taught, parts.held_out, seed)
+    if report.promoted and control.settings.guarantee is not None:
+        objection = desk.objection(control, Served(version, model))
+        report = report if objection is None else replace(report, promoted=False, reason=objection)
+    file = write_file(desk, control, version, teacher.dump(model))
+    used = [(parts.train, version), (parts.held_out, f"{version}/held-out")]
+    used += [(parts.evidence, f"{version}/evidence"), (skipped, f"{version}/skipped")]
     return record(desk, control, report, file, used)
 
 
@@ -87,24 +99,8 @@ def _judged(
         why = "the file of the one before cannot be used"
     if len(held_out) < MIN_HELD_OUT:
         return unrivalled(report, model, why, by_folds(teacher, taught, seed), held_out)
-    kept = Labelled(*zip(*((row.input, row.value, row.weight) for row in held_out), strict=True))
-    return unrivalled(report, model, why, by_held_out(model, taught, kept), held_out)
-
-
-def _objected(desk: DeskPort, control: Control, report: Report, model: Model) -> Report:
-    """A better model waits while autopilot would lose by it what is certified today."""
-    if not report.promoted or control.settings.guarantee is None:
-        return report
-    why = desk.objection(control, Served(report.version, model))
-    return report if why is None else Report.from_dict(report.to_dict() | {"promoted": False, "reason": why})
-
-
-def _in_force(control: Control, rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """The rows whose label is still one of the loop's, each with the label as the loop has it."""
-    labels = Labels.of(control.settings)
-    if labels is None:
-        return list(rows)
-    return [replace(row, value=labels.own(row.value)) for row in rows if row.value in labels]
+    unseen = Labelled(*zip(*((row.input, row.value, row.weight) for row in held_out), strict=True))
+    return unrivalled(report, model, why, by_held_out(model, taught, unseen), held_out)
 
 
 def last_words(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
@@ -113,57 +109,46 @@ def last_words(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
     return [row for row in rows if latest[row.case_id] is row]
 
 
-def _skipped(rows: Sequence[TrainingRow], usable: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """Labels that nothing is to be learned from; marked as well, or they would count as waiting for ever."""
-    taken = {row.id for row in usable}
-    return [row for row in rows if row.kind == "label" and row.id not in taken]
-
-
 def _taught(control: Control, rows: Sequence[TrainingRow], start: StartSet) -> Labelled:
-    """What a model is to learn from; `ModelError` where there is too little of it, or where labels are no classes."""
+    """What a model is to learn from; `ModelError` where there is too little of it, or where labels are no classes.
+
+    Where the loop names no labels, those that are a quantity, or of which hardly any comes back, are refused: a
+    quantity that is nearly right is wrong all the same, so that no model could say how sure it is to be right.
+    """
     inputs = [*start.inputs, *(row.input for row in rows)]
     labels = [*start.labels, *(row.value for row in rows)]
     if len(labels) < MIN_TRAINING:
         raise ModelError(f"loop {control.loop!r} has {len(labels)} labels to train on, and needs {MIN_TRAINING}",
                          hint="Answer more cases; the count of unused answers is on the front page.")  # fmt: skip
     if control.settings.labels is None:
-        _check_classes(control, labels)
+        numbers = [label for label in labels if isinstance(label, int | float) and not isinstance(label, bool)]
+        many, different = len(numbers), len(set(map(class_key, numbers)))
+        if 2 * many > len(labels) and (different > MOST_NUMBERS or 3 * different > many):
+            raise ModelError(
+                f"the labels of loop {control.loop!r} are a quantity, {different} different numbers among {many}, and "
+                "a model learns to tell classes apart",
+                hint='List the classes in `labels`, also where they are numbers, or label ranges such as "100 to 200".',
+            )
+        kinds = len(set(map(class_key, labels)))
+        if 2 * kinds > len(labels):
+            raise ModelError(
+                f"of {len(labels)} labels of loop {control.loop!r} {kinds} are different: hardly any comes back, so "
+                "that there is nothing to learn about it",
+                hint="Answer more cases, or list the classes in `labels`.",
+            )
     return Labelled(inputs, labels, [1.0] * len(start.labels) + [row.weight for row in rows])
-
-
-def _check_classes(control: Control, labels: Sequence[JSON]) -> None:
-    """Refuse labels of a loop that names none where they are a quantity, or where hardly any comes back.
-
-    A quantity that is nearly right is wrong all the same, so that no model could say how sure it is to be right.
-    """
-    numbers = {class_key(label) for label in labels if isinstance(label, int | float) and not isinstance(label, bool)}
-    many = sum(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
-    kinds = len({class_key(label) for label in labels})
-    if 2 * many > len(labels) and (len(numbers) > MOST_NUMBERS or 3 * len(numbers) > many):
-        raise ModelError(
-            f"the labels of loop {control.loop!r} are a quantity, {len(numbers)} different numbers among {many}, and "
-            "a model learns to tell classes apart",
-            hint='List the classes in `labels`, also where they are numbers, or label ranges such as "100 to 200".',
-        )
-    if 2 * kinds > len(labels):
-        raise ModelError(
-            f"of {len(labels)} labels of loop {control.loop!r} {kinds} are different: hardly any comes back, so "
-            "that there is nothing to learn about it",
-            hint="Answer more cases, or list the classes in `labels`.",
-        )
 
 
 def split(desk: DeskPort, control: Control, rows: Sequence[TrainingRow]) -> Split:
     """The held-out share is fixed by case for ever; what was imported was no draw of this loop and only trains."""
-    share, secret = _feedback(control).holdout, desk.steps.secret
-    parts = Split([], [], [])
+    secret, parts = desk.steps.secret, Split([], [], [])
     for row in rows:
         if row.origin != "live":
             parts.train.append(row)
         elif for_evidence(secret, control, row.case_id):
             parts.evidence.append(row)
         else:
-            (parts.held_out if draw(secret, PURPOSE, row.case_id) < share else parts.train).append(row)
+            (parts.held_out if for_comparison(secret, control, row.case_id) else parts.train).append(row)
     return parts
 
 
@@ -183,21 +168,25 @@ def for_comparison(secret: bytes, control: Control, case_id: str) -> bool:
 def should_train(desk: DeskPort, loop: str, *, now: int | None = None) -> bool:
     """Whether N answers wait unused, or any does and the period since the last training has passed.
 
-    After a training that failed it is not, until its time or more answers have come.
+    After a training that failed it is not, until its time has come or so many more answers wait as a training takes.
     """
     control = desk.control(loop)
     feedback = control.settings.feedback if control is not None else None
     if control is None or feedback is None or feedback.trainer in NONE or control.settings.mode != "labels":
         return False
-    waiting, at = desk.store.queries.unfed().get(loop, 0), desk.steps.now() if now is None else now
-    if not may_try(control.untrained.get(MODEL), waiting, feedback.retrain_every, at):
+    queries, failure = desk.store.queries, control.untrained.get(MODEL)
+    waiting, at = queries.unfed().get(loop, 0), desk.steps.now() if now is None else now
+    enough = max(feedback.retrain_every or MORE, MORE)
+    if failure is not None and at < failure.retry_at and waiting < failure.waiting + enough:
         return False
     if feedback.retrain_every is not None and waiting >= feedback.retrain_every:
         return True
     period = microseconds(feedback.or_every)
     if period is None or waiting == 0:
         return False
-    return at - _last_training(desk, control) >= period
+    models: list[ModelRow] = [row for row in queries.models(control.loop_id) if row.state != RISK]
+    times = [row.created_at for row in models] or [e.at for e in queries.examples(control.loop_id, limit=1)]
+    return at - max(times, default=0) >= period
 
 
 def train_if_due(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = None) -> Report | None:
@@ -226,15 +215,6 @@ def train_all_due(desk: DeskPort, *, seed: int = 0) -> list[Report]:
     return reports
 
 
-def _last_training(desk: DeskPort, control: Control) -> int:
-    """When the last model was made, or the first example where none was."""
-    queries = desk.store.queries
-    models: list[ModelRow] = [row for row in queries.models(control.loop_id) if row.state != RISK]
-    if models:
-        return max(model.created_at for model in models)
-    return int(next((e.at for e in queries.examples(control.loop_id, limit=1)), 0))
-
-
 def _feedback(control: Control) -> Feedback:
     feedback = control.settings.feedback
     if feedback is None or feedback.trainer in NONE:
@@ -243,12 +223,6 @@ def _feedback(control: Control) -> Feedback:
         raise ModelError(f"loop {control.loop!r} is in {control.settings.mode} mode; this trainer learns from labels",
                          hint='Export its decisions: loop.export(path, format="trl-preference").')  # fmt: skip
     return feedback
-
-
-def _version(desk: DeskPort, control: Control) -> str:
-    """A name that no other training of this loop has, also one that runs at the same time."""
-    count = len(desk.store.queries.models(control.loop_id))
-    return f"{control.loop}-{count + 1}-{desk.steps.new_id()[-4:]}"
 
 
 # Labels that were there before the loop: every model trains on them, and its row names them.
@@ -265,7 +239,8 @@ class StartSet(NamedTuple):
 
     def listed(self) -> StartSet:
         """The same with rows as lists of plain values, also where they came as arrays or with numbers of NumPy."""
-        return StartSet(self.source, _listed(self.inputs), _listed(self.labels))
+        columns: tuple[Any, Any] = (self.inputs, self.labels)
+        return StartSet(self.source, *(plain(c.tolist() if hasattr(c, "tolist") else list(c)) for c in columns))
 
     def within(self, labels: Labels | None) -> StartSet:
         """The rows whose label is one of a set."""
@@ -276,15 +251,8 @@ class StartSet(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """The file's content: JSON with sorted keys."""
-        said = {"source": self.source, "inputs": list(self.inputs), "labels": list(self.labels)}
-        return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-NOTHING = StartSet("", (), ())
-
-
-def _listed(values: Any) -> list[JSON]:
-    return list(plain(values.tolist() if hasattr(values, "tolist") else list(values)))
+        content = {"source": self.source, "inputs": list(self.inputs), "labels": list(self.labels)}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
@@ -302,17 +270,17 @@ def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
 def remembered(desk: DeskPort, control: Control) -> StartSet:
     """The start set of the loop's newest model; `ModelError` when its file is missing or altered."""
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
-    said = next((row.metrics.get("start") for row in rows if row.state != RISK), None)
-    if not said:
-        return NOTHING
-    path = inside(model_folder(desk), file_name(said["sha256"]))
+    start = next((row.metrics.get("start") for row in rows if row.state != RISK), None)
+    if not start:
+        return StartSet("", (), ())
+    path = inside(model_folder(desk), file_name(start["sha256"]))
     if path is None:
         raise ModelError(f"the start labels of loop {control.loop!r} lie outside the folder of models")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"the start labels of loop {control.loop!r} are missing ({type(error).__name__})") from error
-    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+    if hashlib.sha256(data).hexdigest() != start["sha256"]:
         raise ModelError(f"the start labels of loop {control.loop!r} are not those it began with: the digest differs")
     return StartSet(**json.loads(data))
 
@@ -333,13 +301,6 @@ FIRST, LONGEST = 10 * MINUTE, 24 * 60 * MINUTE  # until it is tried again: twice
 MORE = 10  # answers after which it is tried again at once, where the loop names no number
 
 
-def may_try(last: Untrained | None, waiting: int, enough: int | None, now: int) -> bool:
-    """Whether to try after a failure: once its time has come, or when so many more answers wait as a training takes."""
-    if last is None or now >= last.retry_at:
-        return True
-    return waiting >= last.waiting + max(enough or MORE, MORE)
-
-
 def record_failure(desk: DeskPort, control: Control, what: str, trainer: str, error: BaseException) -> None:
     """Write down why a training came to nothing, unless another program has just done so.
 
@@ -352,14 +313,14 @@ def record_failure(desk: DeskPort, control: Control, what: str, trainer: str, er
     attempt = 1 if before is None else before.attempt + 1
     pause = min(FIRST * 2 ** min(attempt - 1, 30), LONGEST)
 
-    def make(now: Control, at: int) -> list[Event]:
+    def failed(now: Control, at: int) -> list[Event]:
         if now.untrained.get(what) != before:
             return []
         return [TrainingFailed(at=at, what=what, trainer=trainer, code=code, reason=reason, attempt=attempt,
                                retry_at=at + pause, waiting=waiting)]  # fmt: skip
 
     try:
-        desk.steps.move(control.loop, make)
+        desk.steps.move(control.loop, failed)
     except StoreUnavailableError:
         raise
     except DualcontrolError as lost:

@@ -67,27 +67,13 @@ def inside(folder: Path, name: str) -> Path | None:
 def unchanged(desk: DeskPort, row: ModelRow, words: str) -> bytes:
     """The bytes of the file that was put in force, whole and as the ledger has them; the error begins with `words`."""
     entries = desk.store.queries.entries(f"loop/{row.loop_id}", values=False)
-    said = recorded(entries).get(row.version)
-    why = "the hash chain of the loop does not hold" if not holds(entries) else unlike(row, said)
-    if why is None and not isinstance(said, ModelPromoted | ScoreChanged):
+    event = recorded(entries).get(row.version)
+    why = "the hash chain of the loop does not hold" if not holds(entries) else unlike(row, event)
+    if why is None and not isinstance(event, ModelPromoted | ScoreChanged):
         why = "the ledger does not say that it was put in force"
     if why is not None:
         raise ModelError(f"{words}{row.version} is not trusted: {why}; run `dualcontrol doctor`, or train again")
-    return _read(model_folder(desk), row, words)
-
-
-def unlike(row: ModelRow, said: Recorded | None) -> str | None:
-    """What a model's row says otherwise than the ledger; None where it says the same, or the ledger says nothing."""
-    if said is None or said.sha256 is None:
-        return None
-    if row.sha256 != said.sha256:
-        return "its row has another digest than the ledger"
-    return "its row has another path than the ledger" if row.path != said.file else None
-
-
-def _read(folder: Path, row: ModelRow, words: str) -> bytes:
-    again = f"put {row.path} back, or train again"
-    path = inside(folder, row.path)
+    again, path = f"put {row.path} back, or train again", inside(model_folder(desk), row.path)
     if path is None:
         raise ModelError(
             f"{words}{row.version} is not trusted: its path leads to no file in the folder of models; train again"
@@ -101,3 +87,12 @@ def _read(folder: Path, row: ModelRow, words: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != row.sha256:
         raise ModelError(f"{words}{row.version} is not the one that was promoted, since its digest differs: {again}")
     return data
+
+
+def unlike(row: ModelRow, event: Recorded | None) -> str | None:
+    """Where a model's row differs from the ledger; None where it does not, or where the ledger names no file."""
+    if event is None or event.sha256 is None:
+        return None
+    if row.sha256 != event.sha256:
+        return "its row has another digest than the ledger"
+    return "its row has another path than the ledger" if row.path != event.file else None
