@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from msgspec import to_builtins
 from starlette.responses import Response
 
-from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.step import as_listed, pools_of
 from dualcontrol.store import Page
@@ -24,31 +22,21 @@ def queue(
     desk: Desk, *, person: str | None = None, loop: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page:
     """Open reviews, and those the person holds, in queue order."""
-    controls = [desk.governing(loop)] if loop else desk.loops()
-    pools = [pool for control in controls for pool in _pools(person, control)]
+    pools: list[tuple[int, str]] = []
+    for control in [desk.governing(loop)] if loop else desk.loops():
+        if person is None:
+            pools += [(control.loop_id, group) for group in control.settings.pools()]
+        else:
+            pools += pools_of(person, control)
     page = desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
     return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)
 
 
-def _pools(person: str | None, control: Control) -> list[tuple[int, str]]:
-    if person is None:
-        return [(control.loop_id, group) for group in control.settings.pools()]
-    return pools_of(person, control)
-
-
-def rows(page: Page) -> list[dict[str, Any]]:
-    """The rows of a page as plain values."""
-    return [to_builtins(row) for row in page.rows]
-
-
-@router.get("", response_class=Response, responses=replies(InboxPage, 404))
+@router.get("", responses=replies(InboxPage, 404))
 def listed(
-    desk: Here,
-    person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
-    loop: LoopQuery = "",
-    limit: Limit = 50,
-    cursor: Cursor = "",
-) -> Response:
+    desk: Here, person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
+    loop: LoopQuery = "", limit: Limit = 50, cursor: Cursor = "",
+) -> Response:  # fmt: skip
     """Open reviews in queue order."""
     page = queue(desk, person=person or None, loop=loop or None, limit=limit, cursor=cursor or None)
-    return reply({"rows": rows(page), "next": page.next})
+    return reply(InboxPage(rows=list(page.rows), next=page.next))

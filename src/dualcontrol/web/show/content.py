@@ -328,11 +328,6 @@ def pointer(at: Place) -> str:
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in at)
 
 
-def pretty(value: JSON) -> str:
-    """A value as indented JSON, readable in its own script."""
-    return laid(value).text
-
-
 def _short(name: str) -> str:
     return name if len(name) <= NAME else f"{name[:NAME]}…"
 
