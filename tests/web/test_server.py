@@ -38,12 +38,12 @@ def test_a_taken_port(desk: dc.Desk) -> None:
 def test_what_is_told(desk: dc.Desk) -> None:
     """Both ways in, and the durability where it is the weaker one; a configured token is not repeated."""
     with background(desk, port=0) as serving:
-        told = serving.told()
+        told = serving.notice()
         assert serving.entry_url in told
         assert serving.access.token in told
         assert "not a power cut" in told
     with background(desk, port=0, token="hush-hush-hush-hush") as serving:
-        assert "hush-hush-hush-hush" not in serving.told()
+        assert "hush-hush-hush-hush" not in serving.notice()
 
 
 def test_two_servers_on_one_file(tmp_path: Path) -> None:

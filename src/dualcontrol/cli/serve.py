@@ -47,7 +47,7 @@ def serve(
         )  # fmt: skip
         if state.as_json:
             document({"url": serving.url, "entry_url": serving.entry_url, "host": serving.host, "port": serving.port})
-        typer.echo(visible(serving.told()), err=state.as_json)
+        typer.echo(visible(serving.notice()), err=state.as_json)
         try:
             serving.run()
         except KeyboardInterrupt:  # how a server is stopped

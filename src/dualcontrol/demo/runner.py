@@ -33,7 +33,7 @@ def run_demo(
         try:
             say(f"The demo keeps its records in {url.rpartition('@')[2]} and tidies {folder}; stop it, and it goes on.")
             feeders.wait_ready(PATIENCE)
-            say(serving.told())
+            say(serving.notice())
             serving.run()
         except KeyboardInterrupt:  # how a demo is stopped
             return

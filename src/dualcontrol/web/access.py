@@ -51,7 +51,10 @@ class Access:
         self, *, token: str | None, store: Store, secret: bytes, host: str, port: int, allowed: Sequence[str] = (),
         person: str = "",
     ) -> None:  # fmt: skip
-        self.token = secrets.token_urlsafe(24) if token is None else long_enough(token)
+        if token is not None and len(token) < LEAST:  # it could be guessed
+            hint = 'Make one, for example with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
+            raise SettingsError(f"the token of the console must have at least {LEAST} characters", hint=hint)
+        self.token = secrets.token_urlsafe(24) if token is None else token
         self.attempts = Attempts()
         self.entry = secrets.token_urlsafe(24)
         self.person = clean_person(person) or default_person()
@@ -68,22 +71,22 @@ class Access:
 
     # tokens
 
-    def enter(self, given: str, client: str) -> bool:
+    def enter(self, token: str, client: str) -> bool:
         """Use the entry token up; True for the first who brings it, and for no other."""
         with self._lock:
-            fits = not self._entered and same(given, self.entry)
+            fits = not self._entered and same(token, self.entry)
             self._counted("address", client, right=fits)
             self._entered = self._entered or fits
         return fits
 
-    def spend(self, given: str) -> None:
+    def spend(self, token: str) -> None:
         """Use the entry token up for somebody who is in already: it lets nobody else in."""
         with self._lock:
-            self._entered = self._entered or same(given, self.entry)
+            self._entered = self._entered or same(token, self.entry)
 
-    def holds(self, given: str, client: str, door: str = "form") -> bool:
+    def holds(self, token: str, client: str, door: str = "form") -> bool:
         """Whether this is the API token; `TooManyAttemptsError` where too many others were tried at this door."""
-        right = same(given, self.token)
+        right = same(token, self.token)
         self._counted(door, client, right=right)
         return right
 
@@ -97,8 +100,8 @@ class Access:
 
     def bearer(self, header: str, client: str) -> Visitor | None:
         """The visitor behind an Authorization header, or None."""
-        scheme, _, given = header.partition(" ")
-        if scheme.casefold() != "bearer" or not self.holds(given.strip(), client, "bearer"):
+        scheme, _, token = header.partition(" ")
+        if scheme.casefold() != "bearer" or not self.holds(token.strip(), client, "bearer"):
             return None
         return Visitor(person=self.person, by="token")
 
@@ -122,12 +125,8 @@ class Access:
         """The visitor behind a session cookie, or None when it is not ours or too old; `lives` asks the database."""
         try:
             body: Mapping[str, Any] = self._signer.loads(cookie, max_age=WEEK)
-            return Visitor(
-                person=body["person"],
-                by="session",
-                session=body["session"],
-                shortcuts=bool(body.get("shortcuts", True)),
-            )
+            shortcuts = bool(body.get("shortcuts", True))
+            return Visitor(person=body["person"], by="session", session=body["session"], shortcuts=shortcuts)
         except (BadSignature, KeyError, TypeError, AttributeError):
             return None
 
@@ -145,35 +144,33 @@ class Access:
         """What a form of this session has to carry."""
         return hmac.digest(self._key, f"csrf\x00{visitor.session}".encode(), "sha256").hex()[:40]
 
-    def meant(self, visitor: Visitor, given: str) -> bool:
+    def meant(self, visitor: Visitor, csrf: str) -> bool:
         """Whether a form was made for this session; a bearer needs no proof, no browser adds its token by itself."""
-        return visitor.session is None or same(given, self.csrf(visitor))
+        return visitor.session is None or same(csrf, self.csrf(visitor))
 
     def stamp(self, visitor: Visitor, name: str, at: int) -> str:
         """A moment, signed for this session and under a name."""
         sealed = hmac.digest(self._key, f"stamp\x00{visitor.session}\x00{name}\x00{at}".encode(), "sha256")
         return f"{at}.{sealed.hex()[:40]}"
 
-    def stamped(self, visitor: Visitor, name: str, given: str) -> int | None:
+    def stamped(self, visitor: Visitor, name: str, stamp: str) -> int | None:
         """The moment that a stamp of this session and name holds; None for any other."""
-        at = given.partition(".")[0]
-        known = at.isascii() and at.isdigit() and len(at) < 19 and same(given, self.stamp(visitor, name, int(at)))
+        at = stamp.partition(".")[0]
+        known = at.isascii() and at.isdigit() and len(at) < 19 and same(stamp, self.stamp(visitor, name, int(at)))
         return int(at) if known else None
 
     # hosts
 
     def answers_to(self, host: str) -> bool:
         """Whether a Host header names this server; a foreign name may be a DNS rebinding attack."""
-        name = without_port(host).casefold()
-        return name in self.hosts or (self.any_address and is_address(name))
-
-
-def long_enough(token: str) -> str:
-    """A configured token; `SettingsError` for one that could be guessed."""
-    if len(token) < LEAST:
-        hint = 'Make one, for example with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
-        raise SettingsError(f"the token of the console must have at least {LEAST} characters", hint=hint)
-    return token
+        name = (host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]).casefold()
+        if name in self.hosts or not self.any_address:
+            return name in self.hosts
+        try:
+            ipaddress.ip_address(name.strip("[]"))  # a literal address cannot be rebound
+        except ValueError:
+            return False
+        return True
 
 
 def _digest(session: str) -> str:
@@ -181,30 +178,14 @@ def _digest(session: str) -> str:
     return hashlib.sha256(session.encode()).hexdigest()
 
 
-def same(given: str, wanted: str) -> bool:
+def same(secret: str, wanted: str) -> bool:
     """Compare two secrets in constant time."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
-
-
-def without_port(host: str) -> str:
-    """The name in a Host header, brackets of an IPv6 address kept."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    return hmac.compare_digest(secret.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 def bracketed(host: str) -> str:
     """A host as it stands in an address: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def is_address(name: str) -> bool:
-    """Whether a name is a literal IP address; those cannot be rebound."""
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def clean_person(name: str) -> str:

@@ -7,26 +7,29 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.security import HTTPBearer
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
 from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access
-from dualcontrol.web.api import answers, cases, claims, effects, events, guarantee, health, inbox, loops
-from dualcontrol.web.api.guarantee import Courses
-from dualcontrol.web.deps import asked
+from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops
+from dualcontrol.web.deps import Here, check_query
 from dualcontrol.web.guard import Guard
-from dualcontrol.web.pages import case, enter, front, help, live, review, whole
+from dualcontrol.web.pages import case, enter, front, review, whole
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages.site import STATIC, Pages
-from dualcontrol.web.reply import Head
+from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
-PAGES = (front, inbox_page, review, case, guarantee_page, enter, help, live, whole)
+PAGES = (front, inbox_page, review, case, guarantee_page, enter, whole)
 API = "/api/v1"
-RESOURCES = (cases, claims, answers, effects, inbox, loops, guarantee, events)
+RESOURCES = (
+    cases.router, claims.router, claims.answers, effects.router, inbox.router, loops.router, guarantee.router,
+    events.router,
+)  # fmt: skip
 
 
 def create_app(
@@ -47,10 +50,20 @@ def create_app(
     )  # fmt: skip
     app.state.desk = desk
     app.state.access = access
-    app.state.courses = Courses(desk)
+    app.state.courses = guarantee.Courses(desk)
     app.state.settler = Settler(desk)
     app.state.pages = Pages(desk, access)
-    _mount(app)
+    bearer: Any = Security(HTTPBearer(auto_error=False, description="The API token that `dualcontrol serve` prints."))
+    api = APIRouter(prefix=API, default_response_class=Response)
+    for resource in RESOURCES:
+        api.include_router(resource, dependencies=[bearer, Depends(check_query)])
+    api.add_api_route("/health", health, tags=["health"], openapi_extra={"security": []}, responses={
+        status: described for status, described in shapes.replies(shapes.Health).items() if status in (200, 421, 503)
+    })  # fmt: skip
+    app.include_router(api)
+    for page in PAGES:
+        app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problem.install(app)
     app.openapi = lambda: shapes.describe(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, access=access)
@@ -58,13 +71,7 @@ def create_app(
     return app
 
 
-def _mount(app: FastAPI) -> None:
-    bearer: Any = Security(HTTPBearer(auto_error=False, description="The API token that `dualcontrol serve` prints."))
-    api = APIRouter(prefix=API)
-    for resource in RESOURCES:
-        api.include_router(resource.router, dependencies=[bearer, Depends(asked)])
-    api.include_router(health.router)
-    app.include_router(api)
-    for page in PAGES:
-        app.include_router(page.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+def health(desk: Here) -> Response:
+    """Whether the server answers and its database does."""
+    desk.loops()
+    return reply(shapes.Health(status="ok", version=__version__))

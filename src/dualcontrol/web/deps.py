@@ -14,7 +14,7 @@ from dualcontrol.names import nearest
 from dualcontrol.web.access import Access, Visitor
 
 MAX_FIELDS = 2000
-SEVERAL = ("reasons",)  # fields of a form that may be said more than once
+SEVERAL = ("reasons",)  # fields of a form that may stand in it more than once
 
 
 def desk_of(request: Request) -> Desk:
@@ -42,7 +42,7 @@ def claim_of(desk: Desk, claim_id: str) -> Claim:
     return desk.claimed(claim_id)
 
 
-def asked(request: Request) -> None:
+def check_query(request: Request) -> None:
     """Refuse a query parameter that the address does not know; the error names the nearest one."""
     route = request.scope.get("route")
     known = [str(field.alias) for field in route.dependant.query_params] if isinstance(route, APIRoute) else []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +22,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 NOT_BY_SESSION = (
     "Programs send the API token as Authorization: Bearer; a page is JSON at its address with .json behind."
 )
+NOT_OURS = "The token in the Authorization header is not this server's; `dualcontrol serve` prints it."
 STATIC = "/static/"
 OPEN = (STATIC, "/errors/", "/favicon.ico", "/enter", f"{API}v1/health", f"{API}v1/openapi.json")
 HEADERS = {
@@ -54,66 +53,84 @@ class Guard:
             return
         scope.setdefault("state", {})
         strip_suffix(scope)
-        send = _with_headers(scope, send)
+        is_static = scope["path"].startswith(STATIC)
+        size = 0
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if not is_static:
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        async def receive_limited() -> Message:  # counts the bytes of a body that did not say its size
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY:
+                raise HTTPException(413, "the request is larger than 2 MiB")
+            return message
+
         try:
             await self._admit(scope)
         except Refused as refused:
             answer = await run_in_threadpool(refusal, Request(scope), refused.error, refused.status)
-            await answer(scope, receive, send)
+            await answer(scope, receive, send_with_headers)
             return
-        await self.app(scope, _limited(receive), send)
+        await self.app(scope, receive_limited, send_with_headers)
 
     async def _admit(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+        """Note the visitor, or raise `Refused`."""
+        headers, path = Headers(scope=scope), scope["path"]
         host = headers.get("host", "")
         if not self.access.answers_to(host):
             hint = "Open the address that `dualcontrol serve` printed, or start it with --allow-host."
             raise Refused(AccessError(f"this server does not answer to the host {host[:80]!r}", hint=hint), 421)
-        if int(_digits(headers.get("content-length"))) > MAX_BODY:
+        size = headers.get("content-length", "")
+        if size.isascii() and size.isdigit() and int(size) > MAX_BODY:
             raise Refused(PayloadTooLargeError("the request is larger than 2 MiB"))
-        visitor = None if scope["path"].startswith(STATIC) else await self._visitor(scope, headers)
+        is_open = path.startswith(OPEN) or (path == "/" and b"token=" in scope.get("query_string", b""))
+        visitor = None if path.startswith(STATIC) else await self._visitor(scope, headers, is_open)
         scope["state"]["visitor"] = visitor
-        if visitor is None and not _is_open(scope):
-            raise Refused(AccessError("this needs a token", hint=_entrance(headers), **_again(scope, headers)), 401)
-        if (
-            visitor is not None
-            and visitor.session is not None
-            and scope["path"].startswith(API)
-            and not _is_open(scope)
-        ):
+        if visitor is None and not is_open:
+            hint = NOT_OURS if "authorization" in headers else AccessError.hint
+            # A link on another site brings no strict cookie; asking once more from our own page does.
+            linked = scope["method"] == "GET" and headers.get("sec-fetch-site") == "cross-site"
+            again = {"again": True} if linked and headers.get("sec-fetch-mode") == "navigate" else {}
+            raise Refused(AccessError("this needs a token", hint=hint, **again), 401)
+        by_session = visitor is not None and visitor.session is not None
+        if by_session and path.startswith(API) and not is_open:
             raise Refused(AccessError("a session of the console does not open the API", hint=NOT_BY_SESSION))
-        if scope["method"] not in SAFE and (visitor is None or visitor.session is not None):
-            _check_origin(headers)
+        if scope["method"] in SAFE or (visitor is not None and not by_session):
+            return
+        # A browser says where a form came from; ours come from here, and carry a token besides.
+        site = headers.get("sec-fetch-site", "same-origin")
+        origin = headers.get("origin", "null")  # a form under our own no-referrer policy says "null"
+        foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
+        if foreign or site not in ("same-origin", "none"):
+            hint = "Use the form in the console itself."
+            raise Refused(AccessError("this request came from another site", hint=hint))
 
-    async def _visitor(self, scope: Scope, headers: Headers) -> Visitor | None:
+    async def _visitor(self, scope: Scope, headers: Headers, is_open: bool) -> Visitor | None:
+        """Who brings a token or a session; what needs none is answered, whatever else was tried."""
         if "authorization" in headers:
-            return self._bearer(scope, headers["authorization"])
-        cookie = _cookies(headers.get("cookie", "")).get(self.access.cookie)
-        visitor = self.access.session(cookie) if cookie else None
-        if visitor is None:
-            return None
+            try:
+                return self.access.bearer(headers["authorization"], client_of(scope.get("client")))
+            except TooManyAttemptsError as error:
+                if is_open:
+                    return None
+                raise Refused(error) from error
         try:
-            return visitor if await run_in_threadpool(self.access.lives, visitor) else None
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self.access.cookie)
+        except CookieError:
+            return None
+        visitor = self.access.session(cookie.value) if cookie else None
+        try:
+            return visitor if visitor and await run_in_threadpool(self.access.lives, visitor) else None
         except StoreError as error:
             raise Refused(error) from error
-
-    def _bearer(self, scope: Scope, header: str) -> Visitor | None:
-        """Who brings a token; what needs none is answered, whatever else was tried."""
-        try:
-            return self.access.bearer(header, client_of(scope.get("client")))
-        except TooManyAttemptsError as error:
-            if _is_open(scope):
-                return None
-            raise Refused(error) from error
-
-
-def _check_origin(headers: Headers) -> None:
-    """A browser says where a form came from; ours come from here, and carry a token besides."""
-    site = headers.get("sec-fetch-site", "same-origin")
-    origin = headers.get("origin", "null")  # a form under our own no-referrer policy says "null"
-    foreign = origin != "null" and urlsplit(origin).netloc != headers.get("host")
-    if foreign or site not in ("same-origin", "none"):
-        raise Refused(AccessError("this request came from another site", hint="Use the form in the console itself."))
 
 
 class Refused(Exception):
@@ -123,61 +140,3 @@ class Refused(Exception):
         self.error = error
         self.status = status
         super().__init__(error.message)
-
-
-def _is_open(scope: Scope) -> bool:
-    path: str = scope["path"]
-    if path == "/" and b"token=" in scope.get("query_string", b""):
-        return True
-    return path.startswith(OPEN)
-
-
-def _entrance(headers: Headers) -> str:
-    if "authorization" in headers:
-        return "The token in the Authorization header is not this server's; `dualcontrol serve` prints it."
-    return AccessError.hint
-
-
-def _again(scope: Scope, headers: Headers) -> dict[str, bool]:
-    """A link on another site brings no strict cookie; asking once more from our own page does."""
-    linked = scope["method"] == "GET" and headers.get("sec-fetch-site") == "cross-site"
-    return {"again": True} if linked and headers.get("sec-fetch-mode") == "navigate" else {}
-
-
-def _digits(text: str | None) -> str:
-    return text if text and text.isascii() and text.isdigit() else "0"
-
-
-def _cookies(header: str) -> dict[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-    except CookieError:
-        return {}
-
-
-def _limited(receive: Receive) -> Receive:
-    """Count the bytes of a body that did not say its size."""
-    seen = 0
-
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MAX_BODY:
-            raise HTTPException(413, "the request is larger than 2 MiB")
-        return message
-
-    return counted
-
-
-def _with_headers(scope: Scope, send: Send) -> Callable[[Message], Coroutine[Any, Any, None]]:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
-            if not scope["path"].startswith(STATIC):
-                headers.setdefault("Cache-Control", "no-store")
-        await send(message)
-
-    return sending

@@ -18,8 +18,8 @@ from dualcontrol.errors import (
     RequestError,
     StoreError,
 )
-from dualcontrol.web import strict
 from dualcontrol.web.reply import wants_json
+from dualcontrol.web.strict import nearest_field
 
 log = logging.getLogger("dualcontrol.web")
 MEDIA = "application/problem+json"
@@ -77,27 +77,22 @@ def refusal(request: Request, error: DualcontrolError, status: int | None = None
 
 
 def validation(errors: Any, route: object = None) -> RequestError:
-    """What FastAPI found wrong with a request, in one sentence and as a list."""
-    found = [{"where": where(e["loc"]), "message": told(e, route)} for e in errors]
-    first = found[0] if found else {"where": "the request", "message": "does not fit"}
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return RequestError(f"{first['where']}: {first['message']}{more}", errors=found)
-
-
-def where(location: tuple[Any, ...]) -> str:
-    """The place of a mistake in words: ``body.confidence``."""
-    return ".".join(str(part) for part in location) or "the request"
-
-
-def told(error: dict[str, Any], route: object) -> str:
-    """What is wrong; for an unknown field, the name that was most likely meant."""
-    if error["type"] == "extra_forbidden":
-        near = strict.field(str(error["loc"][-1]), route)
-        return f"there is no such field{f'; did you mean {near!r}?' if near else ''}"
-    if error["type"] == "json_invalid":
-        return f"not JSON: {error.get('ctx', {}).get('error', error['msg'])}"
-    text = str(error["msg"])
-    return text[:1].lower() + text[1:]
+    """FastAPI's validation errors, in one sentence and as a list; an unknown field's names the likeliest known one."""
+    mistakes = []
+    for error in errors:
+        message = str(error["msg"])
+        if error["type"] == "extra_forbidden":
+            near = nearest_field(str(error["loc"][-1]), route)
+            message = f"there is no such field{f'; did you mean {near!r}?' if near else ''}"
+        elif error["type"] == "json_invalid":
+            message = f"not JSON: {error.get('ctx', {}).get('error', message)}"
+        else:
+            message = message[:1].lower() + message[1:]
+        where = ".".join(str(part) for part in error["loc"]) or "the request"  # such as body.confidence
+        mistakes.append({"where": where, "message": message})
+    first = mistakes[0] if mistakes else {"where": "the request", "message": "does not fit"}
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return RequestError(f"{first['where']}: {first['message']}{more}", errors=mistakes)
 
 
 def install(app: FastAPI) -> None:
@@ -116,8 +111,8 @@ def install(app: FastAPI) -> None:
     def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         kind = KINDS.get(error.status_code, RequestError)
-        said = None if error.detail in ("", "Not Found") else str(error.detail)
-        return refusal(request, kind(said), error.status_code, **dict(error.headers or {}))
+        detail = None if error.detail in ("", "Not Found") else str(error.detail)
+        return refusal(request, kind(detail), error.status_code, **dict(error.headers or {}))
 
     def accident(request: Request, error: Exception) -> Response:
         log.exception("unexpected error", exc_info=error)

@@ -16,8 +16,8 @@ from dualcontrol.web.shapes import case_reply
 _encode = msgspec.json.Encoder().encode
 
 
-def reply(value: JSON, status: int = 200, **headers: str) -> Response:
-    """A value as JSON, names in their order; header names are given with underscores."""
+def reply(value: JSON | msgspec.Struct, status: int = 200, **headers: str) -> Response:
+    """A value or shape as JSON, names in their order; header names are given with underscores."""
     named = {k.replace("_", "-"): v for k, v in headers.items()}
     return Response(_encode(value), status_code=status, headers=named, media_type="application/json")
 
@@ -32,20 +32,10 @@ def etag(seq: int) -> str:
     return f'"{seq}"'
 
 
-def unchanged(seq: int) -> Response:
-    """Say that the client's copy is still right."""
-    return Response(status_code=304, headers={"ETag": etag(seq)})
-
-
 def seq_of(header: str) -> int | None:
     """The sequence number in an If-Match or If-None-Match header; None for ``*`` and for none."""
     text = header.strip().removeprefix("W/").strip('"')
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def plain(**given: Any) -> dict[str, Any]:
-    """Only what was given."""
-    return {k: v for k, v in given.items() if v is not None}
 
 
 # Every page has a JSON twin: the same address with ``.json``, or with ``Accept: application/json``.
@@ -96,11 +86,7 @@ class Head:
                 over = True
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await self.app(_asking(scope), receive, bare)
-
-
-def _asking(scope: Scope) -> Scope:
-    """The request as GET: never a stream, which would not end, and never the entry token, which works once."""
-    headers = [(name, value) for name, value in scope["headers"] if name != b"accept" or b"event-stream" not in value]
-    query = b"" if b"token=" in scope["query_string"] else scope["query_string"]
-    return {**scope, "method": "GET", "headers": headers, "query_string": query}
+        # As GET, but never a stream, which would not end, and never the entry token, which works once.
+        headers = [header for header in scope["headers"] if header[0] != b"accept" or b"event-stream" not in header[1]]
+        query = b"" if b"token=" in scope["query_string"] else scope["query_string"]
+        await self.app({**scope, "method": "GET", "headers": headers, "query_string": query}, receive, bare)

@@ -41,15 +41,12 @@ class Serving:
         self.app: FastAPI = create_app(
             desk, token=token, host=host, port=self.port, person=person, allowed_hosts=allowed_hosts
         )
-        self._server = uvicorn.Server(self._config())
-        self._stopped = threading.Event()
-
-    def _config(self) -> uvicorn.Config:
         logging.getLogger("uvicorn.access").addFilter(without_query)
-        return uvicorn.Config(
+        self._server = uvicorn.Server(uvicorn.Config(
             self.app, log_level="warning", server_header=False, date_header=True, timeout_graceful_shutdown=GRACE,
             lifespan="off", ws="none",
-        )  # fmt: skip
+        ))  # fmt: skip
+        self._stopped = threading.Event()
 
     @property
     def access(self) -> Access:
@@ -68,7 +65,7 @@ class Serving:
         """The address that lets one browser in, once."""
         return f"{self.url}?token={self.access.entry}"
 
-    def told(self) -> str:
+    def notice(self) -> str:
         """What a person who started the server reads first."""
         token = "the one you configured" if self.configured else self.access.token
         lines = [
@@ -145,7 +142,7 @@ def serve(
         desk, host=host, port=port, token=token, person=person, allowed_hosts=allowed_hosts, any_port=any_port,
         trains=trains,
     )  # fmt: skip
-    say(serving.told())
+    say(serving.notice())
     serving.run()
 
 

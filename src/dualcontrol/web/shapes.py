@@ -1,4 +1,8 @@
-"""The shapes of replies: described once, from the core's own values, for OpenAPI and for its readers."""
+"""Reply shapes: one declaration for what is sent and for the OpenAPI description, made of the core's own values.
+
+A case and a claim are sent as plain values, which show the fields that are at their defaults; their shapes only
+describe them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,6 @@ from dualcontrol.store import CaseRow, InboxRow
 from dualcontrol.verdicts import Mode
 
 REF = "#/components/schemas/{name}"
-HIDDEN_SLOTS = ("content",)
 
 
 class Shape(msgspec.Struct, kw_only=True):
@@ -214,14 +217,16 @@ def replies(
     shape: type[Shape] | None, *statuses: int, ok: int = 200, says: str = ""
 ) -> dict[int | str, dict[str, Any]]:
     """The documented replies of an address: one shape, and problems for the other statuses."""
-    told: dict[int | str, dict[str, Any]] = {ok: {"description": says or (shape.__doc__ or "Done.").splitlines()[0]}}
+    documented: dict[int | str, dict[str, Any]] = {
+        ok: {"description": says or (shape.__doc__ or "Done.").splitlines()[0]}
+    }
     if shape is not None:
-        told[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
+        documented[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
     refused = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
     reads = (415,) if 413 in statuses else ()  # whoever reads a body can find it too large, and of another kind
     for status in sorted({401, 421, 422, 429, 503, *statuses, *reads}):
-        told[status] = {"description": REASONS[status], "content": refused}
-    return told
+        documented[status] = {"description": REASONS[status], "content": refused}
+    return documented
 
 
 def components() -> dict[str, Any]:
@@ -235,26 +240,23 @@ def components() -> dict[str, Any]:
 
 def case_reply(case: Case) -> dict[str, JSON]:
     """A case as its reply: what is still blind is left out, and counted."""
-    built = case.to_dict()
-    for slot in HIDDEN_SLOTS:
-        built.pop(slot, None)
-    built["answers_hidden"] = 0
+    fields = case.to_dict()
+    del fields["content"]
+    fields["answers_hidden"] = 0
     if blind(case):
-        built |= {"answers": [], "answers_hidden": len(case.answered)}
-        built["candidates"] = (
-            [_unsourced(c) for c in built["candidates"]] if case.mode == "preference" else built["candidates"]
-        )
-    return built
+        fields |= {"answers": [], "answers_hidden": len(case.answered)}
+        if case.mode == "preference":
+            fields["candidates"] = [
+                {name: value for name, value in candidate.items() if name not in ("source", "score")}
+                for candidate in fields["candidates"]
+            ]
+    return fields
 
 
 def blind(case: Case) -> bool:
     """Whether a case still asks people who must not see each other's answers."""
     undecided = case.settled is None and case.concluded is None
     return undecided and (case.route is None or case.route.quorum.blind)
-
-
-def _unsourced(candidate: dict[str, JSON]) -> dict[str, JSON]:
-    return {k: v for k, v in candidate.items() if k not in ("source", "score")}
 
 
 # The OpenAPI 3.1 description, completed with the reply shapes of the core's own values.
@@ -272,10 +274,9 @@ Integers of any size survive in both directions.
 def describe(app: FastAPI) -> dict[str, Any]:
     """The description of this server's API."""
     if app.openapi_schema is None:
-        told = get_openapi(
+        app.openapi_schema = get_openapi(
             title="dualcontrol", version=__version__, openapi_version="3.1.0", description=ABOUT, routes=app.routes,
         )  # fmt: skip
-        known = told.setdefault("components", {}).setdefault("schemas", {})
-        told["components"]["schemas"] = {**components(), **known}
-        app.openapi_schema = told
+        parts = app.openapi_schema.setdefault("components", {})
+        parts["schemas"] = {**components(), **parts.get("schemas", {})}
     return app.openapi_schema

@@ -24,9 +24,13 @@ SAY = "send it with Content-Type: application/json"
 
 def parse(body: bytes) -> Any:
     """The JSON value of a body; `json.JSONDecodeError` says what is not JSON in it."""
+
+    def refuse(name: str) -> NoReturn:
+        raise json.JSONDecodeError(f"{name} is not a JSON value", "", 0)
+
     try:
         text = body.decode()
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=once)
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError:
@@ -40,10 +44,6 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _refuse(name: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{name} is not a JSON value", "", 0)
-
-
 class StrictRequest(Request):
     """A request whose JSON is read strictly."""
 
@@ -52,53 +52,41 @@ class StrictRequest(Request):
         return parse(await self.body())
 
 
-def check_media(header: str) -> None:
-    """Refuse a body that does not say that it is JSON in UTF-8: a form or a text that looks like it is none."""
-    if not header.strip():
-        raise HTTPException(415, f"the request has a body, and has no Content-Type that says what it is; {SAY}")
-    media = Message()
-    media["Content-Type"] = header
-    kind = media.get_content_type()
-    if media.get_params([])[0][0].casefold() != kind or not (kind == "application/json" or _is_json_suffix(kind)):
-        raise HTTPException(415, f"the body is said to be {header[:80]!r}, and only JSON is read here; {SAY}")
-    charset = str(media.get_param("charset", "utf-8")).casefold()
-    if charset not in ("utf-8", "utf8"):
-        raise HTTPException(415, f"JSON is read as UTF-8, not as {charset[:40]!r}; {SAY}")
-
-
-def _is_json_suffix(kind: str) -> bool:
-    return kind.startswith("application/") and kind.endswith("+json")
-
-
 class StrictRoute(APIRoute):
     """A route that reads its body through `StrictRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The usual handler, given the strict request."""
+        """The usual handler, given the strict request; 415 where a body does not say that it is JSON in UTF-8."""
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
             strictly = StrictRequest(request.scope, request.receive)
-            if self.body_field is not None and await strictly.body():
-                check_media(request.headers.get("content-type", ""))
+            if self.body_field is None or not await strictly.body():
+                return await handler(strictly)
+            header = request.headers.get("content-type", "")
+            if not header.strip():
+                raise HTTPException(415, f"the request has a body, and has no Content-Type that says what it is; {SAY}")
+            media = Message()
+            media["Content-Type"] = header
+            kind = media.get_content_type()
+            is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+            if media.get_params([])[0][0].casefold() != kind or not is_json:
+                raise HTTPException(415, f"the body is said to be {header[:80]!r}, and only JSON is read here; {SAY}")
+            charset = str(media.get_param("charset", "utf-8")).casefold()
+            if charset not in ("utf-8", "utf8"):
+                raise HTTPException(415, f"JSON is read as UTF-8, not as {charset[:40]!r}; {SAY}")
             return await handler(strictly)
 
         return strict
 
 
-# The field that was most likely meant.
-
-
-def field(name: str, route: object) -> str | None:
-    """The nearest known name to an unknown field of a route's body."""
+def nearest_field(name: str, route: object) -> str | None:
+    """The field of a route's body that an unknown one was most likely meant to be."""
     if not isinstance(route, APIRoute) or route.body_field is None:
         return None
+    annotation = route.body_field.field_info.annotation
     names: list[str] = []
-    for kind in _models(route.body_field.field_info.annotation):
-        names += [f.alias or n for n, f in kind.model_fields.items()]
+    for kind in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += [field.alias or name for name, field in kind.model_fields.items()]
     return nearest(name, names)
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    parts = (annotation, *getattr(annotation, "__args__", ()))
-    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]

@@ -1,4 +1,8 @@
-"""What requests may say: strict types, no unknown fields, JSON content taken as it is."""
+"""Request bodies: strict types, no unknown fields, JSON content left as it is.
+
+They stand beside the core's commands, which say what a case can bear; the bounds, the descriptions and the words of a
+refusal here are those of the HTTP API.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from dualcontrol.case import JSON
 from dualcontrol.verdicts import Verdict
 
-
-def whole(value: Any) -> Any:
-    """1.0 is an integer in JSON; anything else that is not one stays what it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 Unit = Annotated[float, Field(ge=0, le=1)]
 EDGE, INNER = r"[^\x00-\x20\x7f-\xa0]", r"[^\x00-\x1f\x7f-\x9f]"
 Person = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=rf"^{EDGE}({INNER}*{EDGE})?$")]
@@ -22,7 +20,10 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 Seconds = Annotated[float, Field(ge=0.001, le=2_592_000)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}(ms|s|m|h|d)$")]
 Risk = Literal["low", "medium", "high", "critical"] | Unit
-Whole = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(whole)]
+Whole = Annotated[  # 1.0 is an integer in JSON; anything else that is not one stays what it is
+    int, Field(ge=0, le=2**53),
+    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
+]  # fmt: skip
 
 
 class Body(BaseModel):
@@ -30,8 +31,8 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, validate_by_alias=True)
 
-    def given(self) -> dict[str, Any]:
-        """The fields that were given, by the names in the JSON, their values untouched."""
+    def stated(self) -> dict[str, Any]:
+        """The fields that the JSON states, by their names in it, their values untouched."""
         names = {name: field.alias or name for name, field in type(self).model_fields.items()}
         return {names[name]: getattr(self, name) for name in self.model_fields_set}
 

@@ -1,22 +1,32 @@
-"""Claims: take the next review, look at it, hold it longer, give it back."""
+"""Claims: take the next review, look at it, answer it, hold it longer, give it back."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from starlette.responses import Response
 
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, Actor, Case
+from dualcontrol.commands import GiveAnswer, checked
 from dualcontrol.desk import Claim
-from dualcontrol.review.view import as_seen
-from dualcontrol.web.api.bodies import Claiming, Committing, Extending
+from dualcontrol.errors import ClaimError, ConflictError, SettledError
+from dualcontrol.names import among
+from dualcontrol.review import answer as answering
+from dualcontrol.review import values
+from dualcontrol.review.view import as_seen, seen_by
+from dualcontrol.web.api.bodies import Answering, Claiming, Committing, Extending
 from dualcontrol.web.deps import ClaimId, Here, claim_of
-from dualcontrol.web.reply import etag, reply
-from dualcontrol.web.shapes import ClaimReply, replies
+from dualcontrol.web.reply import case_response, etag, reply, seq_of
+from dualcontrol.web.shapes import CaseReply, ClaimReply, blind, replies
 from dualcontrol.web.strict import StrictRoute
 
 router = APIRouter(tags=["claims"], route_class=StrictRoute)
+answers = APIRouter(tags=["answers"], route_class=StrictRoute)
+IfMatch = Annotated[
+    str,
+    Header(pattern=r'^(\*|(W/)?"[0-9]{1,18}")$', description="The claim's etag: answer only if nothing has moved."),
+]
 
 
 def as_claim(claim: Claim, view: dict[str, JSON] | None = None) -> dict[str, JSON]:
@@ -33,7 +43,7 @@ def _response(claim: Claim, status: int = 200, **headers: str) -> Response:
     return reply(as_claim(claim), status, ETag=etag(claim.case.seq), **headers)
 
 
-@router.post("/claims", status_code=201, response_class=Response, responses={
+@router.post("/claims", status_code=201, responses={
     **replies(ClaimReply, 400, 403, 404, 409, 413, ok=201, says="The claim; its `id` answers the review."),
     204: {"description": "There is nothing this person may review now."},
 })  # fmt: skip
@@ -48,33 +58,70 @@ def take(body: Claiming, desk: Here) -> Response:
     return _response(claim, 201, Location=f"/api/v1/claims/{claim.id}")
 
 
-@router.get("/claims/{claim_id}", response_class=Response, responses=replies(ClaimReply, 404, 409))
+@router.get("/claims/{claim_id}", responses=replies(ClaimReply, 404, 409))
 def show(claim_id: ClaimId, desk: Here) -> Response:
     """What the holder of a claim may see of its case."""
     return _response(claim_of(desk, claim_id))
 
 
-@router.post(
-    "/claims/{claim_id}/extend", response_class=Response, responses=replies(ClaimReply, 400, 404, 409, 410, 413)
-)
+@router.post("/claims/{claim_id}/extend", responses=replies(ClaimReply, 400, 404, 409, 410, 413))
 def extend(claim_id: ClaimId, body: Extending, desk: Here) -> Response:
     """Hold a claim for `time` from now on; a lease is never shortened."""
     desk.extend(claim_of(desk, claim_id).id, body.time)
     return _response(claim_of(desk, claim_id))
 
 
-@router.post(
-    "/claims/{claim_id}/commit", response_class=Response, responses=replies(ClaimReply, 400, 404, 409, 410, 413)
-)
+@router.post("/claims/{claim_id}/commit", responses=replies(ClaimReply, 400, 404, 409, 410, 413))
 def commit(claim_id: ClaimId, body: Committing, desk: Here) -> Response:
     """Say what should happen before the action is shown; the claim's view shows it from then on."""
     return _response(claim_of(desk, claim_id).commit(body.should, body.to))
 
 
-@router.delete("/claims/{claim_id}", status_code=204, response_class=Response, responses=replies(
+@router.delete("/claims/{claim_id}", status_code=204, responses=replies(
     None, 404, 409, 410, ok=204, says="The review is open again.",
 ))  # fmt: skip
 def release(claim_id: ClaimId, desk: Here) -> Response:
     """Give a claimed review back."""
     desk.release(claim_of(desk, claim_id).id)
     return Response(status_code=204)
+
+
+@answers.post("/claims/{claim_id}/answer", responses=replies(
+    CaseReply, 400, 403, 404, 409, 410, 413, says="The case after the answer.",
+))  # fmt: skip
+def give(claim_id: ClaimId, body: Answering, desk: Here, if_match: IfMatch = "*") -> Response:
+    """Answer; refused with 409 and `by` when somebody else was first."""
+    fields = {name: value for name, value in body.stated().items() if name not in ("verdict", "value")}
+    claim = claim_of(desk, claim_id)
+    return case_response(answer(claim, body.verdict, body.value, via="http", expected_seq=seq_of(if_match), **fields))
+
+
+def answer(claim: Claim, verdict: str, value: JSON, *, via: str, **fields: Any) -> Case:
+    """Give the answer, for API and pages; a refusal because of others carries ``by``, ``seq`` and ``verdict``.
+
+    It names those who answered first; what they said only to a person who may know it.
+    """
+    try:
+        return claim.answer(verdict, value, via=via, authenticated="token", **fields)
+    except (SettledError, ConflictError, ClaimError) as error:
+        case = claim.desk.case(claim.case.id)
+        names = list(dict.fromkeys(answer.actor.person for answer in case.answered))
+        error.details |= {"case_id": case.id, "seq": case.seq, "by": ", ".join(names) or None}
+        hidden = seen_by(case, claim.person, claim.desk.governing(case.loop).settings).kept
+        if names and not hidden and not blind(case) and case.settled is not None:
+            error.details["verdict"] = case.settled.verdict
+            if not among(claim.person, names):
+                error.message = f"{', '.join(names)} answered first: {case.settled.verdict}"
+        raise
+
+
+def rehearse(claim: Claim, verdict: str, value: JSON, *, via: str, **fields: Any) -> JSON:
+    """Dry run of an answer: check it and write nothing; returns the value in its full form."""
+    actor = Actor(person=claim.person, via=via, authenticated="token")
+    command = checked(
+        GiveAnswer(case_id=claim.case.id, claim_id=claim.id, verdict=verdict, value=value, actor=actor, **fields)
+    )
+    desk = claim.desk
+    control, env = desk.governing(claim.case.loop), desk.steps.env(desk.steps.now())
+    answering.answer(claim.case, command, control, env)
+    return values.checked(claim.case, claim.review, command, control.settings)

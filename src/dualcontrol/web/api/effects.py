@@ -22,21 +22,20 @@ def loop_of(desk: Desk, case: Case) -> Loop:
     return Loop(desk, desk.governing(case.loop))
 
 
-@router.post("/start", response_class=Response, responses=replies(EffectReply, 400, 404, 409, 410, 413))
+@router.post("/start", responses=replies(EffectReply, 400, 404, 409, 410, 413))
 def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response:
     """Take the effect: the one conditional step; who comes second gets 409, and so does what may not run by now."""
-    wanted = body or Starting()
-    case, fence = loop_of(desk, desk.case(case_id)).start(
-        case_id, wanted.owner, runs=wanted.runs and wanted.runs.given()
-    )
+    body = body or Starting()
+    loop = loop_of(desk, desk.case(case_id))
+    case, fence = loop.start(case_id, body.owner, runs=body.runs and body.runs.stated())
     if fence is None:
         why = case.route.reason if case.route else ""
         raise RecalledError(f"case {case.id} went back to people before its effect began: {why}", case_id=case.id)
-    told = {"case_id": case.id, "fence": fence, "value": case.resolved_value(), "until": case.effect.until}
-    return reply(told, ETag=etag(case.seq))
+    effect = EffectReply(case_id=case.id, fence=fence, value=case.resolved_value(), until=case.effect.until)
+    return reply(effect, ETag=etag(case.seq))
 
 
-@router.post("/finish", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413))
+@router.post("/finish", responses=replies(CaseReply, 400, 404, 409, 410, 413))
 def finish(case_id: CaseId, body: Finishing, desk: Here) -> Response:
     """Say how the started effect ended; only the holder of the fence may."""
     loop = loop_of(desk, desk.case(case_id))
@@ -46,7 +45,7 @@ def finish(case_id: CaseId, body: Finishing, desk: Here) -> Response:
     return case_response(desk.case(case_id))
 
 
-@router.post("/resolve", response_class=Response, responses=replies(CaseReply, 400, 404, 409, 410, 413))
+@router.post("/resolve", responses=replies(CaseReply, 400, 404, 409, 410, 413))
 def resolve(case_id: CaseId, body: Resolving, desk: Here) -> Response:
     """Say whether an effect of unknown end happened; if not, it may be started again.
 

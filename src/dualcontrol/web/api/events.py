@@ -9,16 +9,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import format_sse_event
+from msgspec.structs import asdict
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.cases import LoopQuery
 from dualcontrol.web.deps import Here
-from dualcontrol.web.ledger import feed_row
 from dualcontrol.web.reply import reply
-from dualcontrol.web.shapes import FeedPage, replies
+from dualcontrol.web.shapes import FeedPage, FeedRow, replies
 
 router = APIRouter(tags=["events"])
 STREAM = "text/event-stream"
@@ -27,13 +26,20 @@ PAUSE = 1.0
 Position = Annotated[int, Query(ge=0, le=2**53, description="Only entries behind this position.")]
 
 
-def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[dict[str, JSON]]:
+def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[FeedRow]:
     """The next entries behind a position; gives waiting entries theirs first."""
     desk.store.sequence()
-    return [feed_row(entry) for entry in desk.store.feed(after, limit, loop)]
+    return [
+        FeedRow(
+            pos=entry.pos or 0, stream=entry.stream,
+            case_id=entry.stream.partition("/")[2] if entry.stream.startswith("case/") else None, seq=entry.seq,
+            at=entry.at, kinds=[type(event).__name__ for event in entry.events],
+        )
+        for entry in desk.store.feed(after, limit, loop)
+    ]  # fmt: skip
 
 
-@router.get("/events", response_class=Response, responses={
+@router.get("/events", responses={
     **replies(FeedPage, 404),
     200: {
         "description": "A page, or with Accept: text/event-stream the stream.",
@@ -44,13 +50,10 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[di
     },
 })  # fmt: skip
 async def events(
-    request: Request,
-    desk: Here,
-    after: Position = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    request: Request, desk: Here, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     loop: LoopQuery = "",
     last_event_id: Annotated[str, Header(description="Where a broken stream goes on.")] = "",
-) -> Response:
+) -> Response:  # fmt: skip
     """What happened, in order.
 
     With ``Accept: text/event-stream`` this is an endless stream whose event ids are positions; with anything else,
@@ -61,26 +64,26 @@ async def events(
     if loop:
         await run_in_threadpool(desk.governing, loop)
     if STREAM not in request.headers.get("accept", ""):
-        found = await run_in_threadpool(feed, desk, after, limit, loop or None)
-        return reply({"entries": found, "next": found[-1]["pos"] if found else after})
-    return stream(_told(desk, after, limit, loop or None))
+        rows = await run_in_threadpool(feed, desk, after, limit, loop or None)
+        return reply(FeedPage(entries=rows, next=rows[-1].pos if rows else after))
 
+    async def entries() -> AsyncIterator[bytes]:
+        yield format_sse_event(comment="dualcontrol", retry=2000)
+        position, quiet = after, 0.0
+        while True:
+            rows = await run_in_threadpool(feed, desk, position, limit, loop or None)
+            for row in rows:
+                yield format_sse_event(data_str=json.dumps(asdict(row)), event="entry", id=str(row.pos))
+                position, quiet = row.pos, 0.0
+            if rows:
+                continue
+            await asyncio.sleep(PAUSE)
+            quiet += PAUSE
+            if quiet >= HEARTBEAT:
+                yield format_sse_event(comment="still here")
+                quiet = 0.0
 
-async def _told(desk: Desk, after: int, limit: int, loop: str | None) -> AsyncIterator[bytes]:
-    yield format_sse_event(comment="dualcontrol", retry=2000)
-    quiet = 0.0
-    while True:
-        found = await run_in_threadpool(feed, desk, after, limit, loop)
-        for row in found:
-            yield format_sse_event(data_str=json.dumps(row), event="entry", id=str(row["pos"]))
-            after, quiet = row["pos"], 0.0
-        if found:
-            continue
-        await asyncio.sleep(PAUSE)
-        quiet += PAUSE
-        if quiet >= HEARTBEAT:
-            yield format_sse_event(comment="still here")
-            quiet = 0.0
+    return stream(entries())
 
 
 def stream(parts: AsyncIterator[bytes]) -> StreamingResponse:

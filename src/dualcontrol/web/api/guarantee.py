@@ -1,23 +1,21 @@
-"""What a loop's guarantee stands at: in words, in figures, its course, and what another promise would have meant."""
+"""What a loop's guarantee stands at: in words, in figures, over time, and what another promise would have meant."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.history import History, Move, Point, Rate, gathered
 from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
-from dualcontrol.replay.whatif import Asked, WhatIf, what_if
+from dualcontrol.replay.whatif import Asked, what_if
 from dualcontrol.web.deps import Here, LoopName
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import GuaranteeReply, replies
@@ -28,7 +26,7 @@ Share = Annotated[float | None, Query(ge=0.0001, le=0.9999)]
 Amount = Annotated[float | None, Query(ge=0, le=1e12)]
 
 
-@router.get("/{loop}/guarantee", response_class=Response, responses=replies(GuaranteeReply, 404))
+@router.get("/{loop}/guarantee", responses=replies(GuaranteeReply, 404))
 def guarantee(
     loop: LoopName, desk: Here, request: Request, segment: SegmentName = None,
     max_error: Annotated[Share, Query(description="Try another bound on the counted answers.")] = None,
@@ -38,74 +36,61 @@ def guarantee(
     error_loss: Annotated[Amount, Query(description="What an error on autopilot costs.")] = None,
 ) -> Response:  # fmt: skip
     """What is promised of autopilot, on what evidence, since when and until when; `what_if` where a bound is given."""
-    asked = None
+    bound = None
     if max_error is not None:
-        asked = Asked(
+        bound = Asked(
             max_error=max_error, confidence=confidence or 0.95, minute_price=minute_price,
             minutes=1.0 if minutes is None else minutes, error_loss=error_loss,
         )  # fmt: skip
-    return reply(as_guarantee(desk, courses_of(request), desk.governing(loop), segment, asked).plain)
+    return reply(as_guarantee(desk, courses_of(request), desk.governing(loop), segment, bound).reply)
 
 
-class Told:
-    """A segment's standing with everything that belongs to it, as values and as plain JSON."""
+class Status(NamedTuple):
+    """The reply about a loop's guarantee, with the segment that it shows in full and that segment's time series."""
 
-    def __init__(
-        self, control: Control, standings: list[Standing], shown: Standing, course: Course, tried: WhatIf | None
-    ) -> None:
-        self.control, self.standings, self.shown, self.course, self.tried = control, standings, shown, course, tried
-        self.words = words(control, shown)
-        self.moves = gathered(course.moves)
-
-    @property
-    def plain(self) -> dict[str, JSON]:
-        """The reply."""
-        return {
-            "loop": self.control.loop, "segment": self.shown.segment, "promise": self.words.to_dict(),
-            "segments": [of.to_dict() for of in self.standings],
-            "points": [point.to_dict() for point in self.course.points],
-            "reliability": [rate.to_dict() for rate in self.course.rates],
-            "moves": [move.to_dict() for move in self.moves],
-            "what_if": None if self.tried is None else self.tried.to_dict(),
-        }  # fmt: skip
+    control: Control
+    shown: Standing
+    course: Course
+    reply: GuaranteeReply
 
 
-def as_guarantee(desk: Desk, courses: Courses, control: Control, segment: str | None, asked: Asked | None) -> Told:
-    """What there is to say of a loop, with one of its segments in full."""
+def as_guarantee(desk: Desk, courses: Courses, control: Control, segment: str | None, bound: Asked | None) -> Status:
+    """The status of a loop's guarantee, with one of its segments in full; `bound` is what to try on its answers."""
     standings = standing(control, desk.certifier.segments(control))
     shown = standings[0] if segment is None else next((of for of in standings if of.segment == segment), None)
     if shown is None:
         known = ", ".join(of.segment for of in standings if of.segment) or "the loop has none"
         raise NotFoundError(f"there is no segment {str(segment)[:80]!r}; known are: {known}", hint=UNNAMED)
     course = courses.of(control, shown.segment)
-    tried = None
-    if asked is not None:
+    trial = None
+    if bound is not None:
         entries = desk.store.queries.entries(f"loop/{control.loop_id}", values=False)
-        tried = what_if(evidence(entries, shown.segment), asked, today=shown.threshold, promise=course.promise)
-    return Told(control, standings, shown, course, tried)
+        trial = what_if(evidence(entries, shown.segment), bound, today=shown.threshold, promise=course.promise)
+    body = GuaranteeReply(
+        loop=control.loop, segment=shown.segment, promise=words(control, shown), segments=standings,
+        points=course.points, reliability=course.rates, moves=gathered(course.moves), what_if=trial,
+    )  # fmt: skip
+    return Status(control, shown, course, body)
 
 
 def courses_of(request: Request) -> Courses:
-    """The courses that this server keeps."""
+    """The time series that this server keeps."""
     courses: Courses = request.app.state.courses
     return courses
 
 
-# The courses of all loops, kept between requests: each asks the ledger for what is new only.
-
-
 class Course(NamedTuple):
-    """What one segment went through; `seq` is the last entry of the loop's stream that is in it."""
+    """One segment's time series; `seq` is the last entry of the loop's stream that is in it."""
 
     seq: int
-    points: Sequence[Point]
+    points: list[Point]
     moves: list[Move]
     rates: list[Rate]
     promise: dict[str, Any]
 
 
 class Courses:
-    """Folds the streams of loops; safe for many threads."""
+    """Time series of all loops, kept between requests: each asks the ledger for new entries only; thread-safe."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -117,11 +102,8 @@ class Courses:
         with self._lock:
             history = self._histories.setdefault(control.loop_id, History(control.loop))
             entries = self._desk.store.queries.entries(f"loop/{control.loop_id}", after=history.seq, values=False)
-            return _course(history.fold(entries), segment)
-
-
-def _course(history: History, segment: str) -> Course:
-    trail = history.trails.get(segment)
-    rates = trail.tally.rates() if trail else []
-    promise = json.loads(trail.segment.promise) if trail else {}
-    return Course(history.seq, list(history.points(segment)), history.moved(segment), rates, promise)
+            history.fold(entries)
+            trail = history.trails.get(segment)
+            rates = trail.tally.rates() if trail else []
+            promise = json.loads(trail.segment.promise) if trail else {}
+            return Course(history.seq, list(history.points(segment)), history.moved(segment), rates, promise)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from msgspec import to_builtins
 from starlette.responses import Response
 
 from dualcontrol.desk import Desk
@@ -30,19 +29,11 @@ def queue(
     return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)
 
 
-def rows(page: Page) -> list[dict[str, Any]]:
-    """The rows of a page as plain values."""
-    return [to_builtins(row) for row in page.rows]
-
-
-@router.get("", response_class=Response, responses=replies(InboxPage, 404))
+@router.get("", responses=replies(InboxPage, 404))
 def listed(
-    desk: Here,
-    person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
-    loop: LoopQuery = "",
-    limit: Limit = 50,
-    cursor: Cursor = "",
-) -> Response:
+    desk: Here, person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
+    loop: LoopQuery = "", limit: Limit = 50, cursor: Cursor = "",
+) -> Response:  # fmt: skip
     """Open reviews in queue order."""
     page = queue(desk, person=person or None, loop=loop or None, limit=limit, cursor=cursor or None)
-    return reply({"rows": rows(page), "next": page.next})
+    return reply(InboxPage(rows=list(page.rows), next=page.next))

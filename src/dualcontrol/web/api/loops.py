@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.web.api.bodies import Opening, Stopping
@@ -18,55 +17,46 @@ from dualcontrol.web.shapes import ExamplePage, LoopPage, LoopReply, replies
 router = APIRouter(prefix="/loops", tags=["loops"])
 
 
-def as_loop(desk: Desk, control: Control, unfed: dict[str, int]) -> dict[str, JSON]:
-    """A loop as plain values."""
-    return {
-        "loop": control.loop, "mode": control.settings.mode, "control": control.to_dict(),
-        "counts": desk.store.queries.counts(control.loop_id), "unfed": unfed.get(control.loop, 0),
-        "model": control.model,
-    }  # fmt: skip
+def as_loop(desk: Desk, control: Control, unfed: dict[str, int]) -> LoopReply:
+    """A loop with its counts; `unfed` are the answers not yet used for learning, by loop."""
+    return LoopReply(
+        loop=control.loop, mode=control.settings.mode, control=control.to_dict(),
+        counts=desk.store.queries.counts(control.loop_id), unfed=unfed.get(control.loop, 0), model=control.model,
+    )  # fmt: skip
 
 
-@router.get("", response_class=Response, responses=replies(LoopPage))
+@router.get("", responses=replies(LoopPage))
 def listed(desk: Here) -> Response:
     """Every loop."""
     unfed = desk.store.queries.unfed()
-    return reply({"loops": [as_loop(desk, control, unfed) for control in desk.loops()]})
+    return reply(LoopPage(loops=[as_loop(desk, control, unfed) for control in desk.loops()]))
 
 
-@router.get("/{loop}", response_class=Response, responses=replies(LoopReply, 404))
+@router.get("/{loop}", responses=replies(LoopReply, 404))
 def show(loop: LoopName, desk: Here) -> Response:
     """One loop."""
     return reply(as_loop(desk, desk.governing(loop), desk.store.queries.unfed()))
 
 
-@router.post(
-    "/{loop}/autopilot/stop", response_class=Response, responses=replies(LoopReply, 400, 403, 404, 409, 413)
-)  # fmt: skip
+@router.post("/{loop}/autopilot/stop", responses=replies(LoopReply, 400, 403, 404, 409, 413))
 def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
     """Send everything to people from here on; an effect that has not begun is theirs as well."""
     stopped = Loop(desk, desk.governing(loop)).stop_autopilot(body.person, body.because, segment=body.segment)
     return reply(as_loop(desk, stopped, desk.store.queries.unfed()))
 
 
-@router.post(
-    "/{loop}/autopilot/open", response_class=Response, responses=replies(LoopReply, 400, 403, 404, 409, 413)
-)  # fmt: skip
+@router.post("/{loop}/autopilot/open", responses=replies(LoopReply, 400, 403, 404, 409, 413))
 def open_autopilot(loop: LoopName, body: Opening, desk: Here) -> Response:
     """Let autopilot act again where a person had stopped it; an alarm or a missing model ends otherwise."""
     opened = Loop(desk, desk.governing(loop)).open_autopilot(body.person, body.because, segment=body.segment)
     return reply(as_loop(desk, opened, desk.store.queries.unfed()))
 
 
-@router.get("/{loop}/examples", response_class=Response, responses=replies(ExamplePage, 404))
+@router.get("/{loop}/examples", responses=replies(ExamplePage, 404))
 def examples(
-    loop: LoopName,
-    desk: Here,
-    unused: bool = False,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    loop: LoopName, desk: Here, unused: bool = False, after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Response:
+) -> Response:  # fmt: skip
     """Learning rows made from decisions, in the order they were made; `next` goes into `after`."""
-    found = desk.store.queries.examples(desk.governing(loop).loop_id, unused=unused, after=after, limit=limit)
-    following = found[-1].id if len(found) == limit else None
-    return reply({"rows": [row.to_dict() for row in found], "next": following})
+    rows = desk.store.queries.examples(desk.governing(loop).loop_id, unused=unused, after=after, limit=limit)
+    return reply(ExamplePage(rows=list(rows), next=rows[-1].id if len(rows) == limit else None))

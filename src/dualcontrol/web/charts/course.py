@@ -17,22 +17,23 @@ DECISIONS = "decisions counted"
 
 def threshold(points: Sequence[Point]) -> Markup:
     """From which score on autopilot may act; what lies above the line is its own."""
-    given: lines.Points = [(p.decisions, p.threshold) for p in points]
+    course: lines.Points = [(p.decisions, p.threshold) for p in points]
     plot, last = _plot(points, 1.0), points[-1].threshold if points else None
     now = "nothing is certified" if last is None else f"certified from {last:.4g} on"
-    told = f"After {_last(points)} decisions {now}. The table below has the same figures."
-    drawn = [lines.band(plot, given, 1.0, "chart-band", held=True), lines.steps(plot, given, "chart-line")]
-    drawn += [] if any(p.threshold is not None for p in points) else [lines.nothing("nothing was certified so far")]
-    return _svg("c-threshold", "Certified threshold over decisions", told, plot, points, drawn, "{:.2f}".format)
+    description = f"After {_last(points)} decisions {now}. The table below has the same figures."
+    marks = [lines.band(plot, course, 1.0, "chart-band", held=True), lines.steps(plot, course, "chart-line")]
+    marks += [] if any(p.threshold is not None for p in points) else [lines.nothing("nothing was certified so far")]
+    title = "Certified threshold over decisions"
+    return _svg("c-threshold", title, description, plot, points, marks, "{:.2f}".format)
 
 
 def coverage(points: Sequence[Point]) -> Markup:
     """Which share of decisions autopilot may have."""
-    given: lines.Points = [(p.decisions, p.coverage) for p in points]
-    plot = _plot(points, 1.0)
-    told = f"After {_last(points)} decisions {percent(points[-1].coverage if points else 0.0)} may go to autopilot."
-    drawn = [lines.band(plot, given, 0.0, "chart-band", held=True), lines.steps(plot, given, "chart-line")]
-    return _svg("c-coverage", "Certified coverage over decisions", told, plot, points, drawn, shares)
+    course: lines.Points = [(p.decisions, p.coverage) for p in points]
+    plot, share = _plot(points, 1.0), percent(points[-1].coverage if points else 0.0)
+    description = f"After {_last(points)} decisions {share} may go to autopilot."
+    marks = [lines.band(plot, course, 0.0, "chart-band", held=True), lines.steps(plot, course, "chart-line")]
+    return _svg("c-coverage", "Certified coverage over decisions", description, plot, points, marks, shares)
 
 
 def error(points: Sequence[Point], target: float | None) -> Markup:
@@ -40,26 +41,30 @@ def error(points: Sequence[Point], target: float | None) -> Markup:
     estimate: lines.Points = [(p.decisions, p.error_estimate) for p in points]
     upper: lines.Points = [(p.decisions, p.error_upper) for p in points]
     plot = _plot(points, ceiling(points, target))
-    drawn = [_between(plot, points), lines.line(plot, upper, "chart-bound"), lines.line(plot, estimate, "chart-line")]
-    drawn += [] if target is None else [lines.level(plot, target, f"at most {percent(target)}")]
-    last = points[-1] if points else None
-    told = "Autopilot has done nothing yet."
-    drawn += (
-        [] if last is not None and last.error_upper is not None else [lines.nothing("autopilot has done nothing yet")]
-    )
-    if last is not None and last.error_upper is not None:
-        told = f"So far about {percent(last.error_estimate)} wrong, and at most {percent(last.error_upper)}."
-    return _svg("c-error", "Error of autopilot so far, with its bound", told, plot, points, drawn, shares)
+    bounded = [(p.decisions, p.error_estimate, p.error_upper) for p in points if p.error_upper is not None]
+    marks = [lines.line(plot, upper, "chart-bound"), lines.line(plot, estimate, "chart-line")]
+    if len(bounded) > 1:  # the band from the estimate up to the bound
+        edge = [(x, high) for x, _, high in bounded] + [(x, low or 0.0) for x, low, _ in reversed(bounded)]
+        marks.insert(0, lines.line(plot, edge, "chart-band"))
+    if target is not None:
+        marks.append(lines.level(plot, target, f"at most {percent(target)}"))
+    description = "Autopilot has done nothing yet."
+    if points and points[-1].error_upper is not None:
+        last = points[-1]
+        description = f"So far about {percent(last.error_estimate)} wrong, and at most {percent(last.error_upper)}."
+    else:
+        marks.append(lines.nothing("autopilot has done nothing yet"))
+    return _svg("c-error", "Error of autopilot so far, with its bound", description, plot, points, marks, shares)
 
 
 def monitor(points: Sequence[Point]) -> Markup:
     """How far the evidence has come that autopilot errs more than promised; at 100 % the alarm goes off."""
-    given: lines.Points = [(p.decisions, p.suspicion) for p in points]
+    course: lines.Points = [(p.decisions, p.suspicion) for p in points]
     plot = _plot(points, 1.05)
-    drawn = [lines.band(plot, given, 0.0, "chart-band warn"), lines.line(plot, given, "chart-line warn")]
-    drawn.append(lines.level(plot, 1.0, "alarm"))
-    told = f"Now {percent(points[-1].suspicion if points else 0.0)} of the way to an alarm."
-    return _svg("c-monitor", "Monitor: on the way to an alarm", told, plot, points, drawn, shares)
+    marks = [lines.band(plot, course, 0.0, "chart-band warn"), lines.line(plot, course, "chart-line warn")]
+    marks.append(lines.level(plot, 1.0, "alarm"))
+    description = f"Now {percent(points[-1].suspicion if points else 0.0)} of the way to an alarm."
+    return _svg("c-monitor", "Monitor: on the way to an alarm", description, plot, points, marks, shares)
 
 
 def ceiling(points: Sequence[Point], target: float | None) -> float:
@@ -75,33 +80,19 @@ def _plot(points: Sequence[Point], top: float) -> Plot:
     return Plot((points[0].decisions if points else 0, points[-1].decisions if points else 1), (0.0, top))
 
 
-def _between(plot: Plot, points: Sequence[Point]) -> Markup:
-    """The band from the estimate up to the bound."""
-    both = [(p.decisions, p.error_estimate, p.error_upper) for p in points if p.error_upper is not None]
-    if len(both) < 2:
-        return Markup("")
-    edge = [(x, upper) for x, _, upper in both] + [(x, low or 0.0) for x, low, _ in reversed(both)]
-    return lines.line(plot, edge, "chart-band")
-
-
 def _last(points: Sequence[Point]) -> str:
     return f"{points[-1].decisions if points else 0:,}"
 
 
 def _svg(
-    key: str, title: str, told: str, plot: Plot, points: Sequence[Point], drawn: list[Markup], up: Format
+    key: str, title: str, description: str, plot: Plot, points: Sequence[Point], marks: list[Markup], up: Format
 ) -> Markup:  # fmt: skip
-    grid = plot.grid(lambda x: f"{x:,.0f}", up, DECISIONS, whole=True)
-    shown = [*_moments(plot, points), *drawn] if points else [lines.nothing("nothing is counted yet")]
-    return svg(key, title, told, [grid, *shown])
-
-
-def _moments(plot: Plot, points: Sequence[Point]) -> list[Markup]:
-    """Where the alarm went off, and where a new epoch began."""
-    made = []
+    """A chart over decisions, with the moments where the alarm went off and where a new epoch began."""
+    parts = [plot.grid(lambda x: f"{x:,.0f}", up, DECISIONS, whole=True)]
     for before, point in pairwise(points):
         if point.suspicion >= 1.0:
-            made.append(lines.moment(plot, point.decisions, "bad", "alarm"))
+            parts.append(lines.moment(plot, point.decisions, "bad", "alarm"))
         elif point.epoch != before.epoch and before.suspicion < 1.0:
-            made.append(lines.moment(plot, point.decisions, "", f"epoch {point.epoch} began"))
-    return made
+            parts.append(lines.moment(plot, point.decisions, "", f"epoch {point.epoch} began"))
+    parts += marks if points else [lines.nothing("nothing is counted yet")]
+    return svg(key, title, description, parts)

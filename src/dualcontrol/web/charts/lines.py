@@ -15,39 +15,39 @@ Part: TypeAlias = list[tuple[float, float]]
 
 def line(plot: Plot, points: Points, kind: str) -> Markup:
     """A line through the points; it breaks where there is none."""
-    return _path(kind, (_joined(plot, part) for part in parts(points)))
+    return _path(plot, kind, list(parts(points)))
 
 
 def steps(plot: Plot, points: Points, kind: str) -> Markup:
     """A line that keeps each value until the next one."""
-    return _path(kind, (_joined(plot, stepped(part)) for part in parts(points, held=True)))
+    return _path(plot, kind, [stepped(part) for part in parts(points, held=True)])
 
 
 def band(plot: Plot, points: Points, to: float, kind: str, *, held: bool = False) -> Markup:
     """The surface between the points and a level."""
-    return _path(kind, (_closed(plot, stepped(part) if held else part, to) for part in parts(points, held=held)))
+    corners = [stepped(part) if held else part for part in parts(points, held=held)]
+    return _path(plot, kind, [[(part[0][0], to), *part, (part[-1][0], to)] for part in corners], "Z")
 
 
-def level(plot: Plot, value: float, said: str) -> Markup:
+def level(plot: Plot, value: float, label: str) -> Markup:
     """A level that is aimed at, with its name."""
     y, right = plot.y(value), plot.x(plot.x_to)
-    drawn = Markup('<line class="chart-target" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
-        plot.x(plot.x_from), right, y=y
-    )
+    line = Markup('<line class="chart-target" x1="{}" x2="{}" y1="{y}" y2="{y}"/>')
     name = Markup('<text class="chart-said" x="{}" y="{}" text-anchor="end">{}</text>')
-    return drawn + name.format(right, round(y - 5 if y > TOP + 14 else y + 14, 1), said)
+    place = round(y - 5 if y > TOP + 14 else y + 14, 1)
+    return line.format(plot.x(plot.x_from), right, y=y) + name.format(right, place, label)
 
 
-def moment(plot: Plot, x: float, kind: str, said: str) -> Markup:
+def moment(plot: Plot, x: float, kind: str, label: str) -> Markup:
     """A moment that is marked; its name shows on hovering, and stands in the table."""
     drawn = '<line class="chart-moment {}" x1="{x}" x2="{x}" y1="{}" y2="{}"><title>{}</title></line>'
-    return Markup(drawn).format(kind, TOP, HEIGHT - BOTTOM, said, x=plot.x(x))
+    return Markup(drawn).format(kind, TOP, HEIGHT - BOTTOM, label, x=plot.x(x))
 
 
-def nothing(said: str) -> Markup:
+def nothing(label: str) -> Markup:
     """What stands in a chart without anything to draw."""
     text = '<text class="chart-none" x="{}" y="{}" text-anchor="middle">{}</text>'
-    return Markup(text).format(f"{WIDTH / 2:g}", f"{TOP + 45:g}", said)
+    return Markup(text).format(f"{WIDTH / 2:g}", f"{TOP + 45:g}", label)
 
 
 def parts(points: Points, *, held: bool = False) -> Iterator[Part]:
@@ -65,21 +65,13 @@ def parts(points: Points, *, held: bool = False) -> Iterator[Part]:
 
 def stepped(part: Part) -> Part:
     """The corners of steps."""
-    made: Part = []
+    corners: Part = []
     for x, y in part:
-        made += [(x, made[-1][1])] if made and made[-1][1] != y else []
-        made.append((x, y))
-    return made
+        corners += [(x, corners[-1][1])] if corners and corners[-1][1] != y else []
+        corners.append((x, y))
+    return corners
 
 
-def _joined(plot: Plot, part: Part) -> str:
-    return "M" + " ".join(f"{plot.x(x):g},{plot.y(y):g}" for x, y in part)
-
-
-def _closed(plot: Plot, part: Part, to: float) -> str:
-    return _joined(plot, [(part[0][0], to), *part, (part[-1][0], to)]) + "Z"
-
-
-def _path(kind: str, drawn: Iterator[str]) -> Markup:
-    found = " ".join(drawn)
-    return Markup('<path class="{}" d="{}"/>').format(kind, found) if found else Markup("")
+def _path(plot: Plot, kind: str, parts: Sequence[Part], end: str = "") -> Markup:
+    moves = ["M" + " ".join(f"{plot.x(x):g},{plot.y(y):g}" for x, y in part) + end for part in parts]
+    return Markup('<path class="{}" d="{}"/>').format(kind, " ".join(moves)) if moves else Markup("")

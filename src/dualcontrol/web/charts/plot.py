@@ -30,21 +30,23 @@ class Plot:
     def grid(self, across: Format, up: Format, name: str, *, whole: bool = False) -> Markup:
         """Lines and figures of both axes; `name` stands under the lower one, which may count `whole` things."""
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-        made = [_level(self.y(value), right, up(value)) for value in ticks(self.y_from, self.y_to)]
-        made += [_figure(self.x(value), bottom, across(value)) for value in self._along(1.0 if whole else 0.0)]
-        made.append(_text("chart-name", (LEFT + right) / 2, HEIGHT - 5, "middle", name))
-        return Markup("").join(made)
+        line = Markup('<line class="chart-grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>')
+        parts: list[Markup] = []
+        for value in ticks(self.y_from, self.y_to):
+            y = self.y(value)
+            parts += [line.format(LEFT, right, y=y), _text("chart-figure", LEFT - 7, y + 4, "end", up(value))]
+        for value in ticks(self.x_from, self.x_to, least=1.0 if whole else 0.0):
+            parts.append(_text("chart-figure", self.x(value), bottom + 16, "middle", across(value)))
+        parts.append(_text("chart-name", (LEFT + right) / 2, HEIGHT - 5, "middle", name))
+        return Markup("").join(parts)
 
-    def _along(self, least: float) -> list[float]:
-        return ticks(self.x_from, self.x_to, least=least)
 
-
-def svg(key: str, title: str, told: str, parts: Sequence[Markup]) -> Markup:
+def svg(key: str, title: str, description: str, parts: Sequence[Markup]) -> Markup:
     """A chart from its parts; `key` is its own among those of a page."""
     head = Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="{k}-t {k}-d">'
         '<title id="{k}-t">{}</title><desc id="{k}-d">{}</desc>'
-    ).format(f"{WIDTH:g}", f"{HEIGHT:g}", title, told, k=key)
+    ).format(f"{WIDTH:g}", f"{HEIGHT:g}", title, description, k=key)
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
@@ -66,37 +68,25 @@ def _share(value: float, low: float, high: float) -> float:
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-def _level(y: float, right: float, figure: str) -> Markup:
-    line = Markup('<line class="chart-grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(LEFT, right, y=y)
-    return line + _text("chart-figure", LEFT - 7, y + 4, "end", figure)
-
-
-def _figure(x: float, bottom: float, figure: str) -> Markup:
-    return _text("chart-figure", x, bottom + 16, "middle", figure)
-
-
-def _text(kind: str, x: float, y: float, anchor: str, said: str) -> Markup:
-    text = '<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>'
-    return Markup(text).format(kind, f"{x:g}", f"{y:g}", anchor, said)
-
-
-# A sparkline: the shape of a course in the space of a word, for where a chart would be too much.
+def _text(kind: str, x: float, y: float, anchor: str, text: str) -> Markup:
+    element = '<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>'
+    return Markup(element).format(kind, f"{x:g}", f"{y:g}", anchor, text)
 
 
 WIDE, HIGH = 120.0, 24.0
 
 
-def spark(values: Sequence[float], said: str) -> Markup:
-    """Values between 0 and 1 as one small line; `said` is what it tells."""
+def spark(values: Sequence[float], label: str) -> Markup:
+    """A sparkline, for where a chart would be too much: values between 0 and 1 as one small line; `label` says it."""
     if not values:
         return Markup("")
-    places = " ".join(_place(i, value, len(values)) for i, value in enumerate(values))
-    head = Markup('<svg class="spark" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-        f"{WIDE:g}", f"{HIGH:g}", said
+    last = max(1, len(values) - 1)
+    points = " ".join(
+        f"{1 + (WIDE - 2) * (i / last):.1f},{HIGH - 2 - (HIGH - 4) * _share(value, 0.0, 1.0):.1f}"
+        for i, value in enumerate(values)
     )
-    return head + Markup('<polyline class="chart-line" points="{}"/></svg>').format(places)
-
-
-def _place(i: int, value: float, count: int) -> str:
-    x = 1 + (WIDE - 2) * (i / max(1, count - 1))
-    return f"{x:.1f},{HIGH - 2 - (HIGH - 4) * min(1.0, max(0.0, value)):.1f}"
+    image = Markup(
+        '<svg class="spark" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<polyline class="chart-line" points="{}"/></svg>'
+    )
+    return image.format(f"{WIDE:g}", f"{HIGH:g}", label, points)

@@ -19,33 +19,27 @@ def reliability(rates: Sequence[Rate]) -> Markup:
     low = min([rate.confidence for rate in rates] + [rate.low for rate in rates], default=0.0)
     start = max(0.0, int(low * 10) / 10)
     plot = Plot((start, 1.0), (start, 1.0))
-    drawn = [plot.grid("{:.2f}".format, shares, "confidence that came with the proposal"), _diagonal(plot)]
-    drawn += [_rate(plot, rate) for rate in rates] or [nothing("nothing is counted yet")]
-    title = "Reliability: share right by confidence"
-    return svg("c-reliability", title, _told(rates), drawn)
-
-
-def _told(rates: Sequence[Rate]) -> str:
-    if not rates:
-        return "Nothing is counted yet."
+    diagonal = Markup('<line class="chart-even" x1="{}" y1="{}" x2="{}" y2="{}"/>')
+    marks = [
+        plot.grid("{:.2f}".format, shares, "confidence that came with the proposal"),
+        diagonal.format(plot.x(plot.x_from), plot.y(plot.x_from), plot.x(plot.x_to), plot.y(plot.x_to)),
+    ]
+    for rate in rates:
+        x, y_low, y_high = plot.x(rate.confidence), plot.y(rate.low), plot.y(rate.high)
+        whisker = f"M{x:g},{y_low:g}V{y_high:g}M{x - CAP:g},{y_low:g}h{2 * CAP:g}M{x - CAP:g},{y_high:g}h{2 * CAP:g}"
+        mark = Markup(
+            '<g><title>{}</title><path class="chart-whisker" d="{}"/>'
+            '<circle class="chart-dot" cx="{}" cy="{}" r="4"/></g>'
+        )
+        label = f"{rate.labels} labels at {rate.confidence:.2f}: {percent(rate.right)} right"
+        marks.append(mark.format(label, whisker, x, plot.y(rate.right)))
     over = sum(rate.high < rate.confidence for rate in rates)
     under = sum(rate.low > rate.confidence for rate in rates)
-    return (
+    description = (
         f"Of {len(rates)} groups of cases {over} were clearly less often right than their confidence says, "
         f"{under} clearly more often."
     )
-
-
-def _diagonal(plot: Plot) -> Markup:
-    ends = plot.x(plot.x_from), plot.y(plot.x_from), plot.x(plot.x_to), plot.y(plot.x_to)
-    return Markup('<line class="chart-even" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(*ends)
-
-
-def _rate(plot: Plot, rate: Rate) -> Markup:
-    x, low, high = plot.x(rate.confidence), plot.y(rate.low), plot.y(rate.high)
-    said = f"{rate.labels} labels at {rate.confidence:.2f}: {percent(rate.right)} right"
-    whisker = f"M{x:g},{low:g}V{high:g}M{x - CAP:g},{low:g}h{2 * CAP:g}M{x - CAP:g},{high:g}h{2 * CAP:g}"
-    drawn = (
-        '<g><title>{}</title><path class="chart-whisker" d="{}"/><circle class="chart-dot" cx="{}" cy="{}" r="4"/></g>'
-    )
-    return Markup(drawn).format(said, whisker, x, plot.y(rate.right))
+    if not rates:
+        description = "Nothing is counted yet."
+        marks.append(nothing("nothing is counted yet"))
+    return svg("c-reliability", "Reliability: share right by confidence", description, marks)

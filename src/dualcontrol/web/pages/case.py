@@ -7,20 +7,18 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.case import Candidate, Case
+from dualcontrol.case import Case
 from dualcontrol.control import PAGE, Control, LoopSettings
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
 from dualcontrol.names import among, same
 from dualcontrol.review.view import seen_by
 from dualcontrol.step import case_of_claim, listed_as
-from dualcontrol.store import CaseRow, Page
+from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
-from dualcontrol.web.api.inbox import rows as as_rows
 from dualcontrol.web.deps import CaseId, Form, Here, Who
 from dualcontrol.web.ledger import ledger
-from dualcontrol.web.pages.flash import flash
-from dualcontrol.web.pages.inbox import LoopFilter, filtered
+from dualcontrol.web.pages.inbox import CaseFilter, LoopFilter, filtered, flash, holds, summary, unread
 from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import wants_json
@@ -44,12 +42,12 @@ def listed(
         desk.governing(loop)
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
     settings = {control.loop: control.settings for control in desk.loops()}
-    items = [shown for row in page.rows if (shown := item(desk, row, visitor.person, settings[row.loop], state))]
-    rows = as_rows(Page(rows=tuple(shown["row"] for shown in items)))
+    lines = [item(desk, row, visitor.person, settings[row.loop], state) for row in page.rows]
+    items = [line for line in lines if line is not None]
+    data = {"rows": [line["row"] for line in items], "next": page.next, "loop": loop or "", "state": state}
     return pages_of(request).show(
-        request, "cases.html", {"rows": rows, "next": page.next, "loop": loop or "", "state": state},
-        items=items, loops=list(settings), states=STATES, first=cursor is None,
-    )  # fmt: skip
+        request, "cases.html", data, items=items, loops=list(settings), states=STATES, first=cursor is None
+    )
 
 
 def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: str) -> dict[str, Any] | None:
@@ -61,55 +59,48 @@ def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: s
         whole, start = desk.glance(row.id)
         seen = seen_by(whole, person, settings)
     except DualcontrolError:
-        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
-                "kept": False}  # fmt: skip
+        return {"row": row, **unread(row), "kept": False}
     if seen.kept and state:
         return None
-    case = seen.case
-    return {
-        "row": listed_as(row, seen), "title": titles.title(case, start), "brief": titles.subject(case),
-        "picture": titles.picture(case.input), "kept": seen.kept,
-    }  # fmt: skip
+    return {"row": listed_as(row, seen), **summary(seen.case, start), "kept": seen.kept}
 
 
 @router.get("/{case_id}")
 def show(
     request: Request, case_id: CaseId, desk: Here, visitor: Who,
-    lost: Annotated[str | None, Query(max_length=200)] = None, loop: LoopFilter = None,
-    done: Annotated[str | None, Query()] = None,
+    lost: Annotated[str | None, Query(max_length=200)] = None, loop: LoopFilter = None, done: CaseFilter = None,
 ) -> Response:  # fmt: skip
-    """A case as anybody may see it; answers stay closed while others still have to give theirs."""
-    case, control, kept = as_visible(desk, case_id, visitor)
-    entries = [] if kept else ledger(desk, case, control.settings.shown_meta, values=wants_json(request.scope))
+    """A case as anybody may see it; answers stay closed while others still have to give theirs.
+
+    `lost` is a claim on the case that this visitor holds no longer: the page says how it ended.
+    """
+    case, control, hidden = as_visible(desk, case_id, visitor)
+    entries = [] if hidden else ledger(desk, case, control.settings.shown_meta, values=wants_json(request.scope))
     data = {**case_reply(case), "entries": entries}
     look = Look(f"/cases/{case.id}", control.settings.markdown)
+    others = [c for c in case.candidates if case.proposal is None or c.id != case.proposal.id]
+    ending = None
+    if lost is not None and case_of_claim(lost) == case.id:
+        ending = desk.steps.ending(lost, visitor.person)
+    claimable = (
+        any(r.state == "open" and not among(visitor.person, r.excludes) for r in case.reviews)
+        and not same(case.owner, visitor.person)
+        and not any(same(r.person, visitor.person) for r in case.reviews)
+    )
     return pages_of(request).show(
         request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
-        look=look, others=others(case), scores=scores(case), why=why(case, control), changes=changes(case, look),
-        lost=_ending(desk, case, lost, visitor), kept=kept, claims=claimable(desk, case, visitor),
-        mine=mine(case, visitor, desk.steps.now()), flash=flash(desk, done, visitor.person), loop=loop or "",
+        look=look, others=others, scores=scores(case), why=why(case, control), changes=changes(case, look),
+        lost=ending, kept=hidden, claims=claimable, mine=mine(case, visitor, desk.steps.now()),
+        flash=flash(desk, done, visitor.person), loop=loop or "",
     )  # fmt: skip
 
 
-def _ending(desk: Desk, case: Case, claim_id: str | None, visitor: Visitor) -> str | None:
-    """How this visitor lost a claim on the case."""
-    if claim_id is None or case_of_claim(claim_id) != case.id:
-        return None
-    return desk.steps.ending(claim_id, visitor.person)
-
-
 def as_visible(desk: Desk, case_id: str, visitor: Visitor) -> tuple[Case, Control, bool]:
-    """A case as a visitor may see it, what governs it, and whether the proposal is kept from them."""
+    """A case as a visitor may see it, what governs it, and whether the proposal is hidden from them."""
     whole = desk.case(case_id)
     control = desk.governing(whole.loop)
-    case, kept = seen_by(whole, visitor.person, control.settings)
-    return case, control, kept
-
-
-def others(case: Case) -> list[Candidate]:
-    """What else the AI considered."""
-    proposal = case.proposal
-    return [c for c in case.candidates if proposal is None or c.id != proposal.id]
+    seen = seen_by(whole, visitor.person, control.settings)
+    return seen.case, control, seen.kept
 
 
 def changes(case: Case, look: Look) -> diff.Changes:
@@ -133,60 +124,48 @@ def scores(case: Case) -> dict[str, Any]:
     if case.mode != "labels" or not any(c.score is not None for c in candidates):
         return {}
     ranked = sorted(candidates, key=lambda c: -(c.score or 0.0))
-    told: list[dict[str, Any]] = [
-        {"text": words.brief(c.value, 40), "score": c.score, "proposed": proposal is not None and c.id == proposal.id}
-        for c in ranked[:MOST_SCORES]
-    ]
-    likely = [row for row in told if row["proposed"] or (row["score"] or 0.0) >= UNLIKELY]
-    tail = [row for row in told if not row["proposed"] and (row["score"] or 0.0) < UNLIKELY]
-    return {"likely": likely, "tail": tail, "more": len(ranked) - len(told)}
-
-
-def claimable(desk: Desk, case: Case, visitor: Visitor) -> bool:
-    """Whether there is an open review that this visitor may try to take."""
-    open_rows = [r for r in case.reviews if r.state == "open" and not among(visitor.person, r.excludes)]
-    return (
-        bool(open_rows)
-        and not same(case.owner, visitor.person)
-        and not any(same(r.person, visitor.person) for r in case.reviews)
-    )
+    parts: dict[str, Any] = {"likely": [], "tail": [], "more": max(len(ranked) - MOST_SCORES, 0)}
+    for c in ranked[:MOST_SCORES]:
+        proposed = proposal is not None and c.id == proposal.id
+        part = parts["likely" if proposed or (c.score or 0.0) >= UNLIKELY else "tail"]
+        part.append({"text": words.brief(c.value, 40), "score": c.score, "proposed": proposed})
+    return parts
 
 
 def mine(case: Case, visitor: Visitor, now: int) -> str | None:
     """The claim this visitor holds on the case."""
-    held = [r for r in case.reviews if r.state == "claimed" and same(r.person, visitor.person)]
-    return next((r.claim_id for r in held if (r.lease_until or 0) > now), None)
+    return next((r.claim_id for r in case.reviews if holds(r, visitor.person, now)), None)
 
 
 @router.post("/{case_id}/claim")
 def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take a review of this very case."""
     case = desk.case(case_id)
-    held = mine(case, visitor, desk.steps.now())
-    if held is None:
+    claim_id = mine(case, visitor, desk.steps.now())
+    if claim_id is None:
         claim = desk.claim(visitor.person, case=case)
         if claim is None:
             raise NotFoundError("there is no open review of this case")
-        held = claim.id
-    return go(f"/claims/{held}{filtered(form)}")
+        claim_id = claim.id
+    return go(f"/claims/{claim_id}{filtered(form)}")
 
 
 @router.post("/{case_id}/undo")
 def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take one's own decision back while it is not effective, and hold the review again; sent twice, once."""
-    held = mine(desk.case(case_id), visitor, desk.steps.now())
-    if held is None:
+    claim_id = mine(desk.case(case_id), visitor, desk.steps.now())
+    if claim_id is None:
         desk.retract(case_id, visitor.person)
         claim = desk.claim(visitor.person, case=case_id)
-        held = claim.id if claim else None
-    return go(f"/claims/{held}{filtered(form)}" if held else f"/cases/{case_id}")
+        claim_id = claim.id if claim else None
+    return go(f"/claims/{claim_id}{filtered(form)}" if claim_id else f"/cases/{case_id}")
 
 
 @router.post("/{case_id}/revoke")
 def revoke(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take an approval back whose effect has not begun."""
-    why = str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None
-    desk.revoke(case_id, visitor.person, why, via=PAGE)
+    rationale = str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None
+    desk.revoke(case_id, visitor.person, rationale, via=PAGE)
     return go(f"/cases/{case_id}")
 
 

@@ -1,4 +1,4 @@
-"""Coming in: the single-use address, the API token typed by hand, who you are, and leaving."""
+"""Around the work: the single-use address, the API token, who you are, leaving; the keys and the error codes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from dualcontrol.web.access import Access, Visitor, clean_person
+from dualcontrol.errors import NotFoundError, kinds
+from dualcontrol.web.access import WEEK, Access, clean_person
 from dualcontrol.web.attempts import client_of
 from dualcontrol.web.deps import Form, Keys, Who
 from dualcontrol.web.pages.site import go, pages_of
 
 router = APIRouter(include_in_schema=False)
-WEEK = 7 * 24 * 3600
 
 
 def admitted(request: Request, access: Access, token: str) -> Response:
@@ -22,18 +22,19 @@ def admitted(request: Request, access: Access, token: str) -> Response:
         access.spend(token)
         return go("/")
     if request.method == "GET" and access.enter(token, client_of(request.client)):
-        return with_session(request, go("/"), access.issue(), access)
+        return with_session(request, "/", access.issue(), access)
     return entrance(request, "This address was used already. Each one lets one browser in, once.", 403)
 
 
-def entrance(request: Request, said: str = "", status: int = 200) -> Response:
+def entrance(request: Request, refusal: str = "", status: int = 200) -> Response:
     """The page that asks for the token."""
-    shown = {"said": said, "to": _inside(request.query_params.get("to", "/"))}
-    return pages_of(request).show(request, "enter.html", shown, status=status)
+    data = {"said": refusal, "to": _inside(request.query_params.get("to", "/"))}
+    return pages_of(request).show(request, "enter.html", data, status=status)
 
 
-def with_session(request: Request, response: Response, cookie: str, access: Access) -> Response:
-    """Hand a session out."""
+def with_session(request: Request, address: str, cookie: str, access: Access) -> Response:
+    """Hand a session out and go on, to an address of this server whatever the form says."""
+    response = go(_inside(address))
     secure = request.url.scheme == "https"
     response.set_cookie(access.cookie, cookie, max_age=WEEK, httponly=True, samesite="strict", secure=secure, path="/")
     return response
@@ -51,8 +52,8 @@ def enter(request: Request, form: Form, access: Keys) -> Response:
     person = clean_person(str(form.get("person", "")))
     if not access.holds(str(form.get("token", "")).strip(), client_of(request.client)):
         return entrance(request, "That is not this server's token.", 403)
-    fresh = access.issue(None, **({"person": person} if person else {}))
-    return with_session(request, go(_inside(str(form.get("to", "/")))), fresh, access)
+    cookie = access.issue(None, **({"person": person} if person else {}))
+    return with_session(request, str(form.get("to", "/")), cookie, access)
 
 
 @router.post("/you")
@@ -64,8 +65,8 @@ def you(request: Request, form: Form, access: Keys, visitor: Who) -> Response:
         changes["person"] = person
     if "shortcuts" in form:
         changes["shortcuts"] = form["shortcuts"] == "on"
-    fresh = access.issue(_own(visitor), **changes)
-    return with_session(request, go(_inside(str(form.get("to", "/")))), fresh, access)
+    cookie = access.issue(visitor if visitor.session else None, **changes)
+    return with_session(request, str(form.get("to", "/")), cookie, access)
 
 
 @router.post("/leave")
@@ -77,8 +78,23 @@ def leave(form: Form, access: Keys, visitor: Who) -> Response:
     return response
 
 
-def _own(visitor: Visitor) -> Visitor | None:
-    return visitor if visitor.session else None
+@router.get("/errors/{code}")
+def error(request: Request, code: str) -> Response:
+    """What an error means and what to do."""
+    kind = kinds().get(code.upper())
+    if kind is None:
+        raise NotFoundError(f"there is no error {code[:40]!r}")
+    explained = {
+        "code": kind.code, "meaning": (kind.__doc__ or "").strip().splitlines()[0], "hint": kind.hint,
+        "status": getattr(kind, "status", None), "exit_code": kind.exit_code,
+    }  # fmt: skip
+    return pages_of(request).show(request, "error.html", {"error": explained})
+
+
+@router.get("/keys")
+def keys(request: Request, visitor: Who) -> Response:
+    """The sheet of keys, and the switch that turns single keys off."""
+    return pages_of(request).show(request, "keys.html", {"shortcuts": visitor.shortcuts})
 
 
 def _inside(address: str) -> str:

@@ -1,23 +1,30 @@
-"""The front page: every loop, what governs it, and how much waits, runs alone, or has not been learned from."""
+"""The front page: every loop, what governs it, and how much waits or runs alone; live counts for the top bar."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from msgspec import to_builtins
+from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.route.capacity import LEVELS
+from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.api.loops import as_loop
 from dualcontrol.web.deps import Here, Keys, visitor_of
 from dualcontrol.web.pages.enter import admitted
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.pages.waiting import Wait, summed
+from dualcontrol.web.reply import reply
+from dualcontrol.web.shapes import LoopReply
 
 router = APIRouter(include_in_schema=False)
+PAUSE = 2.0
 
 
 @router.get("/")
@@ -25,36 +32,25 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
     """All loops at a glance; with a token in the address, the way in."""
     if token is not None:
         return admitted(request, access, token)
-    mine = pages_of(request).waiting.by_loop(visitor_of(request).person)
+    pages = pages_of(request)
+    waiting = pages.waiting.by_loop(visitor_of(request).person)
     unfed = desk.store.queries.unfed()
     loops = [as_loop(desk, control, unfed) for control in desk.loops()]
     cards = [
-        card(control, told, mine.get(control.loop, Wait())) for control, told in zip(desk.loops(), loops, strict=False)
+        card(control, loop, waiting.get(control.loop, Wait()))
+        for control, loop in zip(desk.loops(), loops, strict=False)
     ]
-    waiting = {name: to_builtins(wait) for name, wait in mine.items()}
-    return pages_of(request).show(
-        request,
-        "front.html",
-        {"loops": loops, "waiting": waiting},
-        cards=cards,
-        totals=totalled(cards, unfed),
-        nav=summed(mine),
-    )
-
-
-def totalled(cards: list[dict[str, Any]], unfed: dict[str, int]) -> dict[str, Any]:
-    """The figures over all loops."""
-    routed = {name: sum(c["counts"][name] for c in cards) for name in ("overdue", "human", "autopilot")}
-    return {
-        **routed, "open": sum(c["waiting"].open for c in cards), "others": sum(c["others"] for c in cards),
+    totals = {name: sum(c["counts"][name] for c in cards) for name in ("overdue", "human", "autopilot")} | {
+        "open": sum(c["waiting"].open for c in cards), "others": sum(c["others"] for c in cards),
         "more": any(c["waiting"].more for c in cards), "unfed": sum(unfed.values()),
     }  # fmt: skip
+    data = {"loops": loops, "waiting": waiting}
+    return pages.show(request, "front.html", data, cards=cards, totals=totals, nav=summed(waiting))
 
 
-def card(control: Control, told: dict[str, JSON], waiting: Wait) -> dict[str, Any]:
+def card(control: Control, loop: LoopReply, waiting: Wait) -> dict[str, Any]:
     """What a loop's card shows."""
-    counts: dict[str, int] = told["counts"]
-    settings = control.settings
+    counts, settings = loop.counts, control.settings
     routed = counts["human"] + counts["autopilot"]
     return {
         "name": control.loop, "mode": settings.mode, "start": settings.start, "counts": counts,
@@ -64,7 +60,32 @@ def card(control: Control, told: dict[str, JSON], waiting: Wait) -> dict[str, An
         "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
         "load": counts["human"] / routed if routed else None,
         "alone": counts["autopilot"] / routed if routed else None,
-        "routed": routed, "unfed": told["unfed"], "model": control.model,
+        "routed": routed, "unfed": loop.unfed, "model": control.model,
         "respond_within": settings.respond_within, "untrained": control.untrained.items(),
         "relief": LEVELS.get(control.relief) if control.relief else None,
     }  # fmt: skip
+
+
+@router.get("/live")
+async def live(request: Request) -> Response:
+    """How much waits: once, or as a stream with one small event whenever that changes."""
+    visitor = visitor_of(request)
+    pages = pages_of(request)
+    if STREAM not in request.headers.get("accept", ""):
+        return reply(await run_in_threadpool(pages.waiting.recent, visitor.person))
+
+    async def changes() -> AsyncIterator[bytes]:
+        last: dict[str, int] = {}
+        quiet = 0.0
+        while await run_in_threadpool(pages.access.lives, visitor):  # until the reader is gone, or has left
+            counts = await run_in_threadpool(pages.waiting.recent, visitor.person)
+            quiet += PAUSE
+            if counts != last:
+                last, quiet = counts, 0.0
+                yield format_sse_event(event="counts", data_str=json.dumps(counts))
+            elif quiet >= HEARTBEAT:
+                quiet = 0.0
+                yield format_sse_event(comment="still here")
+            await asyncio.sleep(PAUSE)
+
+    return stream(changes())

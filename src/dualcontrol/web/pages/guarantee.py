@@ -8,10 +8,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.control import ALARM, PERSON
-from dualcontrol.desk import Desk
 from dualcontrol.guarantee.standing import Standing, some
-from dualcontrol.replay.whatif import Asked
-from dualcontrol.web.api.guarantee import Courses, SegmentName, Told, as_guarantee, courses_of
+from dualcontrol.replay.whatif import Asked, WhatIf
+from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
 from dualcontrol.web.charts import course
 from dualcontrol.web.charts.plot import spark
 from dualcontrol.web.charts.reliability import reliability
@@ -41,121 +40,104 @@ def guarantee(
     }  # fmt: skip
     form = read(typed)
     courses = courses_of(request)
-    told = as_guarantee(desk, courses, desk.governing(loop), segment, form.asked)
+    status = as_guarantee(desk, courses, desk.governing(loop), segment, form.bound)
+    of, points = status.shown, status.course.points
+    charts = {
+        "threshold": course.threshold(points), "coverage": course.coverage(points),
+        "error": course.error(points, of.max_error), "monitor": course.monitor(points),
+        "reliability": reliability(status.course.rates),
+    }  # fmt: skip
     return pages_of(request).show(
-        request, "guarantee.html", told.plain, told=told, of=told.shown, control=told.control, say=told.words,
-        state=STATES.get(told.shown.state, STATES["off"]), charts=charts(told), tabs=tabs(desk, courses, told),
-        rows=thinned(told.course.points), moved=list(reversed(told.moves))[:LATEST], typed=typed, form=form,
-        figures=figures(told.shown), tried=tried(told), closed=closed(told),
+        request, "guarantee.html", status.reply, course=status.course, of=of, control=status.control,
+        say=status.reply.promise,
+        state=STATES.get(of.state, STATES["off"]), charts=charts, tabs=tabs(courses, status),
+        rows=points[::-1][:: max(1, -(-len(points) // ROWS))],  # the latest first, evenly thinned
+        moved=status.reply.moves[::-1][:LATEST], typed=typed, form=form, figures=figures(of),
+        tried=lines(status.reply.what_if), closed=closed(status),
     )  # fmt: skip
 
 
 class Form(NamedTuple):
-    """What was asked of the what-if, and the fields that do not fit, with what is wrong."""
+    """The bound that the what-if is to try, and the fields that do not fit, with what is wrong."""
 
-    asked: Asked | None
+    bound: Asked | None
     wrong: dict[str, str]
 
 
 def read(typed: dict[str, str]) -> Form:
-    """The fields of the form as numbers; nothing is asked where no bound is given."""
-    given, wrong = {}, {}
+    """The fields of the form as numbers; there is no bound to try where none is typed."""
+    numbers: dict[str, float] = {}
+    wrong = {}
     for name, text in typed.items():
         if not text.strip():
             continue
-        number = _number(text)
-        if number is None or not (0.0001 <= number <= 0.9999 if name in ("max_error", "confidence") else number >= 0):
-            wrong[name] = (
-                "a share above 0 and below 1, such as 0.05" if name in ("max_error", "confidence") else "a number"
-            )
+        is_share = name in ("max_error", "confidence")
+        try:
+            number = float(text.strip().rstrip("%").strip().replace(",", "."))
+            number /= 100 if text.strip().endswith("%") else 1
+        except ValueError:
+            number = float("nan")  # which fits no range
+        if abs(number) <= 1e12 and (0.0001 <= number <= 0.9999 if is_share else number >= 0):
+            numbers[name] = number
         else:
-            given[name] = number
+            wrong[name] = "a share above 0 and below 1, such as 0.05" if is_share else "a number"
     prices = {"minute_price", "error_loss"}
-    if len(prices & given.keys()) == 1:
-        wrong[next(iter(prices - given.keys()))] = "a cost takes both prices"
-    return Form(None if wrong or "max_error" not in given else Asked(**given), wrong)
+    if len(prices & numbers.keys()) == 1:
+        wrong[next(iter(prices - numbers.keys()))] = "a cost takes both prices"
+    return Form(None if wrong or "max_error" not in numbers else Asked(**numbers), wrong)
 
 
-def _number(text: str) -> float | None:
-    share = text.strip().endswith("%")
-    try:
-        found = float(text.strip().rstrip("%").strip().replace(",", ".")) / (100 if share else 1)
-    except ValueError:
-        return None
-    return found if abs(found) <= 1e12 else None  # also refuses what is no number
-
-
-def closed(told: Told) -> tuple[str, str] | None:
+def closed(status: Status) -> tuple[str, str] | None:
     """Why autopilot is closed, and what opens it again; None while it is not."""
-    reason = told.shown.closed
+    reason, segment = status.shown.closed, status.shown.segment
     if reason is None:
         return None
-    if told.control.closed_by(told.shown.segment, ALARM):
+    if status.control.closed_by(segment, ALARM):
         return reason, "Enough has to be counted anew; then autopilot opens by itself."
-    by_hand = told.control.closed_by(told.shown.segment, PERSON)
-    when = "somebody opens it again" if by_hand else "this is mended"
+    when = "somebody opens it again" if status.control.closed_by(segment, PERSON) else "this is mended"
     return reason, f"What was certified still stands; autopilot opens when {when}."
 
 
-def charts(told: Told) -> dict[str, Any]:
-    """Every chart as markup."""
-    points = told.course.points
-    return {
-        "threshold": course.threshold(points), "coverage": course.coverage(points),
-        "error": course.error(points, told.shown.max_error), "monitor": course.monitor(points),
-        "reliability": reliability(told.course.rates),
-    }  # fmt: skip
-
-
-def tabs(desk: Desk, courses: Courses, told: Told) -> list[dict[str, Any]]:
+def tabs(courses: Courses, status: Status) -> list[dict[str, Any]]:
     """One line a segment, where there are several."""
-    if len(told.standings) < 2:
-        return []
-    made = []
-    for of in told.standings:
-        shares = [point.coverage for point in courses.of(told.control, of.segment).points]
-        said = f"coverage over time, now {percent(of.certified_coverage)}"
-        made.append({"of": of, "spark": spark(shares, said), "tag": STATES[of.state], "here": of is told.shown})
-    return made
-
-
-def thinned(points: Any) -> list[Any]:
-    """The rows of the charts' table: the latest first, evenly thinned."""
-    stride = max(1, -(-len(points) // ROWS))
-    return list(reversed(points))[::stride]
+    segments = status.reply.segments
+    return [] if len(segments) < 2 else [
+        {
+            "of": of, "tag": STATES[of.state], "here": of is status.shown,
+            "spark": spark(
+                [point.coverage for point in courses.of(status.control, of.segment).points],
+                f"coverage over time, now {percent(of.certified_coverage)}",
+            ),
+        }
+        for of in segments
+    ]  # fmt: skip
 
 
 def figures(of: Standing) -> list[tuple[str, str, str]]:
     """The figures on top: name, value, and a remark."""
+    estimated = "autopilot has done nothing yet"
+    if of.error_estimate is not None:
+        estimated = f"about {percent(of.error_estimate)} by {count(of.audited_cases, 'review')}"
+    needed = "more alone would not certify more" if of.labels_used else "none yet"
+    if of.labels_needed is not None:
+        needed = f"{some(of.labels_needed)} more to {'the next step' if of.state == 'certified' else 'open'}"
     return [
         ("Autopilot from", "–" if of.threshold is None else f"{of.threshold:.4g}",
          "everything goes to humans" if of.threshold is None else "confidence and above"),
         ("Certified coverage", percent(of.certified_coverage), "of decisions may go to autopilot"),
-        ("Error so far, at most", percent(of.error_upper), _estimated(of)),
-        ("Answers counted", f"{of.labels_used:,}", _needed(of)),
+        ("Error so far, at most", percent(of.error_upper), estimated),
+        ("Answers counted", f"{of.labels_used:,}", needed),
     ]  # fmt: skip
 
 
-def _estimated(of: Standing) -> str:
-    if of.error_estimate is None:
-        return "autopilot has done nothing yet"
-    return f"about {percent(of.error_estimate)} by {count(of.audited_cases, 'review')}"
-
-
-def _needed(of: Standing) -> str:
-    if of.labels_needed is None:
-        return "more alone would not certify more" if of.labels_used else "none yet"
-    return f"{some(of.labels_needed)} more to {'the next step' if of.state == 'certified' else 'open'}"
-
-
-def tried(told: Told) -> list[dict[str, Any]]:
+def lines(trial: WhatIf | None) -> list[dict[str, Any]]:
     """The lines of the what-if, from high thresholds to low, with what is special about each."""
-    found = told.tried
-    if found is None:
+    if trial is None:
         return []
-    special = [(found.certified, "would be certified"), (found.today, "today"), (found.cheapest, "costs least")]
-    lines = {one.threshold: one for one in (*found.others, *(one for one, _ in special if one is not None))}
+    special = [(trial.certified, "would be certified"), (trial.today, "today"), (trial.cheapest, "costs least")]
+    known = [(one, name) for one, name in special if one is not None]
+    by_threshold = {one.threshold: one for one in (*trial.others, *(one for one, _ in known))}
     return [
-        {"one": lines[t], "tags": [name for one, name in special if one is not None and one.threshold == t]}
-        for t in sorted(lines, reverse=True)
+        {"one": by_threshold[t], "tags": [name for one, name in known if one.threshold == t]}
+        for t in sorted(by_threshold, reverse=True)
     ]

@@ -1,4 +1,4 @@
-"""The inbox: the queue in order, and the way to the next review."""
+"""The inbox: the queue in order, the way to the next review, and what was just decided."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from dualcontrol.case import Answer, Case, Review
+from dualcontrol.control import LoopSettings
 from dualcontrol.desk import Desk
+from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
-from dualcontrol.review.view import as_seen
-from dualcontrol.store import InboxRow
-from dualcontrol.web.api.inbox import queue, rows
+from dualcontrol.review.view import as_seen, seen_by
+from dualcontrol.store import CaseRow, InboxRow
+from dualcontrol.web.api.inbox import queue
 from dualcontrol.web.deps import Form, Here, Who
-from dualcontrol.web.pages.flash import flash
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.pages.waiting import of_loop
 from dualcontrol.web.show import titles, words
@@ -22,49 +24,58 @@ from dualcontrol.web.show import titles, words
 router = APIRouter(include_in_schema=False)
 A_PAGE = 40
 LoopFilter = Annotated[str | None, Query(max_length=200)]
+CaseFilter = Annotated[str | None, Query()]
 
 
 @router.get("/inbox")
 def inbox(
     request: Request, desk: Here, visitor: Who, loop: LoopFilter = None, cursor: Annotated[str | None, Query()] = None,
-    done: Annotated[str | None, Query()] = None,
+    done: CaseFilter = None,
 ) -> Response:  # fmt: skip
     """Open reviews that this person may take, and those they hold."""
     loop = loop or None
     page = queue(desk, person=visitor.person, loop=loop, limit=A_PAGE, cursor=cursor)
     names = [control.loop for control in desk.loops()]
     return pages_of(request).show(
-        request, "inbox.html", {"rows": rows(page), "next": page.next, "loop": loop},
+        request, "inbox.html", {"rows": page.rows, "next": page.next, "loop": loop},
         items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names, first=cursor is None,
         flash=flash(desk, done, visitor.person),
     )  # fmt: skip
 
 
 def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
-    """What one line of the inbox shows."""
-    if row.read_only:
-        return {"row": row, "title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": "",
-                "address": address(row, loop)}  # fmt: skip
-    whole, start = desk.glance(row.review.case_id)
-    case, _ = as_seen(whole, row.review)
+    """What one line of the inbox shows; the filter goes along in its address, so that the next review is of it too."""
+    line = unread(row)
+    claim_id = None
+    if not row.read_only:
+        whole, start = desk.glance(row.review.case_id)
+        line = summary(as_seen(whole, row.review)[0], start)
+        claim_id = row.review.claim_id
+    place = f"/claims/{claim_id}" if claim_id else f"/cases/{row.review.case_id}"
+    return {"row": row, **line, "address": place + query(loop=loop)}
+
+
+def summary(case: Case, start: str) -> dict[str, str]:
+    """A case in a list: title, a few words, and a small picture where it holds one."""
     return {
-        "row": row, "title": titles.title(case, start), "brief": titles.subject(case),
-        "picture": titles.picture(case.input),
-        "address": address(row, loop),
+        "title": titles.title(case, start), "brief": titles.subject(case), "picture": titles.picture(case.input),
     }  # fmt: skip
 
 
-def address(row: InboxRow, loop: str | None) -> str:
-    """Where a line leads; the filter goes along, so that the next review is of it as well."""
-    held = row.review.claim_id if row.read_only is None else None
-    place = f"/claims/{held}" if held else f"/cases/{row.review.case_id}"
-    return f"{place}?{urlencode({'loop': loop})}" if loop else place
+def unread(row: InboxRow | CaseRow) -> dict[str, str]:
+    """A case in a list that cannot be read, named by what its row says."""
+    return {"title": row.action or words.MODES.get(row.mode, "A case"), "brief": "", "picture": ""}
+
+
+def query(**fields: str | None) -> str:
+    """The fields that hold something, as the end of an address."""
+    stated = {name: value for name, value in fields.items() if value}
+    return f"?{urlencode(stated)}" if stated else ""
 
 
 def filtered(form: Form) -> str:
     """The filter that a form brought along, as the end of an address."""
-    loop = str(form.get("loop", ""))
-    return f"?{urlencode({'loop': loop})}" if loop else ""
+    return query(loop=str(form.get("loop", "")))
 
 
 @router.post("/inbox/next")
@@ -77,26 +88,49 @@ def next_address(desk: Desk, person: str, loop: str | None, done: str = "") -> s
     """Where the next review is answered, or the inbox when there is none."""
     if loop is not None:
         desk.governing(loop)
-    asked = urlencode({name: said for name, said in (("done", done), ("loop", loop)) if said})
-    claim_id = held(desk, person, loop)
-    if claim_id is None:
-        claim = desk.claim(person, loop)
-        claim_id = claim.id if claim else None
-    where = f"/claims/{claim_id}" if claim_id else "/inbox"
-    return f"{where}?{asked}" if asked else where
-
-
-def held(desk: Desk, person: str, loop: str | None) -> str | None:
-    """A claim this person holds already."""
     now = desk.steps.now()
-    for row in of_loop(queue(desk, person=person, loop=loop, limit=200).rows, loop):
-        review = row.review
-        if (
-            row.read_only is None
-            and review.state == "claimed"
-            and same(review.person, person)
-            and (review.lease_until or 0) > now
-        ):
-            claim_id: str | None = review.claim_id
-            return claim_id
-    return None
+    rows = of_loop(queue(desk, person=person, loop=loop, limit=200).rows, loop)
+    claims = (row.review.claim_id for row in rows if row.read_only is None and holds(row.review, person, now))
+    claim_id = next(claims, None)
+    if claim_id is None and (claim := desk.claim(person, loop)) is not None:
+        claim_id = claim.id
+    return (f"/claims/{claim_id}" if claim_id else "/inbox") + query(done=done, loop=loop)
+
+
+def holds(review: Review, person: str, now: int) -> bool:
+    """Whether a person holds a review, and the time for it is not over."""
+    return review.state == "claimed" and same(review.person, person) and (review.lease_until or 0) > now
+
+
+def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None:
+    """What this person last did to a case, with the way back while there is one; read from the case itself."""
+    if not case_id:
+        return None
+    try:
+        case = desk.case(case_id)
+    except DualcontrolError:
+        return None
+    settings = desk.governing(case.loop).settings
+    answer = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
+    until = None
+    if answer is not None:
+        deed = words.VERDICTS[answer.verdict]
+        if answer.verdict == "label":
+            deed = f"{deed} {words.brief(answer.value, 40)}"
+        until = undo_until(case, answer, settings)
+    else:
+        passed = any(same(review.person, person) and review.state == "passed" for review in case.reviews)
+        deed = "Passed on" if passed else "Given back"
+    return {
+        "case": case.id, "title": titles.title(seen_by(case, person, settings).case), "said": deed,
+        "undo_until": until if until and until > desk.steps.now() else None,
+    }  # fmt: skip
+
+
+def undo_until(case: Case, answer: Answer, settings: LoopSettings) -> int | None:
+    """Until when an answer may be taken back: while it settles nothing yet, for its own time; None where it counts."""
+    if case.concluded is not None:
+        return None
+    if case.settled is None:
+        return answer.at + settings.undo_for(answer.actor.via)
+    return case.settled.effective_at if answer.review_id in case.settled.answers else None

@@ -1,87 +1,140 @@
-"""The review page: everything this reviewer may see, and the forms that decide."""
+"""The review page: everything this reviewer may see, the forms that decide, and what makes an answer deliberate.
+
+A page says in its forms when it was served, signed for this claim and session.  A verdict that comes back within the
+loop's dead time was given by a hand, not by somebody who has read: it is refused, and the page is shown again.  The
+page's own script does the same from the moment of painting on; this is what holds without it.
+
+Where the risk is high a verdict is said back in full and asked for once more, on a page of its own with a dead time of
+its own, so that neither a double click nor a held key is the second act.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import hashlib
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from markupsafe import escape
 from starlette.responses import Response
 
-from dualcontrol.case import JSON, Rendering, microseconds
+from dualcontrol.case import ENCODER, JSON, Candidate, Case, Rendering, is_high, microseconds
 from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim, Desk
-from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError
-from dualcontrol.names import same
+from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, TooSoonError
 from dualcontrol.review.joined import alike
-from dualcontrol.review.view import as_seen, digest
+from dualcontrol.review.view import as_seen, digest, proposal_for
+from dualcontrol.route import reroute
 from dualcontrol.web.access import Visitor
-from dualcontrol.web.answering import answer, rehearse
-from dualcontrol.web.api.claims import as_claim
+from dualcontrol.web.api.claims import answer, as_claim, rehearse
 from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, claim_of, visitor_of
-from dualcontrol.web.pages.deliberate import about, asks_again, check_seen, confirming, proof, step_of
-from dualcontrol.web.pages.flash import flash
-from dualcontrol.web.pages.inbox import filtered, next_address
+from dualcontrol.web.pages.inbox import CaseFilter, filtered, flash, holds, next_address
 from dualcontrol.web.pages.reviewed import shown, why
 from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import reply, wants_json
-from dualcontrol.web.show import titles
+from dualcontrol.web.show import diff, titles, words
 from dualcontrol.web.show.content import VERSION, Look
 
 router = APIRouter(prefix="/claims/{claim_id}", include_in_schema=False)
 CONFLICT = 409
 TYPED = 150_000  # bytes of HTML
+# One key or one click says these; a rejection and an escalation are opened first and sent then.
+ACTS = {name: spec.act for name, spec in words.SPECS.items() if spec.act is not None}
+OURS = ("csrf", "served", "confirmed", "loop", "verdict")
+STEPS = (150, 400, 1000)  # milliseconds for which the stylesheet knows a class
 
 
 @router.get("")
 def review(
-    request: Request, claim_id: ClaimId, desk: Here, visitor: Who, loop: Annotated[str | None, Query()] = None,
-    done: Annotated[str | None, Query()] = None,
-) -> Response:  # fmt: skip
+    request: Request, claim_id: ClaimId, desk: Here, visitor: Who, loop: CaseFilter = None, done: CaseFilter = None
+) -> Response:
     """A held review; one that is not held any more leads to its case."""
-    claim = _held(desk, claim_id, visitor)
+    claim = _live(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
-    return _page(request, desk, claim, loop=loop, flash=flash(desk, done, visitor.person))
+        return go(f"/cases/{case_id_of(desk, claim_id)}?lost={claim_id}")
+    return _page(request, claim, desk.governing(claim.case.loop), loop=loop, flash=flash(desk, done, visitor.person))
 
 
-def _held(desk: Desk, claim_id: str, visitor: Visitor) -> Claim | None:
+def _live(desk: Desk, claim_id: str, visitor: Visitor) -> Claim | None:
     """The claim while this visitor holds it."""
     try:
         claim = claim_of(desk, claim_id)
     except AnswerError:
         return None
-    review = claim.review
-    live = review.state == "claimed" and (review.lease_until or 0) > desk.steps.now()
-    return claim if live and same(review.person, visitor.person) else None
+    return claim if holds(claim.review, visitor.person, desk.steps.now()) else None
 
 
-def _page(request: Request, desk: Desk, claim: Claim, *, status: int = 200, **extra: Any) -> Response:
-    control = desk.governing(claim.case.loop)
-    around: dict[str, Any] = {"error": None, "form": {}, "flash": None, "loop": None}
-    around = {**around, **shown(claim, control, desk.steps.now()), **extra}
-    around["look"] = Look(f"/claims/{claim.id}", control.settings.markdown)
-    around["shown_digest"] = digest(around["view"], rendering(control))
+def _page(
+    request: Request, claim: Claim, control: Control, *, form: Form | None = None, loop: str | None = None,
+    error: DualcontrolError | None = None, flash: dict[str, Any] | None = None,
+) -> Response:  # fmt: skip
+    """The page; after an `error`, with what was typed, unless that is more than a page holds."""
     case, _ = as_seen(claim.case, claim.review)
-    around["form"] = retyped(around["form"])
-    field = misfit(around["error"], around["edit"])
+    around = shown(claim, control, claim.desk.steps.now())
+    typed = dict(form or {})
+    if sum(len(str(escape(str(text))).encode()) for text in typed.values()) > TYPED:
+        typed = {name: typed[name] for name in ("verdict", "how") if name in typed}  # only which answer it was
+    field = misfit(error, around["edit"])
     return pages_of(request).show(
-        request, "review.html", as_claim(claim, around["view"]), status=status, claim=claim, case=case, control=control,
-        settings=control.settings, misfit=field, told=plainly(around["error"], field),
-        **_proof(request, claim, control), **around,
+        request, "review.html", as_claim(claim, around["view"]), status=error.status if error else 200, claim=claim,
+        case=case, control=control, settings=control.settings, misfit=field, told=plainly(error, field), error=error,
+        form=typed, flash=flash, loop=loop, look=Look(f"/claims/{claim.id}", control.settings.markdown),
+        shown_digest=digest(around["view"], rendering(control)), **_proof(request, claim, control), **around,
     )  # fmt: skip
-
-
-def retyped(form: dict[str, Any]) -> dict[str, Any]:
-    """What was typed, to be shown again; of more than a page holds only which answer it was."""
-    typed = sum(len(str(escape(str(text))).encode()) for text in form.values())
-    return form if typed <= TYPED else {name: form[name] for name in ("verdict", "how") if name in form}
 
 
 def rendering(control: Control) -> Rendering:
     """How this version of the page shows a case of a loop."""
     return Rendering(version=VERSION, markdown=control.settings.markdown)
+
+
+def _proof(request: Request, claim: Claim, control: Control) -> dict[str, Any]:
+    """What the forms of a page bring back (whose, when shown), and for how long nobody can answer on it.
+
+    The class of the stylesheet for a dead time is the longest that is not longer.
+    """
+    access, visitor, dead = access_of(request), visitor_of(request), control.settings.dead
+    proof = {
+        "csrf": access.csrf(visitor) if visitor.session else "",
+        "served": access.stamp(visitor, f"served/{claim.id}", claim.desk.steps.now()),
+    }
+    step = max((step for step in STEPS if step * 1000 <= dead), default=STEPS[0])
+    return {"proof": proof, "dead": dead // 1000, "dead_step": step}
+
+
+@router.post("/answer")
+def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
+    """Take a decision and go on to the next review; a mistake shows the page again with what was typed."""
+    loop = str(form.get("loop", "")) or None
+    claim = _live(desk, claim_id, visitor)
+    if claim is None:
+        return _over(desk, claim_id, visitor, loop)
+    control = desk.governing(claim.case.loop)
+    if (conflict := changed(claim, form, control)) is not None:
+        return _page(request, claim, control, error=conflict, form=form, loop=loop)
+    verdict = str(form.get("verdict", ""))
+    remarks = {
+        "rationale": _unix(form, "rationale"),
+        "reasons": tuple(str(code) for code in form.getlist("reasons") if code),
+    }
+    try:
+        check_seen(request, claim, form, control)
+        answered = value(claim, verdict, form, control.settings.schema)
+        full = rehearse(claim, verdict, answered, via=PAGE, **remarks)
+        # The second act is stamped for the very answer, to the letter.
+        act = f"confirmed/{claim.id}/{hashlib.sha256(ENCODER.encode([verdict, full, remarks])).hexdigest()}"
+        confirmed = access_of(request).stamped(visitor, act, str(form.get("confirmed", ""))) is not None
+        if not confirmed and asks_again(claim, verdict, full, control):
+            return _second(request, claim, verdict, full, form, control, act)
+        case = answer(claim, verdict, answered, via=PAGE, rendered=rendering(control), **remarks)
+    except DualcontrolError as error:
+        if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
+            raise
+        if error.status == CONFLICT:
+            return _over(desk, claim_id, visitor, loop)
+        return _page(request, claim, control, error=error, form=form, loop=loop)
+    request.app.state.settler.add(case)
+    return go(next_address(desk, visitor.person, loop, done=case.id))
 
 
 def changed(claim: Claim, form: Form, control: Control) -> ConflictError | None:
@@ -92,72 +145,100 @@ def changed(claim: Claim, form: Form, control: Control) -> ConflictError | None:
     return ConflictError("this page shows the case otherwise than when you opened it", hint=hint)
 
 
-def _proof(request: Request, claim: Claim, control: Control) -> dict[str, Any]:
-    """What the forms of a page bring back, and for how long nobody can answer on it."""
-    made = proof(access_of(request), visitor_of(request), claim, claim.desk.steps.now())
-    return {"proof": made, "dead": control.settings.dead // 1000, "dead_step": step_of(control.settings.dead)}
+def _unix(form: Form, name: str) -> str | None:
+    """A text of a form with line ends of one kind; None for an empty one."""
+    return str(form.get(name, "")).replace("\r\n", "\n").strip() or None
 
 
-@router.post("/answer")
-def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
-    """Take a decision and go on to the next review; a mistake shows the page again with what was typed."""
-    loop = str(form.get("loop", "")) or None
-    claim = _held(desk, claim_id, visitor)
-    if claim is None:
-        return _over(desk, claim_id, visitor, loop)
-    control = desk.governing(claim.case.loop)
-    if (other := changed(claim, form, control)) is not None:
-        return _page(request, desk, claim, status=CONFLICT, error=other, form=dict(form), loop=loop)
-    try:
-        check_seen(access_of(request), visitor, claim, form, control)
-        verdict, said = str(form.get("verdict", "")), _said(form)
-        given = value(claim, verdict, form, control.settings.schema)
-        whole = rehearse(claim, verdict, given, via=PAGE, **said)
-        act = about(claim, verdict, whole, said)
-        if asks_again(claim, verdict, whole, control) and not _confirmed(request, visitor, form, act):
-            return _second(request, claim, verdict, whole, form, control, act)
-        case = answer(claim, verdict, given, via=PAGE, rendered=rendering(control), **said)
-    except DualcontrolError as error:
-        if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
-            raise
-        if error.status == CONFLICT:
-            return _over(desk, claim_id, visitor, loop)
-        return _page(request, desk, claim, status=error.status, error=error, form=dict(form), loop=loop)
-    request.app.state.settler.add(case)
-    return go(next_address(desk, visitor.person, loop, done=case.id))
+def check_seen(request: Request, claim: Claim, form: Form, control: Control) -> None:
+    """Refuse what came before anybody could have seen the page; `TooSoonError` says how long that takes."""
+    served = access_of(request).stamped(visitor_of(request), f"served/{claim.id}", str(form.get("served", "")))
+    if served is None:
+        raise TooSoonError("the answer does not say which page it was given on")
+    passed = claim.desk.steps.now() - served
+    if passed < control.settings.dead:
+        after = f"{max(passed, 0) // 1000} ms after the page was shown"
+        raise TooSoonError(
+            f"that came {after}; {control.settings.dead // 1000} ms have to pass before an answer counts"
+        )
 
 
-def _said(form: Form) -> dict[str, Any]:
-    """What goes with a verdict besides its value."""
-    return {
-        "rationale": str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None,
-        "reasons": tuple(str(code) for code in form.getlist("reasons") if code),
-    }
-
-
-def _confirmed(request: Request, visitor: Visitor, form: Form, act: str) -> bool:
-    """Whether this form is of the page that said this very answer back."""
-    return access_of(request).stamped(visitor, act, str(form.get("confirmed", ""))) is not None
+def asks_again(claim: Claim, verdict: str, value: JSON, control: Control) -> bool:
+    """Whether a verdict takes a second act: the risk that this reviewer sees is high, or that of the edited action."""
+    if verdict not in ACTS:
+        return False
+    case, _ = as_seen(claim.case, claim.review)
+    risks = [case.risk, case.route.risk if case.route else None]
+    if verdict == "edit" and case.action is not None:
+        edited = Candidate(id="edit", action=value["action"], value=value["args"])
+        risks.append(reroute(claim.case, edited, control).risk)
+    return any(is_high(risk) for risk in risks)
 
 
 def _second(
-    request: Request, claim: Claim, verdict: str, whole: JSON, form: Form, control: Control, act: str
+    request: Request, claim: Claim, verdict: str, value: JSON, form: Form, control: Control, act: str
 ) -> Response:  # fmt: skip
-    """The page on which a verdict of high risk is given once more."""
-    confirmed = access_of(request).stamp(visitor_of(request), act, claim.desk.steps.now())
+    """The page on which a verdict of high risk is given once more: what happens, in words and in full.
+
+    The fields of the first act are sent again with the second.
+    """
     case, review = as_seen(claim.case, claim.review)
     look = Look(markdown=control.settings.markdown)  # what was typed has no address of its own
-    told = {"claim": as_claim(claim), "verdict": verdict, "value": whole, "confirm": True}
+    undo = 0 if verdict == "abstain" or review.beside else control.settings.undo_for(PAGE)
+    action, content, changes = _meaning(claim, case, verdict, value, look)
+    happens = "This is recorded, and the program goes on with it:"
+    if verdict == "abstain":
+        happens = "You decide nothing, and somebody else is asked."
+    elif verdict == "respond":
+        happens = "The program gets this in the AI's place" + ("; the action does not run." if case.action else ".")
+    elif words.SPECS[verdict].runs and case.action is not None:
+        happens = "This runs, as it stands here:"
+    repeated = {
+        "act": ACTS[verdict], "happens": happens, "action": action, "shown": content, "changes": changes,
+        "fields": [(name, str(text)) for name, text in form.multi_items() if name not in OURS],
+        "rationale": str(form.get("rationale", "")).strip(), "followers": review.followers,
+        "undo": words.duration(undo) if undo >= words.SECOND else "",
+    }  # fmt: skip
+    data = {"claim": as_claim(claim), "verdict": verdict, "value": value, "confirm": True}
     return pages_of(request).show(
-        request, "confirm.html", told, case=case, held=claim, verdict=verdict, confirmed=confirmed, look=look,
-        of=confirming(claim, verdict, whole, form, control, look), why=why(case, control, review), alike=alike,
-        loop=str(form.get("loop", "")), title=titles.title(case), **_proof(request, claim, control),
+        request, "confirm.html", data, case=case, held=claim, verdict=verdict, look=look, of=repeated,
+        confirmed=access_of(request).stamp(visitor_of(request), act, claim.desk.steps.now()),
+        why=why(case, control, review), alike=alike, loop=str(form.get("loop", "")), title=titles.title(case),
+        **_proof(request, claim, control),
     )  # fmt: skip
+
+
+def _meaning(
+    claim: Claim, case: Case, verdict: str, value: JSON, look: Look
+) -> tuple[str | None, JSON, diff.Changes]:  # fmt: skip
+    """Action and value that the verdict stands for, as they would be run or recorded, and what an edit changes.
+
+    A preference is told by the numbers under which the candidates stand on the page.
+    """
+    if verdict == "approve":
+        proposal = proposal_for(case, claim.review)
+        return *((proposal.action, proposal.value) if proposal else (None, None)), diff.Changes()
+    if verdict == "edit":
+        before = case.proposed_value()
+        if case.action is None:
+            return None, value, diff.changes(before, value, look)
+        same_action = value["action"] == case.action
+        sides = (before["args"], value["args"]) if same_action else (before, value)
+        return value["action"], value["args"], diff.changes(*sides, look)
+    if verdict == "prefer":
+        number = {str(c["id"]): str(place) for place, c in enumerate(claim.view["candidates"], 1)}
+        ranks = [" and ".join(number[i] for i in tie) for tie in value["ranking"]]
+        order = ", then ".join(ranks) if len(ranks) > 1 else f"{''.join(ranks)} equally good" if ranks else ""
+        bad = " and ".join(number[i] for i in value["rejected"])
+        value = "; ".join(part for part in (order, f"{bad} bad" if bad else "") if part)
+    elif verdict == "respond" and set(value) == {"text"}:
+        value = value["text"]
+    return None, value, diff.Changes()
 
 
 def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Response:
     """Where a verdict leads whose claim is held no more: on, for it was sent twice; else to the case."""
-    case_id = claim_of_case(desk, claim_id)
+    case_id = case_id_of(desk, claim_id)
     if _mine(desk, claim_id, visitor):
         return go(next_address(desk, visitor.person, loop, done=case_id))
     return go(f"/cases/{case_id}?lost={claim_id}")
@@ -165,54 +246,52 @@ def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Resp
 
 def _mine(desk: Desk, claim_id: str, visitor: Visitor) -> bool:
     """Whether this very claim was answered by this visitor."""
-    review = desk.case(claim_of_case(desk, claim_id)).review_of_claim(claim_id)
+    review = desk.case(case_id_of(desk, claim_id)).review_of_claim(claim_id)
     return review is not None and review.person == visitor.person and review.state in ("answered", "passed")
+
+
+def case_id_of(desk: Desk, claim_id: str) -> str:
+    """The case that a claim was given for; not found when it never was."""
+    return desk.steps.case_of_claim(claim_id) or claim_of(desk, claim_id).case.id
 
 
 @router.post("/commit")
 def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Say what should happen, and see the action then."""
-    claim = _held(desk, claim_id, visitor)
+    claim = _live(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
-    to = str(form.get("to", "")).replace("\r\n", "\n").strip() or None
+        return go(f"/cases/{case_id_of(desk, claim_id)}?lost={claim_id}")
     control = desk.governing(claim.case.loop)
-    if (other := changed(claim, form, control)) is not None:
-        return _page(request, desk, claim, status=CONFLICT, error=other, form=dict(form))
+    if (conflict := changed(claim, form, control)) is not None:
+        return _page(request, claim, control, error=conflict, form=form)
     try:
-        check_seen(access_of(request), visitor, claim, form, control)
-        claim.commit(str(form.get("should", "")), to, rendered=rendering(control))
+        check_seen(request, claim, form, control)
+        claim.commit(str(form.get("should", "")), _unix(form, "to"), rendered=rendering(control))
     except DualcontrolError as error:
         if error.status == CONFLICT:
             raise
-        return _page(request, desk, claim, status=error.status, error=error, form=dict(form))
+        return _page(request, claim, control, error=error, form=form)
     return go(f"/claims/{claim.id}{filtered(form)}")
-
-
-def claim_of_case(desk: Desk, claim_id: str) -> str:
-    """The case that a claim was given for; not found when it never was."""
-    return desk.steps.case_of_claim(claim_id) or claim_of(desk, claim_id).case.id
 
 
 @router.post("/release")
 def release(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Give the review back to the queue."""
-    claim = _held(desk, claim_id, visitor)
+    claim = _live(desk, claim_id, visitor)
     if claim is not None:
         desk.release(claim.id)
-    loop = filtered(form).replace("?", "&")
-    return go(f"/inbox?done={claim_of_case(desk, claim_id)}{loop}")
+    return go(f"/inbox?done={case_id_of(desk, claim_id)}{filtered(form).replace('?', '&')}")
 
 
 @router.post("/extend")
 def extend(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Hold the review longer; a script learns until when."""
-    claim = _held(desk, claim_id, visitor)
+    claim = _live(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{claim_of_case(desk, claim_id)}?lost={claim_id}")
+        return go(f"/cases/{case_id_of(desk, claim_id)}?lost={claim_id}")
     lease = microseconds(desk.governing(claim.case.loop).settings.lease) or 600_000_000
-    after = desk.extend(claim.id, lease / 1_000_000)
+    case = desk.extend(claim.id, lease / 1_000_000)
     if wants_json(request.scope):
-        held = after.review_of_claim(claim.id)
-        return reply({"lease_until": held.lease_until if held else None})
+        review = case.review_of_claim(claim.id)
+        return reply({"lease_until": review.lease_until if review else None})
     return go(f"/claims/{claim.id}{filtered(form)}")

@@ -17,7 +17,6 @@ from dualcontrol.review.rows import workers
 from dualcontrol.review.view import as_seen, proposal_for, visible_answers
 from dualcontrol.web.pages.saying import editable
 from dualcontrol.web.show import titles, words
-from dualcontrol.web.show.content import pretty
 from dualcontrol.web.show.fields import fields
 from dualcontrol.web.show.literal import weight
 
@@ -34,22 +33,35 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
     schema = control.settings.schema
     choices = labels(case, control)
     view = claim.view
+    # A commitment is asked for while there is none; then there may be actions to choose among.
+    first = {
+        "asked": "committed" in view and view["committed"] is None, "said": view.get("committed"),
+        "actions": view.get("actions", []),
+    }  # fmt: skip
+    edit_json: str | None = ""
+    if proposal is not None:
+        text, whole = laid(proposal.value, EDITABLE)
+        edit_json = text if whole and len(escape(text).encode()) <= 2 * EDITABLE else None  # None: too long for a page
+    candidates = [Candidate.from_dict(row) for row in view["candidates"]]  # as this reviewer sees them, in that order
+    alternatives = []
+    if case.mode not in ("preference", "labels"):
+        alternatives = [c for c in candidates if proposal is None or c.id != proposal.id]
     return {
         "view": view,
         "title": titles.title(case),
         "proposal": proposal,
-        "alternatives": alternatives(case, view, proposal),
+        "alternatives": alternatives,
         "why": why(case, control, review),
         "edit": editable(proposal, schema),
-        "edit_json": edit_json(proposal),
+        "edit_json": edit_json,
         "reply": fields(schema, {}) if case.mode == "fallback" and schema else (),
         "labels": choices,
         "short": all(len(label["text"]) <= 3 for label in choices),
         "many": len(choices) > MANY_LABELS or max((len(c["text"]) for c in choices), default=0) > LONG_LABEL,
         "typed": len(choices) > MOST_LABELS
         or sum(weight(c["text"]) + weight(c["value"]) for c in choices) > LABEL_TEXT,
-        "first": _first(view),
-        "panes": seen(view) if case.mode == "preference" else [],
+        "first": first,
+        "panes": candidates if case.mode == "preference" else [],
         "alike": alike,
         "earlier": visible_answers(claim.case, review)[:EARLIER],
         "above": above(claim, control),
@@ -58,20 +70,6 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "lease_left": (review.lease_until or now) - now,
         "undo": control.settings.undo,
     }
-
-
-def edit_json(proposal: Candidate | None) -> str | None:
-    """The proposal's value as JSON to be edited; None where it is too long for a page."""
-    if proposal is None:
-        return ""
-    text, whole = laid(proposal.value, EDITABLE)
-    return text if whole and len(escape(text).encode()) <= 2 * EDITABLE else None
-
-
-def _first(view: dict[str, JSON]) -> dict[str, Any]:
-    """Whether a commitment is still asked for, which actions there are to choose among, and what was committed."""
-    asks = "committed" in view and view["committed"] is None
-    return {"asked": asks, "said": view.get("committed"), "actions": view.get("actions", [])}
 
 
 def above(claim: Claim, control: Control) -> list[dict[str, str]]:
@@ -91,18 +89,6 @@ def above(claim: Claim, control: Control) -> list[dict[str, str]]:
     ]
 
 
-def seen(view: dict[str, JSON]) -> list[Candidate]:
-    """The candidates as this reviewer may see them, in this reviewer's order."""
-    return [Candidate.from_dict(shown) for shown in view["candidates"]]
-
-
-def alternatives(case: Case, view: dict[str, JSON], proposal: Candidate | None) -> list[Candidate]:
-    """What else the AI considered, best first as far as it said."""
-    if case.mode in ("preference", "labels"):
-        return []
-    return [c for c in seen(view) if proposal is None or c.id != proposal.id]
-
-
 def labels(case: Case, control: Control) -> list[dict[str, Any]]:
     """The labels to choose from, each with its key, its score and whether it is the proposed one."""
     if case.mode != "labels":
@@ -114,7 +100,7 @@ def labels(case: Case, control: Control) -> list[dict[str, Any]]:
     digits = all(isinstance(label, str | int) and len(str(label)) == 1 and str(label).isdigit() for label in known)
     return [
         {
-            "value": pretty(label), "text": label if isinstance(label, str) else pretty(label),
+            "value": laid(label).text, "text": label if isinstance(label, str) else laid(label).text,
             "key": str(label) if digits else "1234567890"[index] if index < 10 else "",
             "score": scores.get(mark(label)),
             "proposed": mark(label) == proposed,
@@ -126,8 +112,19 @@ def labels(case: Case, control: Control) -> list[dict[str, Any]]:
 def why(case: Case, control: Control, review: Review | None = None) -> dict[str, JSON]:
     """Why a human sees this: the route's sentence, and the figures behind it."""
     route = case.route
+    kind = review.kind if review is not None else "decide"
+    if kind == "audit":
+        reason = "Autopilot acted; this case was drawn at random for an audit. What was done stands."
+    elif kind == "arbiter":
+        reason = "The reviewers disagree, or nobody answered in time: your answer settles it."
+    elif review is not None and review.adjudicates:
+        reason = "It is answered once more, by somebody who has not seen the first answer. What was decided stands."
+    elif kind == "second":
+        reason = "Another reviewer changed the proposal; a second person has to agree."
+    else:
+        reason = words.sentence(route.reason if route else "it was opened for review")
     return {
-        "reason": _sentence(case, review),
+        "reason": reason,
         "by": route.by if route else None,
         "confidence": case.confidence,
         "threshold": None if control.learned else control.threshold_for(case.segment),
@@ -136,17 +133,3 @@ def why(case: Case, control: Control, review: Review | None = None) -> dict[str,
         "segment": case.segment,
         "requires_approval": case.requires_approval,
     }
-
-
-def _sentence(case: Case, review: Review | None) -> str:
-    kind = review.kind if review is not None else "decide"
-    if kind == "audit":
-        return "Autopilot acted; this case was drawn at random for an audit. What was done stands."
-    if kind == "arbiter":
-        return "The reviewers disagree, or nobody answered in time: your answer settles it."
-    if review is not None and review.adjudicates:
-        return "It is answered once more, by somebody who has not seen the first answer. What was decided stands."
-    if kind == "second":
-        return "Another reviewer changed the proposal; a second person has to agree."
-    reason = case.route.reason if case.route else "it was opened for review"
-    return words.sentence(reason)

@@ -1,4 +1,4 @@
-"""From the fields of a decision form to a verdict and its value, with nothing guessed."""
+"""From the fields of a decision form to a verdict's value, with nothing guessed; and back, what did not fit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dualcontrol.review.view import as_seen, proposal_for
 from dualcontrol.web.show.fields import Field, collect, fields
 from dualcontrol.web.strict import parse
 
-Given = Mapping[str, Any]
+Form = Mapping[str, Any]
 PATTERN = " does not match "
 
 
-def value(claim: Claim, verdict: str, form: Given, schema: dict[str, JSON] | None) -> JSON:
+def value(claim: Claim, verdict: str, form: Form, schema: dict[str, JSON] | None) -> JSON:
     """The value of an answer, as the form says it."""
     read = _READ.get(verdict)
     return read(claim, form, schema) if read else None
@@ -45,60 +45,46 @@ def plainly(error: DualcontrolError | None, field: Field | None) -> tuple[str, s
     return error.message, error.hint
 
 
-def _edit(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
+def _edit(claim: Claim, form: Form, schema: dict[str, JSON] | None) -> JSON:
+    case, review = as_seen(claim.case, claim.review)
     if form.get("how") == "alternative":
-        return _alternative(claim, str(form.get("candidate", "")))
-    proposal = proposal_for(*as_seen(claim.case, claim.review))
+        candidate_id = str(form.get("candidate", ""))
+        chosen = next((c for c in case.candidates if c.id == candidate_id), None)
+        if chosen is None:
+            raise AnswerValueError(f"there is no alternative {candidate_id!r}")
+        return {"action": chosen.action, "args": chosen.value} if chosen.action else chosen.value
+    proposal = proposal_for(case, review)
     if form.get("how") == "json" or proposal is None:
-        edited = as_json(str(form.get("json", "")), "the edit")
+        edited = as_json(form, "json", "the edit")
     elif isinstance(proposal.value, str):
-        edited = _text(str(form.get("text", "")), proposal.value)
+        edited = _text(form)
+        if edited == proposal.value.replace("\r\n", "\n"):
+            edited = proposal.value
     else:
         edited = collect(editable(proposal, schema), form)
     return {"action": proposal.action, "args": edited} if proposal and proposal.action else edited
 
 
-def _alternative(claim: Claim, candidate_id: str) -> JSON:
-    case, _ = as_seen(claim.case, claim.review)
-    chosen = next((c for c in case.candidates if c.id == candidate_id), None)
-    if chosen is None:
-        raise AnswerValueError(f"there is no alternative {candidate_id!r}")
-    return {"action": chosen.action, "args": chosen.value} if chosen.action else chosen.value
-
-
-def _text(text: str, before: str) -> str:
-    unix = text.replace("\r\n", "\n")
-    return before if unix == before.replace("\r\n", "\n") else unix
-
-
-def _respond(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
+def _respond(claim: Claim, form: Form, schema: dict[str, JSON] | None) -> JSON:
     if "json" in form:
-        return as_json(str(form["json"]), "the response")
+        return as_json(form, "json", "the response")
     if schema is not None and claim.case.mode == "fallback" and form.get("how") == "form":
         return collect(fields(schema, {}), form)
-    return str(form.get("text", "")).replace("\r\n", "\n")
+    return _text(form)
 
 
-def _label(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
-    return as_json(str(form.get("value", "")), "the label")
-
-
-def _prefer(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
+def _prefer(claim: Claim, form: Form, schema: dict[str, JSON] | None) -> JSON:
+    """The order of the candidates; where all have ranks, equal ranks are ties and "bad" is rejected."""
     ids = [str(c["id"]) for c in claim.view["candidates"]]
     choice = str(form.get("prefer", ""))
     if choice == "tie":
         return {"ranking": [ids], "rejected": []}
     if choice == "none":
         return {"ranking": [], "rejected": ids}
-    if choice == "ranked":
-        return _ranked(ids, form)
-    if choice not in ids:
+    if choice in ids and choice != "ranked":
+        return {"ranking": [[choice], [i for i in ids if i != choice]], "rejected": []}
+    if choice != "ranked":
         raise AnswerValueError("say which candidate is best, or that they are equal or all bad")
-    return {"ranking": [[choice], [i for i in ids if i != choice]], "rejected": []}
-
-
-def _ranked(ids: list[str], form: Given) -> JSON:
-    """Ranks by candidate: equal ranks are ties, "bad" is rejected."""
     places: dict[int, list[str]] = {}
     rejected = []
     for candidate_id in ids:
@@ -112,23 +98,27 @@ def _ranked(ids: list[str], form: Given) -> JSON:
     return {"ranking": [places[place] for place in sorted(places)], "rejected": rejected}
 
 
-def _escalate(claim: Claim, form: Given, schema: dict[str, JSON] | None) -> JSON:
+def _escalate(claim: Claim, form: Form, schema: dict[str, JSON] | None) -> JSON:
     to = str(form.get("to", ""))
     return {"to": to} if to else None
 
 
-def as_json(text: str, what: str) -> JSON:
+def _text(form: Form) -> str:
+    return str(form.get("text", "")).replace("\r\n", "\n")
+
+
+def as_json(form: Form, name: str, what: str) -> JSON:
     """A text field that holds JSON."""
     try:
-        return parse(text.encode("utf-8", "replace"))
+        return parse(str(form.get(name, "")).encode("utf-8", "replace"))
     except json.JSONDecodeError as error:
         raise AnswerValueError(f"{what} is not JSON: {error.msg}") from error
 
 
-_READ: dict[str, Callable[[Claim, Given, dict[str, JSON] | None], JSON]] = {
+_READ: dict[str, Callable[[Claim, Form, dict[str, JSON] | None], JSON]] = {
     "edit": _edit,
     "respond": _respond,
-    "label": _label,
+    "label": lambda claim, form, schema: as_json(form, "value", "the label"),
     "prefer": _prefer,
     "escalate": _escalate,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from msgspec.structs import asdict
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dualcontrol import __version__
@@ -17,6 +18,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.pages.waiting import Waiting, summed
 from dualcontrol.web.reply import reply, wants_json
+from dualcontrol.web.shapes import Shape
 from dualcontrol.web.show import literal, words
 from dualcontrol.web.show.content import Look
 from dualcontrol.web.show.history import history
@@ -37,41 +39,45 @@ class Pages:
             loader=PackageLoader("dualcontrol.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, extensions=["jinja2.ext.do"], finalize=literal.finalize,
         )  # fmt: skip
+        release = hashlib.sha256()  # of all static files, so that browsers fetch a new release at once
+        for path in sorted(STATIC.iterdir()):
+            release.update(path.read_bytes())
         self.env.filters.update(inline=literal.inline, exact=literal.exact)
         self.env.globals.update(
-            words=words, named=literal.named, story=history, icon=self.icon, version=__version__,
-            static=_static_version(), **LIMITS,
+            words=words, named=literal.named, story=history, icon=icon, version=__version__,
+            static=release.hexdigest()[:10], **LIMITS,
         )  # fmt: skip
 
     def show(
-        self, request: Request, template: str, data: dict[str, JSON], *, status: int = 200, **extra: Any
-    ) -> Response:
-        """A page from what it shows, or that as JSON; `extra` is for the template only."""
+        self, request: Request, template: str, data: dict[str, JSON] | Shape, *, status: int = 200,
+        nav: dict[str, int] | None = None, **extra: Any,
+    ) -> Response:  # fmt: skip
+        """A page from what it shows, or that as JSON; `extra` is for the template only.
+
+        `nav` are the counts in the top bar, where the page has counted already.
+        """
         if wants_json(request.scope):
             return reply(data, status)
         visitor: Visitor | None = request.scope["state"].get("visitor")
         around = {
             "visitor": visitor,
             "csrf": self.access.csrf(visitor) if visitor and visitor.session else "",
-            "nav": self._nav(visitor.person, extra) if visitor else {},
+            "nav": (nav or summed(self.waiting.by_loop(visitor.person))) if visitor else {},
             "now": self.desk.steps.now(),
             "here": request.url.path,
             "person": visitor.person if visitor else "",
             "look": Look(),
         }
-        body = self.env.get_template(template).render({**around, **data, **extra})
+        fields = asdict(data) if isinstance(data, Shape) else data
+        body = self.env.get_template(template).render({**around, **fields, **extra})
         return HTMLResponse(body, status_code=status, headers={"Vary": "Accept, Cookie"})
 
-    def _nav(self, person: str, extra: dict[str, Any]) -> dict[str, int]:
-        """The counts in the top bar; a page that counted already brings them along."""
-        counted: dict[str, int] = extra.pop("nav", None) or summed(self.waiting.by_loop(person))
-        return counted
 
-    def icon(self, name: str) -> Markup:
-        """An inline icon by name; decorative, the words stand beside it."""
-        return Markup(
-            '<svg class="icon" aria-hidden="true" width="16" height="16"><use href="/static/icons.svg#{0}"/></svg>'
-        ).format(name)
+def icon(name: str) -> Markup:
+    """An inline icon by name; decorative, the words stand beside it."""
+    return Markup(
+        '<svg class="icon" aria-hidden="true" width="16" height="16"><use href="/static/icons.svg#{0}"/></svg>'
+    ).format(name)
 
 
 def pages_of(request: Request) -> Pages:
@@ -83,11 +89,3 @@ def pages_of(request: Request) -> Pages:
 def go(address: str) -> Response:
     """Send a browser on after a form was taken."""
     return RedirectResponse(address, status_code=303)
-
-
-def _static_version() -> str:
-    """A short hash of all static files, so that browsers fetch a new release at once."""
-    digest = hashlib.sha256()
-    for path in sorted(STATIC.iterdir()):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:10]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -37,8 +37,8 @@ class Waiting:
     def recent(self, person: str) -> dict[str, int]:
         """Over all loops, as of a moment ago."""
         with self._lock:
-            at, counted = self._counted.get(person, (0.0, {}))
-            return summed(counted if at and time.monotonic() - at < FRESH else self._count(person))
+            at, waits = self._counted.get(person, (0.0, {}))
+            return summed(waits if at and time.monotonic() - at < FRESH else self._count(person))
 
     def by_loop(self, person: str) -> dict[str, Wait]:
         """Loop by loop, counted now."""
@@ -46,32 +46,30 @@ class Waiting:
             return self._count(person)
 
     def _count(self, person: str) -> dict[str, Wait]:
-        counted = {control.loop: _wait(self._desk, person, control.loop) for control in self._desk.loops()}
+        waits = {}
+        for control in self._desk.loops():
+            page = queue(self._desk, person=person, loop=control.loop, limit=MOST)
+            rows, now = of_loop(page.rows, control.loop), self._desk.steps.now()
+            waits[control.loop] = Wait(
+                open=len(rows), audits=sum(row.review.kind == "audit" for row in rows),
+                overdue=sum(row.review.due_at is not None and row.review.due_at < now for row in rows),
+                more=page.next is not None,
+            )  # fmt: skip
         if len(self._counted) >= PEOPLE:
             self._counted.clear()
-        self._counted[person] = (time.monotonic(), counted)
-        return counted
+        self._counted[person] = (time.monotonic(), waits)
+        return waits
 
 
 def summed(waits: dict[str, Wait]) -> dict[str, int]:
     """Over all loops: what stands in the top bar."""
-    found = waits.values()
+    loops = waits.values()
     return {
-        "open": sum(w.open for w in found), "overdue": sum(w.overdue for w in found),
-        "more": int(any(w.more for w in found)),
+        "open": sum(w.open for w in loops), "overdue": sum(w.overdue for w in loops),
+        "more": int(any(w.more for w in loops)),
     }  # fmt: skip
 
 
-def of_loop(rows: tuple[InboxRow, ...] | list[InboxRow], loop: str | None) -> Iterator[InboxRow]:
+def of_loop(rows: Iterable[InboxRow], loop: str | None) -> list[InboxRow]:
     """The rows of one loop: what a person holds comes with every queue."""
-    return (row for row in rows if loop in (None, row.loop))
-
-
-def _wait(desk: Desk, person: str, loop: str) -> Wait:
-    page = queue(desk, person=person, loop=loop, limit=MOST)
-    mine, now = list(of_loop(page.rows, loop)), desk.steps.now()
-    return Wait(
-        open=len(mine), audits=sum(row.review.kind == "audit" for row in mine),
-        overdue=sum(row.review.due_at is not None and row.review.due_at < now for row in mine),
-        more=page.next is not None,
-    )  # fmt: skip
+    return [row for row in rows if loop in (None, row.loop)]

@@ -70,29 +70,30 @@ def value_at(data: JSON, at: str) -> JSON:
     for depth, token in enumerate(at.split("/")[1:]):
         name = token.replace("~1", "/").replace("~0", "~")
         try:
-            value = value[name] if isinstance(value, dict) else _item(value, name, named=depth == 1)
+            if isinstance(value, list):
+                named = (item for item in value if isinstance(item, dict) and name in map(item.get, NAMES))
+                item = next(named, None) if depth == 1 else None
+                value = value[int(name)] if item is None else item
+            elif isinstance(value, dict):
+                value = value[name]
+            else:
+                raise KeyError(name)
         except (KeyError, IndexError, TypeError, ValueError):
             raise NotFoundError(f"there is nothing at {at[:80]!r} here") from None
     return value
 
 
-def _item(value: JSON, name: str, *, named: bool) -> JSON:
-    if not isinstance(value, list):
-        raise KeyError(name)
-    if named:
-        for item in value:
-            if isinstance(item, dict) and any(item.get(key) == name for key in NAMES):
-                return item
-    return value[int(name)]
-
-
 def _page(request: Request, data: dict[str, JSON], at: str, number: int, source: str) -> Response:
+    """One page of a value's text; of a value too large for that the names and addresses of what lies in it."""
     value = value_at(data, at)
     twin: Any = {"at": at, "value": value}
+    pages = pages_of(request)
     if isinstance(value, dict | list) and len(ENCODER.encode(value)) > TOGETHER:
-        return pages_of(request).show(
-            request, "whole.html", twin, source=source, parts=_parts(value, at), of=len(value), pages=1
-        )
+        parts = [
+            {"name": brief(str(name), 80), "at": at + pointer((name,)), "brief": brief(item, 80)}
+            for name, item in islice(value.items() if isinstance(value, dict) else enumerate(value), MOST)
+        ]
+        return pages.show(request, "whole.html", twin, source=source, parts=parts, of=len(value), pages=1)
     is_text = isinstance(value, str)
     text = value if is_text else laid(value).text
     cuts = ends(text)
@@ -100,24 +101,15 @@ def _page(request: Request, data: dict[str, JSON], at: str, number: int, source:
         raise NotFoundError(f"there are only {len(cuts)} pages of this")
     start, end = cuts[number - 2] if number > 1 else 0, cuts[number - 1]
     write = literal if is_text else json_text
-    return pages_of(request).show(
+    return pages.show(
         request, "whole.html", twin, source=source, parts=None, is_text=is_text, html=write(text[start:end]),
         number=number, pages=len(cuts), start=start, end=end, length=len(text),
     )  # fmt: skip
 
 
-def _parts(value: JSON, at: str) -> list[dict[str, Any]]:
-    """What lies in a value that is too large for a page of pages: names and addresses."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    return [
-        {"name": brief(str(name), 80), "at": at + pointer((name,)), "brief": brief(item, 80)}
-        for name, item in islice(items, MOST)
-    ]
-
-
 def ends(text: str) -> list[int]:
     """Where the pages of a text end, the last at its own end; at the end of a line where there is one near."""
-    found: list[int] = []
+    cuts: list[int] = []
     at = 0
     while True:
         size = A_PAGE
@@ -125,14 +117,14 @@ def ends(text: str) -> list[int]:
             size //= 2
         line = text.rfind("\n", at + size * 9 // 10, at + size) + 1
         at = line if line and at + size < len(text) else min(at + size, len(text))
-        found.append(at)
+        cuts.append(at)
         if at >= len(text):
-            return found
+            return cuts
 
 
 def _image(value: JSON) -> Response:
-    found = image_bytes(value) if isinstance(value, str) else None
-    if found is None:
+    image = image_bytes(value) if isinstance(value, str) else None
+    if image is None:
         raise NotFoundError("there is no image there")
-    kind, body = found
+    kind, body = image
     return Response(body, media_type=kind)

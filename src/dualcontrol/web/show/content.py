@@ -95,11 +95,10 @@ class Room:
         """A part of it for one section, so that the first leaves something to the next."""
         return Room(int(self.size * share) + 4_000, int(self.pieces * share) + 20, self.markdown)
 
-    def take(self, part: Room, given: Room) -> None:
-        """Count what a section took of its part."""
-        self.size -= given.size - part.size
-        self.pieces -= given.pieces - part.pieces
-        self.markdown = part.markdown
+    @property
+    def over(self) -> bool:
+        """Whether nothing more fits."""
+        return self.pieces <= 0 or self.size <= 0
 
 
 class Look:
@@ -116,11 +115,11 @@ class Look:
 
     def __call__(self, value: JSON, at: Place, field: str = "") -> Block:
         """How to show the value at a place of the page's JSON; `field` is its name in the setting ``markdown``."""
-        return self._within(lambda room: _Section(self, room).block(value, at, field, 0))
+        return self._within(lambda section: section.block(value, at, field, 0))
 
     def json(self, value: JSON, at: Place, most: int = 12_000) -> Block:
         """The value as JSON."""
-        return self._within(lambda room: _Section(self, room).as_json(value, at, most))
+        return self._within(lambda section: section.as_json(value, at, most))
 
     def address(self, at: Place, page: str = "whole") -> str:
         """Where the value at a place, or what holds it, is shown whole, or its image lies."""
@@ -128,11 +127,13 @@ class Look:
             at = at[:-1]
         return f"{self.source}/{page}?{urlencode({'at': pointer(at)})}" if self.source else ""
 
-    def _within(self, made: Callable[[Room], Block]) -> Block:
+    def _within(self, show: Callable[[_Section], Block]) -> Block:
         part = self.room.part()
-        before = Room(part.size, part.pieces, part.markdown)
-        block = made(part)
-        self.room.take(part, before)
+        size, pieces = part.size, part.pieces
+        block = show(_Section(self, part))
+        self.room.size -= size - part.size
+        self.room.pieces -= pieces - part.pieces
+        self.room.markdown = part.markdown
         return block
 
 
@@ -157,7 +158,7 @@ class _Section:
             return self._text(value, at, field)
         if not value:
             return Block(kind="json", html=Markup("{}" if isinstance(value, dict) else "[]"))
-        if self.room.pieces <= 0 or self.room.size <= 0:
+        if self.room.over:
             return Block(kind="left", whole=self.look.address(at))
         if depth >= DEEPEST:
             return self.as_json(value, at, 2_000)
@@ -178,7 +179,11 @@ class _Section:
             return image
         roomy = self.room.size > 0
         most = LONGEST if roomy else START
-        start = _start(text) if roomy else Markup("")
+        head = text[: LONG_TEXT + 1]
+        breaks = [run.start() for run in BREAK.finditer(head)]
+        start = Markup("")  # of a text that is folded
+        if roomy and (len(head) > LONG_TEXT or len(breaks) > LONG_LINES):
+            start = literal(head[: min([START, *breaks[START_LINES - 1 : START_LINES]])])
         self.room.size -= len(start)
         html, shown = self._fitted(text[:most], field_text if len(text) <= most else literal)
         return Block(
@@ -216,8 +221,8 @@ class _Section:
         return html
 
     def _image(self, text: str, at: Place, alt: str) -> Block | None:
-        found = image_bytes(text[:INLINE]) if len(text) <= INLINE else IMAGE.fullmatch(text)
-        if found is None:
+        image = image_bytes(text[:INLINE]) if len(text) <= INLINE else IMAGE.fullmatch(text)
+        if image is None:
             return None
         inside = len(text) <= INLINE and len(text) < self.room.size
         self.room.size -= len(text) if inside else 200
@@ -229,18 +234,24 @@ class _Section:
         image = value.get("$image")
         if isinstance(image, str) and set(value) <= {"$image", "alt"}:
             alt = brief(value.get("alt") or "image in the case", NAME)
-            shown = self._image(image, (*at, "$image"), alt)
-            if shown is not None:
-                return shown
+            picture = self._image(image, (*at, "$image"), alt)
+            if picture is not None:
+                return picture
         pictured = any(isinstance(item, dict) and "$image" in item for item in islice(value.values(), MOST_FIELDS))
         fields: list[tuple[str, Block]] = []
         for name, item in islice(value.items(), MOST_FIELDS):
-            if fields and (self.room.pieces <= 0 or self.room.size <= 0):
+            if fields and self.room.over:
                 break
             self._names(name)
             inner = (*at, name)
-            raw = _is_raw(item, 1 if pictured else NUMBERS)
-            shown = self._raw(item, inner) if raw else self.block(item, inner, f"{field}.{name}", depth + 1)
+            if _is_raw(item, 1 if pictured else NUMBERS):
+                self.room.pieces -= 1
+                self.room.size -= NODE
+                text = self.as_json(item, inner, 2_000)
+                many = f"{len(item):,} {'rows of ' if isinstance(item[0], list) else ''}numbers"
+                shown = Block(kind="raw", text=many, html=text.html, length=text.length, whole=text.whole)
+            else:
+                shown = self.block(item, inner, f"{field}.{name}", depth + 1)
             fields.append((_short(name), shown))
         return Block(
             kind="fields", fields=tuple(fields), more=len(value) - len(fields), first=FIELDS if depth == 0 else 12,
@@ -250,13 +261,6 @@ class _Section:
     def _names(self, *names: str) -> None:
         """Count the names of fields, columns and speakers."""
         self.room.size -= sum(min(weight(name[:NAME]), SENTENCE) for name in names)
-
-    def _raw(self, value: list[JSON], at: Place) -> Block:
-        self.room.pieces -= 1
-        self.room.size -= NODE
-        held = self.as_json(value, at, 2_000)
-        many = f"{len(value):,} {'rows of ' if isinstance(value[0], list) else ''}numbers"
-        return Block(kind="raw", text=many, html=held.html, length=held.length, whole=held.whole)
 
     def _list(self, value: Sequence[JSON], at: Place, field: str, depth: int) -> Block:
         head = list(islice(value, MOST))
@@ -268,25 +272,21 @@ class _Section:
         plain = all(
             isinstance(item, str | int | float | bool) and len(str(item)) < 120 for item in islice(value, CHIPS)
         )
-        items = self._each(value, CHIPS if plain else MOST, at, field, depth)
+        items: list[tuple[str, Block]] = []
+        for place, item in enumerate(islice(value, CHIPS if plain else MOST)):
+            if items and self.room.over:
+                break
+            items.append((str(place + 1), self.block(item, (*at, place), field, depth + 1)))
         return Block(
             kind="items" if plain else "list", fields=tuple(items), more=len(value) - len(items),
             first=CHIPS if plain else FIRST, whole=self.look.address(at),
         )  # fmt: skip
 
-    def _each(self, value: Sequence[JSON], most: int, at: Place, field: str, depth: int) -> list[tuple[str, Block]]:
-        items: list[tuple[str, Block]] = []
-        for place, item in enumerate(islice(value, most)):
-            if items and (self.room.pieces <= 0 or self.room.size <= 0):
-                break
-            items.append((str(place + 1), self.block(item, (*at, place), field, depth + 1)))
-        return items
-
     def _table(self, value: Sequence[JSON], columns: tuple[str, ...], at: Place, field: str, depth: int) -> Block:
         rows: list[tuple[Block, ...]] = []
         self._names(*columns, *columns)  # the folded rows have a head of their own
         for place, row in enumerate(islice(value, MOST)):
-            if rows and (self.room.pieces <= 0 or self.room.size <= 0):
+            if rows and self.room.over:
                 break
             rows.append(tuple(
                 self.block(row[c], (*at, place, c), f"{field}.{c}", depth + 1) if c in row else Block(kind="missing")
@@ -303,24 +303,25 @@ class _Section:
         before = max(len(value) - MOST, 0)
         turns: list[Turn] = []
         for place in range(len(value) - 1, before - 1, -1):
-            if turns and (self.room.pieces <= 0 or self.room.size <= 0):
+            if turns and self.room.over:
                 break
-            turns.append(self._turn(value[place], (*at, place), field, depth))
+            turn, here = value[place], (*at, place)
+            if not isinstance(turn, dict):
+                turns.append(Turn(role="", name="", side="aside", block=self.block(turn, here, field, depth + 1)))
+                continue
+            role, name = str(turn.get("role", "")), turn.get("name")
+            is_named = isinstance(name, str)
+            self._names(role, name if is_named else "")
+            rest = {k: v for k, v in turn.items() if k not in ("role", "content") and v is not None}
+            if is_named:
+                del rest["name"]
+            shown = self.block(content_of(turn), (*here, "content"), f"{field}.content", depth + 1)
+            turns.append(Turn(
+                role=role, name=f"{_short(name)} ({role})" if is_named else role,
+                side=SIDES.get(role.casefold(), "ours"), block=shown,
+                rest=self.block(rest, here, field, depth + 2) if rest else None,
+            ))  # fmt: skip
         return Block(kind="chat", turns=tuple(turns[::-1]), more=len(value) - len(turns), whole=self.look.address(at))
-
-    def _turn(self, turn: JSON, at: Place, field: str, depth: int) -> Turn:
-        if not isinstance(turn, dict):
-            return Turn(role="", name="", side="aside", block=self.block(turn, at, field, depth + 1))
-        role, name = str(turn.get("role", "")), turn.get("name")
-        self._names(role, name if isinstance(name, str) else "")
-        told = {"role", "content", "name"} if isinstance(name, str) else {"role", "content"}
-        rest = {k: v for k, v in turn.items() if k not in told and v is not None}
-        shown = self.block(content_of(turn), (*at, "content"), f"{field}.content", depth + 1)
-        return Turn(
-            role=role, name=f"{_short(name)} ({role})" if isinstance(name, str) else role,
-            side=SIDES.get(role.casefold(), "ours"), block=shown,
-            rest=self.block(rest, at, field, depth + 2) if rest else None,
-        )  # fmt: skip
 
 
 def pointer(at: Place) -> str:
@@ -328,22 +329,8 @@ def pointer(at: Place) -> str:
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in at)
 
 
-def pretty(value: JSON) -> str:
-    """A value as indented JSON, readable in its own script."""
-    return laid(value).text
-
-
 def _short(name: str) -> str:
     return name if len(name) <= NAME else f"{name[:NAME]}…"
-
-
-def _start(text: str) -> Markup:
-    """The beginning of a text that is folded; empty when it is short enough to be seen whole."""
-    head = text[: LONG_TEXT + 1]
-    breaks = [found.start() for found in BREAK.finditer(head)]
-    if len(head) <= LONG_TEXT and len(breaks) <= LONG_LINES:
-        return Markup("")
-    return literal(head[: min([START, *breaks[START_LINES - 1 : START_LINES]])])
 
 
 def _is_raw(value: JSON, most: int) -> bool:
@@ -357,11 +344,11 @@ def _is_raw(value: JSON, most: int) -> bool:
 
 def image_bytes(address: str) -> tuple[str, bytes] | None:
     """Type and bytes of an image in an address of its own; None when there is none."""
-    found = IMAGE.fullmatch(address)
-    if found is None:
+    match = IMAGE.fullmatch(address)
+    if match is None:
         return None
     try:
-        return f"image/{found[1]}", b64decode("".join(found[2].split()), validate=True)
+        return f"image/{match[1]}", b64decode("".join(match[2].split()), validate=True)
     except Base64Error:
         return None
 

@@ -50,7 +50,13 @@ def changes(before: JSON, after: JSON, look: Look, was: Place = ("before",), now
         if old is not new and not equal(old, new):
             more += len(changed) >= MOST
             if len(changed) < MOST:
-                changed.append(_row(path, old, new, look, was, now))
+                start = _equal_start(old, new)
+                sides = [
+                    MISSING if side is ABSENT else look(side[start:] if start else side, (*root, *path))
+                    for side, root in ((old, was), (new, now))
+                ]
+                name = _dotted(path)
+                changed.append(DiffRow(path=name, before=sides[0], after=sides[1], changed=True, start=start))
         else:
             more_same += len(same) >= SAME
             if len(same) < SAME:
@@ -69,15 +75,6 @@ def _fields(before: JSON, after: JSON, path: Place) -> Iterator[tuple[Place, JSO
             yield here, before.get(name, ABSENT), after.get(name, ABSENT)
         else:
             yield from _fields(before[name], after[name], here)
-
-
-def _row(path: Place, old: JSON, new: JSON, look: Look, was: Place, now: Place) -> DiffRow:
-    start = _equal_start(old, new)
-    sides = [
-        MISSING if side is ABSENT else look(side[start:] if start else side, (*root, *path))
-        for side, root in ((old, was), (new, now))
-    ]
-    return DiffRow(path=_dotted(path), before=sides[0], after=sides[1], changed=True, start=start)
 
 
 def _equal_start(old: JSON, new: JSON) -> int:

@@ -38,17 +38,26 @@ def inline(text: object) -> Markup:
     """A name or title within a sentence, whose direction does not reach the words around it; no longer than one."""
     if isinstance(text, Markup):
         return text
-    said = str(text)
-    if weight(said) <= SENTENCE:
-        return Markup(_inline(said))
-    while len(said) > 20 and len(_inline(said)) > SENTENCE:
-        said = said[: len(said) // 2]
-    return Markup(_inline(said + "…"))
+    name = str(text)
+    if weight(name) <= SENTENCE:
+        return Markup(_inline(name))
+    while len(name) > 20 and len(_inline(name)) > SENTENCE:
+        name = name[: len(name) // 2]
+    return Markup(_inline(name + "…"))
 
 
 def json_text(text: str) -> Markup:
     """JSON as laid out for people: the direction of one string does not reach what stands beside it."""
-    return literal(text) if text.isascii() else Markup("\n".join(map(_json_line, text.split("\n"))))
+    if text.isascii():
+        return literal(text)
+    pieces: list[str] = []
+    for line in text.split("\n"):
+        at = 0
+        for match in STRING.finditer(line) if not line.isascii() else ():
+            pieces += [*_pieces(line[at : match.start()]), _inline(match[0])]
+            at = match.end()
+        pieces += [_inline(line[at:]), "\n"]
+    return Markup("".join(pieces[:-1]))
 
 
 def named(text: str, most: int = 120) -> Markup:
@@ -85,16 +94,6 @@ def _inline(text: str) -> str:
     return inner if text.isascii() else f"<bdi>{inner}</bdi>"
 
 
-def _json_line(line: str) -> str:
-    if line.isascii():
-        return "".join(_pieces(line))
-    at, pieces = 0, []
-    for found in STRING.finditer(line):
-        pieces += [*_pieces(line[at : found.start()]), _inline(found[0])]
-        at = found.end()
-    return "".join([*pieces, _inline(line[at:])])
-
-
 def _pieces(text: str) -> Iterator[str]:
     at = 0
     for run in _RUN.finditer(text) if "\n" in text else ():
@@ -110,8 +109,8 @@ def _piece(part: Stretch) -> str:
     return _sign(part.named) if part.kind == "sign" else _space(part.text)
 
 
-def _sign(said: str) -> str:
-    return f'<b class="sign">{said}</b>'
+def _sign(name: str) -> str:
+    return f'<b class="sign">{name}</b>'
 
 
 def _space(text: str) -> str:

@@ -5,7 +5,7 @@ Only a text that is read in short time is rendered; any other is shown as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import nh3
@@ -23,6 +23,7 @@ TAGS = {
     "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 OURS = {"a": {"href"}, "b": {"class"}, "span": {"class", "title"}, "ol": {"start"}}
+BLOCK = "<pre><code>{}</code></pre>\n"
 HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 _PARSER = (
     MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True})
@@ -33,7 +34,8 @@ _PARSER = (
 
 def rendered(text: str) -> Markup | None:
     """A markdown text as clean HTML, its headings below the page's own; None where it is shown as text."""
-    if len(text) > LONGEST or _widest(text) > CELLS:
+    lines = text.split("\n")
+    if len(text) > LONGEST or len(lines) * max(line.count("|") for line in lines) > CELLS:
         return None
     tokens = _PARSER.parse(text)
     if any(token.level > DEEPEST for token in tokens):
@@ -47,24 +49,14 @@ def rendered(text: str) -> Markup | None:
     ))  # fmt: skip
 
 
-def _widest(text: str) -> int:
-    """How many cells a table in it could have."""
-    lines = text.split("\n")
-    return len(lines) * max(line.count("|") for line in lines)
+def _rule(form: str) -> Callable[..., str]:
+    """How a kind of token is rendered: as it was written, with the characters that hide by their names."""
+
+    def render(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+        return form.format(literal(tokens[place].content))
+
+    return render
 
 
-def _text(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-    """What was written, with the characters that hide by their names."""
-    return str(literal(tokens[place].content))
-
-
-def _code(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-    return f"<code>{literal(tokens[place].content)}</code>"
-
-
-def _block(self: Any, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-    return f"<pre><code>{literal(tokens[place].content)}</code></pre>\n"
-
-
-for _kind, _rule in (("text", _text), ("code_inline", _code), ("code_block", _block), ("fence", _block)):
-    _PARSER.add_render_rule(_kind, _rule)
+for _kind, _form in (("text", "{}"), ("code_inline", "<code>{}</code>"), ("code_block", BLOCK), ("fence", BLOCK)):
+    _PARSER.add_render_rule(_kind, _rule(_form))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from itertools import islice
-from typing import Any
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.web.show.content import content_of, image_bytes, is_chat
@@ -33,8 +32,8 @@ def title(case: Case, start: str = "") -> str:
     """
     if case.action:
         return case.action
-    said = spoken(case.input) or begun(start) or UNNAMED[case.mode]
-    return f"Which is better: {said}" if case.mode == "preference" and said not in UNNAMED.values() else said
+    line = spoken(case.input) or begun(start) or UNNAMED[case.mode]
+    return f"Which is better: {line}" if case.mode == "preference" and line not in UNNAMED.values() else line
 
 
 def subject(case: Case, most: int = 110) -> str:
@@ -42,34 +41,56 @@ def subject(case: Case, most: int = 110) -> str:
     proposal = case.proposed_value()
     if case.mode == "labels" and case.proposal is not None:
         return f"proposed: {brief(proposal, most)}"
-    shown = proposal["args"] if case.action and isinstance(proposal, dict) else None
-    return brief(shown, most) if shown else ""
+    args = proposal["args"] if case.action and isinstance(proposal, dict) else None
+    return brief(args, most) if args else ""
 
 
 def picture(value: JSON) -> str:
     """The small picture that a value is, or holds, to stand beside its title; empty when there is none."""
-    held = [value, *islice(value.values(), LOOKED_AT)] if isinstance(value, dict) else [value]
-    found = [item["$image"] if _is_picture(item) else item for item in held]
-    small = (f for f in found if isinstance(f, str) and f.startswith("data:image/") and len(f) <= SMALL)
-    return next(("".join(f.split()) for f in small if image_bytes(f)), "")
+    for item in [value, *islice(value.values(), LOOKED_AT)] if isinstance(value, dict) else [value]:
+        address = item["$image"] if _is_picture(item) else item
+        is_small = isinstance(address, str) and address.startswith("data:image/") and len(address) <= SMALL
+        if is_small and image_bytes(address):
+            return "".join(address.split())
+    return ""
 
 
 def spoken(value: JSON, depth: int = 0) -> str:
-    """One line that names a value; empty when it holds no text."""
+    """One line that names a value; empty when it holds no text.
+
+    A talk is named by what was said last, before all else by whoever asks; a picture by its words; an object by the
+    talk or picture in it, its short texts, its long ones.
+    """
     if isinstance(value, str):
         return "" if value.startswith("data:") else brief(value, LONGEST)
-    if depth > DEEPEST:
+    if depth > DEEPEST or not isinstance(value, list | dict):
         return ""
+    few = LOOKED_AT // (depth + 1) ** 2 + 1  # fewer with each level, so that no shape of a value takes long
     if isinstance(value, list):
-        return _first(_latest(value) if is_chat(value[-LOOKED_AT:]) else value[: _few(depth)], depth)
-    return _named(value, depth) if isinstance(value, dict) else ""
+        last = value[-LOOKED_AT:]
+        if not is_chat(last):
+            return _first(value[:few], depth)
+        asking = [turn for turn in last if str(turn["role"]).casefold() in ASKERS]
+        return _first([content_of(turn) for turn in reversed([*last, *asking])], depth)
+    if "$image" in value:
+        return brief(value.get("alt") or "Image", LONGEST)
+    items = list(islice(value.values(), few))
+    telling = [v for v in items if _is_picture(v) or (isinstance(v, list) and v and is_chat(v[-LOOKED_AT:]))]
+    texts = [v for v in items if isinstance(v, str) and v.strip() and not v.startswith("data:")]
+    short = " · ".join(brief(v, LONGEST) for v in texts if len(v) <= SHORT and "\n" not in v)
+    inner = [v for v in items if isinstance(v, dict | list)]
+    return _first(telling, depth) or brief(short, LONGEST) or _first([*texts, *inner], depth)
 
 
 def begun(start: str) -> str:
     """One line out of the beginning of a JSON text: its first text that is more than a word."""
-    texts = [_text(found[1]) for found in VALUE.finditer(start) if not found[2].endswith(":")]
-    told = [text for text in texts if text.strip() and not text.startswith("data:")]
-    return brief(next((text for text in told if " " in text.strip()), next(iter(told), "")), LONGEST)
+    texts: list[str] = []
+    for match in VALUE.finditer(start):
+        if not match[2].endswith(":"):
+            text = _text(match[1])
+            if text.strip() and not text.startswith("data:"):
+                texts.append(text)
+    return brief(next((text for text in texts if " " in text.strip()), next(iter(texts), "")), LONGEST)
 
 
 def _text(body: str) -> str:
@@ -80,30 +101,6 @@ def _text(body: str) -> str:
         except json.JSONDecodeError:
             continue
     return ""
-
-
-def _latest(turns: list[Any]) -> list[JSON]:
-    """What was said in a talk, latest first; before all else what was said by whoever asks."""
-    last = turns[-LOOKED_AT:]
-    asking = [turn for turn in last if str(turn["role"]).casefold() in ASKERS]
-    return [content_of(turn) for turn in reversed([*last, *asking])]
-
-
-def _named(value: dict[str, JSON], depth: int) -> str:
-    """A picture by its words; else the talk or picture in it, its short texts, its long ones."""
-    if "$image" in value:
-        return brief(value.get("alt") or "Image", LONGEST)
-    held = list(islice(value.values(), _few(depth)))
-    telling = [v for v in held if _is_picture(v) or (isinstance(v, list) and v and is_chat(v[-LOOKED_AT:]))]
-    texts = [v for v in held if isinstance(v, str) and v.strip() and not v.startswith("data:")]
-    short = " · ".join(brief(v, LONGEST) for v in texts if len(v) <= SHORT and "\n" not in v)
-    inner = [v for v in held if isinstance(v, dict | list)]
-    return _first(telling, depth) or brief(short, LONGEST) or _first([*texts, *inner], depth)
-
-
-def _few(depth: int) -> int:
-    """How many items are looked at: fewer with each level, so that no shape of a value takes long."""
-    return LOOKED_AT // (depth + 1) ** 2 + 1
 
 
 def _is_picture(value: JSON) -> bool:

@@ -25,27 +25,24 @@ EFFECTS = {
     "unknown": "Unknown",
 }  # fmt: skip
 BY = {"autopilot": "autopilot", "human": "a human", "timeout": "the timeout", "withdrawn": "withdrawal"}
+BARE = {True: "true", False: "false", None: "nothing"}
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def duration(micros: int) -> str:
-    """A span in its two largest units: ``2 h 5 min``."""
-    seconds = max(abs(micros) // SECOND, 0)
+def duration(micros: int, most: int = 2) -> str:
+    """A span in its two largest units: ``2 h 5 min``; units that are 0 are left out, parts of a second cut off."""
+    seconds = abs(micros) // SECOND
     parts = []
     for size, unit in UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[: 1 if parts and parts[0].endswith(" d") and len(parts) < 2 else 2]) or "0 s"
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:most]) or "0 s"
 
 
 def rough(micros: int) -> str:
     """A span in its largest unit: ``2 h``."""
-    seconds = abs(micros) // SECOND
-    for size, unit in UNITS:
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return "0 s"
+    return duration(micros, 1)
 
 
 def relative(at: int, now: int) -> str:
@@ -57,16 +54,12 @@ def relative(at: int, now: int) -> str:
 
 def absolute(at: int) -> str:
     """A moment in full: ``2026-11-22 17:44:21 UTC``."""
-    return f"{_moment(at):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(at: int) -> str:
     """A moment as an HTML time element takes it."""
-    return f"{_moment(at):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at / SECOND, UTC)
+    return f"{datetime.fromtimestamp(at / SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def percent(share: float | None) -> str:
@@ -94,10 +87,17 @@ def brief(value: JSON, most: int = 90, depth: int = 0) -> str:
         )
     if isinstance(value, str) and value.startswith("data:image/"):
         value = "an image"
-    if isinstance(value, dict | list):
-        value = _few(value, most, depth)
-    text = {True: "true", False: "false", None: "nothing"}.get(value) if isinstance(value, bool | None) else str(value)
-    line = one_line(str(text), most)
+    few = max(most // 2, 4)  # of the items of a list or an object
+    if isinstance(value, dict | list) and depth >= 3:
+        text = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
+    elif isinstance(value, dict):
+        items = islice(value.items(), few)
+        text = ", ".join(f"{one_line(k, 30)[:30]} {brief(v, 30, depth + 1)}" for k, v in items)
+    elif isinstance(value, list):
+        text = ", ".join(brief(v, 30, depth + 1) for v in islice(value, few))
+    else:
+        text = BARE[value] if isinstance(value, bool | None) else str(value)
+    line = one_line(text, most)
     short = line if len(line) <= most else line[: most - 1]
     while len(short) > 4 and len(visible(short)) > 3 * most:  # the names of what hides in it take more room
         short = short[: len(short) // 2]
@@ -108,16 +108,6 @@ def one_line(text: str, most: int) -> str:
     """The beginning of a text, long enough to be cut to `most`, its line ends and runs of spaces as single spaces."""
     start = text.lstrip(" \t\r\n")[: 8 * most]
     return " ".join(word for word in start.replace("\t", " ").replace("\r", " ").replace("\n", " ").split(" ") if word)
-
-
-def _few(value: JSON, most: int, depth: int) -> str:
-    """The first items of a list or an object."""
-    if depth >= 3:
-        return f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
-    count = max(most // 2, 4)
-    if isinstance(value, dict):
-        return ", ".join(f"{one_line(k, 30)[:30]} {brief(v, 30, depth + 1)}" for k, v in islice(value.items(), count))
-    return ", ".join(brief(v, 30, depth + 1) for v in islice(value, count))
 
 
 def afterwards(kind: str, on_timeout: str) -> str:
