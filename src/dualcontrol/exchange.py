@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -224,15 +224,14 @@ CSV_COLUMNS = (
 ANSWER = {"verdict": None, "value": None, "rationale": None}
 
 
-def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> Iterator[InboxRow]:
+def waiting(desk: Desk, pools: list[tuple[int, str]], person: str) -> list[InboxRow]:
     """Every open review that this person may take, in queue order."""
-    cursor: str | None = None
-    while True:
-        page = desk.store.queries.inbox(pools, person=person, limit=200, cursor=cursor)
-        yield from (row for row in page.rows if row.review.state == "open")
-        cursor = page.next
-        if cursor is None:
-            return
+    page = desk.store.queries.inbox(pools, person=person, limit=200)
+    rows = list(page.rows)
+    while page.next is not None:
+        page = desk.store.queries.inbox(pools, person=person, limit=200, cursor=page.next)
+        rows += page.rows
+    return [row for row in rows if row.review.state == "open"]
 
 
 def as_claimed(case: Case, review: Review, person: str, control: Control, desk: Desk) -> Review:

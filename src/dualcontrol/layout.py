@@ -6,6 +6,7 @@ Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -144,6 +145,33 @@ def some(count: int, one: str) -> str:
 
 def written(value: Any) -> str:
     """A JSON value as people read it: text as it is, anything else as JSON on one line."""
-    if isinstance(value, str):
-        return visible(value)
-    return visible(json.dumps(value, ensure_ascii=False, default=str))
+    return visible(value if isinstance(value, str) else json_line(value, default=str))
+
+
+def json_line(value: Any, *, sort_keys: bool = False, default: Callable[[Any], Any] | None = None) -> str:
+    """A value as JSON on one line, readable in its own script; with `default` for what is not JSON."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, default=default)
+
+
+# Lengths of time in words.
+
+
+UNITS = (("d", "day", 86_400), ("h", "hour", 3_600), ("min", "minute", 60), ("s", "second", 1))
+
+
+def span(seconds: int, most: int = 2) -> str:
+    """A length of time in its largest units: ``2 h 5 min``; a unit of which there is none ends it."""
+    parts: list[str] = []
+    for name, _, size in UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}")
+        elif parts:
+            break
+    return " ".join(parts[:most]) or "0 s"
+
+
+def lasted(seconds: int) -> str:
+    """A length of time in the largest unit of which there are two, spelled out: ``40 seconds``, ``3 hours``."""
+    word, size = next(((word, size) for _, word, size in UNITS if seconds >= 2 * size), ("second", 1))
+    return some(max(0, seconds // size), word)

@@ -8,10 +8,11 @@ from typing import Annotated, TypeAlias
 import typer
 
 from dualcontrol.case import JSON, Actor, Case, Review
-from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.command import Person, Rationale, State, Target, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import authenticated, json_of, text_of, usage
-from dualcontrol.cli.screen import document, facts, show, spread, styled
+from dualcontrol.cli.screen import facts, report
+from dualcontrol.cli.show import concluded, outcome_rows
 from dualcontrol.commands import GiveAnswer
 from dualcontrol.desk import Desk, lasting
 from dualcontrol.names import same
@@ -22,13 +23,6 @@ from dualcontrol.verdicts import VERDICTS
 app = group("answer", "Answer.")
 Value: TypeAlias = Callable[[Case, Desk], JSON]
 
-Target = Annotated[
-    str, typer.Argument(metavar="CASE", help="The id of a case or review, a beginning that only one has, or a claim's.")
-]
-Person = Annotated[
-    str | None, typer.Option("--person", metavar="PERSON", help="Who answers; the system's user if not given.")
-]
-Rationale = Annotated[str | None, typer.Option("--rationale", "-r", metavar="TEXT", help="Why.")]
 Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="CODE", help="A reason code; may be repeated.")]
 Lasts = Annotated[
     str | None,
@@ -43,7 +37,7 @@ def approve(
     confidence: Sure = None, lasts: Lasts = None,
 ) -> None:  # fmt: skip
     """Answer that the proposal is right."""
-    _give(state, case, "approve", None, person, rationale=rationale, reasons=reason, confidence=confidence, lasts=lasts)
+    _give(state, case, "approve", None, person, rationale, reason, confidence, lasts)
 
 
 @verb(
@@ -71,21 +65,17 @@ def edit(
     if (value is None) == (not change):
         raise usage("give either the whole value or --set NAME=JSON")
     whole = json_of(value, "the value") if value is not None else None
-    changes = dict(_change(text) for text in change or ())
+    changes: dict[str, JSON] = {}
+    for text in change or ():
+        name, equals, changed = text.partition("=")
+        if not equals or not name:
+            raise usage(f"--set takes NAME=JSON, not {text!r}")
+        changes[name] = json_of(changed, f"--set {name}")
 
-    def edited(found: Case, desk: Desk) -> JSON:
-        return whole if not changes else _changed(found, changes)
+    def edited(shown: Case, desk: Desk) -> JSON:
+        return _changed(shown, changes) if changes else whole
 
-    _give(
-        state, case, "edit", edited, person, rationale=rationale, reasons=reason, confidence=confidence, lasts=lasts
-    )  # fmt: skip
-
-
-def _change(text: str) -> tuple[str, JSON]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise usage(f"--set takes NAME=JSON, not {text!r}")
-    return name, json_of(value, f"--set {name}")
+    _give(state, case, "edit", edited, person, rationale, reason, confidence, lasts)
 
 
 def _changed(case: Case, changes: dict[str, JSON]) -> JSON:
@@ -108,7 +98,7 @@ def reject(
     confidence: Sure = None,
 ) -> None:  # fmt: skip
     """Answer that the proposal is wrong and nothing is to happen."""
-    _give(state, case, "reject", None, person, rationale=rationale, reasons=reason, confidence=confidence)
+    _give(state, case, "reject", None, person, rationale, reason, confidence)
 
 
 @verb(
@@ -133,61 +123,47 @@ def answer(
     """Answer with any verdict: label, prefer, respond, abstain, escalate …"""
     text = None if value is None else text_of(value).rstrip("\n")
 
-    def said(found: Case, desk: Desk) -> JSON:
-        return None if text is None else meant(verdict, text, desk.control(found.loop))
+    def value_in(shown: Case, desk: Desk) -> JSON:
+        return None if text is None else meant(verdict, text, desk.control(shown.loop))
 
-    _give(state, case, verdict, said, person, rationale=rationale, reasons=reason, confidence=confidence)
+    _give(state, case, verdict, value_in, person, rationale, reason, confidence)
 
 
 def _give(
-    state: State, target: str, verdict: str, value: Value | None, person: str | None, *, rationale: str | None,
+    state: State, target: str, verdict: str, value: Value | None, person: str | None, rationale: str | None,
     reasons: list[str] | None, confidence: float | None, lasts: str | None = None,
 ) -> None:  # fmt: skip
     """Answer a claim that is held, or take a review of the case and answer it: both or neither."""
-    who = person or os_user()
+    who, name = person or os_user(), target.strip()
     with desk_of(state) as desk:
 
-        def said(case: Case, review: Review | None, claim_id: str, who: str) -> GiveAnswer:
-            seen = case if review is None else as_seen(case, review)[0]  # a mistake names nothing of what is hidden
+        def command(case: Case, review: Review | None, claim_id: str, who: str) -> GiveAnswer:
+            shown = case if review is None else as_seen(case, review)[0]  # a mistake names nothing of what is hidden
             return GiveAnswer(
                 case_id=case.id, claim_id=claim_id, verdict=verdict, confidence=confidence,
                 actor=Actor(person=who, via="cli", authenticated=authenticated(who)),
-                value=value(seen, desk) if value else None,
+                value=value(shown, desk) if value else None,
                 rationale=rationale, reasons=tuple(reasons or ()), lasts=lasting(lasts),
             )  # fmt: skip
 
-        claimed = desk.steps.case_of_claim(target.strip()) if "." in target else None
+        claimed = desk.steps.case_of_claim(name) if "." in name else None
         if claimed is not None:
-            case, claim_id = desk.case(claimed), target.strip()
-            case = desk.steps.run(said(case, case.review_of_claim(claim_id), claim_id, person or ""))
+            case = desk.case(claimed)
+            case = desk.steps.run(command(case, case.review_of_claim(name), name, person or ""))
+            review = case.review_of_claim(name)
+            who = (review.person if review else None) or who
         else:
-            meant_case = case_of(desk, target)
-            case = desk.steps.answer_case(meant_case.id, who, lambda c, held: said(c, held, held.claim_id or "", who))
+            case_id = case_of(desk, target).id
+            case = desk.steps.answer_case(case_id, who, lambda c, r: command(c, r, r.claim_id or "", who))
         desk.certifier.answered(case)
-    _report(state, case, verdict, _holder(case, target.strip()) or who)
-
-
-def _holder(case: Case, claim_id: str) -> str | None:
-    review = case.review_of_claim(claim_id)
-    return review.person if review else None
-
-
-def _report(state: State, case: Case, verdict: str, person: str) -> None:
-    outcome = case.outcome
-    if state.as_json:
-        return document({
-            "case_id": case.id, "verdict": verdict, "person": person, "state": case.state,
-            "outcome": outcome.to_dict() if outcome else None,
-        })  # fmt: skip
-    rows = [("case", styled(case.id)), ("answered", styled(f"{verdict} by {person}"))]
-    told = max((review.followers for review in case.reviews if same(review.person, person)), default=0)
-    if told:
-        rows += [("counts for", styled(f"{told} more that {'asks' if told == 1 else 'ask'} the same"))]
-    if outcome is not None:
-        rows += [("outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}"))]
-        rows += [("value", styled(spread(outcome.value)))]
+    rows = [("case", case.id), ("answered", f"{verdict} by {who}")]
+    followers = max((review.followers for review in case.reviews if same(review.person, who)), default=0)
+    if followers:
+        rows.append(("counts for", f"{followers} more that {'asks' if followers == 1 else 'ask'} the same"))
+    if case.outcome is not None:
+        rows += outcome_rows(case.outcome)
     elif case.settled is not None:
-        rows += [("outcome", styled("decided: effective when the time to take it back has passed"))]
+        rows.append(("outcome", "decided: effective when the time to take it back has passed"))
     else:
-        rows += [("outcome", styled("open: more answers are needed"))]
-    return show(facts(rows))
+        rows.append(("outcome", "open: more answers are needed"))
+    report(state.as_json, concluded(case, verdict=verdict, person=who, state=case.state), facts(rows))

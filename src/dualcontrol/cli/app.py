@@ -62,23 +62,23 @@ PLACES: dict[str, CommandPlace] = {
 class Commands(TyperGroup):
     """All commands by name; the list needs no module, a call loads the one of its command."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         for name, place in PLACES.items():
             self.commands[name] = TyperCommand(name, help=place.help, rich_help_panel=place.panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name, loaded."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, found if name is None else loaded(name), rest
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed if name is None else loaded(name), rest
 
 
 def loaded(name: str) -> Any:
     """The command or group of this name, from its module."""
     module = import_module(f"dualcontrol.cli.{PLACES[name].module}")
-    of_name: typer.Typer | None = getattr(module, f"{name}_app", None)
-    if of_name is not None:
-        return typer.main.get_group(of_name)
+    subcommands: typer.Typer | None = getattr(module, f"{name}_app", None)
+    if subcommands is not None:
+        return typer.main.get_group(subcommands)
     return typer.main.get_group(module.app).commands[name]
 
 
@@ -88,8 +88,8 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(flag: bool) -> None:
+    if flag:
         typer.echo(f"{NAME} {__version__}")
         raise typer.Exit
 
@@ -115,22 +115,16 @@ def command() -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; returns the exit code."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    state = State()
-    state.as_json = "--json" in given
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    state = State(as_json="--json" in arguments)
     try:
-        code = command().main(given, prog_name=NAME, standalone_mode=False, obj=state)
+        code = command().main(arguments, prog_name=NAME, standalone_mode=False, obj=state)
         sys.stdout.flush()
         return int(code or 0)
     except BrokenPipeError:
-        _silence()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left in the buffer
         return 1
     except KeyboardInterrupt:
         return 130
     except BaseException as error:
         return failed(error, as_json=state.as_json)
-
-
-def _silence() -> None:
-    """Nobody reads stdout any more: let what is left in the buffer go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.answer import Person
-from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.command import LoopName, Person, State, group, os_user, verb
 from dualcontrol.cli.open import desk_of
-from dualcontrol.cli.screen import document, facts, show, styled
+from dualcontrol.cli.screen import facts, report
 from dualcontrol.control import Control
 from dualcontrol.desk import Loop
 from dualcontrol.layout import written
 
 autopilot_app = group("autopilot", "Stop a loop's autopilot, and open it again.")
-LoopName = Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")]
 Because = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; it stands in the reason of each route.")]
 Segment = Annotated[str, typer.Option("--segment", metavar="NAME", help="Only this segment.")]
 
@@ -23,9 +22,7 @@ Segment = Annotated[str, typer.Option("--segment", metavar="NAME", help="Only th
 @verb(autopilot_app, "stop", "dualcontrol autopilot stop refunds --because 'wrong amounts since noon'")
 def stop(state: State, loop: LoopName, because: Because, segment: Segment = "", person: Person = None) -> None:
     """Send everything to people from here on; an effect that has not begun is theirs as well."""
-    with desk_of(state) as desk:
-        control = Loop(desk, desk.governing(loop)).stop_autopilot(person or os_user(), because, segment=segment)
-    _report(state, control)
+    _switch(state, loop, Loop.stop_autopilot, person, because, segment)
 
 
 @verb(autopilot_app, "open", "dualcontrol autopilot open refunds --because 'mended'")
@@ -33,14 +30,14 @@ def open_again(
     state: State, loop: LoopName, because: Because = "", segment: Segment = "", person: Person = None
 ) -> None:  # fmt: skip
     """Let autopilot act again where a person had stopped it; an alarm or a missing model is not ended by this."""
+    _switch(state, loop, Loop.open_autopilot, person, because, segment)
+
+
+def _switch(
+    state: State, loop: str, switch: Callable[..., Control], person: str | None, because: str, segment: str
+) -> None:
     with desk_of(state) as desk:
-        control = Loop(desk, desk.governing(loop)).open_autopilot(person or os_user(), because, segment=segment)
-    _report(state, control)
-
-
-def _report(state: State, control: Control) -> None:
-    if state.as_json:
-        return document({"loop": control.loop, "version": control.version, "closed": control.closed})
-    rows = [("loop", styled(control.loop)), ("version", styled(str(control.version)))]
-    rows += [(f"closed{f' ({name})' if name else ''}", styled(written(why))) for name, why in control.closed.items()]
-    return show(facts(rows if control.closed else [*rows, ("autopilot", styled("open"))]))
+        control = switch(Loop(desk, desk.governing(loop)), person or os_user(), because, segment=segment)
+    closed = [(f"closed{f' ({name})' if name else ''}", written(why)) for name, why in control.closed.items()]
+    rows = [("loop", control.loop), ("version", str(control.version)), *(closed or [("autopilot", "open")])]
+    report(state.as_json, {"loop": control.loop, "version": control.version, "closed": control.closed}, facts(rows))

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from dualcontrol.case import Case
-from dualcontrol.cli.answer import Person, Rationale
-from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.command import Person, Rationale, State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import authenticated, json_of, text_of, usage
-from dualcontrol.cli.screen import document, facts, show, styled
+from dualcontrol.cli.screen import facts, report
+from dualcontrol.cli.show import concluded
 from dualcontrol.layout import written
 
 app = group("cases", "End what nobody needs.")
@@ -31,8 +31,7 @@ def revoke(state: State, case: CaseId, person: Person = None, rationale: Rationa
     """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
     who = person or os_user()
     with desk_of(state) as desk:
-        known = authenticated(who)
-        ended = desk.revoke(case_of(desk, case).id, who, rationale, via="cli", authenticated=known)
+        ended = desk.revoke(case_of(desk, case).id, who, rationale, via="cli", authenticated=authenticated(who))
     _report(state, ended, "revoked by", who)
 
 
@@ -63,21 +62,15 @@ def resolve(
         raise usage("--result is what an effect gave that happened")
     value = None if result is None else json_of(text_of(result), "--result")
     with desk_of(state) as desk:
-        found = case_of(desk, case)
-        ended = desk.resolve_effect(found.id, happened=happened, by=person or os_user(), result=value)
+        case_id = case_of(desk, case).id
+        ended = desk.resolve_effect(case_id, happened=happened, by=person or os_user(), result=value)
     _report(state, ended, "resolved by", person or os_user())
 
 
 def _report(state: State, case: Case, what: str, who: str) -> None:
-    outcome = case.outcome
-    if state.as_json:
-        return document({
-            "case_id": case.id, "state": case.state, "effect": case.effect.state,
-            "outcome": outcome.to_dict() if outcome else None,
-        })  # fmt: skip
-    rows = [("case", styled(case.id)), (what, styled(who)), ("state", styled(case.state))]
-    if outcome is not None and outcome.rationale:
-        rows.append(("rationale", styled(written(outcome.rationale))))
+    rows = [("case", case.id), (what, who), ("state", case.state)]
+    if case.outcome is not None and case.outcome.rationale:
+        rows.append(("rationale", written(case.outcome.rationale)))
     if case.effect.state != "none":
-        rows.append(("effect", styled(case.effect.state)))
-    return show(facts(rows))
+        rows.append(("effect", case.effect.state))
+    report(state.as_json, concluded(case, state=case.state, effect=case.effect.state), facts(rows))

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import getpass
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-JsonFlag = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel="Everywhere")
-]
+everywhere = partial(typer.Option, rich_help_panel="Everywhere")
+JsonFlag = Annotated[bool, everywhere("--json", help="Print one JSON document on stdout.")]
 DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database", metavar="URL", help="The database, in place of the one in the settings.",
-        rich_help_panel="Everywhere",
-    ),
-]  # fmt: skip
+    str | None, everywhere("--database", metavar="URL", help="The database, in place of the one in the settings.")
+]
 SettingsFile = Annotated[
-    str | None,
-    typer.Option(
-        "--settings", metavar="FILE", help="The settings file, in place of ./dualcontrol.toml.",
-        rich_help_panel="Everywhere",
-    ),
-]  # fmt: skip
+    str | None, everywhere("--settings", metavar="FILE", help="The settings file, in place of ./dualcontrol.toml.")
+]
 SHARED: dict[str, tuple[Any, Any]] = {
     "as_json": (JsonFlag, False),
     "database": (DatabaseUrl, None),
     "settings": (SettingsFile, None),
 }
 Verb = Callable[..., int | None]
+
+# Arguments and options of more than one command.
+
+LoopName = Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")]
+Target = Annotated[
+    str, typer.Argument(metavar="CASE", help="The id of a case or review, a beginning that only one has, or a claim's.")
+]
+Person = Annotated[
+    str | None, typer.Option("--person", metavar="PERSON", help="Who answers; the system's user if not given.")
+]
+Rationale = Annotated[str | None, typer.Option("--rationale", "-r", metavar="TEXT", help="Why.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
 def group(name: str, help: str) -> typer.Typer:
@@ -41,55 +46,43 @@ def group(name: str, help: str) -> typer.Typer:
 
 def verb(app: typer.Typer, name: str, *examples: str) -> Callable[[Verb], Verb]:
     """Register a function ``(state, …)`` as a command of `app`; examples stand at the end of its help."""
+    keyword = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
 
     def register(function: Verb) -> Verb:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        clashing = sorted({p.name for p in own} & set(SHARED))
+        if clashing:
+            raise ValueError(f"{', '.join(clashing)} is an option of every command already")
+
+        def command(**options: Any) -> int:
+            state: State = options.pop("ctx").obj
+            state.take(*(options.pop(name) for name in SHARED))
+            return function(state, **options) or 0
+
+        parameters = [keyword("ctx", annotation=typer.Context)]
+        parameters += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        parameters += [keyword(name, annotation=kind, default=default) for name, (kind, default) in SHARED.items()]
+        # What typer reads: it asks for the signature and for the hints, not for the code.
+        setattr(command, "__signature__", inspect.Signature(parameters))  # noqa: B010
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
         epilog = "\n\n".join(f"Example: {line}" for line in examples) or None
-        app.command(name, help=inspect.getdoc(function), epilog=epilog)(_shared(function))
+        app.command(name, help=inspect.getdoc(function), epilog=epilog)(command)
         return function
 
     return register
 
 
-def _shared(function: Verb) -> Callable[..., int]:
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    ]
-
-    def wrapper(**given: Any) -> int:
-        state: State = given.pop("ctx").obj
-        state.take(*(given.pop(name) for name in SHARED))
-        return function(state, **given) or 0
-
-    parameters = [_parameter("ctx", typer.Context), *own, *_shared_parameters(own)]
-    # What typer reads: it asks for the signature and for the hints, not for the code.
-    setattr(wrapper, "__signature__", inspect.Signature(parameters))  # noqa: B010
-    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-    wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
-    return wrapper
-
-
-def _shared_parameters(own: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
-    taken = {p.name for p in own} & set(SHARED)
-    if taken:
-        raise ValueError(f"{', '.join(sorted(taken))} is an option of every command already")
-    return [_parameter(name, kind, default) for name, (kind, default) in SHARED.items()]
-
-
-def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
-
-
 # What every command knows: where the settings and the database are, and how to print.
 
 
+@dataclass
 class State:
     """The options that hold for the whole call; given before the command or after it."""
 
-    def __init__(self) -> None:
-        self.as_json = False
-        self.database: str | None = None
-        self.settings: str | None = None
+    as_json: bool = False
+    database: str | None = None
+    settings: str | None = None
 
     def take(self, as_json: bool, database: str | None, settings: str | None) -> None:
         """Lay options over those that were given before; what is not given stays."""

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from dualcontrol.cli.answer import Person, Target
-from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.command import Person, State, Target, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.read import text_of
-from dualcontrol.cli.screen import document, facts, show, spread
+from dualcontrol.cli.screen import facts, report, spread
 from dualcontrol.cli.show import proposed_parts
-from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import SettledError
 from dualcontrol.spelling import loose
 
@@ -33,24 +31,17 @@ def commit(
 
     The review is held from here on; answer it with approve, edit, reject or answer.
     """
+    target = case.strip()
     with desk_of(state) as desk:
-        claim = _held(desk, case.strip(), person).commit(should, None if to is None else loose(text_of(to)))
+        named = "." in target and desk.steps.case_of_claim(target) is not None
+        claim = desk.claimed(target) if named else desk.claim(person or os_user(), case=case_of(desk, target))
+        if claim is None:
+            raise SettledError(f"case {target} has no review to take")
+        claim = claim.commit(should, None if to is None else loose(text_of(to)))
     first = claim.view["committed"]
-    if state.as_json:
-        return document({
-            "case_id": claim.case.id, "claim_id": claim.id, "person": claim.person, "committed": first,
-            "view": claim.view,
-        })  # fmt: skip
-    said = first["should"] if first["to"] is None else f"{first['should']}, to {spread(first['to'])}"
-    rows = [("case", claim.case.id), ("claim", claim.id), ("said first", f"{said} ({claim.person})")]
-    return show(facts(rows), *proposed_parts(claim.case))
-
-
-def _held(desk: Desk, target: str, person: str | None) -> Claim:
-    """The claim that is named, or one taken on the case that is."""
-    if "." in target and desk.steps.case_of_claim(target) is not None:
-        return desk.claimed(target)
-    claim = desk.claim(person or os_user(), case=case_of(desk, target))
-    if claim is None:
-        raise SettledError(f"case {target} has no review to take")
-    return claim
+    plain = {
+        "case_id": claim.case.id, "claim_id": claim.id, "person": claim.person, "committed": first, "view": claim.view,
+    }  # fmt: skip
+    answer = first["should"] if first["to"] is None else f"{first['should']}, to {spread(first['to'])}"
+    rows = [("case", claim.case.id), ("claim", claim.id), ("said first", f"{answer} ({claim.person})")]
+    report(state.as_json, plain, facts(rows), *proposed_parts(claim.case))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.command import State, group, verb
+from dualcontrol.cli.command import Force, State, group, verb
 from dualcontrol.cli.open import existing, settings_of
 from dualcontrol.cli.read import usage
-from dualcontrol.cli.screen import document, show
+from dualcontrol.cli.screen import report
 from dualcontrol.settings.place import masked_url
 from dualcontrol.store.sql import open_store, upgrade
 
@@ -22,16 +23,15 @@ def upgrade_database(state: State) -> None:
     """Bring the database to the schema of this version; make a backup first."""
     url = existing(settings_of(state).database.url)
     revision = upgrade(url)
-    if state.as_json:
-        return document({"url": masked_url(url), "revision": revision})
-    return show(f"{masked_url(url)} is at revision {revision}.")
+    plain = {"url": masked_url(url), "revision": revision}
+    report(state.as_json, plain, f"{masked_url(url)} is at revision {revision}.")
 
 
 @verb(db_app, "backup", "dualcontrol db backup before-upgrade.db")
 def backup(
     state: State,
     out: Annotated[str, typer.Argument(metavar="PATH", help="The file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a consistent copy of the database to a file, while everything goes on."""
     target = Path(out)
@@ -41,16 +41,9 @@ def backup(
         raise usage(f"there is no folder {target.parent}")
     settings = settings_of(state)
     store = open_store(existing(settings.database.url), durability=settings.database.durability)
-    try:
+    with closing(store):
         store.backup(out)
-    finally:
-        store.close()
     size = target.stat().st_size
-    if state.as_json:
-        return document({"file": out, "bytes": size})
-    how = (
-        f"dualcontrol doctor --database sqlite:///{out}"
-        if store.url.startswith("sqlite")
-        else f"pg_restore --list {out}"
-    )
-    return show(f"{out} is written: {size:,} bytes. Try it with: {how}")
+    sqlite = store.url.startswith("sqlite")
+    how = f"dualcontrol doctor --database sqlite:///{out}" if sqlite else f"pg_restore --list {out}"
+    report(state.as_json, {"file": out, "bytes": size}, f"{out} is written: {size:,} bytes. Try it with: {how}")

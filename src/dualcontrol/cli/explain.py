@@ -9,7 +9,7 @@ import typer
 from rich.markdown import Markdown
 
 from dualcontrol.cli.command import State, group, verb
-from dualcontrol.cli.screen import document, show, table
+from dualcontrol.cli.screen import report, table
 from dualcontrol.demo.passages import docs_of
 from dualcontrol.errors import NotFoundError, kinds
 from dualcontrol.names import nearest
@@ -27,9 +27,8 @@ def explain(
     known = kinds()
     if code is None:
         meanings = {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in sorted(known.items())}
-        if state.as_json:
-            return document([{"code": name, "meaning": meaning} for name, meaning in meanings.items()])
-        return show(table(("code", "meaning"), [list(row) for row in meanings.items()], whole=("code",)))
+        plain = [{"code": name, "meaning": meaning} for name, meaning in meanings.items()]
+        return report(state.as_json, plain, table(("code", "meaning"), list(meanings.items()), whole=("code",)))
     name = code.strip().strip("[]").upper()
     name = name if name.startswith("DC-") else f"DC-{name}"
     page = docs_of(resources.files("dualcontrol")) / "errors" / f"{name}.md"
@@ -38,6 +37,4 @@ def explain(
         hint = f"Did you mean {near}?" if near else "`dualcontrol explain` lists them all."
         raise NotFoundError(f"there is no error {code[:40]!r}", hint=hint)
     text = page.read_text(encoding="utf-8")
-    if state.as_json:
-        return document({"code": name, "text": text})
-    return show(Markdown(text))
+    return report(state.as_json, {"code": name, "text": text}, Markdown(text))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from dualcontrol.case import Case
-from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.command import Force, State, group, os_user, verb
 from dualcontrol.cli.inbox import pools
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.read import usage, write
@@ -46,7 +46,7 @@ def export(
     person: Annotated[
         str | None, typer.Option(metavar="PERSON", help="With --open: who will answer; the system's user if not given.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: Force = False,
 ) -> None:
     """Write examples for training, or with --open the reviews that wait.
 
@@ -60,24 +60,33 @@ def export(
         if open_reviews:
             if len(what) != 1:
                 raise usage("export --open takes one file: dualcontrol export --open OUT [--loop LOOP]")
-            count = _open(state, desk, what[0], loop, person or os_user(), force)
-            _report(state, what[0], count, "open review", "nothing waits for this person; --person names another")
+            exported = Exported(_open(state, desk, what[0], loop, person or os_user(), force))
+            noun, why_none = "open review", "nothing waits for this person; --person names another"
         else:
             if len(what) != 2:
                 raise usage("export takes a loop and a file: dualcontrol export LOOP OUT")
-            count, none = _examples(desk, what[0], what[1], format, force)
-            _report(state, what[1], count, "example", none)
+            noun, (exported, why_none) = "example", _examples(desk, what[0], what[1], format, force)
+    out = what[-1]
+    if state.as_json and out != "-":
+        details = {"left_out": exported.left_out, "as_text": exported.as_text}
+        return document({"out": out, "rows": exported, **details})
+    note(f"{some(exported, noun)} in {out}" if exported else f"0 {noun}s in {out}: {why_none}")
+    if exported.left_out:
+        note(f"{some(exported.left_out, 'pair')} left out: chosen and rejected are the same text")
+    if exported.as_text:
+        note(f"written as JSON text, since the values have no type in common: {', '.join(exported.as_text)}")
+    return None
 
 
 def _open(state: State, desk: Desk, out: str, loop: str | None, person: str, force: bool) -> int:
     kind = "jsonl" if out == "-" else kind_of(out)
     if kind not in OPEN:
         raise usage(f"open reviews are written as .csv (labels) or .jsonl, and {out} is neither")
-    found = list(waiting(desk, pools(desk, loop, person), person))
+    waits = waiting(desk, pools(desk, loop, person), person)
     rows = []
-    with progress("reading what is open", len(found), quiet=state.as_json) as steps:
-        for listed in found:
-            steps.on()
+    with progress("reading what is open", len(waits), quiet=state.as_json) as step:
+        for listed in waits:
+            step()
             if listed.read_only:
                 continue
             case: Case = desk.case(listed.review.case_id)
@@ -90,7 +99,12 @@ def _open(state: State, desk: Desk, out: str, loop: str | None, person: str, for
 
 def _examples(desk: Desk, name: str, out: str, format: Format | None, force: bool) -> tuple[Exported, str]:
     """Write what a loop's people decided, then mark it as used; how many lines, and why there are none."""
-    kind = _piped(format) if out == "-" else kind_of(out, format)
+    if out != "-":
+        kind = kind_of(out, format)
+    elif format == "parquet":
+        raise usage("Parquet is no text, and goes to a file: dualcontrol export LOOP OUT.parquet")
+    else:
+        kind = "csv" if format == "csv" else "jsonl"
     loop = desk.loop(name)
     rows = loop.examples()
     count, data = content(rows, kind, format)
@@ -100,22 +114,3 @@ def _examples(desk: Desk, name: str, out: str, format: Format | None, force: boo
         return count, "people have decided nothing here yet"
     mode = f"a loop in {loop.settings.mode} mode"
     return count, f"--format {format} fits none of the decisions ({len(rows)}) of {mode}; without it all are written"
-
-
-def _piped(format: Format | None) -> str:
-    """What kind of file stdout is."""
-    if format == "parquet":
-        raise usage("Parquet is no text, and goes to a file: dualcontrol export LOOP OUT.parquet")
-    return "csv" if format == "csv" else "jsonl"
-
-
-def _report(state: State, out: str, count: int, what: str, none: str) -> None:
-    found = count if isinstance(count, Exported) else Exported(count)
-    if state.as_json and out != "-":
-        return document({"out": out, "rows": count, "left_out": found.left_out, "as_text": list(found.as_text)})
-    note(f"{some(count, what)} in {out}" if count else f"0 {what}s in {out}: {none}")
-    if found.left_out:
-        note(f"{some(found.left_out, 'pair')} left out: chosen and rejected are the same text")
-    if found.as_text:
-        note(f"written as JSON text, since the values have no type in common: {', '.join(found.as_text)}")
-    return None

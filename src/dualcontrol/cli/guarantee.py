@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.command import State, group, verb
+from dualcontrol.cli.command import LoopName, State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import ago, document, facts, show, styled, table
 from dualcontrol.control import Control
@@ -26,7 +26,7 @@ COLOURS = {"certified": "green", "closed": "bold red", "off": ""}
 )  # fmt: skip
 def guarantee(
     state: State,
-    loop: Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")],
+    loop: LoopName,
     segment: Annotated[str | None, typer.Option(metavar="NAME", help="Only this segment of its guarantee.")] = None,
     history: Annotated[bool, typer.Option("--history", help="Also what moved, when and why.")] = False,
 ) -> int:
@@ -39,73 +39,57 @@ def guarantee(
         opened = desk.loop(loop)
         opened.certify()
         control, now = opened.control, desk.steps.now()
-        found = _asked(opened.guarantee(), segment)
+        standings = opened.guarantee()
         moved = moves(desk.store.queries.entries(opened.stream, values=False)) if history else []
-    names = {of.segment for of in found}
-    kept = [move for move in moved if move.segment in ("", *names)]
-    if state.as_json:
-        document(_document(loop, found, segment, kept if history else None))
-    else:
-        _print(control, found, kept, now)
-    return 0 if any(of.state == "certified" for of in found) else 1
-
-
-def _asked(standings: list[Standing], segment: str | None) -> list[Standing]:
-    found = [of for of in standings if segment in (None, of.segment)]
-    if not found:
+    shown = [of for of in standings if segment in (None, of.segment)]
+    if not shown:
         known = ", ".join(of.segment for of in standings if of.segment) or "the loop has none"
         raise NotFoundError(f"there is no segment {segment!r}; known are: {known}", hint=UNNAMED)
-    return found
+    names = {of.segment for of in shown}
+    moved = [move for move in moved if move.segment in ("", *names)]
+    if state.as_json:
+        plain = [of.to_dict() for of in shown]
+        more = {"history": [move.to_dict() for move in moved]} if history else {}
+        document({**(plain[0] if len(plain) == 1 else {"loop": loop, "segments": plain}), **more})
+    else:
+        _print(control, shown, gathered(moved), now)
+    return 0 if any(of.state == "certified" for of in shown) else 1
 
 
-def _document(loop: str, found: list[Standing], segment: str | None, kept: list[Move] | None) -> dict[str, Any]:
-    more = {} if kept is None else {"history": [move.to_dict() for move in kept]}
-    if len(found) == 1:
-        return {**found[0].to_dict(), **more}
-    return {"loop": loop, "segments": [of.to_dict() for of in found], **more}
-
-
-def _print(control: Control, found: list[Standing], kept: list[Move], now: int) -> None:
-    for of in found:
-        said = words(control, of)
+def _print(control: Control, standings: list[Standing], moved: list[Move], now: int) -> None:
+    for of in standings:
+        text = words(control, of)
         name = f"{of.loop}, segment {of.segment}" if of.segment else of.loop
-        show(styled(f"{name}: {of.state}", COLOURS.get(of.state, "yellow")), said.headline)
+        show(styled(f"{name}: {of.state}", COLOURS.get(of.state, "yellow")), text.headline)
         show(*([] if of.state in ("certified", "off") else [f"Why: {of.reason}."]))
-        show(*filter(None, (said.promised_for, said.evidence, said.errors, said.lapses)))
-        show(f"Not promised: {said.not_promised}", "")
+        show(*filter(None, (text.promised_for, text.evidence, text.errors, text.lapses)))
+        show(f"Not promised: {text.not_promised}", "")
         show(facts(_facts(of)), "")
-    if kept:
-        _history(gathered(kept), now)
-
-
-def _history(kept: list[Move], now: int) -> None:
-    named = ["segment"] if any(move.segment for move in kept) else []
+    if not moved:
+        return
+    named = ["segment"] if any(move.segment for move in moved) else []
+    rows = []
+    for move in moved[-SHOWN:]:
+        epoch = "" if move.epoch is None else str(move.epoch)
+        what = move.what if move.steps == 1 else f"{move.what} in {move.steps} steps"
+        threshold = "" if move.threshold is None else f"{move.threshold:.4g}"
+        segment = [move.segment] if named else []
+        rows.append([ago(move.at, now), *segment, epoch, what, threshold, move.reason])
     columns = ["when", *named, "epoch", "what", "from", "why"]
-    rows = [_row(move, now, bool(named)) for move in kept[-SHOWN:]]
     show(table(columns, rows, whole=("when", "epoch", "from"), spare=["epoch", *named]))
-    if len(kept) > SHOWN:
-        show(f"and {len(kept) - SHOWN} before; --json lists all")
+    if len(moved) > SHOWN:
+        show(f"and {len(moved) - SHOWN} before; --json lists all")
 
 
 def _facts(of: Standing) -> list[tuple[str, str]]:
+    error = "autopilot has done nothing yet"
+    if of.error_upper is not None:
+        error = f"{share(of.error_estimate or 0.0)} estimated, at most {share(of.error_upper)}"
     return [
         ("threshold", "none: all to humans" if of.threshold is None else f"{of.threshold:.4g}"),
         ("certified coverage", share(of.certified_coverage)),
         ("labels used", f"{of.labels_used:,}"),
         ("labels to the next step", "unknown" if of.labels_needed is None else some(of.labels_needed)),
-        ("error so far", _upto(of)),
+        ("error so far", error),
         ("monitor", f"{share(of.suspicion)} of the way to an alarm"),
     ]
-
-
-def _upto(of: Standing) -> str:
-    if of.error_upper is None:
-        return "autopilot has done nothing yet"
-    return f"{share(of.error_estimate or 0.0)} estimated, at most {share(of.error_upper)}"
-
-
-def _row(move: Move, now: int, named: bool) -> list[str]:
-    threshold = "" if move.threshold is None else f"{move.threshold:.4g}"
-    epoch = "" if move.epoch is None else str(move.epoch)
-    what = move.what if move.steps == 1 else f"{move.what} in {move.steps} steps"
-    return [ago(move.at, now), *([move.segment] if named else []), epoch, what, threshold, move.reason]

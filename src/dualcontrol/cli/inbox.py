@@ -35,23 +35,15 @@ def inbox(
     with desk_of(state) as desk:
         page = desk.store.queries.inbox(pools(desk, loop, person), person=person, limit=limit)
         now = desk.steps.now()
-        about = {row.review.id: _about(desk, row, person or os_user()) for row in page.rows}
-    rows: list[InboxRow] = [as_listed(row) for row in page.rows]
+        about = [_about(desk, row, person or os_user()) for row in page.rows]
+    rows = [as_listed(row) for row in page.rows]
     if state.as_json:
-        return document(
-            [{**row.to_dict(), "title": about[row.review.id][0], "about": about[row.review.id][1]} for row in rows]
-        )
+        pairs = zip(rows, about, strict=True)
+        return document([{**row.to_dict(), "title": title, "about": subject} for row, (title, subject) in pairs])
     if not rows:
         return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
-    show(
-        table(
-            COLUMNS,
-            [_row(row, about[row.review.id], now) for row in rows],
-            whole=WHOLE,
-            spare=SPARE,
-            cut=("what", "about"),
-        )
-    )
+    cells = [_row(row, title, subject, now) for row, (title, subject) in zip(rows, about, strict=True)]
+    show(table(COLUMNS, cells, whole=WHOLE, spare=SPARE, cut=("what", "about")))
     if any(row.read_only for row in rows):
         note("what is read only waits for a newer version of dualcontrol; `dualcontrol doctor` says why")
     if page.next:
@@ -77,15 +69,15 @@ def _about(desk: Desk, row: InboxRow, person: str) -> tuple[str, str]:
     return title, titles.subject(shown) or ("" if title == titles.spoken(shown.input) else titles.spoken(shown.input))
 
 
-def _row(row: InboxRow, about: tuple[str, str], now: int) -> list[str | Text]:
+def _row(row: InboxRow, title: str, subject: str, now: int) -> list[str | Text]:
     late = row.review.due_at is not None and row.review.due_at < now
     return [
         styled(due(row.review.due_at, now), "bold red" if late else None),
         one_line(row.loop, 24),
-        one_line(about[0], 32),
-        one_line(about[1], 48),
+        one_line(title, 32),
+        one_line(subject, 48),
         "" if row.confidence is None else f"{row.confidence:g}",
-        styled(row.risk or ""),
+        row.risk or "",
         row.review.kind,
         "read only" if row.read_only else row.review.person or "",
         row.review.case_id,

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.command import State, group, verb
+from dualcontrol.cli.command import Force, State, group, verb
 from dualcontrol.cli.read import usage, write
-from dualcontrol.cli.screen import document, show
+from dualcontrol.cli.screen import report
 
 app = group("init", "Start.")
 TEMPLATE = """\
@@ -55,12 +55,11 @@ risk = "high"
 def init(
     state: State,
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write.")] = "dualcontrol.toml",
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a commented dualcontrol.toml with one loop to begin with; an existing file stays as it is."""
     if not file.endswith(".toml"):
         raise usage(f"settings are a .toml file, not {file!r}")
     write(file, TEMPLATE, force=force)
-    if state.as_json:
-        return document({"file": file})
-    return show(f"{file} is written. Next: dualcontrol policy check, then dualcontrol serve.")
+    done = f"{file} is written. Next: dualcontrol policy check, then dualcontrol serve."
+    report(state.as_json, {"file": file}, done)

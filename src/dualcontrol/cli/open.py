@@ -71,24 +71,18 @@ def settings_of(state: State, **more: Any) -> Settings:
 
 def existing(url: str) -> str:
     """The address, if it does not name a file that is not there; a mistyped name makes no database."""
-    if missing(url):
+    if file := missing(url):
         raise StoreUnavailableError(
-            f"there is no database {sqlite_file(url)}",
+            f"there is no database {file}",
             hint="Name it with --database, or make it with `dualcontrol serve`, `propose` or `demo`.",
         )
     return url
 
 
-def missing(url: str) -> bool:
-    """Whether the address names a SQLite file that is not there."""
-    file = sqlite_file(url)
-    return file is not None and not file.exists()
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The file behind a SQLite address; None for memory and for other databases."""
+def missing(url: str) -> Path | None:
+    """The SQLite file that an address names and that is not there; None for memory and for other databases."""
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
     if parts.scheme != "sqlite" or not path or ":memory:" in path or "mode=memory" in parts.query:
         return None
-    return Path(path)
+    return None if Path(path).exists() else Path(path)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import typer
 from msgspec.structs import replace
 from rich.text import Text
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.command import State, group, verb
-from dualcontrol.cli.open import desk_of, settings_of, sqlite_file
+from dualcontrol.cli.command import LoopName, State, group, verb
+from dualcontrol.cli.open import desk_of, missing, settings_of
 from dualcontrol.cli.read import json_of, usage
-from dualcontrol.cli.screen import document, facts, show, styled, table
-from dualcontrol.control import Control, Env, LoopSettings, uuid7
+from dualcontrol.cli.screen import document, facts, report, show, styled, table
+from dualcontrol.control import Control, Env, LoopSettings, Rule, uuid7
 from dualcontrol.desk import unknown_loop
 from dualcontrol.errors import ProposalError
 from dualcontrol.events import Routed
@@ -23,7 +22,6 @@ from dualcontrol.layout import some
 from dualcontrol.names import nearest
 from dualcontrol.propose import command
 from dualcontrol.route.route import propose
-from dualcontrol.settings import Settings
 from dualcontrol.tables import opened
 
 policy_app = group("policy", "Check settings and rules, and try a case on them without writing.")
@@ -44,12 +42,11 @@ def check(
     for loop in settings.loops.values():
         show(Text(f"\n{loop.name}", style="bold"), facts(_loop(loop)))
         if loop.rules:
-            columns = ("rule", "when", "route", "risk", "group", "answers")
-            show(table(columns, [_rule(rule) for rule in loop.rules]))
+            show(table(("rule", "when", "route", "risk", "group", "answers"), [_rule(rule) for rule in loop.rules]))
     return show(f"{len(settings.loops)} loop{'s are' if len(settings.loops) > 1 else ' is'} sound.")
 
 
-def _loop(loop: LoopSettings) -> list[tuple[str, str | Text]]:
+def _loop(loop: LoopSettings) -> list[tuple[str, str]]:
     bound = loop.guarantee
     promise = f"certified for an error of at most {bound.max_error:g}" if bound else None
     start = "from certified confidence" if bound else "never" if loop.threshold is None else f"from {loop.threshold:g}"
@@ -64,10 +61,10 @@ def _loop(loop: LoopSettings) -> list[tuple[str, str | Text]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _rule(rule: Any) -> list[str | Text]:
+def _rule(rule: Rule) -> list[str]:
     risk = "" if rule.risk is None else str(rule.risk)
     answers = str(rule.quorum.answers) if rule.quorum else ""
-    return [rule.name, rule.when, styled(rule.route), styled(risk), rule.group or "", answers]
+    return [rule.name, rule.when, rule.route, risk, rule.group or "", answers]
 
 
 @verb(
@@ -77,7 +74,7 @@ def _rule(rule: Any) -> list[str | Text]:
 )  # fmt: skip
 def try_cases(
     state: State,
-    loop: Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")],
+    loop: LoopName,
     case: Annotated[
         str | None, typer.Option(metavar="JSON", help="A proposal, with the fields of propose: JSON, @FILE or -.")
     ] = None,
@@ -93,66 +90,48 @@ def try_cases(
         raise usage("give one case with --case, or a file with --cases")
     control = governing(state, loop)
     if case is not None:
-        found = [tried(control, "--case", json_of(case, "--case"))]
-    else:
-        found = list(tried_file(control, str(cases)))
-    if state.as_json:
-        document(found[0]._asdict() if case is not None else {"cases": [row._asdict() for row in found]})
-    elif case is not None:
-        show(facts(_facts(found[0])))
-    else:
-        show(table(("line", "route", "by", "why", "as expected"), [_tried(row) for row in found]))
-    wrong = sum(row.met is False for row in found)
+        tried = routed(control, "--case", json_of(case, "--case"))
+        rows = [(name, tried[key]) for name, key in (("route", "route"), ("by", "by"), ("why", "reason"))]
+        rows.append(("a human sees it", f"with probability {tried['inclusion']:g}"))
+        rows += [(name, tried[name]) for name in ("group", "risk") if tried[name]]
+        report(state.as_json, {"line": 0, **tried, "expected": None, "met": None}, facts(rows))
+        return 0
+    cells, documents, wrong = [], [], 0
+    for line, row in opened(str(cases)).rows(None):
+        if isinstance(row, str):
+            raise usage(f"{cases}:{line}: {row}")
+        if row is None:
+            continue
+        expected = {name: row.pop(name) for name in EXPECTED if name in row}
+        tried = routed(control, f"{cases}:{line}", row)
+        words = " by ".join(map(str, expected.values()))
+        met = all(tried[name] == value for name, value in expected.items()) if expected else None
+        verdict = styled("not said") if met is None else styled("yes", "green")
+        if met is False:
+            verdict, wrong = styled(f"no: {words}", "bold red"), wrong + 1
+        cells.append((str(line), tried["route"], tried["by"], tried["reason"], verdict))
+        documents.append({"line": line, **tried, "expected": words or None, "met": met})
+    report(state.as_json, {"cases": documents}, table(("line", "route", "by", "why", "as expected"), cells))
     if wrong and not state.as_json:
-        show(f"{wrong} of {some(len(found), 'case')} {'goes' if wrong == 1 else 'go'} another way than expected")
+        show(f"{wrong} of {some(len(cells), 'case')} {'goes' if wrong == 1 else 'go'} another way than expected")
     return 1 if wrong else 0
 
 
-def _tried(row: TriedCase) -> list[str | Text]:
-    return [str(row.line), styled(row.route), row.by, row.reason, _verdict(row)]
-
-
-def _facts(tried: TriedCase) -> list[tuple[str, str | Text]]:
-    rows: list[tuple[str, str | Text]] = [("route", styled(tried.route)), ("by", tried.by), ("why", tried.reason)]
-    rows += [("a human sees it", f"with probability {tried.inclusion:g}")]
-    rows += [(name, text) for name, text in (("group", tried.group), ("risk", tried.risk)) if text]
-    return rows
-
-
-def _verdict(tried: TriedCase) -> Text:
-    if tried.met is None:
-        return styled("not said")
-    return styled("yes", "green") if tried.met else styled(f"no: {tried.expected}", "bold red")
-
-
-# A proposal routed in the head only: what ``policy test`` does with each case.
+# A dry run of routing: what ``policy test`` does with each case.
 
 
 FIELDS = tuple(inspect.signature(command).parameters)[1:]
 EXPECTED = ("route", "by")
 
 
-class TriedCase(NamedTuple):
-    """Where a proposal would go; `met` says whether that was expected, None where nothing was said."""
-
-    line: int
-    route: str
-    by: str
-    reason: str
-    inclusion: float
-    group: str | None
-    risk: str | None
-    expected: str | None
-    met: bool | None
-
-
 def governing(state: State, loop: str) -> Control:
     """What would govern a loop: the settings of this call, over the thresholds that its database has certified."""
     settings = settings_of(state)
-    mine = settings.loops.get(loop)
-    if mine is not None and mine.guarantee is None and state.database is None:
-        return Control(loop=loop, loop_id=0, version=0, settings=mine)
-    known = _known(state, settings, loop)
+    mine, known = settings.loops.get(loop), None
+    certified = mine is None or mine.guarantee is not None or state.database is not None
+    if certified and not missing(settings.database.url):
+        with desk_of(state, govern=False) as desk:
+            known = desk.control(loop)
     if mine is not None:
         return replace(known or Control(loop=loop, loop_id=0, version=0, settings=mine), settings=mine)
     if known is None:
@@ -160,50 +139,20 @@ def governing(state: State, loop: str) -> Control:
     return known
 
 
-def _known(state: State, settings: Settings, loop: str) -> Control | None:
-    file = sqlite_file(settings.database.url)
-    if file is not None and not file.exists():
-        return None
-    with desk_of(state, govern=False) as desk:
-        return desk.control(loop)
-
-
-def tried_file(control: Control, file: str) -> Iterator[TriedCase]:
-    """Every case of a file; a usage error names the line that is none."""
-    for line, row in opened(file).rows(None):
-        where = f"{file}:{line}"
-        if isinstance(row, str):
-            raise usage(f"{where}: {row}")
-        if row is None:
-            continue
-        expected = {name: row.pop(name) for name in EXPECTED if name in row}
-        yield tried(control, where, row, line=line, expected=expected)
-
-
-def tried(
-    control: Control, where: str, given: JSON, *, line: int = 0, expected: dict[str, JSON] | None = None
-) -> TriedCase:
-    """Where a proposal would go under a control."""
-    found = _routed(control, given, where)
-    said = expected or {}
-    wanted = " by ".join(str(said[name]) for name in EXPECTED if name in said) or None
-    met = all(value == {"route": found.to, "by": found.by}[name] for name, value in said.items()) if said else None
-    return TriedCase(
-        line=line, route=found.to, by=found.by, reason=found.reason, inclusion=float(found.inclusion),
-        group=found.group, risk=found.risk, expected=wanted, met=met,
-    )  # fmt: skip
-
-
-def _routed(control: Control, given: Any, where: str) -> Routed:
-    if not isinstance(given, dict):
+def routed(control: Control, where: str, proposal: JSON) -> dict[str, JSON]:
+    """Where a proposal would go under a control; a usage error where it is none."""
+    if not isinstance(proposal, dict):
         raise usage(f"{where}: a case is a JSON object with the fields of propose")
-    for name in given:
+    for name in proposal:
         if name not in FIELDS:
             near = nearest(name, FIELDS)
             raise usage(f"{where}: a proposal has no {name!r}" + (f"; did you mean {near!r}?" if near else ""))
     try:
-        made = command(control.settings, **given)
-        events = propose(None, made, control, Env(now=0, new_id=uuid7, secret=b""))
+        events = propose(None, command(control.settings, **proposal), control, Env(now=0, new_id=uuid7, secret=b""))
     except ProposalError as error:
         raise usage(f"{where}: {error.message}") from error
-    return next(event for event in events if isinstance(event, Routed))
+    route = next(event for event in events if isinstance(event, Routed))
+    return {
+        "route": route.to, "by": route.by, "reason": route.reason, "inclusion": float(route.inclusion),
+        "group": route.group, "risk": route.risk,
+    }  # fmt: skip

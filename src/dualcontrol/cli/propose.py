@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
-from dualcontrol.case import JSON, Case
-from dualcontrol.cli.command import State, group, verb
+from dualcontrol.case import Case
+from dualcontrol.cli.command import LoopName, State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.read import json_of, usage
-from dualcontrol.cli.screen import document, facts, note, progress, show, spread, styled
+from dualcontrol.cli.screen import facts, note, progress, report
+from dualcontrol.cli.show import concluded, outcome_rows
 from dualcontrol.desk import Loop
 from dualcontrol.errors import Pending
 
@@ -32,7 +33,7 @@ def _json(name: str, help: str) -> Any:
 )  # fmt: skip
 def propose(
     state: State,
-    loop: Annotated[str, typer.Argument(metavar="LOOP", help="The loop.")],
+    loop: LoopName,
     action: Annotated[str | None, typer.Option(metavar="NAME", help="The action that is proposed.")] = None,
     args: Annotated[str | None, _json("--args", "The action's arguments.")] = None,
     proposal: Annotated[str | None, _json("--proposal", "What is proposed where there is no action.")] = None,
@@ -60,7 +61,7 @@ def propose(
     With --wait the exit code is the answer: 0 go on with the value, 1 refused, 5 still waiting.
     Without it, 0 says that the case is recorded, and 1 that it was blocked.
     """
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "action": action, "risk": _risk(risk), "confidence": confidence, "rationale": rationale, "segment": segment,
         "owner": owner, "key": key, "effect": effect, "requires_approval": requires_approval,
     }  # fmt: skip
@@ -70,24 +71,31 @@ def propose(
     }  # fmt: skip
     if list(texts.values()).count("-") > 1:
         raise usage("stdin can be read once: give - to one option only")
-    given |= {name: json_of(text, f"--{name}") for name, text in texts.items() if text is not None}
-    _check(given)
-    with desk_of(state, create=True, loop=loop) as desk:
-        found = desk.loop(loop)
-        case = found.propose(**given)
-        if wait is not None and case.outcome is None:
-            case = _waited(found, case, wait, state.as_json)
-    return _report(state, case, waited=wait is not None)
-
-
-def _check(given: dict[str, JSON]) -> None:
-    if given["action"] is not None and "proposal" in given:
+    fields |= {name: json_of(text, f"--{name}") for name, text in texts.items() if text is not None}
+    if action is not None and proposal is not None:
         raise usage("--action and --proposal are two ways to say the same: give one of them")
-    if "args" in given and given["action"] is None:
+    if args is not None and action is None:
         raise usage("--args are the arguments of an action: give --action as well")
     for name, kind in (("alternatives", list), ("candidates", list), ("meta", dict)):
-        if name in given and not isinstance(given[name], kind):
+        if name in fields and not isinstance(fields[name], kind):
             raise usage(f"--{name} is a JSON {'list' if kind is list else 'object'}")
+    with desk_of(state, create=True, loop=loop) as desk:
+        opened = desk.loop(loop)
+        case = opened.propose(**fields)
+        if wait is not None and case.outcome is None:
+            case = _waited(opened, case, wait, state.as_json)
+    outcome, route = case.outcome, case.route
+    rows = [("case", case.id)]
+    if route is not None:
+        rows += [("route", route.to), ("why", route.reason)]
+    rows += outcome_rows(outcome) if outcome is not None else [("outcome", "open: waits for a human")]
+    if outcome is not None and outcome.rationale is not None:
+        rows.append(("rationale", outcome.rationale))
+    plain = concluded(case, state=case.state, route=route.to_dict() if route else None)
+    report(state.as_json, plain, facts(rows))
+    if outcome is None:
+        return DONE if wait is None else WAITING
+    return REFUSED if outcome.verdict == "reject" or outcome.by == "withdrawn" else DONE
 
 
 def _risk(text: str | None) -> str | float | None:
@@ -101,35 +109,6 @@ def _waited(loop: Loop, case: Case, seconds: float, quiet: bool) -> Case:
     """The case when it has an outcome or the patience ends; says on stderr what it waits for."""
     if not quiet:
         note(f"case {case.id} waits for a human: dualcontrol approve {case.id}")
-    try:
-        with progress("waiting for a human", None, quiet=quiet):
-            loop.wait(case, seconds)
-    except Pending:
-        pass
+    with suppress(Pending), progress("waiting for a human", None, quiet=quiet):
+        loop.wait(case, seconds)
     return loop.desk.case(case.id)
-
-
-def _report(state: State, case: Case, *, waited: bool) -> int:
-    outcome, route = case.outcome, case.route
-    if state.as_json:
-        document({
-            "case_id": case.id, "state": case.state, "route": route.to_dict() if route else None,
-            "outcome": outcome.to_dict() if outcome else None,
-        })  # fmt: skip
-    else:
-        show(facts(_facts(case)))
-    if outcome is None:
-        return WAITING if waited else DONE
-    return REFUSED if outcome.verdict == "reject" or outcome.by == "withdrawn" else DONE
-
-
-def _facts(case: Case) -> list[tuple[str, str | Text]]:
-    outcome, route = case.outcome, case.route
-    rows: list[tuple[str, str | Text]] = [("case", case.id)]
-    if route is not None:
-        rows += [("route", styled(route.to)), ("why", route.reason)]
-    if outcome is None:
-        return [*rows, ("outcome", styled("open: waits for a human"))]
-    rows += [("outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}"))]
-    rows += [("value", spread(outcome.value))]
-    return rows if outcome.rationale is None else [*rows, ("rationale", outcome.rationale)]

@@ -22,11 +22,9 @@ def text_of(argument: str) -> str:
     """The argument itself; ``@FILE`` is what the file holds, ``-`` what comes on stdin."""
     if argument == "-":
         return sys.stdin.read()
-    return contents(argument[1:]) if argument.startswith("@") else argument
-
-
-def contents(path: str) -> str:
-    """A file as text, ``-`` is stdin; a usage error when it cannot be read."""
+    if not argument.startswith("@"):
+        return argument
+    path = argument[1:]
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:

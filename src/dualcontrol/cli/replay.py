@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.text import Text
 
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.read import usage
-from dualcontrol.cli.screen import Listing, document, note, progress, show, styled, table
+from dualcontrol.cli.screen import document, note, progress, show, styled, table
 from dualcontrol.guarantee.curve import CurvePoint, Price
 from dualcontrol.guarantee.offline import check_promise, share
 from dualcontrol.layout import some
 from dualcontrol.replay.files import Fields, scored
-from dualcontrol.replay.past import Replayed, Rerouting, documented, remarks, replayed, what_if
+from dualcontrol.replay.past import documented, remarks, replayed, what_if
 from dualcontrol.replay.whatif import GROUPS, UNIT, Options, ThresholdResult, cheapest, exact, found, plain
 
 app = group("replay", "Replay.")
@@ -79,17 +77,6 @@ def replay(
     """
     if (file is None) == (loop is None):
         raise usage("give a file of scores and truths, or --loop LOOP for past cases")
-    wish = _asked(threshold, max_error, confidence, minute_price, error_loss, minutes, by is not None)
-    if loop is not None:
-        return _loop(state, loop, limit, wish, by)
-    return _file(state, str(file), Fields(score, truth, proposal, by), wish)
-
-
-def _asked(
-    threshold: float | None, max_error: float | None, confidence: float | None, minute_price: float | None,
-    error_loss: float | None, minutes: float, grouped: bool,
-) -> Options:  # fmt: skip
-    """The options together; a usage error where one lacks the other."""
     if confidence is not None and max_error is None:
         raise usage("--confidence says how sure --max-error is to hold; give both")
     if max_error is not None:
@@ -97,7 +84,10 @@ def _asked(
     if (minute_price is None) != (error_loss is None):
         raise usage("a cost takes both: --minute-price for reviewers, and --error-loss for errors on autopilot")
     price = None if minute_price is None or error_loss is None else Price(minutes * minute_price, error_loss)
-    return Options(threshold, max_error, 0.95 if confidence is None else confidence, price, grouped)
+    wish = Options(threshold, max_error, 0.95 if confidence is None else confidence, price, by is not None)
+    if loop is not None:
+        return _loop(state, loop, limit, wish, by)
+    return _file(state, str(file), Fields(score, truth, proposal, by), wish)
 
 
 def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
@@ -110,92 +100,78 @@ def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
         for remark in remarks:
             note(remark)
         show(*lines(result, wish))
-    return _code(result)
+    return 1 if result.refused else 0
 
 
 def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) -> int:
-    with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as steps:
-        again = replayed(desk, loop, limit, steps.on, by)
+    with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as step:
+        again = replayed(desk, loop, limit, step, by)
     result = what_if(again, wish, by)
+    code = 1 if result.refused else 0
     if state.as_json:
         document(documented(again, result, wish))
-        return _code(result)
-    _again(again, loop)
+        return code
+    show(f"{some(again.cases, 'past case')} of {loop}: {again.same} would go the same way, {again.moved} another")
+    if again.moves:
+        moves = [(move.was, move.now, str(move.cases), move.reason, move.example) for move in again.moves]
+        columns = ("was", "would be", "cases", "because", "such as")
+        show(table(columns, moves, whole=("was", "cases", "such as")))
+    if again.skipped:
+        note(f"left out, because the content was erased: {some(again.skipped, 'case')}")
     if result.n or wish.max_error is not None:
         show(*lines(result, wish))
     for remark in remarks(again, wish):
         note(remark)
-    return _code(result)
-
-
-def _code(result: ThresholdResult) -> int:
-    """1 where a certificate was asked for and there is none."""
-    return 1 if result.refused else 0
-
-
-def _again(found: Replayed, loop: str) -> None:
-    show(f"{some(found.cases, 'past case')} of {loop}: {found.same} would go the same way, {found.moved} another")
-    if found.moves:
-        columns = ("was", "would be", "cases", "because", "such as")
-        show(table(columns, [_move(move) for move in found.moves], whole=("was", "cases", "such as")))
-    if found.skipped:
-        note(f"left out, because the content was erased: {some(found.skipped, 'case')}")
-
-
-def _move(move: Rerouting) -> list[str | Text]:
-    return [styled(move.was), styled(move.now), str(move.cases), move.reason, move.example]
+    return code
 
 
 # A replay as people read it: the verdict in one line, the curve, the groups, and what costs least.
 
 
 BAR = 10  # how many characters a whole load is
+NOTHING = "unknown, nothing runs on autopilot"
 
 
-def lines(result: ThresholdResult, asked: Options) -> Iterator[RenderableType | str]:
+def lines(result: ThresholdResult, wish: Options) -> list[RenderableType | str]:
     """Everything there is to print, part by part."""
-    if asked.max_error is not None:
-        yield styled(_verdict(result, asked), "bold red" if result.refused else "green")
-        yield result.reason
+    parts: list[RenderableType | str] = []
+    if wish.max_error is not None:
+        promise = f"an error of at most {share(wish.max_error)} with {share(wish.confidence)} confidence"
+        if result.at is None:
+            verdict = f"nothing certified for {promise}: everything goes to humans"
+        else:
+            verdict = f"certified for {promise}: {_chosen(result.at)}"
+        parts += [styled(verdict, "bold red" if result.refused else "green"), result.reason]
     elif result.at is not None:
-        yield _chosen(result.at)
+        parts.append(_chosen(result.at))
+    priced = result.humans is not None
     if result.points:
-        yield _curve(result)
+        columns = ["from", "to humans", "", f"error on autopilot ({share(result.confidence)})", "cost"]
+        rows = [
+            [f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * BAR), _error(p), _cost(p.cost)]
+            for p in result.points
+        ]
+        if not priced:
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        parts.append(table(columns, rows, whole=("to humans", "cost"), spare=("",)))
     if result.groups:
-        yield _groups(result)
-        yield GROUPS
-    if result.humans is not None:
-        yield _least(result, asked)
-
-
-def _verdict(result: ThresholdResult, asked: Options) -> str:
-    promise = f"an error of at most {share(asked.max_error or 0.0)} with {share(asked.confidence)} confidence"
-    if result.at is None:
-        return f"nothing certified for {promise}: everything goes to humans"
-    return f"certified for {promise}: {_chosen(result.at)}"
+        columns = ["group", "rows", "to humans", "error on autopilot", "cost", "note"]
+        rows = [[name, str(of.n), *_group(of)] for name, of in result.groups.items()]
+        parts += [table(columns, rows, whole=("rows", "to humans"), spare=() if priced else ("cost",)), GROUPS]
+    if priced:
+        parts.append(_cheapest(result, wish))
+    return parts
 
 
 def _chosen(point: CurvePoint) -> str:
+    error = NOTHING
+    if point.error is not None:
+        error = f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
     carried = f"{point.autopilot} of {point.rows} on autopilot, {point.load:.1%} to humans"
-    return f"autopilot from {point.threshold!r}: {carried}; error {_error(point)}"
+    return f"autopilot from {point.threshold!r}: {carried}; error {error}"
 
 
 def _error(point: CurvePoint) -> str:
-    if point.error is None:
-        return "unknown, nothing runs on autopilot"
-    return f"{point.error:.2%} ({point.wrong} of {point.autopilot}), between {point.low:.2%} and {point.high:.2%}"
-
-
-def _curve(result: ThresholdResult) -> Listing:
-    columns = ["from", "to humans", "", f"error on autopilot ({share(result.confidence)})"]
-    rows = [[f"{p.threshold:.4g}", f"{p.load:.1%}", "█" * round(p.load * BAR), _short(p)] for p in result.points]
-    if result.humans is None:
-        return table(columns, rows, whole=("to humans",), spare=("",))
-    priced = [[*row, _cost(point.cost)] for row, point in zip(rows, result.points, strict=True)]
-    return table([*columns, "cost"], priced, whole=("to humans", "cost"), spare=("",))
-
-
-def _short(point: CurvePoint) -> str:
     """The error of a line of the curve, short enough for a terminal of 80 columns."""
     if point.error is None:
         return "unknown"
@@ -206,26 +182,17 @@ def _cost(cost: float | None) -> str:
     return "" if cost is None else f"{cost:,.2f}"
 
 
-def _groups(result: ThresholdResult) -> Listing:
-    rows = [[name, str(of.n), *_group(of)] for name, of in result.groups.items()]
-    columns = ("group", "rows", "to humans", "error on autopilot", "cost", "note")
-    return table(columns, rows, whole=("rows", "to humans"), spare=("cost",) if result.humans is None else ())
-
-
 def _group(of: ThresholdResult) -> list[str]:
     if of.at is None:
-        return ["100.0%", "unknown, nothing runs on autopilot", _cost(of.humans), of.reason]
-    return [f"{of.at.load:.1%}", _short(of.at), _cost(of.at.cost), of.reason]
+        return ["100.0%", NOTHING, _cost(of.humans), of.reason]
+    return [f"{of.at.load:.1%}", _error(of.at), _cost(of.at.cost), of.reason]
 
 
-def _least(result: ThresholdResult, asked: Options) -> str:
-    best = cheapest(result)
-    humans = _cost(result.humans)
+def _cheapest(result: ThresholdResult, wish: Options) -> str:
+    best, humans = cheapest(result), _cost(result.humans)
     if best is None:
         return f"cheapest: everything to humans, {humans} {UNIT}; no point of the curve costs less"
-    said = (
-        f"cheapest of the curve: autopilot from {best.threshold:.4g}, {_cost(best.cost)} {UNIT}; all to humans {humans}"
-    )
-    if asked.max_error is not None and (result.at is None or best.threshold < result.at.threshold):
-        return f"{said}; its error is not certified"
-    return said
+    price = f"{_cost(best.cost)} {UNIT}; all to humans {humans}"
+    uncertified = wish.max_error is not None and (result.at is None or best.threshold < result.at.threshold)
+    more = "; its error is not certified" if uncertified else ""
+    return f"cheapest of the curve: autopilot from {best.threshold:.4g}, {price}{more}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -17,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from dualcontrol.characters import escaped
-from dualcontrol.layout import laid, visible
+from dualcontrol.layout import laid, span, visible
 from dualcontrol.verdicts import VERDICTS
 
 PIPED = 200
+SECOND = 1_000_000
 LEVELS = 24
 TONES = {"good": "green", "bad": "red"}
 STYLES: dict[str, str] = {
@@ -65,6 +67,14 @@ def _is_deep(value: Any, levels: int) -> bool:
     return levels == 0 or any(_is_deep(item, levels - 1) for item in inside)
 
 
+def report(as_json: bool, value: Any, *parts: RenderableType | str) -> None:
+    """Print the JSON document where one is asked for, else the parts for people."""
+    if as_json:
+        document(value)
+    else:
+        show(*parts)
+
+
 def styled(text: str, style: str | None = None) -> Text:
     """Text in the colour of its word; the word says it without the colour."""
     return Text(visible(text), style=style or STYLES.get(text.partition(" ")[0], ""))
@@ -84,34 +94,22 @@ def table(
 
 def facts(rows: Sequence[tuple[str, str | Text]]) -> Table:
     """Names and what they are, in two columns."""
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(overflow="fold")
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in rows:
-        made.add_row(name, styled(value) if isinstance(value, str) else value)
-    return made
-
-
-class ProgressSteps:
-    """How far a long piece of work has come; says nothing unless a person watches."""
-
-    def __init__(self, progress: Progress, what: str, total: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task(what, total=total)
-
-    def on(self, count: int = 1) -> None:
-        """So much more is done."""
-        self._progress.advance(self._task, count)
+        grid.add_row(name, styled(value) if isinstance(value, str) else value)
+    return grid
 
 
 @contextmanager
-def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[ProgressSteps]:
-    """A progress bar on stderr; none when `quiet` or when stderr is no terminal."""
+def progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr, and the call that moves it on by one; nothing is drawn when `quiet` or unwatched."""
     text = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     screen = console(sys.stderr)
     with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
-        yield ProgressSteps(bar, visible(what), total)
+        yield partial(bar.advance, bar.add_task(visible(what), total=total))
 
 
 # A table that stays readable in a narrow terminal: columns of little use go first, the others keep a width.
@@ -133,56 +131,47 @@ class Listing:
         cut: Sequence[str],
     ) -> None:  # fmt: skip
         self._columns, self._rows = tuple(columns), rows
-        self._whole, self._spare, self._cut = frozenset(whole), tuple(spare), frozenset(cut)
-        self._widest = [max([cell_len(name), *(_width(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+        self._whole, self._cut = frozenset(whole), frozenset(cut)
+        cells = [[name, *(line for row in rows for line in row[i].plain.split("\n"))] for i, name in enumerate(columns)]
+        self._widest = [max(map(cell_len, column)) for column in cells]
+        self._least = [wide if columns[i] in whole else min(wide, FLOOR) for i, wide in enumerate(self._widest)]
+        self._empty = [i for i in range(len(self._columns)) if not any(row[i].plain for row in rows)]
+        self._spare = [*self._empty, *map(self._columns.index, spare)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        kept = self._kept(options.max_width)
-        widths = self._widths(kept, options.max_width)
-        made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
-        for i in kept:
-            cut = self._columns[i] in self._cut
-            one_line = cut or self._columns[i] in self._whole
-            overflow: Literal["ellipsis", "fold"] = "ellipsis" if cut else "fold"
-            made.add_column(self._columns[i], width=widths[i], no_wrap=one_line, overflow=overflow)
+        widths = self._widths(options.max_width)
+        grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+        for i, width in widths.items():
+            name = self._columns[i]
+            one_line = name in self._cut or name in self._whole
+            overflow: Literal["ellipsis", "fold"] = "ellipsis" if name in self._cut else "fold"
+            grid.add_column(name, width=width, no_wrap=one_line, overflow=overflow)
         for row in self._rows:
-            made.add_row(*(row[i] for i in kept))
+            grid.add_row(*(row[i] for i in widths))
         yield Text()
-        yield made
-        gone = [
-            name for i, name in enumerate(self._columns) if i not in kept and any(row[i].plain for row in self._rows)
-        ]
+        yield grid
+        gone = [name for i, name in enumerate(self._columns) if i not in widths and i not in self._empty]
         if gone:
             yield Text(f"left out here: {', '.join(gone)}; a wider terminal or --json shows them", style="dim")
         yield Text()
 
-    def _kept(self, width: int) -> list[int]:
-        """The columns for which there is room; an empty one is of the least use."""
-        kept = list(range(len(self._columns)))
-        empty = [i for i in kept if not any(row[i].plain for row in self._rows)]
-        for i in (*empty, *(self._columns.index(name) for name in self._spare)):
-            if sum(self._least(k) for k in kept) + GAP * (len(kept) - 1) <= width:
+    def _widths(self, room: int) -> dict[int, int]:
+        """The width of each column for which there is room; what is left over goes to those that want more, evenly.
+
+        An empty column is of the least use.
+        """
+        widths = dict(enumerate(self._least))
+        for i in self._spare:
+            if sum(widths.values()) + GAP * (len(widths) - 1) <= room:
                 break
-            if i in kept and len(kept) > 1:
-                kept.remove(i)
-        return kept
-
-    def _least(self, i: int) -> int:
-        return self._widest[i] if self._columns[i] in self._whole else min(self._widest[i], FLOOR)
-
-    def _widths(self, kept: Sequence[int], width: int) -> dict[int, int]:
-        """What is left over goes to the columns that want more, evenly."""
-        widths = {i: self._least(i) for i in kept}
-        left = width - sum(widths.values()) - GAP * (len(kept) - 1)
-        wanting = sorted((i for i in kept if widths[i] < self._widest[i]), key=lambda i: self._widest[i])
+            if i in widths and len(widths) > 1:
+                del widths[i]
+        left = room - sum(widths.values()) - GAP * (len(widths) - 1)
+        wanting = sorted((i for i in widths if widths[i] < self._widest[i]), key=lambda i: self._widest[i])
         for place, i in enumerate(wanting):
             more = max(0, min(self._widest[i] - widths[i], left // (len(wanting) - place)))
             widths[i], left = widths[i] + more, left - more
         return widths
-
-
-def _width(cell: Text) -> int:
-    return max((cell_len(line) for line in cell.plain.split("\n")), default=0)
 
 
 LONGEST = 20_000  # characters of one value; a terminal takes seconds to wrap more, and nobody scrolls that far
@@ -201,40 +190,26 @@ def spread(value: Any) -> str:
 # Moments as people say them.
 
 
-UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-
-
-def span(microseconds: int) -> str:
-    """A length of time in its two largest units: ``2 h 5 min``."""
-    seconds = round(abs(microseconds) / 1_000_000)
-    said: list[str] = []
-    for name, size in UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            said.append(f"{count} {name}")
-        elif said:
-            break
-    return " ".join(said[:2]) or "0 s"
-
-
 def ago(at: int | None, now: int) -> str:
     """A moment as seen from now: ``5 min ago``, ``in 2 h``."""
     if at is None:
         return ""
-    if abs(now - at) < 1_000_000:
+    if abs(now - at) < SECOND:
         return "now"
-    return f"{span(now - at)} ago" if at < now else f"in {span(at - now)}"
+    length = span(round(abs(now - at) / SECOND))
+    return f"{length} ago" if at < now else f"in {length}"
 
 
 def due(at: int | None, now: int) -> str:
     """When an answer is due: ``in 5 min``, or ``late by 2 h``."""
     if at is None:
         return "no limit"
-    return f"late by {span(now - at)}" if at < now else f"in {span(at - now)}"
+    length = span(round(abs(now - at) / SECOND))
+    return f"late by {length}" if at < now else f"in {length}"
 
 
 def stamp(at: int | None) -> str:
     """A moment in ISO 8601, UTC, to the second."""
     if at is None:
         return ""
-    return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return datetime.fromtimestamp(at // SECOND, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

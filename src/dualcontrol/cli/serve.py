@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -48,10 +49,8 @@ def serve(
         if state.as_json:
             document({"url": serving.url, "entry_url": serving.entry_url, "host": serving.host, "port": serving.port})
         typer.echo(visible(serving.notice()), err=state.as_json)
-        try:
+        with suppress(KeyboardInterrupt):  # how a server is stopped
             serving.run()
-        except KeyboardInterrupt:  # how a server is stopped
-            return
 
 
 @verb(app, "openapi", "dualcontrol openapi openapi.json")
@@ -60,11 +59,8 @@ def openapi(
     out: Annotated[str, typer.Argument(metavar="[OUT]", help="The file; - is stdout.")] = "-",
 ) -> None:
     """Write the OpenAPI 3.1 description of the HTTP API."""
-    desk = open_desk("sqlite:///:memory:", durability="process")
-    try:
-        told = describe(create_app(desk))
-    finally:
-        desk.close()
+    with open_desk("sqlite:///:memory:", durability="process") as desk:
+        description = describe(create_app(desk))
     if out == "-":
-        return document(told)
-    return write(out, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        return document(description)
+    return write(out, json.dumps(description, indent=2, ensure_ascii=False) + "\n")

@@ -9,11 +9,11 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from dualcontrol.case import JSON, Answer, Case, Review
+from dualcontrol.case import JSON, Answer, Case, Outcome
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
-from dualcontrol.cli.screen import ago, document, due, facts, note, show, spread, stamp, styled, table
-from dualcontrol.events import Entry, Event
+from dualcontrol.cli.screen import ago, document, due, facts, note, show, spread, stamp, table
+from dualcontrol.events import Entry
 from dualcontrol.layout import one_line, written
 from dualcontrol.names import same
 from dualcontrol.review.joined import alike
@@ -21,6 +21,7 @@ from dualcontrol.review.view import seen_by
 
 app = group("show", "Look at a case.")
 BLIND = "the proposal and what came of it are hidden while you hold or may take a blind review of this case"
+HIDDEN = "hidden while others still answer"
 EVENT = ("no", "at", "who", "event", "details")
 
 
@@ -38,39 +39,41 @@ def show_case(
     """Show a case: what is proposed, why it waits, what was decided."""
     who = person or os_user()
     with desk_of(state) as desk:
-        found = case_of(desk, case)
-        entries = desk.store.queries.entries(f"case/{found.id}", values=False) if events else []
-        now, settings = desk.steps.now(), desk.governing(found.loop).settings
-        more = desk.steps.followers(found)
-    found, kept = seen_by(found, who, settings)
-    if kept:
-        return _show_blind(state, found, now)
-    hidden = blind_to(found, who)
+        shown = case_of(desk, case)
+        entries = desk.store.queries.entries(f"case/{shown.id}", values=False) if events else []
+        now, settings = desk.steps.now(), desk.governing(shown.loop).settings
+        followers = desk.steps.followers(shown)
+    shown, blind = seen_by(shown, who, settings)
+    hidden = () if blind else blind_to(shown, who)
     if state.as_json:
-        listed = {"events": event_document(entries, hidden)} if events else {}
-        return document(plain_case(found, hidden) | listed)
-    show(*case_parts(found, now, hidden))
-    if more:
-        show(alike(more))
+        more = {"events": event_document(entries, hidden)} if events else {}
+        return document(plain_case(shown, hidden) | ({"hidden": BLIND} if blind else more))
+    show(facts(_head(shown, now)), *_section("input", shown.input))
+    show(*(() if blind else proposed_parts(shown)), *_section("history", shown.history))
+    if shown.reviews:
+        rows = []
+        for review in shown.reviews:
+            waits, done = due(review.due_at, now) if review.state in BUSY else "", ago(review.answered_at, now)
+            rows.append([review.id, review.kind, review.group, review.state, review.person or "", waits, done])
+        show(table(REVIEW, rows, whole=("review", "state"), spare=("kind", "group")))
+    if blind:  # what happened to the case would tell as well
+        return note(BLIND)
+    for answer in shown.answers:
+        show(_answer(answer) if answer.review_id not in hidden else f"{answer.review_id}: {HIDDEN}")
+    show(facts(_result(shown)))
+    if followers:
+        show(alike(followers))
     if events:
         show(table(EVENT, event_rows(entries, hidden), whole=("no", "at", "event")))
     return None
 
 
-def _show_blind(state: State, case: Case, now: int) -> None:
-    """A case that somebody looks at who may be asked about it blind: what happened to it would tell as well."""
-    if state.as_json:
-        return document(plain_case(case, ()) | {"hidden": BLIND})
-    show(*blind_parts(case, now))
-    return note(BLIND)
-
-
-# A case in words: facts, proposal, reviews, decision and outcome, as the console prints them.
+# A case in words: facts, proposal, reviews, decision and outcome.
 
 BUSY = ("open", "claimed")
 LINE = 2_000  # characters of the details of an event
 REVIEW = ("review", "kind", "group", "state", "person", "due", "done")
-TOLD_ELSEWHERE = (
+ELSEWHERE = (
     "kind", "case_id", "loop", "at", "content", "quorum", "shown", "presented", "control", "epoch", "order_at",
     "opened_at",
 )  # fmt: skip
@@ -89,21 +92,16 @@ def plain_case(case: Case, hidden: Sequence[str]) -> dict[str, JSON]:
     """The case as JSON without the answers that are hidden."""
     shown = case.to_dict()
     shown["answers"] = [a for a in shown["answers"] if a["review_id"] not in hidden]
-    shown["content"] = {k: v for k, v in shown["content"].items() if k.removeprefix("answer/") not in hidden}
-    for passed in (r for r in case.reviews if hidden and r.state == "passed" and f"answer/{r.id}" in shown["content"]):
-        slot = f"answer/{passed.id}"
-        shown["content"][slot] = {k: v for k, v in shown["content"][slot].items() if k != "first"}
-    return shown
+    content = {k: v for k, v in shown["content"].items() if k.removeprefix("answer/") not in hidden}
+    passed = [f"answer/{review.id}" for review in case.reviews if hidden and review.state == "passed"]
+    for slot in (slot for slot in passed if slot in content):
+        content[slot] = {k: v for k, v in content[slot].items() if k != "first"}
+    return shown | {"content": content}
 
 
-def case_parts(case: Case, now: int, hidden: Sequence[str]) -> Iterator[RenderableType | str]:
-    """Everything there is to see of a case, part by part."""
-    yield from _given(case, now)
-    yield from proposed_parts(case)
-    yield from _asked(case, now)
-    for answer in case.answers:
-        yield f"{answer.review_id}: hidden while others still answer" if answer.review_id in hidden else _said(answer)
-    yield facts(list(_outcome(case)))
+def concluded(case: Case, **more: JSON) -> dict[str, JSON]:
+    """A case as the commands that change one report it in JSON."""
+    return {"case_id": case.id, **more, "outcome": case.outcome.to_dict() if case.outcome else None}
 
 
 def proposed_parts(case: Case) -> Iterator[RenderableType | str]:
@@ -115,36 +113,18 @@ def proposed_parts(case: Case) -> Iterator[RenderableType | str]:
     yield from _section("rationale", case.rationale)
 
 
-def blind_parts(case: Case, now: int) -> Iterator[RenderableType | str]:
-    """What there is to see of a case whose proposal is hidden."""
-    yield from _given(case, now)
-    yield from _asked(case, now)
-
-
-def _given(case: Case, now: int) -> Iterator[RenderableType | str]:
-    yield facts(_head(case, now))
-    yield from _section("input", case.input)
-
-
-def _asked(case: Case, now: int) -> Iterator[RenderableType | str]:
-    yield from _section("history", case.history)
-    if case.reviews:
-        rows = [_review(review, now) for review in case.reviews]
-        yield table(REVIEW, rows, whole=("review", "state"), spare=("kind", "group"))
-
-
-def _head(case: Case, now: int) -> list[tuple[str, str | Text]]:
+def _head(case: Case, now: int) -> list[tuple[str, str]]:
     route = case.route
     risk = route.risk if route and route.risk is not None else case.risk
-    rows: list[tuple[str, str | Text | None]] = [
+    rows = [
         ("case", case.id),
         ("loop", f"{one_line(case.loop)} ({case.mode})"),
-        ("state", styled(case.state)),
+        ("state", case.state),
         ("opened", f"{stamp(case.opened_at)} ({ago(case.opened_at, now)})"),
         ("key", case.key),
         ("confidence", None if case.confidence is None else f"{case.confidence:g}"),
-        ("risk", None if risk is None else styled(str(risk))),
-        ("route", styled(f"{route.to} by {route.by}" if route.by else route.to) if route else None),
+        ("risk", None if risk is None else str(risk)),
+        ("route", (f"{route.to} by {route.by}" if route.by else route.to) if route else None),
         ("why", route.reason if route else None),
         ("joined to", case.leader),
         ("due", f"{due(case.due_at, now)}, then {route.on_timeout}" if case.due_at and route else None),
@@ -160,48 +140,48 @@ def _section(name: str, value: JSON) -> Iterator[RenderableType | str]:
         yield spread(value)
 
 
-def _review(review: Review, now: int) -> list[str | Text]:
-    waits = due(review.due_at, now) if review.state in BUSY else ""
-    done = ago(review.answered_at, now)
-    return [review.id, review.kind, review.group, styled(review.state), review.person or "", waits, done]
-
-
-def _said(answer: Answer) -> str:
+def _answer(answer: Answer) -> str:
     value = "" if answer.value is None else f" {spread(answer.value)}"
     why = f"; {spread(answer.rationale)}" if answer.rationale else ""
     return f"{answer.actor.person} answered {answer.verdict}{value}{why}"
 
 
-def _outcome(case: Case) -> Iterator[tuple[str, str | Text]]:
-    for alarm in case.alarms:
-        yield "alarm", alarm["reason"]
+def _result(case: Case) -> list[tuple[str, str]]:
+    """Alarms, audits, and what became of the case."""
+    rows = [("alarm", alarm["reason"]) for alarm in case.alarms]
     for audit in case.audits:
-        yield audit["kind"], f"{audit['verdict']}: the proposal was {'wrong' if audit['wrong'] else 'right'}"
+        rows.append((audit["kind"], f"{audit['verdict']}: the proposal was {'wrong' if audit['wrong'] else 'right'}"))
     outcome = case.outcome
     if outcome is None:
-        waits = "open: a human still has to answer"
-        yield "outcome", styled(waits if case.state == "open" else "decided, not yet effective")
-        return
-    yield "outcome", styled(f"{outcome.verdict or 'autopilot'} by {outcome.by}")
-    yield "value", spread(outcome.value)
+        waits = "open: a human still has to answer" if case.state == "open" else "decided, not yet effective"
+        return [*rows, ("outcome", waits)]
+    rows += outcome_rows(outcome)
     if outcome.rationale:
-        yield "rationale", spread(outcome.rationale)
+        rows.append(("rationale", outcome.rationale))
     if case.effect.state != "none":
-        yield "effect", spread(outcome.effect)
+        rows.append(("effect", spread(outcome.effect)))
+    return rows
+
+
+def outcome_rows(outcome: Outcome) -> list[tuple[str, str]]:
+    """An outcome as facts: verdict, who it came from, value."""
+    return [("outcome", f"{outcome.verdict or 'autopilot'} by {outcome.by}"), ("value", spread(outcome.value))]
 
 
 def event_rows(entries: Sequence[Entry], hidden: Sequence[str]) -> list[list[str]]:
     """One row an event: number, time, who, what, and its plain facts; content stays out."""
-    return [_event_row(entry, event, hidden) for entry in entries for event in entry.events]
-
-
-def _event_row(entry: Entry, event: Event, hidden: Sequence[str]) -> list[str]:
-    who = _who(entry.actor, event, hidden)
-    return [str(entry.seq), stamp(entry.at), who, type(event).__name__, _details(event, hidden)]
-
-
-def _who(actor: str, event: Event, hidden: Sequence[str]) -> str:
-    return "(hidden)" if getattr(event, "review_id", None) in hidden else actor
+    rows = []
+    for entry in entries:
+        for event in entry.events:
+            who = "(hidden)" if getattr(event, "review_id", None) in hidden else entry.actor
+            fields = event.to_dict()
+            if fields.get("review_id") in hidden:
+                details = HIDDEN
+            else:
+                shown = {k: v for k, v in fields.items() if k not in ELSEWHERE and v not in (None, "", [], {}, False)}
+                details = one_line(", ".join(f"{name} {_short(name, value)}" for name, value in shown.items()), LINE)
+            rows.append([str(entry.seq), stamp(entry.at), who, type(event).__name__, details])
+    return rows
 
 
 def event_document(entries: Sequence[Entry], hidden: Sequence[str]) -> list[dict[str, JSON]]:
@@ -213,14 +193,6 @@ def event_document(entries: Sequence[Entry], hidden: Sequence[str]) -> list[dict
         }
         for entry in entries
     ]  # fmt: skip
-
-
-def _details(event: Event, hidden: Sequence[str]) -> str:
-    said = event.to_dict()
-    if said.get("review_id") in hidden:
-        return "hidden while others still answer"
-    kept = {k: v for k, v in said.items() if k not in TOLD_ELSEWHERE and v not in (None, "", [], {}, False)}
-    return one_line(", ".join(f"{k} {_short(k, v)}" for k, v in kept.items()), LINE)
 
 
 def _short(name: str, value: JSON) -> str:

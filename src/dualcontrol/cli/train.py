@@ -9,10 +9,10 @@ from rich.text import Text
 
 from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of
-from dualcontrol.cli.screen import document, facts, progress, show, styled, table
+from dualcontrol.cli.screen import facts, progress, report, styled, table
 from dualcontrol.guarantee.relearn import learn_risk
 from dualcontrol.layout import some
-from dualcontrol.learn.report import Measures, Report
+from dualcontrol.learn.report import Report
 from dualcontrol.learn.risk import RiskReport
 from dualcontrol.learn.training import train
 
@@ -40,53 +40,37 @@ def train_loop(
     A risk model is in force at once, in any mode, and nothing is certified for it yet.
     """
     if risk:
-        return _train_risk(state, loop, seed)
+        with desk_of(state) as desk, progress(f"learning from {loop}", None, quiet=state.as_json):
+            learned = learn_risk(desk, loop, seed=seed)
+        return report(state.as_json, learned.to_dict(), facts(_risk_facts(learned)))
     with desk_of(state) as desk:
         desk.store.sequence()
         with progress(f"training {loop}", None, quiet=state.as_json):
-            report = train(desk, loop, seed=seed)
-    if state.as_json:
-        return document(report.to_dict())
-    show(facts(_facts(report)))
-    rows = [_measured(name, of) for name, of in (("this model", report.candidate), ("incumbent", report.before)) if of]
-    if rows:
-        show(table(("on held-out decisions", "log loss", "accuracy", "calibration error"), rows))
-    return None
+            trained = train(desk, loop, seed=seed)
+    measures = (("this model", trained.candidate), ("incumbent", trained.before))
+    rows = [
+        (name, f"{of.log_loss:.4f}", f"{of.accuracy:.1%}", f"{of.calibration_error:.4f}") for name, of in measures if of
+    ]
+    tables = [table(("on held-out decisions", "log loss", "accuracy", "calibration error"), rows)] if rows else []
+    return report(state.as_json, trained.to_dict(), facts(_facts(trained)), *tables)
 
 
-def _train_risk(state: State, loop: str, seed: int) -> None:
-    with desk_of(state) as desk, progress(f"learning from {loop}", None, quiet=state.as_json):
-        report = learn_risk(desk, loop, seed=seed)
-    document(report.to_dict()) if state.as_json else show(facts(_risk_facts(report)))
-
-
-def _risk_facts(report: RiskReport) -> list[tuple[str, str | Text]]:
-    word = (
-        styled("in force, nothing certified yet", "green")
-        if report.in_force
-        else styled("another was faster", "yellow")
-    )
+def _risk_facts(of: RiskReport) -> list[tuple[str, str | Text]]:
+    in_force, faster = styled("in force, nothing certified yet", "green"), styled("another was faster", "yellow")
     return [
-        ("risk model", report.version), ("outcome", word), ("why", report.reason),
-        ("learned from", f"{some(report.examples, 'decision')}, {report.wrong} of them wrong"),
-        ("left out", f"{some(report.left_out, 'decision')} without content or without a last word"),
-        ("before", report.before or "none"),
+        ("risk model", of.version), ("outcome", in_force if of.in_force else faster), ("why", of.reason),
+        ("learned from", f"{some(of.examples, 'decision')}, {of.wrong} of them wrong"),
+        ("left out", f"{some(of.left_out, 'decision')} without content or without a last word"),
+        ("before", of.before or "none"),
     ]  # fmt: skip
 
 
-def _facts(report: Report) -> list[tuple[str, str | Text]]:
-    word = styled("promoted", "green") if report.promoted else styled("kept, not in force", "yellow")
+def _facts(of: Report) -> list[tuple[str, str | Text]]:
+    word = styled("promoted", "green") if of.promoted else styled("kept, not in force", "yellow")
+    gone = f"; {of.removed} of them for a label that the loop no longer has" if of.removed else ""
     return [
-        ("model", report.version), ("outcome", word), ("why", report.reason or "it is the first"),
-        ("trained on", some(report.trained, "decision")), ("held out", some(report.held_out, "decision")),
-        ("left out", f"{some(report.left_out, 'decision')} without content"),
-        ("skipped", f"{some(report.skipped, 'decision')} without an input or one label that leads{_gone(report)}"),
+        ("model", of.version), ("outcome", word), ("why", of.reason or "it is the first"),
+        ("trained on", some(of.trained, "decision")), ("held out", some(of.held_out, "decision")),
+        ("left out", f"{some(of.left_out, 'decision')} without content"),
+        ("skipped", f"{some(of.skipped, 'decision')} without an input or one label that leads{gone}"),
     ]  # fmt: skip
-
-
-def _gone(report: Report) -> str:
-    return f"; {report.removed} of them for a label that the loop no longer has" if report.removed else ""
-
-
-def _measured(name: str, of: Measures) -> list[str | Text]:
-    return [name, f"{of.log_loss:.4f}", f"{of.accuracy:.1%}", f"{of.calibration_error:.4f}"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dualcontrol.errors import DualcontrolError
+from dualcontrol.layout import lasted, some
 from dualcontrol.store import Store
 
 LAG = 1_000
@@ -62,7 +63,8 @@ def sequencer(store: Store) -> Iterator[Finding]:
     age = 0 if oldest is None else store.queries.now() - oldest
     if waiting > LAG or age > OLD:
         have = "1 entry has" if waiting == 1 else f"{waiting} entries have"
-        what = f"{have} no position yet, the oldest for {lasted(age)}: consumers and learning do not see them"
+        since = lasted(age // 1_000_000)
+        what = f"{have} no position yet, the oldest for {since}: consumers and learning do not see them"
         hint = "Run `dualcontrol serve`, and look for a transaction that never ends."
         yield Finding("sequencer", WARNING, what, hint)
     else:
@@ -100,11 +102,6 @@ def guarded(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding("database", PROBLEM, f"{part} cannot be examined: {why.partition(chr(10))[0]}", RESTORE)
 
 
-def some(count: int, one: str) -> str:
-    """So many of something: ``1 open case``, ``2 open cases``."""
-    return f"{count} {one}{'' if count == 1 else 's'}"
-
-
 def wait(count: int, one: str, many: str) -> str:
     """So many that wait: ``1 entry waits``, ``2 entries wait``."""
     return f"1 {one} waits" if count == 1 else f"{count} {many} wait"
@@ -113,12 +110,3 @@ def wait(count: int, one: str, many: str) -> str:
 def are(count: int, one: str) -> str:
     """So many of something, with the verb: ``1 case is``, ``2 cases are``."""
     return f"{some(count, one)} {'is' if count == 1 else 'are'}"
-
-
-def lasted(microseconds: int) -> str:
-    """A time span in its largest unit: ``40 seconds``, ``3 hours``."""
-    seconds = max(0, microseconds // 1_000_000)
-    for name, unit in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 2 * unit:
-            return some(seconds // unit, name)
-    return some(seconds, "second")

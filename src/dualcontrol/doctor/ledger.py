@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, Case, Example, Review
 from dualcontrol.control import Control, Env, LoopSettings, uuid7
-from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, guarded, lasted, some
+from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, guarded
 from dualcontrol.doctor.loops import stuck
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Entry, Unknown, link
 from dualcontrol.evolve import fold, governed_by
 from dualcontrol.keys import content_print
+from dualcontrol.layout import lasted, some
 from dualcontrol.learn.examples import rows
 from dualcontrol.store import CaseRow, Queries, Store, key_digest
 
@@ -180,7 +181,7 @@ def attention(case: Case, now: int) -> Iterator[Finding]:
         what = f"nobody knows whether the effect of case {case.id} happened"
         yield Finding("effects", WARNING, what, hint, case.id)
     elif case.effect.state == "started" and case.effect.until is not None and case.effect.until <= now:
-        late = lasted(now - case.effect.until)
+        late = lasted((now - case.effect.until) // 1_000_000)
         what = f"the effect of case {case.id} was started and has not ended; its time ran out {late} ago"
         hint = "Run `dualcontrol serve` or desk.sweep(): it becomes unknown, and somebody can look whether it happened."
         yield Finding("effects", WARNING, what, hint, case.id)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from dualcontrol.case import Case, ModelRow, Review
 from dualcontrol.control import RISK_MODEL, Control, LoopSettings
-from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, are, some, wait
+from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, are, wait
 from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
+from dualcontrol.layout import some
 from dualcontrol.learn.risk import RISK
 from dualcontrol.learn.trusted import Recorded, holds, inside, recorded, unlike
 from dualcontrol.people import arbiter_of, available

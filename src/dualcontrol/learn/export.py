@@ -8,7 +8,6 @@ columns of its own, which trainers leave alone.  Every column is of one type thr
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
+from dualcontrol.layout import json_line
 from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.trainers import DeskPort, optional
 from dualcontrol.learn.uniform import Type, as_text, in_order, look, signs, typed
@@ -119,7 +119,7 @@ def _write(target: Path, data: bytes) -> None:
 
 def _jsonl(lines: Sequence[dict[str, JSON]], types: dict[str, Type | None]) -> bytes:
     plain = [dict(_fields(line, types)) for line in lines]
-    texts = [(json.dumps(line, ensure_ascii=False) + "\n", line) for line in plain]
+    texts = [(json_line(line) + "\n", line) for line in plain]
     ordered = in_order(texts, lambda pair: signs(pair[1]), lambda pair: len(pair[0]))
     return "".join(text for text, _ in ordered).encode()
 
@@ -153,7 +153,7 @@ def _cell(value: JSON) -> str:
     """Text as it is, nothing as an empty cell (no label is not the label "null"), anything else as JSON."""
     if value is None or isinstance(value, str):
         return harmless(value or "")
-    return json.dumps(value, ensure_ascii=False)
+    return json_line(value)
 
 
 def harmless(cell: str) -> str:
@@ -245,7 +245,7 @@ def text(value: JSON) -> str:
     """A value as text: a response's text, a text itself, else JSON with sorted keys."""
     if isinstance(value, dict) and set(value) == {"text"}:
         value = value["text"]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return value if isinstance(value, str) else json_line(value, sort_keys=True)
 
 
 class ExportFormat(NamedTuple):

@@ -9,7 +9,6 @@ blocks of a file at once, now and then cannot join such blocks.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from functools import reduce
 from typing import TypeVar
 
 from dualcontrol.case import JSON
+from dualcontrol.layout import json_line
 
 FIELDS = 200  # an object with more of them is a table of its own, and no column
 LINES, BYTES = 64, 65_536  # what readers are sure to look at
@@ -108,7 +108,7 @@ def _column(values: Iterable[JSON]) -> Type | None:
 
 def as_text(value: JSON) -> JSON:
     """A value of a column without a type: JSON text, and nothing where there is none."""
-    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return None if value is None else json_line(value, sort_keys=True)
 
 
 def in_order(
