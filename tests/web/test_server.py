@@ -102,6 +102,39 @@ def test_the_server_gives_all_entries_their_positions_at_once(desk: dc.Desk, mon
     assert left[1] == 0
 
 
+def test_the_server_says_that_its_sequencer_lags_and_that_it_has_caught_up(
+    desk: dc.Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each, however many rounds there are; after an error, hooks are called again with the next round."""
+    monkeypatch.setattr("dualcontrol.web.server.SWEEP_EVERY", 0.02)
+    monkeypatch.setattr("dualcontrol.doctor.database.LAG", 0)
+    caplog.set_level(logging.INFO, logger="dualcontrol.doctor")
+    monkeypatch.setattr(desk.store, "sequence", lambda limit=1000: 0)
+    desk.loop("lagging", threshold=0.9, context="minimal").propose(action="x", args={}, input="y")
+    serving, rounds = Serving(desk, port=0, trains=False), threading.Semaphore(0)
+
+    def failing(_: Any) -> None:
+        rounds.release()
+        raise StoreUnavailableError("the database is away")
+
+    serving.after_sequence.append(failing)
+    thread = threading.Thread(target=serving.run, daemon=True)
+    thread.start()
+    try:
+        assert all(rounds.acquire(timeout=20) for _ in range(3))
+        monkeypatch.undo()
+        while desk.store.sequence():
+            pass
+        assert all(rounds.acquire(timeout=20) for _ in range(3))
+    finally:
+        serving.stop()
+        thread.join(timeout=20)
+    logged = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "dualcontrol.doctor"]
+    assert [level for level, _ in logged] == ["WARNING", "INFO"]
+    assert "no position yet" in logged[0][1]
+    assert logged[1][1] == "the sequencer: every entry has its position"
+
+
 @pytest.mark.parametrize("error", [KeyError("a defect"), StoreUnavailableError("busy")], ids=repr)
 def test_the_server_goes_on_sweeping_after_an_error(
     desk: dc.Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from dualcontrol.errors import DualcontrolError
 from dualcontrol.layout import lasted, some
 from dualcontrol.store import Store
 
+log = logging.getLogger("dualcontrol.doctor")
 LAG = 1_000
 OLD = 120_000_000  # microseconds; a transaction that was abandoned holds positions back for half as long
 # What each database must answer when an acknowledged step is to survive a power cut.
@@ -59,6 +61,11 @@ def sequencer(store: Store) -> Iterator[Finding]:
         what = f"entry {seq} of {stream} has no position or not its own: consumers miss it, or see it out of order"
         yield Finding("sequencer", PROBLEM, what, RESTORE, stream.partition("case/")[2], seq)
         return
+    yield lag(store)
+
+
+def lag(store: Store) -> Finding:
+    """How many entries wait for their position: a warning where they are many, or one has waited for long."""
     waiting, oldest = store.queries.unplaced()
     age = 0 if oldest is None else store.queries.now() - oldest
     if waiting > LAG or age > OLD:
@@ -66,10 +73,22 @@ def sequencer(store: Store) -> Iterator[Finding]:
         since = lasted(age // 1_000_000)
         what = f"{have} no position yet, the oldest for {since}: consumers and learning do not see them"
         hint = "Run `dualcontrol serve`, and look for a transaction that never ends."
-        yield Finding("sequencer", WARNING, what, hint)
-    else:
-        what = f"{wait(waiting, 'entry', 'entries')} for a position" if waiting else "every entry has its position"
-        yield Finding("sequencer", OK, what)
+        return Finding("sequencer", WARNING, what, hint)
+    what = f"{wait(waiting, 'entry', 'entries')} for a position" if waiting else "every entry has its position"
+    return Finding("sequencer", OK, what)
+
+
+class LagLog:
+    """Logs when the sequencer begins to lag and when it has caught up; called after each of its rounds."""
+
+    def __init__(self) -> None:
+        self._lags = False
+
+    def __call__(self, store: Store) -> None:
+        finding = lag(store)
+        if (finding.level == WARNING) != self._lags:
+            self._lags = not self._lags
+            log.log(logging.WARNING if self._lags else logging.INFO, "the sequencer: %s", finding.what)
 
 
 # Findings

@@ -14,8 +14,10 @@ from fastapi import FastAPI
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
+from dualcontrol.doctor.database import LagLog
 from dualcontrol.errors import ServeError, StoreError
 from dualcontrol.learn.training import train_all_due
+from dualcontrol.store import Store
 from dualcontrol.web.access import ANYWHERE, Access, bracketed
 from dualcontrol.web.app import create_app
 from dualcontrol.web.settler import Settler
@@ -47,6 +49,7 @@ class Serving:
             lifespan="off", ws="none",
         ))  # fmt: skip
         self._stopped = threading.Event()
+        self.after_sequence: list[Callable[[Store], None]] = [LagLog()]  # called once a second, in the background
 
     @property
     def access(self) -> Access:
@@ -125,6 +128,8 @@ class Serving:
                 self.desk.sweep(seconds=SWEEP_EVERY)
                 while self.desk.store.sequence() and not self._stopped.is_set():
                     pass  # what was swept may be more than one call takes
+                for hook in self.after_sequence:
+                    hook(self.desk.store)
             except StoreError as error:
                 log.warning("nothing swept this time: %s", error.message)
             except Exception:  # a sweeper that ended would leave all later cases undone
