@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from dualcontrol.guarantee.history import Point, Rate
 from dualcontrol.web.charts import course, lines
 from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, spark, ticks
-from dualcontrol.web.charts.reliability import reliability
 
 SHARE = st.floats(0, 1)
 MAYBE = st.none() | SHARE
@@ -57,7 +56,7 @@ def test_any_course_can_be_drawn(points: list[Point], target: float | None) -> N
 
 @given(RATES)
 def test_any_reliability_can_be_drawn(rates: list[Rate]) -> None:
-    made = drawn(reliability(rates))
+    made = drawn(course.reliability(rates))
     assert len(made.findall(".//circle")) == len(rates)
     assert len(made.findall(".//path")) == len(rates)
 
