@@ -70,7 +70,7 @@ def test_what_is_said_is_text() -> None:
 def test_a_gap_is_a_gap_and_a_step_keeps_its_value() -> None:
     points: lines.Points = [(0, None), (1, 0.5), (2, 0.4), (3, None), (4, 0.2)]
     assert list(lines.parts(points)) == [[(1, 0.5), (2, 0.4)], [(4, 0.2)]]
-    assert next(iter(lines.parts(points, held=True))) == [(1, 0.5), (2, 0.4), (3, 0.4)]
+    assert next(iter(lines.parts(points, hold=True))) == [(1, 0.5), (2, 0.4), (3, 0.4)]
     assert lines.stepped([(1, 0.5), (2, 0.4)]) == [(1, 0.5), (2, 0.5), (2, 0.4)]
 
 

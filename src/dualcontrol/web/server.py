@@ -44,18 +44,13 @@ class Serving:
         self.app: FastAPI = create_app(
             desk, token=token, host=host, port=self.port, person=person, allowed_hosts=allowed_hosts
         )
+        self.access: Access = self.app.state.access
         logging.getLogger("uvicorn.access").addFilter(without_query)
         self._server = uvicorn.Server(uvicorn.Config(
             self.app, log_level="warning", server_header=False, date_header=True, timeout_graceful_shutdown=GRACE,
             lifespan="off", ws="none",
         ))  # fmt: skip
         self._stopped = threading.Event()
-
-    @property
-    def access(self) -> Access:
-        """The keys of this server."""
-        access: Access = self.app.state.access
-        return access
 
     @property
     def url(self) -> str:

@@ -25,7 +25,7 @@ def threshold(points: Sequence[Point]) -> Markup:
     plot, last = _plot(points, 1.0), points[-1].threshold if points else None
     now = "nothing is certified" if last is None else f"certified from {last:.4g} on"
     description = f"After {_last(points)} decisions {now}. The table below has the same figures."
-    marks = [lines.band(plot, course, 1.0, "chart-band", held=True), lines.steps(plot, course, "chart-line")]
+    marks = [lines.band(plot, course, 1.0, "chart-band", hold=True), lines.steps(plot, course, "chart-line")]
     marks += [] if any(p.threshold is not None for p in points) else [lines.nothing("nothing was certified so far")]
     title = "Certified threshold over decisions"
     return _svg("c-threshold", title, description, plot, points, marks, "{:.2f}".format)
@@ -36,7 +36,7 @@ def coverage(points: Sequence[Point]) -> Markup:
     course: lines.Points = [(p.decisions, p.coverage) for p in points]
     plot, share = _plot(points, 1.0), percent(points[-1].coverage if points else 0.0)
     description = f"After {_last(points)} decisions {share} may go to autopilot."
-    marks = [lines.band(plot, course, 0.0, "chart-band", held=True), lines.steps(plot, course, "chart-line")]
+    marks = [lines.band(plot, course, 0.0, "chart-band", hold=True), lines.steps(plot, course, "chart-line")]
     return _svg("c-coverage", "Certified coverage over decisions", description, plot, points, marks, shares)
 
 
