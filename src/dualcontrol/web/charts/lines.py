@@ -51,7 +51,7 @@ def nothing(label: str) -> Markup:
 
 
 def parts(points: Points, *, hold: bool = False) -> Iterator[Part]:
-    """Stretches without a gap; a hold value ends where the gap begins."""
+    """Stretches without a gap; a value that holds ends where the gap begins."""
     part: Part = []
     for x, y in points:
         if y is not None:
