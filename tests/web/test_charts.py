@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from dualcontrol.guarantee.history import Point, Rate
 from dualcontrol.web.charts import course, lines
 from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, spark, ticks
-from dualcontrol.web.charts.reliability import reliability
 
 SHARE = st.floats(0, 1)
 MAYBE = st.none() | SHARE
@@ -57,7 +56,7 @@ def test_any_course_can_be_drawn(points: list[Point], target: float | None) -> N
 
 @given(RATES)
 def test_any_reliability_can_be_drawn(rates: list[Rate]) -> None:
-    made = drawn(reliability(rates))
+    made = drawn(course.reliability(rates))
     assert len(made.findall(".//circle")) == len(rates)
     assert len(made.findall(".//path")) == len(rates)
 
@@ -71,7 +70,7 @@ def test_what_is_said_is_text() -> None:
 def test_a_gap_is_a_gap_and_a_step_keeps_its_value() -> None:
     points: lines.Points = [(0, None), (1, 0.5), (2, 0.4), (3, None), (4, 0.2)]
     assert list(lines.parts(points)) == [[(1, 0.5), (2, 0.4)], [(4, 0.2)]]
-    assert next(iter(lines.parts(points, held=True))) == [(1, 0.5), (2, 0.4), (3, 0.4)]
+    assert next(iter(lines.parts(points, hold=True))) == [(1, 0.5), (2, 0.4), (3, 0.4)]
     assert lines.stepped([(1, 0.5), (2, 0.4)]) == [(1, 0.5), (2, 0.5), (2, 0.4)]
 
 

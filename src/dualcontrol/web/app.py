@@ -1,4 +1,4 @@
-"""The app factory: one FastAPI application over a desk, for `server.serve` or to be mounted into one's own."""
+"""The app factory: one FastAPI application over a desk, for `server.Serving` or to be mounted into one's own."""
 
 from __future__ import annotations
 

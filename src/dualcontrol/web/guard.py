@@ -128,7 +128,8 @@ class Guard:
             return None
         visitor = self.access.session(cookie.value) if cookie else None
         try:
-            return visitor if visitor and await run_in_threadpool(self.access.lives, visitor) else None
+            lives = visitor is not None and await run_in_threadpool(self.access.lives, visitor)
+            return visitor if lives else None
         except StoreError as error:
             raise Refused(error) from error
 

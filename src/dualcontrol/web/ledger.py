@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from dualcontrol.case import JSON, Case
+from dualcontrol.case import Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import Answered, Event, Opened, Passed, with_values
+from dualcontrol.events import Answered, Opened, Passed, with_values
 from dualcontrol.review.view import fields_of
 from dualcontrol.web.shapes import EntryReply, blind
 
@@ -18,32 +18,31 @@ def ledger(
 ) -> list[EntryReply]:  # fmt: skip
     """A case's entries in order; with `meta`, of the program's own data only these fields.
 
-    Without `values`, with no more content than the case at hand holds.
+    An event has its kind and fields, `content` by slot, and `seals` for the commitments of the slots.  Without
+    `values`, with no more content than the case at hand holds.
     """
     closed = blind(case)
-    entries = desk.store.queries.entries(f"case/{case.id}", values=values)
-    return [
-        EntryReply(
+    rows = []
+    for stored in desk.store.queries.entries(f"case/{case.id}", values=values):
+        entry = stored if values else with_values(stored, case.content.values)
+        events = []
+        for event in entry.events:
+            body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
+            content = getattr(event, "content", None)
+            if content is not None and content.seals:
+                slots = content.values
+                if closed and isinstance(event, Answered | Opened):
+                    slots = {}
+                elif closed and isinstance(event, Passed):  # without the verdict to which this person had committed
+                    slots = {slot: {k: v for k, v in answer.items() if k != "first"} for slot, answer in slots.items()}
+                if meta is not None and "meta" in slots:
+                    slots = {**slots, "meta": fields_of(slots["meta"] or {}, meta)}
+                body |= {"content": slots, "seals": content.seals}
+            if closed and isinstance(event, Answered):
+                body = {k: v for k, v in body.items() if k not in ("verdict", "reasons", "confidence")}
+            events.append(body)
+        rows.append(EntryReply(
             seq=entry.seq, at=entry.at, actor=entry.actor, hash=entry.hash, prev=entry.prev, pos=entry.pos,
-            events=[_as_event(event, closed, meta) for event in entry.events],
-        )
-        for entry in (entries if values else [with_values(entry, case.content.values) for entry in entries])
-    ]  # fmt: skip
-
-
-def _as_event(event: Event, closed: bool, meta: tuple[str, ...] | None) -> dict[str, JSON]:
-    """One event: its kind and fields, `content` by slot, `seals` for the commitments of the slots."""
-    body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
-    content = getattr(event, "content", None)
-    if content is not None and content.seals:
-        values = content.values
-        if closed and isinstance(event, Answered | Opened):
-            values = {}
-        elif closed and isinstance(event, Passed):  # without the verdict to which this person had committed
-            values = {slot: {k: v for k, v in answer.items() if k != "first"} for slot, answer in values.items()}
-        if meta is not None and "meta" in values:
-            values = {**values, "meta": fields_of(values["meta"] or {}, meta)}
-        body |= {"content": values, "seals": content.seals}
-    if closed and isinstance(event, Answered):
-        body = {k: v for k, v in body.items() if k not in ("verdict", "reasons", "confidence")}
-    return body
+            events=events,
+        ))  # fmt: skip
+    return rows

@@ -98,27 +98,19 @@ def validation(errors: Any, route: object = None) -> RequestError:
 def install(app: FastAPI) -> None:
     """Answer every refusal and every accident as a problem."""
 
-    def known(request: Request, error: Exception) -> Response:
-        assert isinstance(error, DualcontrolError)
-        if isinstance(error, StoreError):
-            log.warning("store refused: %s", error.message)
-        return refusal(request, error)
-
-    def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return refusal(request, validation(error.errors(), request.scope.get("route")))
-
-    def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        kind = KINDS.get(error.status_code, RequestError)
-        detail = None if error.detail in ("", "Not Found") else str(error.detail)
-        return refusal(request, kind(detail), error.status_code, **dict(error.headers or {}))
-
-    def accident(request: Request, error: Exception) -> Response:
+    def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, DualcontrolError):
+            if isinstance(error, StoreError):
+                log.warning("store refused: %s", error.message)
+            return refusal(request, error)
+        if isinstance(error, RequestValidationError):
+            return refusal(request, validation(error.errors(), request.scope.get("route")))
+        if isinstance(error, HTTPException):
+            kind = KINDS.get(error.status_code, RequestError)
+            detail = None if error.detail in ("", "Not Found") else str(error.detail)
+            return refusal(request, kind(detail), error.status_code, **dict(error.headers or {}))
         log.exception("unexpected error", exc_info=error)
         return refusal(request, DualcontrolError("The server met an error that it did not expect."), 500)
 
-    app.add_exception_handler(DualcontrolError, known)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, accident)
+    for kind in (DualcontrolError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -29,7 +29,10 @@ GRACE = 2
 
 
 class Serving:
-    """A console on a port: its app, its addresses, and how to run and stop it."""
+    """A console on a port: its app, its addresses, and how to run and stop it.
+
+    `ServeError` when the port is taken, unless `any_port` will do.
+    """
 
     def __init__(
         self, desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
@@ -43,6 +46,7 @@ class Serving:
         self.app: FastAPI = create_app(
             desk, token=token, host=host, port=self.port, person=person, allowed_hosts=allowed_hosts
         )
+        self.access: Access = self.app.state.access
         logging.getLogger("uvicorn.access").addFilter(without_query)
         self._server = uvicorn.Server(uvicorn.Config(
             self.app, log_level="warning", server_header=False, date_header=True, timeout_graceful_shutdown=GRACE,
@@ -50,12 +54,6 @@ class Serving:
         ))  # fmt: skip
         self._stopped = threading.Event()
         self.after_sequence: list[Callable[[Store], None]] = [LagLog()]  # called once a second, in the background
-
-    @property
-    def access(self) -> Access:
-        """The keys of this server."""
-        access: Access = self.app.state.access
-        return access
 
     @property
     def url(self) -> str:
@@ -135,20 +133,6 @@ class Serving:
             except Exception:  # a sweeper that ended would leave all later cases undone
                 log.exception("nothing swept this time")
             rest = max(0.0, SWEEP_EVERY - (time.monotonic() - begun))
-
-
-def serve(
-    desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
-    allowed_hosts: Sequence[str] = (), any_port: bool = False, trains: bool = True,
-    say: Callable[[str], None] = print,
-) -> None:  # fmt: skip
-    """Serve the console until interrupted; `ServeError` when the port is taken, unless any port will do."""
-    serving = Serving(
-        desk, host=host, port=port, token=token, person=person, allowed_hosts=allowed_hosts, any_port=any_port,
-        trains=trains,
-    )  # fmt: skip
-    say(serving.notice())
-    serving.run()
 
 
 @contextmanager

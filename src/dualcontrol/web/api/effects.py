@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from dualcontrol.case import Case
-from dualcontrol.desk import Desk, Loop
+from dualcontrol.desk import Loop
 from dualcontrol.errors import RecalledError
 from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
 from dualcontrol.web.deps import CaseId, Here
@@ -17,16 +16,11 @@ from dualcontrol.web.strict import StrictRoute
 router = APIRouter(prefix="/cases/{case_id}/effect", tags=["effects"], route_class=StrictRoute)
 
 
-def loop_of(desk: Desk, case: Case) -> Loop:
-    """The loop of a case, under the settings in force."""
-    return Loop(desk, desk.governing(case.loop))
-
-
 @router.post("/start", responses=replies(EffectReply, 400, 404, 409, 410, 413))
 def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response:
     """Take the effect: the one conditional step; who comes second gets 409, and so does what may not run by now."""
     body = body or Starting()
-    loop = loop_of(desk, desk.case(case_id))
+    loop = Loop(desk, desk.governing(desk.case(case_id).loop))
     case, fence = loop.start(case_id, body.owner, runs=body.runs and body.runs.stated())
     if fence is None:
         why = case.route.reason if case.route else ""
@@ -38,7 +32,7 @@ def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response
 @router.post("/finish", responses=replies(CaseReply, 400, 404, 409, 410, 413))
 def finish(case_id: CaseId, body: Finishing, desk: Here) -> Response:
     """Say how the started effect ended; only the holder of the fence may."""
-    loop = loop_of(desk, desk.case(case_id))
+    loop = Loop(desk, desk.governing(desk.case(case_id).loop))
     loop.finish_effect(
         case_id, body.fence, succeeded=body.succeeded, result=body.result, error=body.error, ran=body.ran
     )

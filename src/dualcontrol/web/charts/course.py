@@ -1,4 +1,7 @@
-"""The course of a certificate as charts: threshold, coverage, error with its bound, and the monitor."""
+"""The charts of a guarantee: threshold, coverage, error with its bound, and monitor over time; and reliability.
+
+The reliability diagram says how often proposals were right at the confidence they came with, with intervals.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from dualcontrol.guarantee.history import Point
+from dualcontrol.guarantee.history import Point, Rate
 from dualcontrol.web.charts import lines
 from dualcontrol.web.charts.plot import Format, Plot, shares, svg
 from dualcontrol.web.show.words import percent
 
 DECISIONS = "decisions counted"
+CAP = 3.5  # half the width of an interval's ends
 
 
 def threshold(points: Sequence[Point]) -> Markup:
@@ -21,7 +25,7 @@ def threshold(points: Sequence[Point]) -> Markup:
     plot, last = _plot(points, 1.0), points[-1].threshold if points else None
     now = "nothing is certified" if last is None else f"certified from {last:.4g} on"
     description = f"After {_last(points)} decisions {now}. The table below has the same figures."
-    marks = [lines.band(plot, course, 1.0, "chart-band", held=True), lines.steps(plot, course, "chart-line")]
+    marks = [lines.band(plot, course, 1.0, "chart-band", hold=True), lines.steps(plot, course, "chart-line")]
     marks += [] if any(p.threshold is not None for p in points) else [lines.nothing("nothing was certified so far")]
     title = "Certified threshold over decisions"
     return _svg("c-threshold", title, description, plot, points, marks, "{:.2f}".format)
@@ -32,7 +36,7 @@ def coverage(points: Sequence[Point]) -> Markup:
     course: lines.Points = [(p.decisions, p.coverage) for p in points]
     plot, share = _plot(points, 1.0), percent(points[-1].coverage if points else 0.0)
     description = f"After {_last(points)} decisions {share} may go to autopilot."
-    marks = [lines.band(plot, course, 0.0, "chart-band", held=True), lines.steps(plot, course, "chart-line")]
+    marks = [lines.band(plot, course, 0.0, "chart-band", hold=True), lines.steps(plot, course, "chart-line")]
     return _svg("c-coverage", "Certified coverage over decisions", description, plot, points, marks, shares)
 
 
@@ -65,6 +69,37 @@ def monitor(points: Sequence[Point]) -> Markup:
     marks.append(lines.level(plot, 1.0, "alarm"))
     description = f"Now {percent(points[-1].suspicion if points else 0.0)} of the way to an alarm."
     return _svg("c-monitor", "Monitor: on the way to an alarm", description, plot, points, marks, shares)
+
+
+def reliability(rates: Sequence[Rate]) -> Markup:
+    """A dot a group of cases, its interval through it, and the line on which confidence would be what it claims."""
+    low = min([rate.confidence for rate in rates] + [rate.low for rate in rates], default=0.0)
+    start = max(0.0, int(low * 10) / 10)
+    plot = Plot((start, 1.0), (start, 1.0))
+    diagonal = Markup('<line class="chart-even" x1="{}" y1="{}" x2="{}" y2="{}"/>')
+    marks = [
+        plot.grid("{:.2f}".format, shares, "confidence that came with the proposal"),
+        diagonal.format(plot.x(plot.x_from), plot.y(plot.x_from), plot.x(plot.x_to), plot.y(plot.x_to)),
+    ]
+    for rate in rates:
+        x, y_low, y_high = plot.x(rate.confidence), plot.y(rate.low), plot.y(rate.high)
+        whisker = f"M{x:g},{y_low:g}V{y_high:g}M{x - CAP:g},{y_low:g}h{2 * CAP:g}M{x - CAP:g},{y_high:g}h{2 * CAP:g}"
+        mark = Markup(
+            '<g><title>{}</title><path class="chart-whisker" d="{}"/>'
+            '<circle class="chart-dot" cx="{}" cy="{}" r="4"/></g>'
+        )
+        label = f"{rate.labels} labels at {rate.confidence:.2f}: {percent(rate.right)} right"
+        marks.append(mark.format(label, whisker, x, plot.y(rate.right)))
+    over = sum(rate.high < rate.confidence for rate in rates)
+    under = sum(rate.low > rate.confidence for rate in rates)
+    description = (
+        f"Of {len(rates)} groups of cases {over} were clearly less often right than their confidence says, "
+        f"{under} clearly more often."
+    )
+    if not rates:
+        description = "Nothing is counted yet."
+        marks.append(lines.nothing("nothing is counted yet"))
+    return svg("c-reliability", "Reliability: share right by confidence", description, marks)
 
 
 def ceiling(points: Sequence[Point], target: float | None) -> float:

@@ -20,12 +20,12 @@ def line(plot: Plot, points: Points, kind: str) -> Markup:
 
 def steps(plot: Plot, points: Points, kind: str) -> Markup:
     """A line that keeps each value until the next one."""
-    return _path(plot, kind, [stepped(part) for part in parts(points, held=True)])
+    return _path(plot, kind, [stepped(part) for part in parts(points, hold=True)])
 
 
-def band(plot: Plot, points: Points, to: float, kind: str, *, held: bool = False) -> Markup:
+def band(plot: Plot, points: Points, to: float, kind: str, *, hold: bool = False) -> Markup:
     """The surface between the points and a level."""
-    corners = [stepped(part) if held else part for part in parts(points, held=held)]
+    corners = [stepped(part) if hold else part for part in parts(points, hold=hold)]
     return _path(plot, kind, [[(part[0][0], to), *part, (part[-1][0], to)] for part in corners], "Z")
 
 
@@ -50,14 +50,14 @@ def nothing(label: str) -> Markup:
     return Markup(text).format(f"{WIDTH / 2:g}", f"{TOP + 45:g}", label)
 
 
-def parts(points: Points, *, held: bool = False) -> Iterator[Part]:
-    """Stretches without a gap; a held value ends where the gap begins."""
+def parts(points: Points, *, hold: bool = False) -> Iterator[Part]:
+    """Stretches without a gap; a value that holds ends where the gap begins."""
     part: Part = []
     for x, y in points:
         if y is not None:
             part.append((x, y))
         elif part:
-            yield [*part, (x, part[-1][1])] if held else part
+            yield [*part, (x, part[-1][1])] if hold else part
             part = []
     if part:
         yield part

@@ -45,9 +45,7 @@ def listed(
     lines = [item(desk, row, visitor.person, settings[row.loop], state) for row in page.rows]
     items = [line for line in lines if line is not None]
     data = {"rows": [line["row"] for line in items], "next": page.next, "loop": loop or "", "state": state}
-    return pages_of(request).show(
-        request, "cases.html", data, items=items, loops=list(settings), states=STATES, first=cursor is None
-    )
+    return pages_of(request).show(request, "cases.html", data, items=items, loops=list(settings), states=STATES)
 
 
 def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: str) -> dict[str, Any] | None:
@@ -88,7 +86,7 @@ def show(
         and not any(same(r.person, visitor.person) for r in case.reviews)
     )
     return pages_of(request).show(
-        request, "case.html", data, case=case, control=control, title=titles.title(case), blind=blind(case),
+        request, "case.html", data, case=case, title=titles.title(case), blind=blind(case),
         look=look, others=others, scores=scores(case), why=why(case, control), changes=changes(case, look),
         lost=ending, kept=hidden, claims=claimable, mine=mine(case, visitor, desk.steps.now()),
         flash=flash(desk, done, visitor.person), loop=loop or "",

@@ -12,7 +12,6 @@ from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from dualcontrol.control import Control
 from dualcontrol.route.capacity import LEVELS
 from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.api.loops import as_loop
@@ -33,37 +32,32 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
     if token is not None:
         return admitted(request, access, token)
     pages = pages_of(request)
-    waiting = pages.waiting.by_loop(visitor_of(request).person)
+    waits = pages.waiting.by_loop(visitor_of(request).person)
     unfed = desk.store.queries.unfed()
-    loops = [as_loop(desk, control, unfed) for control in desk.loops()]
-    cards = [
-        card(control, loop, waiting.get(control.loop, Wait()))
-        for control, loop in zip(desk.loops(), loops, strict=False)
-    ]
-    totals = {name: sum(c["counts"][name] for c in cards) for name in ("overdue", "human", "autopilot")} | {
-        "open": sum(c["waiting"].open for c in cards), "others": sum(c["others"] for c in cards),
-        "more": any(c["waiting"].more for c in cards), "unfed": sum(unfed.values()),
+    loops: list[LoopReply] = []
+    cards: list[dict[str, Any]] = []
+    for control in desk.loops():
+        loop, settings, waiting = as_loop(desk, control, unfed), control.settings, waits.get(control.loop, Wait())
+        counts = loop.counts
+        routed = counts["human"] + counts["autopilot"]
+        loops.append(loop)
+        cards.append({
+            "name": control.loop, "mode": settings.mode, "start": settings.start, "counts": counts, "waiting": waiting,
+            "others": 0 if waiting.more else max(counts["open"] - waiting.open + waiting.audits, 0),
+            "autopilot_from": control.threshold_for(None), "guarantee": settings.guarantee,
+            "certified": sorted(control.thresholds) if settings.guarantee else [],
+            "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
+            "load": counts["human"] / routed if routed else None,
+            "alone": counts["autopilot"] / routed if routed else None,
+            "routed": routed, "unfed": loop.unfed, "model": control.model, "untrained": control.untrained.items(),
+            "relief": LEVELS.get(control.relief) if control.relief else None,
+        })  # fmt: skip
+    totals = {name: sum(loop.counts[name] for loop in loops) for name in ("overdue", "human", "autopilot")} | {
+        "open": sum(wait.open for wait in waits.values()), "others": sum(card["others"] for card in cards),
+        "more": any(wait.more for wait in waits.values()), "unfed": sum(unfed.values()),
     }  # fmt: skip
-    data = {"loops": loops, "waiting": waiting}
-    return pages.show(request, "front.html", data, cards=cards, totals=totals, nav=summed(waiting))
-
-
-def card(control: Control, loop: LoopReply, waiting: Wait) -> dict[str, Any]:
-    """What a loop's card shows."""
-    counts, settings = loop.counts, control.settings
-    routed = counts["human"] + counts["autopilot"]
-    return {
-        "name": control.loop, "mode": settings.mode, "start": settings.start, "counts": counts,
-        "waiting": waiting, "others": 0 if waiting.more else max(counts["open"] - waiting.open + waiting.audits, 0),
-        "autopilot_from": control.threshold_for(None), "guarantee": settings.guarantee,
-        "certified": sorted(control.thresholds) if settings.guarantee else [],
-        "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
-        "load": counts["human"] / routed if routed else None,
-        "alone": counts["autopilot"] / routed if routed else None,
-        "routed": routed, "unfed": loop.unfed, "model": control.model,
-        "respond_within": settings.respond_within, "untrained": control.untrained.items(),
-        "relief": LEVELS.get(control.relief) if control.relief else None,
-    }  # fmt: skip
+    data = {"loops": loops, "waiting": waits}
+    return pages.show(request, "front.html", data, cards=cards, totals=totals, nav=summed(waits))
 
 
 @router.get("/live")

@@ -13,7 +13,6 @@ from dualcontrol.replay.whatif import Asked, WhatIf
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
 from dualcontrol.web.charts import course
 from dualcontrol.web.charts.plot import spark
-from dualcontrol.web.charts.reliability import reliability
 from dualcontrol.web.deps import Here, LoopName, Who
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.show.words import count, percent
@@ -41,19 +40,26 @@ def guarantee(
     form = read(typed)
     courses = courses_of(request)
     status = as_guarantee(desk, courses, desk.governing(loop), segment, form.bound)
-    of, points = status.shown, status.course.points
+    of, points, control = status.shown, status.course.points, status.control
+    closed = None  # why autopilot is closed, and what opens it again
+    if of.closed is not None:
+        by_hand = control.closed_by(of.segment, PERSON)
+        opens = f"autopilot opens when {'somebody opens it again' if by_hand else 'this is mended'}."
+        closed = of.closed, f"What was certified still stands; {opens}"
+        if control.closed_by(of.segment, ALARM):
+            closed = of.closed, "Enough has to be counted anew; then autopilot opens by itself."
     charts = {
         "threshold": course.threshold(points), "coverage": course.coverage(points),
         "error": course.error(points, of.max_error), "monitor": course.monitor(points),
-        "reliability": reliability(status.course.rates),
+        "reliability": course.reliability(status.course.rates),
     }  # fmt: skip
     return pages_of(request).show(
-        request, "guarantee.html", status.reply, course=status.course, of=of, control=status.control,
+        request, "guarantee.html", status.reply, course=status.course, of=of, control=control,
         say=status.reply.promise,
         state=STATES.get(of.state, STATES["off"]), charts=charts, tabs=tabs(courses, status),
         rows=points[::-1][:: max(1, -(-len(points) // ROWS))],  # the latest first, evenly thinned
         moved=status.reply.moves[::-1][:LATEST], typed=typed, form=form, figures=figures(of),
-        tried=lines(status.reply.what_if), closed=closed(status),
+        tried=lines(status.reply.what_if), closed=closed,
     )  # fmt: skip
 
 
@@ -85,17 +91,6 @@ def read(typed: dict[str, str]) -> Form:
     if len(prices & numbers.keys()) == 1:
         wrong[next(iter(prices - numbers.keys()))] = "a cost takes both prices"
     return Form(None if wrong or "max_error" not in numbers else Asked(**numbers), wrong)
-
-
-def closed(status: Status) -> tuple[str, str] | None:
-    """Why autopilot is closed, and what opens it again; None while it is not."""
-    reason, segment = status.shown.closed, status.shown.segment
-    if reason is None:
-        return None
-    if status.control.closed_by(segment, ALARM):
-        return reason, "Enough has to be counted anew; then autopilot opens by itself."
-    when = "somebody opens it again" if status.control.closed_by(segment, PERSON) else "this is mended"
-    return reason, f"What was certified still stands; autopilot opens when {when}."
 
 
 def tabs(courses: Courses, status: Status) -> list[dict[str, Any]]:

@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.case import Answer, Case, Review
-from dualcontrol.control import LoopSettings
+from dualcontrol.case import Case, Review
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
@@ -38,7 +37,7 @@ def inbox(
     names = [control.loop for control in desk.loops()]
     return pages_of(request).show(
         request, "inbox.html", {"rows": page.rows, "next": page.next, "loop": loop},
-        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names, first=cursor is None,
+        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names,
         flash=flash(desk, done, visitor.person),
     )  # fmt: skip
 
@@ -113,24 +112,20 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
     settings = desk.governing(case.loop).settings
     answer = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
     until = None
-    if answer is not None:
+    if answer is None:
+        passed = any(same(review.person, person) and review.state == "passed" for review in case.reviews)
+        deed = "Passed on" if passed else "Given back"
+    else:
         deed = words.VERDICTS[answer.verdict]
         if answer.verdict == "label":
             deed = f"{deed} {words.brief(answer.value, 40)}"
-        until = undo_until(case, answer, settings)
-    else:
-        passed = any(same(review.person, person) and review.state == "passed" for review in case.reviews)
-        deed = "Passed on" if passed else "Given back"
+        # It may be taken back while it settles nothing yet, for its own time; not where it counts.
+        if case.settled is None:
+            until = answer.at + settings.undo_for(answer.actor.via)
+        elif answer.review_id in case.settled.answers:
+            until = case.settled.effective_at
+    undoable = case.concluded is None and until and until > desk.steps.now()
     return {
         "case": case.id, "title": titles.title(seen_by(case, person, settings).case), "said": deed,
-        "undo_until": until if until and until > desk.steps.now() else None,
+        "undo_until": until if undoable else None,
     }  # fmt: skip
-
-
-def undo_until(case: Case, answer: Answer, settings: LoopSettings) -> int | None:
-    """Until when an answer may be taken back: while it settles nothing yet, for its own time; None where it counts."""
-    if case.concluded is not None:
-        return None
-    if case.settled is None:
-        return answer.at + settings.undo_for(answer.actor.via)
-    return case.settled.effective_at if answer.review_id in case.settled.answers else None

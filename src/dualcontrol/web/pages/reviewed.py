@@ -66,9 +66,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "earlier": visible_answers(claim.case, review)[:EARLIER],
         "above": above(claim, control),
         "reason_needed": control.settings.rationale == "required",
-        "left": review.due_at - now if review.due_at is not None else None,
         "lease_left": (review.lease_until or now) - now,
-        "undo": control.settings.undo,
     }
 
 

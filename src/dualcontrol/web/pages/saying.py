@@ -98,11 +98,6 @@ def _prefer(claim: Claim, form: Form, schema: dict[str, JSON] | None) -> JSON:
     return {"ranking": [places[place] for place in sorted(places)], "rejected": rejected}
 
 
-def _escalate(claim: Claim, form: Form, schema: dict[str, JSON] | None) -> JSON:
-    to = str(form.get("to", ""))
-    return {"to": to} if to else None
-
-
 def _text(form: Form) -> str:
     return str(form.get("text", "")).replace("\r\n", "\n")
 
@@ -120,5 +115,5 @@ _READ: dict[str, Callable[[Claim, Form, dict[str, JSON] | None], JSON]] = {
     "respond": _respond,
     "label": lambda claim, form, schema: as_json(form, "value", "the label"),
     "prefer": _prefer,
-    "escalate": _escalate,
+    "escalate": lambda claim, form, schema: {"to": str(form["to"])} if form.get("to") else None,
 }

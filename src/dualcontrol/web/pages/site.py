@@ -12,7 +12,6 @@ from markupsafe import Markup
 from msgspec.structs import asdict
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from dualcontrol import __version__
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
 from dualcontrol.web.access import Access, Visitor
@@ -44,7 +43,7 @@ class Pages:
             release.update(path.read_bytes())
         self.env.filters.update(inline=literal.inline, exact=literal.exact)
         self.env.globals.update(
-            words=words, named=literal.named, story=history, icon=icon, version=__version__,
+            words=words, named=literal.named, story=history, icon=icon,
             static=release.hexdigest()[:10], **LIMITS,
         )  # fmt: skip
 

@@ -32,32 +32,28 @@ Number = Annotated[int, Query(ge=1, le=1_000_000)]
 @router.get("/cases/{case_id}/whole")
 def of_case(request: Request, case_id: CaseId, desk: Here, visitor: Who, at: At = "", page: Number = 1) -> Response:
     """A value of a case, as far as this visitor may see it."""
-    return _page(request, _case(desk, case_id, visitor), at, page, f"/cases/{case_id}")
+    return _page(request, case_reply(as_visible(desk, case_id, visitor)[0]), at, page, f"/cases/{case_id}")
 
 
 @router.get("/claims/{claim_id}/whole")
 def of_claim(request: Request, claim_id: ClaimId, desk: Here, visitor: Who, at: At = "", page: Number = 1) -> Response:
     """A value of what the holder of a claim may see."""
-    return _page(request, _claim(desk, claim_id, visitor), at, page, f"/claims/{claim_id}")
+    return _page(request, _view(desk, claim_id, visitor), at, page, f"/claims/{claim_id}")
 
 
 @router.get("/cases/{case_id}/image")
 def image_of_case(case_id: CaseId, desk: Here, visitor: Who, at: At) -> Response:
     """An image in a case."""
-    return _image(value_at(_case(desk, case_id, visitor), at))
+    return _image(value_at(case_reply(as_visible(desk, case_id, visitor)[0]), at))
 
 
 @router.get("/claims/{claim_id}/image")
 def image_of_claim(claim_id: ClaimId, desk: Here, visitor: Who, at: At) -> Response:
     """An image in what the holder of a claim may see."""
-    return _image(value_at(_claim(desk, claim_id, visitor), at))
+    return _image(value_at(_view(desk, claim_id, visitor), at))
 
 
-def _case(desk: Here, case_id: str, visitor: Visitor) -> dict[str, JSON]:
-    return case_reply(as_visible(desk, case_id, visitor)[0])
-
-
-def _claim(desk: Here, claim_id: str, visitor: Visitor) -> dict[str, JSON]:
+def _view(desk: Here, claim_id: str, visitor: Visitor) -> dict[str, JSON]:
     claim = claim_of(desk, claim_id)
     if claim.person != visitor.person:
         raise ClaimError(f"claim {claim_id} is not {visitor.person}'s")

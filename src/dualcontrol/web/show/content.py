@@ -186,8 +186,17 @@ class _Section:
             start = literal(head[: min([START, *breaks[START_LINES - 1 : START_LINES]])])
         self.room.size -= len(start)
         html, shown = self._fitted(text[:most], field_text if len(text) <= most else literal)
+        markdown = Markup("")  # rendered, where the loop says that the field is markdown and there is room for it
+        if field in self.look.markdown and len(text) <= self.room.markdown:
+            whole = rendered(text)
+            size = len(whole.encode()) if whole is not None else 0
+            same = whole is not None and whole.strip() == f"<p>{literal(text)}</p>"  # there is nothing to render
+            if whole is not None and not same and size <= self.room.size:
+                self.room.markdown -= len(text)
+                self.room.size -= size
+                markdown = whole
         return Block(
-            kind="text", html=html, rendered=self._markdown(text, field), length=len(text), shown=shown, start=start,
+            kind="text", html=html, rendered=markdown, length=len(text), shown=shown, start=start,
             whole=self.look.address(at),
         )  # fmt: skip
 
@@ -205,20 +214,6 @@ class _Section:
                 self.room.size -= size
                 return html, len(text)
             text = text[: max(20, min(len(text) * room // size, len(text) * 3 // 4))]
-
-    def _markdown(self, text: str, field: str) -> Markup:
-        """The text rendered, where the loop says that the field is markdown and there is room for it."""
-        if field not in self.look.markdown or len(text) > self.room.markdown:
-            return Markup("")
-        html = rendered(text)
-        if html is not None and html.strip() == f"<p>{literal(text)}</p>":
-            return Markup("")  # there is nothing to render
-        size = len(html.encode()) if html is not None else 0
-        if html is None or size > self.room.size:
-            return Markup("")
-        self.room.markdown -= len(text)
-        self.room.size -= size
-        return html
 
     def _image(self, text: str, at: Place, alt: str) -> Block | None:
         image = image_bytes(text[:INLINE]) if len(text) <= INLINE else IMAGE.fullmatch(text)
@@ -266,9 +261,11 @@ class _Section:
         head = list(islice(value, MOST))
         if is_chat(head):
             return self._chat(value, at, field, depth)
-        columns = _columns(head)
-        if columns:
-            return self._table(value, columns, at, field, depth)
+        if all(isinstance(row, dict) and row and len(row) <= 12 for row in head):
+            columns = tuple(dict.fromkeys(str(name) for row in head for name in row))  # in the caller's order
+            flat = not any(isinstance(cell, dict | list) for row in head for cell in row.values())
+            if flat and len(columns) <= 12:
+                return self._table(value, columns, at, field, depth)
         plain = all(
             isinstance(item, str | int | float | bool) and len(str(item)) < 120 for item in islice(value, CHIPS)
         )
@@ -309,15 +306,14 @@ class _Section:
             if not isinstance(turn, dict):
                 turns.append(Turn(role="", name="", side="aside", block=self.block(turn, here, field, depth + 1)))
                 continue
-            role, name = str(turn.get("role", "")), turn.get("name")
-            is_named = isinstance(name, str)
-            self._names(role, name if is_named else "")
-            rest = {k: v for k, v in turn.items() if k not in ("role", "content") and v is not None}
-            if is_named:
-                del rest["name"]
+            role = str(turn.get("role", ""))
+            name: str | None = turn["name"] if isinstance(turn.get("name"), str) else None
+            self._names(role, name or "")
+            apart = ("role", "content") if name is None else ("role", "content", "name")
+            rest = {k: v for k, v in turn.items() if k not in apart and v is not None}
             shown = self.block(content_of(turn), (*here, "content"), f"{field}.content", depth + 1)
             turns.append(Turn(
-                role=role, name=f"{_short(name)} ({role})" if is_named else role,
+                role=role, name=role if name is None else f"{_short(name)} ({role})",
                 side=SIDES.get(role.casefold(), "ours"), block=shown,
                 rest=self.block(rest, here, field, depth + 2) if rest else None,
             ))  # fmt: skip
@@ -362,16 +358,6 @@ def is_tiny(address: str) -> bool:
     except Base64Error:
         return False
     return len(head) == 24 and max(struct.unpack(">II", head[16:24])) <= 64
-
-
-def _columns(value: Sequence[JSON]) -> tuple[str, ...]:
-    """The columns of a list of flat objects, in the caller's order; none when it is not a table."""
-    if not all(isinstance(row, dict) and row and len(row) <= 12 for row in value):
-        return ()
-    if any(isinstance(cell, dict | list) for row in value for cell in row.values()):
-        return ()
-    names = dict.fromkeys(str(name) for row in value for name in row)
-    return tuple(names) if len(names) <= 12 else ()
 
 
 def is_chat(value: Sequence[JSON]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 import msgspec
 
@@ -50,7 +51,10 @@ def changes(before: JSON, after: JSON, look: Look, was: Place = ("before",), now
         if old is not new and not equal(old, new):
             more += len(changed) >= MOST
             if len(changed) < MOST:
-                start = _equal_start(old, new)
+                start = 0
+                if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > LONG_TEXT:
+                    equal_signs = takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))
+                    start = max(sum(1 for _ in equal_signs) - AROUND, 0)  # so that the place where they differ is seen
                 sides = [
                     MISSING if side is ABSENT else look(side[start:] if start else side, (*root, *path))
                     for side, root in ((old, was), (new, now))
@@ -75,15 +79,6 @@ def _fields(before: JSON, after: JSON, path: Place) -> Iterator[tuple[Place, JSO
             yield here, before.get(name, ABSENT), after.get(name, ABSENT)
         else:
             yield from _fields(before[name], after[name], here)
-
-
-def _equal_start(old: JSON, new: JSON) -> int:
-    """How much of two long texts to leave out, so that the place where they differ is seen."""
-    if not isinstance(old, str) or not isinstance(new, str) or max(len(old), len(new)) <= LONG_TEXT:
-        return 0
-    pairs = zip(old, new, strict=False)
-    equals = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(old), len(new)))
-    return max(equals - AROUND, 0)
 
 
 def _dotted(path: Place) -> str:

@@ -18,11 +18,8 @@ DEEPEST = 6
 LOOKED_AT = 40  # of the items of a list or an object
 VALUE = re.compile(r'"((?:[^"\\]|\\.)*)("\s*:|"|\Z)', re.DOTALL)
 UNNAMED = {
-    "approval": "Decide this",
-    "labels": "Label this",
-    "preference": "Which is better?",
-    "fallback": "Answer this",
-}
+    "approval": "Decide this", "labels": "Label this", "preference": "Which is better?", "fallback": "Answer this",
+}  # fmt: skip
 
 
 def title(case: Case, start: str = "") -> str:
