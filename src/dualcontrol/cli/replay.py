@@ -17,8 +17,8 @@ from dualcontrol.guarantee.curve import CurvePoint, Price
 from dualcontrol.guarantee.offline import check_promise, share
 from dualcontrol.layout import some
 from dualcontrol.replay.files import Fields, scored
-from dualcontrol.replay.past import Replayed, Rerouting, documented, remarks, replayed, what_if
-from dualcontrol.replay.whatif import GROUPS, UNIT, Options, ThresholdResult, cheapest, exact, found, plain
+from dualcontrol.replay.past import Replayed, Rerouting, documented, past_result, remarks, replayed
+from dualcontrol.replay.whatif import GROUPS, UNIT, Options, ThresholdResult, cheapest, exact, plain, threshold_result
 
 app = group("replay", "Replay.")
 
@@ -102,7 +102,7 @@ def _asked(
 
 def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
     rows, remarks = scored(file, fields)
-    result = found(rows, wish, exact(rows, wish))
+    result = threshold_result(rows, wish, exact(rows, wish))
     if state.as_json:
         old = {"rows": len(rows), "at": result.at._asdict() if result.at else None, "remarks": remarks}
         document({**old, **plain(result)})
@@ -116,7 +116,7 @@ def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
 def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) -> int:
     with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as steps:
         again = replayed(desk, loop, limit, steps.on, by)
-    result = what_if(again, wish, by)
+    result = past_result(again, wish, by)
     if state.as_json:
         document(documented(again, result, wish))
         return _code(result)
