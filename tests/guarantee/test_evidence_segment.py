@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import random
+import runpy
+from pathlib import Path
+
+import pytest
 from certify_cases import Stream
 
 from dualcontrol.control import Control
 from dualcontrol.events import EvidenceCounted, Routed, ThresholdMoved
+from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.certifier import apply
 from dualcontrol.guarantee.evidence import Segment
 
@@ -36,6 +43,33 @@ def test_a_copy_counts_on_by_itself(stream):
     other.count((10**9, "0.99", 1, "1.0", 1, 3))
     assert state(one) == before
     assert state(other) != before
+
+
+@pytest.mark.parametrize("counted", [0, 10, 40, 150, 399])
+def test_a_copied_certificate_goes_on_bit_by_bit(counted):
+    """In the burn-in, in the full-audit phase and after it; the one that was copied stays as it was."""
+    noise, straight, copied = random.Random(7), *(Certificate(0.2, 0.9, bins=10, pilot=20, launch=60) for _ in range(2))
+    labels = [{"score": noise.random(), "wrong": noise.random() < 0.05, "inclusion": 1.0} for _ in range(400)]
+    for seq, label in enumerate(labels):
+        straight.observe(**label, seq=seq)
+        straight.tick(seq - 3)
+    for seq, label in enumerate(labels):
+        if seq == counted:
+            before, left = json.dumps(copied.to_dict()), copied
+            copied = copied.copied()
+        copied.observe(**label, seq=seq)
+        copied.tick(seq - 3)
+    assert json.dumps(left.to_dict()) == before
+    assert json.dumps(copied.to_dict()) == json.dumps(straight.to_dict())
+    assert straight.steps
+
+
+def test_one_more_label_takes_few_calls():
+    """A certificate of 100 regions is not read from its stored form to take one label."""
+    script = Path(__file__).parents[2] / "scripts" / "measure_certificate.py"
+    figures = runpy.run_path(str(script))["measured"]()
+    assert figures["regions"] == 100
+    assert figures["a label's update"] < 150
 
 
 def test_a_label_that_contradicts_or_comes_again_cannot_enter(stream):

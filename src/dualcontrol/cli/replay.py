@@ -15,8 +15,8 @@ from dualcontrol.guarantee.curve import CurvePoint, Price
 from dualcontrol.guarantee.offline import check_promise, share
 from dualcontrol.layout import some
 from dualcontrol.replay.files import Fields, scored
-from dualcontrol.replay.past import documented, remarks, replayed, what_if
-from dualcontrol.replay.whatif import GROUPS, UNIT, Options, ThresholdResult, cheapest, exact, found, plain
+from dualcontrol.replay.past import documented, past_result, remarks, replayed
+from dualcontrol.replay.whatif import GROUPS, UNIT, Options, ThresholdResult, cheapest, exact, plain, threshold_result
 
 app = group("replay", "Replay.")
 
@@ -92,7 +92,7 @@ def replay(
 
 def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
     rows, remarks = scored(file, fields)
-    result = found(rows, wish, exact(rows, wish))
+    result = threshold_result(rows, wish, exact(rows, wish))
     if state.as_json:
         old = {"rows": len(rows), "at": result.at._asdict() if result.at else None, "remarks": remarks}
         document({**old, **plain(result)})
@@ -106,7 +106,7 @@ def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
 def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) -> int:
     with desk_of(state, govern=False) as desk, progress("routing again", None, quiet=state.as_json) as step:
         again = replayed(desk, loop, limit, step, by)
-    result = what_if(again, wish, by)
+    result = past_result(again, wish, by)
     code = 1 if result.refused else 0
     if state.as_json:
         document(documented(again, result, wish))

@@ -39,12 +39,6 @@ def lower(wrong: int, of: int, confidence: float = 0.95) -> float:
     return _inverted(lambda error: 1.0 - cdf(wrong - 1, of, error) < 1.0 - confidence)
 
 
-def interval(wrong: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson's two-sided interval for a share."""
-    half = 0.5 + confidence / 2
-    return lower(wrong, of, half), upper(wrong, of, half)
-
-
 def needed(max_error: float, confidence: float) -> int:
     """How many labels without any error it takes at least: the least n with (1 - max_error)^n <= 1 - confidence."""
     return ceil(log(1.0 - confidence) / log1p(-max_error))
@@ -69,20 +63,20 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _fraction(a: float, b: float, x: float) -> float:
-    c, d = 1.0, 1.0 / _kept(1.0 - (a + b) * x / (a + 1.0))
-    found = d
+    c, d = 1.0, 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0))
+    fraction = d
     for m in range(1, _STEPS):
         even = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
-        d, c = 1.0 / _kept(1.0 + even * d), _kept(1.0 + even / c)
-        found *= d * c
+        d, c = 1.0 / _nonzero(1.0 + even * d), _nonzero(1.0 + even / c)
+        fraction *= d * c
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
-        d, c = 1.0 / _kept(1.0 + odd * d), _kept(1.0 + odd / c)
-        found *= d * c
+        d, c = 1.0 / _nonzero(1.0 + odd * d), _nonzero(1.0 + odd / c)
+        fraction *= d * c
         if abs(d * c - 1.0) < _EPSILON:
             break
-    return found
+    return fraction
 
 
-def _kept(value: float) -> float:
-    """Away from zero, which the fraction divides by."""
+def _nonzero(value: float) -> float:
+    """A value that the fraction can be divided by."""
     return value if abs(value) > _TINY else _TINY

@@ -1,4 +1,4 @@
-"""The running bound: an upper bound on the error that autopilot has had so far, under any drift.
+"""Running bound: an upper confidence bound on the error that autopilot has had so far, under any drift.
 
 An empirical-Bernstein confidence sequence (Howard et al. 2021, theorem 4) on the running mean of the conditional
 errors of all autopilot cases, from inverse-probability-weighted audits.  Nothing needs to stand still, so it holds
@@ -40,8 +40,7 @@ class RunningBound:
         weighted = int(wrong) / inclusion
         self._square += (weighted - self._mean) ** 2
         self._sum += weighted
-        self.labels, self.errors = self.labels + 1, self.errors + int(wrong)
-        self.cases += 1
+        self.cases, self.labels, self.errors = self.cases + 1, self.labels + 1, self.errors + int(wrong)
         self._mean = min(1.0, self._sum / self.cases)  # the prediction for what comes next, fixed before it comes
 
     def skip(self, cases: int = 1) -> None:
@@ -63,10 +62,8 @@ class RunningBound:
         if not self.cases:
             return 1.0
         price = log(len(GRID) / (1.0 - self.confidence))
-        bounds: list[float] = [
-            self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor) for share in GRID
-        ]
-        return min(1.0, min(bounds) / self.cases)
+        sums = [self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor) for share in GRID]
+        return float(min(1.0, min(sums) / self.cases))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON."""
@@ -77,12 +74,12 @@ class RunningBound:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The bound that `to_dict` described."""
         with certificate.read("running bound"):
-            made = cls(data["confidence"], floor=data["floor"])
-            made.cases, made.labels, made.errors = data["cases"], data["labels"], data["errors"]
-            certificate.numbers("counts", [made.cases, made.labels, made.errors], 3, least=0)
+            bound = cls(data["confidence"], floor=data["floor"])
+            bound.cases, bound.labels, bound.errors = data["cases"], data["labels"], data["errors"]
+            certificate.numbers("counts", [bound.cases, bound.labels, bound.errors], 3, least=0)
             certificate.numbers("sums", list(data["sums"]), 3, least=0)
-            made._sum, made._square, made._mean = data["sums"]
-        return made
+            bound._sum, bound._square, bound._mean = data["sums"]
+        return bound
 
 
 def _psi(share: float, floor: float) -> float:

@@ -31,13 +31,13 @@ class Judged(NamedTuple):
     """What the classifier said of calibration rows, what is true, and with what chance each came in; None for alike."""
 
     scores: Floats
-    given: Labels
+    predicted: Labels
     truth: Labels
     inclusion: Floats | None
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
-        return np.asarray(self.given != self.truth)
+        return np.asarray(self.predicted != self.truth)
 
     def certified(self, rows: NDArray[np.bool_], max_error: float, confidence: float) -> Offline:
         """What these rows certify."""
@@ -48,56 +48,56 @@ class Judged(NamedTuple):
 
     def of(self, label: Any, threshold: float | None, accepted: NDArray[np.bool_], reason: str = "") -> ByClass:
         """One class among the rows that were accepted."""
-        taken, truly = accepted & (self.given == label), accepted & (self.truth == label)
+        positive, true = accepted & (self.predicted == label), accepted & (self.truth == label)
         return ByClass(
-            scalar(label), threshold, int(taken.sum()), int((taken & self.wrong).sum()), int(truly.sum()),
-            int((truly & self.wrong).sum()), reason,
+            scalar(label), threshold, int(positive.sum()), int((positive & self.wrong).sum()), int(true.sum()),
+            int((true & self.wrong).sum()), reason,
         )  # fmt: skip
 
 
-def together(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> OfflineCertificate:
+def together(rows: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> OfflineCertificate:
     """One threshold for all rows, with the error of each class."""
-    whole = found.certified(np.ones(len(found.truth), np.bool_), max_error, confidence)
-    accepted = np.zeros(len(found.truth), np.bool_) if whole.threshold is None else found.scores >= whole.threshold
-    by_class = tuple(found.of(label, whole.threshold, accepted) for label in classes)
+    whole = rows.certified(np.ones(len(rows.truth), np.bool_), max_error, confidence)
+    accepted = np.zeros(len(rows.truth), np.bool_) if whole.threshold is None else rows.scores >= whole.threshold
+    by_class = tuple(rows.of(label, whole.threshold, accepted) for label in classes)
     return OfflineCertificate(whole, max_error, confidence, by_class)
 
 
-def by_class(found: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> OfflineCertificate:
-    """A threshold for the rows taken for each class, certified with its share of the chance of being wrong."""
-    alone = 1.0 - (1.0 - confidence) / len(classes)
-    accepted, parts = np.zeros(len(found.truth), np.bool_), {}
-    for place, label in enumerate(classes):
-        taken = np.asarray(found.given == label)
-        part = parts[place] = _NONE_TAKEN if not taken.any() else found.certified(taken, max_error, alone)
+def by_class(rows: Judged, classes: Sequence[Any], max_error: float, confidence: float) -> OfflineCertificate:
+    """A threshold for the rows taken for each class, certified with its share of the chance of being wrong.
+
+    The threshold of the whole is the lowest of theirs.
+    """
+    alone, total = 1.0 - (1.0 - confidence) / len(classes), len(rows.truth)
+    accepted, parts = np.zeros(total, np.bool_), []
+    for label in classes:
+        positive = np.asarray(rows.predicted == label)
+        part = rows.certified(positive, max_error, alone) if positive.any() else NO_ROW
+        parts.append(part)
         if part.threshold is not None:
-            accepted |= taken & (found.scores >= part.threshold)
-    by_class = tuple(found.of(label, parts[n].threshold, accepted, parts[n].reason) for n, label in enumerate(classes))
-    whole = _joined(found, list(parts.values()), accepted, confidence)
-    return OfflineCertificate(whole, max_error, confidence, by_class, True)
-
-
-_NONE_TAKEN = Offline(None, 0.0, None, None, 0, 0, 0, None, "no row was taken for it")
-
-
-def _joined(found: Judged, parts: Sequence[Offline], accepted: NDArray[np.bool_], confidence: float) -> Offline:
-    """What the certificates of the classes come to together; its threshold is the lowest of theirs."""
+            accepted |= positive & (rows.scores >= part.threshold)
+    by_class = tuple(rows.of(label, p.threshold, accepted, p.reason) for label, p in zip(classes, parts, strict=True))
     starts = [part.threshold for part in parts if part.threshold is not None]
-    total, count, wrong = len(found.truth), int(accepted.sum()), found.wrong[accepted]
     if not starts:
         least = min((part.labels_needed for part in parts if part.labels_needed is not None), default=None)
         why = next((part.reason for part in parts if part.labels_needed == least), parts[0].reason)
-        return Offline(None, 0.0, None, None, total, 0, 0, least, f"for no class is there enough, such as: {why}")
-    if found.inclusion is None:
+        reason = f"for no class is there enough, such as: {why}"
+        whole = Offline(None, 0.0, None, None, total, 0, 0, least, reason)
+        return OfflineCertificate(whole, max_error, confidence, by_class, True)
+    count, wrong = int(accepted.sum()), rows.wrong[accepted]
+    if rows.inclusion is None:
         error, covered = float(wrong.mean()), count / total
         low = binomial.lower(int(wrong.sum()), count, confidence)
     else:
-        weights, chances = 1.0 / found.inclusion, found.inclusion[accepted]
+        weights, chances = 1.0 / rows.inclusion, rows.inclusion[accepted]
         error, covered = float(np.average(wrong, weights=1.0 / chances)), float(weights[accepted].sum() / weights.sum())
-        low, _ = bounds(wrong.astype(float), chances, confidence, float(found.inclusion.min()))
+        low, _ = bounds(wrong.astype(float), chances, confidence, float(rows.inclusion.min()))
     # all classes together err no more than the worst of them, and what bounds each holds for all at once
     high = max(part.error_interval[1] for part in parts if part.error_interval is not None)
-    alone = share(1.0 - (1.0 - confidence) / len(parts))
-    reason = f"of {len(parts)} classes {len(starts)} are accepted, each with {alone} confidence"
+    reason = f"of {len(parts)} classes {len(starts)} are accepted, each with {share(alone)} confidence"
     method = next(part.method for part in parts if part.threshold is not None)
-    return Offline(min(starts), covered, error, (low, high), total, count, int(wrong.sum()), None, reason, method)
+    whole = Offline(min(starts), covered, error, (low, high), total, count, int(wrong.sum()), None, reason, method)
+    return OfflineCertificate(whole, max_error, confidence, by_class, True)
+
+
+NO_ROW = Offline(None, 0.0, None, None, 0, 0, 0, None, "no row was taken for it")

@@ -11,21 +11,18 @@ that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from itertools import pairwise
 from math import exp, isfinite, log, log1p
 from numbers import Integral, Real
 from operator import index
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.guarantee import binomial
 from dualcontrol.guarantee.offline import HINTS, beyond
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 # Regions of scores: bins of equal mass, and which region a certificate tests first.
 
@@ -41,7 +38,7 @@ def edges_of(scores: Sequence[float], bins: int) -> list[float]:
 
 
 def first_of(edges: Sequence[float], piloted: Iterable[Label], max_error: float, start: float | None) -> int:
-    """The first region: the widest that holds at most the share `start`, or (None) the most promising of a pilot."""
+    """The first region: the widest that holds at most the share `start`, or (None) the most promising by a burn-in."""
     masses, wrongs = [0.0] * (len(edges) + 1), [0.0] * (len(edges) + 1)
     for label in piloted:
         masses[bisect_right(edges, label.score)] += 1.0 / label.inclusion
@@ -64,15 +61,13 @@ def promising(masses: Sequence[float], wrongs: Sequence[float], max_error: float
 
 def widest(masses: Sequence[float], share: float) -> int:
     """The first bin of the widest region that holds at most this share, or the highest bin."""
-    whole, held = sum(masses), 0.0
+    whole, mass = sum(masses), 0.0
     for place in range(len(masses) - 1, -1, -1):
-        held += masses[place]
-        if held > share * whole:
+        mass += masses[place]
+        if mass > share * whole:
             return min(place + 1, len(masses) - 1)
     return 0
 
-
-__all__ = ["FLOOR", "FRACTIONS", "START", "Certificate", "Label", "Step", "edges_of", "first_of", "widest"]
 
 FRACTIONS = 8
 LEAST, MOST = 0.01, 0.9
@@ -81,7 +76,7 @@ KEPT_MOVES = 10_000
 
 
 class Label(NamedTuple):
-    """One labelled decision; `floor` is the least inclusion any decision could have had then, None where unsaid."""
+    """One labelled decision; `floor` is the minimum inclusion probability in force then, None where unstated."""
 
     seq: int
     score: float
@@ -103,12 +98,12 @@ class Certificate:
     """Test martingales over score regions, with the threshold that they certify.
 
     `max_error` and `confidence` are the promise, `segments` how many certificates share 1 - confidence.
-    `edges` are the lower scores of bins 1, 2, …; without them the first `pilot` labels choose up to `bins` of equal
-    mass and are no evidence.  `start` is the coverage of the first region (None: chosen on the pilot), `first` its bin
-    where edges are given.  `launch` labels, all with inclusion 1, are tested once and exactly, on a quarter of delta.
-    `floor` is the least inclusion that a decision can have once autopilot has opened and the launch is over.
-    `miss_rate` bounds the share of errors that reviewers let pass.  `again` counts how often the certificate has begun
-    again with another first region; a fifth of delta is kept for that (`route.spending`).
+    `edges` are the lower scores of bins 1, 2, …; without them a burn-in of `pilot` labels chooses up to `bins` of equal
+    mass and is no evidence.  `start` is the coverage of the first region (None: chosen on the pilot), `first` its bin
+    where edges are given.  A full-audit phase of `launch` labels, all with inclusion 1, is tested once and exactly, on
+    a quarter of delta.  `floor` is the minimum inclusion probability once autopilot has opened and that phase is over.
+    `miss_rate` bounds the share of errors that reviewers let pass.  `again` counts the restarts with another first
+    region so far; a fifth of delta is kept for them (`on_evidence`).
     """
 
     def __init__(
@@ -116,7 +111,15 @@ class Certificate:
         pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
         segments: int = 1, first: int | None = None, again: int = 0,
     ) -> None:  # fmt: skip
-        _check_promise(max_error, confidence, bins, pilot, start, launch, floor, miss_rate, segments)
+        promise(max_error, confidence)
+        share("miss_rate", miss_rate, zero=True)
+        share("floor", floor, one=True)
+        if start is not None:
+            share("start", start, one=True)
+        for name, value, least in (
+            ("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0),
+        ):  # fmt: skip
+            whole(name, value, least)
         if edges is not None:
             binned(edges, first)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
@@ -126,22 +129,23 @@ class Certificate:
         self._flag = 1.0 / (1.0 - miss_rate)
         ratio = (MOST / LEAST) ** (1.0 / (FRACTIONS - 1))
         self._fractions = [LEAST * ratio**j / (1.0 - max_error) for j in range(FRACTIONS)]
-        self.again, self._one_test = again, on_one_test(self.delta, launch, again)
-        self._target = log(FRACTIONS / on_evidence(self.delta, launch, again))
+        spent = on_evidence(self.delta, launch, again)
+        self.again, self._target = again, log(FRACTIONS / spent)
+        self._one_test = on_launch(self.delta, launch) or spent  # of the test that can open first
         self._moves: dict[tuple[int, float, float], list[float]] = {}
         self.seq = -1
         self.labels = self.errors = 0
         self.steps: list[Step] = []
         self._waiting: list[Label] = []
         self._piloted: list[Label] = []
-        self._launching = launch > 0
+        self.launching = launch > 0  # whether every decision is to be labelled still
         self._least = 1.0
         self.edges: list[float] = []
         self.begun = False
         if edges is not None:
             self._begin(list(edges), first)
 
-    # what comes in
+    # labels
 
     def observe(
         self, *, score: float, wrong: bool | int, inclusion: float, seq: int, floor: float | None = None
@@ -169,7 +173,9 @@ class Certificate:
         The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
         are answered later than the rest would come too late.
         """
-        check_watermark(watermark)
+        if watermark is not None and not _counts(watermark):
+            reason = f"the watermark is {watermark!r:.80}; it must be the number of a decision, or None for all"
+            raise GuaranteeError(reason)
         before = len(self.steps)
         end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
         due, self._waiting = self._waiting[:end], self._waiting[end:]
@@ -179,7 +185,7 @@ class Certificate:
             self.seq = max(self.seq, watermark)
         return self.steps[before:]
 
-    # what is known
+    # figures
 
     @property
     def bin(self) -> int | None:
@@ -190,11 +196,6 @@ class Certificate:
     def threshold(self) -> float | None:
         """The score from which autopilot may act; None: everything goes to humans."""
         return self.steps[-1].threshold if self.steps else None
-
-    @property
-    def launching(self) -> bool:
-        """Whether every decision is to be labelled still."""
-        return self._launching
 
     @property
     def coverage(self) -> float:
@@ -215,17 +216,17 @@ class Certificate:
         return self.edges[place - 1] if place > 0 else 0.0
 
     def evidence(self) -> dict[str, Any]:
-        """What is known, in numbers: the state, the region that is tested next, and how far its wealth has come."""
-        said: dict[str, Any] = {
+        """The evidence in figures: the state, the region that is tested next, and its log wealth."""
+        figures: dict[str, Any] = {
             "max_error": self.max_error, "confidence": self.confidence, "delta": self.delta, "labels": self.labels,
             "errors": self.errors, "waiting": len(self._waiting), "seq": self.seq, "threshold": self.threshold,
-            "coverage": self.coverage, "launching": self._launching, "bins": len(self.edges) + 1 if self.begun else 0,
-            "least_labels": at_once(self),
+            "coverage": self.coverage, "launching": self.launching, "bins": len(self.edges) + 1 if self.begun else 0,
+            "least_labels": self._at_once,
         }  # fmt: skip
         if not self.begun:
-            return said | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
+            return figures | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
         wealth = wealth_of(self._sums) if self._next >= 0 else None
-        return said | {
+        return figures | {
             "state": "collecting" if self.threshold is None else "certified",
             "next_threshold": None if self._next < 0 else self.score_of(self._next),
             "next_coverage": None if self._next < 0 else self.share_from(self._next),
@@ -239,14 +240,43 @@ class Certificate:
 
         Where nothing is known yet, none of them in error.
         """
-        return labels_needed(self)
+        if not self.begun:
+            return self.pilot - len(self._piloted) + self._to_begin()
+        if self._next < 0:
+            return None
+        seen, wrong = sum(self.weights[self._next :]), sum(self.wrongs[self._next :])
+        if not seen and not self.steps:
+            return self._to_begin()
+        risk = (wrong + self.max_error / 4) / (seen + 1.0)
+        gains = []  # the mean growth of each log wealth a label, at this risk
+        for fraction in self._fractions:
+            up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
+            gains.append((1.0 - risk) * up + risk * (log(down) if down > 0 else LOST))
+        if max(gains) <= 0.0:
+            return None
+        share = self.share_from(self._next) or self.start or START
+        return max(1, round((self._target - wealth_of(self._sums)) / max(gains) / max(share, 1e-9)))
 
     @property
     def fewest(self) -> int:
         """How many labels of the first region it takes without a single error, one by one."""
-        return one_by_one(self)
+        move, most = self._move(0, 1.0, 1.0), 1
+        while wealth_of([most * log for log in move]) < self._target:
+            most *= 2
+        return 1 + bisect_left(range(1, most), self._target, key=lambda n: wealth_of([n * log for log in move]))
 
-    # the parts
+    @property
+    def _at_once(self) -> int:
+        """How many labels without a single error one exact test takes."""
+        return binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self._one_test)
+
+    def _to_begin(self) -> int:
+        """Labels of all regions until enough lie in the first, or until the full-audit phase is tested."""
+        share = self.start or START
+        singly = self.fewest / share
+        return round(min(singly, max(self.launch, self._at_once / share)) if self.launch else singly)
+
+    # counting
 
     def _begin(self, edges: list[float], start: int | None) -> None:
         """Freeze the bins; everything counted from here on is evidence."""
@@ -262,163 +292,163 @@ class Certificate:
     def _count(self, label: Label) -> None:
         self.seq = label.seq
         if not self.begun:
-            return self._pilot(label)
+            self._piloted.append(label)
+            if len(self._piloted) >= self.pilot:
+                edges = edges_of([piloted.score for piloted in self._piloted], self.bins)
+                self._begin(edges, first_of(edges, self._piloted, self.max_error, self.start))
+            return
         self.labels, self.errors = self.labels + 1, self.errors + label.wrong
-        place, floor = self.bin_of(label.score), self._floor(label)
+        place, floor = bisect_right(self.edges, label.score), label.floor
         self.weights[place] += 1.0 / label.inclusion
         self.wrongs[place] += label.wrong / label.inclusion
-        self._bet(place, self._move(label.wrong, label.inclusion, floor))
-        if self._launching:
+        if floor is None:
+            # The minimum in force at this decision: one while all is labelled, else the declared.  Predictable, as the
+            # proof needs, except at the first inclusion below one before autopilot opens and at each new least below
+            # the declared floor: who has such labels says the floor with each.
+            self._least = min(self._least, label.inclusion)
+            everything = self._least == 1.0 and (self.launching or not self.steps)
+            floor = 1.0 if everything else min(self.floor, self._least)
+        move = self._move(label.wrong, label.inclusion, floor)
+        self._logs[place] = [a + b for a, b in zip(self._logs[place], move, strict=True)]
+        if place >= self._next >= 0:
+            self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
+            while self._next >= 0 and wealth_of(self._sums) >= self._target:
+                self._certify(self._next, "evidence")
+        if self.launching:
             self._launch(place, label)
-        return None
-
-    def _floor(self, label: Label) -> float:
-        """The least inclusion in force at this decision: as said, else one while all is labelled, else the declared.
-
-        Predictable, as the proof needs, except at the first inclusion below one before autopilot opens and at each
-        new least below the declared floor: who has such labels says the floor with each.
-        """
-        if label.floor is not None:
-            return label.floor
-        self._least = min(self._least, label.inclusion)
-        whole = self._least == 1.0 and (self._launching or not self.steps)
-        return 1.0 if whole else min(self.floor, self._least)
 
     def _move(self, wrong: int, inclusion: float, floor: float) -> list[float]:
-        """What a label adds to each log wealth; fractions are capped, so that wealth stays above 0."""
+        """The increment of each log wealth by one label; fractions are capped, so that wealth stays above 0."""
         key = (wrong, inclusion, floor)
-        found = self._moves.get(key)
-        if found is None:
+        move = self._moves.get(key)
+        if move is None:
             cap = MOST * floor / (self._flag - self.max_error)
             gain = (self.max_error - wrong * self._flag) / inclusion
             if len(self._moves) >= KEPT_MOVES:
                 self._moves.clear()
-            found = self._moves[key] = [log1p(min(fraction, cap) * gain) for fraction in self._fractions]
-        return found
-
-    def _bet(self, place: int, move: list[float]) -> None:
-        own = self._logs[place]
-        self._logs[place] = [a + b for a, b in zip(own, move, strict=True)]
-        if place >= self._next >= 0:
-            self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
-            self._advance()
-
-    def _advance(self) -> None:
-        """Certify regions for as long as the next one has wealth enough."""
-        while self._next >= 0 and wealth_of(self._sums) >= self._target:
-            self._certify(self._next, "evidence")
+            move = self._moves[key] = [log1p(min(fraction, cap) * gain) for fraction in self._fractions]
+        return move
 
     def _certify(self, place: int, by: str) -> None:
-        """Autopilot may have this region; what is tested next is the one below it."""
+        """Certify a region, and go on to the one below it."""
         self.steps.append(Step(self.seq, place, self.score_of(place), by))
         while self._next >= place and self._next >= 0:
             self._next -= 1
             if self._next >= 0:
                 self._sums = [a + b for a, b in zip(self._sums, self._logs[self._next], strict=True)]
 
-    def _pilot(self, label: Label) -> None:
-        self._piloted.append(label)
-        if len(self._piloted) >= self.pilot:
-            edges = edges_of([label.score for label in self._piloted], self.bins)
-            self._begin(edges, self._start_of(edges))
-
-    def _start_of(self, edges: list[float]) -> int:
-        return first_of(edges, self._piloted, self.max_error, self.start)
-
     def _launch(self, place: int, label: Label) -> None:
-        """Tally the labels of the launch; the last one brings the exact test, one with inclusion below 1 ends it."""
+        """Tally the full-audit phase: its last label brings the exact test, one with inclusion below 1 ends it."""
         if label.inclusion < 1.0:
-            self._launching = False
+            self.launching = False
             return
         self._tally[place] += 1
         self._missed[place] += label.wrong
         if self.labels < self.launch:
             return
-        self._launching = False
-        of, wrong, found = sum(self._tally[self.first + 1 :]), sum(self._missed[self.first + 1 :]), None
+        self.launching = False
+        of, wrong, lowest = sum(self._tally[self.first + 1 :]), sum(self._missed[self.first + 1 :]), None
         for k in range(self.first, -1, -1):
             of, wrong = of + self._tally[k], wrong + self._missed[k]
             if binomial.cdf(wrong, of, self.max_error * (1.0 - self.miss_rate)) > self._one_test:
                 break
-            found = k
-        if found is not None and (self.bin is None or found < self.bin):
-            self._certify(found, "launch")
+            lowest = k
+        if lowest is not None and (self.bin is None or lowest < self.bin):
+            self._certify(lowest, "launch")
 
-    # to and from storage
+    # copies, to and from storage
+
+    def copied(self) -> Self:
+        """An independent copy; lists that are never changed in place are shared."""
+        twin = copy(self)
+        twin.steps, twin._waiting, twin._piloted = self.steps.copy(), self._waiting.copy(), self._piloted.copy()
+        if self.begun:
+            twin.weights, twin.wrongs, twin._logs = self.weights.copy(), self.wrongs.copy(), self._logs.copy()
+            twin._tally, twin._missed = self._tally.copy(), self._missed.copy()
+        return twin
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as it is now, as plain JSON; floats survive bit for bit."""
-        given = {name: getattr(self, name) for name in _GIVEN}
-        counted = {"seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least}
-        held = {
-            "steps": [list(step) for step in self.steps], "waiting": [list(label) for label in self._waiting],
-            "piloted": [list(label) for label in self._piloted], "launching": self._launching, "begun": self.begun,
-        }  # fmt: skip
         return {
-            "given": given,
-            **counted,
-            **held,
-            **({name: _copied(getattr(self, name)) for name in _HELD} if self.begun else {}),
-        }
+            "given": {name: getattr(self, name) for name in _GIVEN},
+            "seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least,
+            "steps": [list(step) for step in self.steps], "waiting": [list(label) for label in self._waiting],
+            "piloted": [list(label) for label in self._piloted], "launching": self.launching, "begun": self.begun,
+            **({name: _copied(getattr(self, name)) for name in _COUNTED} if self.begun else {}),
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The certificate that `to_dict` described; it goes on as if it had never stopped."""
         with read("certificate"):
-            made = cls._restored(data)
-            check(made, _label)
-        return made
+            certificate = cls(**data["given"])
+            certificate.seq, certificate.labels, certificate.errors = data["seq"], data["labels"], data["errors"]
+            certificate._least, certificate.launching = data["least"], data["launching"]
+            certificate.begun = data["begun"]
+            certificate.steps = [Step(*step) for step in data["steps"]]
+            certificate._waiting = [Label(*label) for label in data["waiting"]]
+            certificate._piloted = [Label(*label) for label in data["piloted"]]
+            for name in _COUNTED if certificate.begun else ():
+                setattr(certificate, name, _copied(data[name]))
+            certificate._check()
+        return certificate
 
-    @classmethod
-    def _restored(cls, data: Mapping[str, Any]) -> Self:
-        made = cls(**data["given"])
-        made.seq, made.labels, made.errors = data["seq"], data["labels"], data["errors"]
-        made._least, made._launching, made.begun = data["least"], data["launching"], data["begun"]
-        made.steps = [Step(*step) for step in data["steps"]]
-        made._waiting = [Label(*label) for label in data["waiting"]]
-        made._piloted = [Label(*label) for label in data["piloted"]]
-        for name in _HELD if made.begun else ():
-            setattr(made, name, _copied(data[name]))
-        return made
+    def _check(self) -> None:
+        """Refuse a state that no certificate can be in."""
+        whole("seq", self.seq, -1)
+        whole("labels", self.labels, 0)
+        whole("errors", self.errors, 0)
+        share("least", self._least, one=True)
+        for label in (*self._waiting, *self._piloted):
+            _label(*label)
+        seqs = [label.seq for label in self._waiting]
+        if seqs != sorted({*seqs}) or (seqs and seqs[0] <= self.seq):
+            raise GuaranteeError("labels wait that are counted already, or twice")
+        if {type(self.begun), type(self.launching)} != {bool}:
+            raise GuaranteeError("begun and launching must be true or false")
+        if not self.begun:
+            if self.steps or self.labels:
+                raise GuaranteeError("it has counted labels before it has bins")
+            return
+        binned(self.edges, self.first)
+        count, bets = len(self.edges) + 1, len(self._fractions)
+        for name in ("weights", "wrongs", "_tally", "_missed"):
+            numbers(name, getattr(self, name), count, least=0)
+        numbers("sums", self._sums, bets)
+        if len(self._logs) != count:
+            raise GuaranteeError(f"logs must be a list of {count} lists")
+        for logs in self._logs:
+            numbers("logs", logs, bets)
+        whole("next", self._next, -1)
+        places = [count, *(step.bin for step in self.steps)]
+        if any(low >= high for high, low in pairwise(places)) or self._next >= places[-1]:
+            raise GuaranteeError("its steps do not lead from high bins to low ones")
+        for step in self.steps:
+            whole("the bin of a step", step.bin, 0)
+            if step.threshold != self.score_of(step.bin) or not -1 <= step.seq <= self.seq:
+                raise GuaranteeError(f"the step to bin {step.bin} names another threshold or place than its own")
 
 
 _GIVEN = (
     "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments", "again",
 )  # fmt: skip
-_HELD = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "first", "_next")
+_COUNTED = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "first", "_next")
 
 
-def _copied(held: Any) -> Any:
-    """Lists of numbers or of lists, not shared with whoever holds them."""
-    return [_copied(one) for one in held] if isinstance(held, list | tuple) else held
-
-
-def _check_promise(
-    max_error: float, confidence: float, bins: int, pilot: int, start: float | None, launch: int, floor: float,
-    miss_rate: float, segments: int,
-) -> None:  # fmt: skip
-    promise(max_error, confidence)
-    share("miss_rate", miss_rate, zero=True)
-    share("floor", floor, one=True)
-    if start is not None:
-        share("start", start, one=True)
-    counts = (("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0))
-    for name, value, least in counts:
-        whole(name, value, least)
+def _copied(values: Any) -> Any:
+    """A deep copy of nested lists of numbers."""
+    return [_copied(value) for value in values] if isinstance(values, list | tuple) else values
 
 
 def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
-    """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for what is none."""
-    said(seq, score=score, wrong=wrong, inclusion_probability=inclusion)
+    """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for anything else."""
+    for name, value in (("score", score), ("wrong", wrong), ("inclusion_probability", inclusion)):
+        if value is None:
+            raise GuaranteeError(f"decision {seq!r:.80} has no {name.replace('_', ' ')}", hint=LACKING[name])
     try:
         label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
     except (TypeError, ValueError, OverflowError) as error:
         raise GuaranteeError(f"the label of decision {seq!r} is no label: {error}") from None
-    _check_label(label, wrong)
-    return label
-
-
-def _check_label(label: Label, wrong: object) -> None:
     if not isfinite(label.score):
         raise GuaranteeError(f"the score of decision {label.seq} is {label.score}, not a finite number",
                              hint=LACKING["score"])  # fmt: skip
@@ -435,105 +465,55 @@ def _check_label(label: Label, wrong: object) -> None:
         raise GuaranteeError(
             f"the inclusion probability {label.inclusion} of decision {label.seq} is below the floor {least}"
         )
-
-
-# How many more labels a certificate needs, as far as anybody can know.
+    return label
 
 
 LOST = -50.0  # the log of a wealth that one error takes whole
 
 
-def labels_needed(of: Certificate) -> int | None:
-    """About how many more labels the next region needs if they go on as they have; None if it never gets there."""
-    if not of.begun:
-        return of.pilot - len(of._piloted) + _to_begin(of)
-    if of._next < 0:
-        return None
-    seen, wrong = sum(of.weights[of._next :]), sum(of.wrongs[of._next :])
-    if not seen and not of.steps:
-        return _to_begin(of)
-    risk = (wrong + of.max_error / 4) / (seen + 1.0)
-    gain = max(_gain(of, fraction, risk) for fraction in of._fractions)
-    if gain <= 0.0:
-        return None
-    share = of.share_from(of._next) or of.start or START
-    return max(1, round((of._target - wealth_of(of._sums)) / gain / max(share, 1e-9)))
-
-
-def one_by_one(of: Certificate) -> int:
-    """How many labels of the first region it takes without a single error, one by one."""
-    move, most = of._move(0, 1.0, 1.0), 1
-    while wealth_of([most * one for one in move]) < of._target:
-        most *= 2
-    return 1 + bisect_left(range(1, most), of._target, key=lambda n: wealth_of([n * one for one in move]))
-
-
-def at_once(of: Certificate) -> int:
-    """How many labels without a single error one exact test takes."""
-    return binomial.needed(of.max_error * (1.0 - of.miss_rate), 1.0 - of._one_test)
-
-
 def wealth_of(sums: Sequence[float]) -> float:
-    """The log of the sum of the wealths, of which each fraction has an equal part."""
+    """Log wealth of the equal mixture of all fractions, from their log wealths (log-sum-exp)."""
     most = max(sums)
-    return most + log(sum(exp(one - most) for one in sums))
+    return most + log(sum([exp(part - most) for part in sums]))
 
 
-def _to_begin(of: Certificate) -> int:
-    """Labels of every region until so many lie in the first, or until the launch tests them all at once."""
-    share = of.start or START
-    singly = one_by_one(of) / share
-    return round(min(singly, max(of.launch, at_once(of) / share)) if of.launch else singly)
-
-
-def _gain(of: Certificate, fraction: float, risk: float) -> float:
-    """The mean growth of log wealth a label, at this risk."""
-    up, down = log1p(fraction * of.max_error), 1.0 - fraction * (of._flag - of.max_error)
-    return (1.0 - risk) * up + risk * (log(down) if down > 0 else LOST)
-
-
-# How a certificate spends its delta: on the exact test of a launch, on evidence, and on beginning again.
+# How a certificate spends its delta: on the exact test of a launch, on evidence, and on restarts.
 #
-# The parts add up to delta, so that the promise holds for all of them together, however often a certificate begins
-# again with another first region (a union bound; alpha spending, Lan and DeMets 1983).
+# The parts add up to delta, so that the promise holds for all of them together, however often a certificate restarts
+# with another first region (a union bound; alpha spending, Lan and DeMets 1983).
 
 
 LAUNCH = 0.25  # of delta is for the one exact test of a launch; the first try has it for evidence where there is none
-AGAIN = 0.2  # of delta is kept for beginning again: half of it for the first time, and half of what is left then
+AGAIN = 0.2  # of delta is kept for restarts: half of it for the first, and half of what is left for each later one
 
 
 def on_launch(delta: float, launch: int) -> float:
-    """What the exact test of a launch may spend."""
+    """The part of delta that the exact test of a full-audit phase spends."""
     return delta * LAUNCH if launch else 0.0
 
 
 def on_evidence(delta: float, launch: int, again: int) -> float:
-    """What the test martingales may spend, of a certificate that has begun again so often."""
+    """The part of delta that the test martingales spend after so many restarts."""
     if again < 0 or (again and launch):
         raise GuaranteeError(f"again is {again}; it must be at least 0, and 0 where there is a launch")
     return delta * AGAIN / 2.0**again if again else delta * (1.0 - AGAIN) - on_launch(delta, launch)
 
 
-def on_one_test(delta: float, launch: int, again: int = 0) -> float:
-    """What the test that can open first may spend: that of the launch, where there is one."""
-    return on_launch(delta, launch) or on_evidence(delta, launch, again)
-
-
-# What a promise and a label may be made of: anything else is refused by name, before it changes a thing.
+# Checks of a promise and of labels: anything out of range is refused by name, before it changes anything.
 #
-# A number that is none (NaN, a text, nothing) would pass comparisons in silence and open autopilot on no evidence.
+# NaN, a text or None in place of a number could pass comparisons in silence and open autopilot on no evidence.
 
 
 def promise(max_error: Any, confidence: Any) -> None:
-    """Refuse a promise that no data carry, or that says nothing."""
+    """Refuse a bound or a confidence that no data can support, or that promises nothing."""
     for name, value in (("max_error", max_error), ("confidence", confidence)):
         share(name, value, hint=HINTS[name])
-        if (said := beyond(name, value)) is not None:
-            raise GuaranteeError(f"{name} is {value!r}: {said}", hint=HINTS[name])
+        if (reason := beyond(name, value)) is not None:
+            raise GuaranteeError(f"{name} is {value!r}: {reason}", hint=HINTS[name])
 
 
 def share(name: str, value: Any, *, zero: bool = False, one: bool = False, hint: str | None = None) -> None:
-    """Refuse what is no number between 0 and 1; `zero` and `one` say whether these two count."""
+    """Refuse anything but a number between 0 and 1; `zero` and `one` say whether the ends are allowed."""
     inside = real(value) and (0.0 < value < 1.0 or (zero and value == 0.0) or (one and value == 1.0))
     if not inside:
         bounds = f"{'at least' if zero else 'above'} 0 and {'at most' if one else 'below'} 1"
@@ -541,40 +521,29 @@ def share(name: str, value: Any, *, zero: bool = False, one: bool = False, hint:
 
 
 def whole(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number from `least` on."""
+    """Refuse anything but a whole number of at least `least`."""
     if not _counts(value) or value < least:
         raise GuaranteeError(f"{name} is {value!r:.80}; it must be a whole number from {least} on")
 
 
 def binned(edges: Any, first: Any) -> None:
-    """Refuse edges of bins that are no rising scores, and a first bin that is none of theirs."""
-    if isinstance(edges, str) or not isinstance(edges, Iterable) or not rising(list(edges)):
+    """Refuse bin edges that are not rising scores, and a first bin out of range."""
+    scores = None if isinstance(edges, str) or not isinstance(edges, Iterable) else list(edges)
+    if scores is None or not all(map(real, scores)) or any(low >= high for low, high in pairwise(scores)):
         raise GuaranteeError("edges are the lower scores of bins 1, 2, …: numbers, each above the one before")
     if first is not None:
         whole("first", first, 0)
-        if first > len(list(edges)):
-            raise GuaranteeError(f"first is {first}, and there are {len(list(edges)) + 1} bins, counted from 0")
-
-
-def rising(edges: Sequence[Any]) -> bool:
-    """Whether these are numbers, each above the one before."""
-    return all(real(edge) for edge in edges) and all(low < high for low, high in pairwise(edges))
+        if first > len(scores):
+            raise GuaranteeError(f"first is {first}, and there are {len(scores) + 1} bins, counted from 0")
 
 
 def real(value: Any) -> bool:
     """Whether this is a finite number."""
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, (float, Real)) and isfinite(value)
 
 
 def _counts(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Integral)
-
-
-def said(seq: Any, **parts: Any) -> None:
-    """Refuse a label that lacks a part."""
-    for name, value in parts.items():
-        if value is None:
-            raise GuaranteeError(f"decision {seq!r:.80} has no {name.replace('_', ' ')}", hint=LACKING[name])
+    return not isinstance(value, bool) and isinstance(value, (int, Integral))
 
 
 LACKING = {
@@ -588,7 +557,7 @@ LACKING = {
 
 
 def seen(wrong: Any, inclusion: Any, floor: Any) -> None:
-    """Refuse what is no review: neither right nor wrong, or of a case that nobody could have reviewed."""
+    """Refuse a review that is neither right nor wrong, or of a case that nobody could have reviewed."""
     if wrong not in (0, 1):
         raise GuaranteeError(f"wrong is {wrong!r:.80}; it must be 0 or 1", hint=LACKING["wrong"])
     share("the inclusion probability", inclusion, one=True, hint=LACKING["inclusion_probability"])
@@ -598,79 +567,25 @@ def seen(wrong: Any, inclusion: Any, floor: Any) -> None:
         )
 
 
-def check_watermark(value: Any) -> None:
-    """Refuse what is no place in the order of decisions."""
-    if value is not None and not _counts(value):
-        raise GuaranteeError(f"the watermark is {value!r:.80}; it must be the number of a decision, or None for all")
-
-
-# What was stored of a certificate, monitor or bound: a damaged dict is one clear error, and opens nothing.
+# Stored certificates, monitors and bounds: a damaged dict is one clear error, and opens nothing.
 
 
 ANEW = "Begin a new one and count the labels again: `loop.evidence()` gives those of a loop. Nothing else has changed."
-WRONG_KIND = (TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
 
 
 @contextmanager
 def read(what: str) -> Iterator[None]:
-    """One clear error for whatever a damaged dict brings about."""
+    """Turn whatever error a damaged dict raises into one `GuaranteeError`."""
     try:
         yield
-    except KeyError as error:
-        raise GuaranteeError(f"this is no stored {what}: {error.args[0]!r} is missing", hint=ANEW) from error
-    except GuaranteeError as error:
-        raise GuaranteeError(f"this is no stored {what}: {error.message}", hint=ANEW) from error
-    except WRONG_KIND as error:
-        raise GuaranteeError(f"this is no stored {what}: {error}", hint=ANEW) from error
+    except (GuaranteeError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
+        reason = error.message if isinstance(error, GuaranteeError) else str(error)
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else reason
+        raise GuaranteeError(f"this is no stored {what}: {reason}", hint=ANEW) from error
 
 
 def numbers(name: str, values: Any, count: int, *, least: float | None = None) -> None:
-    """Refuse a list of another length, or one that holds anything but finite numbers."""
+    """Refuse anything but a list of `count` finite numbers, each at least `least`."""
     fine = isinstance(values, list) and len(values) == count and all(real(value) for value in values)
     if not fine or (least is not None and any(value < least for value in values)):
         raise GuaranteeError(f"{name.strip('_')} must be a list of {count} finite numbers")
-
-
-def check(made: Any, label: Callable[..., object]) -> None:
-    """Refuse a state that no certificate can be in; `label` refuses what is no label."""
-    whole("seq", made.seq, -1)
-    whole("labels", made.labels, 0)
-    whole("errors", made.errors, 0)
-    share("least", made._least, one=True)
-    for one in (*made._waiting, *made._piloted):
-        label(*one)
-    seqs = [one.seq for one in made._waiting]
-    if seqs != sorted({*seqs}) or (seqs and seqs[0] <= made.seq):
-        raise GuaranteeError("labels wait that are counted already, or twice")
-    if type(made.begun) is not bool or type(made._launching) is not bool:
-        raise GuaranteeError("begun and launching must be true or false")
-    if made.begun:
-        _check_bins(made)
-    elif made.steps or made.labels:
-        raise GuaranteeError("it has counted labels before it has bins")
-
-
-def _check_bins(made: Any) -> None:
-    """Bins, and what was counted in each."""
-    binned(made.edges, made.first)
-    count, bets = len(made.edges) + 1, len(made._fractions)
-    for name in ("weights", "wrongs", "_tally", "_missed"):
-        numbers(name, getattr(made, name), count, least=0)
-    numbers("sums", made._sums, bets)
-    if len(made._logs) != count:
-        raise GuaranteeError(f"logs must be a list of {count} lists")
-    for own in made._logs:
-        numbers("logs", own, bets)
-    _check_steps(made, count)
-
-
-def _check_steps(made: Any, count: int) -> None:
-    """Steps lead from high bins to low ones, each to the threshold of its bin."""
-    whole("next", made._next, -1)
-    places = [count, *(step.bin for step in made.steps)]
-    if any(low >= high for high, low in pairwise(places)) or made._next >= places[-1]:
-        raise GuaranteeError("its steps do not lead from high bins to low ones")
-    for step in made.steps:
-        whole("the bin of a step", step.bin, 0)
-        if step.threshold != made.score_of(step.bin) or not -1 <= step.seq <= made.seq:
-            raise GuaranteeError(f"the step to bin {step.bin} names another threshold or place than its own")

@@ -1,4 +1,4 @@
-"""What a threshold would do to scores whose truth is known: load, error on autopilot, cost, and how sure we are."""
+"""Load-error curve: what thresholds do to scores whose truth is known, with intervals and costs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CurvePoint(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between what the error lies."""
+        """The interval of the error."""
         return self.low, self.high
 
 
@@ -96,7 +96,7 @@ def at(
 
 
 def weight(rows: Sequence[ScoredRow]) -> float:
-    """For how many cases these rows stand (Horvitz and Thompson 1952)."""
+    """The number of cases that these rows stand for (Horvitz and Thompson 1952)."""
     return sum(1.0 / row.inclusion for row in rows)
 
 

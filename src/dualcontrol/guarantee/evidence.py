@@ -1,11 +1,16 @@
-"""Decisions as the feed tells of them: in their order, each with its label once people have given it."""
+"""Evidence: decisions in their order with the labels that people gave, as the feed and the loop's stream hold them.
+
+A label counts behind the first decision whose label is still outstanding, so that errors that are answered later than
+the rest do not come too late (a watermark).
+"""
 
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple, Self
 
@@ -16,7 +21,6 @@ from dualcontrol.events import (
     BatchRouted,
     Entry,
     EpochBegan,
-    Event,
     EvidenceCounted,
     Opened,
     PolicyChanged,
@@ -36,34 +40,19 @@ BATCH = "batch/"  # keys of cases that stand for rows: those without a case are 
 TURN = 20  # decisions in a row by one model, after which the certificate is for that model
 
 
+@dataclass(slots=True)
 class CertifiedDecision:
     """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
     `batch` rows of a batch, where nobody looks, stand together.
     """
 
-    __slots__ = ("batch", "case", "model", "opened_at", "pos", "score")
-
-    def __init__(
-        self, pos: int, score: float, model: str | None, opened_at: int, case: Case | None, batch: int = 0
-    ) -> None:  # fmt: skip
-        self.pos, self.score, self.model, self.opened_at, self.case = pos, score, model, opened_at, case
-        self.batch = batch
-
-    @property
-    def inclusion(self) -> float:
-        """With what probability a human was to see it."""
-        return self.case.route.inclusion if self.case is not None and self.case.route is not None else 0.0
-
-    @property
-    def scorer(self) -> str | None:
-        """The risk model that gave its score, where it is followed."""
-        return self.case.route.scorer if self.case is not None and self.case.route is not None else None
-
-    @property
-    def autopilot(self) -> bool:
-        """Whether it went to autopilot."""
-        return self.case is None or (self.case.route is not None and self.case.route.to == "autopilot")
+    pos: int
+    score: float
+    model: str | None
+    opened_at: int
+    case: Case | None
+    batch: int = 0
 
 
 class ModelRun(NamedTuple):
@@ -72,10 +61,6 @@ class ModelRun(NamedTuple):
     model: str | None
     start: int
     length: int = 1
-
-    def on(self, model: str | None, pos: int) -> ModelRun:
-        """The run after one more decision."""
-        return ModelRun(model, self.start, self.length + 1) if model == self.model else ModelRun(model, pos)
 
 
 class Decisions:
@@ -88,21 +73,37 @@ class Decisions:
     def __init__(self, after: int, control: Control) -> None:
         self.after, self.read = after, max(0, after - LOOK_BACK)
         self.guarantee = control.settings.guarantee
-        self.waiting: dict[str, deque[CertifiedDecision]] = {}
+        self.waiting: defaultdict[str, deque[CertifiedDecision]] = defaultdict(deque)
         self.people: set[str] = set()
         self.runs: dict[str, ModelRun] = {}
         self.changed = 0
-        self.scores: dict[str, list[tuple[str | None, float]]] = {}
+        self.scores: defaultdict[str, list[tuple[str | None, float]]] = defaultdict(list)
         self._open: dict[str, CertifiedDecision] = {}
 
     def take(self, entries: Iterable[Entry], control: Control) -> int:
-        """Note what entries of the feed say; returns how many there were."""
+        """Take entries of the feed in; returns how many there were."""
         count = 0
         for entry in entries:
             count, self.read = count + 1, entry.pos or self.read
-            self.people.update(identity(event.actor.person) for event in entry.events if isinstance(event, Answered))
-            if self.read > self.after:
-                self._note(entry, control)
+            for event in entry.events:
+                if isinstance(event, Answered):
+                    self.people.add(identity(event.actor.person))
+            if self.read <= self.after:
+                continue
+            kind, _, case_id = entry.stream.partition("/")
+            if kind == "loop":
+                for event in entry.events:
+                    if isinstance(event, PolicyChanged | ScoreChanged):
+                        self.changed = entry.pos or 0
+                    elif isinstance(event, BatchRouted):
+                        for segment, rows in event.unseen.items():
+                            unseen = CertifiedDecision(entry.pos or 0, 0.0, None, event.at, None, rows)
+                            self.waiting[segment].append(unseen)
+            elif kind == "case" and entry.seq == 1:
+                self._opened(entry, control)
+            elif case_id in self._open:
+                decision = self._open[case_id]
+                decision.case = fold(decision.case, entry.events)
         return count
 
     def trim(self, segment: str, upto: int) -> None:
@@ -113,25 +114,8 @@ class Decisions:
             if counted is not None:
                 self._open.pop(counted.id, None)
 
-    def _note(self, entry: Entry, control: Control) -> None:
-        kind, _, case_id = entry.stream.partition("/")
-        if kind == "loop":
-            for event in entry.events:
-                self._governed(event, entry.pos or 0)
-        elif kind == "case" and entry.seq == 1:
-            self._decided(entry, control)
-        elif case_id in self._open:
-            found = self._open[case_id]
-            found.case = fold(found.case, entry.events)
-
-    def _governed(self, event: Event, pos: int) -> None:
-        if isinstance(event, PolicyChanged | ScoreChanged):
-            self.changed = pos
-        elif isinstance(event, BatchRouted):
-            for segment, rows in event.unseen.items():
-                self._wait(segment, CertifiedDecision(pos, 0.0, None, event.at, None, rows))
-
-    def _decided(self, entry: Entry, control: Control) -> None:
+    def _opened(self, entry: Entry, control: Control) -> None:
+        """Note a new case, where a score routed it and a certificate speaks for it."""
         opened = entry.events[0]
         routed = next((event for event in entry.events if isinstance(event, Routed)), None)
         if not isinstance(opened, Opened) or routed is None or routed.score is None:
@@ -141,17 +125,16 @@ class Decisions:
             return
         seen = routed.to == "human" or routed.audited
         case = fold(None, entry.events) if seen else None
-        found = CertifiedDecision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
-        run = self.runs.get(segment, ModelRun(found.model, found.pos, 0))
-        self.runs[segment] = run.on(found.model, found.pos)
+        decision = CertifiedDecision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
+        run = self.runs.get(segment)
+        same = run is not None and run.model == decision.model
+        start, length = (run.start, run.length + 1) if run is not None and same else (decision.pos, 1)
+        self.runs[segment] = ModelRun(decision.model, start, length)
         if not (opened.key or "").startswith(BATCH):
-            self.scores.setdefault(segment, []).append((found.model, found.score))
-        self._wait(segment, found)
+            self.scores[segment].append((decision.model, decision.score))
+        self.waiting[segment].append(decision)
         if case is not None:
-            self._open[case.id] = found
-
-    def _wait(self, segment: str, found: CertifiedDecision) -> None:
-        self.waiting.setdefault(segment, deque()).append(found)
+            self._open[case.id] = decision
 
 
 # Counting: labels become evidence in the order of decisions, behind the first one that is still outstanding.
@@ -160,93 +143,76 @@ class Decisions:
 MOST_AT_ONCE = 2_000
 
 
-class Taken(NamedTuple):
-    """What was counted, and whether the alarm went off."""
-
-    event: EvidenceCounted | None
-    alarm: bool
-
-
-class _Batch:
-    """Labels on their way into one event."""
-
-    def __init__(self) -> None:
-        self.labels: list[Counted] = []
-        self.stale: list[int] = []
-        self.missing: list[int] = []
-        self.unseen = self.upto = 0
-
-
-def count(name: str, segment: Segment, decisions: Decisions, control: Control, now: int) -> Taken:
-    """Count what is due in a segment: what has its label, or has waited for it too long."""
-    batch, alarm, done = _Batch(), False, segment.upto
-    for first in decisions.waiting.get(name, ()):
-        if alarm or len(batch.labels) >= MOST_AT_ONCE:
+def count(
+    name: str, segment: Segment, decisions: Decisions, control: Control, now: int
+) -> tuple[EvidenceCounted | None, bool]:  # fmt: skip
+    """Count what is due in a segment: what has its label, or has waited for it too long; True with an alarm."""
+    labels: list[Counted] = []
+    stale: list[int] = []
+    missing: list[int] = []
+    upto, unseen, alarm, done = 0, 0, False, segment.upto
+    alone = len(decisions.people) < 2
+    for decision in decisions.waiting.get(name, ()):
+        if alarm or len(labels) >= MOST_AT_ONCE:
             break
-        if first.pos <= done:  # another process counted it already
+        if decision.pos <= done:  # another process counted it already
             continue
-        said = _label(first, control, now, alone=len(decisions.people) < 2)
-        if said == PENDING:
+        label = _label(decision, control, now, alone=alone)
+        if label == PENDING:
             break
-        alarm = _counted(segment, batch, first, said)
-    if batch.upto == 0:
-        return Taken(None, False)
-    segment.finish(batch.upto, batch.unseen)
-    segment.note_missing(batch.labels, batch.stale, batch.missing)
-    return Taken(_event(name, segment, batch, now), alarm)
+        upto = decision.pos
+        if label is None:
+            unseen += decision.batch or 1
+            continue
+        if label == MISSING:
+            missing.append(upto)
+        route = decision.case.route if decision.case is not None else None
+        scorer, inclusion = (route.scorer, route.inclusion) if route is not None else (None, 0.0)
+        autopilot = route is not None and route.to == "autopilot"
+        older = upto <= segment.after or decision.model != segment.model or scorer != segment.scorer
+        if older and not autopilot:
+            continue
+        if older:
+            stale.append(upto)
+        wrong = 1 if label == MISSING else int(label)
+        counted = (upto, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
+        labels.append(counted)
+        unseen = 0
+        alarm = segment.count(counted, stale=older)
+    if upto == 0:
+        return None, False
+    segment.finish(upto, unseen)
+    segment.note_missing(labels, stale, missing)
+    event = EvidenceCounted(
+        at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
+        stale=tuple(stale), missing=tuple(missing),
+    )  # fmt: skip
+    return event, alarm
 
 
 def ready(name: str, decisions: Decisions, control: Control, now: int) -> bool:
     """Whether the next decision of a segment can be counted."""
-    first = decisions.waiting[name][0]
-    return _label(first, control, now, alone=len(decisions.people) < 2) != PENDING
+    return _label(decisions.waiting[name][0], control, now, alone=len(decisions.people) < 2) != PENDING
 
 
-def _label(first: CertifiedDecision, control: Control, now: int, *, alone: bool) -> int | str | None:
-    """The label of a decision; None where nobody was to look at it."""
-    if first.case is None:
+def _label(decision: CertifiedDecision, control: Control, now: int, *, alone: bool) -> int | str | None:
+    """The label of a decision, `MISSING` where it is late; None where nobody was to look at it."""
+    if decision.case is None:
         return None
-    said = found(first.case, control, alone=alone)
-    guarantee = control.settings.guarantee
+    label, guarantee = label_of(decision.case, control, alone=alone), control.settings.guarantee
     patience = microseconds(guarantee.answer_within) if guarantee else None
-    late = patience is not None and now - first.opened_at > patience
-    return MISSING if said == PENDING and late else said
+    late = patience is not None and now - decision.opened_at > patience
+    return MISSING if label == PENDING and late else label
 
 
-def _counted(segment: Segment, batch: _Batch, first: CertifiedDecision, said: int | str | None) -> bool:
-    batch.upto = first.pos
-    if said is None:
-        batch.unseen += first.batch or 1
-        return False
-    if said == MISSING:
-        batch.missing.append(first.pos)
-    stale = first.pos <= segment.after or first.model != segment.model or first.scorer != segment.scorer
-    if stale and not first.autopilot:
-        return False
-    if stale:
-        batch.stale.append(first.pos)
-    wrong = 1 if said == MISSING else int(said)
-    label = (first.pos, repr(first.score), wrong, repr(first.inclusion), int(first.autopilot), batch.unseen)
-    batch.labels.append(label)
-    batch.unseen = 0
-    return segment.count(label, stale=stale)
-
-
-def _event(name: str, segment: Segment, batch: _Batch, now: int) -> EvidenceCounted:
-    return EvidenceCounted(
-        at=now, segment=name, epoch=segment.epoch, upto=batch.upto, labels=tuple(batch.labels), unseen=batch.unseen,
-        stale=tuple(batch.stale), missing=tuple(batch.missing),
-    )  # fmt: skip
-
-
-# What people found a proposal to be: right, wrong, not said yet, or never to be said.
+# The label of a proposal by what people answered: right, wrong, pending, or missing for good.
 
 
 PENDING, MISSING = "pending", "missing"
 AWAITED = ("open", "claimed")
 
 
-def found(case: Case, control: Control, *, alone: bool = False) -> int | str:
+def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
     """0 or 1 where a label stands, `PENDING` while one may come, `MISSING` where none will.
 
     Where one reviewer is `alone`, nobody can be asked again, and the first word counts.
@@ -257,10 +223,10 @@ def found(case: Case, control: Control, *, alone: bool = False) -> int | str:
         return MISSING  # its time ran out, or the program did not want it any more
     if any(r.kind == "audit" and r.state in AWAITED for r in case.reviews):
         return PENDING
-    said = adjudication.verdict(case, control)
-    if said.state == "pending":
+    verdict = adjudication.verdict(case, control)
+    if verdict.state == "pending":
         return 1 if alone else PENDING
-    return MISSING if said.wrong is None else said.wrong
+    return MISSING if verdict.wrong is None else verdict.wrong
 
 
 # One segment's evidence: certificate, monitor and running bound, fed from the same labels in the same order.
@@ -271,18 +237,18 @@ Counted = tuple[int, str, int, str, int, int]
 
 
 class Segment:
-    """What the loop's stream says of a segment since its epoch began."""
+    """A segment since its epoch began, folded from the loop's stream."""
 
     def __init__(self, began: EpochBegan, before: Segment | None) -> None:
         self.epoch, self.after, self.model, self.cut = began.epoch, began.after, began.model, began.cut
-        self.began_at, self.promise, self.scorer = began.at, began.promise, began.scorer
-        given: dict[str, Any] = json.loads(began.promise)
-        self.certificate = Certificate(**given)
-        floor, miss = self.certificate.floor, self.certificate.miss_rate
-        self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss)
-        same = before is not None and before.bound.floor == floor and before.bound.confidence == given["confidence"]
-        anew = RunningBound(given["confidence"], floor=floor)
-        self.bound: RunningBound = before.bound if same and before is not None else anew
+        self.promise, self.scorer = began.promise, began.scorer
+        promise: dict[str, Any] = json.loads(began.promise)
+        self.certificate, confidence = Certificate(**promise), promise["confidence"]
+        floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
+        self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate)
+        self.bound = RunningBound(confidence, floor=floor)
+        if before is not None and (before.bound.floor, before.bound.confidence) == (floor, confidence):
+            self.bound = before.bound
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = 0
@@ -293,7 +259,7 @@ class Segment:
     def count(self, label: Counted, *, stale: bool = False, floor: str | None = None) -> bool:
         """Count one label; True when the monitor raises its alarm.
 
-        `floor` is said of labels that are older than the epoch.
+        `floor` is stated for labels that are older than the epoch.
         """
         pos, score, wrong, inclusion, autopilot, unseen = label
         self.bound.skip(unseen)
@@ -310,17 +276,17 @@ class Segment:
         return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance)
 
     def note_missing(self, labels: Iterable[Counted], stale: Iterable[int], missing: Iterable[int]) -> None:
-        """Note how many of the labels that this certificate counts stand for silence."""
+        """Add how many of the labels that this certificate counts are missing answers."""
         counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
         self.missing += len(counted.intersection(missing))
 
     def finish(self, upto: int, unseen: int) -> None:
-        """Count what nobody reviewed after the last label."""
+        """Count the unreviewed decisions after the last label."""
         self.bound.skip(unseen)
         self.upto = max(self.upto, upto)
 
     def fold(self, event: EvidenceCounted) -> None:
-        """Count what an event of the stream holds."""
+        """Count the labels of an event of the stream."""
         stale = frozenset(event.stale)
         for label, floor in with_floors(event):
             self.count(label, stale=label[0] in stale, floor=floor)
@@ -328,25 +294,26 @@ class Segment:
         self.finish(event.upto, event.unseen)
 
     def shared(self) -> None:
-        """Note that audit shares were computed from what is counted by now."""
+        """Remember that audit shares were computed from the present counts."""
         self.shared_at, self.boosted = self.certificate.labels, self.monitor.suspicious
 
     def copied(self) -> Self:
-        """The same, counting on by itself."""
-        made = copy(self)
-        made.certificate = Certificate.from_dict(self.certificate.to_dict())
-        made.monitor = Monitor.from_dict(self.monitor.to_dict())
-        made.bound = RunningBound.from_dict(self.bound.to_dict())
-        return made
+        """An independent copy."""
+        twin = copy(self)
+        twin.certificate, twin.monitor, twin.bound = self.certificate.copied(), copy(self.monitor), copy(self.bound)
+        return twin
 
     @property
     def steps(self) -> Sequence[Step]:
-        """What was certified so far in this epoch."""
+        """The certified steps of this epoch."""
         return self.certificate.steps
 
 
+Segments = dict[str, Segment]
+
+
 def with_floors(event: EvidenceCounted) -> Iterator[tuple[Counted, str | None]]:
-    """The labels of an event, each with its floor where one was said."""
+    """The labels of an event, each with its minimum inclusion probability where one is stated."""
     return zip(event.labels, event.floors or repeat(None), strict=False)
 
 
@@ -357,35 +324,26 @@ def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
         if isinstance(event, EpochBegan) and event.segment == segment:
             rows = []
         elif isinstance(event, EvidenceCounted) and event.segment == segment:
-            rows += [_row(label, floor) for label, floor in with_floors(event) if label[0] not in event.stale]
+            for (pos, score, wrong, inclusion, _, _), floor in with_floors(event):
+                if pos not in event.stale:
+                    row = {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
+                    rows.append(row if floor is None else row | {"floor": float(floor)})
     return rows
 
 
-def _row(label: Counted, floor: str | None) -> dict[str, Any]:
-    pos, score, wrong, inclusion, _, _ = label
-    row = {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
-    return row if floor is None else row | {"floor": float(floor)}
-
-
-# Floors: the least inclusion probability that any decision could have had under each version of a loop's control.
+# Minimum inclusion probabilities: the least that any decision could have had under each version of a loop's control.
 #
-# A bet may be as large as the floor allows, and has to be fixed before the decision: so it is taken from the control
+# A bet may be as large as the minimum allows, and has to be fixed before the decision: so it is taken from the control
 # that routed the decision, never from what was drawn.
 
 
-class Floors:
-    """The floors of one segment, folded from the loop's stream."""
-
-    def __init__(self, entries: Iterable[Entry], control: Control, segment: str) -> None:
-        self._least = {now.version: audit.least(now, segment) for now in _versions(entries, control)}
-
-    def at(self, version: int) -> float:
-        """The floor under a version; 1 where it is unknown, as before the first event."""
-        return self._least.get(version, 1.0)
+def floors(entries: Iterable[Entry], control: Control, segment: str) -> dict[int, float]:
+    """The minimum inclusion probability in a segment by version of the control, folded from the loop's stream."""
+    return {now.version: audit.least(now, segment) for now in _versions(entries, control)}
 
 
 class Reach(NamedTuple):
-    """With what least probability people saw any case that a score sends somewhere, by version of the control.
+    """The least probability with which people saw any case that a score routes, by version of the control.
 
     `guaranteed` says whether a guarantee ever governed: there what was labelled decided who saw the cases behind it.
     """
@@ -395,14 +353,14 @@ class Reach(NamedTuple):
 
 
 def reach(entries: Iterable[Entry], control: Control) -> Reach:
-    """What the loop's stream says of who could see its cases."""
+    """Who could see a loop's cases, folded from its stream."""
     versions = list(_versions(entries, control))
     guaranteed = any(now.settings.guarantee is not None for now in versions)
     return Reach({now.version: audit.lowest(now) for now in versions}, guaranteed)
 
 
 def _versions(entries: Iterable[Entry], control: Control) -> Iterator[Control]:
-    """Every control that the loop's stream tells of, the first one before any event."""
+    """Every version of a loop's control, from the one before any event on."""
     now = Control(loop=control.loop, loop_id=control.loop_id, version=0, settings=LoopSettings(name=control.loop))
     yield now
     for event in (event for entry in entries for event in entry.events):

@@ -1,4 +1,4 @@
-"""The course of a loop's certificates: what was certified when, by how many labels, folded from its stream.
+"""Time series of a loop's certificates: what was certified when, by how many labels, folded from its stream.
 
 Folding goes on where it stopped, so that a page asks for what is new only; points are thinned by doubling the stride
 between them, which depends on the labels alone and not on how they were read.
@@ -6,13 +6,14 @@ between them, which depends on the labels alone and not on how they were read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
 from dualcontrol.case import Value, decoder
-from dualcontrol.control import Control, Guarantee, LoopSettings
+from dualcontrol.control import Control, LoopSettings
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -28,7 +29,7 @@ from dualcontrol.events import (
 )
 from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee.curve import wilson
-from dualcontrol.guarantee.evidence import Counted, Segment, with_floors
+from dualcontrol.guarantee.evidence import Segment, with_floors
 from dualcontrol.guarantee.offline import share
 
 MOST = 240  # points between marks; twice as many and every other one goes
@@ -50,7 +51,7 @@ class Point(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Trail:
-    """One segment's course."""
+    """One segment's time series."""
 
     def __init__(self, began: EpochBegan, before: Trail | None) -> None:
         self.segment: Segment = Segment(began, before.segment if before else None)
@@ -62,46 +63,41 @@ class Trail:
 
     def count(self, event: EvidenceCounted, threshold: float | None) -> None:
         """Take the labels of an event, and note a point here and there."""
-        stale = frozenset(event.stale)
+        segment, stale = self.segment, frozenset(event.stale)
+        certificate = segment.certificate
         for label, floor in with_floors(event):
-            alarm = self._label(label, stale=label[0] in stale, floor=floor)
-            self.decisions, self.seen = self.decisions + 1 + label[5], self.seen + 1
+            pos, score, wrong, inclusion, _, unseen = label
+            alarm = segment.count(label, stale=pos in stale, floor=floor)
+            if pos not in stale and certificate.begun and certificate.labels:
+                self.tally.add(certificate.bin_of(float(score)), float(score), wrong, float(inclusion))
+            self.decisions, self.seen = self.decisions + 1 + unseen, self.seen + 1
             if alarm or self.seen % self.stride == 0:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen
-        self.segment.note_missing(event.labels, event.stale, event.missing)
-        self.segment.finish(event.upto, event.unseen)
-
-    def _label(self, label: Counted, *, stale: bool, floor: str | None) -> bool:
-        alarm = self.segment.count(label, stale=stale, floor=floor)
-        if not stale and self.segment.certificate.begun and self.segment.certificate.labels:
-            place = self.segment.certificate.bin_of(float(label[1]))
-            self.tally.add(place, score=float(label[1]), wrong=label[2], inclusion=float(label[3]))
-        return alarm
+        segment.note_missing(event.labels, event.stale, event.missing)
+        segment.finish(event.upto, event.unseen)
 
     def note(self, at: int, threshold: float | None, *, mark: bool, suspicion: float | None = None) -> None:
         """Keep a point of what stands now; marks are never thinned out."""
-        self.points.append((mark, self.seen, self._point(at, threshold, suspicion)))
-        if sum(not marked for marked, _, _ in self.points) > 2 * MOST:
-            self.stride *= 2
-            self.points = [point for point in self.points if point[0] or point[1] % self.stride == 0]
-
-    def _point(self, at: int, threshold: float | None, suspicion: float | None) -> Point:
         certificate, bound = self.segment.certificate, self.segment.bound
-        share = (
-            certificate.share_from(certificate.bin_of(threshold)) if certificate.begun and threshold is not None else 0
-        )
-        return Point(
+        coverage: float = 0
+        if certificate.begun and threshold is not None:
+            coverage = certificate.share_from(certificate.bin_of(threshold))
+        point = Point(
             at=at, pos=self.segment.upto, epoch=self.segment.epoch, decisions=self.decisions,
-            labels=certificate.labels, threshold=threshold, coverage=round(share, 6),
+            labels=certificate.labels, threshold=threshold, coverage=round(coverage, 6),
             error_upper=round(bound.upper, 6) if bound.cases else None,
             error_estimate=None if bound.estimate is None else round(bound.estimate, 6),
             suspicion=round(self.segment.monitor.share if suspicion is None else suspicion, 4),
         )  # fmt: skip
+        self.points.append((mark, self.seen, point))
+        if sum(not marked for marked, _, _ in self.points) > 2 * MOST:
+            self.stride *= 2
+            self.points = [point for point in self.points if point[0] or point[1] % self.stride == 0]
 
 
 class History:
-    """The course of every segment of a loop, and its change log; `seq` is the last entry that was folded."""
+    """The time series of every segment of a loop, and its change log; `seq` is the last entry that was folded."""
 
     def __init__(self, loop: str) -> None:
         self.seq = 0
@@ -114,33 +110,28 @@ class History:
         for entry in entries:
             self.seq = entry.seq
             for event in entry.events:
-                self._apply(entry, event)
+                if (move := move_of(entry, event)) is not None:
+                    self.moves.append(move)
+                self._control = governed_by(self._control, event)
+                if isinstance(event, EpochBegan):
+                    self.trails[event.segment] = Trail(event, self.trails.get(event.segment))
+                elif isinstance(event, EvidenceCounted) and event.segment in self.trails:
+                    self.trails[event.segment].count(event, self._in_force(event.segment))
+                if move is None or move.what == "audits changed":
+                    continue
+                # a point right after a change; one of the whole loop is noted in every segment
+                for name in self.trails if move.segment == "" else {move.segment} & self.trails.keys():
+                    self.trails[name].note(entry.at, self._in_force(name), mark=True)
         return self
 
     def points(self, segment: str) -> Sequence[Point]:
-        """A segment's course, a few hundred points at most."""
+        """A segment's time series, a few hundred points at most."""
         trail = self.trails.get(segment)
         return [] if trail is None else [point for _, _, point in trail.points]
 
     def moved(self, segment: str) -> list[Move]:
         """What moved in a segment, or in the whole loop."""
         return [move for move in self.moves if move.segment in ("", segment)]
-
-    def _apply(self, entry: Entry, event: Event) -> None:
-        if (move := told(entry, event)) is not None:
-            self.moves.append(move)
-        self._control = governed_by(self._control, event)
-        if isinstance(event, EpochBegan):
-            self.trails[event.segment] = Trail(event, self.trails.get(event.segment))
-        elif isinstance(event, EvidenceCounted) and event.segment in self.trails:
-            self.trails[event.segment].count(event, self._in_force(event.segment))
-        if move is not None and move.what != "audits changed":
-            self._mark(entry.at, move.segment)
-
-    def _mark(self, at: int, segment: str) -> None:
-        """A point right after a change; one of the whole loop is noted in every segment."""
-        for name in self.trails if segment == "" else {segment} & self.trails.keys():
-            self.trails[name].note(at, self._in_force(name), mark=True)
 
     def _in_force(self, segment: str) -> float | None:
         """From which score on autopilot may act just now."""
@@ -153,6 +144,7 @@ class History:
 
 
 _SETTINGS = decoder(LoopSettings)
+PLAIN = {AuditsChanged: "audits changed", AutopilotClosed: "autopilot closed", AutopilotOpened: "autopilot opened"}
 ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores are not what they were"}
 
 
@@ -171,87 +163,51 @@ class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
     steps: int = 1
 
 
-def gathered(moved: Iterable[Move]) -> list[Move]:
+def gathered(moves: Iterable[Move]) -> list[Move]:
     """The same with the steps of a threshold that were taken at one moment as one move: the last, and how many."""
-    made: list[Move] = []
-    for move in moved:
-        before = made[-1] if made else move
-        if made and move.threshold is not None and (before.at, before.what, before.segment) == _place(move):
-            made[-1] = replace(move, steps=before.steps + move.steps)
+    result: list[Move] = []
+    for move in moves:
+        before = result[-1] if result and move.threshold is not None else None
+        place = (move.at, move.what, move.segment)
+        if before is not None and (before.at, before.what, before.segment) == place:
+            result[-1] = replace(move, steps=before.steps + move.steps)
         else:
-            made.append(move)
-    return made
-
-
-def _place(move: Move) -> tuple[int, str, str]:
-    return move.at, move.what, move.segment
+            result.append(move)
+    return result
 
 
 def moves(entries: Iterable[Entry]) -> list[Move]:
     """Every change in order."""
-    return [move for entry in entries for event in entry.events if (move := told(entry, event)) is not None]
+    return [move for entry in entries for event in entry.events if (move := move_of(entry, event)) is not None]
 
 
-def told(entry: Entry, event: Event) -> Move | None:
+def move_of(entry: Entry, event: Event) -> Move | None:
     """The change that an event is, or None where it changes nothing that governs."""
-    teller = TELLERS.get(type(event))
-    return None if teller is None else Move(at=entry.at, by=entry.actor, **teller(event))
-
-
-def _policy(event: PolicyChanged) -> dict[str, Any]:
-    return {"what": "settings changed", "reason": _promised(_SETTINGS.decode(event.settings).guarantee)}
-
-
-def _promised(guarantee: Guarantee | None) -> str:
-    if guarantee is None:
-        return "without a guarantee"
-    parts = f", in segments {', '.join(guarantee.segments)}" if guarantee.segments else ""
-    return f"a guarantee of at most {share(guarantee.max_error)} wrong at {share(guarantee.confidence)}{parts}"
-
-
-def _began(event: EpochBegan) -> dict[str, Any]:
-    why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
-    return {"what": "epoch began", "reason": why, "segment": event.segment, "epoch": event.epoch}
-
-
-def _threshold(event: ThresholdMoved) -> dict[str, Any]:
-    return {
-        "what": "threshold moved", "reason": event.reason, "segment": event.segment, "epoch": event.epoch,
-        "threshold": None if event.threshold is None else float(event.threshold),
-        "coverage": None if event.coverage is None else float(event.coverage), "pos": event.pos,
-    }  # fmt: skip
-
-
-def _audits(event: AuditsChanged) -> dict[str, Any]:
-    return {"what": "audits changed", "reason": event.reason, "segment": event.segment}
-
-
-def _closed(event: AutopilotClosed) -> dict[str, Any]:
-    return {"what": "autopilot closed", "reason": event.reason, "segment": event.segment}
-
-
-def _opened(event: AutopilotOpened) -> dict[str, Any]:
-    return {"what": "autopilot opened", "reason": event.reason, "segment": event.segment}
-
-
-def _alarm(event: AlarmRaised) -> dict[str, Any]:
-    return {"what": "alarm", "reason": event.reason}
-
-
-def _promoted(event: ModelPromoted) -> dict[str, Any]:
-    return {"what": "model promoted", "reason": f"{event.model}, trained on {event.examples:,} decisions"}
-
-
-TELLERS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
-    PolicyChanged: _policy,
-    EpochBegan: _began,
-    ThresholdMoved: _threshold,
-    AuditsChanged: _audits,
-    AutopilotClosed: _closed,
-    AutopilotOpened: _opened,
-    AlarmRaised: _alarm,
-    ModelPromoted: _promoted,
-}
+    move = partial(Move, at=entry.at, by=entry.actor)
+    match event:
+        case PolicyChanged():
+            guarantee = _SETTINGS.decode(event.settings).guarantee
+            if guarantee is None:
+                return move(what="settings changed", reason="without a guarantee")
+            parts = f", in segments {', '.join(guarantee.segments)}" if guarantee.segments else ""
+            most = f"a guarantee of at most {share(guarantee.max_error)} wrong"
+            return move(what="settings changed", reason=f"{most} at {share(guarantee.confidence)}{parts}")
+        case EpochBegan():
+            why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
+            return move(what="epoch began", reason=why, segment=event.segment, epoch=event.epoch)
+        case ThresholdMoved():
+            return move(
+                what="threshold moved", reason=event.reason, segment=event.segment, epoch=event.epoch,
+                threshold=None if event.threshold is None else float(event.threshold),
+                coverage=None if event.coverage is None else float(event.coverage), pos=event.pos,
+            )  # fmt: skip
+        case AuditsChanged() | AutopilotClosed() | AutopilotOpened():
+            return move(what=PLAIN[type(event)], reason=event.reason, segment=event.segment)
+        case AlarmRaised():
+            return move(what="alarm", reason=event.reason)
+        case ModelPromoted():
+            return move(what="model promoted", reason=f"{event.model}, trained on {event.examples:,} decisions")
+    return None
 
 
 # Reliability: how often proposals were right at the confidence they came with, weighed by one over inclusion.
@@ -271,51 +227,51 @@ class Rate(Value, frozen=True, kw_only=True, omit_defaults=False):
     share: float
 
 
-class _Sums:
+class Sums:
     """Weighted sums over the labels of a score bin, or of several together."""
 
     def __init__(self) -> None:
         self.labels = 0
         self.weight = self.square = self.wrong = self.score = 0.0
 
-    def add(self, other: _Sums) -> None:
-        self.labels += other.labels
-        self.weight, self.square = self.weight + other.weight, self.square + other.square
-        self.wrong, self.score = self.wrong + other.wrong, self.score + other.score
+    def add(self, labels: int, weight: float, square: float, wrong: float, score: float) -> None:
+        """Count so many labels with these sums."""
+        self.labels += labels
+        self.weight, self.square = self.weight + weight, self.square + square
+        self.wrong, self.score = self.wrong + wrong, self.score + score
 
 
 class Tally:
     """Sums by score bin; a few bins of about equally many labels on request."""
 
     def __init__(self) -> None:
-        self._bins: dict[int, _Sums] = {}
+        self._bins: defaultdict[int, Sums] = defaultdict(Sums)
 
-    def add(self, place: int, *, score: float, wrong: int, inclusion: float) -> None:
+    def add(self, place: int, score: float, wrong: int, inclusion: float) -> None:
         """Count a label."""
-        sums, weight = self._bins.setdefault(place, _Sums()), 1.0 / inclusion
-        sums.labels, sums.weight, sums.square = sums.labels + 1, sums.weight + weight, sums.square + weight * weight
-        sums.wrong, sums.score = sums.wrong + wrong * weight, sums.score + score * weight
+        weight = 1.0 / inclusion
+        self._bins[place].add(1, weight, weight * weight, wrong * weight, score * weight)
 
     def rates(self, confidence: float = 0.95) -> list[Rate]:
-        """From the lowest confidence to the highest; bins are joined until each holds a tenth of the labels."""
+        """From the lowest confidence to the highest; bins are joined until each holds a tenth of the labels.
+
+        The interval is Wilson's at the number of plain labels that the weighted ones are worth (Kish 1965).
+        """
         whole = sum(sums.weight for sums in self._bins.values())
-        return [_rate(sums, whole, confidence) for sums in self._joined()]
-
-    def _joined(self) -> list[_Sums]:
         least = sum(sums.labels for sums in self._bins.values()) / GROUPS
-        made: list[_Sums] = []
+        joined: list[Sums] = []
         for place in sorted(self._bins):
-            if not made or made[-1].labels >= least:
-                made.append(_Sums())
-            made[-1].add(self._bins[place])
-        return made
-
-
-def _rate(sums: _Sums, whole: float, confidence: float) -> Rate:
-    """Wilson's interval at the number of plain labels that the weighted ones are worth (Kish 1965)."""
-    wrong, worth = sums.wrong / sums.weight, sums.weight**2 / sums.square
-    low, high = wilson(wrong * worth, worth, confidence)
-    return Rate(
-        confidence=round(sums.score / sums.weight, 6), right=round(1.0 - wrong, 6), low=round(1.0 - high, 6),
-        high=round(1.0 - low, 6), labels=sums.labels, share=round(sums.weight / whole, 6),
-    )  # fmt: skip
+            if not joined or joined[-1].labels >= least:
+                joined.append(Sums())
+            part = self._bins[place]
+            joined[-1].add(part.labels, part.weight, part.square, part.wrong, part.score)
+        rates = []
+        for sums in joined:
+            wrong, worth = sums.wrong / sums.weight, sums.weight**2 / sums.square
+            low, high = wilson(wrong * worth, worth, confidence)
+            rate = Rate(
+                confidence=round(sums.score / sums.weight, 6), right=round(1.0 - wrong, 6), low=round(1.0 - high, 6),
+                high=round(1.0 - low, 6), labels=sums.labels, share=round(sums.weight / whole, 6),
+            )  # fmt: skip
+            rates.append(rate)
+        return rates

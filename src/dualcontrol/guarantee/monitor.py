@@ -1,4 +1,4 @@
-"""The monitor: whether the region on autopilot has become worse than promised since any moment in the past.
+"""Monitor: whether the region on autopilot has become worse than promised since any moment in the past.
 
 An e-detector in its CUSUM form (Shin, Ramdas and Rinaldo 2024) over weighted labels of autopilot cases: eight bets
 that the error is above the bound, each beginning anew whenever it has lost.  While the error is at the bound, the
@@ -47,13 +47,13 @@ class Monitor:
         gain = (int(wrong) / (1.0 - self.miss_rate) - self.max_error) / inclusion
         cap = MOST * least / self.max_error
         self._logs = [
-            max(one, 0.0) + log1p(min(fraction, cap) * gain)
-            for one, fraction in zip(self._logs, FRACTIONS, strict=True)
+            max(wealth, 0.0) + log1p(min(fraction, cap) * gain)
+            for wealth, fraction in zip(self._logs, FRACTIONS, strict=True)
         ]
         self.labels += 1
         if self.value < self.alarm_at:
             return False
-        self.reset()
+        self._logs = [0.0] * len(FRACTIONS)
         return True
 
     @property
@@ -62,7 +62,7 @@ class Monitor:
         most = max(self._logs)
         if most > 600.0:
             return float("inf")
-        return sum(exp(one) for one in self._logs) / len(self._logs)
+        return sum(map(exp, self._logs)) / len(self._logs)
 
     @property
     def suspicious(self) -> bool:
@@ -74,33 +74,29 @@ class Monitor:
         """How far the evidence has come on the way to an alarm, on a log scale from 0 to 1."""
         return min(1.0, max(0.0, log(max(self.value, 1.0)) / log(self.alarm_at)))
 
-    def reset(self) -> None:
-        """Begin anew."""
-        self._logs = [0.0] * len(FRACTIONS)
-
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON."""
-        given = {name: getattr(self, name) for name in ("max_error", "floor", "alarm_at", "miss_rate")}
-        return {"given": given, "labels": self.labels, "least": self._least, "logs": self._logs}
+        promise = {name: getattr(self, name) for name in ("max_error", "floor", "alarm_at", "miss_rate")}
+        return {"given": promise, "labels": self.labels, "least": self._least, "logs": self._logs}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The monitor that `to_dict` described."""
         with certificate.read("monitor"):
-            given = dict(data["given"])
-            made = cls(given.pop("max_error"), **given)
-            made.labels, made._least, made._logs = data["labels"], data["least"], list(data["logs"])
-            certificate.whole("labels", made.labels, 0)
-            certificate.share("least", made._least, one=True)
-            certificate.numbers("logs", made._logs, len(FRACTIONS))
-        return made
+            promise = dict(data["given"])
+            monitor = cls(promise.pop("max_error"), **promise)
+            monitor.labels, monitor._least, monitor._logs = data["labels"], data["least"], list(data["logs"])
+            certificate.whole("labels", monitor.labels, 0)
+            certificate.share("least", monitor._least, one=True)
+            certificate.numbers("logs", monitor._logs, len(FRACTIONS))
+        return monitor
 
 
-# The scale of a score: whether a model's scores have become others under the same name.
+# Score drift: whether a model's scores have become others under the same name.
 #
 # Score bins are put into ten groups of about equal mass.  Window by window the decisions of each group are counted; an
 # alarm needs a share three times as high as an upper bound on what it was (Clopper and Pearson 1934), by an exact
-# binomial test.  Levels are divided over groups and windows, so that a scale that stays raises an alarm with a
+# binomial test.  Levels are divided over groups and windows, so that scores that stay raise an alarm with a
 # probability of at most `FALSE`, however long it is watched; milder changes are for the monitor to find.
 
 
@@ -111,9 +107,9 @@ FALSE = 1e-4
 
 
 class Scale:
-    """`weights` are the decisions by bin that stand for the scale as it was, lowest score first; `labels` how many.
+    """Detects score drift against `weights`, the decisions by bin when it was certified, lowest first; `labels` in all.
 
-    `shares` are the groups' then, `found` what an alarm found.
+    `shares` are the groups' then, `risen` the share of the most frequent group of an alarm.
     """
 
     def __init__(self, weights: Sequence[float], labels: int) -> None:
@@ -126,7 +122,7 @@ class Scale:
         self.shares = [mass / (sum(masses) or 1.0) for mass in masses]
         self.limits = [min(1.0, TIMES * binomial.upper(round(s * labels), labels, level)) for s in self.shares]
         self._counts, self._seen, self._windows = [0] * self.groups, 0, 0
-        self.found = 0.0
+        self.risen = 0.0
 
     def observe(self, place: int) -> int | None:
         """Count a decision by its bin; the group that has become too frequent, once a window is full."""
@@ -136,28 +132,27 @@ class Scale:
             return None
         self._windows += 1
         level = FALSE / 2 / self.groups / self._windows / (self._windows + 1)
-        found = [group for group in range(self.groups) if self._rare(group, level)]
-        self.found = max((self._counts[group] / WINDOW for group in found), default=0.0)
+        frequent: list[int] = []
+        for group, (count, limit) in enumerate(zip(self._counts, self.limits, strict=True)):
+            # so many would be rare at the limit: as many misses or fewer
+            if limit < 1.0 and binomial.cdf(WINDOW - count, WINDOW, 1.0 - limit) <= level:
+                frequent.append(group)
+        self.risen = max((self._counts[group] / WINDOW for group in frequent), default=0.0)
         self._counts, self._seen = [0] * self.groups, 0
-        return max(found, key=lambda group: self.shares[group], default=None)
+        return max(frequent, key=lambda group: self.shares[group], default=None)
 
     def bins(self, group: int) -> tuple[int, int]:
         """The first and the last bin of a group."""
-        mine = [place for place, one in enumerate(self._group_of) if one == group]
-        return mine[0], mine[-1]
-
-    def _rare(self, group: int, level: float) -> bool:
-        """Whether so many would be rare at the limit: as many misses or fewer."""
-        limit = self.limits[group]
-        return limit < 1.0 and binomial.cdf(WINDOW - self._counts[group], WINDOW, 1.0 - limit) <= level
+        places = [place for place, own in enumerate(self._group_of) if own == group]
+        return places[0], places[-1]
 
 
 def grouped(weights: Sequence[float]) -> list[int]:
     """The group of each bin: neighbours together, up to a tenth of the mass each."""
-    whole, held = sum(weights) or 1.0, 0.0
-    places = []
+    whole, mass = sum(weights) or 1.0, 0.0
+    groups = []
     for weight in weights:
-        places.append(min(GROUPS - 1, int(GROUPS * held / whole)))
-        held += weight
-    known = sorted(set(places))
-    return [known.index(place) for place in places]
+        groups.append(min(GROUPS - 1, int(GROUPS * mass / whole)))
+        mass += weight
+    ranks = {group: rank for rank, group in enumerate(sorted(set(groups)))}
+    return [ranks[group] for group in groups]

@@ -28,14 +28,6 @@ STEP = 0.01  # from one candidate to the next, in coverage
 FORGIVEN = 2  # errors that the first candidate may hold, where there are rows enough
 
 
-class Region(NamedTuple):
-    """The rows that reach a threshold, and how many of them were wrong."""
-
-    threshold: float
-    rows: int
-    wrong: int
-
-
 def certify(
     scores: Any, wrong: Any, max_error: float, confidence: float = 0.95, *, thresholds: Sequence[float] | None = None
 ) -> Offline:
@@ -45,58 +37,48 @@ def certify(
     the truths are tested in the order given, in place of a grid of the scores.
     """
     check_promise(max_error, confidence)
-    known, errors = checked(scores, wrong)
-    tried = grid(known, first(len(known), max_error, confidence)) if thresholds is None else list(thresholds)
-    held, failed = _walked(known, errors, tried, max_error, confidence)
-    if held is not None:
-        return _certified(held, len(known), max_error, confidence)
-    reason, labels = _why_not(failed or Region(1.0, 0, 0), len(known), max_error, confidence)
-    return Offline(None, 0.0, None, None, len(known), 0, 0, labels, alike(known) + reason)
-
-
-def _walked(
-    scores: Floats, wrong: Floats, thresholds: Sequence[float], max_error: float, confidence: float
-) -> tuple[Region | None, Region | None]:
-    """The last region of the sequence before the first that fails, and that one."""
-    order = np.argsort(-scores, kind="stable")
-    falling, errors = -scores[order], np.concatenate(([0], np.cumsum(wrong[order])))
-    held: Region | None = None
-    for threshold in thresholds:
+    values, errors = checked(scores, wrong)
+    n = len(values)
+    candidates = grid(values, first(n, max_error, confidence)) if thresholds is None else thresholds
+    order = np.argsort(-values, kind="stable")
+    falling, counts = -values[order], np.concatenate(([0], np.cumsum(errors[order])))
+    passed: tuple[float, int, int] | None = None  # the last of the sequence before the first that fails
+    region = (1.0, 0, 0)  # a threshold, how many rows reach it, and how many of them were wrong
+    for threshold in candidates:
         rows = int(np.searchsorted(falling, -threshold, side="right"))
-        region = Region(float(threshold), rows, int(errors[rows]))
-        if binomial.cdf(region.wrong, rows, max_error) > 1.0 - confidence:
-            return held, region
-        held = region
-    return held, None
-
-
-def _certified(held: Region, n: int, max_error: float, confidence: float) -> Offline:
-    bounds = binomial.lower(held.wrong, held.rows, confidence), binomial.upper(held.wrong, held.rows, confidence)
+        region = float(threshold), rows, int(counts[rows])
+        if binomial.cdf(region[2], rows, max_error) > 1.0 - confidence:
+            break
+        passed = region
+    if passed is None:
+        reason, labels = _why_not(*region, n, max_error, confidence)
+        return Offline(None, 0.0, None, None, n, 0, 0, labels, alike(values) + reason)
+    start, rows, count = passed
+    low, high = binomial.lower(count, rows, confidence), binomial.upper(count, rows, confidence)
     reason = (
-        f"{held.wrong} of the {held.rows} rows from {held.threshold:g} on were wrong; if the error were above "
+        f"{count} of the {rows} rows from {start:g} on were wrong; if the error were above "
         f"{share(max_error)}, so few would be seen with a probability of at most {share(1.0 - confidence)}"
     )
-    error = held.wrong / held.rows
-    return Offline(held.threshold, held.rows / n, error, bounds, n, held.rows, held.wrong, None, reason)
+    return Offline(start, rows / n, count / rows, (low, high), n, rows, count, None, reason)
 
 
-def _why_not(failed: Region, n: int, max_error: float, confidence: float) -> tuple[str, int | None]:
+def _why_not(
+    threshold: float, rows: int, wrong: int, n: int, max_error: float, confidence: float
+) -> tuple[str, int | None]:
     """Why nothing is certified, and how many labels it would take; None where more of them would not help."""
     least = binomial.needed(max_error, confidence)
     if n < least:
         promise = f"an error of at most {share(max_error)} with {share(confidence)} confidence"
         few = "1 label is too few" if n == 1 else f"{n:,} labels are too few"
         return f"{few}: even without a single error, {promise} takes {least:,}", least
-    if failed.rows == 0:
-        return f"no row has a score of {failed.threshold:g} or more", None
-    error = failed.wrong / failed.rows
-    seen = f"of the {failed.rows:,} rows from {failed.threshold:g} on, {failed.wrong:,} were wrong ({share(error)})"
+    if rows == 0:
+        return f"no row has a score of {threshold:g} or more", None
+    error = wrong / rows
+    seen = f"of the {rows:,} rows from {threshold:g} on, {wrong:,} were wrong ({share(error)})"
     if error >= max_error:
-        why = (
-            f", which is not below {share(max_error)}: a better score or a larger max_error is needed, not more labels"
-        )
-        return seen + why, None
-    labels = ceil(labels_at(error, max_error, confidence) * n / failed.rows)
+        why = "a better score or a larger max_error is needed, not more labels"
+        return f"{seen}, which is not below {share(max_error)}: {why}", None
+    labels = ceil(labels_at(error, max_error, confidence) * n / rows)
     return f"{seen}, too close to {share(max_error)} for so few; at that rate it takes about {labels:,} labels", labels
 
 
@@ -112,18 +94,19 @@ def first(n: int, max_error: float, confidence: float) -> int:
 
     A first test that a single error fails would end most sequences before they began.  Only n and the promise count.
     """
-    forgiving = [_least_rows(errors, max_error, confidence) for errors in range(FORGIVEN + 1)]
+
+    def least_rows(errors: int) -> int:
+        """The fewest rows that pass with so many errors."""
+        low, high = errors, binomial.needed(max_error, confidence) * (errors + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            passes = binomial.cdf(errors, middle, max_error) <= 1.0 - confidence
+            low, high = (low, middle) if passes else (middle, high)
+        return high
+
+    forgiving = [least_rows(errors) for errors in range(FORGIVEN + 1)]
     affordable = [rows for rows in forgiving if rows <= n / 2]
     return max(ceil(START * n), affordable[-1] if affordable else forgiving[0])
-
-
-def _least_rows(errors: int, max_error: float, confidence: float) -> int:
-    """The fewest rows that pass with so many errors."""
-    low, high = errors, binomial.needed(max_error, confidence) * (errors + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if binomial.cdf(errors, middle, max_error) <= 1.0 - confidence else (middle, high)
-    return high
 
 
 def grid(scores: Floats, least: float, weights: Floats | None = None) -> list[float]:
@@ -131,39 +114,38 @@ def grid(scores: Floats, least: float, weights: Floats | None = None) -> list[fl
     order = np.argsort(-scores, kind="stable")
     reached = np.cumsum(np.ones(len(scores)) if weights is None else weights[order])
     shares = np.arange(round(START / STEP), round(1 / STEP) + 1) * STEP * reached[-1]
-    wanted = np.unique(np.maximum(shares, min(least, reached[-1])))
-    places = np.searchsorted(reached, wanted * (1.0 - 1e-12))
+    steps = np.unique(np.maximum(shares, min(least, reached[-1])))
+    places = np.searchsorted(reached, steps * (1.0 - 1e-12))
     return list(dict.fromkeys(scores[order[np.minimum(places, len(scores) - 1)]].tolist()))
 
 
 def checked(scores: Any, wrong: Any) -> tuple[Floats, Floats]:
     """Scores and errors as arrays; `CalibrationError` names the first row that is none."""
-    known, errors = _numbers(scores, "scores"), _numbers(wrong, "wrong")
-    if len(known) != len(errors):
-        raise CalibrationError(f"there are {len(known)} scores and {len(errors)} truths; each row has one of both")
-    if len(known) == 0:
+    arrays = []
+    for name, column in (("scores", scores), ("wrong", wrong)):
+        try:
+            array = np.asarray(column, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise CalibrationError(f"{name} is a list of numbers: {error}") from error
+        if array.ndim != 1:
+            raise CalibrationError(f"{name} is a list of numbers, not an array of {array.ndim} dimensions")
+        arrays.append(array)
+    values, errors = arrays
+    if len(values) != len(errors):
+        raise CalibrationError(f"there are {len(values)} scores and {len(errors)} truths; each row has one of both")
+    if len(values) == 0:
         raise CalibrationError("there are no rows, so there is nothing to calibrate on")
-    for name, wild in (("score", ~np.isfinite(known)), ("truth", ~((errors == 0.0) | (errors == 1.0)))):
+    truths = (errors == 0.0) | (errors == 1.0)
+    for name, array, wild in (("score", values, ~np.isfinite(values)), ("truth", errors, ~truths)):
         if wild.any():
             row, count = int(wild.argmax()), int(wild.sum())
-            given = (known if name == "score" else errors)[row]
             more = f" ({count} rows in all)" if count > 1 else ""
-            raise CalibrationError(f"row {row}: the {name} is {given}, which means nothing{more}", row=row)
-    return known, errors
-
-
-def _numbers(values: Any, name: str) -> Floats:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise CalibrationError(f"{name} is a list of numbers: {error}") from error
-    if array.ndim != 1:
-        raise CalibrationError(f"{name} is a list of numbers, not an array of {array.ndim} dimensions")
-    return array
+            raise CalibrationError(f"row {row}: the {name} is {array[row]}, which means nothing{more}", row=row)
+    return values, errors
 
 
 def alike(scores: Floats) -> str:
-    """What to say first where every row has the same score."""
+    """The beginning of a reason where every row has the same score."""
     return "" if scores.min() < scores.max() else f"every score is {scores[0]:g}, so it is all rows or none; "
 
 
@@ -190,85 +172,68 @@ def certify_weighted(
     any decision could have had then, for all rows or for each: known before the decision, it bounds the bet on it.
     """
     check_promise(max_error, confidence)
-    known, errors = checked(scores, wrong)
-    chances = included(inclusion, len(known))
-    floors = _floors(least, chances)
-    tried = thresholds if thresholds is not None else grid(known, START * float((1 / chances).sum()), 1 / chances)
-    held: float | None = None
-    for threshold in tried:
-        reached = known >= threshold
-        if peak((max_error - errors[reached]) / chances[reached], floors[reached]) < log(1.0 / (1.0 - confidence)):
+    values, errors = checked(scores, wrong)
+    chances = np.asarray(inclusion, dtype=float)
+    if chances.shape != values.shape or not bool(((chances > 0.0) & (chances <= 1.0)).all()):
+        raise CalibrationError("each row has an inclusion probability above 0 and at most 1")
+    floors, weights, target = _floors(least, chances), 1 / chances, log(1.0 / (1.0 - confidence))
+    candidates = thresholds if thresholds is not None else grid(values, START * float(weights.sum()), weights)
+    start: float | None = None
+    for threshold in candidates:
+        reached = values >= threshold
+        if peak((max_error - errors[reached]) / chances[reached], floors[reached]) < target:
             break
-        held = float(threshold)
-    if held is not None:
-        return _certified_weighted(held, known, errors, chances, floors, max_error, confidence)
-    reason, labels = _why_not_weighted(float(tried[0]), known, errors, chances, floors, max_error, confidence)
-    return Offline(None, 0.0, None, None, len(known), 0, 0, labels, alike(known) + reason, "betting")
-
-
-def _certified_weighted(
-    held: float, scores: Floats, wrong: Floats, chances: Floats, floors: Floats, max_error: float, confidence: float
-) -> Offline:
-    reached = scores >= held
-    errors, weights = wrong[reached], 1 / chances[reached]
-    low, high = bounds(errors, chances[reached], confidence, floors[reached])
-    reason = (
-        f"{int(errors.sum()):,} of the {len(errors):,} judged cases from {held:g} on were wrong; if the error were "
-        f"above {share(max_error)}, bets on them would win so much with a probability of at most "
-        f"{share(1.0 - confidence)}"
-    )
-    return Offline(
-        held, float(weights.sum() / (1 / chances).sum()), float((weights * errors).sum() / weights.sum()),
-        (low, min(high, max_error)), len(scores), len(errors), int(errors.sum()), None, reason, "betting",
-    )  # fmt: skip
-
-
-def _why_not_weighted(
-    tried: float, scores: Floats, wrong: Floats, chances: Floats, floors: Floats, max_error: float, confidence: float
-) -> tuple[str, int | None]:
-    """Why nothing is certified, and about how many judged cases it would take; None where more would not help."""
-    reached = scores >= tried
-    rows, errors, weights = int(reached.sum()), wrong[reached], 1 / chances[reached]
+        start = float(threshold)
+    tested = float(candidates[0]) if start is None else start
+    reached = values >= tested
+    rows, wrongs, own = int(reached.sum()), errors[reached], weights[reached]
+    count, error = int(wrongs.sum()), float((own * wrongs).sum() / own.sum()) if rows else 0.0
+    if start is not None:
+        low, high = bounds(wrongs, chances[reached], confidence, floors[reached])
+        reason = (
+            f"{count:,} of the {rows:,} judged cases from {start:g} on were wrong; if the error were "
+            f"above {share(max_error)}, bets on them would win so much with a probability of at most "
+            f"{share(1.0 - confidence)}"
+        )
+        return Offline(
+            start, float(own.sum() / weights.sum()), error, (low, min(high, max_error)), len(values), rows, count,
+            None, reason, "betting",
+        )  # fmt: skip
+    labels = None
+    gains = np.log1p(_bets(floors[reached]) * ((max_error - wrongs) * own)[:, None])
+    gain = gains.mean(axis=0).max() if rows else 0.0
+    seen = f"of the {rows:,} judged cases from {tested:g} on, {count:,} were wrong ({share(error)}, weighted)"
     if rows == 0:
-        return f"no judged case has a score of {tried:g} or more", None
-    error = float((weights * errors).sum() / weights.sum())
-    seen = (
-        f"of the {rows:,} judged cases from {tried:g} on, {int(errors.sum()):,} were wrong ({share(error)}, weighted)"
-    )
-    gains = np.log1p(_bets(floors[reached]) * ((max_error - errors) * weights)[:, None]).mean(axis=0)
-    if error >= max_error or gains.max() <= 0.0:
-        return f"{seen}, which is not clearly below {share(max_error)}: more cases alone will not help", None
-    needed = ceil((log(1.0 / (1.0 - confidence)) + log(len(BETS))) / gains.max() * len(scores) / rows)
-    labels = max(needed, binomial.needed(max_error, confidence))
-    return f"{seen}, too few for {share(max_error)}; at that rate it takes about {labels:,} judged cases", labels
+        reason = f"no judged case has a score of {tested:g} or more"
+    elif error >= max_error or gain <= 0.0:
+        reason = f"{seen}, which is not clearly below {share(max_error)}: more cases alone will not help"
+    else:
+        needed = ceil((target + log(len(BETS))) / gain * len(values) / rows)
+        labels = max(needed, binomial.needed(max_error, confidence))
+        reason = f"{seen}, too few for {share(max_error)}; at that rate it takes about {labels:,} judged cases"
+    return Offline(None, 0.0, None, None, len(values), 0, 0, labels, alike(values) + reason, "betting")
 
 
 def bounds(wrong: Floats, inclusion: Floats, confidence: float, least: Any) -> tuple[float, float]:
     """Lower and upper bound on the error; each holds with this confidence by itself, at every moment."""
     target, floors = log(1.0 / (1.0 - confidence)), _floors(least, inclusion)
 
-    def too_high(error: float) -> bool:
-        return peak((error - wrong) / inclusion, floors) >= target
+    def least_error(above: Callable[[float], bool]) -> float:
+        """Where a condition that fails for small errors begins to hold; 1: it never does, 0: it always did."""
+        low, high = 0.0, 1.0
+        if above(low):
+            return low
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if above(middle) else (middle, high)
+        return high
 
-    def possible(error: float) -> bool:
-        return peak((wrong - error) / inclusion, floors) < target
-
-    return _between(possible), _between(too_high)
-
-
-def _between(above: Callable[[float], bool]) -> float:
-    """Where a condition that does not hold for small errors begins to; 1 where it never does, 0 where it always did."""
-    low, high = 0.0, 1.0
-    if above(low):
-        return low
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if above(middle) else (middle, high)
-    return high
+    possible = least_error(lambda error: peak((wrong - error) / inclusion, floors) < target)
+    return possible, least_error(lambda error: peak((error - wrong) / inclusion, floors) >= target)
 
 
 def peak(gains: Floats, least: Any) -> float:
-    """The largest logarithm that a stake has come to, spread evenly over eight bets, each as large as it may be."""
+    """The maximum over time of the log wealth, spread evenly over eight bets, each as large as it may be."""
     if len(gains) == 0:
         return 0.0
     stakes = np.cumsum(np.log1p(_bets(np.broadcast_to(least, len(gains))) * gains[:, None]), axis=0)
@@ -282,7 +247,7 @@ def _bets(least: Floats) -> Floats:
 
 
 def _floors(least: Any, inclusion: Floats) -> Floats:
-    """The floor of each row; one floor for all is never above any inclusion there is."""
+    """The minimum inclusion probability of each row; one for all is capped at the smallest inclusion."""
     if np.ndim(least) == 0:
         return np.full(len(inclusion), min(float(least), float(inclusion.min(initial=1.0))))
     floors = np.asarray(least, dtype=float)
@@ -291,15 +256,7 @@ def _floors(least: Any, inclusion: Floats) -> Floats:
     return floors
 
 
-def included(inclusion: Any, rows: int) -> Floats:
-    """Inclusion probabilities as an array, one a row and each above 0."""
-    chances = np.asarray(inclusion, dtype=float)
-    if chances.shape != (rows,) or not bool(((chances > 0.0) & (chances <= 1.0)).all()):
-        raise CalibrationError("each row has an inclusion probability above 0 and at most 1")
-    return chances
-
-
-# A promise on the error of autopilot, what was found of it on rows whose truth is known, and both in words.
+# A certificate on the error of autopilot from rows whose truth is known, and its words.
 
 
 LEAST = 1e-9
@@ -346,12 +303,10 @@ class ByClass(NamedTuple):
         if self.threshold is None:
             return f"Class {self.label!r}: none is accepted" + (f", since {self.reason}." if self.reason else ".")
         start = f" from {self.threshold!r} on" if self.reason else ""
-        taken = (
-            f"{self.accepted:,} accepted as it{start}, {self.wrong:,} of them wrong"
-            if self.accepted
-            else "none accepted as it"
-        )
-        return f"Class {self.label!r}: {taken}; of {self.truly:,} accepted that are it, {self.missed:,} were missed."
+        accepted = "none accepted as it"
+        if self.accepted:
+            accepted = f"{self.accepted:,} accepted as it{start}, {self.wrong:,} of them wrong"
+        return f"Class {self.label!r}: {accepted}; of {self.truly:,} accepted that are it, {self.missed:,} were missed."
 
 
 class OfflineCertificate(NamedTuple):
@@ -367,42 +322,36 @@ class OfflineCertificate(NamedTuple):
     per_class: bool = False
 
     def __str__(self) -> str:
-        found = self.found
-        if found.threshold is None:
-            return f"Nothing is certified, so every row is for a human: {found.reason}."
-        return "\n".join([*self._promise(), *map(str, self.classes), *self._warning(), LAPSES])
-
-    def _promise(self) -> list[str]:
-        found, (low, high) = self.found, self.found.error_interval or (0.0, 1.0)
-        of = f"Of the rows accepted from a score of {found.threshold!r} on, at most {share(self.max_error)} are wrong."
+        whole, most = self.found, share(self.max_error)
+        if whole.threshold is None:
+            return f"Nothing is certified, so every row is for a human: {whole.reason}."
+        low, high = whole.error_interval or (0.0, 1.0)
+        promise = f"Of the rows accepted from a score of {whole.threshold!r} on, at most {most} are wrong."
         if self.per_class:
-            most = share(self.max_error)
-            of = f"Of the rows accepted as any one class, each from its own score, at most {most} are wrong."
-        return [
-            of,
+            promise = f"Of the rows accepted as any one class, each from its own score, at most {most} are wrong."
+        lines = [
+            promise,
             f"The probability that calibration draws rows on which this is claimed and false is at most "
             f"{share(1.0 - self.confidence)}{', for all classes together' if self.per_class else ''}.",
-            f"It rests on {found.n:,} labels, drawn like the rows to come: {found.accepted:,} accepted "
-            f"({share(found.coverage)}), {found.wrong:,} of them wrong.",
+            f"It rests on {whole.n:,} labels, drawn like the rows to come: {whole.accepted:,} accepted "
+            f"({share(whole.coverage)}), {whole.wrong:,} of them wrong.",
             f"Their error lies between {share(low)} and {share(high)}, each with {share(self.confidence)} confidence.",
+            *map(str, self.classes),
         ]
-
-    def _warning(self) -> list[str]:
-        """Classes that err more often than the promise would make one think."""
-        most, said = share(self.max_error), []
-        worse = [one.label for one in self.classes if one.wrong > self.max_error * one.accepted]
+        # classes that err more often than the promise would make one think
+        worse = [part.label for part in self.classes if part.wrong > self.max_error * part.accepted]
         if worse and not self.per_class:
-            said.append(
+            lines.append(
                 f"This promise is for all classes together: of {_named(worse)} more than {most} of the accepted "
                 "rows were wrong. With per_class=True it is made for each."
             )
-        lost = [one.label for one in self.classes if one.missed > self.max_error * one.truly]
+        lost = [part.label for part in self.classes if part.missed > self.max_error * part.truly]
         if lost:
-            said.append(
+            lines.append(
                 f"It is no promise about the rows that are {_named(lost)} in truth: of those accepted more than {most} "
                 "were taken for something else."
             )
-        return said
+        return "\n".join([*lines, LAPSES])
 
 
 def _named(labels: Sequence[Any]) -> str:
@@ -410,18 +359,15 @@ def _named(labels: Sequence[Any]) -> str:
 
 
 def check_promise(max_error: float, confidence: float) -> None:
-    """Refuse a promise that no data carry, or that says nothing."""
-    for name, value in (("max_error", max_error), ("confidence", confidence)):
-        if not _is_share(value):
+    """Refuse a bound or a confidence that no data can support, or that promises nothing."""
+    promise: dict[str, Any] = {"max_error": max_error, "confidence": confidence}
+    for name, value in promise.items():
+        if not (isinstance(value, int | float) and 0.0 < value < 1.0):
             raise CalibrationError(
                 f"{name} is a number between 0 and 1, both excluded, not {value!r:.80}", hint=HINTS[name], field=name
             )
-        if (said := beyond(name, value)) is not None:
-            raise CalibrationError(f"{name} is {value!r}: {said}", hint=HINTS[name], field=name)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0.0 < value < 1.0
+        if (reason := beyond(name, value)) is not None:
+            raise CalibrationError(f"{name} is {value!r}: {reason}", hint=HINTS[name], field=name)
 
 
 def beyond(name: str, value: float) -> str | None:

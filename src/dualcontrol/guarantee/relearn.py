@@ -1,4 +1,4 @@
-"""Riskiness: the decided cases of a loop that a risk model learns from, and when it is learned by itself.
+"""Learning of risk models: the decided cases that one learns from, and when it is learned without being asked.
 
 All of them were decided before the model is in force, and its certificate counts only what is decided after that: no
 label is both.
@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dualcontrol.case import Case, Example, ModelRow
 from dualcontrol.control import RISK_MODEL, Control
 from dualcontrol.errors import ModelError, ReadOnlyError, StoreUnavailableError, UnknownLoopError
 from dualcontrol.guarantee.certifier import Certifier
-from dualcontrol.guarantee.evidence import found
+from dualcontrol.guarantee.evidence import label_of
 from dualcontrol.learn import training
 from dualcontrol.learn.features import of_case
 from dualcontrol.learn.risk import RiskExample, RiskReport, fitted
@@ -51,9 +51,20 @@ def learn_risk(desk: DeskPort, loop: str, *, seed: int = 0, reason: str = "by ha
 def gathered(desk: DeskPort, control: Control) -> Gathered:
     """The latest decided cases with what the last word on each says; weights are one over inclusion."""
     ids = dict.fromkeys(example.case_id for example in _labels(desk, control, 0))
-    cases = [case for case in (_case(desk, case_id) for case_id in deque(ids, MOST)) if case is not None]
+    cases: list[Case] = []
+    for case_id in deque(ids, MOST):
+        try:
+            case = desk.store.queries.case(case_id)
+        except ReadOnlyError:  # a newer version wrote it
+            continue
+        if case is not None and not case.erased and case.proposed is not None:
+            cases.append(case)
     alone = len({identity(answer.actor.person) for case in cases for answer in case.answered}) < 2
-    rows = [row for row in (_labelled(case, control, alone) for case in cases) if row is not None]
+    rows = []
+    for case in cases:
+        wrong = label_of(case, control, alone=alone)
+        if case.route is not None and isinstance(wrong, int):
+            rows.append(RiskExample(case.id, of_case(case), wrong, 1.0 / case.route.inclusion))
     return Gathered(rows, min(len(ids), MOST) - len(rows))
 
 
@@ -65,32 +76,12 @@ def _labels(desk: DeskPort, control: Control, after: int) -> Iterator[Example]:
         yield from (example for example in page if example.wrong is not None and example.inclusion > 0.0)
 
 
-def _case(desk: DeskPort, case_id: str) -> Case | None:
-    try:
-        case: Case | None = desk.store.queries.case(case_id)
-    except ReadOnlyError:  # a newer version wrote it
-        return None
-    return None if case is None or case.erased or case.proposed is None else case
-
-
-def _labelled(case: Case, control: Control, alone: bool) -> RiskExample | None:
-    wrong = found(case, control, alone=alone)
-    if case.route is None or not isinstance(wrong, int):
-        return None
-    return RiskExample(case.id, of_case(case), wrong, 1.0 / case.route.inclusion)
-
-
 class _Seen:
-    """The labelled cases of a loop up to example `after`, and from how many on it is worth another try."""
+    """The labelled cases of a loop up to example `after`, and from how many on another look is worth it."""
 
     def __init__(self) -> None:
         self.after = self.answers = self.again = 0
         self.cases: set[str] = set()
-
-    def read(self, examples: Iterable[Example]) -> None:
-        for example in examples:
-            self.after = example.id or self.after
-            self.cases.add(example.case_id)
 
 
 class Riskiness:
@@ -129,52 +120,42 @@ class Riskiness:
             log.warning("loop %s: no risk model was learned: %s", loop, error.message)
             return None
         except Exception as error:  # the answer stands, whatever comes of it
-            self._failed(control, error)
+            last = control.untrained.get(RISK_MODEL)
+            reason = training.described(error)[1]
+            if last is not None and last.reason == reason and self._desk.steps.now() < last.retry_at:
+                return None  # a failure that is recorded already is not said again before its time
+            try:
+                training.record_failure(self._desk, control, RISK_MODEL, "risk", error)
+            except StoreUnavailableError as lost:
+                log.warning("loop %s: that no risk model was learned is not recorded: %s", loop, lost.message)
             return None
         finally:
             self._lock.release()
 
-    def _failed(self, control: Control, error: Exception) -> None:
-        """Record a failure; one that is recorded already is not said again before its time."""
-        last = control.untrained.get(RISK_MODEL)
-        said = last is not None and last.reason == training.described(error)[1]
-        if said and last is not None and self._desk.steps.now() < last.retry_at:
-            return
-        try:
-            training.record_failure(self._desk, control, RISK_MODEL, "risk", error)
-        except StoreUnavailableError as lost:
-            log.warning("loop %s: that no risk model was learned is not recorded: %s", control.loop, lost.message)
-
     def _learned(self, control: Control, seen: _Seen) -> RiskReport | None:
+        """Learn from enough labels, unless the score in force certifies something or will before they have doubled."""
         if control.thresholds:
             return None
-        seen.read(_labels(self._desk, control, seen.after))
-        target = self._target(control)
+        for example in _labels(self._desk, control, seen.after):
+            seen.after = example.id or seen.after
+            seen.cases.add(example.case_id)
+        guarantee = control.settings.guarantee
+        models: list[ModelRow] = self._desk.store.queries.models(control.loop_id)
+        last = next((model.examples for model in models if model.version == control.scorer), 0)
+        target = 2 * last or (guarantee.learn_from if guarantee is not None else 0)
         if len(seen.cases) < max(target, seen.again):
             return None
         seen.again = len(seen.cases) + max(LOOK, target // 20)
-        if self._helped(control):
+        self._certifier.run(control.loop)
+        now = self._desk.control(control.loop)
+        if now is None or now.thresholds or now.scorer != control.scorer:
             return None
+        for name, segment in self._certifier.segments(now).items():
+            labels, needed = segment.certificate.labels, segment.certificate.labels_needed()
+            if now.epochs.get(name) == segment.epoch and needed and needed <= labels:
+                return None
         data = gathered(self._desk, control)
         if len(data.rows) < target:
             return None
         reason = f"the first {target} decided cases" if control.scorer is None else "twice as many, nothing certified"
         return fitted(self._desk, control, data.rows, left_out=data.left_out, reason=reason)
-
-    def _helped(self, control: Control) -> bool:
-        """Whether the score in force certifies something, or will before its evidence has doubled."""
-        self._certifier.run(control.loop)
-        now = self._desk.control(control.loop)
-        if now is None or now.thresholds or now.scorer != control.scorer:
-            return True
-        current = [
-            s.certificate for name, s in self._certifier.segments(now).items() if now.epochs.get(name) == s.epoch
-        ]
-        return any((one.labels_needed() or one.labels + 1) <= one.labels for one in current)
-
-    def _target(self, control: Control) -> int:
-        """From how many labels the next model is learned."""
-        guarantee = control.settings.guarantee
-        rows: list[ModelRow] = self._desk.store.queries.models(control.loop_id)
-        last = next((row.examples for row in rows if row.version == control.scorer), 0)
-        return 2 * last or (guarantee.learn_from if guarantee is not None else 0)

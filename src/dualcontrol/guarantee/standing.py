@@ -1,4 +1,4 @@
-"""What a guarantee stands at, in numbers and in words: what is promised, on what evidence, and why where nothing is."""
+"""The status of a guarantee, in numbers and in words: what is promised, on what evidence, and why where nothing is."""
 
 from __future__ import annotations
 
@@ -44,26 +44,36 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def standing(control: Control, segments: dict[str, Segment]) -> list[Standing]:
-    """Every segment that the loop's guarantee names, or the one that is the whole loop."""
+    """The status of every segment that the loop's guarantee names, or of the one that is the whole loop."""
     guarantee = control.settings.guarantee
     names = guarantee.segments if guarantee is not None and guarantee.segments else ("",)
-    return [_of(control, name, segments.get(name)) for name in names]
+    return [_standing(control, name, segments.get(name)) for name in names]
 
 
-def _of(control: Control, name: str, segment: Segment | None) -> Standing:
-    guarantee = control.settings.guarantee
+def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
+    guarantee, closed = control.settings.guarantee, control.closed_for(name)
     current = segment if segment is not None and control.epochs.get(name) == segment.epoch else None
     certificate = current.certificate if current is not None else None
     bound = segment.bound if segment is not None else None
-    closed = control.closed_for(name)
-    state, counted = _said(control, segment, current, closed)
+    if guarantee is None:
+        state, counted, needed = "off", "this loop has no guarantee", None
+    elif current is None:
+        state, fresh = "waiting", Certificate(**promised(control, segment))
+        needed = fresh.labels_needed()
+        counted = _joined(_waiting(control, guarantee, fresh, segment), WATCHES.get(control.settings.start))
+    else:
+        needed = current.certificate.labels_needed()
+        state, counted = _counted(control, guarantee, current, needed)
+    if guarantee is not None and closed is not None:  # what the evidence says comes after that, as a sentence
+        stands = f"What is certified stands by for when it opens: {counted}"
+        state, counted = "closed", stands if state == "certified" else counted[:1].upper() + counted[1:]
     return Standing(
         loop=control.loop, segment=name, epoch=current.epoch if current else control.epoch,
         model=current.model if current else control.model, scorer=control.scores_by,
         max_error=guarantee.max_error if guarantee else None, confidence=guarantee.confidence if guarantee else None,
         threshold=control.threshold_for(name) if guarantee else None,
         certified_coverage=round(certificate.coverage, 6) if certificate else 0.0,
-        labels_used=certificate.labels if certificate else 0, labels_needed=_needed(control, segment, certificate),
+        labels_used=certificate.labels if certificate else 0, labels_needed=needed,
         error_upper=round(bound.upper, 6) if bound and bound.cases else None,
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
@@ -73,45 +83,61 @@ def _of(control: Control, name: str, segment: Segment | None) -> Standing:
     )  # fmt: skip
 
 
-def _needed(control: Control, before: Segment | None, certificate: Certificate | None) -> int | None:
-    """Answers to the next step; where none is counted yet, as many as it takes without an error."""
-    if control.settings.guarantee is None:
-        return None
-    return (certificate or _unbegun(control, before)).labels_needed()
+def _waiting(control: Control, guarantee: Guarantee, fresh: Certificate, before: Segment | None) -> str:
+    """Nothing is counted for this promise: how many answers the certificate that comes takes at the least."""
+    promise = " for this promise" if before is not None else ""
+    parts = [f"no decision was counted yet{promise}, so everything goes to humans"]
+    if control.learned and control.scorer is None:
+        first = f"{guarantee.learn_from:,} decided cases, which are not counted"
+        parts.append(f"First the score is learned from the first {first}")
+    if guarantee.pilot:
+        parts.append(f"The first {_many(guarantee.pilot, 'answer')} show how the scores lie, and prove nothing")
+    parts.append(
+        f"Then at least {_many(fresh.fewest, 'answer')} on the surest cases must find no error: "
+        f"about {_many(fresh.labels_needed() or 0, 'answer')} in all"
+    )
+    return _joined(*parts)
 
 
-def _unbegun(control: Control, before: Segment | None) -> Certificate:
-    """The certificate that the next decision begins."""
-    return Certificate(**promised(control, before))
-
-
-def _said(control: Control, before: Segment | None, current: Segment | None, closed: str | None) -> tuple[str, str]:
-    """The state, and what the evidence says; while autopilot is closed, as a sentence that comes after that."""
-    guarantee = control.settings.guarantee
-    if guarantee is None:
-        return "off", "this loop has no guarantee"
-    state, why = _counted(control, guarantee, before, current)
-    if closed is None:
-        return state, why
-    if state == "certified":
-        return "closed", f"What is certified stands by for when it opens: {why}"
-    return "closed", why[:1].upper() + why[1:]
-
-
-def _counted(
-    control: Control, guarantee: Guarantee, before: Segment | None, current: Segment | None
-) -> tuple[str, str]:  # fmt: skip
-    """What the evidence says, whether or not autopilot is closed."""
-    if current is None:
-        return "waiting", _joined(_waiting(control, guarantee, before), WATCHES.get(control.settings.start))
-    evidence, late = current.certificate.evidence(), _unanswered(guarantee, current)
-    if evidence["state"] == "pilot":
-        left = f"{_answers(evidence['pilot_left'], 'more ')} to see how the scores lie; everything goes to humans"
-        return "pilot", _joined(left, late)
-    errors = _joined(_whose_errors(guarantee), _by_what(control))
-    if evidence["state"] == "certified":
-        return "certified", _joined(_promise(current), errors, SUGGESTS.get(control.settings.start))
-    return "collecting", _joined(_not_yet(current, evidence["labels_needed"]), late, errors)
+def _counted(control: Control, guarantee: Guarantee, current: Segment, needed: int | None) -> tuple[str, str]:
+    """The state, and what the evidence says, whether or not autopilot is closed."""
+    certificate, late, scorer = current.certificate, None, control.scores_by
+    if current.missing:  # they count as wrong; who does not know that takes them for errors of the model
+        one = "counts as wrong because nobody answered it"
+        counts = one if current.missing == 1 else "count as wrong because nobody answered them"
+        late = (
+            f"{_many(current.missing, 'case')} {counts} within {_span(guarantee.answer_within)}: answer in time, or "
+            "set a longer answer_within"
+        )
+    if not certificate.begun:
+        left = f"{_answers(certificate.evidence()['pilot_left'], 'more ')} to see how the scores lie"
+        return "pilot", _joined(f"{left}; everything goes to humans", late)
+    errors = "A proposal counts as wrong once a second reviewer says so too"
+    if not guarantee.adjudicate:
+        unseen = f", and {share(guarantee.missed)} of errors are taken to be missed" if guarantee.missed else ""
+        errors = f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
+    if scorer is not None:
+        errors += f". Here the score is the chance of being right, learned by {scorer}"
+    if certificate.threshold is not None:
+        promise = (
+            f"at most {share(certificate.max_error)} of what autopilot does from {certificate.threshold:.4g} on is "
+            f"wrong, with {share(certificate.confidence)} confidence, while model and cases stay as they are"
+        )
+        return "certified", _joined(promise, errors, SUGGESTS.get(control.settings.start))
+    place = max(certificate._next, 0)
+    seen, wrong = sum(certificate.weights[place:]), sum(certificate.wrongs[place:])
+    since = {None: "", LABELS: "since the labels changed "}.get(current.cut, "since the alarm ")
+    surest = f"{since}{wrong:.0f} of the {seen:.0f} surest cases count as wrong"
+    why = f"{surest}, and {share(certificate.max_error)} may be"
+    if not seen:
+        why = f"no answer on the surest cases was counted {since or 'yet'}".rstrip()
+    more, due = f"About {_answers(needed or 0, 'more ')}", moves.due(certificate)
+    if needed is None:
+        more = "More answers like these would not change that"
+        if certificate.labels < due:
+            more += f". When {due:,} are counted, another group of the surest cases is tried if one looks better"
+    tied = None if certificate.edges else "Every score was the same so far, so it is all cases or none"
+    return "collecting", _joined(f"nothing is certified: {why}", more, tied, late, errors)
 
 
 def _joined(*sentences: str | None) -> str:
@@ -122,82 +148,8 @@ def _answers(count: int, more: str = "") -> str:
     return f"1 {more}answer is needed" if count == 1 else f"{count:,} {more}answers are needed"
 
 
-def _waiting(control: Control, guarantee: Guarantee, before: Segment | None) -> str:
-    """Nothing is counted for this promise: how many answers it takes at the least."""
-    fresh = _unbegun(control, before)
-    nothing = "no decision was counted yet" + (" for this promise" if before is not None else "")
-    learned = control.learned and control.scorer is None
-    pilot = f"The first {_many(guarantee.pilot, 'answer')} show how the scores lie, and prove nothing"
-    return _joined(
-        f"{nothing}, so everything goes to humans", _unlearned(guarantee) if learned else None,
-        pilot if guarantee.pilot else None,
-        f"Then at least {_many(fresh.fewest, 'answer')} on the surest cases must find no error: "
-        f"about {_many(fresh.labels_needed() or 0, 'answer')} in all",
-    )  # fmt: skip
-
-
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
-
-
-def _unlearned(guarantee: Guarantee) -> str:
-    return f"First the score is learned from the first {guarantee.learn_from:,} decided cases, which are not counted"
-
-
-def _by_what(control: Control) -> str | None:
-    """Which score it is, where it is not the confidence that proposals come with."""
-    scorer = control.scores_by
-    return None if scorer is None else f"Here the score is the chance of being right, learned by {scorer}"
-
-
-def _whose_errors(guarantee: Guarantee) -> str:
-    if guarantee.adjudicate:
-        return "A proposal counts as wrong once a second reviewer says so too"
-    unseen = f", and {share(guarantee.missed)} of errors are taken to be missed" if guarantee.missed else ""
-    return f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
-
-
-def _unanswered(guarantee: Guarantee, segment: Segment) -> str | None:
-    """Cases that nobody answered count as wrong; who does not know that takes them for errors of the model."""
-    count = segment.missing
-    if not count:
-        return None
-    span = guarantee.answer_within
-    within = span if isinstance(span, str) else f"{span:g} s"
-    counts = (
-        "counts as wrong because nobody answered it" if count == 1 else "count as wrong because nobody answered them"
-    )
-    return f"{_many(count, 'case')} {counts} within {within}: answer in time, or set a longer answer_within"
-
-
-def _promise(segment: Segment) -> str:
-    certificate = segment.certificate
-    return (
-        f"at most {share(certificate.max_error)} of what autopilot does from {certificate.threshold:.4g} on is wrong, "
-        f"with {share(certificate.confidence)} confidence, while model and cases stay as they are"
-    )
-
-
-def _hopeless(segment: Segment) -> str:
-    never, tried = "More answers like these would not change that", moves.due(segment.certificate)
-    if segment.certificate.labels >= tried:
-        return never
-    return f"{never}. When {tried:,} are counted, another group of the surest cases is tried if one looks better"
-
-
-def _not_yet(segment: Segment, needed: int | None) -> str:
-    certificate = segment.certificate
-    place = max(certificate._next, 0)
-    seen, wrong = sum(certificate.weights[place:]), sum(certificate.wrongs[place:])
-    since = {None: "", LABELS: "since the labels changed "}.get(segment.cut, "since the alarm ")
-    found = (
-        f"{since}{wrong:.0f} of the {seen:.0f} surest cases count as wrong, and {share(certificate.max_error)} may be"
-    )
-    if not seen:
-        found = f"no answer on the surest cases was counted {since or 'yet'}".rstrip()
-    more = _hopeless(segment) if needed is None else f"About {_answers(needed, 'more ')}"
-    tied = "" if certificate.edges else ". Every score was the same so far, so it is all cases or none"
-    return f"nothing is certified: {found}. {more}{tied}"
 
 
 # A guarantee in plain words: what is promised, for what, on what evidence, what counts as wrong, when it lapses.
@@ -237,40 +189,41 @@ class Words(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def words(control: Control, of: Standing) -> Words:
-    """What a standing means to people who rely on it."""
-    if control.settings.guarantee is None:
-        return _without(control)
+    """What a status means to people who rely on it."""
+    guarantee = control.settings.guarantee
+    if guarantee is None:
+        fixed = control.settings.threshold
+        where = "sends nothing to autopilot by score" if fixed is None else f"runs on autopilot from {fixed:g} on"
+        return Words(
+            headline="This loop has no guarantee: nothing is promised about the error of autopilot.",
+            promised_for=f"The loop {where}, because its settings say so and not because anybody has counted.",
+            evidence="",
+            errors="",
+            lapses="With guarantee = { max_error = 0.05 } in its settings the threshold follows the evidence.",
+            not_promised="Anything about the error of autopilot.",
+        )
+    certified = of.state == "certified"
+    headline = "Nothing is certified: everything goes to humans."
+    if of.state == "closed":
+        headline = "Autopilot is closed: everything goes to humans."
+    elif certified and of.max_error is not None and of.confidence is not None:
+        most = f"At most {share(of.max_error)} of what autopilot does is wrong"
+        headline = f"{most}, with {share(of.confidence)} confidence."
+    who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
+    if guarantee.adjudicate:
+        who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
+    missed = f" Reviewers are taken to miss up to {share(guarantee.missed)} of all errors." if guarantee.missed else ""
+    lapses = f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
     return Words(
-        headline=_headline(of), promised_for=_for(control, of), evidence=_evidence(of), errors=_errors(control),
-        lapses=_lapses(control) if of.state == "certified" else _opens(of),
-        not_promised=NOT_PROMISED if of.state == "certified" else NOT_YET,
+        headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of),
+        errors=f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}",
+        lapses=lapses if certified else _opens(of),
+        not_promised=NOT_PROMISED if certified else NOT_YET,
     )  # fmt: skip
 
 
-def _headline(of: Standing) -> str:
-    if of.state == "closed":
-        return "Autopilot is closed: everything goes to humans."
-    if of.state != "certified" or of.max_error is None or of.confidence is None:
-        return "Nothing is certified: everything goes to humans."
-    return f"At most {share(of.max_error)} of what autopilot does is wrong, with {share(of.confidence)} confidence."
-
-
-def _without(control: Control) -> Words:
-    alone = control.settings.threshold
-    fixed = "sends nothing to autopilot by score" if alone is None else f"runs on autopilot from {alone:g} on"
-    return Words(
-        headline="This loop has no guarantee: nothing is promised about the error of autopilot.",
-        promised_for=f"The loop {fixed}, because its settings say so and not because anybody has counted.",
-        evidence="",
-        errors="",
-        lapses="With guarantee = { max_error = 0.05 } in its settings the threshold follows the evidence.",
-        not_promised="Anything about the error of autopilot.",
-    )
-
-
-def _for(control: Control, of: Standing) -> str:
-    guarantee = control.settings.guarantee
-    score = "learned score" if guarantee is not None and guarantee.score == "risk" else "confidence"
+def _for(control: Control, guarantee: Guarantee, of: Standing) -> str:
+    score = "learned score" if guarantee.score == "risk" else "confidence"
     part = f"segment {of.segment!r} of loop {of.loop!r}" if of.segment else f"loop {of.loop!r}"
     model = f"model {of.model!r}" if of.model else "what proposes today"
     starts = STARTS.get(control.settings.start, "")
@@ -298,24 +251,8 @@ def _evidence(of: Standing) -> str:
     )
 
 
-def _errors(control: Control) -> str:
-    guarantee = control.settings.guarantee
-    if guarantee is None:
-        return ""
-    if guarantee.adjudicate:
-        who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
-    else:
-        who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
-    missed = f" Reviewers are taken to miss up to {share(guarantee.missed)} of all errors." if guarantee.missed else ""
-    return f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}"
-
-
-def _span(given: str | int | float) -> str:
-    return given if isinstance(given, str) else f"{given:g} s"
-
-
-def _lapses(control: Control) -> str:
-    return f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
+def _span(seconds: str | int | float) -> str:
+    return seconds if isinstance(seconds, str) else f"{seconds:g} s"
 
 
 def _opens(of: Standing) -> str:

@@ -35,7 +35,7 @@ class Fields(NamedTuple):
 
 
 class ScoredFile(NamedTuple):
-    """The rows of a file, and what whoever reads their figures should know of them."""
+    """The rows of a file, and remarks on how they were read."""
 
     rows: list[ScoredRow]
     remarks: list[str]
@@ -49,57 +49,51 @@ def scored(file: str, fields: Fields) -> ScoredFile:
 
     Only the named fields are looked at, whatever else the file holds.
     """
-    wanted = {role: name for role, name in fields._asdict().items() if name}
-    table = opened(file, list(wanted.values()), only=True, swallowed=lambda row: _is_row(row, fields))
-    twice = table.twice(list(wanted.values()))
+
+    def is_row(cells: Cells) -> bool:
+        """Whether a line within a quoted cell is a row by itself, which a broken quote has swallowed."""
+        score, truth = number_of(cells.get(fields.score, "")), cells.get(fields.truth, "").strip().lower()
+        return score is not None and 0 <= score <= 1 and (bool(truth) if fields.proposal else truth in VERDICTS)
+
+    roles = {role: name for role, name in fields._asdict().items() if name}
+    names = list(roles.values())
+    table = opened(file, names, only=True, swallowed=is_row)
+    twice = table.twice(names)
     if twice is not None:
         raise FileError(f"{file}:1: the header names {twice!r} twice, so nobody knows which is meant")
-    lines = list(_lines(table, list(wanted.values())))
+    lines = list(_lines(table, names))
     if not lines:
         raise FileError(f"{file} holds no rows; each row is a proposal with a score and a truth")
-    known = table.header or tuple(dict.fromkeys(key for _, row in lines for key in row))
-    for name in wanted.values():
-        _there(f"{file}:{1 if table.header else lines[0][0]}", name, known)
-    for role, name in wanted.items():
+    header = table.header or tuple(dict.fromkeys(key for _, row in lines for key in row))
+    for name in names:
+        if name not in header:
+            where = f"{file}:{1 if table.header else lines[0][0]}"
+            more = "; is the header missing? The first line names the fields, such as score,truth"
+            try:
+                list(map(float, header))
+            except ValueError:
+                more = ""
+            raise FileError(f"{where}: there is no field {name!r}; there are: {', '.join(header)}{more}")
+    for role, name in roles.items():
         _complete(file, lines, name, role, fields.group)
-    found = [_scored(f"{file}:{line}", row, fields, table) for line, row in lines]
-    return ScoredFile(found, [*_taken(table, lines, fields), *_compared(file, lines, fields, table)])
+    rows = [_scored(f"{file}:{line}", row, fields, table) for line, row in lines]
+    reading = [f"as {table.taken}"] if table.taken else []
+    reading += ["with decimal commas"] if any("," in str(row[fields.score]) for _, row in lines) else []
+    remarks = [f"{table.name} was read {', '.join(reading)}"] if reading else []
+    return ScoredFile(rows, [*remarks, *_compared(file, lines, fields.proposal, fields.truth, table)])
 
 
-def _is_row(row: Cells, fields: Fields) -> bool:
-    """Whether a line within a quoted cell is a row by itself, which a broken quote has swallowed."""
-    score, truth = number_of(row.get(fields.score, "")), row.get(fields.truth, "").strip().lower()
-    return score is not None and 0 <= score <= 1 and (bool(truth) if fields.proposal else truth in VERDICTS)
-
-
-def _lines(table: Table, wanted: Sequence[str]) -> Iterator[Line]:
-    """The rows that say anything, with the fields that are wanted; those that name their own keep them all."""
-    for line, row in table.rows(wanted if table.header else None):
+def _lines(table: Table, names: Sequence[str]) -> Iterator[Line]:
+    """The rows that say anything, with the fields of these names; those that name their own keep them all."""
+    for line, row in table.rows(names if table.header else None):
         if row is None:
             continue
         if isinstance(row, str):
             raise FileError(f"{table.name}:{line}: {row}")
         broken = damaged(row)
-        if broken in wanted:
+        if broken in names:
             raise FileError(f"{table.name}:{line}: {broken} holds bytes that are not UTF-8, as the rest of the file is")
         yield line, row
-
-
-def _there(where: str, name: str, known: Sequence[str]) -> None:
-    """Refuse a field that no row has."""
-    if name in known:
-        return
-    bare = all(_is_number(field) for field in known)
-    more = "; is the header missing? The first line names the fields, such as score,truth" if bare else ""
-    raise FileError(f"{where}: there is no field {name!r}; there are: {', '.join(known)}{more}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _complete(file: str, lines: Sequence[Line], name: str, role: str, group: str | None) -> None:
@@ -107,17 +101,13 @@ def _complete(file: str, lines: Sequence[Line], name: str, role: str, group: str
     bare = [line for line, row in lines if _absent(row.get(name))]
     if not bare:
         return
-    named = ", ".join(map(str, bare[:NAMED])) + (" …" if len(bare) > NAMED else "")
+    listed = ", ".join(map(str, bare[:NAMED])) + (" …" if len(bare) > NAMED else "")
     what = f"{some(len(bare), 'row')} of {len(lines)} without {name!r}"
-    none = _empty_group(lines, name, group) if group else ""
-    raise FileError(f"{file}:{bare[0]}: {what}: empty, null or NaN in line {named}{none}; {MEND[role]}")
-
-
-def _empty_group(lines: Sequence[Line], name: str, group: str) -> str:
-    """Says which group has no value of a field at all."""
-    having = {str(row.get(group)) for _, row in lines if not _absent(row.get(name))}
-    without = [str(row[group]) for _, row in lines if group in row and str(row[group]) not in having]
-    return f"; no row of group {without[0]!r} has one" if without and name != group else ""
+    if group and name != group:
+        having = {str(row.get(group)) for _, row in lines if not _absent(row.get(name))}
+        without = [str(row[group]) for _, row in lines if group in row and str(row[group]) not in having]
+        listed += f"; no row of group {without[0]!r} has one" if without else ""
+    raise FileError(f"{file}:{bare[0]}: {what}: empty, null or NaN in line {listed}; {MEND[role]}")
 
 
 def _absent(value: Any) -> bool:
@@ -126,32 +116,23 @@ def _absent(value: Any) -> bool:
 
 
 def _scored(where: str, row: Cells, fields: Fields, table: Table) -> ScoredRow:
-    truth, score = row[fields.truth], _score(row[fields.score], f"{where}: {fields.score}")
-    if fields.proposal:
-        right = _meant(truth, table) == _meant(row[fields.proposal], table)
-    else:
-        right = _right(truth, f"{where}: {fields.truth}")
-    return ScoredRow(score, right, str(row[fields.group]).strip() if fields.group else "")
-
-
-def _score(value: Any, where: str) -> float:
+    truth, value = row[fields.truth], row[fields.score]
     try:
-        share = -1.0 if isinstance(value, bool) else float(value)
+        score = -1.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = number_of(value) if isinstance(value, str) else None
-        share = -1.0 if number is None else float(number)
-    if not isfinite(share) or not 0 <= share <= 1:
-        raise FileError(f"{where} is {_quoted(value)}, not a number from 0 to 1")
-    return share
-
-
-def _right(value: Any, where: str) -> bool:
-    right = VERDICTS.get(str(value).strip().lower())
-    if right is None:
+        score = -1.0 if number is None else float(number)
+    if not isfinite(score) or not 0 <= score <= 1:
+        raise FileError(f"{where}: {fields.score} is {_quoted(value)}, not a number from 0 to 1")
+    right = VERDICTS.get(str(truth).strip().lower())
+    if fields.proposal:
+        right = _meant(truth, table) == _meant(row[fields.proposal], table)
+    elif right is None:
         raise FileError(
-            f"{where} is {_quoted(value)}, neither right (1, true, yes) nor wrong (0, false, no); see --proposal"
+            f"{where}: {fields.truth} is {_quoted(truth)}, neither right (1, true, yes) nor wrong (0, false, no); "
+            "see --proposal"
         )
-    return right
+    return ScoredRow(score, bool(right), str(row[fields.group]).strip() if fields.group else "")
 
 
 # proposals and truths side by side
@@ -174,44 +155,38 @@ def _loosely(value: Any) -> str:
     return " ".join(str(value).split()).casefold() if number is None else str(number.normalize())
 
 
-def _compared(file: str, lines: Sequence[Line], fields: Fields, table: Table) -> Iterator[str]:
+def _compared(file: str, lines: Sequence[Line], proposal: str | None, truth: str, table: Table) -> Iterator[str]:
     """What is odd where proposals are compared with truths; an error where none of either is one of the other."""
-    if fields.proposal is None:
+    if proposal is None:
         return
-    rows = [(line, row[fields.proposal], row[fields.truth]) for line, row in lines]
+    rows = [(line, row[proposal], row[truth]) for line, row in lines]
     unlike = [(line, a, b) for line, a, b in rows if _meant(a, table) != _meant(b, table)]
     close = [row for row in unlike if _loosely(row[1]) == _loosely(row[2])]
+    if not unlike:
+        return
+    line, a, b = (close or unlike)[0]
+    kinds = _kind(a), _kind(b)
+    if kinds[0] != kinds[1]:
+        difference = f"the one is {kinds[0]}, the other {kinds[1]}: write both alike"
+    elif close:
+        difference = "they differ in spelling: write both alike"
+    else:
+        difference = "are these two columns of the same thing?"
     if len(unlike) == len(rows):
-        proposals, truths = ({_key(_meant(row[place], table)) for row in rows} for place in (1, 2))
-        line, proposed, truth = (close or unlike)[0]
-        example = f"line {line} proposes {_quoted(proposed)} where the truth is {_quoted(truth)}"
+        proposals, truths = ({repr(_meant(row[place], table)) for row in rows} for place in (1, 2))
+        example = f"line {line} proposes {_quoted(a)} where the truth is {_quoted(b)}"
         if close or not proposals & truths:
-            raise FileError(f"{file}: no truth is equal to any proposal: {example}; {_difference(proposed, truth)}")
+            raise FileError(f"{file}: no truth is equal to any proposal: {example}; {difference}")
         yield f"no proposal is right: {example}"
     elif close:
-        line, proposed, truth = close[0]
         yield (
             f"{some(len(close), 'row')} count as wrong where proposal and truth are alike: line {line} has "
-            f"{_quoted(proposed)} and {_quoted(truth)}; {_difference(proposed, truth)}"
+            f"{_quoted(a)} and {_quoted(b)}; {difference}"
         )
-
-
-def _key(value: JSON) -> str:
-    return f"{type(value).__name__} {value}" if isinstance(value, str) else repr(value)
 
 
 def _quoted(value: JSON) -> str:
     return one_line(repr(value), QUOTED)
-
-
-def _difference(proposed: JSON, truth: JSON) -> str:
-    """In what two values differ, and what to do about it."""
-    kinds = [_kind(value) for value in (proposed, truth)]
-    if kinds[0] != kinds[1]:
-        return f"the one is {kinds[0]}, the other {kinds[1]}: write both alike"
-    if _loosely(proposed) == _loosely(truth):
-        return "they differ in spelling: write both alike"
-    return "are these two columns of the same thing?"
 
 
 def _kind(value: JSON) -> str:
@@ -220,12 +195,3 @@ def _kind(value: JSON) -> str:
     if isinstance(value, int | float):
         return "a number"
     return "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
-
-
-def _taken(table: Table, lines: Sequence[Line], fields: Fields) -> Iterator[str]:
-    """How the file was read, where that is not as anybody would expect."""
-    comma = any("," in str(row[fields.score]) for _, row in lines)
-    said = [f"as {table.taken}"] if table.taken else []
-    said += ["with decimal commas"] if comma else []
-    if said:
-        yield f"{table.name} was read {', '.join(said)}"

@@ -1,9 +1,9 @@
-"""Past cases routed again by today's rules, in the head only."""
+"""Past cases routed again by today's rules, as a dry run, and as evidence for a threshold."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from dualcontrol.guarantee.curve import ScoredRow
 from dualcontrol.guarantee.evidence import Reach, reach
 from dualcontrol.guarantee.offline import Offline, share
 from dualcontrol.layout import some
-from dualcontrol.replay.whatif import Options, ThresholdResult, found, plain, weighted
+from dualcontrol.replay.whatif import Options, ThresholdResult, plain, threshold_result, weighted
 from dualcontrol.review.adjudication import verdict
 from dualcontrol.route.route import route, subject_of
 
@@ -83,8 +83,8 @@ class Replayed(NamedTuple):
     def to_dict(self) -> dict[str, JSON]:
         """The result as plain JSON values."""
         moves = [move._asdict() for move in self.moves]
-        found = {"loop": self.loop, "cases": self.cases, "same": self.same, "moved": self.moved}
-        return {**found, "skipped": self.skipped, "moves": moves}
+        counts = {"cases": self.cases, "same": self.same, "moved": self.moved, "skipped": self.skipped}
+        return {"loop": self.loop, **counts, "moves": moves}
 
 
 def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group: str | None = None) -> Replayed:
@@ -92,7 +92,10 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
     stored = desk.control(loop)
     if stored is None:
         raise UnknownLoopError(f"the database knows no loop {loop!r}", loop=loop)
-    control = _today(desk, stored)
+    settings = desk.settings.loops.get(loop)
+    control = stored if settings is None else replace(stored, settings=settings)
+    anything = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
+    bare = replace(control, settings=anything, thresholds={}, closed={})
     same, skipped, unscored = 0, 0, 0
     past: list[Past] = []
     moves: dict[tuple[str, str, str], Rerouting] = {}
@@ -101,54 +104,40 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
         if case is None or case.erased or case.route is None:
             skipped += 1
             continue
-        spoken = judged(case, case.route, control, group)
-        past += spoken or ()
-        unscored += spoken is None
-        now = routed(case, control)
-        if now[0] == case.route.to:
+        # whether a score decides where it goes, whatever the threshold is and whether autopilot is open
+        decided = routed(case, bare)[1]
+        if decided == STEP or (control.learned and decided == "no_signal"):  # there the score is not the confidence
+            if control.learned and (case.route.score is None or case.route.scorer != control.scorer):
+                unscored += 1
+            else:
+                past.append(_past(case, case.route, control, group))
+        to, by, reason = routed(case, control)
+        if to == case.route.to:
             same += 1
             continue
-        known = moves.get((case.route.to, *now[:2]))
-        count = known.cases + 1 if known else 1
-        moves[case.route.to, *now[:2]] = Rerouting(case.route.to, now[0], now[1], count, now[2], case.id)
+        before = moves.get((case.route.to, to, by))
+        count = before.cases + 1 if before else 1
+        moves[case.route.to, to, by] = Rerouting(case.route.to, to, by, count, reason, case.id)
     most = tuple(sorted(moves.values(), key=lambda move: -move.cases))
     entries = desk.store.queries.entries(f"loop/{control.loop_id}", values=False)
-    found = Replayed(loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored)
     guarantee = stored.settings.guarantee
-    return found if guarantee is None else found._replace(own=stored.thresholds, guarantee=guarantee)
+    return Replayed(
+        loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored,
+        {} if guarantee is None else stored.thresholds, guarantee,
+    )  # fmt: skip
 
 
-def judged(case: Case, route: Route, control: Control, group: str | None) -> list[Past] | None:
-    """The case as evidence for a threshold, where today's rules leave it to one; None where it lacks today's score."""
-    if not left_to_a_threshold(case, control):
-        return []
-    if control.learned and (route.score is None or route.scorer != control.scorer):
-        return None
-    score = route.score if control.learned else case.confidence
-    asked = route.to == "human" or route.audited
-    name = "" if group is None else group_of(case, group)
-    wrong = verdict(case, control).wrong
-    shadow = case.origin == "shadow"
-    return [Past(float(score or 0.0), wrong, route.inclusion, asked, name, route.control, route.epoch, shadow)]
-
-
-def left_to_a_threshold(case: Case, control: Control) -> bool:
-    """Whether a score decides where the case goes, whatever the threshold is and whether autopilot is open."""
-    settings = replace(control.settings, threshold=0.0, guarantee=None, start="gate")
-    by = routed(case, replace(control, settings=settings, thresholds={}, closed={}))[1]
-    return by == STEP or (control.learned and by == "no_signal")  # there the score is not the confidence
-
-
-def group_of(case: Case, name: str) -> str:
-    """The value of a case's segment, action, or field of `meta`; "none" where it has none."""
-    value = getattr(case, name) if name in FIELDS else case.meta.get(name.removeprefix("meta."))
-    return NO_GROUP if value is None else str(value)
-
-
-def _today(desk: Desk, control: Control) -> Control:
-    """What governs a loop now, with the settings of this call in place of those in force."""
-    settings = desk.settings.loops.get(control.loop)
-    return control if settings is None else replace(control, settings=settings)
+def _past(case: Case, route: Route, control: Control, group: str | None) -> Past:
+    """A case as evidence for a threshold; `group` is a field of it or of its `meta`, "none" where it has none."""
+    value: JSON = ""
+    if group is not None:
+        value = getattr(case, group) if group in FIELDS else case.meta.get(group.removeprefix("meta."))
+    return Past(
+        score=float((route.score if control.learned else case.confidence) or 0.0), wrong=verdict(case, control).wrong,
+        inclusion=route.inclusion, seen=route.to == "human" or route.audited,
+        group=NO_GROUP if value is None else str(value), control=route.control, epoch=route.epoch,
+        shadow=case.origin == "shadow",
+    )  # fmt: skip
 
 
 def routed(case: Case, control: Control) -> tuple[str, str, str]:
@@ -158,13 +147,12 @@ def routed(case: Case, control: Control) -> tuple[str, str, str]:
     subject = subject_of(action, value, case.input, case.signal, case.meta, proposal is not None)
     if case.route is not None and case.route.scorer == control.scores_by:
         subject = subject._replace(score=case.route.score)
-    found = route(subject, control, case.opened_at)
-    return found.to, found.by, found.reason
+    routing = route(subject, control, case.opened_at)
+    return routing.to, routing.by, routing.reason
 
 
 def _cases(desk: Desk, loop: str, limit: int) -> Iterator[Case | None]:
-    cursor: str | None = None
-    left = limit
+    cursor, left = None, limit
     while left > 0:
         page = desk.store.queries.cases(loop=loop, limit=min(left, 200), cursor=cursor)
         for row in page.rows:
@@ -172,10 +160,7 @@ def _cases(desk: Desk, loop: str, limit: int) -> Iterator[Case | None]:
                 yield desk.case(row.id)
             except ReadOnlyError:  # a newer version wrote it: what it says cannot be routed here
                 yield None
-        left -= len(page.rows)
-        cursor = page.next
-        if cursor is None:
-            return
+        left, cursor = (left - len(page.rows) if page.next else 0), page.next
 
 
 # Past cases as evidence for a threshold: those that a human was asked about, weighted, in the order of decisions.
@@ -209,138 +194,111 @@ class PastEvidence(NamedTuple):
 
 
 def seen(replayed: Replayed, *, certifying: bool) -> PastEvidence:
-    """What past cases say; cases in the shadow say nothing of what humans would find."""
+    """Past cases as evidence; those in the shadow are none, since nobody was asked."""
     live = [case for case in replayed.past if not case.shadow]
-    floors, blind = _floors(live, replayed)
-    left_out = blind if certifying and blind < floors.keys() else set()
-    counted = [case for case in live if case.control not in left_out]
-    asked = [(case, _row(case, floors)) for case in counted if case.seen and case.inclusion > 0.0]
-    evidence = [row for _, row in asked]  # not known to be right counts as wrong
-    unseen = 0
-    if certifying and not left_out:
-        unseen = sum(case.inclusion == 0.0 for case in counted)
-        evidence = [_row(case, floors) for case in counted if case.seen or case.inclusion == 0.0]
-    judged = [row for case, row in asked if case.wrong is not None]
-    return PastEvidence(
-        judged, evidence, len(asked) - len(judged), unseen,
-        sum(case.seen and case.inclusion > 0.0 for case in live if case.control in left_out),
-    )  # fmt: skip
-
-
-def _floors(live: Sequence[Past], replayed: Replayed) -> tuple[dict[int, float], set[int]]:
-    """With what least probability a human saw any case that could be seen, by version; and where some could not be."""
+    # with what least probability a human saw any case that could be seen, by version; and where some could not be
     declared = {case.control: replayed.reach.least.get(case.control, 1.0) for case in live}
     blind = {version for version, least in declared.items() if least == 0.0}
     blind |= {case.control for case in live if case.inclusion == 0.0}
     floors = {version: least or 1.0 for version, least in declared.items()}
     for case in live:
         floors[case.control] = min(floors[case.control], case.inclusion or 1.0)
-    return floors, blind
+
+    def row(case: Past) -> ScoredRow:
+        """A case as evidence; that nobody could be asked about it is known for certain, and counts as wrong."""
+        right = case.wrong == 0 and case.inclusion > 0.0
+        return ScoredRow(case.score, right, case.group, case.inclusion or 1.0, floors[case.control])
+
+    left_out = blind if certifying and blind < floors.keys() else set()
+    counted = [case for case in live if case.control not in left_out]
+    reviewed = [case for case in counted if case.seen and case.inclusion > 0.0]
+    judged = [row(case) for case in reviewed if case.wrong is not None]
+    evidence, unseen = reviewed, 0  # not known to be right counts as wrong
+    if certifying and not left_out:
+        unseen = sum(case.inclusion == 0.0 for case in counted)
+        evidence = [case for case in counted if case.seen or case.inclusion == 0.0]
+    return PastEvidence(
+        judged, [row(case) for case in evidence], len(reviewed) - len(judged), unseen,
+        sum(case.seen and case.inclusion > 0.0 for case in live if case.control in left_out),
+    )  # fmt: skip
 
 
-def _row(case: Past, floors: Mapping[int, float]) -> ScoredRow:
-    """A case as evidence; that nobody could be asked about it is known for certain, and counts as wrong."""
-    right = case.wrong == 0 and case.inclusion > 0.0
-    return ScoredRow(case.score, right, case.group, case.inclusion or 1.0, floors[case.control])
-
-
-def what_if(replayed: Replayed, asked: Options, group: str | None) -> ThresholdResult:
+def past_result(replayed: Replayed, options: Options, group: str | None) -> ThresholdResult:
     """What a threshold would have done to past cases; with nothing judged, nothing is known."""
-    known = seen(replayed, certifying=asked.max_error is not None)
-    if not known.judged and known.left_out:
-        bare = what_if(replayed, asked._replace(max_error=None, threshold=None), group)
+    past = seen(replayed, certifying=options.max_error is not None)
+    if not past.judged and past.left_out:
+        bare = past_result(replayed, options._replace(max_error=None, threshold=None), group)
         why = UNSEEN if bare.n else NONE
-        return bare._replace(offline=_refused(asked, why), reason=why)
-    if group is not None and known.judged and all(row.group == NO_GROUP for row in known.judged):
+        return bare._replace(offline=_refused(options, why), reason=why)
+    if group is not None and past.judged and all(row.group == NO_GROUP for row in past.judged):
         raise FileError(f"no past case has {group!r}; --group takes segment, action, or a field of meta")
-    if not known.judged:
-        return nothing(asked)
-    result = found(known.judged, asked, weighted(known.evidence, asked, guaranteed=replayed.reach.guaranteed))
-    result = result._replace(groups=_with_unjudged(result.groups, known.evidence, asked))
-    return result._replace(reason=result.reason + "".join(_as_wrong(known)) if asked.max_error else result.reason)
+    nothing = ThresholdResult(
+        0, "betting", options.confidence, None, None if options.max_error is None else _refused(options, NONE), [],
+        options.price.of(1.0, 0.0) if options.price else None, {}, NONE,
+    )  # fmt: skip
+    if not past.judged:
+        return nothing
+    result = threshold_result(
+        past.judged, options, weighted(past.evidence, options, guaranteed=replayed.reach.guaranteed)
+    )
+    if options.grouped:  # of a group of which nobody has judged a case nothing is known
+        groups = dict(result.groups)
+        for name, count in Counter(row.group for row in past.evidence).items():
+            silence = f"nobody judged any of {some(count, 'case')}: nothing is known of its error"
+            groups.setdefault(name, nothing._replace(reason=silence))
+        result = result._replace(groups=dict(sorted(groups.items())))
+    reason = result.reason
+    if options.max_error and past.unanswered:
+        reason += f"; {past.unanswered} that nobody judged count as wrong"
+    if options.max_error and past.unseen:
+        reason += f"; {past.unseen} that nobody could be asked about ({PLACES}) count as wrong, which audit = 0.05 ends"
+    return result._replace(reason=reason)
 
 
-def _as_wrong(known: PastEvidence) -> Iterator[str]:
-    """Which cases the certificate counts as wrong though nobody said so."""
-    if known.unanswered:
-        yield f"; {known.unanswered} that nobody judged count as wrong"
-    if known.unseen:
-        yield f"; {known.unseen} that nobody could be asked about ({PLACES}) count as wrong, which audit = 0.05 ends"
+def _refused(options: Options, why: str) -> Offline:
+    labels = needed(options.max_error or 0.5, options.confidence)
+    return Offline(None, 0.0, None, None, 0, 0, 0, labels, why, "betting")
 
 
-def remarks(replayed: Replayed, asked: Options) -> list[str]:
-    """What whoever reads the figures of past cases should know of them, and why a guarantee may say otherwise."""
-    return [*_left_out(replayed, asked), *(_own(replayed) if asked.max_error is not None else ())]
-
-
-def _left_out(replayed: Replayed, asked: Options) -> Iterator[str]:
+def remarks(replayed: Replayed, options: Options) -> list[str]:
+    """Remarks on the figures of past cases: what is left out, and why the loop's guarantee may differ."""
+    remarks = []
     shadow = sum(case.shadow for case in replayed.past)
     if shadow:
-        yield f"{some(shadow, 'case')} {SHADOW}"
+        remarks.append(f"{some(shadow, 'case')} {SHADOW}")
     unseen = sum(case.inclusion == 0.0 and not case.shadow for case in replayed.past)
-    known = seen(replayed, certifying=asked.max_error is not None)
-    if unseen and not known.unseen:
-        yield f"{some(unseen, 'case')} that nobody could be asked about ({PLACES}) are left out"
-    if known.left_out:
-        yield (
-            f"{some(known.left_out, 'case')} that humans were asked about meanwhile are no evidence for a certificate "
+    past = seen(replayed, certifying=options.max_error is not None)
+    if unseen and not past.unseen:
+        remarks.append(f"{some(unseen, 'case')} that nobody could be asked about ({PLACES}) are left out")
+    if past.left_out:
+        remarks.append(
+            f"{some(past.left_out, 'case')} that humans were asked about meanwhile are no evidence for a certificate "
             "either, since they are not like all"
         )
     if replayed.unscored:
-        yield f"{some(replayed.unscored, 'case')} without a score of the risk model in force are left out"
-
-
-def _own(replayed: Replayed) -> Iterator[str]:
-    """How this certificate differs from the one that the loop acts by."""
+        remarks.append(f"{some(replayed.unscored, 'case')} without a score of the risk model in force are left out")
+    if options.max_error is None:
+        return remarks
     epochs = len({case.epoch for case in replayed.past if case.seen})
     if epochs > 1:
-        yield f"the cases are of {epochs} epochs, of which the loop's own guarantee counts the last only"
+        remarks.append(f"the cases are of {epochs} epochs, of which the loop's own guarantee counts the last only")
     guarantee = replayed.guarantee
-    if guarantee is None:
-        return
-    if guarantee.missed:
-        yield (
+    if guarantee is not None and guarantee.missed:
+        remarks.append(
             f"the loop's own guarantee takes {share(guarantee.missed)} of errors to be missed by reviewers, and asks "
             "for that much more; here only those count that somebody found"
         )
-    if replayed.own:
+    if guarantee is not None and replayed.own:
         where = ", ".join(f"{at:.4g}" + (f" ({name})" if name else "") for name, at in sorted(replayed.own.items()))
-        yield (
+        remarks.append(
             f"the loop's own guarantee has certified {where} for an error of at most {share(guarantee.max_error)}, and "
             "acts by that: it looks at answers as they come, from scores on that its first answers chose, and here all "
             "past cases are tested once, from scores on of their own, so that the two are seldom quite the same"
         )
+    return remarks
 
 
-def _with_unjudged(
-    groups: dict[str, ThresholdResult], evidence: Sequence[ScoredRow], asked: Options
-) -> dict[str, ThresholdResult]:
-    """The groups, and those of which nobody has judged a case: of these nothing is known."""
-    if not asked.grouped:
-        return groups
-    counts = Counter(row.group for row in evidence)
-    none = nothing(asked)
-    silent = {
-        name: none._replace(reason=f"nobody judged any of {some(count, 'case')}: nothing is known of its error")
-        for name, count in counts.items()
-        if name not in groups
-    }
-    return dict(sorted({**groups, **silent}.items()))
-
-
-def nothing(asked: Options) -> ThresholdResult:
-    """What is known where no past case was judged."""
-    refused = None if asked.max_error is None else _refused(asked, NONE)
-    humans = asked.price.of(1.0, 0.0) if asked.price else None
-    return ThresholdResult(0, "betting", asked.confidence, None, refused, [], humans, {}, NONE)
-
-
-def _refused(asked: Options, why: str) -> Offline:
-    labels = needed(asked.max_error or 0.5, asked.confidence)
-    return Offline(None, 0.0, None, None, 0, 0, 0, labels, why, "betting")
-
-
-def documented(replayed: Replayed, result: ThresholdResult, asked: Options) -> dict[str, JSON]:
+def documented(replayed: Replayed, result: ThresholdResult, options: Options) -> dict[str, JSON]:
     """Both halves as JSON: where cases would go, and what a threshold would have done."""
     unanswered = sum(case.seen and case.inclusion > 0.0 and case.wrong is None for case in replayed.past)
-    return {**replayed.to_dict(), **plain(result), "unanswered": unanswered, "remarks": remarks(replayed, asked)}
+    return {**replayed.to_dict(), **plain(result), "unanswered": unanswered, "remarks": remarks(replayed, options)}

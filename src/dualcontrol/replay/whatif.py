@@ -1,6 +1,8 @@
-"""What is asked of a replay, and the answer: the chosen threshold, the curve, each group, and what it costs.
+"""What-if: a threshold or another promise, tried on rows whose truth is known; nothing is written.
 
-The certificate is for the whole; a group has its own error and interval, and no promise of its own.
+`threshold_result` is the one mechanism: for the rows of a file (`exact`), for past cases (`weighted`), and for the
+answers that a certificate has counted (`what_if`).  The promise is for the whole; a group has its own error and
+interval, and no promise of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from dualcontrol.errors import FileError
 from dualcontrol.guarantee import binomial
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.curve import Bounds, CurvePoint, Price, ScoredRow, at, by_wilson, curve, weight, wilson
-from dualcontrol.guarantee.curve import CurvePoint as Looked
 from dualcontrol.guarantee.offline import Offline, certify, certify_weighted
 from dualcontrol.guarantee.offline import bounds as betting
 
@@ -64,121 +65,102 @@ class ThresholdResult(NamedTuple):
         return self.offline is not None and self.offline.threshold is None
 
 
-def exact(rows: Sequence[ScoredRow], asked: Options) -> Method:
+def exact(rows: Sequence[ScoredRow], options: Options) -> Method:
     """For rows that all have a truth: Clopper and Pearson's test and bounds; Wilson's interval for a look around."""
+
+    def clopper_pearson(rows: Sequence[ScoredRow]) -> tuple[float, float]:
+        wrong, confidence = sum(not row.right for row in rows), options.confidence
+        return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
+
     test = partial(certify, [row.score for row in rows], [not row.right for row in rows])
-    if asked.max_error is None:
+    if options.max_error is None:
         return Method("wilson", by_wilson, test)
-    return Method("clopper-pearson", partial(_clopper, confidence=asked.confidence), test)
+    return Method("clopper-pearson", clopper_pearson, test)
 
 
-def _clopper(rows: Sequence[ScoredRow], confidence: float) -> tuple[float, float]:
-    wrong = sum(not row.right for row in rows)
-    return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
-
-
-def weighted(evidence: Sequence[ScoredRow], asked: Options, *, guaranteed: bool) -> Method:
+def weighted(evidence: Sequence[ScoredRow], options: Options, *, guaranteed: bool) -> Method:
     """For past cases, in the order of decisions: the betting test and bounds; the exact ones where humans saw all.
 
     Under a guarantee it is the labels themselves that decide whether humans go on seeing all, and which test is made
     must not depend on them: there it is the bets, which may be looked at at any moment.
     """
     if not guaranteed and all(row.floor == 1.0 for row in evidence):
-        return exact(evidence, asked)
+        return exact(evidence, options)
+
+    def by_betting(rows: Sequence[ScoredRow]) -> tuple[float, float]:
+        errors, chances = np.array([not row.right for row in rows], float), np.array([row.inclusion for row in rows])
+        return betting(errors, chances, options.confidence, np.array([row.floor for row in rows]))
+
     scores, wrong = [row.score for row in evidence], [not row.right for row in evidence]
     chances, floors = [row.inclusion for row in evidence], [row.floor for row in evidence]
-    test = partial(certify_weighted, scores, wrong, chances, least=floors)
-    return Method("betting", partial(_betting, confidence=asked.confidence), test)
+    return Method("betting", by_betting, partial(certify_weighted, scores, wrong, chances, least=floors))
 
 
-def _betting(rows: Sequence[ScoredRow], confidence: float) -> tuple[float, float]:
-    errors, chances = np.array([not row.right for row in rows], float), np.array([row.inclusion for row in rows])
-    return betting(errors, chances, confidence, np.array([row.floor for row in rows]))
-
-
-def found(rows: Sequence[ScoredRow], asked: Options, method: Method) -> ThresholdResult:
-    """Choose or look at a threshold, for the whole and for each group."""
-    offline = None
-    threshold, reason = asked.threshold, ""
-    if asked.max_error is not None:
-        named = None if asked.threshold is None else [asked.threshold]
-        offline = method.test(asked.max_error, asked.confidence, thresholds=named)
+def threshold_result(rows: Sequence[ScoredRow], options: Options, method: Method) -> ThresholdResult:
+    """Choose or look at a threshold, for the whole and for each group; `FileError` for too many groups."""
+    offline, threshold, reason = None, options.threshold, ""
+    if options.max_error is not None:
+        named = None if threshold is None else [threshold]
+        offline = method.test(options.max_error, options.confidence, thresholds=named)
         threshold, reason = offline.threshold, offline.reason
     elif threshold is None:
         reason = "no threshold was asked for; --max-error chooses one, --threshold looks at one"
-    whole = _looked(rows, threshold, asked, method)
-    return whole._replace(offline=offline, reason=reason, groups=_groups(rows, threshold, asked, method))
 
+    def outcome(rows: Sequence[ScoredRow]) -> ThresholdResult:
+        look = partial(at, rows, bounds=method.bounds, price=options.price)
+        return ThresholdResult(
+            n=len(rows), method=method.name, confidence=options.confidence,
+            at=None if threshold is None else look(threshold), offline=None,
+            points=curve(rows, bounds=method.bounds, price=options.price),
+            humans=options.price.of(1.0, 0.0) if options.price else None, groups={}, reason="",
+        )  # fmt: skip
 
-def _looked(rows: Sequence[ScoredRow], threshold: float | None, asked: Options, method: Method) -> ThresholdResult:
-    look = partial(at, rows, bounds=method.bounds, price=asked.price)
-    return ThresholdResult(
-        n=len(rows), method=method.name, confidence=asked.confidence,
-        at=None if threshold is None else look(threshold), offline=None,
-        points=curve(rows, bounds=method.bounds, price=asked.price),
-        humans=asked.price.of(1.0, 0.0) if asked.price else None, groups={}, reason="",
-    )  # fmt: skip
-
-
-def _groups(
-    rows: Sequence[ScoredRow], threshold: float | None, asked: Options, method: Method
-) -> dict[str, ThresholdResult]:
-    if not asked.grouped:
-        return {}
     members: dict[str, list[ScoredRow]] = {}
-    for row in rows:
+    for row in rows if options.grouped else ():
         members.setdefault(row.group, []).append(row)
     if len(members) > MOST_GROUPS:
         raise FileError(f"--group names a field with {len(members)} values; at most {MOST_GROUPS} can be told apart")
-    looked = {name: _looked(members[name], threshold, asked, method) for name in sorted(members)}
-    return {name: group._replace(reason=_few(group, asked)) for name, group in looked.items()}
+    least = FEW if options.max_error is None else binomial.needed(options.max_error, options.confidence)
+    groups = {name: outcome(members[name]) for name in sorted(members)}
+    for name, group in groups.items():
+        if group.at is not None and group.at.autopilot < least:
+            few = f"too few rows to say much: {group.at.autopilot} on autopilot, and {least} are the least"
+            groups[name] = group._replace(reason=few)
+    return outcome(rows)._replace(offline=offline, reason=reason, groups=groups)
 
 
-def _few(group: ThresholdResult, asked: Options) -> str:
-    """Why a group's error is hardly known, where it has too few rows on autopilot."""
-    if group.at is None:
-        return ""
-    least = FEW if asked.max_error is None else binomial.needed(asked.max_error, asked.confidence)
-    if group.at.autopilot >= least:
-        return ""
-    return f"too few rows to say much: {group.at.autopilot} on autopilot, and {least} are the least"
-
-
-def cheapest(of: ThresholdResult) -> CurvePoint | None:
-    """The point of the curve that costs least; None where prices are not given or humans for all cost less."""
-    priced = [(point.cost, point) for point in of.points if point.cost is not None]
-    if not priced or of.humans is None:
+def cheapest(result: ThresholdResult, *more: CurvePoint | None) -> CurvePoint | None:
+    """The point that costs least; None where prices are not given or humans for all cost less."""
+    points = [(point.cost, point) for point in (*result.points, *more) if point is not None and point.cost is not None]
+    if not points or result.humans is None:
         return None
-    cost, point = min(priced, key=lambda pair: pair[0])
-    return point if cost < of.humans else None
+    cost, point = min(points, key=lambda pair: pair[0])
+    return point if cost < result.humans else None
 
 
-def plain(of: ThresholdResult) -> Mapping[str, JSON]:
+def plain(result: ThresholdResult) -> Mapping[str, JSON]:
     """The answer as plain JSON values; nothing chosen means that everything goes to humans."""
-    point, best = of.at, cheapest(of)
+    point, best = result.at, cheapest(result)
+    least = (best.threshold, best.load, best.cost) if best else (None, 1.0, result.humans)
     return {
         "threshold": point.threshold if point else None,
         "load": point.load if point else 1.0,
         "error": point.error if point else None,
         "error_interval": list(point.interval) if point and point.error is not None else None,
         "coverage": point.coverage if point else 0.0,
-        "cost": point.cost if point else of.humans,
-        "n": of.n,
-        "reason": of.reason,
-        "labels_needed": of.offline.labels_needed if of.offline else None,
-        "interval": of.method,
-        "confidence": of.confidence,
-        "cost_unit": UNIT if of.humans is not None else None,
-        "cheapest": _cheapest_json(of, best) if of.humans is not None else None,
-        "curve": [{**p._asdict(), "interval": list(p.interval)} for p in of.points],
-        **({"groups": {name: plain(of) for name, of in of.groups.items()}, "note": GROUPS} if of.groups else {}),
+        "cost": point.cost if point else result.humans,
+        "n": result.n,
+        "reason": result.reason,
+        "labels_needed": result.offline.labels_needed if result.offline else None,
+        "interval": result.method,
+        "confidence": result.confidence,
+        "cost_unit": UNIT if result.humans is not None else None,
+        "cheapest": dict(zip(("threshold", "load", "cost"), least, strict=True)) if result.humans is not None else None,
+        "curve": [{**p._asdict(), "interval": list(p.interval)} for p in result.points],
+        **(
+            {"groups": {n: plain(group) for n, group in result.groups.items()}, "note": GROUPS} if result.groups else {}
+        ),
     }
-
-
-def _cheapest_json(of: ThresholdResult, best: CurvePoint | None) -> JSON:
-    if best is None:
-        return {"threshold": None, "load": 1.0, "cost": of.humans}
-    return {"threshold": best.threshold, "load": best.load, "cost": best.cost}
 
 
 # What another promise, or another threshold, would have meant for the answers that a certificate has counted.
@@ -238,63 +220,50 @@ def what_if(
 ) -> WhatIf:  # fmt: skip
     """Try a promise on labels as `evidence` gives them, in place of the one that the epoch began with."""
     scored = [ScoredRow(row["score"], not row["wrong"], "", row["inclusion"]) for row in rows[-NEWEST:]]
-    humans = asked.price.of(1.0, 0.0) if asked.price else None
     if not scored:
+        humans = asked.price.of(1.0, 0.0) if asked.price else None
         return WhatIf(asked=asked, answers=0, certified=None, today=None, others=(), cheapest=None, humans=humans,
                       labels_needed=None, reason=NONE)  # fmt: skip
-    found, bounds = _certified(rows, asked, promise), _bounds(asked.confidence)
-    others = [_tried(point) for point in curve(scored, 11, bounds, asked.price)]
-    certified = None if found.threshold is None else _tried(at(scored, found.threshold, bounds, asked.price))
-    now = None if today is None else _tried(at(scored, today, bounds, asked.price))
+
+    def certificate(max_error: float, confidence: float, thresholds: Sequence[float] | None) -> Offline:
+        """What these labels would have certified, in their order and with the same bins."""
+        trial = Certificate(**{**promise, "max_error": max_error, "confidence": confidence})
+        for row in rows:
+            trial.observe(**row)
+        trial.tick()
+        needed, reason = trial.labels_needed(), f"{trial.labels:,} answers are evidence"
+        more = (
+            "more answers like these would not change that" if needed is None else f"about {needed:,} more are needed"
+        )
+        if trial.threshold is None:
+            reason += f", and {more}"
+        elif needed is not None:
+            reason += f"; for the next step {more}"
+        return Offline(trial.threshold, trial.coverage, None, None, len(rows), 0, trial.errors, needed, reason)
+
+    def bounds(rows: Sequence[ScoredRow]) -> tuple[float, float]:
+        """Wilson's interval at the number of plain labels that the weighted ones are worth (Kish 1965)."""
+        whole, square = weight(rows), sqrt(sum(1.0 / row.inclusion**2 for row in rows))
+        worth = (whole / square) ** 2 if rows else 0.0
+        wrong = weight([row for row in rows if not row.right]) / whole * worth if rows else 0.0
+        return wilson(wrong, worth, asked.confidence)
+
+    options = Options(max_error=asked.max_error, confidence=asked.confidence, price=asked.price)
+    result = threshold_result(scored, options, Method("wilson", bounds, certificate))
+    now = None if today is None else at(scored, today, bounds, asked.price)
     return WhatIf(
-        asked=asked, answers=len(rows), certified=certified, today=now, others=tuple(others),
-        cheapest=_cheapest([*others, *(one for one in (certified, now) if one)], humans), humans=humans,
-        labels_needed=found.labels_needed(), reason=_reason(found),
+        asked=asked, answers=len(rows), certified=_tried(result.at), today=_tried(now),
+        others=tuple(filter(None, map(_tried, result.points))), cheapest=_tried(cheapest(result, result.at, now)),
+        humans=result.humans, labels_needed=result.offline.labels_needed if result.offline else None,
+        reason=result.reason,
     )  # fmt: skip
 
 
-def _certified(rows: Sequence[Mapping[str, Any]], asked: Asked, promise: Mapping[str, Any]) -> Certificate:
-    """The certificate that these labels would have made, in their order and with the same bins."""
-    made = Certificate(**{**promise, "max_error": asked.max_error, "confidence": asked.confidence})
-    for row in rows:
-        made.observe(**row)
-    made.tick()
-    return made
-
-
-def _reason(found: Certificate) -> str:
-    needed = found.labels_needed()
-    more = "more answers like these would not change that" if needed is None else f"about {needed:,} more are needed"
-    if found.threshold is None:
-        return f"{found.labels:,} answers are evidence, and {more}"
-    return f"{found.labels:,} answers are evidence" + ("" if needed is None else f"; for the next step {more}")
-
-
-def _bounds(confidence: float) -> Bounds:
-    """Wilson's interval at the number of plain labels that the weighted ones are worth (Kish 1965)."""
-
-    def bounds(rows: Sequence[ScoredRow]) -> tuple[float, float]:
-        whole, square = weight(rows), sqrt(sum(1.0 / row.inclusion**2 for row in rows))
-        worth = (whole / square) ** 2 if rows else 0.0
-        return wilson(
-            weight([row for row in rows if not row.right]) / whole * worth if rows else 0.0, worth, confidence
-        )
-
-    return bounds
-
-
-def _tried(point: Looked) -> Tried:
+def _tried(point: CurvePoint | None) -> Tried | None:
+    if point is None:
+        return None
     error = None if point.error is None else round(point.error, 6)
     return Tried(
         threshold=point.threshold, load=round(point.load, 6), error=error, low=round(point.low, 6),
         high=round(point.high, 6), cost=point.cost, autopilot=point.autopilot,
     )  # fmt: skip
-
-
-def _cheapest(tried: Sequence[Tried], humans: float | None) -> Tried | None:
-    """What costs least; None where humans for all cost less, or where nothing has a price."""
-    priced = [(one.cost, one) for one in tried if one.cost is not None]
-    if not priced or humans is None:
-        return None
-    cost, best = min(priced, key=lambda pair: pair[0])
-    return best if cost < humans else None
