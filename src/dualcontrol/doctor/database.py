@@ -62,7 +62,7 @@ def sequencer(store: Store) -> Iterator[Finding]:
     age = 0 if oldest is None else store.queries.now() - oldest
     if waiting > LAG or age > OLD:
         have = "1 entry has" if waiting == 1 else f"{waiting} entries have"
-        what = f"{have} no position yet, the oldest for {lasted(age)}: consumers and learning do not see them"
+        what = f"{have} no position yet, the oldest for {time_span(age)}: consumers and learning do not see them"
         hint = "Run `dualcontrol serve`, and look for a transaction that never ends."
         yield Finding("sequencer", WARNING, what, hint)
     else:
@@ -115,7 +115,7 @@ def are(count: int, one: str) -> str:
     return f"{some(count, one)} {'is' if count == 1 else 'are'}"
 
 
-def lasted(microseconds: int) -> str:
+def time_span(microseconds: int) -> str:
     """A time span in its largest unit: ``40 seconds``, ``3 hours``."""
     seconds = max(0, microseconds // 1_000_000)
     for name, unit in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
