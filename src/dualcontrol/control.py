@@ -1,4 +1,4 @@
-"""What governs a loop: its settings, the versioned Control folded from its events, and the Env of one step."""
+"""Settings and control of a loop: what is declared, the versioned Control folded from its events, the Env of a step."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ class Cause(Value, frozen=True, kw_only=True):
 
     @classmethod
     def of_words(cls, reason: str) -> Cause:
-        """The cause that older versions told by how their sentence began; asked where none was written, never else."""
+        """The cause in the reason of an older version, which wrote none beside it."""
         if reason.startswith("the monitor found "):
             return cls(by=ALARM)
         for by, words in ((MODEL_FILE, "the model file of "), (RISK_FILE, "the risk model file of ")):

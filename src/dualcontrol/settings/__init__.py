@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ def load(
     (``web__port=0``), in which None means "not given".
     """
     sources = Sources()
-    read_file(sources, FilePath(path) if path is not None else None)
+    read_file(sources, Path(path) if path is not None else None)
     tables = overrides.get("loop")
     nested = [name.split("__") for name in overrides]
     loops = [*(tables if isinstance(tables, Mapping) else ()), *(n[1] for n in nested if n[0] == "loop" and len(n) > 1)]

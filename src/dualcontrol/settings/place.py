@@ -12,7 +12,7 @@ import msgspec
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.names import nearest
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 MISSING = object()
 
 
@@ -26,12 +26,12 @@ class Origin(NamedTuple):
 
 DEFAULT = Origin("default")
 ARGUMENT = Origin("argument")
-Origins: TypeAlias = Origin | Callable[[Path], Origin]  # of all that a source says, or of each path in it
+Origins: TypeAlias = Origin | Callable[[KeyPath], Origin]  # of all that a source says, or of each path in it
 # What is never shown, and may be read from a file that a variable names.
-SECRETS: tuple[Path, ...] = (("database", "url"), ("web", "token"), ("secret",))
+SECRETS: tuple[KeyPath, ...] = (("database", "url"), ("web", "token"), ("secret",))
 
 
-def opaque(path: Path) -> bool:
+def opaque(path: KeyPath) -> bool:
     """Whether what stands here is one JSON value, not a table of settings."""
     return len(path) == 3 and path[0] == "loop" and path[2] == "schema"
 
@@ -41,9 +41,9 @@ class Sources:
 
     def __init__(self) -> None:
         self.tree: dict[str, Any] = {}
-        self.origins: dict[Path, Origin] = {}
+        self.origins: dict[KeyPath, Origin] = {}
 
-    def get(self, path: Path) -> Any:
+    def get(self, path: KeyPath) -> Any:
         """The value at a path, or MISSING."""
         node: Any = self.tree
         for part in path:
@@ -53,7 +53,7 @@ class Sources:
                 return MISSING
         return node
 
-    def merge(self, tree: Mapping[str, Any], origins: Origins, path: Path = ()) -> None:
+    def merge(self, tree: Mapping[str, Any], origins: Origins, path: KeyPath = ()) -> None:
         """Lay a source over what is there: tables are joined key by key, anything else is replaced."""
         for key, value in tree.items():
             here = (*path, key)
@@ -64,18 +64,18 @@ class Sources:
             else:
                 self.put(here, value, origins)
 
-    def put(self, path: Path, value: Any, origins: Origins) -> None:
+    def put(self, path: KeyPath, value: Any, origins: Origins) -> None:
         """Set one value and forget where the earlier one came from."""
         self.drop(path)
         self.get(path[:-1])[path[-1]] = value
-        inside: list[tuple[Path, Any]] = [(path, value)]
+        inside: list[tuple[KeyPath, Any]] = [(path, value)]
         for here, item in inside:  # grows while it is read
             self.origins[here] = origins if isinstance(origins, Origin) else origins(here)
             if isinstance(item, dict | list):
                 parts = item.items() if isinstance(item, dict) else enumerate(item)
                 inside += [((*here, key), part) for key, part in parts]
 
-    def drop(self, path: Path) -> None:
+    def drop(self, path: KeyPath) -> None:
         """Take a value away, so that its default counts again."""
         if self.get(path) is MISSING:
             return
@@ -83,14 +83,14 @@ class Sources:
         for old in [p for p in self.origins if p[: len(path)] == path]:
             del self.origins[old]
 
-    def origin(self, path: Path) -> Origin:
+    def origin(self, path: KeyPath) -> Origin:
         """Where a path was written, or the nearest thing around it."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
         return DEFAULT
 
-    def source(self, path: Path) -> Origin:
+    def source(self, path: KeyPath) -> Origin:
         """Where the value in force at a path came from; the default if nobody gave it."""
         node: Any = self.tree
         for part in path:
@@ -109,7 +109,7 @@ def quoted(part: str) -> str:
     return part if bare.isascii() and bare.isalnum() else "'" + part + "'"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """A path as one dotted key: ``loop.refunds.rule[0].when``."""
     text = ""
     for part in path:
@@ -118,9 +118,9 @@ def dotted(path: Path) -> str:
 
 
 class Place:
-    """One path in what was given; it makes the errors of that path."""
+    """One path in the sources; it makes the errors of that path."""
 
-    def __init__(self, sources: Sources, path: Path) -> None:
+    def __init__(self, sources: Sources, path: KeyPath) -> None:
         self.sources = sources
         self.path = path
 
@@ -220,14 +220,14 @@ def model_folder(url: str) -> str:
     return f"{file}.models" if beside else "dualcontrol-models"
 
 
-def rows(settings: Any) -> Iterator[tuple[str, Any, Path]]:
+def rows(settings: Any) -> Iterator[tuple[str, Any, KeyPath]]:
     """Every key in dotted form with the value that may be shown, and its path in the sources."""
     for key in ("database", "web", "secret", "models", "groups", "loop"):
         for path, value in _leaves((key,), getattr(settings, "loops" if key == "loop" else key)):
             yield dotted(path), value, path
 
 
-def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
     """The keys in a value: values inside it are tables, rules are numbered ones."""
     inside: Mapping[Any, Any] | None = None
     if isinstance(value, msgspec.Struct):

@@ -21,7 +21,7 @@ from dualcontrol.learn.trainers import NONE, TRAINERS, known
 from dualcontrol.names import identity, nearest, written
 from dualcontrol.schema import flaw
 from dualcontrol.settings.checks import check_loop
-from dualcontrol.settings.place import MASK, MISSING, Path, Place, Sources, masked_url
+from dualcontrol.settings.place import MASK, MISSING, KeyPath, Place, Sources, masked_url
 
 Check: TypeAlias = Callable[[Any, Place], Any]
 
@@ -451,7 +451,7 @@ SETTINGS = TomlTable({
 })  # fmt: skip
 
 
-def check_at(path: Path) -> Check | None:
+def check_at(path: KeyPath) -> Check | None:
     """The check of the key at a path, or None if there is no such key."""
     check: Check | None = SETTINGS
     for part in path:

@@ -7,7 +7,7 @@ import tomllib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,23 +16,23 @@ from dualcontrol.case import Quorum, scalar
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import SettingsError
 from dualcontrol.names import nearest
-from dualcontrol.settings.place import ARGUMENT, SECRETS, Origin, Path, Place, Sources, opaque
+from dualcontrol.settings.place import ARGUMENT, SECRETS, KeyPath, Origin, Place, Sources, opaque
 from dualcontrol.settings.schema import SETTLE, check_at, every_key, keys_of, text
 
 
-def read_file(sources: Sources, path: FilePath | None) -> None:
+def read_file(sources: Sources, path: Path | None) -> None:
     """Lay the settings file over what is there: the one named, or that of the folder named or worked in, if it has one.
 
     A `pyproject.toml` that is not named may say nothing of us.
     """
     file = path
     if path is None or path.is_dir():
-        files = ((path or FilePath()) / name for name in ("dualcontrol.toml", "pyproject.toml"))
+        files = ((path or Path()) / name for name in ("dualcontrol.toml", "pyproject.toml"))
         file = next((here for here in files if here.exists()), None)
     if file is None:
         return
     tree, lines_of = _parsed(file)
-    root: Path = ()
+    root: KeyPath = ()
     if file.name == "pyproject.toml":
         root = ("tool", "dualcontrol")
         tool = tree.get("tool", {})
@@ -42,7 +42,7 @@ def read_file(sources: Sources, path: FilePath | None) -> None:
     if not isinstance(tree, dict):
         raise _file_error(file, lines_of.get(root), "[tool.dualcontrol] must be a table")
 
-    def written_at(key: Path) -> Origin:
+    def written_at(key: KeyPath) -> Origin:
         whole = root + key
         heads = (whole[:end] for end in range(len(whole), len(root), -1))
         line = next((lines_of[head] for head in heads if head in lines_of), None)
@@ -51,7 +51,7 @@ def read_file(sources: Sources, path: FilePath | None) -> None:
     sources.merge(tree, written_at)
 
 
-def _parsed(file: FilePath) -> tuple[dict[str, Any], dict[Path, int]]:
+def _parsed(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """What a TOML file says, and the line of every key in it."""
     try:
         content = file.read_text(encoding="utf-8-sig")
@@ -70,7 +70,7 @@ def _parsed(file: FilePath) -> tuple[dict[str, Any], dict[Path, int]]:
         raise _file_error(file, None, "not valid TOML: nested too deeply") from None
 
 
-def _file_error(path: FilePath, line: int | None, message: str) -> SettingsError:
+def _file_error(path: Path, line: int | None, message: str) -> SettingsError:
     where = f"{path}:{line}" if line else str(path)
     hint = None if line else "Correct the file named in the message."
     return SettingsError(
@@ -102,7 +102,7 @@ def read_loop(sources: Sources, name: str, keywords: Any) -> None:
 
     Python says `rules`, a file says `[[rule]]`; both are taken, not both at once.
     """
-    path: Path = ("loop", name)
+    path: KeyPath = ("loop", name)
     tree = plain(keywords)
     if isinstance(tree, dict):
         if tree.get("rules") is not None and tree.get("rule") is not None:
@@ -116,7 +116,7 @@ def read_loop(sources: Sources, name: str, keywords: Any) -> None:
     sources.merge(nested(path, tree), ARGUMENT)
 
 
-def _clear(sources: Sources, path: Path, tree: dict[str, Any]) -> None:
+def _clear(sources: Sources, path: KeyPath, tree: dict[str, Any]) -> None:
     """Take the keys back to their defaults that are None in a tree, and out of it."""
     for key, value in list(tree.items()):
         here = (*path, key)
@@ -157,7 +157,7 @@ def plain(value: Any) -> Any:
     return scalar(value)
 
 
-def nested(path: Path, value: Any) -> dict[str, Any]:
+def nested(path: KeyPath, value: Any) -> dict[str, Any]:
     """A value inside the tables that its path names."""
     for part in reversed(path):
         value = {str(part): value}
@@ -189,7 +189,7 @@ def read_environment(sources: Sources, env: Mapping[str, str], loops: Iterable[s
             if itself in env:
                 raise _place(variable, path).error(f"{itself} is given as well: give one of the two")
             try:
-                raw = FilePath(raw).read_text(encoding="utf-8-sig").strip()
+                raw = Path(raw).read_text(encoding="utf-8-sig").strip()
             except (OSError, UnicodeError, ValueError) as error:
                 raise _place(variable, path).error(f"the file cannot be read: {error}") from None
             path, origin = secret, Origin(f"file {env[variable]}", env[variable])
@@ -201,23 +201,23 @@ def read_environment(sources: Sources, env: Mapping[str, str], loops: Iterable[s
         sources.merge(nested(path, raw), origin)
 
 
-def _secret_in_file(path: Path) -> Path | None:
+def _secret_in_file(path: KeyPath) -> KeyPath | None:
     """The secret whose file a variable ``…_FILE`` names."""
     secret = (*path[:-1], str(path[-1]).removesuffix("_file"))
     return secret if secret in SECRETS and secret != path else None
 
 
-def _place(variable: str, path: Path) -> Place:
+def _place(variable: str, path: KeyPath) -> Place:
     """A place whose errors name this variable."""
     sources = Sources()
     sources.origins[()] = Origin(f"environment {variable}")
     return Place(sources, path)
 
 
-def _path_of(variable: str, names: Mapping[str, list[str]]) -> Path:
+def _path_of(variable: str, names: Mapping[str, list[str]]) -> KeyPath:
     """The setting that a variable names; raises if there is none."""
     top, _, below = variable.removeprefix(PREFIX).lower().partition("__")
-    path: Path = (top,)
+    path: KeyPath = (top,)
     if top in names and below:
         name, below = _named(variable, top, below, names[top])
         path = (top, name)
@@ -267,7 +267,7 @@ _STRING = re.compile(
 _SCALAR = re.compile(r"[^,\]}#\r\n]*")
 
 
-def lines(document: str) -> dict[Path, int]:
+def lines(document: str) -> dict[KeyPath, int]:
     """The line (from 1) of each key and list item of a valid TOML document."""
     return _Scanner(document).document()
 
@@ -277,15 +277,15 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.breaks = [m.start() for m in re.finditer("\n", text)]
-        self.lines: dict[Path, int] = {}
+        self.lines: dict[KeyPath, int] = {}
 
-    def document(self) -> dict[Path, int]:
+    def document(self) -> dict[KeyPath, int]:
         """Read header by header and pair by pair.
 
         A header's key holds the index of the last item wherever it passes through a list of tables.
         """
-        table: Path = ()
-        counts: dict[Path, int] = {}
+        table: KeyPath = ()
+        counts: dict[KeyPath, int] = {}
         while self._skip(_BLANK) < len(self.text):
             if self.text[self.at] != "[":
                 self._pair(table)
@@ -307,7 +307,7 @@ class _Scanner:
                 self._note(table[:end], start)
         return self.lines
 
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: KeyPath) -> None:
         start, path = self.at, table
         for part in self._key():
             path = (*path, part)
@@ -328,7 +328,7 @@ class _Scanner:
                 return parts
             self.at += 1
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: KeyPath) -> None:
         """A list item by item, an inline table pair by pair, anything else as a whole."""
         first = self.text[self.at]
         if first not in "[{":
@@ -355,5 +355,5 @@ class _Scanner:
         self.at = match.end()
         return self.at
 
-    def _note(self, path: Path, start: int) -> None:
+    def _note(self, path: KeyPath, start: int) -> None:
         self.lines.setdefault(path, bisect_left(self.breaks, start) + 1)
