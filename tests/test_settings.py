@@ -18,7 +18,7 @@ from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rul
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.names import nearest
 from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked
-from dualcontrol.settings.place import Given, Place
+from dualcontrol.settings.place import Place, Sources
 from dualcontrol.settings.schema import table_of
 from dualcontrol.settings.sources import lines
 
@@ -651,7 +651,7 @@ class Declared(Value, frozen=True, kw_only=True):
     ],
 )
 def test_a_setting_is_checked_as_its_field_declares(value: dict[str, Any], words: str) -> None:
-    table, place = table_of(Declared), Place(Given(), ("x",))
+    table, place = table_of(Declared), Place(Sources(), ("x",))
     fine = {"needed": "a", "whole": 9, "share": 0, "rest": 1, "one_of": "right", "inner": {"answers": 2}}
     assert table(fine, place) == {**fine, "share": 0.0, "rest": 1.0}
     assert table.required == ["needed"]

@@ -1,4 +1,4 @@
-"""`open` puts settings, store, steps and desk together."""
+"""Composition root: `open` makes a desk of settings, store and steps."""
 
 from __future__ import annotations
 
@@ -37,34 +37,31 @@ def open(
     tests and replays.
     """
     _end_paused_programs()
-    given = settings if isinstance(settings, Settings) else _load(settings, url, durability, groups, secret)
-    store = open_store(url or given.database.url, durability=durability or given.database.durability, clock=clock)
+    if not isinstance(settings, Settings):
+        database = {k: v for k, v in (("url", url), ("durability", durability)) if v is not None}
+        overrides: dict[str, Any] = {"database": database or None, "groups": groups, "secret": secret}
+        settings = load(settings, **{k: v for k, v in overrides.items() if v is not None})
+    in_force = settings
+
+    def settings_for(name: str, **keywords: Any) -> LoopSettings | None:
+        """The settings of a loop: the file's, overridden by keywords; None when nobody says anything."""
+        base = in_force.loops.get(name)
+        return loop_settings(name, base, in_force.groups, **keywords) if keywords else base
+
+    store = open_store(url or in_force.database.url, durability=durability or in_force.database.durability, clock=clock)
     try:
-        key = given.secret.encode() if given.secret else None
-        desk = Desk(store, Steps(store, new_id=new_id, secret=key, clock=clock), _Settle(given), given)
-        for loop in given.loops.values():
+        key = in_force.secret.encode() if in_force.secret else None
+        desk = Desk(store, Steps(store, new_id=new_id, secret=key, clock=clock), settings_for, in_force)
+        for loop in in_force.loops.values():
             desk.steps.govern(loop)
-        if _keeps_models(given):
+        # where the model files of this database are where this program can see them, or should be
+        if in_force.database.url.startswith("sqlite") or Path(in_force.models or FOLDER).exists():
             check(desk)
             risk.check(desk)
         return desk
     except BaseException:
         store.close()
         raise
-
-
-def _load(
-    path: str | os.PathLike[str] | None, url: str | None, durability: str | None,
-    groups: Mapping[str, Sequence[str]] | None, secret: str | None,
-) -> Settings:  # fmt: skip
-    database = {k: v for k, v in (("url", url), ("durability", durability)) if v is not None}
-    given: dict[str, Any] = {"database": database or None, "groups": groups, "secret": secret}
-    return load(path, **{k: v for k, v in given.items() if v is not None})
-
-
-def _keeps_models(settings: Settings) -> bool:
-    """Whether the model files of this database are where this program can see them, or should be."""
-    return settings.database.url.startswith("sqlite") or Path(settings.models or FOLDER).exists()
 
 
 def _end_paused_programs() -> None:
@@ -82,25 +79,12 @@ def _end_paused_programs() -> None:
             raise SystemExit(error.exit_code)
         before(kind, error, trace)
 
-    def thread_hook(given: Any) -> None:
-        if isinstance(given.exc_value, Paused):
-            name = given.thread.name if given.thread is not None else "a thread"
-            print(f"paused in {name}: {given.exc_value}", file=sys.stderr)
+    def thread_hook(failure: threading.ExceptHookArgs) -> None:
+        if isinstance(failure.exc_value, Paused):
+            name = failure.thread.name if failure.thread is not None else "a thread"
+            print(f"paused in {name}: {failure.exc_value}", file=sys.stderr)
         else:
-            in_threads(given)
+            in_threads(failure)
 
     hook.pauses = True  # type: ignore[attr-defined]
     sys.excepthook, threading.excepthook = hook, thread_hook
-
-
-class _Settle:
-    """The settings of a loop: the file's, overridden by keywords; None when nobody says anything."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __call__(self, name: str, **keywords: Any) -> LoopSettings | None:
-        base = self._settings.loops.get(name)
-        if not keywords:
-            return base
-        return loop_settings(name, base, self._settings.groups, **keywords)

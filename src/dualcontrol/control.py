@@ -1,4 +1,4 @@
-"""What governs a loop: its settings, the versioned Control folded from its events, and the Env of one step."""
+"""Settings and control of a loop: what is declared, the versioned Control folded from its events, the Env of a step."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ V = TypeVar("V", bound=Value)
 # The declaration of every setting of a loop.  Its type says what may be given: a word, a number within bounds, or what
 # the check of this name in `settings.schema` takes.  What keys say together is checked in `settings.checks`.
 OnTimeout = Literal["reject", "hold", "escalate", "autopilot"]
+ContextLevel = Literal["minimal", "standard", "full"]
 Duration = Annotated[str | int | float, "duration"]
 Risk = Annotated[str | float, "risk"]
 Share = Annotated[float, Bounds(0, 1)]
@@ -61,8 +62,8 @@ class Guarantee(Value, frozen=True, kw_only=True):
 
     `launch` is the length of the full-audit phase, before audits become rare; `pilot` that of the burn-in, whose cases
     choose the bins and are no evidence; `evidence` is the share of human answers that never trains a model.  Where
-    `score` is "risk", the chance
-    of being right that is learned from `learn_from` decided cases stands in the place of confidence.
+    `score` is "risk", the chance of being right that is learned from `learn_from` decided cases stands in the place
+    of confidence.
     """
 
     max_error: Annotated[float, "promise"]
@@ -108,7 +109,7 @@ class Capacity(Value, frozen=True, kw_only=True):
 
 
 class LoopSettings(Value, frozen=True, kw_only=True):
-    """Every knob of one loop, checked; the meaning of each stands in the settings reference."""
+    """The settings of one loop; `docs/settings.md` says what each means."""
 
     name: str
     mode: Literal["approval", "labels", "preference", "fallback"] = "approval"
@@ -122,7 +123,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     respond_within: Duration | None = None
     capacity: Capacity | None = None
     on_timeout: OnTimeout = "hold"
-    context: Annotated[Literal["minimal", "standard", "full"] | tuple[str, ...], "context"] = "standard"
+    context: Annotated[ContextLevel | tuple[str, ...], "context"] = "standard"
     meta: tuple[str, ...] = ()
     rationale: Literal["required", "optional"] = "optional"
     markdown: Annotated[tuple[str, ...], "markdown"] = ()
@@ -186,18 +187,18 @@ _SETTINGS = decoder(LoopSettings)
 
 @lru_cache(maxsize=256)
 def _digest_of(body: bytes) -> str:
-    return hashlib.sha256(ENCODER.encode(_plainest(_SETTINGS.decode(body)))).hexdigest()
+    return hashlib.sha256(ENCODER.encode(_with_own_defaults(_SETTINGS.decode(body)))).hexdigest()
 
 
-def _plainest(value: V) -> V:
+def _with_own_defaults(value: V) -> V:
     """The value with its defaults as the very objects that they are: msgspec leaves a default out by identity."""
     plain: dict[str, Any] = {}
     for field in msgspec.structs.fields(type(value)):
         part, default = getattr(value, field.name), field.default
         if isinstance(part, tuple):
-            plain[field.name] = tuple(_plainest(item) if isinstance(item, Value) else item for item in part)
+            plain[field.name] = tuple(_with_own_defaults(item) if isinstance(item, Value) else item for item in part)
         elif isinstance(part, Value):
-            part = plain[field.name] = _plainest(part)
+            part = plain[field.name] = _with_own_defaults(part)
         if type(part) is type(default) and part == default:
             plain[field.name] = default
     return replace(value, **plain)
@@ -232,13 +233,13 @@ class Cause(Value, frozen=True, kw_only=True):
 
     @classmethod
     def of_words(cls, reason: str) -> Cause:
-        """The cause that older versions told by how their sentence began; asked where none was written, never else."""
+        """The cause in the reason of an older version, which wrote none beside it."""
         if reason.startswith("the monitor found "):
             return cls(by=ALARM)
         for by, words in ((MODEL_FILE, "the model file of "), (RISK_FILE, "the risk model file of ")):
-            named = re.match(rf"{words}(.+?) (?:is missing|is not the one|cannot be (?:read|checked))", reason)
-            if named is not None:
-                return cls(by=by, model=named[1])
+            match = re.match(rf"{words}(.+?) (?:is missing|is not the one|cannot be (?:read|checked))", reason)
+            if match is not None:
+                return cls(by=by, model=match[1])
         return cls(by=PERSON)
 
 

@@ -81,5 +81,5 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that this one most likely was meant to be, or None when nothing is near."""
     known = {n.casefold(): n for n in names}
     cutoff = 0.5 if len(name) <= 4 else 0.6
-    found = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=cutoff)
-    return known[found[0]] if found else None
+    matches = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=cutoff)
+    return known[matches[0]] if matches else None

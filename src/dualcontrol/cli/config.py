@@ -1,4 +1,4 @@
-"""``config show``: every setting in force, and where it came from."""
+"""Command ``config show``: every setting in force, and where it came from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,5 @@ def show_settings(state: State) -> None:
     if state.as_json:
         plain = json.loads(json.dumps({key: {"value": value, "origin": origin} for key, value, origin in rows}))
         return document(plain)
-    return show(table(("key", "value", "from"), [[key, _value(value), origin] for key, value, origin in rows]))
-
-
-def _value(value: object) -> str:
-    return "" if value is None else written(value)
+    cells = [[key, "" if value is None else written(value), origin] for key, value, origin in rows]
+    return show(table(("key", "value", "from"), cells))

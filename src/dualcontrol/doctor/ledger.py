@@ -40,11 +40,11 @@ class Evidence:
         self._examples = Examples(self._queries, tuple(self._controls.values()))
         self._keys = Keys(self._queries, self._secret or self._store.secret())
         parts = {
-            "the list of cases": self._listed(),
+            "the list of cases": self._case_list(),
             "the table `reviews`": self._unopened(),
             "the table `case_keys`": self._keys.remaining(),
             "the table `examples`": self._examples.remaining(self._cases),
-            "the table `entries`": self._of_streams(),
+            "the table `entries`": self._stream_list(),
         }
         problems = 0
         for part, findings in parts.items():
@@ -55,7 +55,7 @@ class Evidence:
             sound = f"loops, {some(len(self._cases), 'case')}, reviews, keys and examples are what the entries say"
             yield Finding("evidence", OK, f"{self._streams} hash chains hold; {sound}, content included")
 
-    def _listed(self) -> Iterator[Finding]:
+    def _case_list(self) -> Iterator[Finding]:
         cursor: str | None = None
         while True:
             page = self._queries.cases(kind=None, limit=500, cursor=cursor)
@@ -67,7 +67,7 @@ class Evidence:
             if cursor is None:
                 return
 
-    def _of_streams(self) -> Iterator[Finding]:
+    def _stream_list(self) -> Iterator[Finding]:
         loops = {f"loop/{control.loop_id}" for control in self._controls.values()}
         for stream in self._queries.streams():
             self._streams += 1
@@ -93,7 +93,7 @@ class Evidence:
             what = f"loop {control.loop} is at entry {control.seq}, its stream ends at {len(entries)}"
             yield Finding("evidence", PROBLEM, what, KEEP, seq=len(entries))
         else:
-            yield from governed(control, self._queries.loop_columns(control.loop_id), entries)
+            yield from control_findings(control, self._queries.loop_columns(control.loop_id), entries)
 
     def _case(self, row: CaseRow) -> Iterator[Finding]:
         try:
@@ -111,22 +111,22 @@ class Evidence:
             return
         self.waiting.setdefault(case.loop, []).extend(r for r in case.reviews if r.state == "open")
         self._reviews += len(case.reviews)
-        findings = list(self._recorded(case))
+        findings = list(self._findings_of(case))
         later = look_up(self._queries, case.id)[0] if findings else None
         # programs go on writing: a case that has moved on while it was read is compared once more
-        yield from findings if later is None or later.seq == case.seq else self._recorded(later)
+        yield from findings if later is None or later.seq == case.seq else self._findings_of(later)
         yield from attention(case, self._now)
         if case.loop in self._controls:
             yield from stuck(case, self._controls[case.loop].settings)
 
-    def _recorded(self, case: Case) -> Iterator[Finding]:
+    def _findings_of(self, case: Case) -> Iterator[Finding]:
         """Whether chain, row, columns, reviews, keys, examples and content of a case hold."""
         entries, broken = chain(self._queries, f"case/{case.id}")
         again, wrong = (None, broken) if broken else folded(case, entries)
         yield from wrong
         control = None if again is None else self._controls.get(again.loop)
         if again is not None and control is not None and not again.read_only:
-            yield from strayed(self._queries, again, control.loop_id, entries[-1].hash)
+            yield from column_findings(self._queries, again, control.loop_id, entries[-1].hash)
             yield from self._keys.compared(replace(again, content=case.content), control.loop_id)
             yield from self._examples.compared(again, entries)
         yield from self._seals(case)
@@ -281,7 +281,7 @@ RESTORE = "Keep a copy of the database as it is, and compare the loop with a bac
 NEWER_LOOP = "Upgrade dualcontrol to check what governs this loop."
 
 
-def governed(control: Control, columns: dict[str, Any], entries: Sequence[Entry]) -> Iterator[Finding]:
+def control_findings(control: Control, columns: dict[str, Any], entries: Sequence[Entry]) -> Iterator[Finding]:
     """Whether a loop's row, control and columns, is what its entries say."""
     last = entries[-1]
     if any(isinstance(event, Unknown) for entry in entries for event in entry.events):
@@ -297,14 +297,14 @@ def governed(control: Control, columns: dict[str, Any], entries: Sequence[Entry]
         "name": again.settings.name, "mode": again.settings.mode, "version": again.version, "seq": last.seq,
         "head": last.hash,
     }  # fmt: skip
-    wrong = [*_differing(again, control), *(n for n, value in expected.items() if columns.get(n) != value)]
+    wrong = [*_differences(again, control), *(n for n, value in expected.items() if columns.get(n) != value)]
     if wrong:
         fields = ", ".join(dict.fromkeys(wrong))
         what = f"what governs loop {control.loop} is not what its entries say: {fields}"
         yield Finding("evidence", PROBLEM, what, RESTORE, seq=last.seq)
 
 
-def _differing(again: Control, control: Control) -> Iterator[str]:
+def _differences(again: Control, control: Control) -> Iterator[str]:
     """The fields that differ; a setting by its own name.
 
     Why a training failed governs nothing, and a program of an older version leaves it out of the row.
@@ -327,7 +327,7 @@ ExampleKey = tuple[str, str, int | None, int, int | None, float | None, float, i
 NONE: Counter[ExampleKey] = Counter()
 
 
-def strayed(queries: Queries, case: Case, loop_id: int, head: str) -> Iterator[Finding]:
+def column_findings(queries: Queries, case: Case, loop_id: int, head: str) -> Iterator[Finding]:
     """Columns of a case and its reviews that are not what its entries make them."""
     for stray in queries.strays(case, loop_id, head):
         row = f"review {stray.review_id}" if stray.review_id else "the columns"

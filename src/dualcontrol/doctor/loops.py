@@ -42,12 +42,12 @@ def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | P
 def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
     """Overdue cases, and reviews that nobody is offered: in a group that is not named, or not in the queue."""
     counts = store.queries.counts(control.loop_id)
-    unseen = list(_unseen(store, control, waiting))
-    yield from unseen
+    mismatches = list(_queue_mismatches(store, control, waiting))
+    yield from mismatches
     if counts["overdue"]:
         what = f"loop {control.loop}: {are(counts['overdue'], 'case')} past the response time"
         yield Finding("queue", WARNING, what, ANSWER)
-    elif not unseen:
+    elif not mismatches:
         yield Finding("queue", OK, f"loop {control.loop}: {some(counts['open'], 'open case')}, none overdue")
 
 
@@ -62,7 +62,7 @@ def staffing(store: Store, control: Control) -> Iterator[Finding]:
     yield Finding("queue", WARNING, f"loop {control.loop}: relief {name!r} is in force{lacking}", MORE_PEOPLE)
 
 
-def _unseen(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
+def _queue_mismatches(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
     groups = control.settings.pools()
     lost = [review for review in waiting if review.group not in groups]
     if lost:
@@ -140,7 +140,7 @@ def _model(control: Control, row: ModelRow, event: Recorded | None, folder: str 
         return
     if not live and row.state != "promoted":
         return
-    what = wrong_with(row, folder)
+    what = file_fault(row, folder)
     if what:
         level, hint = PROBLEM if live else WARNING, f"{train}{option}`; until then every case goes to a human."
         yield Finding("models", level, f"{model}: {what}", hint)
@@ -151,7 +151,7 @@ def _model(control: Control, row: ModelRow, event: Recorded | None, folder: str 
         yield Finding("models", OK, f"{model} is there and unchanged")
 
 
-def wrong_with(row: ModelRow, folder: str | Path | None) -> str:
+def file_fault(row: ModelRow, folder: str | Path | None) -> str:
     """What is wrong with a model's file; nothing when it is there and unchanged."""
     whole = Path("." if folder is None else folder)
     path = inside(whole, row.path)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from dualcontrol.control import LoopSettings
-from dualcontrol.settings.place import ARGUMENT, Given, Place, model_folder, origins_of, rows
+from dualcontrol.settings.place import ARGUMENT, Place, Sources, model_folder, origins_of, rows
 from dualcontrol.settings.schema import SETTINGS, Database, Named, Settings, Web, build_loop, every_key, people
 from dualcontrol.settings.sources import lay_base, plain, read_arguments, read_environment, read_file, read_loop
 
@@ -37,24 +37,24 @@ def load(
     `path` is a file or a folder to look in; overrides are tables (``web={"port": 0}``) or nested names
     (``web__port=0``), in which None means "not given".
     """
-    given = Given()
-    read_file(given, FilePath(path) if path is not None else None)
+    sources = Sources()
+    read_file(sources, Path(path) if path is not None else None)
     tables = overrides.get("loop")
     nested = [name.split("__") for name in overrides]
     loops = [*(tables if isinstance(tables, Mapping) else ()), *(n[1] for n in nested if n[0] == "loop" and len(n) > 1)]
-    read_environment(given, os.environ if env is None else env, loops)
-    read_arguments(given, overrides)
-    values = SETTINGS(given.tree, Place(given, ()))
+    read_environment(sources, os.environ if env is None else env, loops)
+    read_arguments(sources, overrides)
+    values = SETTINGS(sources.tree, Place(sources, ()))
     database, groups = Database(**values.get("database", {})), values.get("groups", {})
     settings = Settings(
         database=database,
-        loops={name: build_loop(given, name, groups) for name in values.get("loop", {})},
+        loops={name: build_loop(sources, name, groups) for name in values.get("loop", {})},
         groups=groups,
         web=Web(**values.get("web", {})),
         secret=values.get("secret"),
         models=values.get("models") or model_folder(database.url),
     )
-    return replace(settings, origins=origins_of(settings, given))
+    return replace(settings, origins=origins_of(settings, sources))
 
 
 def loop_settings(
@@ -65,15 +65,15 @@ def loop_settings(
     **keywords: Any,
 ) -> LoopSettings:
     """A loop's settings from keyword arguments over `base`, checked like a file; None restores a default."""
-    given = Given()
+    sources = Sources()
     if base is not None:
-        lay_base(given, name, base)
+        lay_base(sources, name, base)
     if groups is None:
         groups = base.groups if base is not None else {}
-    given.merge({"groups": plain(groups)}, lambda _: ARGUMENT)
-    read_loop(given, name, keywords)
-    members = Named(people)(given.tree["groups"], Place(given, ("groups",)))
-    return build_loop(given, name, members)
+    sources.merge({"groups": plain(groups)}, ARGUMENT)
+    read_loop(sources, name, keywords)
+    members = Named(people)(sources.tree["groups"], Place(sources, ("groups",)))
+    return build_loop(sources, name, members)
 
 
 def masked(settings: Settings) -> list[tuple[str, Any, str]]:

@@ -1,4 +1,4 @@
-"""Where a setting was written: what all sources gave, and errors that name file, line and right name."""
+"""Settings before they are checked: what all sources gave, where each key was written, and the errors that say so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.names import nearest
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 MISSING = object()
 
 
@@ -26,34 +26,24 @@ class Origin(NamedTuple):
 
 DEFAULT = Origin("default")
 ARGUMENT = Origin("argument")
-OriginOf: TypeAlias = Callable[[Path], Origin]
+Origins: TypeAlias = Origin | Callable[[KeyPath], Origin]  # of all that a source says, or of each path in it
+# What is never shown, and may be read from a file that a variable names.
+SECRETS: tuple[KeyPath, ...] = (("database", "url"), ("web", "token"), ("secret",))
 
 
-def opaque(path: Path) -> bool:
+def opaque(path: KeyPath) -> bool:
     """Whether what stands here is one JSON value, not a table of settings."""
     return len(path) == 3 and path[0] == "loop" and path[2] == "schema"
 
 
-def inside(path: Path, value: Any) -> Iterator[Path]:
-    """The path of a value and of everything in it."""
-    yield path
-    items: Iterable[tuple[str | int, Any]] = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    for key, item in items:
-        yield from inside((*path, key), item)
-
-
-class Given:
+class Sources:
     """What the sources gave, later over earlier, and where each value came from."""
 
     def __init__(self) -> None:
         self.tree: dict[str, Any] = {}
-        self.origins: dict[Path, Origin] = {}
+        self.origins: dict[KeyPath, Origin] = {}
 
-    def get(self, path: Path) -> Any:
+    def get(self, path: KeyPath) -> Any:
         """The value at a path, or MISSING."""
         node: Any = self.tree
         for part in path:
@@ -63,27 +53,29 @@ class Given:
                 return MISSING
         return node
 
-    def merge(self, tree: Mapping[str, Any], origin_of: OriginOf, path: Path = ()) -> None:
+    def merge(self, tree: Mapping[str, Any], origins: Origins, path: KeyPath = ()) -> None:
         """Lay a source over what is there: tables are joined key by key, anything else is replaced."""
         for key, value in tree.items():
             here = (*path, key)
             if isinstance(value, dict) and not opaque(here):
                 if not isinstance(self.get(here), dict):
-                    self.put(here, {}, origin_of)
-                self.merge(value, origin_of, here)
+                    self.put(here, {}, origins)
+                self.merge(value, origins, here)
             else:
-                self.put(here, value, origin_of)
+                self.put(here, value, origins)
 
-    def put(self, path: Path, value: Any, origin_of: OriginOf) -> None:
+    def put(self, path: KeyPath, value: Any, origins: Origins) -> None:
         """Set one value and forget where the earlier one came from."""
         self.drop(path)
-        node: Any = self.tree
-        for part in path[:-1]:
-            node = node[part]
-        node[path[-1]] = value
-        self.origins.update((p, origin_of(p)) for p in inside(path, value))
+        self.get(path[:-1])[path[-1]] = value
+        inside: list[tuple[KeyPath, Any]] = [(path, value)]
+        for here, item in inside:  # grows while it is read
+            self.origins[here] = origins if isinstance(origins, Origin) else origins(here)
+            if isinstance(item, dict | list):
+                parts = item.items() if isinstance(item, dict) else enumerate(item)
+                inside += [((*here, key), part) for key, part in parts]
 
-    def drop(self, path: Path) -> None:
+    def drop(self, path: KeyPath) -> None:
         """Take a value away, so that its default counts again."""
         if self.get(path) is MISSING:
             return
@@ -91,14 +83,14 @@ class Given:
         for old in [p for p in self.origins if p[: len(path)] == path]:
             del self.origins[old]
 
-    def origin(self, path: Path) -> Origin:
+    def origin(self, path: KeyPath) -> Origin:
         """Where a path was written, or the nearest thing around it."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
         return DEFAULT
 
-    def source(self, path: Path) -> Origin:
+    def source(self, path: KeyPath) -> Origin:
         """Where the value in force at a path came from; the default if nobody gave it."""
         node: Any = self.tree
         for part in path:
@@ -117,7 +109,7 @@ def quoted(part: str) -> str:
     return part if bare.isascii() and bare.isalnum() else "'" + part + "'"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """A path as one dotted key: ``loop.refunds.rule[0].when``."""
     text = ""
     for part in path:
@@ -126,36 +118,32 @@ def dotted(path: Path) -> str:
 
 
 class Place:
-    """One path in what was given; it makes the errors of that path."""
+    """One path in the sources; it makes the errors of that path."""
 
-    def __init__(self, given: Given, path: Path) -> None:
-        self.given = given
+    def __init__(self, sources: Sources, path: KeyPath) -> None:
+        self.sources = sources
         self.path = path
 
     def child(self, key: str | int) -> Place:
         """The place of a key in this table."""
-        return Place(self.given, (*self.path, key))
+        return Place(self.sources, (*self.path, key))
 
     @property
     def table(self) -> str:
-        """This path as the header of a table: ``[loop.refunds]``."""
+        """This path as the header of a table: ``[loop.refunds]``; a rule is named by its name or its number."""
         words = dotted(tuple(p for p in self.path if isinstance(p, str)))
-        at = next((i for i, p in enumerate(self.path) if isinstance(p, int)), None)
-        if at is None:
+        at, index = next(((at, part) for at, part in enumerate(self.path) if isinstance(part, int)), (0, None))
+        if index is None:
             return f"[{words}]" if words else "the settings"
-        name = self._rule_name(at)
+        title = self.sources.get((*self.path[: at + 1], "name"))
+        name = repr(title) if isinstance(title, str) and title else f"number {index + 1}"
         return f"[[{words}]] {name}" if at == len(self.path) - 1 else f"[{words}] of rule {name}"
-
-    def _rule_name(self, at: int) -> str:
-        name = self.given.get((*self.path[: at + 1], "name"))
-        index = self.path[at]
-        return repr(name) if isinstance(name, str) and name else f"number {int(index) + 1}"
 
     @property
     def words(self) -> str:
         """This path as a key and its table: ``threshold in [loop.refunds]``."""
         key = quoted(str(self.path[-1]))
-        return f"{key} in {Place(self.given, self.path[:-1]).table}" if len(self.path) > 1 else key
+        return f"{key} in {Place(self.sources, self.path[:-1]).table}" if len(self.path) > 1 else key
 
     def error(
         self,
@@ -166,12 +154,16 @@ class Place:
         **more: Any,
     ) -> SettingsError:
         """The error to raise about this place; inside a rule it is a RuleError."""
-        origin = self.given.origin(self.path)
+        origin = self.sources.origin(self.path)
+        if not hint and kind is not QuorumError:
+            hint = SettingsError.hint if origin.file else "Correct the argument named in the message."
+            if origin.text.startswith("environment"):
+                hint = "Correct the environment variable named in the message."
         kind = kind or (RuleError if len(self.path) > 3 and self.path[2] == "rule" else SettingsError)
         ending = f"; did you mean {near!r}?" if near is not None else ""
         return kind(
             f"{origin.text}: {message}{ending}",
-            hint=hint or (None if kind is QuorumError else _hint(origin)),
+            hint=hint,
             file=origin.file, line=origin.line, key=dotted(self.path), nearest=near, origin=origin.text,
             **more,
         )  # fmt: skip
@@ -184,12 +176,6 @@ class Place:
         """The error for a key that its table does not have."""
         where = f" in {self.table}" if self.path else ""
         return self.child(key).error(f"unknown key {key!r}{where}", near=nearest(key, names))
-
-
-def _hint(origin: Origin) -> str:
-    if origin.text.startswith("environment"):
-        return "Correct the environment variable named in the message."
-    return SettingsError.hint if origin.file else "Correct the argument named in the message."
 
 
 def described(value: Any) -> str:
@@ -218,12 +204,12 @@ _QUERY = re.compile(r"(?i)([?&][^=&#]*(?:password|secret|token|key)[^=&#]*=)[^&#
 
 def masked_url(url: str) -> str:
     """An address without its passwords."""
-    return _QUERY.sub(rf"\1{MASK}", _PASSWORD.sub(_without_password, url))
 
+    def user(match: re.Match[str]) -> str:
+        name, colon, _ = match[1].partition(":")
+        return f"{name}:{MASK}@" if colon else f"{name}@"
 
-def _without_password(found: re.Match[str]) -> str:
-    user, colon, _ = found[1].partition(":")
-    return f"{user}:{MASK}@" if colon else f"{user}@"
+    return _QUERY.sub(rf"\1{MASK}", _PASSWORD.sub(user, url))
 
 
 def model_folder(url: str) -> str:
@@ -234,48 +220,39 @@ def model_folder(url: str) -> str:
     return f"{file}.models" if beside else "dualcontrol-models"
 
 
-def rows(settings: Any) -> Iterator[tuple[str, Any, Path]]:
+def rows(settings: Any) -> Iterator[tuple[str, Any, KeyPath]]:
     """Every key in dotted form with the value that may be shown, and its path in the sources."""
-    for path, value in _leaves(settings):
-        yield dotted(path), value, path
+    for key in ("database", "web", "secret", "models", "groups", "loop"):
+        for path, value in _leaves((key,), getattr(settings, "loops" if key == "loop" else key)):
+            yield dotted(path), value, path
 
 
-def _leaves(settings: Any) -> Iterator[tuple[Path, Any]]:
-    yield ("database", "url"), masked_url(settings.database.url)
-    yield ("database", "durability"), settings.database.durability
-    yield ("web", "host"), settings.web.host
-    yield ("web", "port"), settings.web.port
-    yield ("web", "token"), MASK if settings.web.token else None
-    yield ("secret",), MASK if settings.secret else None
-    yield ("models",), settings.models
-    for name, people in settings.groups.items():
-        yield ("groups", name), list(people)
-    for name, loop in settings.loops.items():
-        yield from _fields(("loop", name), loop)
-
-
-def _fields(path: Path, value: msgspec.Struct) -> Iterator[tuple[Path, Any]]:
-    """The fields of a value as keys: values inside it become tables, rules become numbered ones."""
-    for key, item in msgspec.structs.asdict(value).items():
-        if path[0] == "loop" and len(path) == 2 and key in ("name", "groups"):
+def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """The keys in a value: values inside it are tables, rules are numbered ones."""
+    inside: Mapping[Any, Any] | None = None
+    if isinstance(value, msgspec.Struct):
+        inside = msgspec.structs.asdict(value)
+    elif path in (("groups",), ("loop",)):
+        inside = value
+    elif path[-1] == "rule":
+        inside = dict(enumerate(value))
+    if inside is None:
+        shown = list(value) if isinstance(value, tuple) else value
+        if path in SECRETS:
+            shown = masked_url(value) if path == ("database", "url") else MASK if value else None
+        yield path, shown
+        return
+    for key, item in inside.items():
+        if path[0] == "loop" and len(path) == 2 and key in ("name", "groups"):  # the header, and a table of its own
             continue
-        if key == "rules":
-            for index, rule in enumerate(item):
-                yield from _fields((*path, "rule", index), rule)
-        elif isinstance(item, msgspec.Struct):
-            yield from _fields((*path, key), item)
-        else:
-            yield (*path, key), list(item) if isinstance(item, tuple) else item
+        yield from _leaves((*path, "rule" if key == "rules" else key), item)
 
 
-def origins_of(settings: Any, given: Given) -> dict[str, str]:
-    """Where the value of every key came from."""
-    return {key: _source(path, given) for key, _, path in rows(settings)}
-
-
-def _source(path: Path, given: Given) -> str:
-    """Where a key came from; what a rule's quorum leaves open comes from the loop's."""
-    text = given.source(path).text
-    if text == "default" and len(path) == 6 and path[2] == "rule" and path[4] == "quorum":
-        return given.source((*path[:2], "quorum", path[5])).text
-    return text
+def origins_of(settings: Any, sources: Sources) -> dict[str, str]:
+    """Where the value of every key came from; what a rule's quorum leaves open comes from the loop's."""
+    origins = {}
+    for key, _, path in rows(settings):
+        origins[key] = sources.source(path).text
+        if origins[key] == "default" and len(path) == 6 and path[2] == "rule" and path[4] == "quorum":
+            origins[key] = sources.source((*path[:2], "quorum", path[5])).text
+    return origins

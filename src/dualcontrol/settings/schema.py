@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dualcontrol.case import ENCODER, RISK_LEVELS, Bounds, People, Quorum, Value, microseconds
-from dualcontrol.control import Feedback, LoopSettings, ProperShare, Rule
+from dualcontrol.control import ContextLevel, Feedback, LoopSettings, ProperShare, Rule
 from dualcontrol.guarantee.offline import HINTS, beyond
 from dualcontrol.learn.trainers import NONE, TRAINERS, known
 from dualcontrol.names import identity, nearest, written
 from dualcontrol.schema import flaw
 from dualcontrol.settings.checks import check_loop
-from dualcontrol.settings.place import MASK, MISSING, Given, Path, Place, masked_url
+from dualcontrol.settings.place import MASK, MISSING, KeyPath, Place, Sources, masked_url
 
 Check: TypeAlias = Callable[[Any, Place], Any]
 
@@ -210,7 +210,7 @@ def people(value: Any, place: Place) -> tuple[str, ...]:
 def context(value: Any, place: Place) -> str | tuple[str, ...]:
     """A context level, or a list of required fields; ``input.customer`` names a field of a field."""
     if isinstance(value, str):
-        return str(word("minimal", "standard", "full")(value, place))
+        return str(word(*get_args(ContextLevel))(value, place))
     fields = texts(value, place)
     for field in fields:
         head = field.partition(".")[0]
@@ -449,10 +449,9 @@ SETTINGS = TomlTable({
     "database": table_of(Database), "web": table_of(Web), "groups": Named(people), "loop": Named(LOOP),
     "secret": key_material, "models": text,
 })  # fmt: skip
-SECRETS: tuple[Path, ...] = (("database", "url"), ("web", "token"), ("secret",))
 
 
-def check_at(path: Path) -> Check | None:
+def check_at(path: KeyPath) -> Check | None:
     """The check of the key at a path, or None if there is no such key."""
     check: Check | None = SETTINGS
     for part in path:
@@ -489,14 +488,14 @@ def every_key(check: Check = SETTINGS, path: str = "") -> Iterator[str]:
 SETTLE = {"approval": "unanimous", "labels": "majority", "preference": "collect", "fallback": "unanimous"}
 
 
-def build_loop(given: Given, name: str, groups: Mapping[str, tuple[str, ...]]) -> LoopSettings:
-    """The settings of a loop from what was given; any mistake is refused.
+def build_loop(sources: Sources, name: str, groups: Mapping[str, tuple[str, ...]]) -> LoopSettings:
+    """The settings of a loop from what the sources say; any mistake is refused.
 
     What a quorum leaves open follows from the loop's mode, and what that of a rule leaves open is as in the loop's.
     """
-    place = Place(given, ("loop", name))
+    place = Place(sources, ("loop", name))
     check_name(name, place)
-    tree = given.get(place.path)
+    tree = sources.get(place.path)
     values = LOOP({} if tree is MISSING else tree, place)
     quorum = {"settle": SETTLE[values.get("mode", "approval")], **values.pop("quorum", {})}
     rules = values.pop("rule", ())

@@ -1,4 +1,4 @@
-"""Settings from a file and from keyword arguments."""
+"""The sources of settings: a TOML file with the line of every key, variables, files of secrets, keyword arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from pathlib import Path as FilePath
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,24 +16,23 @@ from dualcontrol.case import Quorum, scalar
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import SettingsError
 from dualcontrol.names import nearest
-from dualcontrol.settings import schema
-from dualcontrol.settings.place import ARGUMENT, Given, Origin, Path, Place, opaque
-from dualcontrol.settings.schema import SECRETS, SETTLE, check_at, every_key, keys_of
+from dualcontrol.settings.place import ARGUMENT, SECRETS, KeyPath, Origin, Place, Sources, opaque
+from dualcontrol.settings.schema import SETTLE, check_at, every_key, keys_of, text
 
 
-def read_file(given: Given, path: FilePath | None) -> None:
+def read_file(sources: Sources, path: Path | None) -> None:
     """Lay the settings file over what is there: the one named, or that of the folder named or worked in, if it has one.
 
     A `pyproject.toml` that is not named may say nothing of us.
     """
     file = path
     if path is None or path.is_dir():
-        files = ((path or FilePath()) / name for name in ("dualcontrol.toml", "pyproject.toml"))
+        files = ((path or Path()) / name for name in ("dualcontrol.toml", "pyproject.toml"))
         file = next((here for here in files if here.exists()), None)
     if file is None:
         return
     tree, lines_of = _parsed(file)
-    root: Path = ()
+    root: KeyPath = ()
     if file.name == "pyproject.toml":
         root = ("tool", "dualcontrol")
         tool = tree.get("tool", {})
@@ -42,16 +42,16 @@ def read_file(given: Given, path: FilePath | None) -> None:
     if not isinstance(tree, dict):
         raise _file_error(file, lines_of.get(root), "[tool.dualcontrol] must be a table")
 
-    def origin(path: Path) -> Origin:
-        whole = root + path
+    def written_at(key: KeyPath) -> Origin:
+        whole = root + key
         heads = (whole[:end] for end in range(len(whole), len(root), -1))
         line = next((lines_of[head] for head in heads if head in lines_of), None)
         return Origin(f"{file}:{line}" if line else str(file), str(file), line)
 
-    given.merge(tree, origin)
+    sources.merge(tree, written_at)
 
 
-def _parsed(file: FilePath) -> tuple[dict[str, Any], dict[Path, int]]:
+def _parsed(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """What a TOML file says, and the line of every key in it."""
     try:
         content = file.read_text(encoding="utf-8-sig")
@@ -70,7 +70,7 @@ def _parsed(file: FilePath) -> tuple[dict[str, Any], dict[Path, int]]:
         raise _file_error(file, None, "not valid TOML: nested too deeply") from None
 
 
-def _file_error(path: FilePath, line: int | None, message: str) -> SettingsError:
+def _file_error(path: Path, line: int | None, message: str) -> SettingsError:
     where = f"{path}:{line}" if line else str(path)
     hint = None if line else "Correct the file named in the message."
     return SettingsError(
@@ -78,66 +78,56 @@ def _file_error(path: FilePath, line: int | None, message: str) -> SettingsError
     )
 
 
-def read_arguments(given: Given, overrides: Mapping[str, Any]) -> None:
+def read_arguments(sources: Sources, overrides: Mapping[str, Any]) -> None:
     """Lay keyword arguments over what is there; ``database__url`` is nested like a variable."""
-    tree: dict[str, Any] = {}
+    arguments = Sources()
     for name, value in overrides.items():
-        _join(tree, nested(tuple(name.split("__")), plain(value)))
-    loops = tree.pop("loop", None)
-    if isinstance(loops, dict):
-        for name, keywords in loops.items():
-            read_loop(given, name, keywords)
-    elif loops is not None:
-        tree["loop"] = loops
-    given.merge(_without_none(tree), lambda _: ARGUMENT)
-
-
-def _join(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _join(tree[key], value)
-        else:
-            tree[key] = value
+        arguments.merge(nested(tuple(name.split("__")), plain(value)), ARGUMENT)
+    tree = arguments.tree
+    if isinstance(tree.get("loop"), dict):
+        for name, keywords in tree.pop("loop").items():
+            read_loop(sources, name, keywords)
+    sources.merge(_without_none(tree), ARGUMENT)
 
 
 def _without_none(value: Any) -> Any:
-    """Tables without the keys that were not given."""
+    """Tables without the keys that were not sources."""
     if isinstance(value, dict):
         return {k: _without_none(v) for k, v in value.items() if v is not None}
     return value
 
 
-def read_loop(given: Given, name: str, keywords: Any) -> None:
+def read_loop(sources: Sources, name: str, keywords: Any) -> None:
     """Lay one loop's keyword arguments over what is there; None takes a key back to its default.
 
     Python says `rules`, a file says `[[rule]]`; both are taken, not both at once.
     """
-    path: Path = ("loop", name)
+    path: KeyPath = ("loop", name)
     tree = plain(keywords)
     if isinstance(tree, dict):
         if tree.get("rules") is not None and tree.get("rule") is not None:
-            given.origins[path] = ARGUMENT
-            raise Place(given, (*path, "rule")).error("rules and rule are the same: give one of the two")
+            sources.origins[path] = ARGUMENT
+            raise Place(sources, (*path, "rule")).error("rules and rule are the same: give one of the two")
         if "rules" in tree:
             tree["rule"] = tree.pop("rules")
         if isinstance(tree.get("rule"), list):
             tree["rule"] = [_without_none(rule) for rule in tree["rule"]]
-        _clear(given, path, tree)
-    given.merge(nested(path, tree), lambda _: ARGUMENT)
+        _clear(sources, path, tree)
+    sources.merge(nested(path, tree), ARGUMENT)
 
 
-def _clear(given: Given, path: Path, tree: dict[str, Any]) -> None:
+def _clear(sources: Sources, path: KeyPath, tree: dict[str, Any]) -> None:
     """Take the keys back to their defaults that are None in a tree, and out of it."""
     for key, value in list(tree.items()):
         here = (*path, key)
         if value is None and check_at(here) is not None:
-            given.drop(here)
+            sources.drop(here)
             del tree[key]
         elif isinstance(value, dict) and not opaque(here):
-            _clear(given, here, value)
+            _clear(sources, here, value)
 
 
-def lay_base(given: Given, name: str, base: LoopSettings) -> None:
+def lay_base(sources: Sources, name: str, base: LoopSettings) -> None:
     """Lay settings that were built before under what comes next; defaults stay open to be defaults again."""
     tree = _changed(base, LoopSettings(name=name, quorum=base.quorum, rules=base.rules, groups=base.groups))
     rules = [
@@ -146,7 +136,7 @@ def lay_base(given: Given, name: str, base: LoopSettings) -> None:
     ]
     quorum = _changed(base.quorum, Quorum(settle=SETTLE[base.mode]))
     tree |= {key: value for key, value in (("quorum", quorum), ("rule", rules)) if value}
-    given.merge({"loop": {name: tree}}, lambda _: Origin(f"settings of loop {name!r}"))
+    sources.merge({"loop": {name: tree}}, Origin(f"settings of loop {name!r}"))
 
 
 def _changed(value: msgspec.Struct, other: msgspec.Struct | None) -> dict[str, Any]:
@@ -167,7 +157,7 @@ def plain(value: Any) -> Any:
     return scalar(value)
 
 
-def nested(path: Path, value: Any) -> dict[str, Any]:
+def nested(path: KeyPath, value: Any) -> dict[str, Any]:
     """A value inside the tables that its path names."""
     for part in reversed(path):
         value = {str(part): value}
@@ -182,45 +172,64 @@ PREFIX = "DUALCONTROL_"
 NOT_SETTINGS = ("DUALCONTROL_TEST_", "DUALCONTROL_CHROMIUM")
 
 
-def read_environment(given: Given, env: Mapping[str, str], loops: Iterable[str]) -> None:
-    """Lay the variables ``DUALCONTROL_…`` over what is there; `loops` are known besides those in the file."""
-    names = {
-        "loop": [*_keys(given, "loop"), *loops],
-        "groups": _keys(given, "groups"),
-    }
+def read_environment(sources: Sources, env: Mapping[str, str], loops: Iterable[str]) -> None:
+    """Lay the variables ``DUALCONTROL_…`` over what is there; `loops` are known besides those in the file.
+
+    A value is read as TOML if it is, else as plain text; secrets are taken as they stand.
+    """
+    tables = {name: sources.tree.get(name) for name in ("loop", "groups")}
+    names = {name: [*table] if isinstance(table, dict) else [] for name, table in tables.items()}
+    names["loop"] += loops
     for variable in sorted(v for v in env if v.startswith(PREFIX) and not v.startswith(NOT_SETTINGS)):
-        path = _path_of(variable, names)
-        if _names_file(path):
-            _read_secret(given, variable, env)
-        else:
-            given.merge(nested(path, _value(path, env[variable])), lambda _, v=variable: _of(v))  # type: ignore[misc]
+        path, origin = _path_of(variable, names), Origin(f"environment {variable}")
+        raw: Any = env[variable]
+        secret = _secret_in_file(path)
+        if secret is not None:
+            itself = variable[: -len("_FILE")]
+            if itself in env:
+                raise _place(variable, path).error(f"{itself} is given as well: give one of the two")
+            try:
+                raw = Path(raw).read_text(encoding="utf-8-sig").strip()
+            except (OSError, UnicodeError, ValueError) as error:
+                raise _place(variable, path).error(f"the file cannot be read: {error}") from None
+            path, origin = secret, Origin(f"file {env[variable]}", env[variable])
+        elif path not in SECRETS:
+            with suppress(ValueError, RecursionError):
+                parsed = tomllib.loads(f"value = {raw}")
+                if {*parsed} == {"value"} and (isinstance(parsed["value"], str) or check_at(path) is not text):
+                    raw = parsed["value"]
+        sources.merge(nested(path, raw), origin)
 
 
-def _keys(given: Given, table: str) -> list[str]:
-    tree = given.tree.get(table)
-    return list(tree) if isinstance(tree, dict) else []
+def _secret_in_file(path: KeyPath) -> KeyPath | None:
+    """The secret whose file a variable ``…_FILE`` names."""
+    secret = (*path[:-1], str(path[-1]).removesuffix("_file"))
+    return secret if secret in SECRETS and secret != path else None
 
 
-def _of(variable: str) -> Origin:
-    return Origin(f"environment {variable}")
+def _place(variable: str, path: KeyPath) -> Place:
+    """A place whose errors name this variable."""
+    sources = Sources()
+    sources.origins[()] = Origin(f"environment {variable}")
+    return Place(sources, path)
 
 
-def _names_file(path: Path) -> bool:
-    last = str(path[-1])
-    return last.endswith("_file") and (*path[:-1], last.removesuffix("_file")) in SECRETS
-
-
-def _path_of(variable: str, names: Mapping[str, list[str]]) -> Path:
+def _path_of(variable: str, names: Mapping[str, list[str]]) -> KeyPath:
     """The setting that a variable names; raises if there is none."""
-    rest = variable.removeprefix(PREFIX).lower()
-    top, _, below = rest.partition("__")
-    path: Path = (top,)
+    top, _, below = variable.removeprefix(PREFIX).lower().partition("__")
+    path: KeyPath = (top,)
     if top in names and below:
         name, below = _named(variable, top, below, names[top])
         path = (top, name)
-    for part in below.split("__") if below else ():
-        path = (*path, part)
-    _check_path(variable, path)
+    path = (*path, *(below.split("__") if below else ()))
+    for end, part in enumerate(path):
+        if end == len(path) - 1 and _secret_in_file(path) is not None:
+            break
+        if check_at(path[: end + 1]) is None:
+            known = [*keys_of(check_at(path[:end]))]
+            if end == 0:  # and as variables spell what is in a table: ``database__url``
+                known += [key.replace(".", "__") for key in every_key() if "NAME" not in key]
+            raise _place(variable, path[:end]).unknown(str(part), known)
     return path
 
 
@@ -238,59 +247,6 @@ def _named(variable: str, table: str, rest: str, names: list[str]) -> tuple[str,
     known = ", ".join(sorted(names)) or "none"
     kind = "loop" if table == "loop" else "group"
     raise _place(variable, (table, name)).error(f"unknown {kind} {name!r} (known: {known})", near=nearest(name, names))
-
-
-def _check_path(variable: str, path: Path) -> None:
-    for end, part in enumerate(path):
-        if _names_file(path) and end == len(path) - 1:
-            return
-        if check_at(path[: end + 1]) is None:
-            place = _place(variable, path[:end])
-            raise place.unknown(str(part), [*keys_of(check_at(path[:end])), *(_spellings() if end == 0 else ())])
-
-
-def _spellings() -> list[str]:
-    """Top-level keys as variables spell them: ``database__url``."""
-    return [key.replace(".", "__") for key in every_key() if "NAME" not in key]
-
-
-def _place(variable: str, path: Path) -> Place:
-    """A place whose errors name this variable."""
-    given = Given()
-    given.origins[()] = _of(variable)
-    return Place(given, path)
-
-
-def _value(path: Path, raw: str) -> Any:
-    """A variable's value: as TOML if it is, else as plain text; secrets always as they stand."""
-    if path in SECRETS:
-        return raw
-    try:
-        parsed = tomllib.loads(f"value = {raw}")
-    except (ValueError, RecursionError):
-        return raw
-    value = parsed["value"]
-    if set(parsed) != {"value"} or (check_at(path) is schema.text and not isinstance(value, str)):
-        return raw
-    return value
-
-
-def _read_secret(given: Given, variable: str, env: Mapping[str, str]) -> None:
-    """Lay the content of a file of secrets over what is there."""
-    plain = variable[: -len("_FILE")]
-    if plain in env:
-        raise _plain_error(variable, f"{plain} is given as well: give one of the two")
-    path = _path_of(plain, {})
-    try:
-        content = FilePath(env[variable]).read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeError, ValueError) as error:
-        raise _plain_error(variable, f"the file cannot be read: {error}") from None
-    origin = Origin(f"file {env[variable]}", env[variable])
-    given.merge(nested(path, content), lambda _: origin)
-
-
-def _plain_error(variable: str, message: str) -> SettingsError:
-    return _place(variable, _path_of(variable, {})).error(message)
 
 
 # The line of every key in a TOML file, which the parser of the standard library does not tell.
@@ -311,9 +267,9 @@ _STRING = re.compile(
 _SCALAR = re.compile(r"[^,\]}#\r\n]*")
 
 
-def lines(text: str) -> dict[Path, int]:
+def lines(document: str) -> dict[KeyPath, int]:
     """The line (from 1) of each key and list item of a valid TOML document."""
-    return _Scanner(text).document()
+    return _Scanner(document).document()
 
 
 class _Scanner:
@@ -321,40 +277,37 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.breaks = [m.start() for m in re.finditer("\n", text)]
-        self.found: dict[Path, int] = {}
-        self.counts: dict[Path, int] = {}
+        self.lines: dict[KeyPath, int] = {}
 
-    def document(self) -> dict[Path, int]:
-        table: Path = ()
+    def document(self) -> dict[KeyPath, int]:
+        """Read header by header and pair by pair.
+
+        A header's key holds the index of the last item wherever it passes through a list of tables.
+        """
+        table: KeyPath = ()
+        counts: dict[KeyPath, int] = {}
         while self._skip(_BLANK) < len(self.text):
-            if self.text[self.at] == "[":
-                table = self._header()
-            else:
+            if self.text[self.at] != "[":
                 self._pair(table)
-        return self.found
+                continue
+            start, brackets = self.at, 2 if self.text.startswith("[[", self.at) else 1
+            self.at += brackets
+            parts = self._key()
+            self.at += brackets
+            table = ()
+            for part in parts[:-1]:
+                table = (*table, part)
+                if table in counts:
+                    table = (*table, counts[table])
+            table = (*table, parts[-1])
+            if brackets == 2:
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, counts[table])
+            for end in range(1, len(table) + 1):
+                self._note(table[:end], start)
+        return self.lines
 
-    def _header(self) -> Path:
-        start, many = self.at, self.text.startswith("[[", self.at)
-        self.at += 2 if many else 1
-        path = self._resolved(self._key())
-        self.at += 2 if many else 1
-        if many:
-            self.counts[path] = self.counts.get(path, -1) + 1
-            path = (*path, self.counts[path])
-        for end in range(1, len(path) + 1):
-            self._note(path[:end], start)
-        return path
-
-    def _resolved(self, parts: list[str]) -> Path:
-        """A header's key, with the index of the last item wherever it passes through a list of tables."""
-        path: Path = ()
-        for part in parts[:-1]:
-            path = (*path, part)
-            if path in self.counts:
-                path = (*path, self.counts[path])
-        return (*path, parts[-1])
-
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: KeyPath) -> None:
         start, path = self.at, table
         for part in self._key():
             path = (*path, part)
@@ -367,55 +320,40 @@ class _Scanner:
         """A dotted key, quoted parts decoded; stops at what follows it."""
         parts: list[str] = []
         while True:
-            self._skip(_SPACE)
-            quoted = self.text[self.at] in "\"'"
-            token = self._token(_STRING if quoted else _BARE)
+            start = self._skip(_SPACE)
+            quoted = self.text[start] in "\"'"
+            token = self.text[start : self._skip(_STRING if quoted else _BARE)]
             parts.append(tomllib.loads(f"v = {token}")["v"] if quoted else token)
-            self._skip(_SPACE)
-            if self.text[self.at] != ".":
+            if self.text[self._skip(_SPACE)] != ".":
                 return parts
             self.at += 1
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: KeyPath) -> None:
+        """A list item by item, an inline table pair by pair, anything else as a whole."""
         first = self.text[self.at]
-        if first == "[":
-            self._list(path)
-        elif first == "{":
-            self._inline(path)
-        else:
-            self._token(_STRING if first in "\"'" else _SCALAR)
-
-    def _list(self, path: Path) -> None:
+        if first not in "[{":
+            self._skip(_STRING if first in "\"'" else _SCALAR)
+            return
         self.at += 1
         index = 0
-        while self.text[self._skip(_BLANK)] != "]":
-            self._note((*path, index), self.at)
-            self._value((*path, index))
-            self._comma()
+        while self.text[self._skip(_BLANK)] not in "]}":
+            if first == "[":
+                self._note((*path, index), self.at)
+                self._value((*path, index))
+            else:
+                self._pair(path)
+            if self.text[self._skip(_BLANK)] == ",":
+                self.at += 1
             index += 1
         self.at += 1
 
-    def _inline(self, path: Path) -> None:
-        self.at += 1
-        while self.text[self._skip(_BLANK)] != "}":
-            self._pair(path)
-            self._comma()
-        self.at += 1
-
-    def _comma(self) -> None:
-        if self.text[self._skip(_BLANK)] == ",":
-            self.at += 1
-
     def _skip(self, pattern: re.Pattern[str]) -> int:
-        self._token(pattern)
-        return self.at
-
-    def _token(self, pattern: re.Pattern[str]) -> str:
+        """Where the text goes on behind what a pattern takes."""
         match = pattern.match(self.text, self.at)
         if match is None:
             raise ValueError(f"not TOML at character {self.at}")
         self.at = match.end()
-        return match.group()
+        return self.at
 
-    def _note(self, path: Path, start: int) -> None:
-        self.found.setdefault(path, bisect_left(self.breaks, start) + 1)
+    def _note(self, path: KeyPath, start: int) -> None:
+        self.lines.setdefault(path, bisect_left(self.breaks, start) + 1)
