@@ -44,9 +44,9 @@ class Aio:
         result = await anyio.to_thread.run_sync(work, limiter=self._limiter)
         return Aio(result, self._limiter) if type(result).__module__ == WRAPPED else result
 
-    async def ask(self, *, timeout: float | None = None, **given: Any) -> Any:
+    async def ask(self, *, timeout: float | None = None, **fields: Any) -> Any:
         """Propose and wait in one call."""
-        case = await self._call(self._wrapped.propose, **given)
+        case = await self._call(self._wrapped.propose, **fields)
         return await self._wrapped.await_outcome(case, timeout)
 
     async def __aenter__(self) -> Aio:

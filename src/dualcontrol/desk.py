@@ -516,15 +516,15 @@ class Loop:
         return case
 
     def call(
-        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **given: Any
+        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **fields: Any
     ) -> PlacedCall:  # fmt: skip
         """A gate's call at its place in the run of the caller; nothing is written."""
         if run == "required":
             self.desk.runs.required(action)
         elif self.desk.runs.current is None:
             self.desk.runs.warn_outside(action)
-        older = Older(action=action, args=given["args"], defaults=defaults, formerly=formerly)
-        return self._call({**given, "action": action, "effect": "ready"}, older, alternatives=[])
+        older = Older(action=action, args=fields["args"], defaults=defaults, formerly=formerly)
+        return self._call({**fields, "action": action, "effect": "ready"}, older, alternatives=[])
 
     def enter(self, owner: str, call: PlacedCall) -> tuple[Case, int | None]:
         """Open the case of a call or find it again, and start its effect if that is ready and as proposed."""
@@ -570,11 +570,11 @@ class Loop:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
-    def _call(self, given: dict[str, Any], older: Older | None = None, **otherwise: Any) -> PlacedCall:
+    def _call(self, stated_fields: dict[str, Any], older: Older | None = None, **otherwise: Any) -> PlacedCall:
         """The command of a call with the context around it, at its place among the equal calls of the current run."""
         run = self.desk.runs.current
         around = (_context.get() or {}).get((id(self.desk), self.name), {})
-        fields = {**otherwise, **around, **given}
+        fields = {**otherwise, **around, **stated_fields}
         again = fields.pop("again", False)
         if not isinstance(again, bool):
             raise RequestError(f"again is true or false, not {again!r:.80}")
@@ -687,9 +687,9 @@ class Loop:
         return self._within(stated(locals()))
 
     @contextmanager
-    def _within(self, given: dict[str, Any]) -> Iterator[None]:
+    def _within(self, fields: dict[str, Any]) -> Iterator[None]:
         outer, here = _context.get() or {}, (id(self.desk), self.name)
-        token = _context.set({**outer, here: {**outer.get(here, {}), **given}})
+        token = _context.set({**outer, here: {**outer.get(here, {}), **fields}})
         try:
             yield
         finally:
