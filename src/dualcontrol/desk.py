@@ -1,4 +1,4 @@
-"""The desk: the façade, with loops and claims; each verb is a line or two over `step`."""
+"""The public façade: Desk, Loop and Claim; most methods are a line or two over `step`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from inspect import Parameter, signature
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from msgspec.structs import replace
@@ -54,18 +54,20 @@ from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters
 
-# What callers hand to the verbs of a desk, checked: a case or its id, times, reasons.
-
-
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 CENTURY = 36_525 * 86_400_000_000
+# By desk and loop: what a context says of one desk's loop is nothing to another's of the same name.
+_context: ContextVar[dict[tuple[int, str], dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
+
+# Checks of what callers pass to the methods below: argument names, a case or its id, times.
 
 
 def exact(verb: Callable[P, T]) -> Callable[P, T]:
-    """A verb that answers an argument which it does not know with the nearest name of one that it does."""
-    named = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, parameter in signature(verb).parameters.items() if parameter.kind in named]
+    """A method that answers an unknown argument with the nearest name of one that it has."""
+    kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    names = [name for name, parameter in signature(verb).parameters.items() if parameter.kind in kinds]
     known = frozenset(names)
 
     @functools.wraps(verb)
@@ -74,17 +76,14 @@ def exact(verb: Callable[P, T]) -> Callable[P, T]:
             settle = getattr(args[0], "_settle", None) if verb.__name__ == "loop" and len(args) > 1 else None
             if settle is not None:  # the keywords of a loop are settings, which name their nearest as in a file
                 settle(args[1], **kwargs)
-            raise unknown_argument(verb.__name__, next(name for name in kwargs if name not in known), names[1:])
+            unknown = next(name for name in kwargs if name not in known)
+            near = nearest(unknown, names[1:])
+            meant = f"did you mean {near!r}?" if near else f"it takes {', '.join(names[1:])}"
+            message = f"{verb.__name__} has no argument {unknown!r:.80}; {meant}"
+            raise ArgumentError(message, argument=unknown, nearest=near)
         return verb(*args, **kwargs)
 
     return checked
-
-
-def unknown_argument(verb: str, name: str, names: Sequence[str]) -> ArgumentError:
-    """The error for an argument that a verb does not have."""
-    near = nearest(name, names)
-    meant = f"did you mean {near!r}?" if near else f"it takes {', '.join(names)}"
-    return ArgumentError(f"{verb} has no argument {name!r:.80}; {meant}", argument=name, nearest=near)
 
 
 def unknown_loop(name: str, known: Sequence[str]) -> UnknownLoopError:
@@ -94,9 +93,10 @@ def unknown_loop(name: str, known: Sequence[str]) -> UnknownLoopError:
     return UnknownLoopError(f"there is no loop {name[:80]!r}; {meant}", loop=name)
 
 
-def stated(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a verb, as `locals()` has them, that its caller stated."""
-    return {name: value for name, value in arguments.items() if name != "self" and value is not UNSET}
+def stated(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """The arguments of a method, as `locals()` has them, that its caller gave; `without` names those left out."""
+    dropped = ("self", *without)
+    return {name: value for name, value in arguments.items() if value is not UNSET and name not in dropped}
 
 
 def case_id_of(case: Case | str) -> str:
@@ -105,31 +105,24 @@ def case_id_of(case: Case | str) -> str:
 
 
 def lasting(time: str | float | None) -> int | None:
-    """A time somebody asks for, in microseconds: longer than nothing, at most a century; None stays None."""
+    """A duration in microseconds, above 0 and at most a century; None stays None.  Raises RequestError."""
     try:
-        wanted = None if time is None else microseconds(scalar(time))
+        duration = None if time is None else microseconds(scalar(time))
     except (TypeError, ValueError, OverflowError, AttributeError):
-        wanted = 0
-    if wanted is not None and not 0 < wanted <= CENTURY:
+        duration = 0
+    if duration is not None and not 0 < duration <= CENTURY:
         raise RequestError(f'a time is "90s", "15m", "8h" or a number of seconds above 0, not {time!r:.80}')
-    return wanted
+    return duration
 
 
 def patience(timeout: Any) -> float | None:
-    """How long a caller waits, in seconds; None is for as long as it takes."""
+    """How long a caller waits, in seconds; None waits without end.  Raises RequestError."""
     timeout = scalar(timeout)
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
         raise RequestError(f"timeout is a number of seconds, or None for no end, not {timeout!r:.80}")
     return None if timeout > CENTURY / 1_000_000 else timeout
-
-
-def codes(reasons: Sequence[str]) -> tuple[str, ...]:
-    """Codes of reasons, as the list that they are to be given in."""
-    if not isinstance(reasons, list | tuple):
-        raise AnswerError(f"reasons is a list of codes, not {reasons!r:.80}")
-    return tuple(reasons)
 
 
 __all__ = ["Claim", "Desk", "Loop"]
@@ -152,11 +145,11 @@ class Desk:
         self.runs = Runs()
         self._trainers: set[str] = set()
         self._begin()
-        steps.scores.scorer = lambda control, made: chance_of_being_right(self, control, made)
+        steps.scores.scorer = lambda control, proposal: chance_of_being_right(self, control, proposal)
         _DESKS.add(self)
 
     def _begin(self) -> None:
-        """What holds locks and threads: a forked process begins with its own, whoever held the inherited ones."""
+        """Make the parts that hold locks and threads; a forked process makes its own."""
         self._waiters = Waiters(self.steps)
         self.runs.renew()
         self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop))
@@ -170,8 +163,8 @@ class Desk:
     @property
     def trainers(self) -> frozenset[str]:
         """The trainers that this program's own settings name, in its file or as keywords of `loop`."""
-        given = getattr(self.settings, "loops", None) or {}
-        return frozenset(self._trainers | {one.feedback.trainer for one in given.values() if one.feedback is not None})
+        loops = getattr(self.settings, "loops", None) or {}
+        return frozenset(self._trainers | {loop.feedback.trainer for loop in loops.values() if loop.feedback})
 
     @exact
     def loop(
@@ -213,13 +206,14 @@ class Desk:
         "15m".  What is stated is in force for every program from here on.  Raises SettingsError for a mistake and
         UnknownLoopError for a loop that nobody defined.
         """
-        settings = {key: value for key, value in stated(locals()).items() if key != "name"}
+        stated_settings = stated(locals(), "name")
         known_as(name, UnknownLoopError, "a loop")
-        wanted = self._settle(name, **settings) if self._settle else None
-        if wanted is not None and wanted.feedback is not None:
-            self._trainers.add(wanted.feedback.trainer)
-        control = self.steps.govern(wanted) if wanted is not None else self.control(name)
-        return Loop(self, self.governing(name) if control is None else control)
+        settings = self._settle(name, **stated_settings) if self._settle else None
+        if settings is None:
+            return Loop(self, self.governing(name))
+        if settings.feedback is not None:
+            self._trainers.add(settings.feedback.trainer)
+        return Loop(self, self.steps.govern(settings))
 
     def loops(self) -> list[Control]:
         """What governs each loop now."""
@@ -228,13 +222,13 @@ class Desk:
     def control(self, name: str) -> Control | None:
         """What governs a loop now, or None when nobody defined it."""
         known_as(name, UnknownLoopError, "a loop")
-        return next((c for c in self.loops() if c.loop == name), None)
+        return next((control for control in self.loops() if control.loop == name), None)
 
     def governing(self, name: str) -> Control:
         """What governs a loop now; raises UnknownLoopError, which names the nearest loop there is."""
         control = self.control(name)
         if control is None:
-            raise unknown_loop(name, [c.loop for c in self.loops()])
+            raise unknown_loop(name, [known.loop for known in self.loops()])
         return control
 
     def run(self, name: str) -> AbstractContextManager[Run]:
@@ -252,10 +246,10 @@ class Desk:
 
     def glance(self, case_id: str) -> tuple[Case, str]:
         """A case as lists show it: with input and candidates if they are small, and how a large input begins."""
-        found = self.store.queries.glance(known_as(case_id, UnknownCaseError, "a case"))
-        if found is None:
+        glanced = self.store.queries.glance(known_as(case_id, UnknownCaseError, "a case"))
+        if glanced is None:
             raise UnknownCaseError(f"there is no case {case_id}", case_id=case_id)
-        return found
+        return glanced
 
     def events(self, case_id: str) -> list[Event]:
         """Everything that happened to a case, in order."""
@@ -272,13 +266,16 @@ class Desk:
         With `case`, a review of that very case; an error says why they may not.
         """
         if case is not None:
-            found = self.steps.claim_case(case_id_of(case), person, lasting(lease))
-            return Claim(self, found, next(r for r in found.reviews if same(r.person, person) and r.state == "claimed"))
-        names = [c.loop for c in self.loops()] if loop is None else [_name(loop)]
-        case = self.steps.claim(person, names, lasting(lease))
-        if case is None:
+            claimed: Case | None = self.steps.claim_case(case_id_of(case), person, lasting(lease))
+        elif loop is None:
+            claimed = self.steps.claim(person, [control.loop for control in self.loops()], lasting(lease))
+        else:
+            names = [loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")]
+            claimed = self.steps.claim(person, names, lasting(lease))
+        if claimed is None:
             return None
-        return Claim(self, case, next(r for r in case.reviews if same(r.person, person) and r.state == "claimed"))
+        mine = (review for review in claimed.reviews if review.state == "claimed" and same(review.person, person))
+        return Claim(self, claimed, next(mine))
 
     def claimed(self, claim_id: str) -> Claim:
         """The claim that an id stands for."""
@@ -306,26 +303,20 @@ class Desk:
         via: str = "python",
         authenticated: str = "none",
     ) -> Case:
-        """Answer the review of a claim by the verdict's name; `Claim.answer` says what may be said."""
-        given = stated(locals())
-        return self._answer("", **given)
+        """Answer the review of a claim by the verdict's name; `Claim.answer` explains the arguments."""
+        return self._answer("", **stated(locals()))
 
     def _answer(
-        self, case_id: str, claim_id: str, verdict: str, value: JSON = None, *, person: str | None = None,
-        rationale: str | None = None, reasons: Sequence[str] = (), confidence: float | None = None,
-        first: JSON = None, via: str = "python", authenticated: str = "none", expected_seq: int | None = None,
-        rendered: Rendering | None = None,
-        lasts: str | float | None = None,
+        self, case_id: str, claim_id: str, *, person: str | None = None, reasons: Sequence[str] = (),
+        lasts: str | float | None = None, via: str = "python", authenticated: str = "none", **answer: Any,
     ) -> Case:  # fmt: skip
-        after = self.steps.run(
-            do.GiveAnswer(
-                case_id=case_id, claim_id=claim_id, verdict=verdict, value=value, rationale=rationale,
-                reasons=codes(reasons), confidence=confidence, first=first, expected_seq=expected_seq,
-                lasts=lasting(lasts),
-                actor=Actor(person="" if person is None else person, via=via, authenticated=authenticated),
-                rendered=rendered,
-            )
-        )  # fmt: skip
+        if not isinstance(reasons, list | tuple):
+            raise AnswerError(f"reasons is a list of codes, not {reasons!r:.80}")
+        actor = Actor(person="" if person is None else person, via=via, authenticated=authenticated)
+        command = do.GiveAnswer(
+            case_id=case_id, claim_id=claim_id, actor=actor, reasons=tuple(reasons), lasts=lasting(lasts), **answer
+        )
+        after = self.steps.run(command)
         self.certifier.answered(after)
         self.riskiness.answered(after)
         return after
@@ -346,7 +337,7 @@ class Desk:
     def retract(self, case_id: str, person: str) -> Case:
         """Take one's decision back before it is effective."""
         name = named(person)
-        mine = [a.review_id for a in self.case(case_id).answered if same(a.actor.person, name)]
+        mine = [answer.review_id for answer in self.case(case_id).answered if same(answer.actor.person, name)]
         if not mine:
             raise ClaimError(f"{person} has given no answer in case {case_id} that could be taken back")
         return self.steps.run(do.Retract(case_id=case_id, review_id=mine[-1], person=person))
@@ -374,13 +365,13 @@ class Desk:
         return self.steps.run(do.ResolveEffect(case_id=case_id, happened=happened, by=by, result=result))
 
     def erase(self, case_id: str, by: str = "operator") -> Case:
-        """Erase what people wrote in a case; the evidence stays."""
+        """Erase a case's content; the evidence stays."""
         return self.steps.run(do.Erase(case_id=case_id, by=by))
 
     def sweep(self, seconds: float | None = None) -> int:
-        """Do what is due: leases, response times, effective decisions, lost effects, evidence that was not counted.
+        """Do what is due: leases, response times, effective decisions, lost effects, uncounted evidence.
 
-        With `seconds` no new transaction is begun after so long.  Returns for how many cases something was done.
+        With `seconds` no new transaction begins after that time.  Returns the number of cases acted on.
         """
         done = sweep(self.steps, seconds=seconds)
         self.certifier.run_all(self.loops())
@@ -415,32 +406,43 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _name(loop: Loop | str) -> str:
-    return loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")
-
-
-# A loop: propose, wait, gate, run effects, count, export; each verb is a line or two over `step`.
-
-
-R = TypeVar("R")
-# By desk and loop: what a context says of one desk's loop is nothing to another's of the same name.
-_context: ContextVar[dict[tuple[int, str], dict[str, Any]] | None] = ContextVar("dualcontrol_context", default=None)
+# A loop: propose, wait, gate, run effects, count, export.
 
 
 class PlacedCall:
-    """A call that asks for a case: what it proposes, its place in a run, and how an older program may have asked it."""
+    """A call that proposes a case: its command, its place in a run, and its form in an older version of the program."""
 
-    def __init__(self, made: do.Propose, print_: str | None, place: CallPlace, older: Older | None = None) -> None:
-        self.made, self.print_, self.place, self.older = made, print_, place, older
+    def __init__(
+        self, command: do.Propose, fingerprint: str | None, place: CallPlace, older: Older | None = None
+    ) -> None:  # fmt: skip
+        self.command, self.fingerprint, self.place, self.older = command, fingerprint, place, older
+        self.end = place.end  # it has ended
+        self.give_back = place.give_back  # it has not ended: the next equal call is the same one
         self.note: str | None = None
 
-    def end(self, how: Literal["ended", "refused"]) -> None:
-        """It has come to an end."""
-        self.place.end(how)
 
-    def give_back(self) -> None:
-        """It has come to no end: the next equal call is the same one."""
-        self.place.give_back()
+class GateOptions(TypedDict, total=False):
+    """The keywords of `Loop.gate`, for type checkers; they are explained there."""
+
+    action: str | None
+    timeout: float | None
+    context: Callable[..., dict[str, Any]] | None
+    formerly: str | Sequence[str]
+    run: Literal["required"] | None
+    confidence: float | Callable[..., float | None] | None
+    risk: str | float | Callable[..., str | float | None] | None
+    requires_approval: bool | Callable[..., bool]
+    segment: str | Callable[..., str | None] | None
+    input: JSON
+    rationale: str | Callable[..., str | None] | None
+    alternatives: Sequence[JSON] | Callable[..., Sequence[JSON]] | None
+    history: JSON
+    meta: dict[str, JSON] | Callable[..., dict[str, JSON]] | None
+    source: dict[str, JSON] | Callable[..., dict[str, JSON]] | None
+    key: str | Callable[..., str | None] | None
+    owner: str | Callable[..., str | None] | None
+    parent: str | Callable[..., str | None] | None
+    again: bool
 
 
 class Loop:
@@ -497,16 +499,16 @@ class Loop:
         """Open a case for what the AI wants to do or say, and route it.
 
         `action` and `args`, or `proposal`, is what it wants; `alternatives` is what else it considered; `candidates`
-        stands for all of these where nothing is proposed (preference).  `confidence`, `scores` and `risk` are from 0 to
-        1, risk also a level.  The same `key` finds the same case again; inside `Desk.run` each call has a key of its
-        own, and `again=True` asks anew what was refused.
+        replaces these where nothing is proposed (preference).  `confidence`, `scores` and `risk` are from 0 to 1, risk
+        also a level.  The same `key` finds the same case again; inside `Desk.run` each call has a key of its own, and
+        `again=True` asks again after a refusal.
 
-        Raises ProposalError, and its kinds ContextError, SignalError, PayloadError and KeyConflictError; nothing is
-        written then.
+        Raises ProposalError or a subclass (ContextError, SignalError, PayloadError, KeyConflictError); then nothing is
+        written.
         """
         call = self._call(stated(locals()))
         try:
-            case = self.desk.steps.propose(call.made, None, call.print_).case
+            case = self.desk.steps.propose(call.command, None, call.fingerprint).case
         except BaseException:
             call.give_back()
             raise
@@ -514,47 +516,45 @@ class Loop:
         return case
 
     def call(
-        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **given: Any
+        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **fields: Any
     ) -> PlacedCall:  # fmt: skip
         """A gate's call at its place in the run of the caller; nothing is written."""
         if run == "required":
             self.desk.runs.required(action)
         elif self.desk.runs.current is None:
             self.desk.runs.warn_outside(action)
-        older = Older(action=action, args=given["args"], defaults=defaults, formerly=formerly)
-        return self._call({**given, "action": action, "effect": "ready"}, older, alternatives=[])
+        older = Older(action=action, args=fields["args"], defaults=defaults, formerly=formerly)
+        return self._call({**fields, "action": action, "effect": "ready"}, older, alternatives=[])
 
     def enter(self, owner: str, call: PlacedCall) -> tuple[Case, int | None]:
-        """Open the case of a call or find it again, and take its effect where that is ready and as proposed."""
-        proposed = call.made.candidates[0]
+        """Open the case of a call or find it again, and start its effect if that is ready and as proposed."""
+        proposed = call.command.candidates[0]
         runs = {"action": proposed["action"], "args": proposed["value"]}
         start = self._start(owner, proposed["action"], runs)
-        before = self._opened_before(call)
-        return (self.look(before), None) if before else self.desk.steps.propose(call.made, start, call.print_)[:2]
-
-    def _opened_before(self, call: PlacedCall) -> str | None:
-        """The case that an earlier version of the program opened for this call, under another name or signature."""
         run, older = call.place.run, call.older
-        if run is None or older is None:
-            return None
-        if self.name not in run.earlier:
-            run.earlier[self.name] = dict.fromkeys(self.desk.store.queries.of_run(self._control.loop_id, run.name))
-        earlier = run.earlier[self.name]
-        known = self.desk.steps.case_of_key(self.name, call.made.key or "") if earlier else None
-        for case_id in [] if known else list(earlier):
-            case = self.desk.case(case_id)
-            if older.is_same_call(case, call.made.input):
-                earlier.pop(case_id, None)
-                return case_id
-            call.note = call.note or older.renamed(case, call.made.input)
-        earlier.pop(known or "", None)
-        return None
+        if run is not None and older is not None:  # an earlier version of the program may have opened it
+            if self.name not in run.earlier:
+                cases = self.desk.store.queries.of_run(self._control.loop_id, run.name)
+                run.earlier[self.name] = dict.fromkeys(cases)
+            earlier = run.earlier[self.name]
+            known = self.desk.steps.case_of_key(self.name, call.command.key or "") if earlier else None
+            for case_id in [] if known else list(earlier):
+                case = self.desk.case(case_id)
+                if older.is_same_call(case, call.command.input):
+                    earlier.pop(case_id, None)
+                    return self.look(case_id), None
+                call.note = call.note or older.renamed(case, call.command.input)
+            earlier.pop(known or "", None)
+        return self.desk.steps.propose(call.command, start, call.fingerprint)[:2]
 
     def start(
         self, case_id: str, owner: str = OWNER, *, runs: JSON = None, asks: dict[str, JSON] | None = None
     ) -> tuple[Case, int | None]:  # fmt: skip
-        """Take the effect of a decided case: the case and its fence; no fence where the case went back to people."""
-        case = self.desk.steps.run(replace(self._start(owner, None, runs), case_id=case_id, asks=self._checked(asks)))
+        """Start the effect of a decided case: the case and its fence; no fence where the case went back to people."""
+        if asks is not None:  # checked as strictly as a proposal
+            checked = command(self.settings, action="any", **asks)
+            asks = {name: getattr(checked, name) for name in asks}
+        case = self.desk.steps.run(replace(self._start(owner, None, runs), case_id=case_id, asks=asks))
         return case, case.effect.fence if case.effect.state == "started" else None
 
     def recall(self, case_id: str, reason: str) -> None:
@@ -566,39 +566,33 @@ class Loop:
         known_as(owner, RequestError, "who runs an effect")
         return do.StartEffect(case_id="", owner=owner, lease=lease, action=action, runs=runs)
 
-    def _checked(self, asks: dict[str, JSON] | None) -> dict[str, JSON] | None:
-        """What a program says of the arguments that it is about to run, as strictly as what it proposes with."""
-        if asks is None:
-            return None
-        made = command(self.settings, action="any", **asks)
-        return {name: getattr(made, name) for name in asks}
-
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
-    def _call(self, given: dict[str, Any], older: Older | None = None, **otherwise: Any) -> PlacedCall:
-        """The command for what is given here, at its place among the equal calls of the run that the caller is in."""
+    def _call(self, stated_fields: dict[str, Any], older: Older | None = None, **otherwise: Any) -> PlacedCall:
+        """The command of a call with the context around it, at its place among the equal calls of the current run."""
         run = self.desk.runs.current
-        here = (_context.get() or {}).get((id(self.desk), self.name), {})
-        said = {**otherwise, **here, **given}
-        again = said.pop("again", False)
+        around = (_context.get() or {}).get((id(self.desk), self.name), {})
+        fields = {**otherwise, **around, **stated_fields}
+        again = fields.pop("again", False)
         if not isinstance(again, bool):
             raise RequestError(f"again is true or false, not {again!r:.80}")
-        made = command(self.settings, **said)
-        if run is None or made.key is not None:
-            return PlacedCall(made, None, NOWHERE, older)
-        print_ = fingerprint(self.desk.steps.secret, made)
-        place = run.place(made.loop, print_, again=again)
-        return PlacedCall(replace(made, key=place.key, run=run.name), print_, place, older)
+        proposal = command(self.settings, **fields)
+        if run is None or proposal.key is not None:
+            return PlacedCall(proposal, None, NOWHERE, older)
+        content = fingerprint(self.desk.steps.secret, proposal)
+        place = run.place(proposal.loop, content, again=again)
+        return PlacedCall(replace(proposal, key=place.key, run=run.name), content, place, older)
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
-        """Block until the case has an outcome; raises `Pending` when the caller's patience ends first."""
+        """Block until the case has an outcome; raises `Pending` when the caller's timeout passes first."""
         if isinstance(case, Case) and case.outcome is not None:
             return case.outcome
-        return self.look(case_id_of(case)).outcome or self._waited(case_id_of(case), timeout)
-
-    def _waited(self, case_id: str, timeout: float | None) -> Outcome:
+        case_id = case_id_of(case)
+        outcome = self.look(case_id).outcome
+        if outcome is not None:
+            return outcome
         timeout = patience(timeout)
         if (timeout is not None and timeout <= 0) or not self.desk._waiters.wait(case_id, timeout):
             raise Pending(case_id)
@@ -606,14 +600,14 @@ class Loop:
 
     async def await_outcome(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """The same for a coroutine; no thread is held while it waits."""
-        found = (await asyncio.to_thread(self.look, case_id_of(case))).outcome
-        if found is not None:
-            return found
+        case_id = case_id_of(case)
+        outcome = (await asyncio.to_thread(self.look, case_id)).outcome
+        if outcome is not None:
+            return outcome
         timeout = patience(timeout)
-        patient = timeout is None or timeout > 0
-        if not (patient and await self.desk._waiters.wait_async(case_id_of(case), timeout)):
-            raise Pending(case_id_of(case))
-        return await asyncio.to_thread(self._concluded, case_id_of(case))
+        if (timeout is not None and timeout <= 0) or not await self.desk._waiters.wait_async(case_id, timeout):
+            raise Pending(case_id)
+        return await asyncio.to_thread(self._concluded, case_id)
 
     def _concluded(self, case_id: str) -> Outcome:
         outcome = self.desk.case(case_id).outcome
@@ -650,11 +644,10 @@ class Loop:
         effect: Literal["none", "ready"] | None = UNSET,
         again: bool = UNSET,
     ) -> Outcome:
-        """Propose and wait in one call: see `propose` and `wait`; `timeout` is the caller's patience in seconds."""
-        given = stated(locals())
-        call = self._call({name: value for name, value in given.items() if name != "timeout"})
+        """Propose and wait in one call: see `propose` and `wait`; `timeout` is how many seconds the caller waits."""
+        call = self._call(stated(locals(), "timeout"))
         try:
-            case = self.desk.steps.propose(call.made, None, call.print_).case
+            case = self.desk.steps.propose(call.command, None, call.fingerprint).case
             outcome = self.wait(case, timeout)
         except BaseException:
             call.give_back()
@@ -689,75 +682,26 @@ class Loop:
     ) -> AbstractContextManager[None]:
         """Context (input, rationale, history, alternatives, meta …) for every proposal of this loop inside the block.
 
-        What a proposal says by itself counts more.
+        A proposal's own fields take precedence.
         """
         return self._within(stated(locals()))
 
     @contextmanager
-    def _within(self, given: dict[str, Any]) -> Iterator[None]:
+    def _within(self, fields: dict[str, Any]) -> Iterator[None]:
         outer, here = _context.get() or {}, (id(self.desk), self.name)
-        token = _context.set({**outer, here: {**outer.get(here, {}), **given}})
+        token = _context.set({**outer, here: {**outer.get(here, {}), **fields}})
         try:
             yield
         finally:
             _context.reset(token)
 
     @overload
-    def gate(self, fn: Callable[P, R], /) -> Gate[P, R]: ...
+    def gate(self, fn: Callable[P, R], /, **options: Unpack[GateOptions]) -> Gate[P, R]: ...
 
     @overload
     def gate(
-        self,
-        fn: None = None,
-        /,
-        *,
-        action: str | None = None,
-        timeout: float | None = None,
-        context: Callable[..., dict[str, Any]] | None = None,
-        formerly: str | Sequence[str] = (),
-        run: Literal["required"] | None = None,
-        confidence: float | Callable[..., float | None] | None = UNSET,
-        risk: str | float | Callable[..., str | float | None] | None = UNSET,
-        requires_approval: bool | Callable[..., bool] = UNSET,
-        segment: str | Callable[..., str | None] | None = UNSET,
-        input: JSON = UNSET,
-        rationale: str | Callable[..., str | None] | None = UNSET,
-        alternatives: Sequence[JSON] | Callable[..., Sequence[JSON]] | None = UNSET,
-        history: JSON = UNSET,
-        meta: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
-        source: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
-        key: str | Callable[..., str | None] | None = UNSET,
-        owner: str | Callable[..., str | None] | None = UNSET,
-        parent: str | Callable[..., str | None] | None = UNSET,
-        again: bool = UNSET,
-    ) -> Callable[[Callable[P, R]], Gate[P, R]]: ...
-
-    @overload
-    def gate(
-        self,
-        fn: Callable[P, R],
-        /,
-        *,
-        action: str | None = None,
-        timeout: float | None = None,
-        context: Callable[..., dict[str, Any]] | None = None,
-        formerly: str | Sequence[str] = (),
-        run: Literal["required"] | None = None,
-        confidence: float | Callable[..., float | None] | None = UNSET,
-        risk: str | float | Callable[..., str | float | None] | None = UNSET,
-        requires_approval: bool | Callable[..., bool] = UNSET,
-        segment: str | Callable[..., str | None] | None = UNSET,
-        input: JSON = UNSET,
-        rationale: str | Callable[..., str | None] | None = UNSET,
-        alternatives: Sequence[JSON] | Callable[..., Sequence[JSON]] | None = UNSET,
-        history: JSON = UNSET,
-        meta: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
-        source: dict[str, JSON] | Callable[..., dict[str, JSON]] | None = UNSET,
-        key: str | Callable[..., str | None] | None = UNSET,
-        owner: str | Callable[..., str | None] | None = UNSET,
-        parent: str | Callable[..., str | None] | None = UNSET,
-        again: bool = UNSET,
-    ) -> Gate[P, R]: ...
+        self, fn: None = None, /, **options: Unpack[GateOptions]
+    ) -> Callable[[Callable[P, R]], Gate[P, R]]: ...  # fmt: skip
 
     @exact
     def gate(
@@ -785,16 +729,16 @@ class Loop:
         parent: str | Callable[..., str | None] | None = UNSET,
         again: bool = UNSET,
     ) -> Any:
-        """Put a function behind this loop: ``@loop.gate`` or ``@loop.gate(risk="high", timeout=900)``.
+        """Gate a function: ``@loop.gate`` or ``@loop.gate(risk="high", timeout=900)``.
 
-        It runs once, with the decided arguments, after autopilot or a human has let it.  What is callable is called
-        with the arguments by name; `context` gives several fields at once.  `timeout` is the caller's patience: None
-        waits, 0 raises Pending at once.  `formerly` are names that the action had before; `run="required"` refuses
-        calls outside `Desk.run`.
+        It runs once, with the decided arguments, after autopilot or a human has approved it.  Callables are called
+        with the arguments by name; `context` gives several fields at once.  `timeout` is how many seconds the caller
+        waits: None waits without end, 0 raises Pending at once.  `formerly` are earlier names of the action;
+        `run="required"` refuses calls outside `Desk.run`.
 
         Calls raise Pending, Rejected, TimedOut, EffectError, or what the function raises.
         """
-        options = {name: value for name, value in stated(locals()).items() if name != "fn"}
+        options = stated(locals(), "fn")
         patience(options.get("timeout"))
         if fn is None:
             return functools.partial(self.gate, **options)
@@ -802,7 +746,7 @@ class Loop:
 
     @contextmanager
     def effect(self, case: Case | str) -> Iterator[JSON]:
-        """Run the decided action yourself, once: gives its value, and records how the block ended."""
+        """Run the decided action yourself, once: yields its value, and records how the block ended."""
         outcome = self.look(case_id_of(case)).outcome
         if outcome is not None and outcome.verdict in ("reject", "respond"):
             raise Rejected(f"case {outcome.case_id} was answered with {outcome.verdict}")
@@ -820,10 +764,10 @@ class Loop:
         self.finish_effect(started.id, started.effect.fence, succeeded=True)
 
     def start_effect(self, case_id: str, owner: str = OWNER, *, runs: JSON = None) -> int:
-        """Take the effect of a decided case; the fence returned is needed to finish it.
+        """Start the effect of a decided case; returns the fence that is needed to finish it.
 
-        `runs`, ``{action, args}``, is held against what was decided where the caller knows what it is about to run.
-        Raises `Pending` where the case went back to people, because what is in force now asks for them.
+        `runs`, ``{action, args}``, is what the caller is about to run, if it knows; it is compared with the decision.
+        Raises `Pending` where the case went back to people, because the control now in force requires them.
         """
         return self._started(case_id, owner, runs).effect.fence
 
@@ -838,19 +782,18 @@ class Loop:
         self, case_id: str, fence: int, *, succeeded: bool, result: JSON = None, kept: bool = True,
         error: str | None = None, ran: bool = True,
     ) -> None:  # fmt: skip
-        """Say how a started effect ended; one that failed has not `ran` where it is certain that nothing happened."""
-        self.desk.steps.run(
-            do.FinishEffect(
-                case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error, ran=ran
-            )
-        )  # fmt: skip
+        """Report how a started effect ended; `ran` is false for a failure where certainly nothing happened."""
+        command = do.FinishEffect(
+            case_id=case_id, fence=fence, succeeded=succeeded, result=result, kept=kept, error=error, ran=ran
+        )
+        self.desk.steps.run(command)
 
     @exact
     def stop_autopilot(self, by: str, because: str, *, segment: str = "") -> Control:
-        """Send everything to people from here on, of a segment or of the whole loop (""); what governs it then.
+        """Send everything to people from now on, in a segment or the whole loop (""); returns the new control.
 
-        An effect that autopilot let run and that has not begun is theirs as well.  `by` is the person, who alone or
-        whose like opens it again: neither a new certificate nor a new model does.
+        Autopilot effects that have not begun go to people too.  `by` is the person; only a person opens autopilot
+        again, no new certificate and no new model.
         """
         person, why = named(by), known_as(because, RequestError, "why autopilot is stopped")
         if not why.strip():
@@ -861,9 +804,9 @@ class Loop:
 
     @exact
     def open_autopilot(self, by: str, because: str = "", *, segment: str = "") -> Control:
-        """Let autopilot act again where a person had stopped it; what governs it then.
+        """Let autopilot act again where a person stopped it; returns the new control.
 
-        Raises GuaranteeError where an alarm or the missing file of a model closed it: those end in other ways.
+        Raises GuaranteeError where an alarm or a missing model file closed it: those end in other ways.
         """
         person, why = named(by), known_as(because, RequestError, "why autopilot is opened")
         self.desk.steps.move(self.name, lambda now, at: started(now, at, person, why, segment), actor=person)
@@ -872,11 +815,11 @@ class Loop:
         return self.control
 
     def certify(self) -> list[Event]:
-        """Count the evidence that is due now, rather than with the next answers; the events that were written."""
+        """Count the evidence that is due now, without waiting for the next answers; returns the events written."""
         return self.desk.certifier.run(self.name)
 
     def guarantee(self) -> list[Standing]:
-        """What the loop's guarantee stands at, in numbers and words, for each of its segments."""
+        """The status of the loop's guarantee, in numbers and words, for each segment."""
         control = self.control
         return standing(control, self.desk.certifier.segments(control))
 
@@ -885,16 +828,16 @@ class Loop:
         return evidence(self.desk.store.queries.entries(self.stream, values=False), segment)
 
     def examples(self, unused: bool = False) -> list[TrainingRow]:
-        """Every human decision with what it was about and where it comes from; or those that no model learned from."""
+        """Human decisions as training rows with their provenance; with `unused`, those that no model learned from."""
         unused = scalar(unused)
         if not isinstance(unused, bool):
             raise RequestError(f"unused is true or false, not {unused!r:.80}")
         return dataset(self.desk, self.name, unused=unused).rows
 
     def export(self, path: str | os.PathLike[str], *, format: str | None = None, unused: bool = False) -> Exported:
-        """Write the examples to a file; its ending (.csv, .jsonl, .parquet) says what kind, returns how many lines.
+        """Write the examples to a .csv, .jsonl or .parquet file, by its ending; returns how many lines.
 
-        Without a format everything is written; ``labels``, ``trl-preference`` and ``sft`` are what trainers read.
+        Without a format everything is written; ``labels``, ``trl-preference`` and ``sft`` are formats for trainers.
         With ``feedback = "export"`` the examples in the file count as used from then on.
         """
         rows = self.examples(unused)
@@ -903,12 +846,9 @@ class Loop:
         return lines
 
     def look(self, case_id: str) -> Case:
-        """The case as it is now, after what is due in it has been done."""
+        """The case as it is now, after doing what is due in it."""
         case = self.desk.case(case_id)
         return self.desk.steps.caught_up(case_id) if overdue(case, self.desk.steps.now()) else case
-
-
-# A claim: one person's work on one review; each verb is a line over `step`.
 
 
 class Claim:
@@ -959,7 +899,7 @@ class Claim:
 
         Raises AnswerError and its kinds; nothing is written then.
         """
-        return self._said(verdict, value, stated(locals()))
+        return self._answer(verdict, value, locals())
 
     @exact
     def approve(
@@ -975,7 +915,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """The proposal is right; with `lasts`, for a time."""
-        return self._said("approve", None, stated(locals()))
+        return self._answer("approve", None, locals())
 
     @exact
     def edit(
@@ -992,7 +932,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """The proposal is right when changed to this: the arguments, or ``{action, args}``."""
-        return self._said("edit", value, stated(locals()))
+        return self._answer("edit", value, locals())
 
     @exact
     def reject(
@@ -1007,7 +947,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """The proposal is wrong and nothing is to happen."""
-        return self._said("reject", None, stated(locals()))
+        return self._answer("reject", None, locals())
 
     @exact
     def respond(
@@ -1023,7 +963,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """Answer in the AI's place: a text, or JSON by the loop's schema."""
-        return self._said("respond", value, stated(locals()))
+        return self._answer("respond", value, locals())
 
     @exact
     def label(
@@ -1039,7 +979,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """The right label."""
-        return self._said("label", value, stated(locals()))
+        return self._answer("label", value, locals())
 
     @exact
     def prefer(
@@ -1055,7 +995,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """The order of the candidates: an id, a list of ids, or ``{ranking, rejected, strength}``."""
-        return self._said("prefer", value, stated(locals()))
+        return self._answer("prefer", value, locals())
 
     @exact
     def abstain(
@@ -1070,7 +1010,7 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """Let somebody else decide."""
-        return self._said("abstain", None, stated(locals()))
+        return self._answer("abstain", None, locals())
 
     @exact
     def escalate(
@@ -1086,11 +1026,12 @@ class Claim:
         authenticated: str = "none",
     ) -> Case:
         """Pass it to the group above, or to the one named."""
-        return self._said("escalate", None if to is None else {"to": to}, stated(locals()))
+        return self._answer("escalate", None if to is None else {"to": to}, locals())
 
-    def _said(self, verdict: str, value: JSON, said: dict[str, Any]) -> Case:
-        said = {name: given for name, given in said.items() if name not in ("verdict", "value", "to")}
-        return self.desk._answer(self.case.id, self.id, verdict, value, person=self.person, **said)
+    def _answer(self, verdict: str, value: JSON, arguments: Mapping[str, Any]) -> Case:
+        """Answer with the arguments of a method, as `locals()` has them."""
+        answer = stated(arguments, "verdict", "value", "to")
+        return self.desk._answer(self.case.id, self.id, verdict=verdict, value=value, person=self.person, **answer)
 
     def release(self) -> Case:
         """Give it back."""

@@ -1,11 +1,12 @@
-"""The sweep: leases run out, response times pass, decisions take effect, effects are lost, load shedding moves.
+"""The sweep: expire leases, time cases out, make decisions effective, lose effects, and adjust load shedding.
 
-Followers of a concluded leader are done as well, where they were not done with it.
+It also settles followers of a concluded leader that were not settled with it.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -37,18 +38,18 @@ LOG_AGAIN = 3_600_000_000  # microseconds; a case that fails is due each second
 
 
 def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), *, seconds: float | None = None) -> int:
-    """Carry out all that is due, or what can be done in about so many seconds; the pure stage checks each again.
+    """Carry out all that is due, or what fits into about `seconds`; the pure stage checks each command again.
 
-    One case that fails stops no other.  Returns how many were carried out.
+    A case that fails does not stop the others.  Returns how many were carried out.
     """
-    end = None if seconds is None else time.monotonic() + seconds
+    end = math.inf if seconds is None else time.monotonic() + seconds
     done = sum(_sweep_kind(steps, kind, end) for kind in kinds)
     relieve_all(steps)
     return done
 
 
-def _sweep_kind(steps: Steps, kind: str, end: float | None) -> int:
-    """How many of a kind were carried out: one transaction at least, and what comes to nothing is looked at once."""
+def _sweep_kind(steps: Steps, kind: str, end: float) -> int:
+    """Carry out one kind until `end`, in at least one transaction; what has no effect is tried only once."""
     seen: set[Due] = set()
     done = 0
     while True:
@@ -58,15 +59,15 @@ def _sweep_kind(steps: Steps, kind: str, end: float | None) -> int:
         done += batch[0]
         for due in batch[1]:
             done += _sweep_alone(steps, kind, due, seen)
-            if end is not None and time.monotonic() >= end:
+            if time.monotonic() >= end:
                 return done
-        if end is not None and time.monotonic() >= end:
+        if time.monotonic() >= end:
             return done
         time.sleep(REST)
 
 
 def _sweep_alone(steps: Steps, kind: str, due: Due, seen: set[Due]) -> int:
-    """The same for one case in a transaction of its own."""
+    """Carry out one case in a transaction of its own; logs what it fails of."""
     try:
         if steps.carry_out_alone(DUE[kind](*due)):
             return 1
@@ -77,7 +78,7 @@ def _sweep_alone(steps: Steps, kind: str, due: Due, seen: set[Due]) -> int:
     except StoreError:
         raise
     except DualcontrolError:
-        pass  # it came to its end meanwhile
+        pass  # it ended meanwhile
     except Exception as error:
         _log_failure(steps, due[0], error, trace=True)
     seen.add(due)
@@ -85,17 +86,17 @@ def _sweep_alone(steps: Steps, kind: str, due: Due, seen: set[Due]) -> int:
 
 
 def _log_failure(steps: Steps, case_id: str, error: Exception, *, trace: bool) -> None:
-    """Log it, once in a while."""
+    """Log a case that cannot be carried out, at most once an hour."""
     now = steps.now()
     if now >= steps.log_again_at.get(case_id, now):
         steps.log_again_at[case_id] = now + LOG_AGAIN
         log.warning("what is due in case %s is left undone: %s", case_id, error, exc_info=error if trace else None)
 
 
-# Load shedding: under more demand than people can answer in time, they are asked for less, in a declared order
+# Load shedding: when demand exceeds what people can answer in time, they are asked for less, in a declared order.
 #
-# `sweep` looks at each loop that declares its capacity.  Demand and handling times are measured here; the level that
-# follows is decided by `route.capacity`; each change is a new version of the loop's control.
+# `sweep` checks each loop that declares its capacity.  Demand and handling times are measured here; `route.capacity`
+# decides the level; each change of level is a new version of the loop's control.
 
 
 SECOND = 1_000_000
@@ -108,16 +109,16 @@ PAST, ANSWERS = 7 * 86_400 * SECOND, 500  # handling times: of the last week, at
 
 
 class LoopLoad(NamedTuple):
-    """The demand on a loop's reviewers, and what they can handle."""
+    """The demand on a loop's reviewers, and their capacity."""
 
     demand: Demand
     crew: Crew
 
 
 def relieve_all(steps: Steps) -> int:
-    """Look at every loop that declares its capacity, and at those that must stop shedding; returns how many moved.
+    """Adjust load shedding in every loop that declares its capacity or still sheds; returns how many moved.
 
-    How often this process looks at a loop depends on its response time.
+    How often this process checks a loop depends on its response time.
     """
     moved = 0
     for control in steps.store.queries.loops():
@@ -138,14 +139,15 @@ def relieve_all(steps: Steps) -> int:
 
 def relieve(steps: Steps, control: Control) -> Control:
     """Move a loop's load shedding by one level where the measured load calls for it; returns the control in force."""
-    load = seen(steps.store.queries, control, steps.now())
-    if _following(control, load) == control.relief:
+    now = steps.now()
+    load = measured_load(steps.store.queries, control, now)
+    if not _changed(control, load, now):
         return control
     return steps.move(control.loop, lambda current, now: _changed(current, load, now))
 
 
-def seen(queries: Queries, control: Control, now: int) -> LoopLoad | None:
-    """The load of a loop as measured now; None where it declares no capacity."""
+def measured_load(queries: Queries, control: Control, now: int) -> LoopLoad | None:
+    """The load of a loop now; None where it declares no capacity."""
     settings, capacity = control.settings, control.settings.capacity
     if capacity is None or settings.response_time is None:
         return None
@@ -176,13 +178,9 @@ def seen(queries: Queries, control: Control, now: int) -> LoopLoad | None:
     return LoopLoad(demand, crew)
 
 
-def _following(control: Control, load: LoopLoad | None) -> int:
-    """The level that follows: none where capacity is no longer declared."""
-    return NONE if load is None else relief(control.relief, load.demand, load.crew)
-
-
 def _changed(control: Control, load: LoopLoad | None, now: int) -> list[ReliefChanged]:
-    level = _following(control, load)
+    """The change of level that the load calls for, if any; without a load the loop sheds nothing."""
+    level = NONE if load is None else relief(control.relief, load.demand, load.crew)
     if level == control.relief:
         return []
     demand = capacity = "0.0"

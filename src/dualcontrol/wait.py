@@ -9,7 +9,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from dualcontrol.errors import StoreError, StoreLostError, StoreUnavailableError
 from dualcontrol.step import Steps
@@ -26,7 +27,7 @@ class Waiters:
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[Callable[[], None]]] = {}
+        self._waiting: dict[str, list[Callable[[], object]]] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
         self._lost: StoreLostError | None = None
@@ -37,30 +38,21 @@ class Waiters:
         Raises `StoreUnavailableError` when the desk is closed meanwhile.
         """
         woken = threading.Event()
-        self._add(case_id, woken.set)
-        try:
+        with self._waits(case_id, woken.set):
             return bool(self._settled([case_id])) or self._checked(case_id, woken.wait(timeout))
-        finally:
-            self._remove(case_id, woken.set)
 
     async def wait_async(self, case_id: str, timeout: float | None) -> bool:
         """The same for a coroutine; no thread is held while it waits."""
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(woken.set)
-
-        self._add(case_id, wake)
-        try:
+        with self._waits(case_id, lambda: loop.call_soon_threadsafe(woken.set)):
             if await asyncio.to_thread(self._settled, [case_id]):
                 return True
-            await asyncio.wait_for(woken.wait(), timeout)
+            try:
+                await asyncio.wait_for(woken.wait(), timeout)
+            except TimeoutError:
+                return False
             return self._checked(case_id, True)
-        except TimeoutError:
-            return False
-        finally:
-            self._remove(case_id, wake)
 
     def _checked(self, case_id: str, woken: bool) -> bool:
         """Whether a wait ended with a wake-up; raises where the desk was closed or the store lost under it."""
@@ -78,7 +70,9 @@ class Waiters:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=3)
 
-    def _add(self, case_id: str, wake: Callable[[], None]) -> None:
+    @contextmanager
+    def _waits(self, case_id: str, wake: Callable[[], object]) -> Iterator[None]:
+        """Have `wake` called, from another thread, when the case may have an outcome; starts the listener."""
         with self._lock:
             if self._closed:
                 raise _closed(case_id)
@@ -87,14 +81,13 @@ class Waiters:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._listen, name="dualcontrol-listener", daemon=True)
                 self._thread.start()
-
-    def _remove(self, case_id: str, wake: Callable[[], None]) -> None:
-        with self._lock:
-            wakes = [w for w in self._waiting.get(case_id, []) if w != wake]
-            if wakes:
-                self._waiting[case_id] = wakes
-            else:
-                self._waiting.pop(case_id, None)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting[case_id].remove(wake)
+                if not self._waiting[case_id]:
+                    del self._waiting[case_id]
 
     def _listen(self) -> None:
         caught_up, behind = time.monotonic(), False
@@ -106,7 +99,10 @@ class Waiters:
             try:
                 hints = self._steps.store.listen(0.0 if behind else CATCH_UP)
                 due = time.monotonic() - caught_up >= CATCH_UP
-                self._wake_settled(None if due else hints)
+                with self._lock:  # after the hints came: most have begun to wait while the listener was listening
+                    case_ids = list(self._waiting) if due or hints is None else [i for i in hints if i in self._waiting]
+                for case_id in self._settled(case_ids):
+                    self._wake_up(case_id)
                 if due:
                     caught_up = time.monotonic()
                 if due or behind:
@@ -123,16 +119,6 @@ class Waiters:
                 log.exception("the listener goes on after this")
                 time.sleep(CATCH_UP)
 
-    def _wake_settled(self, hints: Sequence[str] | None) -> None:
-        """Wake the waiters of those hinted cases that have an outcome; None looks at every case that is waited for.
-
-        Who waits is looked up after the hints came: most have begun to wait while the listener was listening.
-        """
-        with self._lock:
-            case_ids = list(self._waiting) if hints is None else [i for i in hints if i in self._waiting]
-        for case_id in self._settled(case_ids):
-            self._wake_up(case_id)
-
     def _wake_up(self, case_id: str | None) -> None:
         """Wake the waiters of a case, or all; an event loop that has ended meanwhile waits no more."""
         with self._lock:
@@ -145,9 +131,8 @@ class Waiters:
                 log.debug("a coroutine that waited is gone")
 
     def _settled(self, case_ids: list[str]) -> list[str]:
-        if not case_ids:
-            return []
-        return [i for i, done in self._steps.store.settled(case_ids).items() if done]
+        """Those of the cases that have an outcome."""
+        return [case_id for case_id, done in self._steps.store.settled(case_ids).items() if done] if case_ids else []
 
 
 def _closed(case_id: str) -> StoreUnavailableError:

@@ -16,7 +16,7 @@ from dualcontrol.case import is_high, is_low
 from dualcontrol.doctor import PROBLEM, WARNING, examine
 from dualcontrol.errors import TimedOut
 from dualcontrol.route.capacity import ALARM, AUDITS, FEWER, ORDER, SHED
-from dualcontrol.sweep import seen
+from dualcontrol.sweep import measured_load
 from dualcontrol.testing import FakeClock
 
 PROMISE = 900.0
@@ -187,7 +187,7 @@ def test_what_is_measured(desk: dc.Desk, clock: FakeClock) -> None:
     claim = desk.claim("ana", loop)
     clock.tick(100)
     claim.approve()
-    found = seen(desk.store.queries, loop.control, clock())
+    found = measured_load(desk.store.queries, loop.control, clock())
     window = 2 * PROMISE
     assert found.demand.low == pytest.approx(2 * 2 / window)
     assert found.demand.other == pytest.approx(2 * 3 / window)
@@ -195,16 +195,16 @@ def test_what_is_measured(desk: dc.Desk, clock: FakeClock) -> None:
     assert found.crew.handling.mean == pytest.approx((100 + 10 * 240) / 11)
     assert (found.crew.people, found.crew.servers, found.crew.promise) == (3, 3, PROMISE)
     at_level(desk, loop, AUDITS)
-    assert seen(desk.store.queries, loop.control, clock()).demand.audits == pytest.approx(FEWER / window)
+    assert measured_load(desk.store.queries, loop.control, clock()).demand.audits == pytest.approx(FEWER / window)
     clock.tick(window)
-    assert seen(desk.store.queries, loop.control, clock()).demand.whole == 0.0
+    assert measured_load(desk.store.queries, loop.control, clock()).demand.whole == 0.0
 
 
 def test_members_of_the_group_are_counted_where_no_number_is_declared(clock: FakeClock) -> None:
     team = {"team": ["ana", "ben", "cleo", "dan"]}
     with dc.open("sqlite:///:memory:", durability="process", clock=clock, groups=team) as desk:
         loop = opened(desk, group="team", capacity={"availability": 0.5})
-        assert seen(desk.store.queries, loop.control, clock()).crew.servers == 2
+        assert measured_load(desk.store.queries, loop.control, clock()).crew.servers == 2
 
 
 def test_relief_ends_when_capacity_is_no_longer_declared(desk: dc.Desk, clock: FakeClock) -> None:

@@ -20,7 +20,7 @@ from dualcontrol.doctor import PROBLEM, examine
 from dualcontrol.errors import SettledError
 from dualcontrol.route.capacity import AUDITS, JOINED, LATER, NONE, SHED
 from dualcontrol.store.sql.tx import SqlTx
-from dualcontrol.sweep import relieve, seen
+from dualcontrol.sweep import measured_load, relieve
 from dualcontrol.testing import FakeClock
 
 PROMISE = 900.0
@@ -674,7 +674,7 @@ def test_what_has_joined_is_counted_as_without_relief(desk: dc.Desk, clock: Fake
     for risk in ("low", "low", "low", "medium", "medium", "high", "high"):
         loop.propose(**{**PAY, "risk": risk})
         clock.tick(1)
-    demand = seen(desk.store.queries, loop.control, clock()).demand
+    demand = measured_load(desk.store.queries, loop.control, clock()).demand
     window = 2 * PROMISE
     assert (demand.low * window, demand.other * window) == (pytest.approx(6), pytest.approx(8))
     assert (demand.low_again * window, demand.other_again * window) == (pytest.approx(4), pytest.approx(2))
@@ -690,7 +690,7 @@ def test_what_could_have_joined_before_the_relief_is_counted_with_it(desk: dc.De
     loop.propose(**PAY)
     claim.approve()
     at_level(desk, loop, JOINED)
-    demand = seen(desk.store.queries, loop.control, clock()).demand
+    demand = measured_load(desk.store.queries, loop.control, clock()).demand
     assert demand.other_again * 2 * PROMISE == pytest.approx(2)
     assert demand.whole * 2 * PROMISE == pytest.approx(4)
 
