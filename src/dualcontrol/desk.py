@@ -516,15 +516,15 @@ class Loop:
         return case
 
     def call(
-        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **fields: Any
+        self, action: str, *, defaults: dict[str, JSON], formerly: tuple[str, ...], run: str | None, **given: Any
     ) -> PlacedCall:  # fmt: skip
         """A gate's call at its place in the run of the caller; nothing is written."""
         if run == "required":
             self.desk.runs.required(action)
         elif self.desk.runs.current is None:
             self.desk.runs.warn_outside(action)
-        older = Older(action=action, args=fields["args"], defaults=defaults, formerly=formerly)
-        return self._call({**fields, "action": action, "effect": "ready"}, older, alternatives=[])
+        older = Older(action=action, args=given["args"], defaults=defaults, formerly=formerly)
+        return self._call({**given, "action": action, "effect": "ready"}, older, alternatives=[])
 
     def enter(self, owner: str, call: PlacedCall) -> tuple[Case, int | None]:
         """Open the case of a call or find it again, and start its effect if that is ready and as proposed."""
