@@ -10,20 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from dualcontrol import commands as do
+from dualcontrol import events as ev
 from dualcontrol.case import JSON, By, Candidate, Case, Content, Route, microseconds, risk_number
-from dualcontrol.commands import (
-    Command,
-    Erase,
-    FinishEffect,
-    LoseEffect,
-    Recall,
-    ResolveEffect,
-    Revoke,
-    Settle,
-    StartEffect,
-    Timeout,
-    Withdraw,
-)
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import (
     EffectDiffersError,
@@ -33,23 +22,7 @@ from dualcontrol.errors import (
     Rejected,
     SettledError,
 )
-from dualcontrol.events import (
-    Concluded,
-    Decided,
-    EffectFailed,
-    EffectLost,
-    EffectResolved,
-    EffectStarted,
-    EffectSucceeded,
-    Erased,
-    Event,
-    Recalled,
-    Revoked,
-    Routed,
-    TimedOut,
-    Withdrawn,
-    real,
-)
+from dualcontrol.events import Event, real
 from dualcontrol.labels import Labels
 from dualcontrol.names import distinct, same
 from dualcontrol.people import may, refuse
@@ -61,71 +34,60 @@ DOING: tuple[str | None, ...] = (None, *(name for name, spec in VERDICTS.items()
 UNDEMANDED = ("threshold", "no_signal")
 
 
-def _by_route(case: Case, event: Routed, control: Control, env: Env) -> list[Event]:
-    if case.route is None or case.concluded is not None:
+def _by_route(case: Case, event: ev.Routed, control: Control, env: Env) -> list[Event]:
+    """The outcome where the route alone brings one: autopilot, a block, or a rejection under load shedding."""
+    route = case.route
+    if route is None or case.concluded is not None:
         return []
-    if case.route.relief == "reject":
-        return [TimedOut(how="reject", at=env.now), _concluded(case, "timeout", "reject", env)]
-    if case.origin == "shadow" or case.route.to == "autopilot":
+    if route.relief == "reject":
+        return [ev.TimedOut(how="reject", at=env.now), _concluded(case, "timeout", "reject", env)]
+    if case.origin == "shadow" or route.to == "autopilot":
         return [_concluded(case, "autopilot", None, env)]
-    if case.route.to == "block":
-        return [_concluded(case, "autopilot", "reject", env)]
-    return []
+    return [_concluded(case, "autopilot", "reject", env)] if route.to == "block" else []
 
 
-def _by_decision(case: Case, event: Decided, control: Control, env: Env) -> list[Event]:
-    return [_by_human(case, env)] if event.effective_at <= env.now else []
-
-
-def _by_human(case: Case, env: Env) -> Concluded:
-    if case.settled is None:
-        raise ValueError("no decision to conclude")
-    people = distinct(a.actor.person for a in case.answered if a.review_id in case.settled.answers)
-    return _concluded(case, "human", case.settled.verdict, env, people)
-
-
-def _concluded(case: Case, by: By, verdict: Verdict | None, env: Env, reviewers: tuple[str, ...] = ()) -> Concluded:
+def _concluded(case: Case, by: By, verdict: Verdict | None, env: Env, reviewers: tuple[str, ...] = ()) -> ev.Concluded:
     effect: Literal["none", "ready"] = "ready" if case.wants_effect and verdict in DOING else "none"
-    return Concluded(by=by, at=env.now, verdict=verdict, reviewers=reviewers, effect=effect)
+    return ev.Concluded(by=by, at=env.now, verdict=verdict, reviewers=reviewers, effect=effect)
 
 
-def overdue(case: Case, now: int) -> list[Command]:
+def overdue(case: Case, now: int) -> list[do.Command]:
     """The commands whose time has come for a case."""
     if case.erased or case.read_only:
         return []
-    due: list[Command] = []
+    due: list[do.Command] = []
     if case.concluded is None and case.settled is not None and case.settled.effective_at <= now:
-        due.append(Settle(case_id=case.id))
+        due.append(do.Settle(case_id=case.id))
     if case.state == "open" and case.due_at is not None and case.due_at <= now:
-        due.append(Timeout(case_id=case.id))
+        due.append(do.Timeout(case_id=case.id))
     if case.effect.state == "started" and (case.effect.until or 0) <= now:
-        due.append(LoseEffect(case_id=case.id))
+        due.append(do.LoseEffect(case_id=case.id))
     return due
 
 
-def settle(case: Case, command: Settle, control: Control, env: Env) -> list[Event]:
+def settle(case: Case, command: do.Settle | ev.Decided, control: Control, env: Env) -> list[Event]:
     """Conclude a decision whose time to retract has passed; nothing happens before."""
-    if case.concluded is not None or case.settled is None or case.settled.effective_at > env.now:
+    settled = case.settled
+    if case.concluded is not None or settled is None or settled.effective_at > env.now:
         return []
-    return [_by_human(case, env)]
+    people = distinct(a.actor.person for a in case.answered if a.review_id in settled.answers)
+    return [_concluded(case, "human", settled.verdict, env, people)]
 
 
-def timeout(case: Case, command: Timeout, control: Control, env: Env) -> list[Event]:
-    """What the loop declared for a case nobody answered in time; nothing happens when it is not due."""
-    if case.state != "open" or case.due_at is None or case.due_at > env.now or case.route is None:
+def timeout(case: Case, command: do.Timeout, control: Control, env: Env) -> list[Event]:
+    """Apply the loop's `on_timeout` to a case that nobody answered in time; nothing happens before it is due."""
+    route = case.route
+    if case.state != "open" or case.due_at is None or case.due_at > env.now or route is None or route.to != "human":
         return []
-    if case.route.to != "human":
-        return []
-    how = case.route.on_timeout
+    how = route.on_timeout
     if how == "autopilot" and not _may_run_unseen(case, control):
         how = "reject"
-    if how == "escalate" and not (case.route.quorum.arbiter or control.settings.quorum.arbiter):
+    if how == "escalate" and not (route.quorum.arbiter or control.settings.quorum.arbiter):
         how = "hold"
-    timed_out = TimedOut(how=how, at=env.now)  # type: ignore[arg-type]
-    if how in ("reject", "autopilot"):
-        verdict: Literal["reject"] | None = "reject" if how == "reject" else None
-        return [timed_out, _concluded(case, "timeout", verdict, env)]
-    return [timed_out]
+    timed_out = ev.TimedOut(how=how, at=env.now)  # type: ignore[arg-type]
+    if how not in ("reject", "autopilot"):
+        return [timed_out]
+    return [timed_out, _concluded(case, "timeout", "reject" if how == "reject" else None, env)]
 
 
 def _may_run_unseen(case: Case, control: Control) -> bool:
@@ -139,11 +101,9 @@ def _may_run_unseen(case: Case, control: Control) -> bool:
     labels = Labels.of(control.settings) if case.mode == "labels" else None
     if labels is not None and case.proposed_value() not in labels:
         return False
-    if control.settings.guarantee is not None:
+    if control.settings.guarantee is not None or control.closed_for(case.segment) is not None:
         return False
-    if any(a.verdict != "approve" for a in case.answered) or control.closed_for(case.segment) is not None:
-        return False
-    return not _above_ceiling(case, control)
+    return all(a.verdict == "approve" for a in case.answered) and not _above_ceiling(case, control)
 
 
 def _above_ceiling(case: Case, control: Control) -> bool:
@@ -151,15 +111,15 @@ def _above_ceiling(case: Case, control: Control) -> bool:
     return risk is not None and risk_number(risk) > risk_number(control.settings.risk_ceiling)
 
 
-def withdraw(case: Case, command: Withdraw, control: Control, env: Env) -> list[Event]:
+def withdraw(case: Case, command: do.Withdraw, control: Control, env: Env) -> list[Event]:
     """The program no longer wants an answer; its open reviews are cancelled."""
     refuse(may(command.by, "withdraw", control.settings, case))
     if case.concluded is not None:
         raise SettledError(f"case {case.id} is {case.state} already")
-    return [Withdrawn(by=command.by, at=env.now), _concluded(case, "withdrawn", "reject", env)]
+    return [ev.Withdrawn(by=command.by, at=env.now), _concluded(case, "withdrawn", "reject", env)]
 
 
-def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -> list[Event]:
+def start_effect(case: Case, command: do.StartEffect, control: Control, env: Env) -> list[Event]:
     """Take the effect: the one conditional step from ready to started, under a new fence; or back to people.
 
     Nothing else starts an effect.  `EffectDiffersError` when what would run is not what was recorded, `Rejected`
@@ -174,7 +134,7 @@ def start_effect(case: Case, command: StartEffect, control: Control, env: Env) -
     if recalled is not None:
         return [recalled]
     fence = case.effect.fence + 1
-    return [EffectStarted(fence=fence, owner=command.owner, at=env.now, until=env.now + command.lease)]
+    return [ev.EffectStarted(fence=fence, owner=command.owner, at=env.now, until=env.now + command.lease)]
 
 
 def _check_ready(case: Case) -> None:
@@ -203,13 +163,17 @@ def runs_as_decided(case: Case, runs: JSON) -> bool:
     return means_same(runs, decided, schema)
 
 
-def _recalled(case: Case, command: StartEffect, control: Control, env: Env) -> Recalled | None:
+def _recalled(case: Case, command: do.StartEffect, control: Control, env: Env) -> ev.Recalled | None:
     """The event that recalls an outcome which no longer holds under the control in force; None where it holds.
 
     Routing is deterministic under one control, so only what has changed since is routed again; and what autopilot let
     run above the ceiling, which earlier versions did where none was declared.
     """
-    expired = _expired(case, control, env)
+    settled, lasts, expired = case.settled, microseconds(control.settings.approval_lasts), None
+    if settled is not None and lasts is not None and settled.effective_at + lasts <= env.now:
+        expired = f"the approval is older than {control.settings.approval_lasts}, for which one of this loop lasts"
+    elif settled is not None and settled.until is not None and settled.until <= env.now:
+        expired = "the time that the approval was given for has passed"
     if case.route is None or case.concluded is None or env.reroute is None:
         return None
     if case.origin == "shadow" and control.settings.start == "shadow":
@@ -232,7 +196,7 @@ def _recalled(case: Case, command: StartEffect, control: Control, env: Env) -> R
 
 
 def _as_proposed(case: Case) -> bool:
-    """Whether nobody changed what was proposed."""
+    """Whether the decided value is the proposed one."""
     return bool(case.resolved_value() == case.proposed_value())
 
 
@@ -246,20 +210,8 @@ def _decided_candidate(case: Case) -> Candidate:
     return Candidate(id="edit", value=value)
 
 
-def _expired(case: Case, control: Control, env: Env) -> str | None:
-    """Why an approval by people has expired, or None."""
-    if case.settled is None:
-        return None
-    lasts = microseconds(control.settings.approval_lasts)
-    if lasts is not None and case.settled.effective_at + lasts <= env.now:
-        return f"the approval is older than {control.settings.approval_lasts}, for which one of this loop lasts"
-    if case.settled.until is not None and case.settled.until <= env.now:
-        return "the time that the approval was given for has passed"
-    return None
-
-
-def _back_to_more_people(case: Case, wanted: Route, control: Control, env: Env) -> Recalled | None:
-    """What is demanded of people now and was not given: more of them, others, or a decision at a higher risk."""
+def _back_to_more_people(case: Case, wanted: Route, control: Control, env: Env) -> ev.Recalled | None:
+    """Recall a human decision that lacks what is demanded now: more or other people, or a decision at a higher risk."""
     if wanted.to != "human" or case.route is None or case.settled is None or env.outstanding is None:
         return None
     if env.outstanding(case, wanted, control):
@@ -277,17 +229,17 @@ def _back_to_more_people(case: Case, wanted: Route, control: Control, env: Env) 
 def _back(
     case: Case, wanted: Route, control: Control, env: Env, *, reason: str, by: str | None = None, lapsed: bool = False,
     about: str | None = None,
-) -> Recalled:  # fmt: skip
+) -> ev.Recalled:  # fmt: skip
     """The event that gives the case back to people, with the whole response time and the demands of the route."""
     within = None if wanted.due_at is None else wanted.due_at - case.opened_at
-    return Recalled(
+    return ev.Recalled(
         by=by or wanted.by, reason=reason, at=env.now, control=control.version, lapsed=lapsed, about=about,
         group=wanted.group, quorum=wanted.quorum, risk=real(wanted.risk), on_timeout=wanted.on_timeout,
         due_at=None if within is None else env.now + within,
     )  # fmt: skip
 
 
-def recall(case: Case, command: Recall, control: Control, env: Env) -> list[Event]:
+def recall(case: Case, command: do.Recall, control: Control, env: Env) -> list[Event]:
     """People are asked again about what the program cannot run; what they said so far does not count."""
     _check_ready(case)
     if case.settled is None or env.reroute is None:
@@ -296,7 +248,7 @@ def recall(case: Case, command: Recall, control: Control, env: Env) -> list[Even
     return [_back(case, wanted, control, env, by="program", reason=command.reason, lapsed=True)]
 
 
-def revoke(case: Case, command: Revoke, control: Control, env: Env) -> list[Event]:
+def revoke(case: Case, command: do.Revoke, control: Control, env: Env) -> list[Event]:
     """Take an approval back: from now on the case counts as rejected.  Too late once its effect has begun."""
     refuse(may(command.actor.person, "revoke", control.settings, case))
     if case.concluded is None:
@@ -306,10 +258,10 @@ def revoke(case: Case, command: Revoke, control: Control, env: Env) -> list[Even
         why = "has no effect to hold back" if state == "none" else f"has an effect that is {state} already"
         raise SettledError(f"case {case.id} {why}", state=state)
     content = Content({"revoked": {"rationale": command.rationale}})
-    return [Revoked(actor=command.actor, at=env.now, content=content)]
+    return [ev.Revoked(actor=command.actor, at=env.now, content=content)]
 
 
-def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env) -> list[Event]:
+def finish_effect(case: Case, command: do.FinishEffect, control: Control, env: Env) -> list[Event]:
     """Record how the effect ended; only the fence in force may, also after its lease ran out.
 
     Idempotent: reported again because the reply was lost, the end that is recorded stands.
@@ -322,23 +274,23 @@ def finish_effect(case: Case, command: FinishEffect, control: Control, env: Env)
     content = Content() if case.erased else Content(result)
     if command.succeeded:
         kept = command.kept and not case.erased
-        return [EffectSucceeded(fence=command.fence, at=env.now, kept=kept, content=content)]
-    return [EffectFailed(fence=command.fence, at=env.now, ran=command.ran, content=content)]
+        return [ev.EffectSucceeded(fence=command.fence, at=env.now, kept=kept, content=content)]
+    return [ev.EffectFailed(fence=command.fence, at=env.now, ran=command.ran, content=content)]
 
 
-def lose_effect(case: Case, command: LoseEffect, control: Control, env: Env) -> list[Event]:
+def lose_effect(case: Case, command: do.LoseEffect, control: Control, env: Env) -> list[Event]:
     """The lease ran out without a result: unknown; ready again only where the loop says effects are idempotent."""
     effect = case.effect
     if effect.state != "started" or (effect.until or 0) > env.now:
         return []
-    lost = EffectLost(fence=effect.fence, at=env.now)
+    lost = ev.EffectLost(fence=effect.fence, at=env.now)
     if control.settings.on_unknown == "retry":
-        return [lost, EffectResolved(fence=effect.fence, at=env.now, happened=False, by="retry")]
+        return [lost, ev.EffectResolved(fence=effect.fence, at=env.now, happened=False, by="retry")]
     return [lost]
 
 
-def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: Env) -> list[Event]:
-    """Somebody looked: it happened (closed with the result they give) or it did not (ready to start again).
+def resolve_effect(case: Case, command: do.ResolveEffect, control: Control, env: Env) -> list[Event]:
+    """Resolve an unknown effect: it happened (closed with the result given) or it did not (ready to start again).
 
     One that failed before anything had run can be made ready again as well.
     """
@@ -347,35 +299,36 @@ def resolve_effect(case: Case, command: ResolveEffect, control: Control, env: En
     if case.effect.state != "unknown" and not untouched:
         raise EffectTakenError(f"the effect of case {case.id} is {case.effect.state}, not unknown")
     content = Content({"result": command.result}) if command.happened and not case.erased else Content()
-    return [
-        EffectResolved(fence=case.effect.fence, at=env.now, happened=command.happened, by=command.by, content=content)
-    ]
+    resolved = ev.EffectResolved(
+        fence=case.effect.fence, at=env.now, happened=command.happened, by=command.by, content=content
+    )
+    return [resolved]
 
 
-def erase(case: Case, command: Erase, control: Control, env: Env) -> list[Event]:
+def erase(case: Case, command: do.Erase, control: Control, env: Env) -> list[Event]:
     """Forget what people wrote; what happened stays provable.  A case without an outcome is withdrawn with it."""
     refuse(may(command.by, "erase", control.settings, case))
     if case.erased:
         return []
-    withdrawn = [] if case.concluded else withdraw(case, Withdraw(case_id=case.id, by=command.by), control, env)
-    return [*withdrawn, Erased(at=env.now, by=command.by)]
+    withdrawn = [] if case.concluded else withdraw(case, do.Withdraw(case_id=case.id, by=command.by), control, env)
+    return [*withdrawn, ev.Erased(at=env.now, by=command.by)]
 
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {
-    Settle: settle,
-    Timeout: timeout,
-    Withdraw: withdraw,
-    StartEffect: start_effect,
-    Recall: recall,
-    Revoke: revoke,
-    FinishEffect: finish_effect,
-    LoseEffect: lose_effect,
-    ResolveEffect: resolve_effect,
-    Erase: erase,
+    do.Settle: settle,
+    do.Timeout: timeout,
+    do.Withdraw: withdraw,
+    do.StartEffect: start_effect,
+    do.Recall: recall,
+    do.Revoke: revoke,
+    do.FinishEffect: finish_effect,
+    do.LoseEffect: lose_effect,
+    do.ResolveEffect: resolve_effect,
+    do.Erase: erase,
 }
 
 # The outcome that a route or an effective decision brings.
 REACTIONS: dict[type[Event], Callable[[Case, Any, Control, Env], list[Event]]] = {
-    Routed: _by_route,
-    Decided: _by_decision,
+    ev.Routed: _by_route,
+    ev.Decided: settle,
 }

@@ -77,11 +77,7 @@ def scalar(value: Any) -> Any:
     return value
 
 
-def _not_native(value: Any) -> Any:
-    raise TypeError
-
-
-_NATIVE = msgspec.json.Encoder(enc_hook=_not_native)
+_NATIVE = msgspec.json.Encoder()
 
 
 def plain(value: JSON) -> JSON:

@@ -24,6 +24,7 @@ from dualcontrol.names import written
 LONGEST = 200
 Word = Annotated[str, msgspec.Meta(max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*$")]
 Person = Annotated[Word, msgspec.Meta(min_length=1)]
+Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Command(Value, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class Propose(Command, frozen=True, kw_only=True):
     candidates: tuple[dict[str, JSON], ...] = ()
     proposed: int | None = None
     given: tuple[str, ...] = ()
-    confidence: float | None = None
+    confidence: Unit | None = None
     risk: str | float | None = None
     requires_approval: bool = False
     scores: JSON = None
@@ -55,53 +56,54 @@ class Propose(Command, frozen=True, kw_only=True):
     effect: Literal["none", "ready"] = "none"
 
 
-class TakeClaim(Command, frozen=True, kw_only=True):
-    """Take one open review for a time."""
+class CaseCommand(Command, frozen=True, kw_only=True):
+    """The root of commands on an existing case."""
 
     case_id: Word
+
+
+class ClaimCommand(CaseCommand, frozen=True, kw_only=True):
+    """The root of commands by the holder of a claim."""
+
+    claim_id: Word
+
+
+class TakeClaim(CaseCommand, frozen=True, kw_only=True):
+    """Take one open review for a time."""
+
     review_id: Word
     person: Person
     claim_id: Word
     until: int
 
 
-class Release(Command, frozen=True, kw_only=True):
+class Release(ClaimCommand, frozen=True, kw_only=True):
     """Give a claimed review back."""
 
-    case_id: Word
-    claim_id: Word
 
-
-class Extend(Command, frozen=True, kw_only=True):
+class Extend(ClaimCommand, frozen=True, kw_only=True):
     """Ask for more time on a claim."""
 
-    case_id: Word
-    claim_id: Word
     time: int
 
 
-class Expire(Command, frozen=True, kw_only=True):
+class Expire(CaseCommand, frozen=True, kw_only=True):
     """Open a review again whose lease ran out."""
 
-    case_id: Word
     review_id: Word
 
 
-class Commit(Command, frozen=True, kw_only=True):
+class Commit(ClaimCommand, frozen=True, kw_only=True):
     """Say whether a hidden action should happen, and to whom, before it is seen."""
 
-    case_id: Word
-    claim_id: Word
     should: str
     to: JSON = None
     rendered: Rendering | None = None
 
 
-class GiveAnswer(Command, frozen=True, kw_only=True):
+class GiveAnswer(ClaimCommand, frozen=True, kw_only=True):
     """Answer the review that a claim was given for."""
 
-    case_id: Word
-    claim_id: Word
     verdict: str
     actor: Actor
     value: JSON = None
@@ -114,55 +116,46 @@ class GiveAnswer(Command, frozen=True, kw_only=True):
     lasts: int | None = None
 
 
-class JoinCase(Command, frozen=True, kw_only=True):
-    """Let another case that asks the same be settled with this one."""
+class JoinCase(CaseCommand, frozen=True, kw_only=True):
+    """Settle a duplicate with this case."""
 
-    case_id: Word
     follower: Word
 
 
-class Follow(Command, frozen=True, kw_only=True):
-    """Do with a case what the one came to that it was joined to."""
+class Follow(CaseCommand, frozen=True, kw_only=True):
+    """Apply the outcome of a leader to one of its followers."""
 
-    case_id: Word
     leader: Word
 
 
-class Retract(Command, frozen=True, kw_only=True):
+class Retract(CaseCommand, frozen=True, kw_only=True):
     """Take a decision back before it is effective."""
 
-    case_id: Word
     review_id: Word
     person: Person
 
 
-class Settle(Command, frozen=True, kw_only=True):
+class Settle(CaseCommand, frozen=True, kw_only=True):
     """Conclude a case whose decision has become effective."""
 
-    case_id: Word
 
-
-class Timeout(Command, frozen=True, kw_only=True):
+class Timeout(CaseCommand, frozen=True, kw_only=True):
     """The response time has passed: do what the loop declared."""
 
-    case_id: Word
 
-
-class Withdraw(Command, frozen=True, kw_only=True):
+class Withdraw(CaseCommand, frozen=True, kw_only=True):
     """The program no longer wants an answer."""
 
-    case_id: Word
     by: Person
 
 
-class StartEffect(Command, frozen=True, kw_only=True):
+class StartEffect(CaseCommand, frozen=True, kw_only=True):
     """Take the effect: the one conditional step from decided to started; with `action`, of that action only.
 
     `runs` is what the program is about to run, ``{action, args}``, where it knows it by itself; `asks` what its own
     functions say of that, where people changed it: confidence, risk, requires_approval, segment, input and meta.
     """
 
-    case_id: Word
     owner: Word
     lease: int
     action: str | None = None
@@ -170,25 +163,22 @@ class StartEffect(Command, frozen=True, kw_only=True):
     asks: dict[str, JSON] | None = None
 
 
-class Recall(Command, frozen=True, kw_only=True):
+class Recall(CaseCommand, frozen=True, kw_only=True):
     """The program cannot run what people decided: they are asked again, and told why."""
 
-    case_id: Word
     reason: Word
 
 
-class Revoke(Command, frozen=True, kw_only=True):
+class Revoke(CaseCommand, frozen=True, kw_only=True):
     """Take an approval back whose effect has not begun."""
 
-    case_id: Word
     actor: Actor
     rationale: str | None = None
 
 
-class FinishEffect(Command, frozen=True, kw_only=True):
+class FinishEffect(CaseCommand, frozen=True, kw_only=True):
     """Say how the started effect ended; refused unless `fence` is the one in force."""
 
-    case_id: Word
     fence: int
     succeeded: bool
     result: JSON = None
@@ -197,29 +187,25 @@ class FinishEffect(Command, frozen=True, kw_only=True):
     ran: bool = True
 
 
-class LoseEffect(Command, frozen=True, kw_only=True):
+class LoseEffect(CaseCommand, frozen=True, kw_only=True):
     """The effect's lease ran out without a result."""
 
-    case_id: Word
 
-
-class ResolveEffect(Command, frozen=True, kw_only=True):
+class ResolveEffect(CaseCommand, frozen=True, kw_only=True):
     """Somebody looked whether a lost effect happened."""
 
-    case_id: Word
     happened: bool
     by: Person
     result: JSON = None
 
 
-class Erase(Command, frozen=True, kw_only=True):
+class Erase(CaseCommand, frozen=True, kw_only=True):
     """Erase the content of a case; the evidence stays."""
 
-    case_id: Word
     by: Person
 
 
-Given = TypeVar("Given", bound=Command)
+AnyCommand = TypeVar("AnyCommand", bound=Command)
 PERSONS = frozenset({"person", "owner", "by"})
 SCALARS = frozenset({type(None), str, int, float, bool})
 # What msgspec raises for what does not fit; beside its own, for objects and texts that it cannot look at.
@@ -230,7 +216,7 @@ BLAME: dict[str, type[DualcontrolError]] = {
 }  # fmt: skip
 
 
-def checked(command: Given) -> Given:
+def checked(command: AnyCommand) -> AnyCommand:
     """The command with every field of its declared type, texts and numbers as plain ones; an error names the field."""
     fields = asdict(command)
     for name, value in fields.items():
@@ -264,7 +250,7 @@ def person(name: Any) -> str:
 
 
 def known_as(name: Any, unknown: type[DualcontrolError], what: str) -> str:
-    """A name or id that somebody looks for; the error is the one for what is not there."""
+    """A name or id to look up, validated; raises `unknown` for what cannot be one."""
     if type(name) is str and len(name) <= LONGEST and name.isascii() and name.isprintable() and name:
         return name
     try:

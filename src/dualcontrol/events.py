@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -127,10 +127,15 @@ class Parted(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class ReviewOpened(Event, frozen=True, kw_only=True):
-    """A row for one reviewer came into the queue."""
+class ReviewEvent(Event, frozen=True, kw_only=True):
+    """The root of what happens to one review."""
 
     review_id: str
+
+
+class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
+    """A row for one reviewer came into the queue."""
+
     review: ReviewKind
     group: str
     round: int
@@ -152,10 +157,9 @@ class AlarmRaised(Event, frozen=True, kw_only=True):
     review_id: str | None = None
 
 
-class Claimed(Event, frozen=True, kw_only=True):
+class Claimed(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer took a review for a time; `claim_id` is the fencing token."""
 
-    review_id: str
     person: str
     claim_id: str
     at: int
@@ -166,43 +170,38 @@ class Claimed(Event, frozen=True, kw_only=True):
     meta: tuple[str, ...] = ()
 
 
-class Released(Event, frozen=True, kw_only=True):
+class Released(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer gave a review back."""
 
-    review_id: str
     claim_id: str
 
 
-class Extended(Event, frozen=True, kw_only=True):
+class Extended(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer asked for more time on a claim."""
 
-    review_id: str
     claim_id: str
     until: int
 
 
-class LeaseExpired(Event, frozen=True, kw_only=True):
+class LeaseExpired(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer's time ran out; the review is open again."""
 
-    review_id: str
     claim_id: str
     person: str
 
 
-class Committed(Event, frozen=True, kw_only=True):
+class Committed(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer said what should happen before seeing the proposal; it is sealed in the slot ``first/<review>``."""
 
-    review_id: str
     person: str
     at: int
     shown: str = ""
     content: Content = Content()
 
 
-class Answered(Event, frozen=True, kw_only=True):
+class Answered(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer answered; what was said is sealed in the slot ``answer/<review>``."""
 
-    review_id: str
     actor: Actor
     verdict: Verdict
     at: int
@@ -215,10 +214,9 @@ class Answered(Event, frozen=True, kw_only=True):
     content: Content = Content()
 
 
-class Passed(Event, frozen=True, kw_only=True):
+class Passed(ReviewEvent, frozen=True, kw_only=True):
     """A reviewer abstained or escalated; another review takes the place."""
 
-    review_id: str
     actor: Actor
     verdict: Verdict
     at: int
@@ -231,10 +229,9 @@ class Passed(Event, frozen=True, kw_only=True):
     content: Content = Content()
 
 
-class ReviewCancelled(Event, frozen=True, kw_only=True):
+class ReviewCancelled(ReviewEvent, frozen=True, kw_only=True):
     """A review is no longer needed."""
 
-    review_id: str
     reason: str
 
 
@@ -254,17 +251,15 @@ class Decided(Event, frozen=True, kw_only=True):
     until: int | None = None
 
 
-class Retracted(Event, frozen=True, kw_only=True):
+class Retracted(ReviewEvent, frozen=True, kw_only=True):
     """The answerer took the decision back before it was effective; the review is open again."""
 
-    review_id: str
     person: str
 
 
-class Audited(Event, frozen=True, kw_only=True):
+class Audited(ReviewEvent, frozen=True, kw_only=True):
     """A review beside the outcome settled: was the proposal wrong?  The outcome stays."""
 
-    review_id: str
     review: ReviewKind
     verdict: Verdict
     wrong: int | None = None
@@ -330,36 +325,34 @@ class EffectStarted(Event, frozen=True, kw_only=True):
     until: int
 
 
-class EffectSucceeded(Event, frozen=True, kw_only=True):
-    """The action ran; its result is sealed in the slot ``result``."""
+class EffectEvent(Event, frozen=True, kw_only=True):
+    """The root of what becomes of a started effect; `fence` is the token that it was started under."""
 
     fence: int
     at: int
+
+
+class EffectSucceeded(EffectEvent, frozen=True, kw_only=True):
+    """The action ran; its result is sealed in the slot ``result``."""
+
     kept: bool = True
     content: Content = Content()
 
 
-class EffectFailed(Event, frozen=True, kw_only=True):
+class EffectFailed(EffectEvent, frozen=True, kw_only=True):
     """The action raised, `ran` says whether it may have done something; the error's text is sealed in ``error``."""
 
-    fence: int
-    at: int
     ran: bool = True
     content: Content = Content()
 
 
-class EffectLost(Event, frozen=True, kw_only=True):
+class EffectLost(EffectEvent, frozen=True, kw_only=True):
     """The lease ran out without a result: nobody knows whether it happened."""
 
-    fence: int
-    at: int
 
-
-class EffectResolved(Event, frozen=True, kw_only=True):
+class EffectResolved(EffectEvent, frozen=True, kw_only=True):
     """A person or a check said whether a lost effect happened."""
 
-    fence: int
-    at: int
     happened: bool
     by: str
     content: Content = Content()
@@ -382,25 +375,33 @@ CASE_EVENTS: tuple[type[Event], ...] = (
 # The events of a loop's stream, in past tense.
 
 
-class PolicyChanged(Event, frozen=True, kw_only=True):
+class ControlEvent(Event, frozen=True, kw_only=True):
+    """The root of what makes a new version of a loop's control."""
+
+    version: int
+    at: int
+
+
+class SegmentEvent(ControlEvent, frozen=True, kw_only=True):
+    """The root of what changes the control of one segment; "" is the whole loop."""
+
+    segment: str
+
+
+class PolicyChanged(ControlEvent, frozen=True, kw_only=True):
     """The loop's settings changed; `settings` is their canonical JSON text.
 
     `relabelled` says that the set of labels is another, so that nothing certified before holds.
     """
 
-    version: int
-    at: int
     digest: str
     settings: str
     relabelled: bool = False
 
 
-class ThresholdMoved(Event, frozen=True, kw_only=True):
+class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
     """The confidence from which autopilot may act moved, and why."""
 
-    version: int
-    at: int
-    segment: str
     threshold: str | None
     reason: str
     epoch: int | None = None
@@ -409,16 +410,13 @@ class ThresholdMoved(Event, frozen=True, kw_only=True):
     coverage: str | None = None
 
 
-class EpochBegan(Event, frozen=True, kw_only=True):
+class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     """A certificate began with nothing certified: for a new model, a new promise, or after an alarm.
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
     `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
     """
 
-    version: int
-    at: int
-    segment: str
     epoch: int
     reason: str
     promise: str
@@ -448,46 +446,35 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     floors: tuple[str, ...] = ()
 
 
-class AuditsChanged(Event, frozen=True, kw_only=True):
+class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
     """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up."""
 
-    version: int
-    at: int
-    segment: str
     edges: tuple[str, ...]
     shares: tuple[str, ...]
     reason: str
     floor: str | None = None
 
 
-class AutopilotClosed(Event, frozen=True, kw_only=True):
+class AutopilotClosed(SegmentEvent, frozen=True, kw_only=True):
     """A segment ("" for the whole loop) goes to humans from here on.
 
     `cause` says what closed it, for programs, and `model` which model's file where it was one: see `control.Cause`.
     """
 
-    version: int
-    at: int
-    segment: str
     cause: str
     reason: str
     model: str | None = None
 
 
-class AutopilotOpened(Event, frozen=True, kw_only=True):
+class AutopilotOpened(SegmentEvent, frozen=True, kw_only=True):
     """A closed segment is open again."""
 
-    version: int
-    at: int
-    segment: str
     reason: str
 
 
-class ReliefChanged(Event, frozen=True, kw_only=True):
+class ReliefChanged(ControlEvent, frozen=True, kw_only=True):
     """People are asked for less, or for all again; demand and capacity are reviews an hour."""
 
-    version: int
-    at: int
     level: int
     name: str
     demand: str
@@ -496,14 +483,12 @@ class ReliefChanged(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class ModelPromoted(Event, frozen=True, kw_only=True):
+class ModelPromoted(ControlEvent, frozen=True, kw_only=True):
     """A trained model took over: it was better on held-out human decisions.
 
     `file` and `sha256` are its file's name in the folder of models and digest; older versions recorded neither.
     """
 
-    version: int
-    at: int
     model: str
     examples: int
     metric: str
@@ -543,14 +528,12 @@ class TrainingFailed(Event, frozen=True, kw_only=True):
     waiting: int = 0
 
 
-class ScoreChanged(Event, frozen=True, kw_only=True):
+class ScoreChanged(ControlEvent, frozen=True, kw_only=True):
     """A risk model was learned from people's decisions: its score is compared from here on, and nothing is certified.
 
     Only decisions from here on are evidence for it.
     """
 
-    version: int
-    at: int
     model: str
     examples: int
     reason: str
@@ -628,23 +611,18 @@ class Entry(Value, frozen=True, kw_only=True):
     pos: int | None = None
 
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True):
+_Events = TypeVar("_Events")
+
+
+class _Body(msgspec.Struct, Generic[_Events], frozen=True, kw_only=True):
     stream: str
     seq: int
     at: int
     actor: str
-    events: list[Event]
+    events: list[_Events]
 
 
-class _RawBody(msgspec.Struct, frozen=True, kw_only=True):
-    stream: str
-    seq: int
-    at: int
-    actor: str
-    events: list[dict[str, Any]]
-
-
-_RAW = decoder(_RawBody)
+_RAW = decoder(_Body[Raw])
 
 
 def sealed(entry: Entry, prev: str) -> Entry:
@@ -662,7 +640,7 @@ def link(prev: str, body: bytes) -> str:
 
 def opened(body: str, *, prev: str = "", digest: str = "", pos: int | None = None) -> Entry:
     """The entry that a stored body holds; kinds this program does not know come back as `Unknown`."""
-    raw: _RawBody = _RAW.decode(body)
+    raw: _Body[Raw] = _RAW.decode(body)
     events: list[Event] = []
     for event in raw.events:
         name, version = event.get("kind", ""), event.get("v", 1)

@@ -7,58 +7,15 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from dualcontrol import events as ev
 from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route, decoder
 from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Untrained
-from dualcontrol.events import (
-    AlarmRaised,
-    Answered,
-    Audited,
-    AuditsChanged,
-    AutopilotClosed,
-    AutopilotOpened,
-    Claimed,
-    Committed,
-    Concluded,
-    Decided,
-    EffectFailed,
-    EffectLost,
-    EffectResolved,
-    EffectStarted,
-    EffectSucceeded,
-    EpochBegan,
-    Erased,
-    Event,
-    Extended,
-    Joined,
-    LeaseExpired,
-    ModelKept,
-    ModelPromoted,
-    Opened,
-    Parted,
-    Passed,
-    PolicyChanged,
-    Recalled,
-    Released,
-    ReliefChanged,
-    Rerouted,
-    Retracted,
-    ReviewCancelled,
-    ReviewOpened,
-    Revoked,
-    Routed,
-    ScoreChanged,
-    ThresholdMoved,
-    TimedOut,
-    TrainingFailed,
-    Unknown,
-    Withdrawn,
-    unreal,
-)
+from dualcontrol.events import Event, unreal
 
 
 def evolve(case: Case | None, event: Event) -> Case:
     """The case after the event; the first event of a case must be `Opened`."""
-    if isinstance(event, Opened):
+    if isinstance(event, ev.Opened):
         return Case(
             id=event.case_id, loop=event.loop, mode=event.mode, kind=event.case_kind, origin=event.origin,
             state="open", proposed=event.proposed, effect=Effect(state="none", fence=0), opened_at=event.at,
@@ -69,7 +26,7 @@ def evolve(case: Case | None, event: Event) -> Case:
         )  # fmt: skip
     if case is None:
         raise ValueError(f"{type(event).__name__} before Opened")
-    if isinstance(event, Unknown):
+    if isinstance(event, ev.Unknown):
         return replace(case, read_only=event.name)
     return _EVOLVE[type(event)](case, event)
 
@@ -87,36 +44,36 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-def _routed(case: Case, e: Routed) -> Case:
-    route = Route(
-        to=e.to, by=e.by, reason=e.reason, control=e.control, inclusion=float(e.inclusion), audited=e.audited,
-        epoch=e.epoch, bin=e.bin, group=e.group, quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at,
-        on_timeout=e.on_timeout, score=_number(e.score), scorer=e.scorer, model=e.model,
-        relief=e.relief,
-    )  # fmt: skip
-    return replace(case, route=route, due_at=e.due_at)
-
-
-def _route_changed(case: Case, e: Rerouted | Parted | Recalled) -> Case:
-    route = case.route
-    if route is None:
+def _routed(case: Case, e: ev.Routed | ev.Rerouted | ev.Parted | ev.Recalled) -> Case:
+    """The case with its first route, or with what an edit, a parting or a recall made of it."""
+    if isinstance(e, ev.Routed):
+        route = Route(
+            to=e.to, by=e.by, reason=e.reason, control=e.control, inclusion=float(e.inclusion), audited=e.audited,
+            epoch=e.epoch, bin=e.bin, group=e.group, quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at,
+            on_timeout=e.on_timeout, score=_number(e.score), scorer=e.scorer, model=e.model, relief=e.relief,
+        )  # fmt: skip
+        return replace(case, route=route, due_at=e.due_at)
+    if case.route is None:
         raise ValueError(f"{type(e).__name__} before Routed")
-    if isinstance(e, Rerouted):
-        route = replace(route, by=e.by, reason=e.reason, group=e.group, quorum=e.quorum, risk=unreal(e.risk))
+    if isinstance(e, ev.Parted):
+        return replace(case, leader=None, route=replace(case.route, reason=e.reason))
+    route = replace(case.route, by=e.by, reason=e.reason, group=e.group, quorum=e.quorum, risk=unreal(e.risk))
+    if isinstance(e, ev.Rerouted):
         return replace(case, route=route)
-    if isinstance(e, Parted):
-        return replace(case, leader=None, route=replace(route, reason=e.reason))
     for review_id in case.settled.answers if e.lapsed and case.settled is not None else ():
         case = _without_answer(case, review_id, "cancelled")
     route = replace(
-        route, to="human", by=e.by, reason=e.reason, control=e.control, inclusion=1.0, group=e.group,
-        quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at, on_timeout=e.on_timeout, relief=None,
-    )  # fmt: skip
-    effect = Effect(state="none", fence=case.effect.fence)
+        route, to="human", control=e.control, inclusion=1.0, due_at=e.due_at, on_timeout=e.on_timeout, relief=None
+    )
     return replace(
-        case, state="open", settled=None, concluded=None, leader=None, route=route, due_at=e.due_at, effect=effect,
-        recalled_after=len(case.reviews),
+        case, state="open", settled=None, concluded=None, leader=None, route=route, due_at=e.due_at,
+        effect=Effect(state="none", fence=case.effect.fence), recalled_after=len(case.reviews),
     )  # fmt: skip
+
+
+_UNCLAIMED: dict[str, Any] = {
+    "person": None, "claim_id": None, "claimed_at": None, "seen": None, "followers": 0, "meta": (),
+}  # fmt: skip
 
 
 def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
@@ -124,37 +81,35 @@ def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
     return replace(case, reviews=reviews)
 
 
-def _review_opened(case: Case, e: ReviewOpened) -> Case:
-    review = Review(
-        id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
-        due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
-        about=e.about, after=e.after, blind=e.blind,
-    )  # fmt: skip
-    return replace(case, reviews=(*case.reviews, review))
-
-
-def _lease_changed(case: Case, e: Claimed | Extended | Released | LeaseExpired | ReviewCancelled) -> Case:
-    if isinstance(e, Claimed):
+def _review_changed(
+    case: Case, e: ev.ReviewOpened | ev.Claimed | ev.Extended | ev.Released | ev.LeaseExpired | ev.ReviewCancelled
+) -> Case:  # fmt: skip
+    """The case with a new row, or with one that is held by other terms than before."""
+    if isinstance(e, ev.ReviewOpened):
+        review = Review(
+            id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
+            due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
+            about=e.about, after=e.after, blind=e.blind,
+        )  # fmt: skip
+        return replace(case, reviews=(*case.reviews, review))
+    if isinstance(e, ev.Claimed):
         return _with_review(
             case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
             lease_until=e.until, presented=e.presented, seen=e.seen, followers=e.followers, meta=e.meta,
         )  # fmt: skip
-    if isinstance(e, Extended):
+    if isinstance(e, ev.Extended):
         return _with_review(case, e.review_id, lease_until=e.until)
-    if isinstance(e, ReviewCancelled):
+    if isinstance(e, ev.ReviewCancelled):
         return _with_review(case, e.review_id, state="cancelled", lease_until=None)
-    return _with_review(
-        case, e.review_id, state="open", person=None, claim_id=None, claimed_at=None, lease_until=None, presented=(),
-        seen=None, followers=0, meta=(),
-    )  # fmt: skip
+    return _with_review(case, e.review_id, state="open", lease_until=None, presented=(), **_UNCLAIMED)
 
 
-def _answered(case: Case, e: Committed | Answered | Passed) -> Case:
+def _answered(case: Case, e: ev.Committed | ev.Answered | ev.Passed) -> Case:
     """The case with what the holder of a review wrote."""
     content, answered = case.content | e.content, case.answered
-    if isinstance(e, Committed):
+    if isinstance(e, ev.Committed):
         return replace(_with_review(case, e.review_id, committed=e.person), content=content)
-    if isinstance(e, Answered):
+    if isinstance(e, ev.Answered):
         answer = Answer(
             review_id=e.review_id, actor=e.actor, verdict=e.verdict, reasons=e.reasons, at=e.at,
             confidence=_number(e.confidence), shown=e.shown, presented=e.presented, seconds=_number(e.seconds),
@@ -162,7 +117,7 @@ def _answered(case: Case, e: Committed | Answered | Passed) -> Case:
         )  # fmt: skip
         answered = (*answered, answer)
     case = _with_review(
-        case, e.review_id, state="answered" if isinstance(e, Answered) else "passed", person=e.actor.person,
+        case, e.review_id, state="answered" if isinstance(e, ev.Answered) else "passed", person=e.actor.person,
         answered_at=e.at, lease_until=None,
     )  # fmt: skip
     return replace(case, answered=answered, content=content)
@@ -176,15 +131,12 @@ def _without_answer(case: Case, review_id: str, state: ReviewState) -> Case:
         {s: v for s, v in case.content.seals.items() if s != slot},
     )
     answered = tuple(a for a in case.answered if a.review_id != review_id)
-    case = _with_review(
-        case, review_id, state=state, person=None, claim_id=None, claimed_at=None, answered_at=None, seen=None,
-        followers=0, meta=(),
-    )  # fmt: skip
+    case = _with_review(case, review_id, state=state, answered_at=None, **_UNCLAIMED)
     return replace(case, answered=answered, content=content)
 
 
-def _decision_changed(case: Case, e: Decided | Retracted) -> Case:
-    if isinstance(e, Retracted):
+def _decision_changed(case: Case, e: ev.Decided | ev.Retracted) -> Case:
+    if isinstance(e, ev.Retracted):
         return replace(_without_answer(case, e.review_id, "open"), settled=None, state="open")
     decision = Decision(
         verdict=e.verdict, value=None, answers=e.answers, settled_by=e.settled_by, wrong=e.wrong,
@@ -193,20 +145,27 @@ def _decision_changed(case: Case, e: Decided | Retracted) -> Case:
     return replace(case, settled=decision, state="decided")
 
 
-def _noted(case: Case, e: Joined | AlarmRaised | Audited | TimedOut | Withdrawn) -> Case:
+def _noted(case: Case, e: ev.Joined | ev.AlarmRaised | ev.Audited | ev.TimedOut | ev.Withdrawn) -> Case:
     """The events that are only counted or noted on the case; timeout and withdrawal end the response time."""
-    if isinstance(e, Joined):
+    if isinstance(e, ev.Joined):
         return replace(case, followers=case.followers + 1)
-    if isinstance(e, AlarmRaised):
+    if isinstance(e, ev.AlarmRaised):
         alarm = {"code": e.code, "reason": e.reason, "at": e.at, "review_id": e.review_id}
         return replace(case, alarms=(*case.alarms, alarm))
-    if isinstance(e, Audited):
+    if isinstance(e, ev.Audited):
         audit = {"review_id": e.review_id, "kind": e.review, "verdict": e.verdict, "wrong": e.wrong}
         return replace(case, audits=(*case.audits, audit))
     return replace(case, due_at=None)
 
 
-def _concluded(case: Case, e: Concluded) -> Case:
+def _concluded(case: Case, e: ev.Concluded | ev.Revoked) -> Case:
+    """The case with its outcome; a revocation makes it a rejection by whoever revoked."""
+    if isinstance(e, ev.Revoked):
+        outcome = Outcome(case_id=case.id, value=None, verdict="reject", by="human", reviewers=(e.actor.person,))
+        effect = Effect(state="none", fence=case.effect.fence)
+        return replace(
+            case, concluded=outcome, effect=effect, state="closed", closed_at=e.at, content=case.content | e.content
+        )
     outcome = Outcome(case_id=case.id, value=None, verdict=e.verdict, by=e.by, reviewers=e.reviewers)
     closed = e.effect == "none"
     return replace(
@@ -215,45 +174,35 @@ def _concluded(case: Case, e: Concluded) -> Case:
     )  # fmt: skip
 
 
-def _revoked(case: Case, e: Revoked) -> Case:
-    outcome = Outcome(case_id=case.id, value=None, verdict="reject", by="human", reviewers=(e.actor.person,))
-    effect = Effect(state="none", fence=case.effect.fence)
-    content = case.content | e.content
-    return replace(case, concluded=outcome, effect=effect, state="closed", closed_at=e.at, content=content)
-
-
 def _effect_changed(
-    case: Case, e: EffectStarted | EffectLost | EffectSucceeded | EffectFailed | EffectResolved
+    case: Case, e: ev.EffectStarted | ev.EffectLost | ev.EffectSucceeded | ev.EffectFailed | ev.EffectResolved
 ) -> Case:  # fmt: skip
-    if isinstance(e, EffectStarted):
+    if isinstance(e, ev.EffectStarted):
         return replace(case, effect=Effect(state="started", fence=e.fence, owner=e.owner, until=e.until))
-    if isinstance(e, EffectLost):
+    if isinstance(e, ev.EffectLost):
         return replace(case, effect=Effect(state="unknown", fence=e.fence))
-    if isinstance(e, EffectResolved) and not e.happened:
+    if isinstance(e, ev.EffectResolved) and not e.happened:
         return replace(case, effect=Effect(state="ready", fence=e.fence), state="decided", closed_at=None)
-    if isinstance(e, EffectFailed):
+    if isinstance(e, ev.EffectFailed):
         effect = Effect(state="failed", fence=e.fence, ran=e.ran)
     else:
-        effect = Effect(state="succeeded", fence=e.fence, kept=e.kept if isinstance(e, EffectSucceeded) else True)
+        effect = Effect(state="succeeded", fence=e.fence, kept=e.kept if isinstance(e, ev.EffectSucceeded) else True)
     return replace(case, effect=effect, state="closed", closed_at=e.at, content=case.content | e.content)
 
 
-def _erased(case: Case, e: Erased) -> Case:
-    return replace(case, erased=True, content=Content(seals=case.content.seals))
-
-
 _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
-    Routed: _routed,
-    **dict.fromkeys((Rerouted, Parted, Recalled), _route_changed),
-    ReviewOpened: _review_opened,
-    **dict.fromkeys((Claimed, Extended, Released, LeaseExpired, ReviewCancelled), _lease_changed),
-    **dict.fromkeys((Committed, Answered, Passed), _answered),
-    **dict.fromkeys((Decided, Retracted), _decision_changed),
-    **dict.fromkeys((Joined, AlarmRaised, Audited, TimedOut, Withdrawn), _noted),
-    Concluded: _concluded,
-    Revoked: _revoked,
-    **dict.fromkeys((EffectStarted, EffectLost, EffectSucceeded, EffectFailed, EffectResolved), _effect_changed),
-    Erased: _erased,
+    **dict.fromkeys((ev.Routed, ev.Rerouted, ev.Parted, ev.Recalled), _routed),
+    **dict.fromkeys(
+        (ev.ReviewOpened, ev.Claimed, ev.Extended, ev.Released, ev.LeaseExpired, ev.ReviewCancelled), _review_changed
+    ),
+    **dict.fromkeys((ev.Committed, ev.Answered, ev.Passed), _answered),
+    **dict.fromkeys((ev.Decided, ev.Retracted), _decision_changed),
+    **dict.fromkeys((ev.Joined, ev.AlarmRaised, ev.Audited, ev.TimedOut, ev.Withdrawn), _noted),
+    **dict.fromkeys((ev.Concluded, ev.Revoked), _concluded),
+    **dict.fromkeys(
+        (ev.EffectStarted, ev.EffectLost, ev.EffectSucceeded, ev.EffectFailed, ev.EffectResolved), _effect_changed
+    ),
+    ev.Erased: lambda case, e: replace(case, erased=True, content=Content(seals=case.content.seals)),
 }
 
 
@@ -266,7 +215,7 @@ _T = TypeVar("_T")
 
 def governed_by(control: Control, event: Event) -> Control:
     """The control after an event of its loop: the next version, or the same where the event governs nothing."""
-    if isinstance(event, TrainingFailed):
+    if isinstance(event, ev.TrainingFailed):
         failure = Untrained(**{name: getattr(event, name) for name in Untrained.__struct_fields__})
         return replace(control, untrained={**control.untrained, event.what: failure})
     change = CHANGES.get(type(event))
@@ -274,7 +223,7 @@ def governed_by(control: Control, event: Event) -> Control:
 
 
 def caused(control: Control) -> Control:
-    """A control as its row says it, with the causes that an older version did not write there."""
+    """A control as stored, with the causes of closures that older versions did not store."""
     missing = {segment: Cause.of_words(why) for segment, why in control.closed.items() if segment not in control.causes}
     return replace(control, causes={**control.causes, **missing}) if missing else control
 
@@ -287,7 +236,7 @@ def _nothing_certified(control: Control) -> dict[str, Any]:
     return {"thresholds": {}, "audits": {}, "epochs": {}, "models": {}, "epoch": control.epoch + 1}
 
 
-def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
+def _policy(control: Control, event: ev.PolicyChanged) -> dict[str, Any]:
     """New settings; another promise, or other labels, are certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
     same = control.version == 0 or (settings.guarantee == control.settings.guarantee and not event.relabelled)
@@ -296,10 +245,14 @@ def _policy(control: Control, event: PolicyChanged) -> dict[str, Any]:
     return changed | ({"untrained": {}} if control.untrained else {})
 
 
-def _epoch_or_threshold(control: Control, event: EpochBegan | ThresholdMoved) -> dict[str, Any]:
-    """Nothing is certified in a new epoch of a segment."""
+def _certificate(control: Control, event: ev.EpochBegan | ev.ThresholdMoved | ev.AuditsChanged) -> dict[str, Any]:
+    """What a segment's certificate allows from here on; nothing is certified in a new epoch."""
+    if isinstance(event, ev.AuditsChanged):
+        floor = None if event.floor is None else float(event.floor)
+        audits = Audits(edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)), floor=floor)
+        return {"audits": {**control.audits, event.segment: audits}}
     thresholds = _without(control.thresholds, event.segment)
-    if isinstance(event, ThresholdMoved):
+    if isinstance(event, ev.ThresholdMoved):
         moved = {} if event.threshold is None else {event.segment: float(event.threshold)}
         return {"thresholds": thresholds | moved}
     models = _without(control.models, event.segment)
@@ -312,14 +265,8 @@ def _epoch_or_threshold(control: Control, event: EpochBegan | ThresholdMoved) ->
     }
 
 
-def _audits(control: Control, event: AuditsChanged) -> dict[str, Any]:
-    floor = None if event.floor is None else float(event.floor)
-    audits = Audits(edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)), floor=floor)
-    return {"audits": {**control.audits, event.segment: audits}}
-
-
-def _autopilot(control: Control, event: AutopilotClosed | AutopilotOpened) -> dict[str, Any]:
-    if isinstance(event, AutopilotOpened):
+def _autopilot(control: Control, event: ev.AutopilotClosed | ev.AutopilotOpened) -> dict[str, Any]:
+    if isinstance(event, ev.AutopilotOpened):
         return {"closed": _without(control.closed, event.segment), "causes": _without(control.causes, event.segment)}
     return {
         "closed": {**control.closed, event.segment: event.reason},
@@ -327,13 +274,13 @@ def _autopilot(control: Control, event: AutopilotClosed | AutopilotOpened) -> di
     }
 
 
-def _model(control: Control, event: ModelPromoted | ModelKept | ScoreChanged) -> dict[str, Any]:
+def _model(control: Control, event: ev.ModelPromoted | ev.ModelKept | ev.ScoreChanged) -> dict[str, Any]:
     """A new model begins an epoch, and so does a new risk model: what was certified was the old one."""
-    if isinstance(event, ScoreChanged):
+    if isinstance(event, ev.ScoreChanged):
         trained = {"scorer": event.model, "untrained": _without(control.untrained, RISK_MODEL)}
         return trained | _nothing_certified(control)
     untrained = {"untrained": _without(control.untrained, MODEL)}
-    if isinstance(event, ModelKept):
+    if isinstance(event, ev.ModelKept):
         return untrained
     epoch = {"model": event.model, "epoch": control.epoch + 1, **untrained}
     return epoch if control.settings.guarantee is None else {**_nothing_certified(control), **epoch}
@@ -342,14 +289,9 @@ def _model(control: Control, event: ModelPromoted | ModelKept | ScoreChanged) ->
 # A batch is routed under a version, evidence is counted under one, and a training that failed changes nothing that
 # governs; every other event of a loop makes a new version.
 CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
-    PolicyChanged: _policy,
-    EpochBegan: _epoch_or_threshold,
-    ThresholdMoved: _epoch_or_threshold,
-    AuditsChanged: _audits,
-    AutopilotClosed: _autopilot,
-    AutopilotOpened: _autopilot,
-    ReliefChanged: lambda control, event: {"relief": event.level},
-    ModelPromoted: _model,
-    ModelKept: _model,
-    ScoreChanged: _model,
+    ev.PolicyChanged: _policy,
+    **dict.fromkeys((ev.EpochBegan, ev.ThresholdMoved, ev.AuditsChanged), _certificate),
+    **dict.fromkeys((ev.AutopilotClosed, ev.AutopilotOpened), _autopilot),
+    ev.ReliefChanged: lambda control, event: {"relief": event.level},
+    **dict.fromkeys((ev.ModelPromoted, ev.ModelKept, ev.ScoreChanged), _model),
 }

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from dualcontrol.case import ENCODER, JSON
 from dualcontrol.commands import Propose
-from dualcontrol.control import LoopSettings
 from dualcontrol.errors import KeyFormatError, PayloadError
 
 MAX_KEY = 65_536
@@ -31,12 +30,12 @@ def fingerprint(secret: bytes, command: Propose) -> str:
 
 
 def content_print(
-    secret: bytes, candidates: Sequence[Mapping[str, JSON]], proposed: int | None, given: JSON
+    secret: bytes, candidates: Sequence[Mapping[str, JSON]], proposed: int | None, input: JSON
 ) -> str:  # fmt: skip
     """The fingerprint of content, as it is proposed or as it was kept."""
     relevant = candidates if proposed is None else (candidates[proposed],)
     content = [[c.get("action"), c.get("value")] for c in relevant]
-    return hmac.digest(secret, json_text([content, given]), "sha256").hex()
+    return hmac.digest(secret, json_text([content, input]), "sha256").hex()
 
 
 def likeness(secret: bytes, command: Propose, mode: str) -> str:
@@ -56,11 +55,6 @@ def json_text(value: JSON) -> bytes:
         return ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"the content is not JSON: {error}") from error
-
-
-def as_text(settings: LoopSettings) -> str:
-    """Settings as canonical JSON text, as the ledger keeps them."""
-    return json_text(settings.to_dict()).decode()
 
 
 def short(key: str) -> str:

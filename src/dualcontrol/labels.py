@@ -1,4 +1,4 @@
-"""A loop's set of labels: which of them a value is, or a class of scores names; one at a time or a column of them.
+"""A loop's label set: matching values and class names to labels, one by one or as a column.
 
 Every look-up takes the same time however many labels there are.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -69,7 +70,7 @@ def _free(name: Any) -> JSON:
 
 
 def relabelled(before: Control | None, after: LoopSettings) -> bool:
-    """Whether new settings change what may be a label where something may be certified; order is no matter."""
+    """Whether new settings change the label set of a loop under a guarantee; the order does not matter."""
     if before is None or before.settings.guarantee is None:
         return False
     one, other = Labels.of(before.settings), Labels.of(after)
@@ -79,12 +80,14 @@ def relabelled(before: Control | None, after: LoopSettings) -> bool:
 
 
 class Labels:
-    """The set that candidates of a loop are from; made only where there is one."""
+    """The set that candidates of a loop are from; made only where there is one.
+
+    Labels are found by their JSON text, by that text with 1.0 as 1, and by how they may be spelled.
+    """
 
     def __init__(self, settings: LoopSettings) -> None:
-        self._settings = settings
-        self._labels = settings.labels or ()
-        self._set = _set_of(ENCODER.encode(self._labels))
+        self._loop, self._labels = settings.name, settings.labels or ()
+        self._exact, self._alike, self._spelled = _places_of(ENCODER.encode(self._labels))
 
     @classmethod
     def of(cls, settings: LoopSettings) -> Labels | None:
@@ -92,7 +95,12 @@ class Labels:
         return cls(settings) if settings.mode == "labels" and settings.labels is not None else None
 
     def __contains__(self, value: JSON) -> bool:
-        return self._set.find(value) is not None
+        return self._place(value) is not None
+
+    def _place(self, value: JSON) -> int | None:
+        """The place of the label that is this value, else of the one with the same numbers."""
+        place = self._exact.get(mark(value))
+        return self._alike.get(mark(_whole(plain(value)))) if place is None else place
 
     def same_as(self, other: Labels) -> bool:
         """Whether both are the same labels, in whatever order."""
@@ -100,14 +108,21 @@ class Labels:
 
     def own(self, value: JSON) -> JSON:
         """The label of the set that a value is, 1 where it is 1.0 or a number of NumPy; itself where it is none."""
-        place = self._set.find(value)
+        place = self._place(value)
         return plain(value) if place is None else self._labels[place]
 
     def named(self, name: Any) -> JSON:
-        """The label that a class of scores names: JSON has only texts for names, NumPy has types of its own."""
+        """The label that a class of scores names: JSON has only texts for names, NumPy has types of its own.
+
+        A label is spelled as Python prints it, or as JSON however it is spaced.
+        """
         label = _free(name)
-        place = self._set.find(label)
-        place = self._set.spelled(label) if place is None else place
+        place = self._place(label)
+        if place is None:
+            place = self._spelled.get(str(label))
+        if place is None and isinstance(label, str):
+            with suppress(ValueError, RecursionError, PayloadError):
+                place = self._place(json.loads(label))
         return label if place is None else self._labels[place]
 
     def places(self, values: Sequence[JSON]) -> list[int]:
@@ -117,7 +132,7 @@ class Labels:
     def refusal(self, value: JSON, row: int | None = None) -> ProposalError:
         """The error for a label outside the set, with the row where there are rows."""
         known = ", ".join(map(repr, self._labels[:SHOWN]))
-        what = f"{value!r:.80} is not a label of loop {self._settings.name!r}: {known}"
+        what = f"{value!r:.80} is not a label of loop {self._loop!r}: {known}"
         return ProposalError(what) if row is None else ProposalError(f"row {row}: {what}", row=row)
 
     def first_outside(self, column: Any, inside: Callable[[Any], Iterable[JSON]]) -> tuple[int, JSON] | None:
@@ -138,35 +153,13 @@ class Labels:
         return next(((row, label) for row, label in cells if label not in self), None)
 
 
-class _Set:
-    """Places of labels by their JSON text, by that text with 1.0 as 1, and by how they may be spelled."""
-
-    def __init__(self, labels: Sequence[JSON]) -> None:
-        self._exact = {mark(label): place for place, label in enumerate(labels)}
-        self._alike = _unless_shared((mark(_whole(label)), place) for place, label in enumerate(labels))
-        self._spelled = _unless_shared(
-            (text, place) for place, label in enumerate(labels) for text in {str(label), mark(label).decode()}
-        )
-
-    def find(self, value: JSON) -> int | None:
-        """The label that is this value, else the one with the same numbers."""
-        place = self._exact.get(mark(value))
-        return self._alike.get(mark(_whole(plain(value)))) if place is None else place
-
-    def spelled(self, name: JSON) -> int | None:
-        """The one label that this spells: as Python prints it, or as JSON however it is spaced."""
-        place = self._spelled.get(str(name))
-        if place is not None or not isinstance(name, str):
-            return place
-        try:
-            return self.find(json.loads(name))
-        except (ValueError, RecursionError, PayloadError):
-            return None
-
-
 @lru_cache(maxsize=SETS)
-def _set_of(labels: bytes) -> _Set:
-    return _Set(decoder(list[Any]).decode(labels))
+def _places_of(encoded: bytes) -> tuple[dict[bytes, int], dict[bytes, int], dict[str, int]]:
+    """The places of labels by their text, by their text with 1.0 as 1, and by the ways to spell them."""
+    labels = decoder(list[Any]).decode(encoded)
+    alike = _unless_shared((mark(_whole(label)), place) for place, label in enumerate(labels))
+    spelled = ((text, place) for place, label in enumerate(labels) for text in {str(label), mark(label).decode()})
+    return {mark(label): place for place, label in enumerate(labels)}, alike, _unless_shared(spelled)
 
 
 def _unless_shared(names: Iterable[tuple[Any, int]]) -> dict[Any, int]:

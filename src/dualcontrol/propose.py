@@ -66,13 +66,12 @@ def command(
         raise ProposalError(f"loop {settings.name!r} is in approval mode: a proposal names an action and its args")
     if settings.mode == "preference" and len(rows) < 2:
         raise ProposalError(f"loop {settings.name!r} is in preference mode: give two or more candidates")
-    given = tuple(n for n, v in (("alternatives", alternatives), ("alternatives", candidates), ("alternatives", scores))
-                  if v is not None)  # fmt: skip
+    listed = any(part is not None for part in (alternatives, candidates, scores))
     return Propose(
-        loop=settings.name, input=input, candidates=tuple(rows), proposed=proposed, given=given,
-        confidence=confidence, risk=risk, requires_approval=requires_approval,
-        scores=[r.get("score") for r in rows] if scores is not None else None, segment=segment,
-        rationale=rationale, history=history, meta=meta, key=key, run=run, owner=owner, parent=parent,
+        loop=settings.name, input=input, candidates=tuple(rows), proposed=proposed,
+        given=("alternatives",) if listed else (), confidence=confidence, risk=risk,
+        requires_approval=requires_approval, segment=segment, rationale=rationale, history=history, meta=meta, key=key,
+        scores=[r.get("score") for r in rows] if scores is not None else None, run=run, owner=owner, parent=parent,
         origin=origin, effect=("ready" if settings.mode == "approval" else "none") if effect is None else effect,
     )  # fmt: skip
 
@@ -132,8 +131,7 @@ def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     row = {"id": f"c{index + 1}"} | parts
     if "score" in row:
         row["score"] = _unit(row["score"], "a score")
-    if "id" in row:
-        known_as(row["id"], ProposalError, "a candidate")
+    known_as(row["id"], ProposalError, "a candidate")
     if "action" in row:
         row["action"] = action_name(row["action"])
     try:
@@ -147,25 +145,22 @@ def _with_scores(
     settings: LoopSettings, rows: list[dict[str, JSON]], proposed: int | None,
     scores: Sequence[float] | Mapping[Any, float] | None,
 ) -> tuple[list[dict[str, JSON]], int | None]:  # fmt: skip
+    """The candidates with their scores, and which is proposed.
+
+    Of scores by class each class is a candidate, likeliest first; what was proposed keeps its details.
+    """
     if scores is None:
         return rows, proposed
-    if isinstance(scores, Mapping):
-        return _from_classes(settings, rows, scores)
-    if isinstance(scores, str | bytes) or not hasattr(scores, "__len__") or isinstance(scores, Set):
-        raise SignalError(f"scores is a list of one number for each candidate, or an object, not {scores!r:.80}")
-    if len(scores) != len(rows):
-        raise SignalError(f"there are {len(scores)} scores for {len(rows)} candidates; give one each")
-    for row, score in zip(rows, scores, strict=True):
-        row["score"] = _unit(score, "a score")
-    if proposed is None and settings.mode == "labels" and rows:
-        proposed = max(range(len(rows)), key=lambda i: rows[i]["score"])
-    return rows, proposed
-
-
-def _from_classes(
-    settings: LoopSettings, rows: list[dict[str, JSON]], scores: Mapping[Any, float]
-) -> tuple[list[dict[str, JSON]], int | None]:
-    """One candidate a class, likeliest first; what was proposed keeps its details."""
+    if not isinstance(scores, Mapping):
+        if isinstance(scores, str | bytes) or not hasattr(scores, "__len__") or isinstance(scores, Set):
+            raise SignalError(f"scores is a list of one number for each candidate, or an object, not {scores!r:.80}")
+        if len(scores) != len(rows):
+            raise SignalError(f"there are {len(scores)} scores for {len(rows)} candidates; give one each")
+        for row, score in zip(rows, scores, strict=True):
+            row["score"] = _unit(score, "a score")
+        if proposed is None and settings.mode == "labels" and rows:
+            proposed = max(range(len(rows)), key=lambda i: rows[i]["score"])
+        return rows, proposed
     classes = named(settings, scores)
     if not classes:
         raise SignalError("scores name no class" if not scores else "the model knows none of the labels of the loop")

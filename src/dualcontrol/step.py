@@ -57,7 +57,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Concluded, Entry, Event, PolicyChanged
 from dualcontrol.evolve import fold, governed_by
-from dualcontrol.keys import as_text, check_key, fingerprint, json_text, likeness, short
+from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import same
@@ -271,7 +271,6 @@ class Steps:
         check_key(command.key)
         if command.key and print_ is None:
             print_ = fingerprint(self.secret, command)
-        values.check_schemas(command.candidates)
         return self._propose(replace(command, candidates=values.with_defaults(command.candidates)), start, print_)
 
     @retrying
@@ -460,7 +459,7 @@ class Steps:
                 return control
             version = 1 if control is None else control.version + 1
             event = PolicyChanged(
-                version=version, at=tx.now, digest=settings.digest, settings=as_text(settings),
+                version=version, at=tx.now, digest=settings.digest, settings=json_text(settings.to_dict()).decode(),
                 relabelled=relabelled(control, settings),
             )  # fmt: skip
             before = control or Control(loop=settings.name, loop_id=0, version=0, settings=settings)

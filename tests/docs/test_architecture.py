@@ -37,7 +37,7 @@ BEHAVIOURS = {
     "cli/test_answers", "cli/test_blind", "cli/test_care", "cli/test_choosing", "cli/test_help", "cli/test_narrow",
     "cli/test_operate", "cli/test_seen",
     "guarantee/test_bad_input", "guarantee/test_batches", "guarantee/test_bench", "guarantee/test_counting",
-    "guarantee/test_martingale", "guarantee/test_stored", "guarantee/test_verdicts",
+    "guarantee/test_martingale", "guarantee/test_stored",
     "learn/test_failures", "learn/test_learned_nothing", "learn/test_wiring",
     "web/test_blind", "web/test_browser", "web/test_dead_time", "web/test_schemathesis", "web/test_seen",
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dualcontrol.commands import Propose
+from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control, Env, LoopSettings
 from dualcontrol.events import Opened, Routed
 from dualcontrol.route import HANDLERS
@@ -32,7 +32,7 @@ def command_of(action: str | None = "refund", args: Any = None, **fields: Any) -
         candidate["action"] = action
     fields.setdefault("candidates", (candidate,))
     fields.setdefault("proposed", 0)
-    return Propose(loop="refunds", **fields)
+    return checked(Propose(loop="refunds", **fields))
 
 
 def env_of(case_id: str = "case-1", now: int = 1_000, secret: bytes = b"secret") -> Env:

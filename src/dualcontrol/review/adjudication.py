@@ -1,4 +1,4 @@
-"""Adjudication: that a proposal was wrong is asked of a second person before it counts as an error of the model.
+"""Adjudication: a "wrong" is confirmed by a second reviewer before it counts as an error of the model.
 
 A reviewer who is wrong in 2 of 100 cases looks like a model that is; no autopilot would ever open on such evidence.
 The second answer is given without seeing the first, and changes neither decision nor outcome.
@@ -25,7 +25,7 @@ class Adjudicated(Value, frozen=True, kw_only=True):
 
 
 def verdict(case: Case, control: Control) -> Adjudicated:
-    """Whether the proposal was wrong, by all answers so far.
+    """The adjudicated label of a proposal, by all answers so far.
 
     A first "right" is believed, and so is the second answer where there is one; a first "wrong" that nobody else
     can be asked about counts as it is.
@@ -42,7 +42,7 @@ def verdict(case: Case, control: Control) -> Adjudicated:
 
 
 def truth(case: Case, *, alone: bool = False) -> JSON:
-    """The label that a case has by the last word on it; None outside labels mode and while somebody is asked.
+    """The true label of a case, by the latest answer; None outside labels mode and while adjudication is open.
 
     Where one reviewer is `alone`, the first word stands while a second is asked for.
     """
@@ -57,7 +57,7 @@ def truth(case: Case, *, alone: bool = False) -> JSON:
 
 
 def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) -> list[Event]:
-    """The row of a second person beside the outcome, where the first said "wrong"; an alarm if there is nobody."""
+    """Open a second review beside the outcome where the first said "wrong"; an alarm if nobody is eligible."""
     if not _wanted(control) or (isinstance(event, Audited) and event.review != "audit"):
         return []
     if _first_word(case) != 1 or _agreed(case) or any(r.adjudicates for r in case.reviews):
@@ -88,7 +88,7 @@ def _asking(case: Case) -> bool:
 
 
 def _agreed(case: Case) -> bool:
-    """Whether two or more people settled the case and all said the very same: that is a second word already."""
+    """Whether two or more people settled the case unanimously: that is adjudication already."""
     if case.settled is None:
         return False
     answers = [case.answer(i) for i in case.settled.answers]

@@ -1,4 +1,4 @@
-"""An answer: checked whole before anything is touched, a blocked edit refused, abstain and escalate passed on."""
+"""Answers: validated whole before anything is written, blocked edits refused, abstentions and escalations passed on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dualcontrol.errors import AnswerError, AnswerValueError, CommitError, Confl
 from dualcontrol.events import Answered, Committed, Event, Passed, Retracted, real
 from dualcontrol.people import may, refuse
 from dualcontrol.review.edits import rerouted
-from dualcontrol.review.lease import held
+from dualcontrol.review.lease import claimed_review
 from dualcontrol.review.rows import reopened
 from dualcontrol.review.values import canonical, checked
 from dualcontrol.review.view import commits_first, committed, digest, edit_under_review, hidden, view
@@ -27,7 +27,7 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
             f"case {case.id} has moved on: it is at {case.seq}, not {command.expected_seq}",
             hint=f"Nothing was written; read the case again, and if the answer still holds, give it with {case.seq}.",
         )
-    review = held(case, command.claim_id, env.now)
+    review = claimed_review(case, command.claim_id, env.now)
     if not command.actor.person:
         command = replace(command, actor=replace(command.actor, person=review.person))
     refuse(may(command.actor.person, "answer", control.settings, case, review.id))
@@ -82,7 +82,7 @@ AS_VERDICT = {"happen": "approve", "not": "reject"}
 
 def commit(case: Case, command: Commit, control: Control, env: Env) -> list[Event]:
     """Bind the holder to a first answer, and show the proposal from here on; idempotent."""
-    review = held(case, command.claim_id, env.now)
+    review = claimed_review(case, command.claim_id, env.now)
     if not commits_first(case, review):
         hint = "Answer it: the proposal is in its view, or the label or response is given without."
         raise CommitError("this review asks for no commitment", hint=hint)

@@ -1,9 +1,9 @@
-"""Edits: an edited action needs the people that it would have needed had it been proposed, before it is decided."""
+"""Edits: an edited action is routed again, and needs the approvals that it would have needed as a proposal."""
 
 from __future__ import annotations
 
 from dualcontrol.case import JSON, Answer, Candidate, Case, Quorum, Review, Route, risk_number
-from dualcontrol.control import Control, Env, LoopSettings
+from dualcontrol.control import Control, Env
 from dualcontrol.errors import BlockedError
 from dualcontrol.events import Event, Recalled, Rerouted, real
 from dualcontrol.people import belongs
@@ -13,7 +13,7 @@ from dualcontrol.review.rows import WAITING, arbitration, first, group_of, seats
 
 
 def rerouted(case: Case, value: JSON, control: Control, env: Env) -> Route | None:
-    """The route of an edited action where it goes to people; a block is refused.  None where nothing is demanded."""
+    """The route of an edited action if that is to people, else None; `BlockedError` where it is blocked."""
     if env.reroute is None or case.action is None or not isinstance(value, dict) or "args" not in value:
         return None
     if value["action"] == case.action and not control.settings.rules:
@@ -25,7 +25,7 @@ def rerouted(case: Case, value: JSON, control: Control, env: Env) -> Route | Non
 
 
 def outstanding(case: Case, wanted: Route, control: Control) -> bool:
-    """Whether a decision lacks people whom a route asks for now: too few have agreed, or others than are asked.
+    """Whether a decision lacks approvals that a route asks for now: too few people agreed, or the wrong ones.
 
     Where the route in force demands the same, what its quorum or its arbiter settled is settled.
     """
@@ -38,7 +38,7 @@ def outstanding(case: Case, wanted: Route, control: Control) -> bool:
 
 
 def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
-    """How many people whom a route asks for have said the same, in this case or in the one it was settled with."""
+    """How many people of the group that a route asks agree with `source`, in this case or in its leader."""
     group = wanted.group or control.settings.group
     shape = quorum.shape(case, source)
     elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == shape]
@@ -47,7 +47,7 @@ def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
 
 
 def recalled(case: Case, event: Recalled, control: Control, env: Env) -> list[Event]:
-    """The rows for those who lack when an effect may not begin: about an edit as seconds, else about the proposal."""
+    """Open the missing reviews after a recall: of an edit as second readings, else of the proposal."""
     if not case.answered:
         return first(case, control, env)
     return _asked_again(case, case.answer(event.about or case.answered[-1].review_id), control, env)
@@ -57,13 +57,12 @@ def decided_risk(case: Case, source: Answer | None, control: Control, env: Env) 
     """The risk at which answers decide: that of the case, or that of the edit which they settled on."""
     before = case.route.risk if case.route else None
     wanted = rerouted(case, _edit(case, source), control, env) if source is not None else None
-    higher = wanted is not None and risk_number(wanted.risk) > risk_number(before)
-    return wanted.risk if wanted is not None and higher else before
+    return wanted.risk if wanted is not None and risk_number(wanted.risk) > risk_number(before) else before
 
 
-def more(case: Case, standing: Votes, control: Control, env: Env) -> list[Event] | None:
+def more(case: Case, votes: Votes, control: Control, env: Env) -> list[Event] | None:
     """Who else must agree to the edit that the answers settled on; None when nobody must, and it may be decided."""
-    source, route, by_arbiter = standing.source, case.route, standing.settled_by == "arbiter"
+    source, route, by_arbiter = votes.source, case.route, votes.settled_by == "arbiter"
     if source is None:
         return None
     wanted = rerouted(case, _edit(case, source), control, env)
@@ -91,7 +90,7 @@ def more(case: Case, standing: Votes, control: Control, env: Env) -> list[Event]
 
 
 def _asked_again(case: Case, source: Answer, control: Control, env: Env) -> list[Event]:
-    """Rows for those who lack: about an edit as seconds, else about what was proposed; none while some are asked."""
+    """The missing reviews: of an edit as second readings, else of the proposal; none while some are open."""
     route = case.route
     if _edit(case, source) is not None and case.review(source.review_id) is not None:
         return _asked(case, source, route.quorum if route else Quorum(), control, env)
@@ -103,7 +102,7 @@ def _asked_again(case: Case, source: Answer, control: Control, env: Env) -> list
 
 
 def seconds(case: Case, event: Rerouted, control: Control, env: Env) -> list[Event]:
-    """The rows in which the people whom an edit demands are asked about it."""
+    """The second readings that an edit demands."""
     source = next((a for a in case.answered if a.review_id == event.about), None)
     return [] if source is None else _asked(case, case.answer(source.review_id), event.quorum, control, env)
 
@@ -132,36 +131,31 @@ def _needed(asked: Quorum) -> int:
 def _voices(
     case: Case, source: Answer, group: str | None, control: Control, *, strictly: bool = False
 ) -> list[Review]:  # fmt: skip
-    """The answered rows that say the same as `source` and count for a group."""
-    shape = quorum.shape(case, source)
-    settings, again = control.settings, quorum.asked_again(case)
-    about = again.about if again is not None and again.about == source.review_id else None
-    agreeing = [r for r in case.reviews if r.state == "answered" and r.kind in quorum.COUNTING]
-    agreeing = [r for r in agreeing if quorum.shape(case, case.answer(r.id)) == shape]
-    return [
-        r
-        for r in agreeing
-        if (about and r.about == about and r.after)
-        or _speaks_for(case, r, group or settings.group, settings, strictly=strictly)
-    ]
+    """The answered rows that say the same as `source` and count for a group.
 
-
-def _speaks_for(case: Case, review: Review, group: str, settings: LoopSettings, *, strictly: bool) -> bool:
-    """Whether an answer counts for a group: anybody's for the loop's own, for another one only its members'.
-
-    Strictly, the loop's own is no exception, since it may be another by now than the one that was asked; whoever was
-    asked after the outcome was taken back was asked for it.
+    For the loop's own group anybody's answer counts, for another one only its members'.  Strictly, the loop's own is no
+    exception, since it may be another by now than the one that was asked; whoever was asked after the outcome was taken
+    back was asked for it.
     """
+    settings, again, shape = control.settings, quorum.asked_again(case), quorum.shape(case, source)
+    group = group or settings.group
     strictly = strictly or case.recalled_after is not None
-    if review.group == group or (group == settings.group and not strictly):
-        return True
-    asked_since = case.recalled_after is not None and review in case.reviews[case.recalled_after :]
-    declared = strictly or settings.members(group) is not None
-    return asked_since or (declared and belongs(review.person, group, settings))
+    asked_since = case.reviews[case.recalled_after :] if case.recalled_after is not None else ()
+    about = again.about if again is not None and again.about == source.review_id else None
+
+    def counts(review: Review) -> bool:
+        if (about and review.about == about and review.after) or review.group == group or review in asked_since:
+            return True
+        if group == settings.group and not strictly:
+            return True
+        return (strictly or settings.members(group) is not None) and belongs(review.person, group, settings)
+
+    agreeing = [r for r in case.reviews if r.state == "answered" and r.kind in quorum.COUNTING]
+    return [r for r in agreeing if quorum.shape(case, case.answer(r.id)) == shape and counts(r)]
 
 
 def _asked(case: Case, source: Answer, asked: Quorum, control: Control, env: Env) -> list[Event]:
-    """Rows for those still to be asked about the edit; the arbiter's when all were asked and too few agree."""
+    """The second readings still missing; an arbitration when all were asked and too few agree."""
     group = group_of(case.route, control)
     before = [r for r in _voices(case, source, group, control) if r.about != source.review_id]
     rows = [r for r in case.reviews if r.about == source.review_id and r.state in (*WAITING, "answered")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from dualcontrol.case import Case, Review
+from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.commands import Expire, Extend, Release, TakeClaim
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
@@ -39,7 +39,10 @@ def claim(case: Case, command: TakeClaim, control: Control, env: Env) -> list[Ev
 def presentation(case: Case, review: Review, person: str, control: Control, env: Env) -> tuple[str, ...]:
     """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's."""
     if view.hidden(review):
-        return view.in_label_order(case, control.settings)
+        # of the loop's labels; in none where only some of them are candidates: these few would tell what is likely
+        by_label = {ENCODER.encode(c["value"]): c["id"] for c in case.content.get("candidates", ())}
+        labels = [ENCODER.encode(label) for label in control.settings.labels or ()]
+        return tuple(by_label[label] for label in labels) if all(label in by_label for label in labels) else ()
     ids = [c["id"] for c in case.content.get("candidates", ())]
     if case.mode == "preference":
         ids.sort(key=lambda i: env.draw(f"side/{person}/{i}", case.id))
@@ -47,17 +50,17 @@ def presentation(case: Case, review: Review, person: str, control: Control, env:
 
 
 def meta_for(review: Review, control: Control) -> tuple[str, ...]:
-    """The fields of meta that the view of a claim made now shows: those the loop names, and blind none at all."""
+    """The fields of meta that a claim made now will show: those the loop names, none in a blind review."""
     return () if review.blind else control.settings.shown_meta
 
 
 def seen_by(case: Case, review: Review) -> tuple[str, ...]:
-    """The reviews that the view of a claim made now tells of; what is said later is not in it."""
+    """The earlier reviews that a claim made now will show; later ones are not added."""
     answers = (a.review_id for a in visible_answers(case, review))
     return (*answers, *(r.id for r in passed_up(case, review)))
 
 
-def held(case: Case, claim_id: str, now: int) -> Review:
+def claimed_review(case: Case, claim_id: str, now: int) -> Review:
     """The review that a claim holds at this moment; `ClaimError` or `SettledError` says why it does not."""
     review = case.review_of_claim(claim_id)
     if review is None:
@@ -98,13 +101,13 @@ _ENDINGS: dict[type[Event], Ending] = {
 
 def release(case: Case, command: Release, control: Control, env: Env) -> list[Event]:
     """Give a held review back to the queue."""
-    review = held(case, command.claim_id, env.now)
+    review = claimed_review(case, command.claim_id, env.now)
     return [Released(review_id=review.id, claim_id=command.claim_id)]
 
 
 def extend(case: Case, command: Extend, control: Control, env: Env) -> list[Event]:
     """Give the holder more time; a lease is never shortened."""
-    review = held(case, command.claim_id, env.now)
+    review = claimed_review(case, command.claim_id, env.now)
     until = env.now + command.time
     if until <= (review.lease_until or 0):
         return []

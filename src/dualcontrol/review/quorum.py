@@ -16,7 +16,7 @@ COUNTING = (*VOTING, "arbiter")
 
 
 class Votes(NamedTuple):
-    """How the votes stand: settled by what and by whom, in dispute, or neither yet."""
+    """The state of a vote: settled by which rule and answers, in dispute, or undecided."""
 
     settled_by: str | None = None
     source: Answer | None = None
@@ -40,8 +40,8 @@ def asked_again(case: Case) -> AskedAgain | None:
     return AskedAgain(about, tuple(r.id for r in case.reviews[first:]))
 
 
-def standing(case: Case) -> Votes:
-    """How the answers of a case stand under its quorum.
+def votes(case: Case) -> Votes:
+    """The state of the vote under the quorum of the case.
 
     Once people are asked about an edit, what was said before counts only where it is that very edit.
     """
@@ -65,7 +65,7 @@ def standing(case: Case) -> Votes:
 
 
 def _count(case: Case, quorum: Quorum, answers: list[Answer]) -> Votes:
-    """How answers stand that neither an arbiter nor a veto settles."""
+    """The state of a vote that neither an arbiter nor a veto settles."""
     ids = tuple(a.review_id for a in answers)
     if not answers:
         return Votes()
@@ -104,7 +104,7 @@ def shape(case: Case, answer: Answer) -> str:
 
 
 def _meant(case: Case, value: JSON) -> list[str]:
-    """What a value means, as texts: an action by its name, its arguments by the schema that they were proposed with."""
+    """A value in canonical form: an action by its name, its arguments by the schema that they were proposed with."""
     if not isinstance(value, dict) or set(value) != {"action", "args"}:
         return [plain_text(value)]
     candidates = case.content.get("candidates", ())
@@ -113,7 +113,7 @@ def _meant(case: Case, value: JSON) -> list[str]:
 
 
 def wrong(case: Case, answer: Answer) -> int | None:
-    """Whether the proposal was wrong by this answer: the one definition, used when a review settles.
+    """Whether the proposal was wrong by this answer, 0 or 1; None where it says nothing of that.  The one definition.
 
     approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose,
     but in a blind review 0 if it says the very same; label 1 if unequal; else none.

@@ -1,4 +1,4 @@
-"""Review rows: how one is opened, whether anybody is eligible for it, and the alarm where nobody is."""
+"""The review queue: opening rows, checking that somebody is eligible, and the order in which rows are taken."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def arbitration(case: Case, control: Control, env: Env) -> list[Event]:
     return [opened, alarm(opened, group, eligible, 1, "and nobody else is named who could arbitrate", env)]
 
 
-def alarm(opened: ReviewOpened, group: str, found: int, needed: int, so: str, env: Env) -> AlarmRaised:
-    """Too few people are eligible; the sentence names groups and counts, never content."""
-    reason = f"group {group!r} has {found} eligible of the {needed} that are needed, {so}"
+def alarm(opened: ReviewOpened, group: str, eligible: int, needed: int, consequence: str, env: Env) -> AlarmRaised:
+    """The alarm that too few people are eligible; its text names groups and counts, never content."""
+    reason = f"group {group!r} has {eligible} eligible of the {needed} that are needed, {consequence}"
     return AlarmRaised(code=TOO_FEW, reason=reason, at=env.now, review_id=opened.review_id)
 
 
@@ -89,13 +89,13 @@ def next_round(case: Case) -> int:
 
 
 def workers(case: Case) -> tuple[str, ...]:
-    """Who has answered or passed, the case itself or the one that it was settled with."""
+    """Everybody who has answered or passed on this case or its leader."""
     here = [r.person for r in case.reviews if r.person and r.state in ("answered", "passed")]
     return tuple(dict.fromkeys([*here, *(a.actor.person for a in case.answered)]))
 
 
 def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:
-    """The row that takes the place of a passed one: another person, and another group when escalated."""
+    """The row that replaces a passed one: for another person, in another group when escalated."""
     excludes = tuple(dict.fromkeys((*review.excludes, *workers(case), person)))
     groups = [to] if to else list(dict.fromkeys([review.group, arbiter_of(case, control.settings) or review.group]))
     for group in groups:

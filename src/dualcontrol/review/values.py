@@ -58,7 +58,7 @@ def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
             f"verdict {command.verdict!r} is not legal in {case.mode} mode; use {', '.join(legal)}",
             verdict=command.verdict, legal=list(legal),
         )  # fmt: skip
-    canonical(command.value)
+    canonical(command.value)  # so that what is made of it below is JSON as well
     if command.first is not None and review.blind:
         raise AnswerError("this review is blind: what is said in it is what was said first; leave first out")
     if command.confidence is not None and not 0 <= command.confidence <= 1:
@@ -119,9 +119,9 @@ def _edit(case: Case, review: Review, command: GiveAnswer, settings: LoopSetting
             args = _fitting(args, target.schema, what)
         else:
             _keeps_types(args, target.value, what)
-        canonical(args)
         return {"action": action, "args": args}
-    _expect_json(command.value, "edit")
+    if command.value is None:
+        raise AnswerValueError("edit needs a value")
     if settings.schema is not None:
         return _fitting(command.value, settings.schema, "the edited value")
     if proposal is not None:
@@ -133,14 +133,14 @@ def _respond(case: Case, review: Review, command: GiveAnswer, settings: LoopSett
     value = {"text": command.value} if isinstance(command.value, str) else command.value
     if value is None or value == {} or (isinstance(value, dict) and not str(value.get("text", "x")).strip()):
         raise AnswerValueError("respond needs the response: a text, or JSON that fits the loop's schema")
-    canonical(value)
-    if settings.schema is not None and case.mode != "approval":
-        return _fitting(value, settings.schema, "the response")
-    return value
+    if settings.schema is None or case.mode == "approval":
+        return value
+    return _fitting(value, settings.schema, "the response")
 
 
 def _label(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
-    _expect_json(command.value, "label")
+    if command.value is None:
+        raise AnswerValueError("label needs a value")
     value = _in_the_set(command.value, settings)
     return value if settings.schema is None else _fitting(value, settings.schema, "the label")
 
@@ -207,12 +207,6 @@ _CHECKS: dict[str, Callable[[Case, Review, GiveAnswer, LoopSettings], JSON]] = {
 }
 
 
-def _expect_json(value: JSON, verdict: str) -> None:
-    if value is None:
-        raise AnswerValueError(f"{verdict} needs a value")
-    canonical(value)
-
-
 KINDS = {dict: "object", list: "array", tuple: "array", str: "string", bool: "boolean", int: "number", float: "number"}
 
 
@@ -232,10 +226,8 @@ def _keeps_types(value: JSON, model: JSON, what: str) -> None:
 
 
 def _fitting(value: JSON, schema: dict[str, JSON], what: str) -> JSON:
-    """The value with what it leaves out at its default, once it fits its schema; the schema's program runs that."""
+    """The value completed by the defaults of its schema, once it is valid; that is what the program will run."""
     full = bound(value, schema)
-    if fits_plainly(full, schema):
-        return full
     unfit = violation(full, schema)
     if unfit is not None:
         where = "".join(f"[{part!r}]" for part in unfit.path)
@@ -251,65 +243,27 @@ def look_ahead(case: Case, command: GiveAnswer, schema: dict[str, JSON] | None) 
         args = value["args"] if isinstance(value, dict) and set(value) == {"action", "args"} else value
         for wanted in schemas:
             try:
-                if isinstance(wanted, dict) and not fits_plainly(full := bound(args, wanted), wanted):
-                    violation(full, wanted)
+                if isinstance(wanted, dict):
+                    violation(bound(args, wanted), wanted)
             except (TypeError, ValueError, RecursionError):  # no JSON: the answer will be refused for that
                 return
 
 
 def with_defaults(candidates: Sequence[dict[str, JSON]]) -> tuple[dict[str, JSON], ...]:
-    """Candidates as a program will read them by the schema they bring: what they leave out stands at its default."""
-    return tuple(
-        {**c, "value": bound(c.get("value"), c["schema"])} if isinstance(c.get("schema"), dict) else c
-        for c in candidates
-    )
+    """Candidates completed by the defaults of the schemas that they bring, as the program will read them.
 
-
-def check_schemas(candidates: Sequence[dict[str, JSON]]) -> None:
-    """Refuse a proposal whose JSON Schema cannot be used, before somebody's edit is held against it."""
+    Refuses a proposal whose JSON Schema cannot be used, before somebody's edit is held against it.
+    """
+    completed = []
     for candidate in candidates:
         schema = candidate.get("schema")
-        if schema is None:
-            continue
-        try:
-            canonical(schema)
-        except AnswerValueError as error:
-            raise PayloadError("the schema of a candidate is not JSON") from error
-        wrong = flaw(schema)
-        if wrong is not None:
-            raise ProposalError(f"a candidate's schema is not a JSON Schema that can be used: {wrong.message:.200}")
-
-
-# Fast path for the commonest schemas: an object of plain types; all else is left to jsonschema.
-#
-# Says yes only where jsonschema would (a property test holds it to that); "no" means "ask jsonschema".
-# A full validation costs about 25 times as much, and every edited call needs one.
-
-
-NOTES = frozenset(("title", "description", "default", "examples", "deprecated"))
-TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
-_OBJECT_KEYWORDS = {"type", "properties", "required", "additionalProperties"}
-
-
-def fits_plainly(value: JSON, schema: JSON) -> bool:
-    """Whether a value fits a schema for certain, by its types alone."""
-    if not isinstance(schema, dict):
-        return False
-    kind = schema.get("type")
-    if kind == "object":
-        if not isinstance(value, dict) or schema.keys() - NOTES - _OBJECT_KEYWORDS:
-            return False
-        properties, required = schema.get("properties", {}), schema.get("required", ())
-        if not isinstance(properties, dict) or not isinstance(required, list | tuple):
-            return False
-        if not value.keys() <= properties.keys() or not all(name in value for name in required):
-            return False
-        return all(fits_plainly(item, properties[name]) for name, item in value.items())
-    allowed = TYPES.get(kind) if isinstance(kind, str) else None
-    return allowed is not None and type(value) in allowed and schema.keys() - NOTES == {"type"}
+        if schema is not None:
+            try:
+                canonical(schema)
+            except AnswerValueError as error:
+                raise PayloadError("the schema of a candidate is not JSON") from error
+            if (wrong := flaw(schema)) is not None:
+                raise ProposalError(f"a candidate's schema is not a JSON Schema that can be used: {wrong.message:.200}")
+            candidate = {**candidate, "value": bound(candidate.get("value"), schema)}
+        completed.append(candidate)
+    return tuple(completed)

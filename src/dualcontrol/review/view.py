@@ -1,4 +1,4 @@
-"""Blindness is a property of the read path: one function says what a reviewer may see of a case.
+"""The reviewer's view of a case, and its blinding: a property of the read path, decided in one place.
 
 It feeds page, JSON, CLI and export, and the digest of what it gave is part of the answer.
 """
@@ -28,8 +28,6 @@ from dualcontrol.control import Control, LoopSettings
 from dualcontrol.names import same
 from dualcontrol.people import may
 
-DECIDING = ("decide", "second", "arbiter")
-
 
 def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     """What `person` may see of a case in this review, as plain JSON values.
@@ -43,7 +41,14 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     """
     seen, shown = as_seen(case, review)
     proposal, route = proposal_for(seen, shown), seen.route
-    candidates = ordered(seen, shown)
+    blindness: dict[str, JSON] = {"blind": True} if review.blind else {}
+    if commits_first(case, review):  # the actions to choose among, where one would not be the one
+        names = sorted({str(c["action"]) for c in case.content.get("candidates", ()) if c.get("action")})
+        blindness |= {"committed": committed(case, review), "actions": names if len(names) > 1 else []}
+    candidates: list[dict[str, JSON]] = list(seen.content.get("candidates", ()))
+    if shown.presented:  # in this reviewer's own order
+        by_id = {c["id"]: c for c in candidates}
+        candidates = [by_id[i] for i in shown.presented if i in by_id]
     if case.mode == "preference":
         candidates = [{k: v for k, v in c.items() if k not in ("source", "score")} for c in candidates]
     return {
@@ -68,7 +73,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "due_at": review.due_at,
         "opened_at": review.opened_at,
         **({"followers": review.followers} if review.followers else {}),
-        **told(case, review),
+        **blindness,
     }
 
 
@@ -101,15 +106,6 @@ def edit_under_review(case: Case, review: Review) -> dict[str, JSON] | None:
     return content.get("approved") or content.get("value")
 
 
-def ordered(case: Case, review: Review) -> list[dict[str, JSON]]:
-    """The candidates, as their JSON, in the order in which this review presents them."""
-    candidates: list[dict[str, JSON]] = list(case.content.get("candidates", ()))
-    if not review.presented:
-        return candidates
-    by_id = {c["id"]: c for c in candidates}
-    return [by_id[i] for i in review.presented if i in by_id]
-
-
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
     """The earlier answers that this review may see; while it is claimed, those that there were at the claim."""
     if not case.answered or review.adjudicates or review.blind:
@@ -128,7 +124,7 @@ def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
 
 
 def escalations(case: Case, review: Review) -> list[dict[str, JSON]]:
-    """Who passed this review up, and why: told to whom takes their place, and to an arbiter."""
+    """Who escalated this review, and why, for whoever replaces them and for an arbiter."""
     rows = []
     for passed in passed_up(case, review):
         content = case.content.get(f"answer/{passed.id}") or {}
@@ -169,7 +165,7 @@ ABSENT = object()
 
 
 def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) -> bool:
-    """Whether a row that is opened now is blind: the evidence of a loop with a guarantee, unless it says otherwise."""
+    """Whether a row opened now is blind: what is evidence for a guarantee is, unless its settings say otherwise."""
     guarantee = control.settings.guarantee
     evidence = kind == "audit" or (kind == "second" and about is None)
     return evidence and guarantee is not None and guarantee.blind and case.mode in MODES and case.proposed is not None
@@ -188,14 +184,6 @@ def commits_first(case: Case, review: Review) -> bool:
 def committed(case: Case, review: Review) -> JSON:
     """What its holder has committed to, ``{should, to}``; None before."""
     return None if hidden(review) else case.content.get(f"first/{review.id}")
-
-
-def told(case: Case, review: Review) -> dict[str, JSON]:
-    """What the view of a blind review says of itself; the actions to choose among where one would not be the one."""
-    if not commits_first(case, review):
-        return {"blind": True} if review.blind else {}
-    names = sorted({str(c["action"]) for c in case.content.get("candidates", ()) if c.get("action")})
-    return {"blind": True, "committed": committed(case, review), "actions": names if len(names) > 1 else []}
 
 
 def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
@@ -273,16 +261,6 @@ def _masked(case: Case, presented: tuple[str, ...] = ()) -> Case:
 def _still_asked(review: Review) -> bool:
     """Whether a row is one that is asked blind now; the others say how the case went."""
     return review.blind and review.state in ("open", "claimed")
-
-
-def in_label_order(case: Case, settings: LoopSettings) -> tuple[str, ...]:
-    """The ids of the candidates in the order of the loop's labels.
-
-    None where only some labels are candidates: these few would tell what is likely.
-    """
-    ids = {ENCODER.encode(c["value"]): c["id"] for c in case.content.get("candidates", ())}
-    labels = [ENCODER.encode(label) for label in settings.labels or ()]
-    return tuple(ids[label] for label in labels) if all(label in ids for label in labels) else ()
 
 
 def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:

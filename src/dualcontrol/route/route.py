@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,9 +22,9 @@ from dualcontrol.case import (
     is_low,
     microseconds,
 )
-from dualcontrol.commands import Propose, risk_level
+from dualcontrol.commands import Propose
 from dualcontrol.control import Control, Env, LoopSettings, Rule
-from dualcontrol.errors import ProposalError, SignalError
+from dualcontrol.errors import ProposalError
 from dualcontrol.events import Event, Opened, Routed, real
 from dualcontrol.route import audit, precedence
 from dualcontrol.route.capacity import JOINED, LATER, SHED
@@ -36,9 +36,8 @@ SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
 
 
 def propose(case: None, command: Propose, control: Control, env: Env) -> list[Event]:
-    """Open a case for the proposal and route it; raises only for a signal or a proposal that is none."""
+    """Open a case for the proposal and route it; its signal was checked at the door, only an index may be wrong."""
     candidate = proposed(command)
-    check_signal(command.confidence, command.risk)
     case_id = env.new_id()
     action = (candidate or {}).get("action")
     opened = _opened(command, control, env, case_id, action)
@@ -56,20 +55,6 @@ def proposed(command: Propose) -> dict[str, JSON] | None:
         count = len(command.candidates)
         raise ProposalError(f"candidate {command.proposed} is proposed, but there are {count}")
     return command.candidates[command.proposed]
-
-
-def check_signal(confidence: object, risk: object) -> None:
-    """Refuse a confidence that is not a number from 0 to 1, and a risk that is neither a level nor a number."""
-    if confidence is not None and not (_is_number(confidence) and 0.0 <= confidence <= 1.0):
-        raise SignalError("confidence is not a number from 0 to 1")
-    if isinstance(risk, str):
-        risk_level(risk)
-    elif risk is not None and not _is_number(risk):
-        raise SignalError("risk is neither a level nor a number")
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _opened(command: Propose, control: Control, env: Env, case_id: str, action: str | None) -> Opened:

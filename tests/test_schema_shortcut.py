@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from dualcontrol.review.values import fits_plainly
+from dualcontrol.schema import fits_plainly
 
 LEAVES = st.sampled_from(["string", "number", "integer", "boolean", "null"]).map(lambda t: {"type": t, "title": "T"})
 NAMES = st.sampled_from("abc")
