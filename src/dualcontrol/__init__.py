@@ -17,29 +17,14 @@ if TYPE_CHECKING:
     from dualcontrol.errors import DualcontrolError, Paused, Pending, Rejected, TimedOut
 
 __version__ = "0.1.0"
-_PLACES = {
-    "Answer": "case",
-    "Candidate": "case",
-    "Case": "case",
-    "Claim": "desk",
-    "Control": "control",
-    "Decision": "case",
-    "Desk": "desk",
-    "DualcontrolError": "errors",
-    "Loop": "desk",
-    "LoopSettings": "control",
-    "Outcome": "case",
-    "Paused": "errors",
-    "Pending": "errors",
-    "Quorum": "case",
-    "Rejected": "errors",
-    "Review": "case",
-    "Route": "case",
-    "Rule": "control",
-    "Signal": "case",
-    "TimedOut": "errors",
-    "open": "compose",
+_NAMES = {
+    "case": ("Answer", "Candidate", "Case", "Decision", "Outcome", "Quorum", "Review", "Route", "Signal"),
+    "compose": ("open",),
+    "control": ("Control", "LoopSettings", "Rule"),
+    "desk": ("Claim", "Desk", "Loop"),
+    "errors": ("DualcontrolError", "Paused", "Pending", "Rejected", "TimedOut"),
 }
+_PLACES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "Answer",
     "Candidate",

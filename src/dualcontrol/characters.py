@@ -89,16 +89,16 @@ def parts(text: str) -> Iterator[Stretch]:
 
 def visible(text: str) -> str:
     """The text with every hidden character as its name in brackets: ``[U+202E RIGHT-TO-LEFT OVERRIDE]``."""
-    if _PLAIN.fullmatch(text):
-        return text
     return "".join(f"[{part.named}]" if part.kind == "sign" else part.text for part in parts(text))
 
 
 def escaped(text: str) -> str:
     """JSON text in which every hidden character is an escape: the same JSON, and nothing that a terminal obeys."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return "".join("".join(map(_escape, part.text)) if part.kind == "sign" else part.text for part in parts(text))
+
+    def escape(sign: str) -> str:
+        return re.sub("....", r"\\u\g<0>", sign.encode("utf-16-be", "surrogatepass").hex())
+
+    return "".join(escape(part.text) if part.kind == "sign" else part.text for part in parts(text))
 
 
 def burden(text: str) -> int:
@@ -124,18 +124,11 @@ def name(sign: str) -> str:
     return f"U+{number:04X} {word}"
 
 
-def _escape(sign: str) -> str:
-    number = ord(sign)
-    if number < 0x10000:
-        return f"\\u{number:04x}"
-    return f"\\u{0xD800 + (number - 0x10000 >> 10):04x}\\u{0xDC00 + (number - 0x10000 & 0x3FF):04x}"
-
-
 @lru_cache(maxsize=256)
 def _suspects(signs: frozenset[str]) -> re.Pattern[str]:
     """A pattern for the places to look at in a text in which these characters are strange."""
     suspects = [re.escape(c) for c in signs if _suspect(c)]
-    marks = "".join(re.escape(c) for c in signs if _is_mark(c))
+    marks = "".join(re.escape(c) for c in signs if not _suspect(c))
     ways = [f"[{''.join(suspects)}]"] if suspects else []
     if marks:  # with nothing to stand on, or too many on one letter
         bare = "".join(re.escape(c) for c in signs if _suspect(c) and c not in _SELECTORS and c not in _JOINERS)
@@ -154,11 +147,8 @@ def _suspect(c: str) -> bool:
 
 @lru_cache(maxsize=65_536)
 def _strange(c: str) -> bool:
-    return _suspect(c) or _is_mark(c)
-
-
-def _is_mark(c: str) -> bool:
-    return unicodedata.category(c) in ("Mn", "Me") and c not in _SELECTORS and c not in _BLANK
+    """Whether a character may have to be named: a suspect, or a mark, with nothing to stand on or one too many."""
+    return _suspect(c) or unicodedata.category(c) in ("Mn", "Me")
 
 
 def _kind(text: str, at: int) -> str:
@@ -168,12 +158,9 @@ def _kind(text: str, at: int) -> str:
         return "" if c == " " else "space"
     if c == "\r":
         return "" if text.startswith("\n", at + 1) else "sign"
-    fine = (
-        (c in _JOINERS and (_joins(text, at) or (c == "\u200d" and _in_emoji(text, at))))
-        or (c in _SELECTORS and _selects(text, at))
-        or ("\U00013430" <= c <= "\U0001345f" and _joins(text, at))
-        or (c == "\u180e" and _joins(text, at))
-    )
+    joiner = c in _JOINERS or c == "\u180e" or "\U00013430" <= c <= "\U0001345f"
+    fine = (joiner and _joins(text, at)) or (c in _SELECTORS and _selects(text, at))
+    fine = fine or (c == "\u200d" and _in_emoji(text, at))
     if "\U000e0020" <= c <= "\U000e007f":  # a tag character belongs to the flag of a region that has one
         start = text.rfind("\U0001f3f4", max(at - 6, 0), at)
         flag = _FLAG.match(text, start) if start >= 0 else None
@@ -202,13 +189,11 @@ def _in_emoji(text: str, at: int) -> bool:
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if before in _EMOJI_SELECTORS and _selects(text, at - 1):
         before = text[at - 2 : at - 1]
-    return _is_picture(before, "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff") and _is_picture(after, "↔↕➡⬛")
-
-
-def _is_picture(c: str, more: str = "") -> bool:
-    if not c or c in more:
-        return bool(c)
-    return unicodedata.category(c) == "So" and (c >= "\U0001f000" or "\u2600" <= c <= "\u27bf")
+    skins, arrows = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff", "↔↕➡⬛"
+    return all(
+        c and (c in more or (unicodedata.category(c) == "So" and (c >= "\U0001f000" or "\u2600" <= c <= "\u27bf")))
+        for c, more in ((before, skins), (after, arrows))
+    )
 
 
 def _selects(text: str, at: int) -> bool:

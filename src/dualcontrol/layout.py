@@ -1,6 +1,7 @@
-"""Pretty-printer for JSON: what is short on one line, the rest indented; never much longer than the JSON itself.
+"""Text for people: JSON laid out over lines, untrusted text on a terminal or a page, lengths of time.
 
-Indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
+Of JSON, what is short stands on one line and the rest is indented; the text is never much longer than the JSON
+itself, where indenting by depth alone makes 90 MB of one MiB that is nested 190 levels deep.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ STEPS = 12  # levels beyond these are not indented further
 INDENTS = ["  " * level for level in range(STEPS + 1)]
 FEW = 20
 EVERYTHING = 1 << 62
-HELD = (dict, list, tuple)
-KINDS = frozenset(HELD)
+CONTAINERS = (dict, list, tuple)
+KINDS = frozenset(CONTAINERS)
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -48,25 +49,26 @@ class _Full(Exception):
 
 
 class _Page:
+    """The lines of a value as they are written; `put` and `_spread` give a value back where it fits on one line."""
+
     def __init__(self, most: int) -> None:
         self.lines: list[str] = []
         self.most, self.size = most, 0
 
     def put(self, value: JSON, level: int, lead: str) -> str | None:
         """Write a value behind its name; gives it back on one line when it is short enough to stand in another."""
-        if isinstance(value, HELD) and value:
+        if isinstance(value, CONTAINERS) and value:
             items = value.values() if isinstance(value, dict) else value
-            if len(value) > FEW or not KINDS.isdisjoint(map(type, items)):
-                return self._held(value, level, lead)
-            text = _encode(value)
-            if len(text) > WIDE:
-                return self._held(value, level, lead)
+            flat = len(value) <= FEW and KINDS.isdisjoint(map(type, items))
+            text = _encode(value) if flat else ""
+            if not 0 < len(text) <= WIDE:
+                return self._spread(value, level, lead)
         else:
             text = _scalar(value, self.most)
         self._line(level, lead + text)
         return text if len(text) <= WIDE else None
 
-    def _held(self, value: JSON, level: int, lead: str) -> str | None:
+    def _spread(self, value: JSON, level: int, lead: str) -> str | None:
         """Write a list or an object over lines, and on one after all where everything in it is short."""
         named = isinstance(value, dict)
         start, size = len(self.lines), self.size
@@ -77,8 +79,8 @@ class _Page:
             left -= 1
             comma = "," if left else ""
             name, item = (f"{_scalar(str(key), self.most)}: ", value[key]) if named else ("", key)
-            if named or (isinstance(item, HELD) and item):
-                row = self._flushed(row, level) if row else ""
+            if named or (isinstance(item, CONTAINERS) and item):
+                row = self._flushed(row, level)
                 text = self.put(item, level + 1, name)
                 self.lines[-1] += comma
             else:  # the short items of a list share lines
@@ -118,7 +120,7 @@ def _encode(value: JSON) -> str:
 
 def _scalar(value: JSON, most: int) -> str:
     if isinstance(value, str):
-        return _encode(value if len(value) <= most else value[: most + 1])
+        return _encode(value[: most + 1])
     return str(value) if type(value) is int else _encode(value)
 
 

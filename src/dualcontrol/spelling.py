@@ -1,4 +1,4 @@
-"""What people type and spreadsheets write, read as JSON, numbers and labels."""
+"""Parser of what people type and spreadsheets write: JSON, numbers, truth values and labels."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from dualcontrol.case import JSON, Case
-from dualcontrol.desk import Claim, Desk
+from dualcontrol.desk import Desk
 
 START = 1_767_225_600_000_000
 Script = Callable[[dict[str, JSON]], tuple[str, JSON] | str]
@@ -67,7 +67,10 @@ class ScriptedReviewer:
         if claim is None:
             return None
         self.answered += 1
-        return self._answer(claim)
+        if claim.view.get("committed", claim) is None:
+            claim.commit(*_pair(self.first(claim.view)))
+        verdict, value = _pair(self.script(claim.view))
+        return claim.answer(verdict, value, rationale="by script")
 
     def all(self, limit: int = 1_000_000) -> int:
         """Answer until the queue is empty; returns how many."""
@@ -76,12 +79,6 @@ class ScriptedReviewer:
             done += 1
         return done
 
-    def _answer(self, claim: Claim) -> Case:
-        if claim.view.get("committed", claim) is None:
-            claim.commit(*_pair(self.first(claim.view)))
-        verdict, value = _pair(self.script(claim.view))
-        return claim.answer(verdict, value, rationale="by script")
 
-
-def _pair(said: tuple[str, JSON] | str) -> tuple[str, JSON]:
-    return (said, None) if isinstance(said, str) else said
+def _pair(answer: tuple[str, JSON] | str) -> tuple[str, JSON]:
+    return (answer, None) if isinstance(answer, str) else answer
