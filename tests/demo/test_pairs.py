@@ -97,13 +97,13 @@ def test_choices_train_a_scorer_and_its_held_out_accuracy_is_shown(desk, loop):
     assert scorer.choices == 24
     assert scorer.strengths[0] < 0
     assert scorer.held_out > 0.8
-    assert f"{scorer.held_out:.0%} of 24 choices" in scorer.told()
+    assert f"{scorer.held_out:.0%} of 24 choices" in scorer.in_words()
     assert desk.store.queries.unfed().get("pairs", 0) == 0
 
 
 def test_few_choices_claim_nothing(loop):
     assert pairs.train(loop) == pairs.PairScorer(0, [], None)
-    assert "too few" in pairs.PairScorer(3, [0.1], None).told()
+    assert "too few" in pairs.PairScorer(3, [0.1], None).in_words()
 
 
 def test_bradley_terry_finds_the_strengths_that_made_the_choices():

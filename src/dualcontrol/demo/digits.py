@@ -38,19 +38,18 @@ def open_loop(desk: Desk, **more: Any) -> Loop:
     return desk.loop(NAME, **{**SETTINGS, **more})
 
 
-def start_set(seed: int) -> StartSet:
-    """The 60 labels that every model trains on; its row in the database names them."""
-    samples = scans.order(seed).starters
-    source = "scikit-learn load_digits(), rows " + " ".join(str(sample) for sample in samples)
-    return StartSet(source, [scans.scan(sample) for sample in samples], [scans.truth(sample) for sample in samples])
-
-
 def learn(desk: Desk, seed: int) -> Report | None:
-    """The first model when there is none, and another when enough answers wait."""
+    """The first model when there is none, and another when enough answers wait.
+
+    Every model trains on the 60 start labels too; its row in the database names them.
+    """
     control = desk.control(NAME)
-    if control is not None and control.model is None:
-        return train(desk, NAME, seed=seed, start=start_set(seed))
-    return train_if_due(desk, NAME, seed=seed)
+    if control is None or control.model is not None:
+        return train_if_due(desk, NAME, seed=seed)
+    samples = scans.order(seed).starters
+    source = "scikit-learn load_digits(), rows " + " ".join(map(str, samples))
+    start = StartSet(source, [scans.scan(sample) for sample in samples], [scans.truth(sample) for sample in samples])
+    return train(desk, NAME, seed=seed, start=start)
 
 
 def propose(loop: Loop, sample: int, output: ModelOutput | None, version: str | None) -> Case:

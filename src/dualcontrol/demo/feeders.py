@@ -31,10 +31,10 @@ TROUBLED = 5.0
 FeederStep = Callable[[], bool]  # one small piece of a feeder's work; False when there is nothing to do for now
 
 
-def has_room(loop: Loop, most: int = MOST_OPEN) -> bool:
-    """Whether fewer reviews of a loop than `most` wait for people."""
+def has_room(loop: Loop) -> bool:
+    """Whether few enough reviews of a loop wait for people."""
     pools = [(loop.control.loop_id, group) for group in loop.settings.pools()]
-    return len(loop.desk.store.queries.inbox(pools, limit=most).rows) < most
+    return len(loop.desk.store.queries.inbox(pools, limit=MOST_OPEN).rows) < MOST_OPEN
 
 
 def digits_turn(desk: Desk, seed: int) -> FeederStep:
@@ -130,21 +130,18 @@ class Feeder(threading.Thread):
                 self.ready.set()
 
 
-class Feeders:
+class Feeders(tuple[Feeder, ...]):
     """All feeders of a demo."""
-
-    def __init__(self, feeders: list[Feeder]) -> None:
-        self.feeders = feeders
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until every loop has its first cases; False when that took too long."""
-        return all(feeder.ready.wait(timeout) for feeder in self.feeders)
+        return all(feeder.ready.wait(timeout) for feeder in self)
 
     def stop(self) -> None:
         """Let every feeder end its turn."""
-        for feeder in self.feeders:
+        for feeder in self:
             feeder.stopped.set()
-        for feeder in self.feeders:
+        for feeder in self:
             feeder.join(timeout=10)
 
 
@@ -152,12 +149,12 @@ def start(desk: Desk, folder: str | os.PathLike[str], seed: int = 0) -> Feeders:
     """Start the four loops' feeders; a model file that is missing or altered is noticed first."""
     for loop, why in check(desk).items():
         log.warning("%s: autopilot is closed: %s", loop, why)
-    feeders = [
-        Feeder("digits", lambda: digits_turn(desk, seed)),
-        Feeder("tidy", lambda: tidy_turn(desk, folder)),
-        Feeder("pairs", lambda: pairs_turn(desk)),
-        Feeder("fallback", lambda: fallback_turn(desk)),
-    ]
+    feeders = Feeders([
+        Feeder("digits", partial(digits_turn, desk, seed)),
+        Feeder("tidy", partial(tidy_turn, desk, folder)),
+        Feeder("pairs", partial(pairs_turn, desk)),
+        Feeder("fallback", partial(fallback_turn, desk)),
+    ])  # fmt: skip
     for feeder in feeders:
         feeder.start()
-    return Feeders(feeders)
+    return feeders

@@ -46,14 +46,13 @@ def figures(desk: Desk, loop: str, truth: Callable[[int], int]) -> Figures:
     rounds = [_measured(part) | _governed(events, part[0].at, end) for part, end in zip(parts, ends, strict=True)]
     confidence = np.array([row.confidence for row in rows])
     right = np.array([row.proposal_right for row in rows], dtype=float)
+    worst = [r["autopilot_error"] for r in rounds if r["autopilot"] >= ENOUGH]
     return {
         "rounds": rounds,
         "total": _measured(rows) | _governed(events, rows[0].at, FOREVER) | {
             "first_tenth_human_load": rounds[0]["human_load"],
             "last_third_human_load": _measured(rows[-(len(rows) // 3) :])["human_load"],
-            "worst_tenth_autopilot_error": max(
-                (r["autopilot_error"] for r in rounds if r["autopilot"] >= ENOUGH), default=0.0
-            ),
+            "worst_tenth_autopilot_error": max(worst, default=0.0),
             "calibration_error": round(confidence_error(confidence, right, np.ones(len(rows))), 6),
         },
     }  # fmt: skip

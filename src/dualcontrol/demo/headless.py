@@ -122,8 +122,12 @@ def main(
 ) -> Figures:  # fmt: skip
     """Play the demo with a progress bar on `err` and its figures on `out`."""
     out, err = out or sys.stdout, err or sys.stderr
+
+    def console(file: TextIO) -> Console:
+        return Console(file=file, width=None if file.isatty() else WIDE, highlight=False, emoji=False)
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console(err), transient=True, disable=not err.isatty()) as bar:
+    with Progress(*columns, console=console(err), transient=True, disable=not err.isatty()) as bar:
         task = bar.add_task("playing", total=None)
         result, url = run(
             seed, database, limit=limit, guarantee=guarantee, adjudicate=adjudicate,
@@ -133,12 +137,8 @@ def main(
         print(json.dumps(result, indent=2), file=out)
         print(f"The ledger: {url.rpartition('@')[2]}", file=err)
     else:
-        show(result, url, _console(out))
+        show(result, url, console(out))
     return result
-
-
-def _console(file: TextIO) -> Console:
-    return Console(file=file, width=None if file.isatty() else WIDE, highlight=False, emoji=False)
 
 
 def show(result: Figures, url: str, console: Console) -> None:

@@ -40,7 +40,7 @@ class PairScorer(NamedTuple):
     strengths: list[float]
     held_out: float | None
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """A line for the reviewer, which says nothing about the case at hand."""
         if self.held_out is None:
             return f"the scorer has {self.choices} choices to learn from, too few to say how good it is"
@@ -70,7 +70,8 @@ def propose(loop: Loop, pair: Pair, scorer: PairScorer) -> Case:
     ]
     return loop.propose(
         input={"package": section.package, "section": section.heading, "text": " ".join(section.sentences)},
-        candidates=candidates, key=section.key, rationale=f"Which says better what the section says? {scorer.told()}.",
+        candidates=candidates, key=section.key,
+        rationale=f"Which says better what the section says? {scorer.in_words()}.",
     )  # fmt: skip
 
 

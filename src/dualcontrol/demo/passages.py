@@ -89,20 +89,16 @@ def sections(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
     path: list[tuple[int, str]] = []
     lines: list[str] = []
     fenced = False
-    for line in COMMENT.sub("", markdown).splitlines():
-        fenced ^= bool(FENCE.match(line))
-        heading = None if fenced else HEADING.match(line)
-        if heading is None:
+    for line in [*COMMENT.sub("", markdown).splitlines(), None]:  # None ends the last section
+        fenced ^= line is not None and bool(FENCE.match(line))
+        heading = None if line is None or fenced else HEADING.match(line)
+        if line is not None and heading is None:
             lines.append(line if fenced else LINK.sub(r"\1", line))
             continue
-        yield from _section(path, lines)
-        level = len(heading[1]) if heading[1] else RUN_IN
-        title = (heading[2] or heading[3]).replace("`", "")
-        path, lines = [*((n, above) for n, above in path if n < level), (level, title)], []
-    yield from _section(path, lines)
-
-
-def _section(path: list[tuple[int, str]], lines: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-    text = "\n".join(lines).strip()
-    if path and text:
-        yield tuple(title for _, title in path), text
+        text = "\n".join(lines).strip()
+        if path and text:
+            yield tuple(title for _, title in path), text
+        if heading is not None:
+            level = len(heading[1]) if heading[1] else RUN_IN
+            title = (heading[2] or heading[3]).replace("`", "")
+            path, lines = [*((n, above) for n, above in path if n < level), (level, title)], []

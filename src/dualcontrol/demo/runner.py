@@ -25,10 +25,14 @@ def run_demo(
     """Open the demo's database, start its four loops and serve the console until interrupted."""
     url = database or DATABASE
     folder = files_folder(url)
+    try:  # who reviews in this browser, unless they say otherwise: the system's user
+        person = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        person = "reviewer"
     with open_desk(url) as desk:
         # the app is built before the feeders' threads begin: both silence warnings, which is one switch for all threads
         server = import_module("dualcontrol.web.server")
-        serving = server.Serving(desk, host=host, port=port, person=person(), any_port=True, trains=False)
+        serving = server.Serving(desk, host=host, port=port, person=person, any_port=True, trains=False)
         feeders = start(desk, folder, seed)
         try:
             say(f"The demo keeps its records in {url.rpartition('@')[2]} and tidies {folder}; stop it, and it goes on.")
@@ -51,11 +55,3 @@ def files_folder(url: str) -> Path:
     """The folder that the tidy loop works in: beside a SQLite file, else in the working directory."""
     models = model_folder(url)
     return Path(models.removesuffix(".db.models") + "-files") if models.endswith(".db.models") else Path(FILES)
-
-
-def person() -> str:
-    """Who reviews in this browser, unless they say otherwise: the system's user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "reviewer"

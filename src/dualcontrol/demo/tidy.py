@@ -7,12 +7,12 @@ and each effect happens once, with the arguments that were decided.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, NamedTuple
@@ -53,24 +53,20 @@ class Agent:
 
     def __init__(self, desk: Desk, folder: Folder, *, run: str = NAME, most_open: int = MOST_OPEN) -> None:
         self.desk, self.folder, self.run, self.most_open = desk, folder, run, most_open
-        loop = desk.loop(NAME, **SETTINGS)
+        gate, task = partial(desk.loop(NAME, **SETTINGS).gate, timeout=0), "tidy the folder"
         # what is behind the gates, and what a reviewer is shown
-        self.list_files = loop.gate(
-            folder.names, action="list_files", timeout=0,
-            context=lambda: {"input": {"task": "tidy the folder"}, "rationale": "to see what there is to tidy"},
+        self.list_files = gate(
+            folder.names, action="list_files",
+            context=lambda: {"input": {"task": task}, "rationale": "to see what there is to tidy"},
         )  # fmt: skip
-        self.read_file = loop.gate(
-            folder.read, action="read_file", timeout=0,
-            context=lambda path: {
-                "input": {"task": "tidy the folder", "path": path}, "rationale": "to see what the file is",
-            },
+        self.read_file = gate(
+            folder.read, action="read_file",
+            context=lambda path: {"input": {"task": task, "path": path}, "rationale": "to see what the file is"},
         )  # fmt: skip
-        self.rename = loop.gate(folder.rename, action="rename", timeout=0, context=self._about_renaming)
-        self.delete = loop.gate(
-            folder.delete, action="delete", timeout=0, risk="high",
-            context=lambda path: {
-                "input": {"path": path, "text": self.texts[path][:EXCERPT]}, "rationale": self._useless(path),
-            },
+        self.rename = gate(folder.rename, action="rename", context=self._about_renaming)
+        self.delete = gate(
+            folder.delete, action="delete", risk="high", rationale=self._useless,
+            context=lambda path: {"input": {"path": path, "text": self.texts[path][:EXCERPT]}},
         )  # fmt: skip
         self.texts: dict[str, str] = {}
         self.names: list[str] | None = None
@@ -136,14 +132,14 @@ class Agent:
             "alternatives": [{"action": "rename", "args": other, "score": kind.second_confidence}],
         }
 
-    def _useless(self, name: str) -> str | None:
+    def _useless(self, path: str) -> str | None:
         """Why a file may go, or None when it is worth keeping."""
-        text = self.texts[name]
+        text = self.texts[path]
         if not text.strip():
             return "the file is empty"
         same = [other for other in self.texts if self.texts[other] == text]
         first = min(same, key=lambda other: (other.startswith("copy of "), other))
-        if first != name:
+        if first != path:
             return f"it holds the same as {first}"
         return "nothing in it says what it is for" if kind_of(text).hits == 0 else None
 
@@ -185,12 +181,11 @@ def kind_of(text: str) -> Kind:
     """The kind of a text; with no telling word in it all kinds are equally likely."""
     words = WORD.findall(text.lower())
     hits = {name: sum(word in telling for word in words) for name, telling in TELLING.items()}
-    logs = {name: count * math.log(HIT / MISS) for name, count in hits.items()}
-    top = max(logs.values())
-    weights = {name: math.exp(log - top) for name, log in logs.items()}
+    most = max(hits.values())
+    weights = {name: (HIT / MISS) ** (count - most) for name, count in hits.items()}
     ranked = sorted(weights, key=lambda name: -weights[name])
     first, second = (weights[name] / sum(weights.values()) for name in ranked[:2])
-    return Kind(ranked[0], round(min(first, 0.99), 4), ranked[1], round(second, 4), max(hits.values()))
+    return Kind(ranked[0], round(min(first, 0.99), 4), ranked[1], round(second, 4), most)
 
 
 # A folder that an agent may work in: every path is checked on the way, and none leads outside or through a link.
@@ -224,12 +219,8 @@ class Folder:
 
     def names(self) -> list[str]:
         """Every file, sorted; links and hidden files are left out."""
-        paths: list[str] = []
-        for folder, folders, files in os.walk(self.root, followlinks=False):
-            folders[:] = [f for f in folders if not f.startswith(".")]
-            places = (Path(folder) / name for name in files if not name.startswith("."))
-            paths += [p.relative_to(self.root).as_posix() for p in places if not p.is_symlink() and p.is_file()]
-        return sorted(paths)
+        files = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file() and not p.is_symlink())
+        return sorted(p.as_posix() for p in files if not any(part.startswith(".") for part in p.parts))
 
     def read(self, path: Inside) -> str:
         """The beginning of a file as text."""

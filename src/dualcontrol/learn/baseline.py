@@ -1,4 +1,4 @@
-"""Whether a first model has learned anything: it is measured against saying of every input how common each label is.
+"""A first model against the base rate, which says of every input how common each label is.
 
 Where there is no incumbent there is nothing else to be better than, and a model that learned nothing has scores that
 mean nothing.  Both are measured on held-out human decisions; where those are too few, on the training labels, each by
@@ -56,24 +56,27 @@ class Learned(NamedTuple):
         return f"its log loss on {self.over:,} decisions that it had not seen is {better}"
 
 
-def by_held_out(model: Model, trained: Labelled, held_out: Labelled) -> Learned:
-    """What a model has learned, by decisions that were kept from its training."""
-    return _learned([_losses(model, trained, held_out)])
+def learned(teacher: Trainer, model: Model, trained: Labelled, held_out: Labelled, seed: int) -> Learned:
+    """What a model has learned, by decisions that were kept from its training.
 
-
-def by_folds(teacher: Trainer, trained: Labelled, seed: int) -> Learned:
-    """What a trainer learns from these labels, by models that have not seen the ones they are measured on."""
-    keys = np.array([class_key(label) for label in trained.labels])
-    fold = calibrate.folds(keys, FOLDS, seed)
-    parts = []
-    for place in range(FOLDS if len(keys) < MANY else 1):
-        rest, unseen = trained.at(np.flatnonzero(fold != place)), trained.at(np.flatnonzero(fold == place))
-        try:
-            model = teacher.fit(*rest, seed=seed)
-        except ModelError:  # the rest holds one class alone
-            continue
-        parts.append(_losses(model, rest, unseen))
-    return _learned(parts)
+    Without any, what the trainer learns from these labels, by models that have not seen those they are measured on.
+    """
+    parts = [_losses(model, trained, held_out)] if held_out.labels else []
+    if not parts:
+        keys = np.array([class_key(label) for label in trained.labels])
+        fold = calibrate.folds(keys, FOLDS, seed)
+        for place in range(FOLDS if len(keys) < MANY else 1):
+            rest, unseen = trained.at(np.flatnonzero(fold != place)), trained.at(np.flatnonzero(fold == place))
+            try:
+                other = teacher.fit(*rest, seed=seed)
+            except ModelError:  # the rest holds one class alone
+                continue
+            parts.append(_losses(other, rest, unseen))
+    of_base, of_model, weights = np.concatenate([np.zeros((3, 0)), *parts], axis=1)
+    if not len(weights):
+        return Learned(0, 0.0, 0.0, 0.0)
+    gain, error = calibrate.difference(of_base, of_model, weights)
+    return Learned(len(weights), gain, error, float(np.average(of_base, weights=weights)))
 
 
 def _losses(model: Model, trained: Labelled, unseen: Labelled) -> Floats:
@@ -86,11 +89,3 @@ def _losses(model: Model, trained: Labelled, unseen: Labelled) -> Floats:
     of_base = calibrate.losses(base_rate, positions(classes, labels))
     of_model = calibrate.losses(probabilities(model, inputs), positions(model.classes, labels))
     return np.stack([of_base, of_model, np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP)])
-
-
-def _learned(parts: Sequence[Floats]) -> Learned:
-    base, model, weights = np.concatenate([np.zeros((3, 0)), *parts], axis=1)
-    if not len(weights):
-        return Learned(0, 0.0, 0.0, 0.0)
-    gain, error = calibrate.difference(base, model, weights)
-    return Learned(len(weights), gain, error, float(np.average(base, weights=weights)))

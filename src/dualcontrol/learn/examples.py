@@ -1,4 +1,4 @@
-"""Examples: a row for learning each time a human settles something, with its inclusion probability."""
+"""Training examples: one for each human decision, with its inclusion probability, and the data set of a loop."""
 
 from __future__ import annotations
 

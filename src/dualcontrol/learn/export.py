@@ -10,23 +10,21 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
 from dualcontrol.layout import json_line
 from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.trainers import DeskPort, optional
-from dualcontrol.learn.uniform import Type, as_text, in_order, look, signs, typed
+from dualcontrol.learn.uniform import as_text, in_order, look, signs, typed
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 KINDS = ("csv", "jsonl", "parquet")  # of files; as formats they hold everything
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-Lines = Iterator[dict[str, JSON]]
 
 
 class Exported(int):
@@ -41,28 +39,25 @@ class Exported(int):
 
     def __new__(cls, lines: int, left_out: int = 0, as_text: tuple[str, ...] = ()) -> Exported:
         """That many lines."""
-        made = super().__new__(cls, lines)
-        made.left_out, made.as_text = left_out, as_text
-        return made
+        count = super().__new__(cls, lines)
+        count.left_out, count.as_text = left_out, as_text
+        return count
 
 
 def export(rows: Sequence[TrainingRow], path: str | os.PathLike[str], format: str | None = None) -> Exported:
     """Write rows in a format to a file, whole or not at all; returns how many lines it holds."""
-    target = _file(path)
-    lines, data = content(rows, kind_of(target.name, format), format)
-    _write(target, data)
-    return lines
-
-
-def _file(path: Any) -> Path:
-    """A path that can name a file."""
     try:
-        named = isinstance(path, str | os.PathLike) and b"\0" not in os.fsencode(path) and Path(path).name
+        named = b"\0" not in os.fsencode(path) and Path(path).name
     except (TypeError, UnicodeEncodeError):
         named = ""
     if not named:
         raise RequestError(f"a file is named by a text or a path, not {path!r:.80}", hint="Name the file to write.")
-    return Path(path)
+    target = Path(path)
+    lines, data = content(rows, kind_of(target.name, format), format)
+    partial = target.with_name(f".{target.name}.partial")  # a reader never sees half a file
+    partial.write_bytes(data)
+    partial.replace(target)
+    return lines
 
 
 def kind_of(name: str, format: str | None = None) -> str:
@@ -81,17 +76,64 @@ def kind_of(name: str, format: str | None = None) -> str:
 
 
 def content(rows: Sequence[TrainingRow], kind: str, format: str | None = None) -> tuple[Exported, bytes]:
-    """How many lines the rows make in a format, and the bytes of a file of that kind."""
-    shape = FORMATS[str(format or kind)]
-    lines, left_out = list(shape.lines(rows)), sum(map(shape.left_out, rows))
+    """How many lines the rows make in a format, and the bytes of a file of that kind.
+
+    A cell of CSV is text as it is, nothing as an empty cell (no label is not the label "null"), anything else as JSON.
+    Where other JSON lines hold an object or a list, a field that is null is left out.
+    """
+    shape = str(format or kind)
+    columns, left_out = FORMATS[shape], 0
+    lines: list[dict[str, JSON]] = []
+    for row in rows:
+        own, alike = lines_of(row, shape)
+        lines += own
+        left_out += alike
     if kind == "csv":
-        return Exported(len(lines), left_out), _csv(lines, shape.columns)
-    types = typed(lines, shape.columns)
+        table = [
+            [harmless(v or "") if v is None or isinstance(v, str) else json_line(v) for v in cells]
+            for cells in ([line[name] for name in columns] for line in lines)
+        ]
+        ordered = in_order(table, lambda cells: enumerate(map(look, cells)), lambda cells: sum(map(len, cells)))
+        return Exported(len(lines), left_out), csv_text(columns, ordered).encode()
+    types = typed(lines, columns)
     mixed = tuple(name for name, of in types.items() if of is None)
-    count = Exported(len(lines), left_out, mixed)
+    count, nested = Exported(len(lines), left_out, mixed), {name for name, of in types.items() if of and of.is_nested}
     if kind == "parquet":
         return count, bytes(optional("dualcontrol.learn.parquet", "arrow").written(lines, types))
-    return count, _jsonl(lines, types)
+    plain = [
+        {name: as_text(value) if name in mixed else value for name, value in line.items()
+         if value is not None or name not in nested}
+        for line in lines
+    ]  # fmt: skip
+    texts = [(json_line(line) + "\n", line) for line in plain]
+    in_file = in_order(texts, lambda pair: signs(pair[1]), lambda pair: len(pair[0]))
+    return count, "".join(text for text, _ in in_file).encode()
+
+
+def lines_of(row: TrainingRow, format: str) -> tuple[list[dict[str, JSON]], int]:
+    """The lines that a decision makes in a format, and how many of its pairs are left out.
+
+    Answers that were only collected give their distribution and no label.  A completion is what a human wrote or
+    corrected; without an input there is no prompt.  Pairs come from rankings, and from each edit over what it
+    corrected; one whose sides are the same text teaches nothing, and is left out.
+    """
+    if format in KINDS:
+        return [row.to_dict()], 0
+    source = {name: getattr(row, name) for name in PROVENANCE}
+    if format == "labels":
+        label = {"input": row.input, "label": row.value, "distribution": row.distribution}
+        line = label | {"proposal": row.proposal, "wrong": row.wrong, **source}
+        return [line] if row.kind == "label" else [], 0
+    if row.input is None:
+        return [], 0
+    if format == "trl-preference":
+        pairs = [(text(chosen), text(rejected)) for chosen, rejected in preferences(row)]
+        differing = [(chosen, rejected) for chosen, rejected in pairs if chosen != rejected]
+        lines = [{"prompt": prompt(row.input), "chosen": one, "rejected": two, **source} for one, two in differing]
+        return lines, len(pairs) - len(differing)
+    if row.kind not in ("edit", "demonstration") or row.value is None:
+        return [], 0
+    return [{"prompt": prompt(row.input), "completion": text(row.value), **source}], 0
 
 
 def mark(desk: DeskPort, loop: str, rows: Sequence[TrainingRow], format: str | None, name: str) -> int:
@@ -103,41 +145,9 @@ def mark(desk: DeskPort, loop: str, rows: Sequence[TrainingRow], format: str | N
     feedback = control.settings.feedback if control is not None else None
     if control is None or feedback is None or feedback.trainer != "export":
         return 0
-    taken = [
-        row.id for row in rows if row.used_by is None and any(True for _ in FORMATS[format or "jsonl"].lines([row]))
-    ]
+    ids = [row.id for row in rows if row.used_by is None and lines_of(row, format or "jsonl")[0]]
     with desk.store.transaction() as tx:
-        return int(tx.mark_used(control.loop_id, taken, f"export:{name}"))
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Beside the target first, so that a reader never sees half a file."""
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(target)
-
-
-def _jsonl(lines: Sequence[dict[str, JSON]], types: dict[str, Type | None]) -> bytes:
-    plain = [dict(_fields(line, types)) for line in lines]
-    texts = [(json_line(line) + "\n", line) for line in plain]
-    ordered = in_order(texts, lambda pair: signs(pair[1]), lambda pair: len(pair[0]))
-    return "".join(text for text, _ in ordered).encode()
-
-
-def _fields(line: dict[str, JSON], types: dict[str, Type | None]) -> Iterator[tuple[str, JSON]]:
-    """The fields of a line; where others hold an object or a list, one that is null is left out."""
-    for name, value in line.items():
-        of = types[name]
-        if of is None:
-            yield name, as_text(value)
-        elif value is not None or not of.is_nested:
-            yield name, value
-
-
-def _csv(lines: Sequence[dict[str, JSON]], columns: Sequence[str]) -> bytes:
-    rows = [[_cell(line[name]) for name in columns] for line in lines]
-    ordered = in_order(rows, lambda row: enumerate(map(look, row)), lambda row: sum(map(len, row)))
-    return csv_text(columns, ordered).encode()
+        return int(tx.mark_used(control.loop_id, ids, f"export:{name}"))
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -147,13 +157,6 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     file = SimpleNamespace(write=lambda line: out.append(line.removesuffix("\r\n") + "\n"))
     csv.writer(file, lineterminator="\r\n").writerows([columns, *rows])
     return "".join(out)
-
-
-def _cell(value: JSON) -> str:
-    """Text as it is, nothing as an empty cell (no label is not the label "null"), anything else as JSON."""
-    if value is None or isinstance(value, str):
-        return harmless(value or "")
-    return json_line(value)
 
 
 def harmless(cell: str) -> str:
@@ -166,79 +169,29 @@ def unharmed(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
-def _rows(rows: Sequence[TrainingRow]) -> Lines:
-    """Everything, one decision a line."""
-    return (row.to_dict() for row in rows)
-
-
-def _labels(rows: Sequence[TrainingRow]) -> Lines:
-    """Input and label; answers that were only collected give their distribution and no label."""
-    for row in rows:
-        if row.kind == "label":
-            said = {"input": row.input, "label": row.value, "distribution": row.distribution}
-            yield said | {"proposal": row.proposal, "wrong": row.wrong, **_source(row)}
-
-
-def _completions(rows: Sequence[TrainingRow]) -> Lines:
-    """Prompt and completion: what a human wrote or corrected; without an input there is no prompt."""
-    for row in rows:
-        if row.kind in ("edit", "demonstration") and row.value is not None and row.input is not None:
-            yield {"prompt": prompt(row.input), "completion": text(row.value), **_source(row)}
-
-
-def _pairs(rows: Sequence[TrainingRow]) -> Lines:
-    """Prompt, chosen and rejected: each pair of a ranking, and each edit over what it corrected.
-
-    A pair whose sides are the same text teaches nothing, and is left out.
-    """
-    for row in rows:
-        for chosen, rejected in _texts(row):
-            if chosen != rejected:
-                yield {"prompt": prompt(row.input), "chosen": chosen, "rejected": rejected, **_source(row)}
-
-
-def _texts(row: TrainingRow) -> Iterator[tuple[str, str]]:
-    pairs = preferences(row) if row.input is not None else ()
-    return ((text(chosen), text(rejected)) for chosen, rejected in pairs)
-
-
-def _alike(row: TrainingRow) -> int:
-    """How many pairs of a decision have the same text on both sides."""
-    return sum(chosen == rejected for chosen, rejected in _texts(row))
-
-
 def preferences(row: TrainingRow) -> Iterator[tuple[JSON, JSON]]:
-    """What was preferred to what in a decision."""
+    """What was preferred to what in a decision: by an edit, by its ranking, or by each ranking of a distribution."""
     if row.kind == "edit" and row.proposal is not None and row.value != row.proposal:
         yield row.value, row.proposal
-    for ranking in _rankings(row):
-        values = {c["id"]: c["value"] for c in row.candidates}
+    if row.kind != "preference":
+        return
+    rankings, values = [row.value], {c["id"]: c["value"] for c in row.candidates}
+    if not isinstance(row.value, dict):
+        rankings = [share["value"] for share in row.distribution or () for _ in range(int(share["answers"]))]
+    for ranking in rankings:
         tiers = [tier for tier in (*ranking.get("ranking", ()), ranking.get("rejected", ())) if tier]
         for place, tier in enumerate(tiers):
             below = [other for lower in tiers[place + 1 :] for other in lower]
             yield from ((values[better], values[worse]) for better in tier for worse in below)
 
 
-def _rankings(row: TrainingRow) -> list[dict[str, JSON]]:
-    """A decision's ranking, or each of a distribution of them, as often as it was given."""
-    if row.kind != "preference":
-        return []
-    if isinstance(row.value, dict):
-        return [row.value]
-    return [said["value"] for said in row.distribution or () for _ in range(int(said["answers"]))]
-
-
-def _source(row: TrainingRow) -> dict[str, JSON]:
-    return {name: getattr(row, name) for name in PROVENANCE}
-
-
-def prompt(given: JSON) -> str:
+def prompt(value: JSON) -> str:
     """An input as a prompt: its own text where it has one, else JSON."""
-    if isinstance(given, dict):
+    if isinstance(value, dict):
         for name in ("prompt", "question", "text"):
-            if isinstance(given.get(name), str):
-                return str(given[name])
-    return text(given)
+            if isinstance(value.get(name), str):
+                return str(value[name])
+    return text(value)
 
 
 def text(value: JSON) -> str:
@@ -248,20 +201,11 @@ def text(value: JSON) -> str:
     return value if isinstance(value, str) else json_line(value, sort_keys=True)
 
 
-class ExportFormat(NamedTuple):
-    """A format: its columns, the lines that rows make in it, and how many pairs of a row it leaves out."""
-
-    columns: tuple[str, ...]
-    lines: Callable[[Sequence[TrainingRow]], Lines]
-    left_out: Callable[[TrainingRow], int] = lambda row: 0
-
-
-_EVERYTHING = ExportFormat(TrainingRow.__struct_fields__, _rows)
-_WRITTEN = ExportFormat(("prompt", "completion", *PROVENANCE), _completions)
-FORMATS: dict[str, ExportFormat] = {
-    **dict.fromkeys(KINDS, _EVERYTHING),
-    "labels": ExportFormat(("input", "label", "distribution", "proposal", "wrong", *PROVENANCE), _labels),
-    "prompt-completion": _WRITTEN,
-    "sft": _WRITTEN,
-    "trl-preference": ExportFormat(("prompt", "chosen", "rejected", *PROVENANCE), _pairs, _alike),
+_COMPLETION = ("prompt", "completion", *PROVENANCE)
+FORMATS: dict[str, tuple[str, ...]] = {  # the columns of each format
+    **dict.fromkeys(KINDS, TrainingRow.__struct_fields__),
+    "labels": ("input", "label", "distribution", "proposal", "wrong", *PROVENANCE),
+    "prompt-completion": _COMPLETION,
+    "sft": _COMPLETION,
+    "trl-preference": ("prompt", "chosen", "rejected", *PROVENANCE),
 }

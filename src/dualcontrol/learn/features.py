@@ -1,4 +1,4 @@
-"""Inputs as a learner can take them: a vector of numbers, fields of numbers and words, or text.
+"""Feature extraction: inputs as a vector of numbers, as fields of numbers and words, or as text.
 
 Images and files (objects with a key that begins with ``$``) are for people and are left out.
 """
@@ -16,7 +16,7 @@ from dualcontrol.case import JSON, Case, Signal, risk_number
 from dualcontrol.commands import Propose
 
 WORD = 40  # a text longer than this, or one with a space in it, is read as prose
-LARGEST = 1e30  # learners reckon, and sum up, with 32 bits; a number beyond is taken for this one
+LARGEST = 1e30  # learners compute, and sum up, with 32 bits; a number beyond is taken for this one
 # Thai and Lao, Tibetan, Burmese, Khmer, Japanese and Chinese are written without spaces between words.
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -63,7 +63,7 @@ def written_at(inputs: Sequence[JSON]) -> frozenset[str]:
 
 
 def number(value: float) -> float:
-    """A number that learners can reckon with: one beyond theirs is the largest of them."""
+    """A number within the range of learners: one beyond it is the largest or the least of them."""
     return float(min(max(value, -LARGEST), LARGEST))
 
 
@@ -99,7 +99,7 @@ def is_vector(inputs: Sequence[JSON]) -> bool:
     )
 
 
-# What a risk model is told of a proposal: the same at the door, before its case is there, and of a stored case.
+# Features of the risk model: the same of a proposal that has no case yet and of a stored case.
 #
 # Numbers and single words of the arguments, or of the input where nothing is to be done; the signal, with margin and
 # entropy of the class scores (Settles 2009, section 3.1).  Prose, lists, pictures and files are left out.
@@ -120,29 +120,23 @@ def of_proposal(command: Propose) -> Features:
 
 
 def of_case(case: Case) -> Features:
-    """The features that the proposal of a stored case had at the door."""
+    """The features that a stored case's proposal had when it came in."""
     return _features(case.content.get("candidates", ()), case.proposed, case.input, case.signal)
 
 
-def _features(candidates: Any, proposed: int | None, given: JSON, signal: Signal) -> Features:
+def _features(candidates: Any, proposed: int | None, input: JSON, signal: Signal) -> Features:
     candidate = candidates[proposed] if proposed is not None else {}
-    told = {"confidence": signal.confidence, "action": candidate.get("action"), "segment": signal.segment}
-    found: Features = {name: value for name, value in told.items() if value is not None}
-    if signal.risk is not None:
-        found["risk"] = risk_number(signal.risk)
-    found |= _spread(signal.scores)
-    for name, value in (("value", candidate.get("value")), ("input", given)):
-        found |= dict(islice(_fields(value, name), MOST))
-    return found
-
-
-def _spread(scores: JSON) -> Features:
-    """How far the likeliest class leads, and how unsure the scores are over all."""
-    rows = scores.values() if isinstance(scores, dict) else scores or ()
-    found = sorted((float(one) for one in rows if _is_number(one) and 0.0 <= one <= 1.0), reverse=True)
-    if len(found) < 2:
-        return {}
-    return {"margin": found[0] - found[1], "entropy": -sum(one * log(one) for one in found if one > 0.0)}
+    risk = None if signal.risk is None else risk_number(signal.risk)
+    own = {"confidence": signal.confidence, "action": candidate.get("action"), "segment": signal.segment, "risk": risk}
+    features: Features = {name: value for name, value in own.items() if value is not None}
+    scores = signal.scores.values() if isinstance(signal.scores, dict) else signal.scores or ()
+    chances = sorted((float(one) for one in scores if _is_number(one) and 0.0 <= one <= 1.0), reverse=True)
+    if len(chances) >= 2:  # how far the likeliest class leads, and how unsure the scores are over all
+        features["margin"] = chances[0] - chances[1]
+        features["entropy"] = -sum(one * log(one) for one in chances if one > 0.0)
+    for name, value in (("value", candidate.get("value")), ("input", input)):
+        features |= dict(islice(_fields(value, name), MOST))
+    return features
 
 
 def _fields(value: JSON, path: str, level: int = 0) -> Iterator[Field]:

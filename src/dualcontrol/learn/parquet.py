@@ -53,18 +53,13 @@ def rows_of(data: bytes, what: str, names: Sequence[str]) -> Iterator[tuple[int,
     """(row number from 1, row) of a file with these columns only, whatever the others hold; null stays None."""
     try:
         table = _opened(data, what).read(columns=list(names))
-        columns = [_listed(table.column(name)) for name in names]
+        columns = [table.column(name) for name in names]
+        # times as text, since not every one of Arrow's is one of Python's
+        values = [(c.cast(pa.string()) if pa.types.is_temporal(c.type) else c).to_pylist() for c in columns]
     except (OSError, ArrowException) as error:
         raise _unreadable(what, error) from error
-    for number, cells in enumerate(zip(*columns, strict=True), 1):
-        yield number, dict(zip(names, cells, strict=True))
-
-
-def _listed(column: pa.ChunkedArray) -> list[Any]:
-    """The cells as Python's own values; times as text, since not every one of Arrow's is one of Python's."""
-    if pa.types.is_temporal(column.type):
-        return list(column.cast(pa.string()).to_pylist())
-    return list(column.to_pylist())
+    for number, row in enumerate(zip(*values, strict=True), 1):
+        yield number, dict(zip(names, row, strict=True))
 
 
 def _opened(data: bytes, what: str) -> parquet.ParquetFile:

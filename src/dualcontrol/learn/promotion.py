@@ -49,10 +49,11 @@ def record(
     desk: DeskPort, control: Control, report: Report, file: tuple[str, str],
     used: Sequence[tuple[Sequence[TrainingRow], str]],
 ) -> Report:  # fmt: skip
-    """File first, then row, then event, then marks: a crash in between leaves nothing in force that is not there.
+    """Record a candidate whose file is written, and put it in force if it is promoted and no other was meanwhile.
 
-    `used` holds the rows that this training took, with the mark that says what for; one that was skipped may be
-    learned from later.  Autopilot that was closed because a model file was bad opens with the model that takes over.
+    File first, then row, then event, then marks: a crash in between leaves nothing in force that is not there.  `used`
+    holds the rows that this training took, with the mark that says what for; one that was skipped may be learned from
+    later.  Autopilot that was closed because a model file was bad opens with the model that takes over.
     """
     metrics: dict[str, JSON] = {k: v for k, v in report.to_dict().items() if k not in ("loop", "version")}
     row = save_row(desk, control, report.version, file, state="candidate", examples=report.trained, metrics=metrics)
@@ -92,28 +93,22 @@ def record(
 
 def write(path: Path, data: bytes) -> None:
     """Write beside the target, force it to disk, and rename; folders that are made on the way are private too."""
-    _folder(path.parent)
+    for folder in reversed(path.parents):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)  # whatever the umask
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     with open(partial, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        if hasattr(os, "fchmod"):  # whatever the umask
+        if hasattr(os, "fchmod"):
             os.fchmod(file.fileno(), 0o600)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        handle = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(handle)
         finally:
-            os.close(folder)
-
-
-def _folder(path: Path) -> None:
-    """Make a folder and those above it, each for its owner alone, whatever the umask."""
-    if path.is_dir():
-        return
-    _folder(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
-    path.chmod(0o700)
+            os.close(handle)

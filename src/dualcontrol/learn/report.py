@@ -18,7 +18,7 @@ WEIGHT_CAP = 4.0  # one mistaken audit at a weight of 20 would outvote twenty re
 
 
 class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """How a model does on held-out human decisions."""
+    """A model's measures on held-out human decisions, weighted."""
 
     log_loss: float
     accuracy: float
@@ -26,7 +26,7 @@ class Measures(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """What a training came to; `gain` is the paired fall in log loss and `gain_error` its standard error.
+    """The result of a training; `gain` is the paired fall in log loss and `gain_error` its standard error.
 
     They are against the incumbent, and where there is none against how common each label is.
     `left_out` decisions have lost their content; `skipped` ones have no input, no one label to learn, or one of the

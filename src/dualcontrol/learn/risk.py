@@ -42,23 +42,19 @@ def chance_of_being_right(desk: DeskPort, control: Control, command: Propose) ->
         return None
     cache, key = _loaded.setdefault(desk, {}), (control.loop, control.scores_by)
     if key not in cache:
-        cache[key] = _load(desk, control)
+        model = None
+        try:
+            _, data = serving.verified(desk, control, SCORER)
+        except ModelError as error:
+            serving.close(desk, control, error.message, SCORER)
+        else:
+            serving.reopen(desk, control, SCORER)
+            try:
+                model = optional(MODULE, EXTRA).RiskModel.from_bytes(data)
+            except Exception as error:  # the extra is missing, or whatever unpickling raises under another version
+                log.warning("loop %s is not scored by this program: %s", control.loop, error)
+        cache[key] = model
     return None if cache[key] is None else 1.0 - float(cache[key].p_wrong([of_proposal(command)])[0])
-
-
-def _load(desk: DeskPort, control: Control) -> Any:
-    """The risk model in force, or None; a file that is missing or altered closes autopilot."""
-    try:
-        _, data = serving.verified(desk, control, SCORER)
-    except ModelError as error:
-        serving.close(desk, control, error.message, SCORER)
-        return None
-    serving.reopen(desk, control, SCORER)
-    try:
-        return optional(MODULE, EXTRA).RiskModel.from_bytes(data)
-    except Exception as error:  # the extra is missing, or whatever unpickling raises under another version of it
-        log.warning("loop %s is not scored by this program: %s", control.loop, error)
-        return None
 
 
 def check(desk: DeskPort) -> dict[str, str]:

@@ -42,7 +42,7 @@ Rows = Sequence[Mapping[str, Any]] | np.ndarray[Any, np.dtype[Any]]
 
 
 class RiskModel:
-    """How likely proposals are wrong; `fit` learns it, `p_wrong` says it, bytes keep it."""
+    """A calibrated classifier of wrong proposals: boosted trees, then isotonic regression."""
 
     def __init__(self, words: DictVectorizer | None, width: int, boosting: Any, isotonic: Any) -> None:
         self._words, self._width, self._boosting, self._isotonic = words, width, boosting, isotonic
@@ -54,7 +54,12 @@ class RiskModel:
         `features` are dicts (confidence, action, segment, numbers of the arguments) or a matrix, a row a decision.
         """
         labels = np.asarray(wrong).astype(int)
-        _check(labels)
+        errors = int(labels.sum())
+        if min(errors, len(labels) - errors) < FEWEST:  # so that each fold has some of both kinds
+            raise ModelError(
+                f"{errors} errors among {len(labels)} decisions are too few to learn from",
+                hint=f"A risk model needs at least {FEWEST} decisions that were wrong, and as many that were right.",
+            )
         words = None if isinstance(features, np.ndarray) else _words(features)
         matrix = _matrix(features, words)
         weight = np.ones(len(labels)) if weights is None else np.minimum(np.asarray(weights, float), WEIGHT_CAP)
@@ -63,10 +68,12 @@ class RiskModel:
             early_stopping=False, random_state=seed,
         )  # fmt: skip
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        given: dict[str, Any] = {"cv": folds, "method": "decision_function", "params": {"sample_weight": weight}}
         isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
         with _one_thread():
-            isotonic.fit(cross_val_predict(boosting, matrix, labels, **given), labels, sample_weight=weight)
+            logits = cross_val_predict(
+                boosting, matrix, labels, cv=folds, method="decision_function", params={"sample_weight": weight}
+            )
+            isotonic.fit(logits, labels, sample_weight=weight)
             return cls(words, matrix.shape[1], boosting.fit(matrix, labels, sample_weight=weight), isotonic)
 
     def p_wrong(self, features: Rows) -> Floats:
@@ -92,10 +99,13 @@ class RiskModel:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The model that `to_bytes` wrote; unpickling runs code, so the digest must have been checked."""
-        found = joblib.load(io.BytesIO(data))
-        if not isinstance(found, tuple) or len(found) != 4 or not hasattr(found[2], "decision_function"):
+        content = joblib.load(io.BytesIO(data))
+        if not isinstance(content, tuple) or len(content) != 4 or not hasattr(content[2], "decision_function"):
             raise ModelError("the file holds no risk model")
-        return cls(*found)
+        return cls(*content)
+
+
+_threads = lru_cache(maxsize=1)(ThreadpoolController)  # looking for thread pools takes as long as scoring a proposal
 
 
 def _one_thread() -> Any:
@@ -103,34 +113,18 @@ def _one_thread() -> Any:
     return _threads().limit(limits=1, user_api="openmp")
 
 
-@lru_cache(maxsize=1)
-def _threads() -> ThreadpoolController:
-    """The thread pools of this process; looking for them takes as long as scoring a proposal."""
-    return ThreadpoolController()
-
-
-def _check(labels: Any) -> None:
-    """Enough of both kinds, so that each fold has some."""
-    wrong = int(labels.sum())
-    if min(wrong, len(labels) - wrong) < FEWEST:
-        raise ModelError(
-            f"{wrong} errors among {len(labels)} decisions are too few to learn from",
-            hint=f"A risk model needs at least {FEWEST} decisions that were wrong, and as many that were right.",
-        )
-
-
 def _words(rows: Sequence[Mapping[str, Any]]) -> DictVectorizer:
     """Numbers and frequent words of the rows as columns; rare words, such as order numbers, are left out."""
     fields = [parts(dict(row)).fields for row in rows]
     seen = Counter((path, leaf) for row in fields for path, leaf in row.items() if isinstance(leaf, str))
     least = max(RARE, len(fields) / SHARE)
-    kept = [
+    frequent = [
         {path: leaf for path, leaf in row.items() if not isinstance(leaf, str) or seen[path, leaf] >= least}
         for row in fields
     ]
-    if not any(kept):
+    if not any(frequent):
         raise ModelError("the features hold neither numbers nor words that come back", hint="Give the confidence.")
-    return DictVectorizer(sparse=False).fit(kept)
+    return DictVectorizer(sparse=False).fit(frequent)
 
 
 def _matrix(features: Rows, words: DictVectorizer | None) -> Floats:

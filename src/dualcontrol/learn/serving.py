@@ -1,4 +1,4 @@
-"""The model in force: loaded once a version, and only when its file is the one that was promoted.
+"""Model serving: the model in force, loaded once a version, and only when its file is the one that was promoted.
 
 A model file that is missing or altered closes autopilot for its loop: its scores are worth nothing, and the
 ledger, the page and ``dualcontrol doctor`` say why.  The very file put back opens it again.
@@ -68,15 +68,15 @@ class Served:
         return list(range(len(self.model.classes))) if labels is None else labels.places(self.model.classes)
 
     def predict_proba(self, inputs: Sequence[JSON]) -> Floats:
-        """One row an input, one column a class; a row sums to less than 1 where labels were removed."""
+        """Class probabilities, one row an input; a row sums to less than 1 where labels were removed."""
         return self._chances(inputs, self._columns())
 
     def _chances(self, inputs: Sequence[JSON], columns: list[int]) -> Floats:
         return np.asarray(self.model.predict_proba(plain(list(inputs))))[:, columns]
 
-    def score(self, given: JSON) -> ModelOutput:
+    def score(self, value: JSON) -> ModelOutput:
         """The model's label for one input, with probabilities that may stand as `confidence` and `scores`."""
-        return self.score_all([given])[0]
+        return self.score_all([value])[0]
 
     def score_all(self, inputs: Sequence[JSON]) -> list[ModelOutput]:
         """The same for many inputs at once, which is much faster."""

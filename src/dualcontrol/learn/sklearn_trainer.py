@@ -19,8 +19,8 @@ from typing import Any
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import hstack
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -40,7 +40,6 @@ DENSE = 2_000
 RUNS = 50_000  # runs of signs that count, the most frequent ones
 LONG, LONG_RUNS = 20_000, 5_000  # signs of a text that are read for words, and for runs
 TINY = 1.0 / (2 * TREES)
-Fitted = tuple[Any, Floats]
 
 
 class SklearnModel:
@@ -57,7 +56,7 @@ class SklearnModel:
 
 
 class Features:
-    """Inputs as a matrix, by what the inputs of the fit held."""
+    """The feature extraction of a model, fitted to its training inputs."""
 
     # What files of before know nothing of.
     written: frozenset[str] = frozenset()
@@ -75,7 +74,7 @@ class Features:
         return not self.width and not (self.words is None and self.runs is None)
 
     def fit_transform(self, inputs: Sequence[JSON]) -> Any:
-        """Learn what there is to see in these inputs; their matrix."""
+        """Fit the vectorizers that these inputs need; the feature matrix, one row an input."""
         self.width = len(inputs[0]) if is_vector(inputs) else 0
         if self.width:
             return self._vectors(inputs)
@@ -94,7 +93,7 @@ class Features:
         return self._scaled(stacked)
 
     def transform(self, inputs: Sequence[JSON]) -> Any:
-        """The matrix of these inputs; fields that the fit never saw are left out."""
+        """The feature matrix of these inputs; fields that the fit never saw are left out."""
         if self.width:
             return self._vectors(inputs)
         rows = self._parted(inputs)
@@ -122,7 +121,7 @@ def _texts(rows: Sequence[Parts], longest: int) -> list[str]:
 
 
 def _fitted(vectorizer: Any, rows: Sequence[Any], take: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """The vectorizer and what it makes of the rows; nothing where it takes nothing of any of them."""
+    """The fitted vectorizer and its matrix; None for both where no row holds anything that it takes."""
     if not any(take(row) for row in rows):
         return None, None
     matrix = vectorizer.fit_transform(rows)
@@ -143,8 +142,21 @@ class SklearnTrainer:
                              hint="Collect answers of at least two classes.")  # fmt: skip
         features = Features()
         matrix = features.fit_transform(inputs)
-        train = _text if features.has_text else _trees
-        estimator, unseen = train(matrix, keys, seed)
+        if features.has_text:  # log scores of each fold by the model of the others
+            regression = LogisticRegression(C=10.0, max_iter=2_000, random_state=seed)
+            estimator = clone(regression).fit(matrix, keys)
+            unseen = np.full((len(keys), len(estimator.classes_)), np.log(TINY))
+            fold = folds(keys, FOLDS, seed)
+            for part in range(FOLDS):
+                train, test = fold != part, fold == part
+                if test.any() and len(np.unique(keys[train])) > 1:
+                    one = clone(regression).fit(matrix[train], keys[train])
+                    columns = np.searchsorted(estimator.classes_, one.classes_)
+                    unseen[np.ix_(test, columns)] = _logs(one, matrix[test])
+        else:  # log scores that trees give to rows they have not seen
+            estimator = ExtraTreesClassifier(TREES, bootstrap=True, oob_score=True, random_state=seed, n_jobs=1)
+            estimator.fit(matrix, keys)
+            unseen = np.log(np.nan_to_num(estimator.oob_decision_function_) + TINY)
         index = np.searchsorted(estimator.classes_, keys)
         heat = fit_temperature(unseen, index, np.minimum(np.asarray(weights, dtype=float), WEIGHT_CAP))
         return SklearnModel(features, estimator, heat, tuple(known[key] for key in estimator.classes_))
@@ -166,31 +178,5 @@ class SklearnTrainer:
 TRAINER = SklearnTrainer
 
 
-def _trees(matrix: Any, keys: NDArray[Any], seed: int) -> Fitted:
-    """Extra trees, and the log scores that trees give to rows they have not seen."""
-    forest = ExtraTreesClassifier(TREES, bootstrap=True, oob_score=True, random_state=seed, n_jobs=1)
-    forest.fit(matrix, keys)
-    return forest, np.log(np.nan_to_num(forest.oob_decision_function_) + TINY)
-
-
-def _text(matrix: Any, keys: NDArray[Any], seed: int) -> Fitted:
-    """Logistic regression, and the log scores of each fold by the model of the others."""
-    whole = _regression(seed).fit(matrix, keys)
-    unseen = np.full((len(keys), len(whole.classes_)), np.log(TINY))
-    fold = folds(keys, FOLDS, seed)
-    for part in range(FOLDS):
-        train, test = fold != part, fold == part
-        if test.any() and len(np.unique(keys[train])) > 1:
-            one = _regression(seed).fit(matrix[train], keys[train])
-            columns = np.searchsorted(whole.classes_, one.classes_)
-            unseen[np.ix_(test, columns)] = _logs(one, matrix[test])
-    return whole, unseen
-
-
-def _regression(seed: int) -> LogisticRegression:
-    return LogisticRegression(C=10.0, max_iter=2_000, random_state=seed)
-
-
 def _logs(estimator: Any, matrix: Any) -> Floats:
-    predict: Callable[[Any], Floats] = estimator.predict_proba
-    return np.asarray(np.log(predict(matrix) + TINY))
+    return np.asarray(np.log(estimator.predict_proba(matrix) + TINY))

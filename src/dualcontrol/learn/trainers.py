@@ -1,4 +1,4 @@
-"""The seam for trainers: what turns inputs and labels into a model, found by name and loaded when first used."""
+"""Trainers and models: the protocols of both, and the trainers by name, each loaded when it is first used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 class Model(Protocol):
-    """Gives each input a calibrated probability for each class."""
+    """A classifier with calibrated class probabilities."""
 
     @property
     def classes(self) -> tuple[JSON, ...]:
@@ -33,7 +33,7 @@ class Model(Protocol):
 
 
 class Trainer(Protocol):
-    """Makes models, and turns them into bytes and back."""
+    """Fits classifiers, and turns them into bytes and back."""
 
     name: str
 

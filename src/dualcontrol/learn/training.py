@@ -20,7 +20,7 @@ from dualcontrol.control import MODEL, Control, Feedback, draw
 from dualcontrol.errors import DualcontrolError, MissingExtraError, ModelError, StoreUnavailableError
 from dualcontrol.events import Event, TrainingFailed
 from dualcontrol.labels import Labels
-from dualcontrol.learn.baseline import Labelled, by_folds, by_held_out
+from dualcontrol.learn.baseline import Labelled, learned
 from dualcontrol.learn.examples import TrainingRow, dataset, labelled
 from dualcontrol.learn.promotion import record, write, write_file
 from dualcontrol.learn.report import MIN_HELD_OUT, Report, compared, unrivalled
@@ -37,7 +37,7 @@ MOST_NUMBERS = 20  # different ones that may still be names of classes, where th
 
 
 class Split(NamedTuple):
-    """Rows that train, rows that models are compared on, and rows that only certify: no case is in two of them."""
+    """Training rows, hold-out rows that models are compared on, and evidence that only certifies; no case is in two."""
 
     train: list[TrainingRow]
     held_out: list[TrainingRow]
@@ -54,27 +54,27 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
     control = desk.governing(loop)
     feedback, labels = _feedback(control), Labels.of(control.settings)
     teacher = trusted(desk, feedback.trainer)
-    start = remembered(desk, control) if start is None else start.listed()
-    kept = keep(desk, start)
+    start = stored_start(desk, control) if start is None else start.as_lists()
+    start_record = store_start(desk, start)
     data = dataset(desk, loop)
-    words = labelled(last_words(data.rows))
-    usable, start = words, start.within(labels)
+    decided = labelled(latest_rows(data.rows))
+    usable, start = decided, start.within(labels)
     if labels is not None:
-        usable = [replace(row, value=labels.own(row.value)) for row in words if row.value in labels]
+        usable = [replace(row, value=labels.own(row.value)) for row in decided if row.value in labels]
     # labels that nothing is learned from are marked as well, or they would count as waiting for ever
     ids = {row.id for row in usable}
     skipped = [row for row in data.rows if row.kind == "label" and row.id not in ids]
     parts = split(desk, control, usable)
-    taught = _taught(control, parts.train, start)
-    model = teacher.fit(*taught, seed=seed)
+    training_set = _training_set(control, parts.train, start)
+    model = teacher.fit(*training_set, seed=seed)
     # a name that no other training of this loop has, also one that runs at the same time
     version = f"{loop}-{len(desk.store.queries.models(control.loop_id)) + 1}-{desk.steps.new_id()[-4:]}"
     report = Report(
         loop=control.loop, version=version, trainer=feedback.trainer, promoted=False, reason="",
-        trained=len(taught.labels), held_out=len(parts.held_out), left_out=data.left_out,
-        incumbent=control.model, start=kept, skipped=len(skipped), removed=len(words) - len(usable),
+        trained=len(training_set.labels), held_out=len(parts.held_out), left_out=data.left_out,
+        incumbent=control.model, start=start_record, skipped=len(skipped), removed=len(decided) - len(usable),
     )  # fmt: skip
-    report = _judged(desk, report, model, teacher, taught, parts.held_out, seed)
+    report = _judged(desk, report, model, teacher, training_set, parts.held_out, seed)
     if report.promoted and control.settings.guarantee is not None:
         objection = desk.objection(control, Served(version, model))
         report = report if objection is None else replace(report, promoted=False, reason=objection)
@@ -85,7 +85,7 @@ def train(desk: DeskPort, loop: str, *, seed: int = 0, start: StartSet | None = 
 
 
 def _judged(
-    desk: DeskPort, report: Report, model: Model, teacher: Trainer, taught: Labelled,
+    desk: DeskPort, report: Report, model: Model, teacher: Trainer, training_set: Labelled,
     held_out: Sequence[TrainingRow], seed: int,
 ) -> Report:  # fmt: skip
     """Whether a model is better than the one in force, or where there is none, whether it has learned anything."""
@@ -97,20 +97,19 @@ def _judged(
         why = "the one before knows none of the labels that the loop has now"
     if report.incumbent is not None and incumbent is None:
         why = "the file of the one before cannot be used"
-    if len(held_out) < MIN_HELD_OUT:
-        return unrivalled(report, model, why, by_folds(teacher, taught, seed), held_out)
-    unseen = Labelled(*zip(*((row.input, row.value, row.weight) for row in held_out), strict=True))
-    return unrivalled(report, model, why, by_held_out(model, taught, unseen), held_out)
+    enough = held_out if len(held_out) >= MIN_HELD_OUT else []
+    unseen = Labelled([r.input for r in enough], [r.value for r in enough], [r.weight for r in enough])
+    return unrivalled(report, model, why, learned(teacher, model, training_set, unseen, seed), held_out)
 
 
-def last_words(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
-    """One row a case: where a second reviewer was asked, what they said."""
-    latest = {row.case_id: row for row in sorted(rows, key=lambda row: (row.at, row.id))}
-    return [row for row in rows if latest[row.case_id] is row]
+def latest_rows(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
+    """The latest row of each case: what the adjudicator said, where one was asked."""
+    last = {row.case_id: row for row in sorted(rows, key=lambda row: (row.at, row.id))}
+    return [row for row in rows if last[row.case_id] is row]
 
 
-def _taught(control: Control, rows: Sequence[TrainingRow], start: StartSet) -> Labelled:
-    """What a model is to learn from; `ModelError` where there is too little of it, or where labels are no classes.
+def _training_set(control: Control, rows: Sequence[TrainingRow], start: StartSet) -> Labelled:
+    """The labels to fit a model to; `ModelError` where there are too few of them, or where they are no classes.
 
     Where the loop names no labels, those that are a quantity, or of which hardly any comes back, are refused: a
     quantity that is nearly right is wrong all the same, so that no model could say how sure it is to be right.
@@ -153,7 +152,7 @@ def split(desk: DeskPort, control: Control, rows: Sequence[TrainingRow]) -> Spli
 
 
 def for_evidence(secret: bytes, control: Control, case_id: str) -> bool:
-    """Whether the label of a case only certifies and never trains; fixed by draw, for ever."""
+    """Whether the label of a case only certifies and never trains; fixed by its draw."""
     guarantee = control.settings.guarantee
     return guarantee is not None and draw(secret, EVIDENCE, case_id) < guarantee.evidence
 
@@ -231,13 +230,13 @@ def _feedback(control: Control) -> Feedback:
 
 
 class StartSet(NamedTuple):
-    """Inputs with their labels, and a sentence on where they come from."""
+    """Labels from before the loop, with their inputs and a sentence on where they come from."""
 
     source: str
     inputs: Sequence[JSON]
     labels: Sequence[JSON]
 
-    def listed(self) -> StartSet:
+    def as_lists(self) -> StartSet:
         """The same with rows as lists of plain values, also where they came as arrays or with numbers of NumPy."""
         columns: tuple[Any, Any] = (self.inputs, self.labels)
         return StartSet(self.source, *(plain(c.tolist() if hasattr(c, "tolist") else list(c)) for c in columns))
@@ -255,7 +254,7 @@ class StartSet(NamedTuple):
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
+def store_start(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
     """Write the file of a start set; what a model's row says of it."""
     if not start.labels:
         return None
@@ -267,7 +266,7 @@ def keep(desk: DeskPort, start: StartSet) -> dict[str, JSON] | None:
     return {"source": start.source, "rows": len(start.labels), "sha256": digest}
 
 
-def remembered(desk: DeskPort, control: Control) -> StartSet:
+def stored_start(desk: DeskPort, control: Control) -> StartSet:
     """The start set of the loop's newest model; `ModelError` when its file is missing or altered."""
     rows: list[ModelRow] = desk.store.queries.models(control.loop_id)
     start = next((row.metrics.get("start") for row in rows if row.state != RISK), None)
@@ -302,7 +301,7 @@ MORE = 10  # answers after which it is tried again at once, where the loop names
 
 
 def record_failure(desk: DeskPort, control: Control, what: str, trainer: str, error: BaseException) -> None:
-    """Write down why a training came to nothing, unless another program has just done so.
+    """Record why a training failed, unless another program has just done so.
 
     Where that cannot be written though the database is there, the log alone has it.
     """

@@ -1,4 +1,4 @@
-"""What is trusted before anything of it is loaded: a model's file by the ledger, a trainer by this program's settings.
+"""Trust, checked before anything is loaded: of a model's file by the ledger, of a trainer by this program's settings.
 
 Loading a model runs code.  Whoever can write into the database, or beside it, must not be able to choose which: the
 ledger says which file was promoted and with which bytes, its path stays inside the folder of models, and a trainer of

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
@@ -95,15 +96,15 @@ def leaves(of: Type) -> int:
 
 def typed(lines: Sequence[Mapping[str, JSON]], names: Iterable[str]) -> dict[str, Type | None]:
     """The type of each column over all lines; None where the values have none in common."""
-    return {name: _column(line.get(name) for line in lines) for name in names}
-
-
-def _column(values: Iterable[JSON]) -> Type | None:
-    try:
-        found = common(type_of(value) for value in values if value is not None)
-        return found if leaves(found) <= FIELDS else None
-    except MixedError:
-        return None
+    types: dict[str, Type | None] = {}
+    for name in names:
+        try:
+            of = common(type_of(value) for line in lines if (value := line.get(name)) is not None)
+        except MixedError:
+            types[name] = None
+        else:
+            types[name] = of if leaves(of) <= FIELDS else None
+    return types
 
 
 def as_text(value: JSON) -> JSON:
@@ -154,12 +155,8 @@ def look(text: str) -> str:
         return "integer"
     if _NUMBER.fullmatch(short):
         return "number"
-    return re.sub(r"\d", "0", short) if short[:1].isdigit() and _is_time(short) else "text"
-
-
-def _is_time(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+    if short[:1].isdigit():
+        with suppress(ValueError):
+            datetime.fromisoformat(short)
+            return re.sub(r"\d", "0", short)
+    return "text"

@@ -32,7 +32,7 @@ from dualcontrol.sklearn.rows import missing, readable
 Labels = NDArray[Any]
 
 
-class Asked(NamedTuple):
+class Predictions(NamedTuple):
     """What became of rows: `values` with None where a human was asked, and the cases opened for these by row."""
 
     values: Labels
@@ -42,11 +42,11 @@ class Asked(NamedTuple):
 
     def settled(self) -> Labels:
         """The values, with the labels that humans have given by now; None where none is there yet."""
-        found = self.values.copy()
+        labels = self.values.copy()
         for row, case in self.cases.items():
             outcome = self.loop.look(case).outcome
-            found[row] = None if outcome is None else outcome.value
-        return found
+            labels[row] = None if outcome is None else outcome.value
+        return labels
 
 
 def _gives(name: str) -> Any:
@@ -58,7 +58,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
     """A classifier that accepts only the rows on which its error is certified to be at most `max_error`.
 
     With ``cv="prefit"`` a fitted `estimator` is taken as it is, an unfitted one is trained by `fit`; `calibrate` then
-    wants rows that it has not seen.  With ``cv=k`` `fit` keeps one fold of k from training and calibrates on it.
+    wants rows that it has not seen.  With ``cv=k`` `fit` holds one fold of k out of training and calibrates on it.
     Without an `estimator` it is logistic regression.
 
     The promise is for all accepted rows together, so that a rare class may be wrong throughout; the certificate says
@@ -80,19 +80,25 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         """Train the classifier where it is not trained yet; a certificate of before has lapsed.
 
         `fit_params`, such as ``sample_weight``, go to the `fit` of the classifier inside; with ``cv=k`` the weights
-        of the fold that is kept go to `calibrate`.
+        of the held-out fold go to `calibrate`.
         """
         check_promise(self.max_error, self.confidence)
         self._lapsed()
         if fit_params.get("sample_weight", 0) is None:
             del fit_params["sample_weight"]
         if self.cv == "prefit":
-            return self._adopted() if _is_fitted(self.estimator) else self._trained(X, y, fit_params)
+            return self._adopted(self.estimator) if _is_fitted(self.estimator) else self._trained(X, y, fit_params)
         X, y = indexable(X, y)
-        train, kept = _parted(y, self.cv)
+        if isinstance(self.cv, bool) or not isinstance(self.cv, int) or self.cv < 2:
+            raise CalibrationError(f'cv is "prefit" or a number of folds from 2 on, not {self.cv!r:.80}')
+        if y is None:
+            raise CalibrationError("SelectiveClassifier requires y to be passed, but the target y is None")
+        check_classification_targets(y)
+        folds = StratifiedKFold(self.cv, shuffle=True, random_state=0)  # the same rows every time
+        train, held_out = next(folds.split(np.zeros(len(y)), y))
         self._trained(_safe_indexing(X, train), _safe_indexing(y, train), _of_rows(fit_params, train, len(y)))
-        weights = _of_rows(fit_params, kept, len(y)).get("sample_weight")
-        return self.calibrate(_safe_indexing(X, kept), _safe_indexing(y, kept), sample_weight=weights)
+        weights = _of_rows(fit_params, held_out, len(y)).get("sample_weight")
+        return self.calibrate(_safe_indexing(X, held_out), _safe_indexing(y, held_out), sample_weight=weights)
 
     def _lapsed(self) -> None:
         self.certificate_: OfflineCertificate | None = None
@@ -103,24 +109,23 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
 
     def _trained(self, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Self:
         inside = clone(self._inside())
-        if "sample_weight" in fit_params and not _takes_weights(inside):
+        # a pipeline says itself which of its steps take weights
+        if "sample_weight" in fit_params and not (
+            has_fit_parameter(inside, "sample_weight") or hasattr(inside, "steps")
+        ):
             raise CalibrationError(
                 f"{type(inside).__name__} takes no sample_weight",
                 hint="Hand in a classifier that is fitted already, or one that takes weights.",
             )
-        self.estimator_ = inside.fit(X, y, **fit_params)
+        self._adopted(inside.fit(X, y, **fit_params))
         self.trained_on_ = joblib.hash(X)
-        return self._described()
+        return self
 
-    def _adopted(self) -> Self:
-        self.estimator_ = self.estimator
-        return self._described()
-
-    def _described(self) -> Self:
-        self.classes_ = self.estimator_.classes_
+    def _adopted(self, estimator: Any) -> Self:
+        self.estimator_, self.classes_ = estimator, estimator.classes_
         for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
         return self
 
     def calibrate(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
@@ -132,9 +137,9 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         """
         check_promise(self.max_error, self.confidence)
         if not self.__sklearn_is_fitted__():
-            self._estimator()  # raises where there is none
+            estimator = self._estimator()  # raises where there is none
             self._lapsed()
-            self._adopted()
+            self._adopted(estimator)
         if self.trained_on_ is not None and joblib.hash(X) == self.trained_on_:
             raise CalibrationError("these rows trained the classifier, so its errors on them say little",
                                    hint="Keep rows aside and calibrate on those, or set cv to a number.")  # fmt: skip
@@ -143,27 +148,20 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         check_consistent_length(X, truth)
         inclusion = _inclusion(sample_weight, len(truth))
         if inclusion is not None and not bool(np.all(inclusion > 0.0)):  # rows of no weight stand for nothing
-            kept = np.flatnonzero(inclusion > 0.0)
-            X, truth, inclusion = _safe_indexing(X, kept), truth[kept], inclusion[kept]
+            rows = np.flatnonzero(inclusion > 0.0)
+            X, truth, inclusion = _safe_indexing(X, rows), truth[rows], inclusion[rows]
         if inclusion is not None and inclusion.min() == inclusion.max():
             inclusion = None
-        given = self.predict(X)
-        self._scale(X, given == truth)
-        found = Judged(self.scores(X), given, truth, inclusion)
+        labels, margins = self.predict(X), self._margins(X)
+        if margins is not None:
+            # No scale changes the order of the rows, which alone decides what is certified: the truths may choose it.
+            self.margin_scale_ = _scale_of(margins, labels == truth, len(classes))
         certify_one = by_class if self.per_class else together
-        self.certificate_ = certify_one(found, classes, self.max_error, self.confidence)
+        judged = Judged(self.scores(X), labels, truth, inclusion)
+        self.certificate_ = certify_one(judged, classes, self.max_error, self.confidence)
         self.threshold_ = self.certificate_.found.threshold
         self.thresholds_ = {one.label: one.threshold for one in self.certificate_.classes}
         return self
-
-    def _scale(self, X: Any, right: NDArray[np.bool_]) -> None:
-        """Choose how far from the boundary the classifier is half sure, so that scores of margins are chances.
-
-        No scale changes the order of the rows, which alone decides what is certified: the truths may choose it.
-        """
-        margins = self._margins(X)
-        if margins is not None:
-            self.margin_scale_ = _scale_of(margins, right, len(self._estimator().classes_))
 
     def predict(self, X: Any) -> Labels:
         """The label of every row, accepted or not."""
@@ -190,65 +188,77 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         return _sure(margins, len(self._estimator().classes_), getattr(self, "margin_scale_", 1.0))
 
     def _margins(self, X: Any) -> Floats | None:
-        """How far each row lies from the boundary; None where the classifier gives probabilities."""
+        """How far each row lies from the boundary; None where the classifier gives probabilities.
+
+        Of two classes it is the amount of the decision value, of more the lead of the first over the second.
+        """
         estimator = self._estimator()
         if hasattr(estimator, "predict_proba"):
             return None
-        if hasattr(estimator, "decision_function"):
-            return _margins(np.asarray(estimator.decision_function(X), dtype=float), len(estimator.classes_))
-        raise CalibrationError(f"{type(estimator).__name__} gives neither predict_proba nor decision_function",
-                               hint="Wrap it, for example in sklearn.calibration.CalibratedClassifierCV.")  # fmt: skip
+        if not hasattr(estimator, "decision_function"):
+            raise CalibrationError(
+                f"{type(estimator).__name__} gives neither predict_proba nor decision_function",
+                hint="Wrap it, for example in sklearn.calibration.CalibratedClassifierCV.",
+            )
+        decisions, classes = np.asarray(estimator.decision_function(X), dtype=float), len(estimator.classes_)
+        if decisions.ndim == 2 and decisions.shape[1] == 1:
+            decisions = decisions[:, 0]
+        if decisions.ndim == 1:
+            return np.asarray(np.abs(decisions))
+        if decisions.shape[1] != classes:
+            raise CalibrationError(
+                f"decision_function gives {decisions.shape[1]} columns for {classes} classes",
+                hint='For a support vector machine set decision_function_shape="ovr".',
+            )
+        ranked = np.sort(decisions, axis=1)
+        return np.asarray(ranked[:, -1] - ranked[:, -2])
 
     def accepts(self, X: Any) -> NDArray[np.bool_]:
         """For which rows the classifier may act by itself; for none while nothing is certified."""
         scores = self.scores(X)
         return np.asarray(scores >= self._starts(self.predict(X)))
 
-    def _starts(self, given: Labels) -> Floats:
-        """The score from which each row is accepted, by the label it was given; infinite where it is not."""
+    def _starts(self, labels: Labels) -> Floats:
+        """The score from which each row is accepted, by its predicted label; infinite where it is not."""
         threshold: float | None = getattr(self, "threshold_", None)
-        if threshold is None:
-            return np.full(len(given), np.inf)
-        if not self.per_class:
-            return np.full(len(given), threshold)
+        if threshold is None or not self.per_class:
+            return np.full(len(labels), np.inf if threshold is None else threshold)
         starts = {label: np.inf if start is None else start for label, start in self.thresholds_.items()}
-        return np.array([starts.get(label, np.inf) for label in given.tolist()])
+        return np.array([starts.get(label, np.inf) for label in labels.tolist()])
 
     def predict_or_ask(
         self, X: Any, loop: Loop, *, inputs: Sequence[JSON] | None = None, key: str | None = None
-    ) -> Asked:
+    ) -> Predictions:
         """Predict what is accepted, and open a case in a loop of mode labels for each other row.
 
         `inputs` is what reviewers see of each row, in place of its numbers; the same `key` finds the same cases.
         """
         if loop.settings.mode != "labels":
             raise ProposalError(f"loop {loop.name!r} is in {loop.settings.mode} mode; rows are asked in labels mode")
-        values, accepted = self.predict(X).astype(object), self.accepts(X)
+        labels, sure = self.predict(X), self.scores(X)
+        starts = self._starts(labels)
+        values, accepted = labels.astype(object), np.asarray(sure >= starts)
         rows = np.flatnonzero(~accepted)
         shown = readable(X if inputs is None else inputs)
         if len(shown) != len(values):
             raise ProposalError(f"there are {len(shown)} inputs and {len(values)} rows; each row has one")
-        opened = loop.propose_batch(self._columns(X, values, shown, rows), key=key).cases if len(rows) else {}
-        values[rows] = None
-        return Asked(values, accepted, {int(rows[at]): case for at, case in opened.items()}, loop)
-
-    def _columns(self, X: Any, values: Labels, shown: Sequence[JSON], rows: NDArray[Any]) -> dict[str, Sequence[Any]]:
-        """What is proposed for the rows that humans are asked about; each requires approval, whatever its score."""
-        sure, starts = self.scores(X), self._starts(self.predict(X))
-        classes = self._estimator().classes_
-        return {
+        nothing = "nothing is certified" if getattr(self, "threshold_", None) is None else "not for this class"
+        sureness = [
+            f"the classifier is sure by {score:.4g}" if np.isfinite(score) else "the classifier gives no score"
+            for score in sure[rows]
+        ]
+        acting = [f"it acts by itself from {start:.4g}" if np.isfinite(start) else nothing for start in starts[rows]]
+        columns: dict[str, Sequence[Any]] = {
             "input": [shown[row] for row in rows],
             "proposal": [scalar(values[row]) for row in rows],
-            "alternatives": [[scalar(label) for label in classes if label != values[row]] for row in rows],
+            "alternatives": [[scalar(c) for c in self._estimator().classes_ if c != values[row]] for row in rows],
             "confidence": [float(sure[row]) if np.isfinite(sure[row]) else None for row in rows],
-            "requires_approval": [True] * len(rows),
-            "rationale": [f"{_sureness(sure[row])}, and {self._acting(starts[row])}" for row in rows],
+            "requires_approval": [True] * len(rows),  # whatever its score
+            "rationale": [f"{score}, and {start}" for score, start in zip(sureness, acting, strict=True)],
         }
-
-    def _acting(self, start: float) -> str:
-        if np.isfinite(start):
-            return f"it acts by itself from {start:.4g}"
-        return "nothing is certified" if getattr(self, "threshold_", None) is None else "not for this class"
+        opened = loop.propose_batch(columns, key=key).cases if len(rows) else {}
+        values[rows] = None
+        return Predictions(values, accepted, {int(rows[place]): case for place, case in opened.items()}, loop)
 
     def _inside(self) -> Any:
         return LogisticRegression() if self.estimator is None else self.estimator
@@ -270,17 +280,6 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  
         return tags
 
 
-def _parted(y: Any, folds: int | str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Rows to train on, and one fold that is kept from training; the same rows every time."""
-    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
-        raise CalibrationError(f'cv is "prefit" or a number of folds from 2 on, not {folds!r:.80}')
-    if y is None:
-        raise CalibrationError("SelectiveClassifier requires y to be passed, but the target y is None")
-    check_classification_targets(y)
-    train, kept = next(StratifiedKFold(folds, shuffle=True, random_state=0).split(np.zeros(len(y)), y))
-    return train, kept
-
-
 def _is_fitted(estimator: Any) -> bool:
     try:
         check_is_fitted(estimator)
@@ -289,19 +288,13 @@ def _is_fitted(estimator: Any) -> bool:
     return True
 
 
-def _takes_weights(estimator: Any) -> bool:
-    return has_fit_parameter(estimator, "sample_weight") or hasattr(estimator, "steps")  # a pipeline says so itself
-
-
 def _of_rows(fit_params: Mapping[str, Any], rows: NDArray[Any], count: int) -> dict[str, Any]:
     """Parameters of `fit` for some of the rows: what has one value a row is cut, the rest is as it is."""
-    many = {
-        name for name, value in fit_params.items() if hasattr(value, "__len__") and not isinstance(value, str | Mapping)
-    }
-    return {
-        name: _safe_indexing(value, rows) if name in many and len(value) == count else value
-        for name, value in fit_params.items()
-    }
+    parts = dict(fit_params)
+    for name, value in fit_params.items():
+        if hasattr(value, "__len__") and not isinstance(value, str | Mapping) and len(value) == count:
+            parts[name] = _safe_indexing(value, rows)
+    return parts
 
 
 def _inclusion(sample_weight: Any, count: int) -> Floats | None:
@@ -326,25 +319,21 @@ def _known(truth: Labels, classes: Sequence[Any]) -> Labels:
     """The truths, where each is one: a row without a truth is refused, and so are labels of another type."""
     if len(truth) == 0:
         raise CalibrationError("there are no rows, so there is nothing to calibrate on")
-    bare = [row for row, label in enumerate(truth) if missing(label)]
-    if bare:
-        raise CalibrationError(f"row {bare[0]}: there is no truth ({len(bare)} rows in all)", row=bare[0])
+    gaps = [row for row, label in enumerate(truth) if missing(label)]
+    if gaps:
+        raise CalibrationError(f"row {gaps[0]}: there is no truth ({len(gaps)} rows in all)", row=gaps[0])
     known, kinds = {scalar(label) for label in classes}, {_kind(label) for label in classes}
     labels = [scalar(label) for label in truth]
-    odd = next((row for row, label in enumerate(labels) if label not in known and _kind(label) not in kinds), None)
-    if odd is None and known.isdisjoint(labels):
-        odd = 0
-    if odd is not None:
-        few = ", ".join(repr(label) for label in list(known)[:FEW])
+    odd = [row for row, label in enumerate(labels) if label not in known and _kind(label) not in kinds]
+    if odd or known.isdisjoint(labels):
+        row = odd[0] if odd else 0
+        few = ", ".join(map(repr, list(known)[:5]))
         raise CalibrationError(
-            f"row {odd}: the truth is the {_kind(labels[odd])} {labels[odd]!r:.80}, and the classifier knows the "
-            f"{' or '.join(sorted(kinds))} {few}", row=odd,
+            f"row {row}: the truth is the {_kind(labels[row])} {labels[row]!r:.80}, and the classifier knows the "
+            f"{' or '.join(sorted(kinds))} {few}", row=row,
             hint="Give y as it was when the classifier was trained; as it is, every row would count as wrong.",
         )  # fmt: skip
     return truth
-
-
-FEW = 5
 
 
 def _kind(label: Any) -> str:
@@ -352,21 +341,6 @@ def _kind(label: Any) -> str:
     own = scalar(label)
     kinds: tuple[tuple[Any, str], ...] = ((str, "text"), (bool, "flag"), ((int, float), "number"))
     return next((word for kind, word in kinds if isinstance(own, kind)), type(own).__name__)
-
-
-def _margins(decisions: Floats, classes: int) -> Floats:
-    """The distance from the boundary: of two classes its amount, of more the lead of the first over the second."""
-    if decisions.ndim == 2 and decisions.shape[1] == 1:
-        decisions = decisions[:, 0]
-    if decisions.ndim == 1:
-        return np.asarray(np.abs(decisions))
-    if decisions.shape[1] != classes:
-        raise CalibrationError(
-            f"decision_function gives {decisions.shape[1]} columns for {classes} classes",
-            hint='For a support vector machine set decision_function_shape="ovr".',
-        )
-    ranked = np.sort(decisions, axis=1)
-    return np.asarray(ranked[:, -1] - ranked[:, -2])
 
 
 def _sure(margins: Floats, classes: int, scale: float) -> Floats:
@@ -379,20 +353,16 @@ def _sure(margins: Floats, classes: int, scale: float) -> Floats:
 
 def _scale_of(margins: Floats, right: NDArray[np.bool_], classes: int) -> float:
     """The scale under which the scores of these rows are likeliest, as chances of being right."""
-    known = np.isfinite(margins) & (margins > 0.0)
-    if not known.any():
+    usable = np.isfinite(margins) & (margins > 0.0)
+    if not usable.any():
         return 1.0
-    middle = float(np.median(margins[known]))
+    margins, right = margins[usable], right[usable]
 
     def likelihood(scale: float) -> float:
-        sure = np.clip(_sure(margins[known], classes, scale), 1e-12, 1.0 - 1e-12)
-        return float(np.log(np.where(right[known], sure, 1.0 - sure)).sum())
+        sure = np.clip(_sure(margins, classes, scale), 1e-12, 1.0 - 1e-12)
+        return float(np.log(np.where(right, sure, 1.0 - sure)).sum())
 
-    return float(max((middle * step for step in SCALES), key=likelihood))
+    return float(max(np.median(margins) * SCALES, key=likelihood))
 
 
 SCALES = np.geomspace(0.01, 100.0, 81)
-
-
-def _sureness(score: float) -> str:
-    return f"the classifier is sure by {score:.4g}" if np.isfinite(score) else "the classifier gives no score"

@@ -25,9 +25,13 @@ def missing(value: Any) -> bool:
 def readable(X: Any) -> list[JSON]:
     """Rows as JSON that people can read: by column where columns have names, else as lists.
 
-    What is missing is null, times are written out, and whatever JSON has no type for is its text.
+    What is missing is null, times are written out, and whatever JSON has no type for is its text.  A row that holds
+    nothing at all is named by its number, to be something.
     """
-    return [_seen(row, place) for place, row in enumerate(_rows(X))]
+    return [
+        {"row": n, "value": cell} if cell in (None, {}) or (isinstance(cell, str) and not cell.strip()) else cell
+        for n, cell in enumerate(map(_cell, _rows(X)))
+    ]
 
 
 def _rows(X: Any) -> Iterable[Any]:
@@ -35,35 +39,20 @@ def _rows(X: Any) -> Iterable[Any]:
     for whole in ("to_dicts", "to_pylist"):  # polars and Arrow
         if hasattr(X, whole):
             return list(getattr(X, whole)())
-    if hasattr(X, "columns") and hasattr(X, "iloc"):  # pandas; names may come twice
-        names = _names(X.columns)
-        return [
-            dict(zip(names, cells, strict=True))
-            for cells in zip(*(X.iloc[:, n] for n in range(len(names))), strict=True)
-        ]
+    if hasattr(X, "columns") and hasattr(X, "iloc"):  # pandas; a name that comes twice gets a number
+        names: list[str] = []
+        for column in X.columns:
+            name = " ".join(map(str, column)) if isinstance(column, tuple) else str(column)
+            times = sum(known == name or known.startswith(f"{name} (") for known in names)
+            names.append(name if not times else f"{name} ({times + 1})")
+        columns = [X.iloc[:, n] for n in range(len(names))]
+        return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
     if isinstance(X, list | tuple):
         return X
     dense = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
     if dense.dtype.names:
         return [dict(zip(dense.dtype.names, row, strict=True)) for row in dense]
     return dense
-
-
-def _names(columns: Iterable[Any]) -> list[str]:
-    """A name of its own for each column."""
-    names: list[str] = []
-    for column in columns:
-        name = " ".join(map(str, column)) if isinstance(column, tuple) else str(column)
-        times = sum(known == name or known.startswith(f"{name} (") for known in names)
-        names.append(name if not times else f"{name} ({times + 1})")
-    return names
-
-
-def _seen(row: Any, place: int) -> JSON:
-    """A row as its reviewer sees it; one that holds nothing at all is named by its number, to be something."""
-    value = _cell(row)
-    empty = value is None or value == {} or (isinstance(value, str) and not value.strip())
-    return {"row": place, "value": value} if empty else value
 
 
 def _cell(value: Any) -> JSON:
