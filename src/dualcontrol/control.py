@@ -338,12 +338,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a step has read from the store or computed ahead of a stage.
 
     `leader` is the locked case that this one may join, or has joined; `score` the learned chance that the proposal is
-    right; `followers` how many cases an answer will count for as well.
+    right; `followers` how many cases an answer will count for as well; `draw` the probability with which this row of a
+    batch is audited, and whether it is, drawn together with all others.
     """
 
     leader: Case | None = None
     score: float | None = None
     followers: int = 0
+    draw: tuple[float, bool] | None = None
 
 
 class Env(msgspec.Struct, frozen=True, kw_only=True):

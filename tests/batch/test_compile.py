@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.batch.columns import Column, Columns
-from dualcontrol.batch.compile import ROUTES, Masker
+from dualcontrol.batch.compile import ROUTES, Masker, Tape
 from dualcontrol.batch.routes import route_batch
 from dualcontrol.control import Control, LoopSettings, Rule
 from dualcontrol.route.cel import parse
@@ -39,8 +39,10 @@ def found_by_columns(source: str, columns: dict[str, Any]) -> list[Any]:
     table = Columns(columns)
     tree = parse(source)
     assert tree is not None
-    masks = Masker(table, 0, table.rows).masks(tree)
-    yes, error = (np.broadcast_to(mask, table.rows).tolist() for mask in masks)
+    tape = Tape(np.uint8)
+    masks = Masker(table, tape, careful=True).masks(tree)
+    tape.run(0, table.rows, np.zeros(table.rows, np.uint8))
+    yes, error = (np.broadcast_to(tape.mask(cell), table.rows).tolist() for cell in masks)
     assert not any(y and e for y, e in zip(yes, error, strict=True))
     return [None if e else y for y, e in zip(yes, error, strict=True)]
 

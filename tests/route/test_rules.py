@@ -73,7 +73,7 @@ def test_a_value_that_cel_does_not_know_asks_a_human(routed: Any, value: Any) ->
 def test_each_rule_is_evaluated_once_and_only_when_asked() -> None:
     findings = Findings(compiled((rule("args.amount > 1"), rule("true"))), SUBJECT)
     assert findings[0] is True
-    assert list(findings._found) == [0]
+    assert list(findings._findings) == [0]
 
 
 def test_compiled_once_for_equal_rules() -> None:

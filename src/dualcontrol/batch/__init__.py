@@ -6,27 +6,28 @@ are written together or not at all, so that a batch with a key that was interrup
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from dualcontrol.batch import record
-from dualcontrol.batch.columns import Array, Columns, cells
+from dualcontrol.batch.columns import Columns, cells
 from dualcontrol.batch.record import Chunk, Part
 from dualcontrol.batch.refusals import Doubt, admit, at_row, further_on, refuse_bare, refuse_cells, refuse_labels
 from dualcontrol.batch.routes import BatchRoutes, assured, route_batch
-from dualcontrol.case import JSON, Case, Value, scalar
+from dualcontrol.case import JSON, Value, scalar
 from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control, Facts
 from dualcontrol.errors import DualcontrolError, KeyFormatError, PayloadError, ProposalError
 from dualcontrol.events import Entry, Routed, real
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
-from dualcontrol.route.rules import Subject
+from dualcontrol.route.route import subject_in
 from dualcontrol.step import HANDLERS, Steps, leader_of
-from dualcontrol.store import Tx
 
 CHUNK = 8192
 ASIDE = ("proposal", "rationale", "alternatives", "history", "scores", "candidates", "source")
@@ -63,113 +64,110 @@ def propose_batch(
     if key is not None and not isinstance(key, str):
         raise KeyFormatError(f"a key is a text, not {key!r:.80}")
     check_key(key)
-    table, aside = _split(columns)
-    rows = _length({**table, **aside})
+    table, aside, rows = _tables(columns)
     name = key or steps.new_id()
     with steps.store.transaction(durable=False) as tx:
         control = steps.control(tx, loop)
     drawn = steps.new_id()
-    chunks = [
-        Chunk(number, start, _cut(table, start, start + chunk), _cut(aside, start, start + chunk), f"{drawn}/{number}")
-        for number, start in enumerate(range(0, rows, chunk))
-    ]
-    known = record.known(steps, control, name, chunks) if key else {}
+    chunks = []
+    for number, start in enumerate(range(0, rows, chunk)):
+        inside, outside = (
+            {path: values[start : start + chunk] for path, values in part.items()} for part in (table, aside)
+        )
+        chunks.append(Chunk(number, start, inside, outside, f"{drawn}/{number}"))
+    parts = record.known(steps, control, name, chunks) if key else {}
     try:
         refuse_labels(control.settings, table, aside)
     except PayloadError:  # a label that is no JSON: the look at its row names row and column
-        for part in chunks:
-            _checked(steps, control, name, part)
+        for each in chunks:
+            _checked(steps, control, name, each)
         raise
-    routed = {c.number: _checked(steps, control, name, c) for c in chunks if c.number not in known}
-    parts = [
-        known[c.number] if c.number in known else _chunk(steps, loop, name, c, routed.pop(c.number), bool(key))
-        for c in chunks
-    ]
-    return _joined(name, parts, chunk)
+    chunks = [each for each in chunks if each.number not in parts]
+    routes = {each.number: _checked(steps, control, name, each) for each in chunks}
+    for each in chunks:
+        write = partial(_written, steps, loop, name, each, routes.pop(each.number), keyed=bool(key))
+        parts[each.number] = steps.retried(write)
+    return _joined(name, [part for _, part in sorted(parts.items())], chunk)
 
 
-def _split(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    columns = _columns(given)
-    table = {ALIASES.get(n, n): v for n, v in columns.items() if n not in ASIDE}
-    aside = {n: cells(v) for n, v in columns.items() if n in ASIDE}
-    return table, aside
-
-
-def _columns(given: Any) -> dict[str, Any]:
-    """Columns by name, from an object or a table of Arrow; a text is no column, though it has a length."""
-    if hasattr(given, "column_names"):
-        given = {name: given[name] for name in given.column_names}
-    if not hasattr(given, "items"):
-        raise ProposalError(f"a batch is an object of columns by name, not {given!r:.80}")
-    columns = dict(given.items())
-    for name, values in columns.items():
+def _tables(columns: Any) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The columns that routing looks at and those it does not, by path, from an object or an Arrow table; and rows."""
+    if hasattr(columns, "column_names"):
+        columns = {name: columns[name] for name in columns.column_names}
+    if not hasattr(columns, "items"):
+        raise ProposalError(f"a batch is an object of columns by name, not {columns!r:.80}")
+    named: dict[Any, Any] = dict(columns.items())
+    for name, values in named.items():
         if not isinstance(name, str):
             raise ProposalError(f"a column is named by a text, not {name!r:.80}")
-        if not _is_column(values):
+        try:  # a text is no column, though it has a length
+            is_column = not isinstance(values, str | bytes | Mapping | Set) and len(values) >= 0
+        except TypeError:  # a number, a generator, an array of no dimension
+            is_column = False
+        if not is_column:
             raise ProposalError(f"column {name!r:.80} is a list or an array, not {values!r:.80}")
-    return columns
-
-
-def _is_column(values: Any) -> bool:
-    try:
-        return not isinstance(values, str | bytes | Mapping | Set) and len(values) >= 0
-    except TypeError:  # a number, a generator, an array of no dimension
-        return False
-
-
-def _length(columns: Mapping[str, Sequence[Any]]) -> int:
-    lengths = {name: len(values) for name, values in columns.items()}
+    table: dict[str, Any] = {ALIASES.get(name) or name: values for name, values in named.items() if name not in ASIDE}
+    aside = {name: cells(values) for name, values in named.items() if name in ASIDE}
+    lengths = {name: len(values) for name, values in {**table, **aside}.items()}
     if len(set(lengths.values())) != 1:
         raise ProposalError(f"the columns of a batch have one length; these have {lengths or 'none'}")
-    return next(iter(lengths.values()))
-
-
-def _cut(columns: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
-    return {name: values[start:stop] for name, values in columns.items()}
+    return table, aside, next(iter(lengths.values()))
 
 
 def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
     """The routes of a chunk, when every row of it can be taken; nothing is written before all chunks have passed."""
     try:
         columns = Columns(chunk.table)
-        for row in map(int, Doubt(control.settings, columns, chunk.aside).rows):
-            _command(control, name, chunk, columns, row)
-        routes = _routes(steps, control, name, chunk, columns)
+        doubtful = Doubt(control.settings, columns, chunk.aside).rows
+        for row in doubtful.tolist():
+            _admitted(control, name, chunk, columns, row)
+        routes = _routes(steps, control, chunk, columns)
         refuse_bare(control.settings, routes, chunk.aside)
-        for _ in _commands(control, name, chunk, routes):
-            pass
+        for row in np.setdiff1d(routes.for_people, doubtful, assume_unique=True).tolist():
+            _admitted(control, name, chunk, columns, row)
     except DualcontrolError as error:
         raise further_on(error, chunk.start) from error
     return routes
 
 
-def _routes(
-    steps: Steps, control: Control, name: str, chunk: Chunk, columns: Columns | None = None
-) -> BatchRoutes:  # fmt: skip
-    routes = route_batch(columns or Columns(chunk.table), control, batch_id=chunk.drawn, secret=steps.secret)
-    return assured(routes, lambda row: _source(chunk, row), steps.secret, chunk.drawn)
+def _routes(steps: Steps, control: Control, chunk: Chunk, columns: Columns) -> BatchRoutes:
+    def source_of(row: int) -> JSON:
+        """What a row says of the model that proposed it."""
+        source = scalar(chunk.aside["source"][row]) if "source" in chunk.aside else None
+        if source is not None or "proposal" not in chunk.aside:
+            return source
+        return as_row(scalar(chunk.aside["proposal"][row])).get("source")
+
+    routes = route_batch(columns, control, batch_id=chunk.drawn, secret=steps.secret)
+    return assured(routes, source_of, steps.secret, chunk.drawn)
 
 
-def _source(chunk: Chunk, row: int) -> JSON:
-    """What a row says of the model that proposed it."""
-    said = scalar(chunk.aside["source"][row]) if "source" in chunk.aside else None
-    if said is not None or "proposal" not in chunk.aside:
-        return said
-    return as_row(scalar(chunk.aside["proposal"][row])).get("source")
+def _written(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, *, keyed: bool) -> Part:
+    """Write the cases of a chunk and its entry in one transaction.
 
-
-def _chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
-    return steps.retried(lambda: _write_chunk(steps, loop, name, chunk, routes, keyed))
-
-
-def _write_chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRoutes, keyed: bool) -> Part:
+    A row is routed once more, as the one proposal that its case is made of, for that alone gives the reason; it is
+    looked at from its columns where those say something else than the proposal does.
+    """
     with steps.store.transaction() as tx:
-        control = steps.control(tx, loop)
+        control, proposal_of = steps.control(tx, loop), _proposal
         if control.version != routes.control.version:
-            routes = _routes(steps, control, name, chunk)
+            routes, proposal_of = _routes(steps, control, chunk, routes.columns), _admitted
         cases: dict[int, str] = {}
-        for row, made in _commands(control, name, chunk, routes):
-            cases[row] = _open(steps, tx, control, made, routes, row).id
+        for row in routes.for_people.tolist():
+            proposal = proposal_of(control, name, chunk, routes.columns, row)
+            alike = steps.alike(proposal, control)
+            draw = (routes.chance(row), bool(routes.audited[row]))
+            env = steps.env(tx.now, Facts(leader=leader_of(tx, control, alike), draw=draw))
+            opened, routed = HANDLERS[Propose](None, proposal, control, env)
+            same = repr(routes.subject(row)) == repr(subject_in(proposal))
+            if not same and isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined":
+                route = routes.route(row, env.now)
+                routed = replace(
+                    routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(routes.chance(row)),
+                    audited=route.audited, due_at=route.due_at, risk=real(route.risk),
+                )  # fmt: skip
+            print_ = fingerprint(steps.secret, proposal)
+            cases[row] = steps.open(tx, proposal, control, [opened, routed], print_, alike).id
         part = record.part(routes, cases)
         event = record.event(tx.now, name, chunk, routes, steps.secret if keyed else None)
         entry = Entry(stream=f"loop/{control.loop_id}", seq=0, at=tx.now, actor="program", events=(event,))
@@ -177,66 +175,50 @@ def _write_chunk(steps: Steps, loop: str, name: str, chunk: Chunk, routes: Batch
     return part
 
 
-def _commands(control: Control, name: str, chunk: Chunk, routes: BatchRoutes) -> Iterator[tuple[int, Propose]]:
-    for row in map(int, routes.for_people):
-        yield row, _command(control, name, chunk, routes.columns, row)
-
-
-def _command(control: Control, name: str, chunk: Chunk, columns: Columns, row: int) -> Propose:
-    """A row as a proposal by itself, as `propose` would take it; an error names row and, where it can, column."""
+def _admitted(control: Control, name: str, chunk: Chunk, columns: Columns, row: int) -> Propose:
+    """A row as a proposal that has passed the door of `propose`; an error names row and, where it can, column."""
     try:
         try:
-            made = checked(_made(control, record.row_key(name, chunk.number, row), chunk, columns.row(row), row))
+            proposal = _proposal(control, name, chunk, columns, row)
         except PayloadError:
             refuse_cells(columns, chunk.aside, row)
             raise
         refuse_cells(columns, chunk.aside, row)
-        admit(made, control)
-        return made
+        admit(proposal, control)
+        return proposal
     except DualcontrolError as error:
         raise at_row(error, row) from error
 
 
-def _made(control: Control, key: str, chunk: Chunk, subject: Subject, row: int) -> Propose:
-    said = {n: scalar(v[row]) for n, v in chunk.aside.items()}
+def _proposal(control: Control, name: str, chunk: Chunk, columns: Columns, row: int) -> Propose:
+    """A row as a proposal by itself, as `propose` would take it."""
+    parts = {path: scalar(values[row]) for path, values in chunk.aside.items()}
+    subject = columns.row(row)
     if subject.action:
-        said |= {"action": subject.action, "args": subject.args}
-    given = None if isinstance(subject.input, dict) and not subject.input else subject.input
+        parts |= {"action": subject.action, "args": subject.args}
+    empty = isinstance(subject.input, dict) and not subject.input
     signal = subject.signal
-    return command(
-        control.settings, **{k: v for k, v in said.items() if v is not None},
-        input=given, meta=subject.meta or None, confidence=signal.confidence, risk=signal.risk,
-        requires_approval=signal.requires_approval, segment=signal.segment, key=key,
+    return checked(
+        command(
+            control.settings, **{path: part for path, part in parts.items() if part is not None},
+            input=None if empty else subject.input, meta=subject.meta or None, confidence=signal.confidence,
+            risk=signal.risk, requires_approval=signal.requires_approval, segment=signal.segment,
+            key=record.row_key(name, chunk.number, row),
+        )
     )  # fmt: skip
-
-
-def _open(steps: Steps, tx: Tx, control: Control, made: Propose, routes: BatchRoutes, row: int) -> Case:
-    alike = steps.alike(made, control)
-    env = steps.env(tx.now, Facts(leader=leader_of(tx, control, alike)))
-    opened, routed = HANDLERS[Propose](None, made, control, env)
-    route = routes.route(row, env.now)
-    if isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined":
-        routed = replace(
-            routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(routes.chance(row)),
-            audited=route.audited, due_at=route.due_at, risk=real(route.risk),
-        )  # fmt: skip
-    return steps.open(tx, made, control, [opened, routed], fingerprint(steps.secret, made), alike)
 
 
 def _joined(name: str, parts: list[Part], chunk: int) -> Batch:
     names = tuple(dict.fromkeys(n for part in parts for n in part.names))
     by = [np.array([names.index(n) for n in part.names], np.uint32)[part.by] for part in parts]
-    counts: dict[str, int] = {}
+    none: Any = np.empty(0, np.uint8)
+    counts: Counter[str] = Counter()
     for part in parts:
-        for what, count in part.counts.items():
-            counts[what] = counts.get(what, 0) + count
+        counts.update(part.counts)
     return Batch(
-        id=name, to=_all([p.to for p in parts]), by=_all(by), names=names,
-        audited=_all([p.audited for p in parts]), inclusion=_all([p.inclusion for p in parts]),
+        id=name, names=names, counts=dict(counts), rows_singly=sum(part.rows_singly for part in parts),
+        to=np.concatenate([part.to for part in parts] or [none]), by=np.concatenate(by or [none]),
+        audited=np.concatenate([part.audited for part in parts] or [none]),
+        inclusion=np.concatenate([part.inclusion for part in parts] or [none]),
         cases={number * chunk + row: i for number, part in enumerate(parts) for row, i in part.cases.items()},
-        rows_singly=sum(p.rows_singly for p in parts), counts=counts,
     )  # fmt: skip
-
-
-def _all(arrays: list[Array]) -> Array:
-    return np.concatenate(arrays) if arrays else np.empty(0, np.uint8)

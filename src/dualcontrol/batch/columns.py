@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from functools import lru_cache
+from itertools import count
 from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,8 +26,7 @@ ROOTS = ("args", "input", "meta")
 FIXED = ("action", "input")
 SIGNALS = ("confidence", "risk", "requires_approval", "segment", "scores")
 
-# Rows at a time: the columns' parts fit into the second-level cache, and one mask into malloc's heap (below 128 KiB).
-CHUNK = 98_304
+CHUNK = 65_536  # rows at a time: a few columns and masks of this length fit into the second-level cache
 _TEXT_TYPES = ("string", "large_string", "string_view", "utf8", "large_utf8")
 
 
@@ -85,12 +85,26 @@ def column(values: Any) -> Column:
     if hasattr(values, "to_numpy"):
         return column(cells(values))
     if isinstance(values, np.ma.MaskedArray):
-        found = column(values.data)
-        return _with_absent(found, np.ma.getmaskarray(values))
+        return _with_absent(column(values.data), np.ma.getmaskarray(values))
     array = values if isinstance(values, np.ndarray) else _objects(values)
     if array.ndim != 1:
         raise ProposalError("a column is an array of one dimension")
-    return _from_array(array)
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "b":
+        return Column("flag", array)
+    if kind == "i" or (kind == "u" and size < 8):
+        return Column("number", array.astype(array.dtype.newbyteorder("="), copy=False))
+    if kind == "u":
+        small = not len(array) or int(array.max()) < 2**63
+        return Column("number", array.astype(np.int64)) if small else Column("other", array)
+    if kind == "f":
+        return Column("number", array.astype(np.float32 if size < 8 else np.float64, copy=False))
+    if kind == "U":
+        data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+        return Column("text", data, words=_words(data))
+    if kind == "T" and not hasattr(array.dtype, "na_object"):
+        return Column("text", array)
+    return _from_objects(array.astype(object, copy=False)) if kind in "OT" else Column("other", array)
 
 
 def cells(values: Any) -> Any:
@@ -110,17 +124,16 @@ def _objects(values: Any) -> Array:
     return array
 
 
-def _with_absent(found: Column, absent: Array) -> Column:
-    both = absent if found.absent is None else absent | found.absent
-    return found._replace(absent=both if both.any() else None)
+def _with_absent(column: Column, absent: Array) -> Column:
+    both = absent if column.absent is None else absent | column.absent
+    return column._replace(absent=both if both.any() else None)
 
 
 def _coded(codes: Array, categories: list[Any]) -> Column:
     if codes.dtype.kind not in "iu" or codes.max(initial=0) >= max(len(categories), 1):
         raise ProposalError("codes are whole numbers, each the place of a category, or -1")
     if not all(isinstance(label, str) for label in categories):
-        values = np.array([*categories, None], dtype=object)
-        return _from_array(values[codes])
+        return column(np.array([*categories, None], dtype=object)[codes])
     code_of = {label: place for place, label in reversed(list(enumerate(categories)))}
     if len(code_of) != len(categories):
         codes = np.array([code_of[label] for label in categories] + [-1], dtype=np.int64)[codes]
@@ -143,53 +156,33 @@ def _from_arrow(values: Any) -> Column:
     return column(_objects(whole.to_pylist()))
 
 
-def _from_array(array: Array) -> Column:
-    kind = array.dtype.kind
-    if kind == "b":
-        return Column("flag", array)
-    if kind == "i" or (kind == "u" and array.dtype.itemsize < 8):
-        return Column("number", array.astype(array.dtype.newbyteorder("="), copy=False))
-    if kind == "u":
-        small = not len(array) or int(array.max()) < 2**63
-        return Column("number", array.astype(np.int64)) if small else Column("other", array)
-    if kind == "f":
-        return Column("number", array.astype(np.float32 if array.dtype.itemsize < 8 else np.float64, copy=False))
-    if kind == "U":
-        data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
-        return Column("text", data, words=_words(data))
-    if kind == "T" and not hasattr(array.dtype, "na_object"):
-        return Column("text", array)
-    return _from_objects(array.astype(object) if kind == "T" else array)
-
-
 _NO_NAME = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def _as_written(found: Column) -> Column:
-    """A column of names with each as it is kept, as a single proposal's is."""
-    if found.labels is not None:
-        kept = [_kept(label) for label in found.labels]
-        return found if kept == list(found.labels) else _coded(found.data, kept)
-    odd = _beyond(found)
+def _as_written(names: Column) -> Column:
+    """A column of names with each as a single proposal's is kept; one that none may have is left to be refused."""
+
+    def spelled(name: str) -> str:
+        return name if _NO_NAME.search(name) else written(name)
+
+    if names.labels is not None:
+        labels = [spelled(label) for label in names.labels]
+        return names if labels == list(names.labels) else _coded(names.data, labels)
+    odd = _beyond(names)
     if not odd.any():
-        return found
-    texts = found.data.astype(object)
-    texts[odd] = [_kept(text) for text in texts[odd]]
+        return names
+    texts = names.data.astype(object)
+    texts[odd] = [spelled(text) for text in texts[odd]]
     return _numbered(texts)
 
 
-def _kept(name: str) -> str:
-    """A name as it is kept; one that no proposal may have stays as it is, to be refused by its row."""
-    return name if _NO_NAME.search(name) else written(name)
-
-
-def _beyond(found: Column, *, capitals: bool = False) -> Array:
+def _beyond(names: Column, *, capitals: bool = False) -> Array:
     """The rows of a column of plain text that hold a space or a sign beyond ASCII; with `capitals`, or one of those."""
-    if not found.words:
-        return np.ones(len(found.data), np.bool_)
-    odd = np.zeros(len(found.data), np.bool_)
+    if not names.words:
+        return np.ones(len(names.data), np.bool_)
+    odd = np.zeros(len(names.data), np.bool_)
     for start in range(0, len(odd), CHUNK):
-        signs: Any = found.data[start : start + CHUNK].view(np.uint32).reshape(-1, found.data.dtype.itemsize // 4)
+        signs: Any = names.data[start : start + CHUNK].view(np.uint32).reshape(-1, names.data.dtype.itemsize // 4)
         bad = (signs > 126) | (signs - np.uint32(1) < 32)
         if capitals:
             bad |= signs - np.uint32(65) < 26
@@ -197,25 +190,10 @@ def _beyond(found: Column, *, capitals: bool = False) -> Array:
     return odd
 
 
-def _constant(value: Any, rows: int) -> Array:
-    """One value for every row, stored once."""
-    return np.broadcast_to(value, (rows,))
-
-
-class _Numbering(dict[Any, int]):
-    """Gives each new key the next number."""
-
-    def __missing__(self, key: Any) -> int:
-        self[key] = number = len(self)
-        return number
-
-
 _PLAIN: dict[Any, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
 
 
 def _from_objects(array: Array) -> Column:
-    if array.dtype.kind != "O":
-        return Column("other", array)
     kinds = set(map(type, array))
     holes = type(None) in kinds
     kinds.discard(type(None))
@@ -234,7 +212,7 @@ def _from_objects(array: Array) -> Column:
 
 def _numbered(array: Array) -> Column:
     """Text in an object array, each distinct text numbered once."""
-    numbers = _Numbering()
+    numbers: defaultdict[Any, int] = defaultdict(count().__next__)
     codes = np.fromiter(map(numbers.__getitem__, array), np.int64, len(array))
     labels = list(numbers)
     if None in numbers:
@@ -247,62 +225,54 @@ def _numbered(array: Array) -> Column:
 class Columns:
     """The columns of one batch by path, all of one length, and each row as a subject."""
 
-    def __init__(self, given: Any) -> None:
-        if hasattr(given, "column_names"):
-            given = {name: given[name] for name in given.column_names}
+    def __init__(self, table: Any) -> None:
+        if hasattr(table, "column_names"):
+            table = {name: table[name] for name in table.column_names}
         self.by_path: dict[str, Column] = {}
-        self._flat: dict[str, bool] = {}
-        for name, values in given.items():
+        for name, values in table.items():
             _check_name(name)
             self.by_path[name] = column(values)
-        lengths = {name: len(found.data) for name, found in self.by_path.items()}
+        lengths = {name: len(each.data) for name, each in self.by_path.items()}
         if len(set(lengths.values())) > 1:
             raise ProposalError(f"columns differ in length: {lengths}")
         self.rows = next(iter(lengths.values()), 0)
-        self._check_args()
-        self._drop_empty()
-        self._fill_action()
-        self._fill_approval()
-        self._check_signals()
-
-    def _check_args(self) -> None:
         args = [name for name in self.by_path if name.startswith("args.")]
         if args and "action" not in self.by_path:
             raise ProposalError(f"column {args[0]!r} needs a column 'action': without an action there are no args")
+        self._drop_empty()
+        self._fill()
+        self._check_signals()
 
     def _drop_empty(self) -> None:
         """A column that no row has is no column."""
-        for name, found in list(self.by_path.items()):
-            if self.rows == 0 or (found.absent is not None and found.absent.all()):
+        for name, each in list(self.by_path.items()):
+            if self.rows == 0 or (each.absent is not None and each.absent.all()):
                 del self.by_path[name]
 
-    def _fill_action(self) -> None:
-        """An absent action is the empty text, as it is for a single case."""
-        found = self.by_path.get("action", Column("text", _constant(np.int8(0), self.rows), None, ("",), {"": 0}))
-        if found.kind != "text":
+    def _fill(self) -> None:
+        """An absent action is the empty text, as it is for a single case; approval not said to be required is not."""
+        nothing = np.broadcast_to(np.int8(0), (self.rows,))
+        action = self.by_path.get("action", Column("text", nothing, None, ("",), {"": 0}))
+        if action.kind != "text":
             raise ProposalError("column 'action' is not text")
-        if found.absent is not None:
-            texts = _objects([found.value(row) or "" for row in range(self.rows)])
-            found = _numbered(texts)
-        self.by_path["action"] = _as_written(found)
-
-    def _fill_approval(self) -> None:
-        """Approval that is not said to be required is not."""
-        found = self.by_path.get("signal.requires_approval")
-        self.asks_approval = found is not None
-        if found is None:
-            found = Column("flag", _constant(np.False_, self.rows))
-        if found.kind != "flag":
+        if action.absent is not None:
+            action = _numbered(_objects([action.value(row) or "" for row in range(self.rows)]))
+        self.by_path["action"] = _as_written(action)
+        approval = self.by_path.get("signal.requires_approval")
+        self.asks_approval = approval is not None
+        if approval is None:
+            approval = Column("flag", nothing.view(np.bool_))
+        if approval.kind != "flag":
             raise ProposalError("column 'signal.requires_approval' is not true or false")
-        if found.absent is not None:
-            found = Column("flag", found.data & ~found.absent)
-        self.by_path["signal.requires_approval"] = found
+        if approval.absent is not None:
+            approval = Column("flag", approval.data & ~approval.absent)
+        self.by_path["signal.requires_approval"] = approval
 
     def without_gaps(self) -> None:
         """A confidence of NaN is none: so tables write a number that is missing."""
-        found = self.by_path["signal.confidence"]
-        gaps = np.isnan(found.data)
-        filled = found._replace(data=np.where(gaps, found.data.dtype.type(0), found.data))
+        confidence = self.by_path["signal.confidence"]
+        gaps = np.isnan(confidence.data)
+        filled = confidence._replace(data=np.where(gaps, confidence.data.dtype.type(0), confidence.data))
         self.by_path["signal.confidence"] = _with_absent(filled, gaps)
         self._drop_empty()
 
@@ -323,49 +293,40 @@ class Columns:
 
     def is_flat(self, path: str) -> bool:
         """Whether no other column lies above or below this path, so that it stands for itself."""
-        flat = self._flat.get(path)
-        if flat is None:
-            above = {path[:at] for at, sign in enumerate(path) if sign == "."}
-            flat = not any(name in above or name.startswith(path + ".") for name in self.by_path)
-            self._flat[path] = flat
-        return flat
+        above = {path[:at] for at, sign in enumerate(path) if sign == "."}
+        return not any(name in above or name.startswith(path + ".") for name in self.by_path)
 
     def row(self, row: int, proposed: bool = True) -> Subject:
         """One row as the subject of a single case."""
         values: dict[str, Any] = {"args": {}, "input": {}, "meta": {}, "signal": {}}
-        for path, found in self.by_path.items():
-            value = found.value(row)
-            if value is not None:
-                _put(values, path, value)
+        for path, each in self.by_path.items():
+            value = each.value(row)
+            if value is None:
+                continue
+            *above, last = path.split(".")
+            inside = values
+            for name in above:
+                if not isinstance(inside.get(name), dict):
+                    inside[name] = {}
+                inside = inside[name]
+            inside[last] = value
         action = values.get("action", "")
         args = values["args"] if action else {}
         return Subject(action, args, values["input"], Signal(**values["signal"]), values["meta"], proposed)
 
 
-def _numbers(found: Column, what: str, also: tuple[type, ...]) -> Column:
+def _numbers(mixed: Column, what: str, also: tuple[type, ...]) -> Column:
     """A column of mixed values as numbers, risk levels on their scale, and NaN for an unknown level."""
-    numbers = np.zeros(len(found.data))
-    for row in range(len(found.data)):
-        value = found.value(row)
+    numbers = np.full(len(mixed.data), math.nan)
+    for row in range(len(mixed.data)):
+        value = mixed.value(row)
         if isinstance(value, bool) or not (isinstance(value, (Real, *also)) or missing(value)):
             raise SignalError(f"row {row}: {what}", row=row)
-        numbers[row] = _on_scale(value)
-    return Column("number", numbers, found.absent)
-
-
-def _on_scale(value: Any) -> float:
-    if isinstance(value, str):
-        return RISK_LEVELS.get(value, math.nan)
-    return math.nan if missing(value) or abs(value) > 1 else float(value)
-
-
-def _put(values: dict[str, Any], path: str, value: JSON) -> None:
-    *above, last = path.split(".")
-    for name in above:
-        if not isinstance(values.get(name), dict):
-            values[name] = {}
-        values = values[name]
-    values[last] = value
+        if isinstance(value, str):
+            numbers[row] = RISK_LEVELS.get(value, math.nan)
+        elif not missing(value) and abs(value) <= 1:
+            numbers[row] = float(value)
+    return Column("number", numbers, mixed.absent)
 
 
 def _check_name(name: str) -> None:
@@ -389,47 +350,34 @@ _BITS = {4: (np.uint32, 0x3F80_0000, 0x7F80_0000), 8: (np.uint64, 0x3FF0 << 48, 
 _SENSE = {"<": -1, "<=": -1, ">": 1, ">=": 1}
 
 
-@lru_cache(maxsize=512, typed=True)
 def bound(op: str, kind: Any, value: int | float) -> tuple[str, Any] | bool:
     """The comparison to run on a column of type `kind`, or True or False where it holds for all rows or none."""
+    equality = op in ("==", "!=")
+    if kind.kind == "f" and kind.itemsize == 8:
+        return op, np.float64(value)
     if kind.kind == "f":
-        return _float32(op, float(value)) if kind.itemsize == 4 else (op, np.float64(value))
+        value = float(value)
+        with np.errstate(over="ignore"):
+            near = np.float32(value)
+        below = float(near) < value
+        if equality or float(near) == value:
+            return (op, near) if float(near) == value else op == "!="
+        if _SENSE[op] < 0:
+            return "<=", near if below else np.nextafter(near, np.float32(-np.inf))
+        return ">=", np.nextafter(near, np.float32(np.inf)) if below else near
     if isinstance(value, float):
         if kind.itemsize == 8 and abs(value) >= EXACT:
             return op, np.float64(value)
-        if not value.is_integer():
-            return _between(op, value, kind)
-        value = int(value)
-    return _integer(op, value, kind)
-
-
-def _between(op: str, value: float, kind: Any) -> tuple[str, Any] | bool:
-    if op in ("==", "!="):
-        return op == "!="
-    if _SENSE[op] < 0:
-        return _integer("<=", math.floor(value), kind)
-    return _integer(">=", math.ceil(value), kind)
-
-
-def _integer(op: str, value: int, kind: Any) -> tuple[str, Any] | bool:
+        if value.is_integer():
+            value = int(value)
+        elif equality:
+            return op == "!="
+        else:
+            op, value = ("<=", math.floor(value)) if _SENSE[op] < 0 else (">=", math.ceil(value))
     limits = np.iinfo(kind)
     if limits.min <= value <= limits.max:
         return op, kind.type(value)
-    if op in ("==", "!="):
-        return op == "!="
-    return (_SENSE[op] < 0) is (value > limits.max)
-
-
-def _float32(op: str, value: float) -> tuple[str, Any] | bool:
-    with np.errstate(over="ignore"):
-        near = np.float32(value)
-    if float(near) == value:
-        return op, near
-    if op in ("==", "!="):
-        return op == "!="
-    if _SENSE[op] < 0:
-        return "<=", near if float(near) < value else np.nextafter(near, np.float32(-np.inf))
-    return ">=", near if float(near) > value else np.nextafter(near, np.float32(np.inf))
+    return op == "!=" if equality else (_SENSE[op] < 0) is (value > limits.max)
 
 
 def all_shares(part: Any) -> bool:
@@ -453,31 +401,23 @@ def any_nan(part: Any) -> bool:
 INITIALS = tuple(ord(level[0]) for level in RISK_LEVELS)
 
 
-def check_levels(found: Column | None) -> None:
+def check_levels(risk: Column | None) -> None:
     """Refuse a text that no single proposal may give as its risk, and name the first row that has it."""
-    for text, row in _first_rows(found).items() if found is not None else ():
+    first: dict[str, int] = {}  # each distinct text that may be no level, with the first row it stands in
+    if risk is None or risk.kind not in ("text", "other"):
+        return
+    if risk.labels is not None:
+        for place, text in enumerate(risk.labels):
+            if text not in RISK_LEVELS and (rows := risk.data == place).any():
+                first[text] = int(np.argmax(rows))
+    else:
+        rows = np.arange(len(risk.data))
+        if risk.words:  # those that begin like no level, by their first sign: no text is made for the others
+            rows = np.flatnonzero(~np.isin(risk.data.view(np.uint32).reshape(len(risk.data), -1)[:, 0], INITIALS))
+        values = ((row, risk.value(row)) for row in reversed(rows.tolist()))
+        first = {text: row for row, text in values if isinstance(text, str)}
+    for text, row in first.items():
         try:
             risk_level(text)
         except SignalError as error:
             raise SignalError(f"row {row}: {error.message}", row=row) from None
-
-
-def _first_rows(found: Column) -> dict[str, int]:
-    """Each distinct text that may be no level, with the first row it stands in."""
-    if found.labels is not None:
-        places = {text: found.data == place for place, text in enumerate(found.labels) if text not in RISK_LEVELS}
-        return {text: int(np.argmax(rows)) for text, rows in places.items() if rows.any()}
-    if found.kind not in ("text", "other"):
-        return {}
-    rows = _unfamiliar(found.data) if found.words else np.arange(len(found.data))
-    given = ((row, found.value(row)) for row in reversed(rows.tolist()))
-    return {text: row for row, text in given if isinstance(text, str)}
-
-
-def _unfamiliar(data: Array) -> Array:
-    """The rows of fixed width that begin like no level, by their first sign: no text is made for the others."""
-    first: Any = data.view(np.uint32).reshape(len(data), -1)[:, 0]
-    unlike = first != INITIALS[0]
-    for initial in INITIALS[1:]:
-        unlike &= first != initial
-    return np.flatnonzero(unlike)

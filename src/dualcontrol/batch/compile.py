@@ -1,20 +1,19 @@
 """The order of routing as numbers: whatever can be said has a code, and the highest code is heard.
 
 A code is a place in the order and, in its two lowest bits, a route.
-A chunk of rows goes down the order from the top, and each step raises the codes of the rows that it speaks for; rules
-that columns cannot do are left for the rows where nothing above them has spoken; what closes autopilot afterwards is
-laid over the result.
+A tape of array operations raises codes from the top of the order to the bottom; rules that columns cannot do are left
+for the rows where nothing above them has spoken; what closes autopilot afterwards is laid over the result.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dualcontrol.batch.columns import Array, Column, Columns, all_shares, any_nan, bound
+from dualcontrol.batch.columns import CHUNK, Array, Column, Columns, bound
 from dualcontrol.case import RISK_LEVELS
 from dualcontrol.control import Control
 from dualcontrol.names import identity
@@ -40,155 +39,267 @@ _STEPS = 11
 
 
 class Plan:
-    """What is the same for all chunks of a batch: the loop's rules, and the places of its order by name."""
+    """The order of one loop written onto a tape for the columns of one batch.
 
-    def __init__(self, columns: Columns, control: Control, ruleset: RuleSet) -> None:
-        self.columns, self.control, self.ruleset = columns, control, ruleset
+    Without `careful` it holds for chunks in which no compared number is NaN and every risk is known; `ordered` are the
+    columns of numbers in which a NaN would make it wrong.
+    """
+
+    def __init__(self, columns: Columns, control: Control, ruleset: RuleSet, *, careful: bool) -> None:
+        self.columns, self.control, self.ruleset, self.careful = columns, control, ruleset, careful
         autopilots = sum(rule.route == "autopilot" for rule in ruleset.rules)
         self.names = [""] * (_STEPS + len(ruleset.blocking) + len(ruleset.rules) + 2 * autopilots)
         self.code_type = np.uint8 if len(self.names) <= 64 else np.uint16
-        settings, actions = control.settings, columns.get("action")
-        self.spelled: dict[str, list[str]] = {}  # how a listed action may stand in the column
-        for action in {*settings.block_actions, *settings.human_actions, *settings.autopilot_actions, ""} - {""}:
-            self.spelled[action] = [identity(action), *(actions.spellings(action) if actions is not None else ())]
+        self.tape = Tape(self.code_type)
+        self.masker = Masker(columns, self.tape, careful=careful)
+        self._left = len(self.names)
+        self._singly_below = 0  # the highest code of a rule that columns cannot do
+        self._closures: list[tuple[int, int]] = []
+        self._write()
+        signals = [columns.get("signal.confidence"), columns.risk]
+        checked = [id(signal.data) for signal in signals if signal is not None]
+        self.ordered = [array for array in self.masker.ordered if id(array) not in checked]
 
+    def run(self, start: int, stop: int, code: Array) -> int:
+        """Fill in the codes of one chunk of rows; returns how many of them were routed one by one."""
+        self.tape.run(start, stop, code)
+        singly = np.flatnonzero(code < self._singly_below).tolist() if self._singly_below else []
+        for row in singly:
+            subject = self.columns.row(start + row, self.control.settings.mode != "preference")
+            ruling = rule_on(subject, self.control, Findings(self.ruleset, subject))
+            code[row] = self.names.index(ruling.by) << 2 | ROUTES.index(ruling.to)
+        for mask, closure in self._closures:
+            where = self.tape.mask(mask)
+            if where is not False:
+                np.copyto(code, code.dtype.type(closure | HUMAN), where=((code & 3) == AUTOPILOT) & where)
+        return len(singly)
 
-class ChunkRouter:
-    """One chunk of rows on its way down the order; `code` is written to."""
-
-    def __init__(self, plan: Plan, start: int, stop: int, code: Array) -> None:
-        self.plan, self.start, self.code = plan, start, code
-        self.masker = Masker(plan.columns, start, stop)
-        self.singly_below = 0  # the highest code of a rule that columns cannot do
-        self._left = len(plan.names)
-
-    def run(self) -> int:
-        """Fill in the codes of all rows; returns how many of them were routed one by one."""
-        control, ruleset, code = self.plan.control, self.plan.ruleset, self.code
-        settings = control.settings
-        code.fill(0)
+    def _write(self) -> None:
+        settings, control, ruleset = self.control.settings, self.control, self.ruleset
         self._listed("block_actions", settings.block_actions, BLOCK)
         failures = []
         for place in ruleset.blocking:
             blocks = self._place(f"rule:{ruleset.rules[place].name}")
             masks = self._masks(place, blocks)
-            self._say(masks.yes, blocks | BLOCK)
+            self.tape.pick(masks.yes, blocks | BLOCK)
             failures.append(masks.error)
         for place, error in zip(ruleset.blocking, failures, strict=True):  # all matches stand above all failures
-            self._say(error, self._place(f"rule:{ruleset.rules[place].name}") | HUMAN)
-        self._say(settings.mode == "preference", self._place("no_proposal") | HUMAN)
-        asked = self.plan.columns.asks_approval and self.masker.masks(Path("signal.requires_approval")).yes
-        self._say(asked, self._place("requires_approval") | HUMAN)
+            self.tape.pick(error, self._place(f"rule:{ruleset.rules[place].name}") | HUMAN)
+        self.tape.pick(TRUE if settings.mode == "preference" else FALSE, self._place("no_proposal") | HUMAN)
+        approval = self.masker.masks(Path("signal.requires_approval")).yes if self.columns.asks_approval else FALSE
+        self.tape.pick(approval, self._place("requires_approval") | HUMAN)
         self._listed("human_actions", settings.human_actions, HUMAN)
         self._routing()
         self._listed("autopilot_actions", settings.autopilot_actions, AUTOPILOT)
         self._confidence()
-        singly = np.flatnonzero(code < self.singly_below).tolist() if self.singly_below else []
-        closed = self._by_segment(control.closed, lambda segment: control.closed_for(segment) is not None)
-        closures = [(closed, self._place("closed")), (settings.start == "suggest", self._place("start"))]
-        for row in singly:
-            subject = self.plan.columns.row(self.start + row, settings.mode != "preference")
-            ruling = rule_on(subject, control, Findings(ruleset, subject))
-            code[row] = self.plan.names.index(ruling.by) << 2 | ROUTES.index(ruling.to)
-        for mask, closure in closures:
-            if mask is not False:
-                np.copyto(code, code.dtype.type(closure | HUMAN), where=((code & 3) == AUTOPILOT) & mask)
-        return len(singly)
+        closed = self._by_segment(
+            control.closed, lambda segment: FALSE if control.closed_for(segment) is None else TRUE
+        )
+        suggests = TRUE if settings.start == "suggest" else FALSE
+        self._closures += [(closed, self._place("closed")), (suggests, self._place("start"))]
 
     def _place(self, name: str) -> int:
         """The next place below all others, as the code that blocks."""
         self._left -= 1
-        self.plan.names[self._left] = name
+        self.names[self._left] = name
         return self._left << 2
 
-    def _say(self, mask: Mask, code: int) -> None:
-        """Raise the code of the rows in a mask to at least this one."""
-        if mask is True:
-            np.maximum(self.code, self.code.dtype.type(code), out=self.code)
-        elif not isinstance(mask, bool):
-            np.maximum(self.code, mask.view(np.uint8) * self.code.dtype.type(code), out=self.code)
-
     def _listed(self, name: str, actions: Iterable[str], route: int) -> None:
-        code = self._place(name) | route
-        for text in dict.fromkeys(text for action in actions if action for text in self.plan.spelled[action]):
-            self._say(self.masker.equal("action", text), code)
+        """The actions of a list, however the column spells them."""
+        code, column = self._place(name) | route, self.columns.get("action")
+        texts: dict[str, None] = {}
+        for action in filter(None, actions):
+            texts |= dict.fromkeys([identity(action), *(column.spellings(action) if column is not None else ())])
+        for text in texts:
+            self.tape.pick(self.masker.equal("action", text), code)
 
     def _masks(self, place: int, code: int) -> Masks:
         """The masks of a rule; one that columns cannot do is noted, and speaks nowhere yet."""
-        if place in self.plan.ruleset.broken:
-            return Masks(False, True)
-        tree = self.plan.ruleset.trees[place]
+        if place in self.ruleset.broken:
+            return Masks(FALSE, TRUE)
+        tree = self.ruleset.trees[place]
         try:
             if tree is not None:
                 return self.masker.masks(tree)
         except UnsupportedError:
             pass
-        self.singly_below = max(self.singly_below, code)
-        return Masks(False, False)
+        self._singly_below = max(self._singly_below, code)
+        return Masks(FALSE, FALSE)
 
     def _routing(self) -> None:
         """The rules that route, and the risk; an autopilot rule speaks only where the risk, also its own, lets it."""
         unknown, above = self._risk()
-        ceiling = self.plan.control.settings.risk_ceiling
-        for place in self.plan.ruleset.routing:
-            rule = self.plan.ruleset.rules[place]
+        ceiling = self.control.settings.risk_ceiling
+        for place in self.ruleset.routing:
+            mark, rule = self.tape.mark(), self.ruleset.rules[place]
             if rule.route != "autopilot":
                 code = self._place(f"rule:{rule.name}")
                 masks = self._masks(place, code | HUMAN)
-                self._say(either(masks.yes, masks.error), code | HUMAN)
+                self.tape.pick(self.tape.either(masks.yes, masks.error), code | HUMAN)
+                self.tape.release(mark)
                 continue
             error, risky, code = self._place("error"), self._place("risk_ceiling"), self._place(f"rule:{rule.name}")
             masks = self._masks(place, error)
-            self._say(both(masks.yes, unknown), error | HUMAN)
-            self._say(both(masks.yes, precedence.above(rule.risk, ceiling) or above), risky | HUMAN)
-            self._say(masks.yes, code | AUTOPILOT)
-            self._say(masks.error, code | HUMAN)
-        self._say(unknown, self._place("error") | HUMAN)
-        self._say(above, self._place("risk_ceiling") | HUMAN)
+            high = TRUE if precedence.above(rule.risk, ceiling) else above
+            self.tape.pick(self.tape.both(masks.yes, unknown), error | HUMAN)
+            self.tape.pick(self.tape.both(masks.yes, high), risky | HUMAN)
+            self.tape.pick(masks.yes, code | AUTOPILOT)
+            self.tape.pick(masks.error, code | HUMAN)
+            self.tape.release(mark)
+        self.tape.pick(unknown, self._place("error") | HUMAN)
+        self.tape.pick(above, self._place("risk_ceiling") | HUMAN)
 
-    def _risk(self) -> tuple[Mask, Mask]:
+    def _risk(self) -> tuple[int, int]:
         """Where the risk given is unknown, and where it is above the ceiling."""
-        risk, limit = self.plan.columns.risk, precedence.number(self.plan.control.settings.risk_ceiling)
+        risk = self.columns.risk
         if risk is None:
-            return False, False
-        there = neither(self.masker.absent("signal.risk"))
+            return FALSE, FALSE
+        limit = precedence.number(self.control.settings.risk_ceiling)
+        there = self.tape.neither(self.masker.absent("signal.risk"))
         if risk.kind == "text":
             known, above = (
                 self.masker.masks(Member(Path("signal.risk"), tuple(literal(name) for name in names))).yes
                 for names in (RISK_LEVELS, [name for name, number in RISK_LEVELS.items() if number > limit])
             )
-            return both(there, neither(known)), above
-        above = both(there, self.masker.number(risk, ">", limit))
-        if all_shares(self.masker.part(risk.data)):
-            return False, above
-        known = both(self.masker.number(risk, ">=", 0.0), self.masker.number(risk, "<=", 1.0))
-        return both(there, neither(known)), above
+            return self.tape.both(there, self.tape.neither(known)), above
+        above = self.tape.both(there, self.masker.number(risk, ">", limit))
+        if not self.careful:
+            return FALSE, above
+        known = self.tape.both(self.masker.number(risk, ">=", 0.0), self.masker.number(risk, "<=", 1.0))
+        return self.tape.both(there, self.tape.neither(known)), above
 
     def _confidence(self) -> None:
         """A batch has no learned scores: where they are asked for, nothing reaches the threshold."""
-        control, masker = self.plan.control, self.masker
+        control, masker = self.control, self.masker
         if control.learned:
-            self._say(True, self._place("no_signal") | HUMAN)
+            self.tape.pick(TRUE, self._place("no_signal") | HUMAN)
             return
-        confidence = self.plan.columns.get("signal.confidence")
-        self._say(masker.absent("signal.confidence"), self._place("no_signal") | HUMAN)
+        confidence = self.columns.get("signal.confidence")
+        self.tape.pick(masker.absent("signal.confidence"), self._place("no_signal") | HUMAN)
 
-        def reached(segment: str | None) -> Mask:
+        def reached(segment: str | None) -> int:
             threshold = control.threshold_for(segment)
-            return confidence is not None and threshold is not None and masker.number(confidence, ">=", threshold)
+            return FALSE if confidence is None or threshold is None else masker.number(confidence, ">=", threshold)
 
         code = self._place("threshold")
-        self._say(True, code | HUMAN)
-        self._say(self._by_segment(control.thresholds, reached), code | AUTOPILOT)
+        self.tape.pick(TRUE, code | HUMAN)
+        self.tape.pick(self._by_segment(control.thresholds, reached), code | AUTOPILOT)
 
-    def _by_segment(self, named: Iterable[str], mask_of: Callable[[str | None], Mask]) -> Mask:
+    def _by_segment(self, named: Iterable[str], mask_of: Callable[[str | None], int]) -> int:
         """A mask that each of the named segments has for itself, and all other rows together."""
         mask = mask_of(None)
-        for segment in named if self.plan.columns.get("signal.segment") is not None else ():
+        for segment in named if self.columns.get("signal.segment") is not None else ():
             if segment:
                 inside = self.masker.equal("signal.segment", segment)
-                mask = either(both(inside, mask_of(segment)), both(neither(inside), mask))
+                outside = self.tape.both(self.tape.neither(inside), mask)
+                mask = self.tape.either(self.tape.both(inside, mask_of(segment)), outside)
         return mask
+
+
+# A flat list of array operations that is run chunk by chunk on preallocated masks.
+
+
+TRUE, FALSE = -1, -2
+
+
+class Tape:
+    """Operations on cells: constants, chunks of columns, and masks; TRUE and FALSE stand for whole masks."""
+
+    def __init__(self, code_type: Any) -> None:
+        self._cells: list[Any] = [np.array(True)]
+        self._base = 0
+        self._sources: dict[int, tuple[int, Array]] = {}
+        self._registers: list[tuple[int, Array]] = []
+        self._free: list[int] = []
+        self._in_use: list[int] = []
+        self._pinned: set[int] = set()
+        self._steps: list[tuple[Any, int, int, int]] = []
+        self._scratch = np.empty(CHUNK, code_type)
+
+    def run(self, start: int, stop: int, code: Array) -> None:
+        """Run on the rows of one chunk: masks are filled, picks raise `code` from the base."""
+        cells, rows = self._cells, stop - start
+        for cell, array in self._sources.values():
+            cells[cell] = array[start:stop]
+        for cell, array in self._registers:
+            cells[cell] = array[:rows]
+        scratch = self._scratch[:rows]
+        code.fill(self._base)
+        for ufunc, first, second, out in self._steps:
+            if ufunc is not None:
+                ufunc(cells[first], cells[second], cells[out])
+            else:
+                np.multiply(cells[first].view(np.uint8), cells[second], scratch)
+                np.maximum(code, scratch, out=code)
+
+    def cell(self, value: Any) -> int:
+        """The cell of a constant."""
+        self._cells.append(value if value is None else np.asarray(value))
+        return len(self._cells) - 1
+
+    def mask(self, cell: int) -> Array | bool:
+        """A mask after a run, as True or False where it is the same for all rows."""
+        whole: dict[int, Array | bool] = {TRUE: True, FALSE: False}
+        return whole[cell] if cell in whole else self._cells[cell]
+
+    def source(self, array: Array) -> int:
+        """The cell of a column."""
+        if id(array) not in self._sources:
+            self._sources[id(array)] = self.cell(None), array
+        return self._sources[id(array)][0]
+
+    def apply(self, ufunc: Any, first: int, second: int) -> int:
+        """A mask computed from two cells."""
+        if not self._free:
+            self._free.append(self.cell(None))
+            self._registers.append((self._free[0], np.empty(CHUNK, np.bool_)))
+        out = self._free.pop()
+        self._in_use.append(out)
+        self._steps.append((ufunc, first, second, out))
+        return out
+
+    def both(self, first: int, second: int) -> int:
+        """Where both masks hold."""
+        if FALSE in (first, second):
+            return FALSE
+        if TRUE in (first, second):
+            return second if first == TRUE else first
+        return self.apply(np.bitwise_and, first, second)
+
+    def either(self, first: int, second: int) -> int:
+        """Where one of the masks holds."""
+        if TRUE in (first, second):
+            return TRUE
+        if FALSE in (first, second):
+            return second if first == FALSE else first
+        return self.apply(np.bitwise_or, first, second)
+
+    def neither(self, mask: int) -> int:
+        """Where the mask does not hold."""
+        if mask in (TRUE, FALSE):
+            return FALSE if mask == TRUE else TRUE
+        return self.apply(np.bitwise_xor, mask, 0)
+
+    def pick(self, mask: int, code: int) -> None:
+        """Raise the code of the rows in a mask to at least this one."""
+        if mask == TRUE:
+            self._base = max(self._base, code)
+        elif mask != FALSE:
+            self._steps.append((None, mask, self.cell(self._scratch.dtype.type(code)), 0))
+
+    def pin(self, mask: int) -> int:
+        """Keep a mask: its memory is not used again for others."""
+        self._pinned.add(mask)
+        return mask
+
+    def mark(self) -> int:
+        """A place to `release` to."""
+        return len(self._in_use)
+
+    def release(self, mark: int) -> None:
+        """Give back the masks computed since the mark, but for those that were pinned."""
+        self._free += [cell for cell in self._in_use[mark:] if cell not in self._pinned]
+        del self._in_use[mark:]
 
 
 # Expressions over columns as masks, with the error rules of CEL.
@@ -197,7 +308,6 @@ class ChunkRouter:
 # False absorbs an error in ``&&``, true absorbs it in ``||``.
 
 
-Mask: TypeAlias = Array | bool  # True or False where all rows are alike
 UFUNCS: dict[str, Any] = {
     "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,
 }  # fmt: skip
@@ -209,176 +319,156 @@ _ORDER: dict[str, Callable[[str, str], bool]] = {
 class Masks(NamedTuple):
     """Where an expression is true and where it fails."""
 
-    yes: Mask
-    error: Mask = False
-
-
-def both(first: Mask, second: Mask) -> Mask:
-    """Where both masks hold."""
-    if isinstance(first, bool):
-        return second if first else False
-    if isinstance(second, bool):
-        return first if second else False
-    return first & second
-
-
-def either(first: Mask, second: Mask) -> Mask:
-    """Where one of the masks holds."""
-    if isinstance(first, bool):
-        return True if first else second
-    if isinstance(second, bool):
-        return True if second else first
-    return first | second
-
-
-def neither(mask: Mask) -> Mask:
-    """Where the mask does not hold."""
-    return not mask if isinstance(mask, bool) else ~mask
+    yes: int
+    error: int = FALSE
 
 
 class Masker:
-    """Expressions over one chunk of a batch's columns; texts, gaps and NaN are looked for once a column."""
+    """Writes expressions over the columns of one batch onto a tape; texts and gaps are looked for once.
 
-    def __init__(self, columns: Columns, start: int, stop: int) -> None:
-        self.columns, self.start, self.stop = columns, start, stop
-        self._gone: dict[str, Mask] = {}
-        self._nans: dict[int, Mask] = {}
-        self._texts: dict[tuple[int, str, str], Mask] = {}
+    With `careful`, NaN is looked for in orderings; `ordered` are the columns where it matters.
+    """
 
-    def part(self, array: Array) -> Array:
-        """The rows of this chunk."""
-        return array[self.start : self.stop]
+    def __init__(self, columns: Columns, tape: Tape, *, careful: bool) -> None:
+        self.columns, self.tape, self.careful = columns, tape, careful
+        self.ordered: list[Array] = []
+        self._gone: dict[str, int] = {}
+        self._texts: dict[tuple[int, str, str], int] = {}
 
     def masks(self, tree: Expression) -> Masks:
         """The masks of an expression; raises UnsupportedError where columns cannot do it."""
+        tape = self.tape
         if isinstance(tree, Logical):
             a, b = self.masks(tree.left), self.masks(tree.right)
             if tree.op == "||":
-                yes = either(a.yes, b.yes)
-                return Masks(yes, both(either(a.error, b.error), neither(yes)))
-            one_fails = either(both(a.error, b.yes), both(b.error, a.yes))
-            return Masks(both(a.yes, b.yes), either(one_fails, both(a.error, b.error)))
+                yes = tape.either(a.yes, b.yes)
+                return Masks(yes, tape.both(tape.either(a.error, b.error), tape.neither(yes)))
+            one_fails = tape.either(tape.both(a.error, b.yes), tape.both(b.error, a.yes))
+            return Masks(tape.both(a.yes, b.yes), tape.either(one_fails, tape.both(a.error, b.error)))
         if isinstance(tree, Not):
             part = self.masks(tree.part)
-            return Masks(neither(either(part.yes, part.error)), part.error)
+            return Masks(tape.neither(tape.either(part.yes, part.error)), part.error)
         return self._compare(tree) if isinstance(tree, Compare) else self._leaf(tree)
 
-    def equal(self, path: str, text: str) -> Mask:
+    def equal(self, path: str, text: str) -> int:
         """Where a column of text is there and is this text."""
         column = self.columns.get(path)
         if column is None:
-            return False
-        return both(self._text(column, "==", text), neither(self.absent(path)))
+            return FALSE
+        return self.tape.both(self._text(column, "==", text), self.tape.neither(self.absent(path)))
 
-    def absent(self, path: str) -> Mask:
+    def absent(self, path: str) -> int:
         """Where a path is not there; without an action there are no args."""
-        gone = self._gone.get(path)
-        if gone is None:
+        if path not in self._gone:
             column = self.columns.get(path)
-            gone = column is None or (column.absent is not None and self.part(column.absent))
+            gone = TRUE if column is None else FALSE
+            if column is not None and column.absent is not None:
+                gone = self.tape.source(column.absent)
             if path.startswith("args."):
-                gone = either(gone, self.equal("action", ""))
-            self._gone[path] = gone
-        return gone
+                gone = self.tape.either(gone, self.equal("action", ""))
+            self._gone[path] = self.tape.pin(gone)
+        return self._gone[path]
 
-    def number(self, column: Column, op: str, value: Any) -> Mask:
+    def number(self, column: Column, op: str, value: Any) -> int:
         """Where a numeric column compares with a number."""
         bounded = bound(op, column.data.dtype, value)
         if isinstance(bounded, bool):
-            return bounded
-        mask: Array = UFUNCS[bounded[0]](self.part(column.data), bounded[1])
-        return mask
+            return TRUE if bounded else FALSE
+        return self._against(column.data, *bounded)
+
+    def _against(self, data: Array, op: str, constant: Any) -> int:
+        return self.tape.apply(UFUNCS[op], self.tape.source(data), self.tape.cell(constant))
 
     def _leaf(self, tree: Path | Literal | Member | Has) -> Masks:
         if isinstance(tree, Literal):
-            return Masks(tree.value is True, tree.kind != "bool")
+            return Masks(TRUE if tree.value is True else FALSE, FALSE if tree.kind == "bool" else TRUE)
         path = tree if isinstance(tree, Path) else tree.path
-        column = self._flat(path)
+        column = self._flat(path, mixed=isinstance(tree, Has))
         gone = self.absent(path.name)
         if isinstance(tree, Has):
-            return Masks(neither(gone))
-        if column is None or column.kind == "other":
-            return self._failing(column)
+            return Masks(self.tape.neither(gone))
+        if column is None:
+            return Masks(FALSE, TRUE)
         if isinstance(tree, Member):
-            yes: Mask = False
+            yes = FALSE
             for item in tree.items:
-                yes = either(yes, self.masks(Compare("==", path, item)).yes)
+                yes = self.tape.either(yes, self.masks(Compare("==", path, item)).yes)
             return Masks(yes, gone)
-        return Masks(both(self.part(column.data), neither(gone)), gone) if column.kind == "flag" else Masks(False, True)
+        if column.kind != "flag":
+            return Masks(FALSE, TRUE)
+        return Masks(self.tape.both(self.tape.source(column.data), self.tape.neither(gone)), gone)
 
-    def _flat(self, path: Path) -> Column | None:
-        """The column of a path; None where no row has it."""
+    def _flat(self, path: Path, *, mixed: bool) -> Column | None:
+        """The column of a path; None where no row has it.  Where values are compared it may not hold mixed ones."""
         root, _, field = path.name.partition(".")
         column = self.columns.get(path.name)
-        whole = column is None and not field
-        half = column is not None and not field and column.absent is not None
-        if root not in VARIABLES or whole or half or not self.columns.is_flat(path.name):
+        bare = not field and (column is None or column.absent is not None)
+        if root not in VARIABLES or bare or not self.columns.is_flat(path.name):
             raise UnsupportedError("not a flat path")
-        return column
-
-    def _failing(self, column: Column | None) -> Masks:
-        if column is not None and column.kind == "other":
+        if column is not None and column.kind == "other" and not mixed:
             raise UnsupportedError("a column of mixed values")
-        return Masks(False, True)
+        return column
 
     def _compare(self, tree: Compare) -> Masks:
         """A column compared with a literal or another column; types that differ are unequal and have no order."""
-        left, ordering = self._flat(tree.left), tree.op in _ORDER
-        right = self._flat(tree.right) if isinstance(tree.right, Path) else None
-        gone = self.absent(tree.left.name)
-        nan: Mask = False
+        tape, ordering = self.tape, tree.op in _ORDER
+        left = self._flat(tree.left, mixed=isinstance(tree.right, Path))
+        gone, nan = self.absent(tree.left.name), FALSE
         if isinstance(tree.right, Path):
+            right = self._flat(tree.right, mixed=True)
             if left is None or right is None:
-                return Masks(False, True)
+                return Masks(FALSE, TRUE)
             if left.kind != "number" or right.kind != "number":
                 raise UnsupportedError("two columns that are not numbers")
-            yes = UFUNCS[tree.op](self.part(left.data), self.part(right.data))
-            gone = either(gone, self.absent(tree.right.name))
-            nan = ordering and either(self._nan(left.data), self._nan(right.data))
-        elif left is None or left.kind == "other":
-            return self._failing(left)
+            yes = tape.apply(UFUNCS[tree.op], tape.source(left.data), tape.source(right.data))
+            gone = tape.either(gone, self.absent(tree.right.name))
+            nan = tape.either(self._nan(left.data), self._nan(right.data)) if ordering else FALSE
+        elif left is None:
+            return Masks(FALSE, TRUE)
         elif left.kind == "number" and tree.right.kind in ("int", "float"):
-            yes, nan = self.number(left, tree.op, tree.right.value), ordering and self._nan(left.data)
+            yes = self.number(left, tree.op, tree.right.value)
+            nan = self._nan(left.data) if ordering else FALSE
         elif left.kind == "text" and isinstance(tree.right.value, str):
             yes = self._text(left, tree.op, tree.right.value)
         elif left.kind == "flag" and isinstance(tree.right.value, bool):
-            yes = UFUNCS[tree.op](self.part(left.data), np.bool_(tree.right.value))
+            yes = self._against(left.data, tree.op, np.bool_(tree.right.value))
         elif ordering:
-            return Masks(False, True)
+            return Masks(FALSE, TRUE)
         else:
-            yes = tree.op == "!="
-        return Masks(both(yes, neither(gone)), either(gone, nan))
+            yes = TRUE if tree.op == "!=" else FALSE
+        return Masks(tape.both(yes, tape.neither(gone)), tape.either(gone, nan))
 
-    def _nan(self, data: Array) -> Mask:
+    def _nan(self, data: Array) -> int:
         """Where a number is NaN, which has no order; no comparison holds there."""
-        mask = self._nans.get(id(data))
-        if mask is None:
-            part = self.part(data)
-            mask = self._nans[id(data)] = np.isnan(part) if part.dtype.kind == "f" and any_nan(part) else False
-        return mask
+        if data.dtype.kind != "f":
+            return FALSE
+        if not any(data is known for known in self.ordered):
+            self.ordered.append(data)
+        cell = self.tape.source(data)
+        return self.tape.apply(np.not_equal, cell, cell) if self.careful else FALSE
 
-    def _text(self, column: Column, op: str, text: str) -> Mask:
+    def _text(self, column: Column, op: str, text: str) -> int:
         """Where a column of text, held as codes, as words or plain, compares with a text."""
         if op == "!=":
-            return neither(self._text(column, "==", text))
+            return self.tape.neither(self._text(column, "==", text))
         mask = self._texts.get(key := (id(column.data), op, text))
         if mask is not None:
             return mask
-        data = self.part(column.data)
+        data = column.data
         if column.labels is not None and op == "==":
             code = column.code_of.get(text)
-            mask = code is not None and data == data.dtype.type(code)
+            mask = FALSE if code is None else self._against(data, op, data.dtype.type(code))
         elif column.labels is not None:
-            mask = False
+            mask = FALSE
             for label in column.labels:
                 if _ORDER[op](label, text):
-                    mask = either(mask, self._text(column, "==", label))
+                    mask = self.tape.either(mask, self._text(column, "==", label))
         elif op != "==" or data.dtype.kind == "T":
             kind = np.dtypes.StringDType() if data.dtype.kind == "T" else None
-            mask = UFUNCS[op](data, np.array(text, dtype=kind))
+            mask = self._against(data, op, np.array(text, dtype=kind))
         else:
-            mask = True
+            mask = TRUE
             for word, wanted in zip(column.words, column.spelled(text), strict=True):
-                mask = both(mask, wanted is not None and self.part(word) == wanted)
-        self._texts[key] = mask
+                mask = self.tape.both(mask, FALSE if wanted is None else self._against(word, op, wanted))
+        self._texts[key] = self.tape.pin(mask)
         return mask

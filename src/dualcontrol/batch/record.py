@@ -70,35 +70,30 @@ def part(routes: BatchRoutes, cases: dict[int, str]) -> Part:
 
 
 def event(now: int, name: str, chunk: Chunk, routes: BatchRoutes, secret: bytes | None) -> BatchRouted:
-    """The event of a chunk; with a `secret`, what its key stands for as well."""
+    """The event of a chunk; with a `secret`, what its key stands for as well.
+
+    Its digest is SHA-256 over the routes by row: what is recorded of the rows that opened no case.
+    """
+    digest = hashlib.sha256(json_text(list(routes.names)))
+    for array in (routes.to.astype("<u1"), routes.by.astype("<u4"), routes.audited.astype("<u1")):
+        digest.update(array.tobytes())
     counts = routes.counts
     return BatchRouted(
         at=now, batch=name, chunk=chunk.number, rows=len(routes.to), autopilot=counts["autopilot"],
         human=counts["human"], blocked=counts["blocked"], audited=counts["audited"], control=routes.control.version,
-        digest=_digest(routes), fingerprint=fingerprint(secret, chunk) if secret else "", unseen=routes.unseen,
+        digest=digest.hexdigest(), fingerprint=fingerprint(secret, chunk) if secret else "", unseen=routes.unseen,
         drawn=chunk.drawn,
     )  # fmt: skip
 
 
-def _digest(routes: BatchRoutes) -> str:
-    """SHA-256 over the routes by row: what was recorded of the rows that opened no case."""
-    hashed = hashlib.sha256(json_text(list(routes.names)))
-    for array in (routes.to.astype("<u1"), routes.by.astype("<u4"), routes.audited.astype("<u1")):
-        hashed.update(array.tobytes())
-    return hashed.hexdigest()
-
-
 def fingerprint(secret: bytes, chunk: Chunk) -> str:
     """HMAC of a chunk's columns, whatever kind of array they came in."""
-    columns = {name: _listed(values) for name, values in {**chunk.table, **chunk.aside}.items()}
+    columns: dict[str, list[Any]] = {}
+    for name, values in {**chunk.table, **chunk.aside}.items():
+        way = next((way for way in ("to_pylist", "tolist", "to_list") if hasattr(values, way)), None)
+        cells = values if way is None else getattr(values, way)()
+        columns[name] = [cell.item() if way is None and isinstance(cell, np.generic) else cell for cell in cells]
     return hmac.digest(secret, json_text(columns), "sha256").hex()
-
-
-def _listed(values: Any) -> list[Any]:
-    for way in ("to_pylist", "tolist", "to_list"):
-        if hasattr(values, way):
-            return list(getattr(values, way)())
-    return [cell.item() if isinstance(cell, np.generic) else cell for cell in values]
 
 
 def content(part: Part) -> JSON:
@@ -112,36 +107,35 @@ def content(part: Part) -> JSON:
 
 def known(steps: Steps, control: Control, name: str, chunks: list[Chunk]) -> dict[int, Part]:
     """The chunks of a keyed batch that are recorded already; `KeyConflictError` when they hold other rows."""
-    found = _events(steps, control, name, values=False)
-    if not found:
+
+    def events(*, values: bool) -> dict[int, BatchRouted]:
+        entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=values)
+        routed = [event for entry in entries for event in entry.events if isinstance(event, BatchRouted)]
+        return {event.chunk: event for event in routed if event.batch == name}
+
+    recorded = events(values=False)
+    if not recorded:
         return {}
     wanted = {chunk.number: chunk for chunk in chunks}
-    for number, said in found.items():
-        same = number in wanted and said.fingerprint in ("", fingerprint(steps.secret, wanted[number]))
-        if not same or said.rows != len(next(iter({**wanted[number].table, **wanted[number].aside}.values()))):
+    for number, event in recorded.items():
+        same = number in wanted and event.fingerprint in ("", fingerprint(steps.secret, wanted[number]))
+        if not same or event.rows != len(next(iter({**wanted[number].table, **wanted[number].aside}.values()))):
             raise KeyConflictError(f"key {short(name)} belongs to a batch with other rows")
-    found = _events(steps, control, name, values=True)
-    return {number: _part(steps, control, said) for number, said in found.items()}
+    return {number: _part(steps, control, event) for number, event in events(values=True).items()}
 
 
-def _events(steps: Steps, control: Control, name: str, values: bool) -> dict[int, BatchRouted]:
-    entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=values)
-    events = [e for entry in entries for e in entry.events if isinstance(e, BatchRouted)]
-    return {e.chunk: e for e in events if e.batch == name}
-
-
-def _part(steps: Steps, control: Control, said: BatchRouted) -> Part:
-    kept = said.content.get(slot(said.batch, said.chunk))
+def _part(steps: Steps, control: Control, event: BatchRouted) -> Part:
+    """What became of a chunk, from its event and the routes kept with it."""
+    packed = event.content.get(slot(event.batch, event.chunk))
     arrays: dict[str, Any] = {
-        name: np.frombuffer(zlib.decompress(base64.b64decode(kept[name])), kind) for name, kind in KINDS.items()
+        name: np.frombuffer(zlib.decompress(base64.b64decode(packed[name])), kind) for name, kind in KINDS.items()
     }
     arrays["audited"] = arrays["audited"].astype(np.bool_)
-    counts = {"autopilot": said.autopilot, "human": said.human, "blocked": said.blocked, "audited": said.audited}
-    cases = _cases(steps, control, said, np.flatnonzero((arrays["to"] == 1) | arrays["audited"]).tolist())
-    return Part(**arrays, names=tuple(kept["names"]), counts=counts, rows_singly=kept["rows_singly"], cases=cases)
-
-
-def _cases(steps: Steps, control: Control, said: BatchRouted, rows: list[int]) -> dict[int, str]:
     with steps.store.transaction(durable=False) as tx:
-        keys = {row: tx.find_key(control.loop_id, row_key(said.batch, said.chunk, row)) for row in rows}
-    return {row: key.case_id for row, key in keys.items() if key is not None}
+        rows = np.flatnonzero((arrays["to"] == 1) | arrays["audited"]).tolist()
+        keys = {row: tx.find_key(control.loop_id, row_key(event.batch, event.chunk, row)) for row in rows}
+    return Part(
+        **arrays, names=tuple(packed["names"]), rows_singly=packed["rows_singly"],
+        counts={name: getattr(event, name) for name in ("autopilot", "human", "blocked", "audited")},
+        cases={row: key.case_id for row, key in keys.items() if key is not None},
+    )  # fmt: skip

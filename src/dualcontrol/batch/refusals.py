@@ -49,24 +49,22 @@ def refuse_labels(settings: LoopSettings, table: Mapping[str, Any], aside: Mappi
     labels = Labels.of(settings)
     if labels is None:
         return
-    inside = {
-        "proposal": lambda cell: [] if cell is None else [as_row(scalar(cell))["value"]],
-        "alternatives": lambda cell: [as_row(scalar(each))["value"] for each in cell or ()],
-        "candidates": lambda cell: [as_row(scalar(each))["value"] for each in cell or ()],
+
+    def listed(cell: Any) -> list[JSON]:
+        return [as_row(scalar(each))["value"] for each in cell or ()]
+
+    inside: dict[str, Callable[[Any], list[JSON]]] = {
+        "proposal": lambda cell: [] if cell is None else listed([cell]), "alternatives": listed, "candidates": listed,
         "scores": lambda cell: [label for label, _ in named(settings, cell)] if isinstance(cell, Mapping) else [],
     }  # fmt: skip
-    found = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
-    found.append(_first_action(table))
-    outside = min((each for each in found if each is not None), key=lambda each: each[0], default=None)
-    if outside is not None:
-        raise labels.refusal(outside[1], row=outside[0])
-
-
-def _first_action(table: Mapping[str, Any]) -> tuple[int, JSON] | None:
-    """The first row that proposes an action, whose arguments are no label."""
-    actions = column(table["action"]) if "action" in table else None
-    rows = range(0 if actions is None else len(actions.data))
-    return next(((row, action) for row in rows if actions and (action := actions.value(row))), None)
+    outside = [labels.first_outside(aside[name], look) for name, look in inside.items() if name in aside]
+    if "action" in table:  # the arguments of an action are no label
+        actions = column(table["action"])
+        rows = range(len(actions.data))
+        outside.append(next(((row, action) for row in rows if (action := actions.value(row))), None))
+    first = min((each for each in outside if each is not None), key=lambda each: each[0], default=None)
+    if first is not None:
+        raise labels.refusal(first[1], row=first[0])
 
 
 class Doubt:
@@ -79,13 +77,16 @@ class Doubt:
     def __init__(self, settings: LoopSettings, columns: Columns, aside: Mapping[str, Any]) -> None:
         self._rows = np.full(columns.rows, settings.mode == "preference")
         self._size = np.zeros(columns.rows)
-        for path, found in columns.by_path.items():
+        for path, content in columns.by_path.items():
             if path.startswith(WRITTEN):
-                self._content(path, found)
+                self._content(path, content)
             elif path in NAMES:
-                self._names(found, needed=path == "action" and settings.mode == "approval")
-        for name, cells in aside.items():
-            self._aside(name, cells)
+                self._names(content, needed=path == "action" and settings.mode == "approval")
+        for name, cells in aside.items():  # what routing does not look at: of the type that `propose` takes, and JSON
+            fits = SHAPES.get(name, lambda cell: True)
+            plain_cells = [scalar(cell) for cell in cells]
+            self._rows |= _marked(cell is not None and not fits(cell) for cell in plain_cells)
+            self._content(name, column(plain_cells))
         self._rows |= self._size > MAX_PAYLOAD // 2  # a bound from above, and the names of fields come on top
 
     @property
@@ -93,55 +94,44 @@ class Doubt:
         """Their numbers."""
         return np.flatnonzero(self._rows)
 
-    def _content(self, name: str, found: Column) -> None:
+    def _content(self, name: str, content: Column) -> None:
+        """Doubt what JSON or UTF-8 cannot carry, and add up how long each row is at most."""
+        data = content.data
         self._size += SIGN * len(name)
         if not _carried(name):
             self._rows[:] = True
-        if found.kind in ("number", "flag") and found.data.dtype.kind in "biuf":
-            self._rows |= ~np.isfinite(found.data) & ~_absent(found)
+        if content.kind in ("number", "flag") and data.dtype.kind in "biuf":
+            gone = np.zeros(len(data), np.bool_) if content.absent is None else content.absent
+            self._rows |= ~np.isfinite(data) & ~gone
             self._size += NUMBER
-        elif found.kind == "text":
-            self._texts(found)
+        elif content.kind != "text":
+            for row, cell in enumerate(_cells(content)):
+                try:
+                    self._size[row] += 0 if cell is None else len(text_of(name, cell)[0])
+                except PayloadError:
+                    self._rows[row] = True
+        elif content.labels is not None:
+            self._size += np.array([*map(len, content.labels), 0])[data] * SIGN
+            if not _carried("".join(content.labels)):
+                self._rows |= np.array([*(not _carried(label) for label in content.labels), False])[data]
         else:
-            self._written(name, _cells(found))
+            self._size += np.strings.str_len(data) * SIGN
+            if content.words:  # the other kind of array holds nothing but UTF-8
+                signs = data.view(np.uint32).reshape(len(data), -1)
+                self._rows |= (signs - np.uint32(0xD800) < 0x800).any(axis=1)
 
-    def _texts(self, found: Column) -> None:
-        if found.labels is not None:
-            self._size += np.array([*map(len, found.labels), 0])[found.data] * SIGN
-            if not _carried("".join(found.labels)):
-                self._rows |= np.array([*(not _carried(label) for label in found.labels), False])[found.data]
-        elif found.words:
-            self._size += np.strings.str_len(found.data) * SIGN
-            signs = found.data.view(np.uint32).reshape(len(found.data), -1)
-            self._rows |= (signs - np.uint32(0xD800) < 0x800).any(axis=1)
+    def _names(self, content: Column, *, needed: bool) -> None:
+        """A name of an action or a segment is short and printable at a glance; no action is the empty text."""
+
+        def is_name(text: str) -> bool:
+            plain_text = len(text) <= LONGEST and text.isascii() and text.isprintable()
+            return plain_text and (bool(text.strip()) or not (text or needed))
+
+        if content.labels is not None:
+            self._rows |= np.array([*(not is_name(label) for label in content.labels), False])[content.data]
         else:
-            self._size += np.strings.str_len(found.data) * SIGN  # this kind of array holds nothing but UTF-8
-
-    def _written(self, name: str, cells: Iterable[Any]) -> None:
-        for row, cell in enumerate(cells):
-            try:
-                self._size[row] += 0 if cell is None else len(text_of(name, cell)[0])
-            except PayloadError:
-                self._rows[row] = True
-
-    def _names(self, found: Column, *, needed: bool) -> None:
-        """A name of an action or a segment is short and printable; no action is the empty text."""
-        if found.labels is not None:
-            self._rows |= np.array([*(not _is_name(label, needed) for label in found.labels), False])[found.data]
-        else:
-            texts, places = np.unique(found.data, return_inverse=True)
-            self._rows |= np.array([not _is_name(text, needed) for text in texts.tolist()])[places]
-
-    def _aside(self, name: str, cells: Any) -> None:
-        """Cells of a column that routing does not look at: of the type that `propose` takes there, and JSON."""
-        fits = SHAPES.get(name, _is_any)
-        given = [scalar(cell) for cell in cells]
-        self._rows |= _marked(cell is not None and not fits(cell) for cell in given)
-        self._content(name, column(given))
-
-
-def _absent(found: Column) -> Any:
-    return np.zeros(len(found.data), np.bool_) if found.absent is None else found.absent
+            texts, places = np.unique(content.data, return_inverse=True)
+            self._rows |= np.array([not is_name(text) for text in texts.tolist()])[places]
 
 
 def _carried(text: str) -> bool:
@@ -150,17 +140,6 @@ def _carried(text: str) -> bool:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
-
-
-def _is_name(text: str, needed: bool) -> bool:
-    """Whether a text is a name at a glance."""
-    return (
-        len(text) <= LONGEST and text.isascii() and text.isprintable() and (bool(text.strip()) or not (text or needed))
-    )
-
-
-def _is_any(cell: Any) -> bool:
     return True
 
 
@@ -183,17 +162,13 @@ def _is_shares(cell: Any) -> bool:
     return named and all(type(share) is float and 0.0 <= share <= 1.0 for share in cell.values())
 
 
-def _is_text(cell: Any) -> bool:
-    return type(cell) is str
-
-
 SHAPES: dict[str, Callable[[Any], bool]] = {
     "proposal": _is_value,
     "alternatives": _is_list_of_values,
     "candidates": _is_list_of_values,
     "scores": _is_shares,
     "source": _is_object,
-    "rationale": _is_text,
+    "rationale": lambda cell: type(cell) is str,
 }
 
 
@@ -202,71 +177,63 @@ def refuse_bare(settings: LoopSettings, routes: BatchRoutes, aside: Mapping[str,
     unseen = np.ones(len(routes.to), np.bool_)
     unseen[routes.for_people] = False
     for field in required(settings):
-        bare = unseen & ~_given(field, routes, aside)
+        bare = unseen & ~_present(field, routes, aside)
         if bare.any():
             row = int(bare.argmax())
             what = f"row {row}: loop {settings.name!r} requires context that is missing: {field}"
             raise ContextError(what, fields=[field], loop=settings.name, row=row)
 
 
-def _given(field: str, routes: BatchRoutes, aside: Mapping[str, Any]) -> Any:
-    """Which rows give a field of the context contract."""
+def _present(field: str, routes: BatchRoutes, aside: Mapping[str, Any]) -> Array:
+    """Which rows have a field of the context contract."""
+
+    def counting(cells: Iterable[Any], path: str = "") -> Array:
+        return _marked(counts(dig(cell, path)) for cell in cells)
+
     head, _, rest = field.partition(".")
-    given: Any = np.zeros(len(routes.to), np.bool_)
-    if head == "alternatives":
-        return given | _present(aside.get("alternatives")) | _present(aside.get("candidates"))
+    present: Array = np.zeros(len(routes.to), np.bool_)
+    for name in {"alternatives": ("alternatives", "candidates"), "proposal": ("candidates",)}.get(head, ()):
+        present |= _marked(cell is not None for cell in aside.get(name, [None] * len(present)))
     if head == "proposal":
         action = routes.columns.get("action")
-        given |= _present(aside.get("candidates")) | _counting(aside.get("proposal"), "")
-        return given | (False if action is None else _marked(map(bool, _cells(action))))
+        present |= counting(aside.get("proposal", [None] * len(present)))
+        return present if action is None else present | _marked(map(bool, _cells(action)))
+    if head == "alternatives":
+        return present
     if head in aside:
-        return given | _counting(aside[head], rest)
-    for path, found in routes.columns.by_path.items():
-        if path == field or (path.startswith(f"{field}.")):
-            given |= _counting(_cells(found), "")
+        return counting(aside[head], rest)
+    for path, content in routes.columns.by_path.items():
+        if path == field or path.startswith(f"{field}."):
+            present |= counting(_cells(content))
         elif path == head:
-            given |= _counting(_cells(found), rest)
-    return given
+            present |= counting(_cells(content), rest)
+    return present
 
 
-def _cells(found: Column) -> list[JSON]:
-    return [found.value(row) for row in range(len(found.data))]
+def _cells(content: Column) -> list[JSON]:
+    return [content.value(row) for row in range(len(content.data))]
 
 
-def _present(cells: Any) -> Any:
-    return False if cells is None else _marked(cell is not None for cell in cells)
-
-
-def _counting(cells: Any, path: str) -> Any:
-    return False if cells is None else _marked(counts(dig(cell, path)) for cell in cells)
-
-
-def _marked(cells: Iterable[bool]) -> Any:
+def _marked(cells: Iterable[bool]) -> Array:
     return np.fromiter(cells, np.bool_)
 
 
 def refuse_cells(columns: Columns, aside: Mapping[str, Any], row: int) -> None:
     """Refuse a cell that is no content, by its column, before it is part of anything."""
-    for path, found in columns.by_path.items():
-        if path.startswith(WRITTEN):
-            _refuse_cell(path, found.value(row))
-    for name, cells in aside.items():
-        if name != "scores":  # numbers, and classes that need not be text
-            _refuse_cell(name, scalar(cells[row]))
+    cells = [(path, content.value(row)) for path, content in columns.by_path.items() if path.startswith(WRITTEN)]
+    cells += [(name, scalar(values[row])) for name, values in aside.items() if name != "scores"]  # any class, numbers
+    for name, cell in cells:
+        try:
+            text_of(name, plain(cell))
+        except PayloadTooLargeError:
+            pass  # the door says so of the slot that the cell is part of
+        except PayloadError as error:
+            raise PayloadError(error.message, hint=error.hint, **{**error.details, "column": name}) from error
 
 
-def _refuse_cell(name: str, cell: Any) -> None:
-    try:
-        text_of(name, plain(cell))
-    except PayloadTooLargeError:
-        pass  # the door says so of the slot that the cell is part of
-    except PayloadError as error:
-        raise PayloadError(error.message, hint=error.hint, **{**error.details, "column": name}) from error
-
-
-def admit(made: Propose, control: Control) -> None:
+def admit(proposal: Propose, control: Control) -> None:
     """Refuse the proposal of a row as `propose` would, and as the store would."""
-    admitted(made, control)
+    admitted(proposal, control)
     for slot in SLOTS:
-        value = getattr(made, slot)
+        value = getattr(proposal, slot)
         text_of(slot, list(value) if isinstance(value, tuple) else value)

@@ -6,7 +6,7 @@ import dataclasses
 import hmac
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,15 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from dualcontrol.batch.columns import CHUNK, Array, Column, Columns, all_shares, check_levels
-from dualcontrol.batch.compile import AUTOPILOT, BLOCK, HUMAN, ROUTES, ChunkRouter, Plan
+from dualcontrol.batch.columns import CHUNK, Array, Column, Columns, all_shares, any_nan, check_levels
+from dualcontrol.batch.compile import AUTOPILOT, BLOCK, HUMAN, ROUTES, Plan
 from dualcontrol.case import JSON, Route
 from dualcontrol.control import Control, draw
 from dualcontrol.errors import ProposalError, SignalError
 from dualcontrol.route import audit
 from dualcontrol.route.audit import PURPOSE
 from dualcontrol.route.route import model_of, route
-from dualcontrol.route.rules import compiled
+from dualcontrol.route.rules import Subject, compiled
 
 __all__ = ["AUTOPILOT", "BLOCK", "HUMAN", "ROUTES", "BatchRoutes", "route_batch"]
 
@@ -49,8 +49,8 @@ class BatchRoutes:
     @property
     def inclusion(self) -> Array:
         """With what probability a human sees each row."""
-        found: Array = np.array(self._chances)[self.to]
-        return found if self.shares is None else np.where(self.to == AUTOPILOT, self.shares, found)
+        chances: Array = np.array(self._chances)[self.to]
+        return chances if self.shares is None else np.where(self.to == AUTOPILOT, self.shares, chances)
 
     def chance(self, row: int) -> float:
         """The same of one row."""
@@ -72,16 +72,18 @@ class BatchRoutes:
     def counts(self) -> dict[str, int]:
         """How many rows went where."""
         blocked, human, autopilot = np.bincount(self.to, minlength=3).tolist()
-        audited = int(np.count_nonzero(self.audited))
-        return {"autopilot": autopilot, "human": human, "blocked": blocked, "audited": audited}
+        return {"autopilot": autopilot, "human": human, "blocked": blocked, "audited": int(self.audited.sum())}
+
+    def subject(self, row: int) -> Subject:
+        """What rules may look at in one row."""
+        return self.columns.row(row, self.control.settings.mode != "preference")
 
     def route(self, row: int, now: int) -> Route:
         """The whole route of one row, with its reason and demands, and the draw made for it here."""
-        subject = self.columns.row(row, self.control.settings.mode != "preference")
-        found = route(subject, self.control, now, ease=self.control.settings.start != "shadow")
+        single = route(self.subject(row), self.control, now, ease=self.control.settings.start != "shadow")
         audited = bool(self.audited[row])
-        due_at = found.due_at if audited or found.to == "human" else None
-        return replace(found, audited=audited, due_at=due_at, inclusion=self.chance(row))
+        due_at = single.due_at if audited or single.to == "human" else None
+        return replace(single, audited=audited, due_at=due_at, inclusion=self.chance(row))
 
 
 def route_batch(
@@ -95,7 +97,8 @@ def route_batch(
     """Route every row; audits are drawn from `secret` and `batch_id`, or from `draws` (one number a row)."""
     table = columns if isinstance(columns, Columns) else Columns(columns)
     check_levels(table.get("signal.risk"))
-    plan = Plan(table, control, compiled(control.settings.rules))
+    plan = Plan(table, control, compiled(control.settings.rules), careful=False)
+    careful: Plan | None = None  # for chunks where a compared number is NaN or a risk unknown
     to, by = np.empty(table.rows, np.uint8), np.empty(table.rows, plan.code_type)
     codes, singly = np.empty(CHUNK, plan.code_type), 0
     for start in range(0, table.rows, CHUNK):
@@ -103,41 +106,40 @@ def route_batch(
         if _has_gaps(table.get("signal.confidence"), start, stop):
             table.without_gaps()
             return route_batch(table, control, batch_id=batch_id, secret=secret, draws=draws)
-        code = codes[: stop - start]
-        singly += ChunkRouter(plan, start, stop, code).run()
+        code, risk = codes[: stop - start], table.risk
+        unknown = risk is not None and risk.kind == "number" and not all_shares(risk.data[start:stop])
+        if unknown or any(any_nan(array[start:stop]) for array in plan.ordered):
+            careful = careful or Plan(table, control, plan.ruleset, careful=True)
+            singly += careful.run(start, stop, code)
+        else:
+            singly += plan.run(start, stop, code)
         np.bitwise_and(code, 3, out=to[start:stop], casting="unsafe")
         np.right_shift(code, 2, out=by[start:stop])
     share = 0.0 if control.settings.start == "shadow" else audit.relieved(control.settings.audit, control.relief)
-    audited = _audits(to, share, batch_id, secret, draws)
+    if 0.0 < share < 1.0 and draws is None and (batch_id is None or secret is None):
+        raise ProposalError("audits of a batch are drawn from its id and a secret", hint="Give batch_id and secret.")
+    if draws is not None:
+        audited: Array = (to == AUTOPILOT) & (np.asarray(draws) < share)
+    else:
+        audited, rows = np.zeros(len(to), np.bool_), drawn_rows(secret or b"", batch_id or "", len(to), share)
+        audited[rows] = to.take(rows) == AUTOPILOT
     return BatchRoutes(
         to=to, by=by, names=tuple(plan.names), audited=audited, share=share, rows_singly=singly,
         control=control, columns=table,
     )  # fmt: skip
 
 
-def _audits(to: Array, share: float, batch_id: str | None, secret: bytes | None, draws: Array | None) -> Array:
-    if draws is not None:
-        drawn: Array = (to == AUTOPILOT) & (np.asarray(draws) < share)
-        return drawn
-    audited = np.zeros(len(to), np.bool_)
-    if 0.0 < share < 1.0 and (batch_id is None or secret is None):
-        raise ProposalError("audits of a batch are drawn from its id and a secret", hint="Give batch_id and secret.")
-    rows = drawn_rows(secret or b"", batch_id or "", len(to), share)
-    audited[rows] = to.take(rows) == AUTOPILOT
-    return audited
-
-
-def _has_gaps(found: Column | None, start: int, stop: int) -> bool:
+def _has_gaps(confidence: Column | None, start: int, stop: int) -> bool:
     """Whether a confidence is NaN, which is none; `SignalError` names the first row whose confidence means nothing."""
-    if found is None or all_shares(found.data[start:stop]):
+    if confidence is None or all_shares(confidence.data[start:stop]):
         return False
-    part = found.data[start:stop]
-    given = np.ones(len(part), np.bool_) if found.absent is None else ~found.absent[start:stop]
-    bad = given & ((part < 0) | (part > 1))
+    part = confidence.data[start:stop]
+    present = np.ones(len(part), np.bool_) if confidence.absent is None else ~confidence.absent[start:stop]
+    bad = present & ((part < 0) | (part > 1))
     if bad.any():
         row = start + int(np.argmax(bad))
         raise SignalError(f"row {row}: confidence is not a number from 0 to 1", row=row)
-    return bool((given & np.isnan(part)).any())
+    return bool((present & np.isnan(part)).any())
 
 
 # A batch under a guarantee: rows of a model that no certificate is for go to people, and audits follow its table.
@@ -150,30 +152,21 @@ def assured(routes: BatchRoutes, source_of: Callable[[int], JSON], secret: bytes
     """The routes as one by one they would be: by the certificate's model, each row with its own audit share."""
     if routes.control.settings.guarantee is None or routes.control.settings.start == "shadow":
         return routes
-    rows, segments = _certified(routes)
-    names = (*routes.names, MODEL)
-    to, by = routes.to.copy(), routes.by.astype(np.uint16)
+    control, names = routes.control, (*routes.names, MODEL)
+    to, by, audited = routes.to.copy(), routes.by.astype(np.uint16), routes.audited.copy()
     shares = np.full(len(to), routes.share)
     unseen: Counter[str] = Counter()
-    audited = routes.audited.copy()
-    for row, segment in zip(rows, segments, strict=True):
-        key = routes.control.certificate_for(segment) or ""
-        if model_of(source_of(row), routes.control) != routes.control.models.get(key):
+    certified = (to == AUTOPILOT) & (by == (names.index(BY) if BY in names else -1))
+    for row in np.flatnonzero(certified).tolist():
+        signal = routes.columns.row(row).signal
+        key = control.certificate_for(signal.segment) or ""
+        if model_of(source_of(row), control) != control.models.get(key):
             to[row], by[row], audited[row] = HUMAN, len(names) - 1, False
             continue
-        score = float(routes.columns.row(row).signal.confidence or 0.0)
-        shares[row] = audit.share_of(routes.control, segment, score)
+        shares[row] = audit.share_of(control, signal.segment, float(signal.confidence or 0.0))
         audited[row] = draw(secret, audit.PURPOSE, f"batch/{batch_id}/{row}") < shares[row]
         unseen[key] += not audited[row]
     return dataclasses.replace(routes, to=to, by=by, names=names, audited=audited, shares=shares, unseen=dict(+unseen))
-
-
-def _certified(routes: BatchRoutes) -> tuple[Sequence[int], Sequence[str | None]]:
-    """The rows that a certificate lets run, and their segments."""
-    place = routes.names.index(BY) if BY in routes.names else -1
-    found: Array = np.flatnonzero((routes.to == AUTOPILOT) & (routes.by == place))
-    rows: list[int] = found.tolist()
-    return rows, [routes.columns.row(row).signal.segment for row in rows]
 
 
 # Audit draws of a batch: rows drawn by geometric gaps, so that the cost goes with the rows drawn.
@@ -196,22 +189,16 @@ def drawn_rows(secret: bytes, batch_id: str, rows: int, probability: float) -> N
     bits = np.random.Philox(key=int.from_bytes(digest[:16], "big"))
     parts, last = [], -1
     while last < rows:
-        part = _gaps(bits, probability)
-        part[0] += last
-        parts.append(np.cumsum(part, out=part))
-        last = int(part[-1])
-    found = np.concatenate(parts)
-    return found[: np.searchsorted(found, rows)]
-
-
-def _gaps(bits: np.random.Philox, probability: float) -> NDArray[np.int64]:
-    """Distances from one drawn row to the next, by inversion of 53 random bits each."""
-    raw = bits.random_raw(_BLOCK)
-    raw >>= np.uint64(11)
-    uniform = 1.0 - raw * 2.0**-53
-    np.log(uniform, out=uniform)
-    uniform /= math.log1p(-probability)
-    np.minimum(uniform, _FAR, out=uniform)
-    gaps: NDArray[np.int64] = uniform.astype(np.int64)
-    gaps += 1
-    return gaps
+        raw = bits.random_raw(_BLOCK)  # 53 random bits of each give a distance to the next row, by inversion
+        raw >>= np.uint64(11)
+        uniform = 1.0 - raw * 2.0**-53
+        np.log(uniform, out=uniform)
+        uniform /= math.log1p(-probability)
+        np.minimum(uniform, _FAR, out=uniform)
+        gaps = uniform.astype(np.int64)
+        gaps += 1
+        gaps[0] += last
+        parts.append(np.cumsum(gaps, out=gaps))
+        last = int(gaps[-1])
+    drawn = np.concatenate(parts)
+    return drawn[: np.searchsorted(drawn, rows)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import exp, sqrt
 
 from dualcontrol.case import RouteTo
-from dualcontrol.control import Control, Env
+from dualcontrol.control import Control
 from dualcontrol.route.capacity import AUDITS, FEWER
 
 PURPOSE = "audit"
@@ -26,7 +26,7 @@ KERNEL = [one / sum(_BELL) for one in _BELL]
 
 
 def inclusion(to: RouteTo, share: float) -> float:
-    """With what probability a human sees a case of this route: always, by audit, or (blocked) never."""
+    """The inclusion probability of a route: 1 for a human, the audit share on autopilot, 0 where it is blocked."""
     if to == "human":
         return 1.0
     return share if to == "autopilot" else 0.0
@@ -44,7 +44,7 @@ def share_of(control: Control, segment: str | None, score: float | None) -> floa
 
 
 def least(control: Control, segment: str) -> float:
-    """The least probability of review that a decision of a certificate can have under this control."""
+    """The least inclusion probability that a decision of a certificate can have under this control."""
     table = control.audits.get(segment)
     if table is None:
         return 1.0
@@ -53,7 +53,7 @@ def least(control: Control, segment: str) -> float:
 
 
 def lowest(control: Control) -> float:
-    """The least probability of review of any case that confidence sends somewhere, whatever its segment and score."""
+    """The least inclusion probability of any case that confidence sends somewhere, whatever its segment and score."""
     settings = control.settings
     if settings.start != "gate":
         return 0.0 if settings.start == "shadow" else 1.0
@@ -66,7 +66,7 @@ def lowest(control: Control) -> float:
 def relieved(share: float, relief: int, least: float = LEAST_UNDER_RELIEF) -> float:
     """The share under relief: a fifth, or `least` where that is more; fixed before any draw, so evidence stays valid.
 
-    Under a guarantee the least is the floor that its bets were made with.
+    Under a guarantee the least is the minimum inclusion probability that its bets were placed with.
     """
     return share if relief < AUDITS else max(share / FEWER, min(share, least))
 
@@ -84,13 +84,8 @@ def declared(control: Control) -> float:
     return control.settings.audit or SHARE
 
 
-def drawn(env: Env, case_id: str, to: RouteTo, probability: float) -> bool:
-    """Whether the audit draw of this case falls on it; only autopilot cases are drawn."""
-    return to == "autopilot" and probability > 0.0 and env.draw(PURPOSE, case_id) < probability
-
-
 def floor_of(share: float) -> float:
-    """The least audit probability of a certified region: half the share that is declared."""
+    """The minimum inclusion probability of a certified region: half the share that is declared."""
     return max(round(share / 2, DIGITS), 10.0**-DIGITS)
 
 
@@ -100,8 +95,8 @@ def shares(
 ) -> tuple[float, ...]:  # fmt: skip
     """The audit probability of each bin from `live` up; below it everything is reviewed.
 
-    `wrongs` and `weights` are the weighted errors and cases of each bin, lowest score first.  `floor` is the least
-    probability that the certificate was promised; a share that is lowered later does not go below it.
+    `wrongs` and `weights` are the weighted errors and cases of each bin, lowest score first.  `floor` is the minimum
+    inclusion probability that the certificate was promised; a share that is lowered later does not go below it.
     """
     errors = [(w + max_error * PRIOR / 2) / (n + PRIOR) for w, n in zip(wrongs, weights, strict=True)]
     spread = [sqrt(error) for error in smoothed(errors)[live:]]

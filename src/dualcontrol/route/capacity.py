@@ -1,4 +1,4 @@
-"""What people can answer in time, what is asked of them, and which relief follows.
+"""Capacity: what people can answer in time, what is asked of them, and which load shedding (relief) follows.
 
 Relief only ever asks people for less: it knows no threshold and cannot send anything to autopilot.
 """
@@ -31,10 +31,10 @@ class Handling(Value, frozen=True, kw_only=True):
     @classmethod
     def measured(cls, seconds: Sequence[float]) -> Handling:
         """From measured times; ten imagined exponential ones of four minutes keep a few real ones from saying all."""
-        taken = [max(float(s), LEAST_SECONDS) for s in seconds]
-        count = len(taken) + PRIOR_ANSWERS
-        mean = (sum(taken) + PRIOR_ANSWERS * PRIOR_SECONDS) / count
-        squares = (sum(s * s for s in taken) + PRIOR_ANSWERS * 2.0 * PRIOR_SECONDS**2) / count
+        times = [max(float(s), LEAST_SECONDS) for s in seconds]
+        count = len(times) + PRIOR_ANSWERS
+        mean = (sum(times) + PRIOR_ANSWERS * PRIOR_SECONDS) / count
+        squares = (sum(s * s for s in times) + PRIOR_ANSWERS * 2.0 * PRIOR_SECONDS**2) / count
         return cls(mean=mean, scv=max(squares / mean**2 - 1.0, 0.0))
 
 
@@ -54,7 +54,7 @@ class Demand(Value, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> float:
-        """All of it."""
+        """Reviews a second in all."""
         return self.low + self.audits + self.other
 
     def at(self, level: int) -> tuple[float, float]:
@@ -101,18 +101,18 @@ def fits(level: int, demand: Demand, crew: Crew, share: float = 1.0) -> bool:
 
 
 def repeated(rows: Sequence[tuple[str, int, int | None]]) -> list[int]:
-    """Which of these cases, in the order of opening, could join one before them that nobody had taken by then.
+    """Which of these cases, in the order of opening, could join a duplicate before them that nobody had taken by then.
 
-    A row is (what is asked, opened at, taken at).
+    A row is (likeness, opened at, taken at).
     """
     leaders: dict[str, int | None] = {}
-    found = []
-    for place, (asked, opened_at, taken_at) in enumerate(rows):
-        if asked in leaders and ((until := leaders[asked]) is None or until > opened_at):
-            found.append(place)
+    followers = []
+    for place, (likeness, opened_at, taken_at) in enumerate(rows):
+        if likeness in leaders and ((until := leaders[likeness]) is None or until > opened_at):
+            followers.append(place)
         else:
-            leaders[asked] = taken_at
-    return found
+            leaders[likeness] = taken_at
+    return followers
 
 
 def relief(now: int, demand: Demand, crew: Crew) -> int:

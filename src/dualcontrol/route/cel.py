@@ -29,15 +29,15 @@ class Word(NamedTuple):
 
 def words(source: str) -> list[Word]:
     """The words of an expression without spaces and comments; raises ValueError at a character CEL lacks."""
-    found, at = [], 0
+    listed, at = [], 0
     while at < len(source):
         match = _WORD.match(source, at)
         if match is None:
             raise ValueError(f"unexpected character at {at + 1}")
         if match.lastgroup != "space":
-            found.append(Word(match.lastgroup or "", match.group(), at))
+            listed.append(Word(match.lastgroup or "", match.group(), at))
         at = match.end()
-    return found
+    return listed
 
 
 class Macro(NamedTuple):
@@ -50,26 +50,65 @@ class Macro(NamedTuple):
 
 def macros(source: str) -> list[Macro]:
     """Every comprehension macro in an expression; depth 1 or more means that it runs inside another."""
-    found: list[Macro] = []
+    uses: list[Macro] = []
     inside: list[bool] = []
     listed = words(source)
     for place, word in enumerate(listed):
-        if word.text in ("(", "[", "{") and word.kind == "sign":
-            opens = word.text == "(" and _is_macro(listed, place - 1)
-            if opens:
-                found.append(Macro(listed[place - 1].text, _bound(listed, place + 1), sum(inside)))
-            inside.append(opens)
-        elif word.text in (")", "]", "}") and word.kind == "sign" and inside:
+        if word.kind != "sign":
+            continue
+        if word.text in ("(", "[", "{"):
+            name, dot = (listed[place - 1], listed[place - 2]) if place >= 2 else (word, word)
+            is_macro = word.text == "(" and name.text in MACROS and dot.text == "."
+            if is_macro:
+                binds = listed[place + 1] if place + 1 < len(listed) else word
+                uses.append(Macro(name.text, binds.text if binds.kind == "name" else "", sum(inside)))
+            inside.append(is_macro)
+        elif word.text in (")", "]", "}") and inside:
             inside.pop()
-    return found
+    return uses
 
 
-def _is_macro(listed: list[Word], place: int) -> bool:
-    return place >= 1 and listed[place].text in MACROS and listed[place - 1].text == "."
+class Cursor:
+    """A place among the words of an expression, for readers by recursive descent; raises ValueError where it ends."""
 
+    def __init__(self, source: str) -> None:
+        self.words = words(source)
+        self.at = 0
 
-def _bound(listed: list[Word], place: int) -> str:
-    return listed[place].text if place < len(listed) and listed[place].kind == "name" else ""
+    def next(self) -> str:
+        """The sign or name that comes next; empty before a string, a number or the end."""
+        word = self.words[self.at] if self.at < len(self.words) else None
+        return "" if word is None or word.kind in ("string", "number") else word.text
+
+    def take(self) -> Word:
+        """The next word, and go on."""
+        if self.at >= len(self.words):
+            raise ValueError("it ends early")
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def skip(self, text: str) -> bool:
+        """Whether this comes next; then it is passed."""
+        comes = self.next() == text
+        self.at += comes
+        return comes
+
+    def expect(self, text: str) -> None:
+        """Pass what has to come next."""
+        if not self.skip(text):
+            raise ValueError(f"{text} expected")
+
+    def name(self) -> str:
+        """The name that has to come next."""
+        word = self.take()
+        if word.kind != "name":
+            raise ValueError("a name expected")
+        return word.text
+
+    def end(self) -> None:
+        """Refuse words that are left over: then the reader took the rest for something else."""
+        if self.at != len(self.words):
+            raise ValueError("more than this reader knows")
 
 
 # The part of CEL that columns can do: comparisons, membership, presence and logic over flat paths.
@@ -154,10 +193,10 @@ def literal(value: Constant) -> Literal:
 def parse(source: str) -> Expression | None:
     """The tree of an expression, or None where it says more than columns can do."""
     try:
-        reader = _Reader(words(source))
+        reader = _TreeReader(source)
         tree = reader.joined("||")
         reader.end()
-    except (UnsupportedError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return None if isinstance(tree, _List) else tree
 
@@ -180,124 +219,80 @@ class _List:
     items: tuple[Literal, ...]
 
 
-class _Reader:
-    """Recursive descent over the words of one expression."""
-
-    def __init__(self, listed: list[Word]) -> None:
-        self._words = listed
-        self._at = 0
-
-    def _next(self) -> str:
-        word = self._words[self._at] if self._at < len(self._words) else None
-        return "" if word is None or word.kind in ("string", "number") else word.text
-
-    def _take(self) -> Word:
-        if self._at >= len(self._words):
-            raise UnsupportedError("it ends early")
-        self._at += 1
-        return self._words[self._at - 1]
-
-    def _expect(self, text: str) -> None:
-        if self._next() != text:
-            raise UnsupportedError(f"{text} expected")
-        self._at += 1
-
-    def end(self) -> None:
-        """Refuse words that are left over."""
-        if self._at != len(self._words):
-            raise UnsupportedError("more than columns can do")
+class _TreeReader(Cursor):
+    """Recursive descent over the part of CEL's grammar that columns can do."""
 
     def joined(self, op: str) -> Expression | _List:
         """Expressions joined by ``||``, which joins those joined by ``&&``, which joins relations."""
         left = self.joined("&&") if op == "||" else self._relation()
-        while self._next() == op:
-            self._at += 1
+        while self.skip(op):
             right = self.joined("&&") if op == "||" else self._relation()
             left = Logical(op, _truth(left), _truth(right))
         return left
 
     def _relation(self) -> Expression | _List:
+        """A comparison or a membership, its path on the left; or what stands there without one."""
         left = self._unary()
-        op = self._next()
+        op = self.next()
         if op != "in" and op not in COMPARISONS:
             return left
-        self._at += 1
+        self.at += 1
         right = self._unary()
-        if self._next() == "in" or self._next() in COMPARISONS:
+        if self.next() == "in" or self.next() in COMPARISONS:
             raise UnsupportedError("a chain of comparisons")
-        return _member(left, right) if op == "in" else _compare(op, left, right)
+        if op == "in" and isinstance(left, Path) and isinstance(right, _List):
+            return Member(left, right.items)
+        if isinstance(left, Literal) and isinstance(right, Path) and op != "in":
+            left, right, op = right, left, COMPARISONS[op]
+        if op != "in" and isinstance(left, Path) and isinstance(right, Path | Literal):
+            return Compare(op, left, right)
+        raise UnsupportedError("more than a path with a literal, a path or a list of literals")
 
     def _unary(self) -> Expression | _List:
-        if self._next() == "!":
-            self._at += 1
+        if self.skip("!"):
             return Not(_truth(self._unary()))
-        if self._next() == "-":
-            self._at += 1
-            return self._number(self._take(), "-")
-        return self._primary()
-
-    def _primary(self) -> Expression | _List:
-        if self._next() == "(":
-            self._at += 1
+        if self.skip("-"):
+            return _number(self.take(), "-")
+        if self.skip("("):
             inside = self.joined("||")
-            self._expect(")")
+            self.expect(")")
             if isinstance(inside, Path | Literal):
                 raise UnsupportedError("a value in parentheses")
             return inside
-        if self._next() == "[":
-            return self._list()
-        word = self._take()
+        if self.skip("["):
+            items: list[Literal] = []
+            while not self.skip("]"):
+                item = self._unary()
+                if not isinstance(item, Literal):
+                    raise UnsupportedError("a list of more than literals")
+                items.append(item)
+                if self.next() != "]":
+                    self.expect(",")
+            return _List(tuple(items))
+        return self._value()
+
+    def _value(self) -> Path | Has | Literal:
+        """A literal, a path or the presence of one; neither has a call or an index in it."""
+        word = self.take()
         if word.kind == "string":
             return literal(_text(word.text))
         if word.kind == "number":
-            return self._number(word)
+            return _number(word)
         if word.text in _NAMED:
             return literal(_NAMED[word.text])
-        return self._path(word)
-
-    def _list(self) -> _List:
-        self._expect("[")
-        items: list[Literal] = []
-        while self._next() != "]":
-            item = self._unary()
-            if not isinstance(item, Literal):
-                raise UnsupportedError("a list of more than literals")
-            items.append(item)
-            if self._next() != "]":
-                self._expect(",")
-        self._expect("]")
-        return _List(tuple(items))
-
-    def _number(self, word: Word, sign: str = "") -> Literal:
-        if word.kind != "number" or word.text[-1] in "uU":
-            raise UnsupportedError("not a number that columns know")
-        if word.text[:2] in ("0x", "0X"):
-            return literal(int(sign + word.text, 16))
-        return literal(int(sign + word.text) if word.text.isdigit() else float(sign + word.text))
-
-    def _path(self, word: Word) -> Path | Has:
-        if word.kind != "name" or word.text in _RESERVED:
-            raise UnsupportedError("a name expected")
-        if word.text == "has" and self._next() == "(":
-            return self._has()
-        names = [word.text]
-        while self._next() == ".":
-            self._at += 1
-            part = self._take()
-            if part.kind != "name" or part.text in _RESERVED:
-                raise UnsupportedError("a name expected")
-            names.append(part.text)
-        if self._next() in ("(", "["):
-            raise UnsupportedError("a call or an index")
+        if word.text == "has" and self.skip("("):
+            path = self._value()
+            self.expect(")")
+            if not isinstance(path, Path) or path.name.count(".") != 1:
+                raise UnsupportedError("presence of more than one field")
+            return Has(path)
+        self.at -= 1
+        names = [self.name()]
+        while self.skip("."):
+            names.append(self.name())
+        if not _RESERVED.isdisjoint(names) or self.next() in ("(", "["):
+            raise UnsupportedError("a call, an index or a reserved name")
         return Path(".".join(names))
-
-    def _has(self) -> Has:
-        self._expect("(")
-        path = self._path(self._take())
-        self._expect(")")
-        if not isinstance(path, Path) or path.name.count(".") != 1:
-            raise UnsupportedError("presence of more than one field")
-        return Has(path)
 
 
 def _truth(part: Expression | _List) -> Expression:
@@ -306,18 +301,12 @@ def _truth(part: Expression | _List) -> Expression:
     return part
 
 
-def _compare(op: str, left: Expression | _List, right: Expression | _List) -> Compare:
-    if isinstance(left, Literal) and isinstance(right, Path):
-        left, right, op = right, left, COMPARISONS[op]
-    if isinstance(left, Path) and isinstance(right, Path | Literal):
-        return Compare(op, left, right)
-    raise UnsupportedError("a comparison of more than a path and a literal")
-
-
-def _member(left: Expression | _List, right: Expression | _List) -> Member:
-    if isinstance(left, Path) and isinstance(right, _List):
-        return Member(left, right.items)
-    raise UnsupportedError("membership in more than a list of literals")
+def _number(word: Word, sign: str = "") -> Literal:
+    if word.kind != "number" or word.text[-1] in "uU":
+        raise UnsupportedError("not a number that columns know")
+    if word.text[:2] in ("0x", "0X"):
+        return literal(int(sign + word.text, 16))
+    return literal(int(sign + word.text) if word.text.isdigit() else float(sign + word.text))
 
 
 def _text(word: str) -> str:

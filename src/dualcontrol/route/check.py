@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple, NoReturn
 
@@ -12,7 +12,7 @@ from dualcontrol.case import microseconds
 from dualcontrol.control import Rule
 from dualcontrol.errors import RuleError
 from dualcontrol.route import precedence
-from dualcontrol.route.cel import MACROS, Macro, Word, macros, words
+from dualcontrol.route.cel import MACROS, Cursor, macros
 from dualcontrol.route.rules import VARIABLES
 
 ROUTES = ("human", "autopilot", "block")
@@ -40,11 +40,25 @@ def check_rule(rule: Rule) -> None:
     """Refuse one rule that cannot work."""
     if rule.route not in ROUTES:
         _refuse(rule, f"has the unknown route {rule.route!r}", _nearest(rule.route, ROUTES))
-    program = _parsed(rule)
+    try:
+        program = cel.compile(rule.when)
+    except Exception as error:
+        message = str(error).partition("ERROR: ")[2].replace("<input>:", "line ") or str(error)
+        raise RuleError(f"rule {rule.name!r} does not parse: {message}", rule=rule.name) from None
     bound = macros(rule.when)
-    _check_names(rule, program, bound)
-    _check_functions(rule, program)
-    _check_cost(rule, bound)
+    known = {*VARIABLES, *TYPES, *(macro.binds for macro in bound)}
+    for name in program.variables():
+        if name not in known:
+            _refuse(rule, f"names the unknown variable {name!r}", _nearest(name, tuple(VARIABLES)))
+    for macro in bound:
+        if macro.binds in VARIABLES:
+            _refuse(rule, f"binds {macro.binds!r}, which has a meaning", "Use another name inside the macro.")
+    for name in program.functions():
+        if name[0].isalpha() and name not in FUNCTIONS:
+            _refuse(rule, f"calls the unknown function {name!r}", _nearest(name, tuple(FUNCTIONS)))
+    for macro in bound:  # CEL has no cost limit: one comprehension inside another could hold up a case for seconds
+        if macro.depth:
+            _refuse(rule, f"runs {macro.name!r} inside another macro", "Macros may not be nested.")
     _check_yield(rule, program)
     _check_demands(rule)
 
@@ -58,37 +72,6 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(known))}."
 
 
-def _parsed(rule: Rule) -> Any:
-    try:
-        return cel.compile(rule.when)
-    except Exception as error:
-        message = str(error).partition("ERROR: ")[2].replace("<input>:", "line ") or str(error)
-        raise RuleError(f"rule {rule.name!r} does not parse: {message}", rule=rule.name) from None
-
-
-def _check_names(rule: Rule, program: Any, bound: list[Macro]) -> None:
-    known = {*VARIABLES, *TYPES, *(macro.binds for macro in bound)}
-    for name in program.variables():
-        if name not in known:
-            _refuse(rule, f"names the unknown variable {name!r}", _nearest(name, tuple(VARIABLES)))
-    for macro in bound:
-        if macro.binds in VARIABLES:
-            _refuse(rule, f"binds {macro.binds!r}, which has a meaning", "Use another name inside the macro.")
-
-
-def _check_functions(rule: Rule, program: Any) -> None:
-    for name in program.functions():
-        if name[0].isalpha() and name not in FUNCTIONS:
-            _refuse(rule, f"calls the unknown function {name!r}", _nearest(name, tuple(FUNCTIONS)))
-
-
-def _check_cost(rule: Rule, bound: list[Macro]) -> None:
-    """CEL has no cost limit: one comprehension inside another could hold up a case for seconds."""
-    for macro in bound:
-        if macro.depth:
-            _refuse(rule, f"runs {macro.name!r} inside another macro", "Macros may not be nested.")
-
-
 def _check_yield(rule: Rule, program: Any) -> None:
     hint = "`when` has to yield true or false; compare the value with something."
     if not program.variables():
@@ -99,11 +82,11 @@ def _check_yield(rule: Rule, program: Any) -> None:
         if not isinstance(result, bool):
             _refuse(rule, f"yields {result!r}, not true or false", hint)
         return
-    found = misfit(rule.when)
-    if found is not None and found.part:
-        _refuse(rule, f"has {found.part!r:.200}, {found.kind}, where true or false belongs", hint)
-    if found is not None:
-        _refuse(rule, f"yields {found.kind}, not true or false", hint)
+    unfit = misfit(rule.when)
+    if unfit is not None and unfit.part:
+        _refuse(rule, f"has {unfit.part!r:.200}, {unfit.kind}, where true or false belongs", hint)
+    if unfit is not None:
+        _refuse(rule, f"yields {unfit.kind}, not true or false", hint)
 
 
 def _check_demands(rule: Rule) -> None:
@@ -127,7 +110,7 @@ def _check_demands(rule: Rule) -> None:
 # rule is judged when it runs, and sends the case to a human.
 
 
-RELATIONS = frozenset({"<", "<=", ">", ">=", "==", "!=", "in"})
+RELATIONS, SUMS, PRODUCTS = frozenset({"<", "<=", ">", ">=", "==", "!=", "in"}), ("+", "-"), ("*", "/", "%")
 
 
 class Misfit(NamedTuple):
@@ -140,108 +123,69 @@ class Misfit(NamedTuple):
 def misfit(source: str) -> Misfit | None:
     """The first part of an expression that can never be the truth value it has to be; None where there is none."""
     try:
-        reader = _Reader(source)
+        reader = _KindReader(source)
         whole = reader.expression()
         reader.end()
     except (ValueError, RecursionError):
         return None
-    return reader.found or (Misfit("", whole) if is_other(whole) else None)
+    return reader.misfit or (Misfit("", whole) if is_other(whole) else None)
 
 
-class _Reader:
+class _KindReader(Cursor):
     """Recursive descent over CEL's grammar; each method reads a part and gives its kind."""
 
     def __init__(self, source: str) -> None:
-        self.found: Misfit | None = None
+        super().__init__(source)
+        self.misfit: Misfit | None = None
         self._source = source
-        self._words = words(source)
         self._bound = {macro.binds for macro in macros(source)}
-        self._at = 0
-
-    def _next(self) -> str:
-        word = self._words[self._at] if self._at < len(self._words) else None
-        return "" if word is None or word.kind in ("string", "number") else word.text
-
-    def _take(self) -> Word:
-        if self._at >= len(self._words):
-            raise ValueError("it ends early")
-        self._at += 1
-        return self._words[self._at - 1]
-
-    def _skip(self, text: str) -> bool:
-        found = self._next() == text
-        self._at += found
-        return found
-
-    def _expect(self, text: str) -> None:
-        if not self._skip(text):
-            raise ValueError(f"{text} expected")
-
-    def end(self) -> None:
-        """Refuse words that are left over: then this reader took the rest for something else."""
-        if self._at != len(self._words):
-            raise ValueError("more than this reader knows")
 
     def _truth(self, kind: str, start: int) -> None:
         """Note a part read since `start` that has to be a truth value and is none."""
-        if is_other(kind) and self.found is None:
-            last = self._words[self._at - 1]
-            self.found = Misfit(self._source[self._words[start].at : last.at + len(last.text)], kind)
+        if is_other(kind) and self.misfit is None:
+            last = self.words[self.at - 1]
+            self.misfit = Misfit(self._source[self.words[start].at : last.at + len(last.text)], kind)
 
     def expression(self) -> str:
         """``condition ? one : other``, or what stands there without a condition."""
-        start = self._at
+        start = self.at
         kind = self._joined("||")
-        if self._next() != "?":
+        if self.next() != "?":
             return kind
         self._truth(kind, start)
-        self._at += 1
+        self.at += 1
         one = self._joined("||")
-        self._expect(":")
+        self.expect(":")
         return either(one, self.expression())
 
     def _joined(self, op: str) -> str:
-        start, read = self._at, self._relation if op == "&&" else lambda: self._joined("&&")
-        kind = read()
-        while self._next() == op:
+        start = self.at
+        kind = self._operated(RELATIONS, BOOL) if op == "&&" else self._joined("&&")
+        while self.next() == op:
             self._truth(kind, start)
-            self._at += 1
-            start = self._at
-            self._truth(read(), start)
+            self.at += 1
+            start = self.at
+            self._truth(self._operated(RELATIONS, BOOL) if op == "&&" else self._joined("&&"), start)
             kind = BOOL
         return kind
 
-    def _relation(self) -> str:
-        kind = self._sum()
-        while self._next() in RELATIONS:
-            self._at += 1
-            self._sum()
-            kind = BOOL
-        return kind
-
-    def _sum(self) -> str:
-        kind = self._product()
-        while self._next() in ("+", "-"):
-            self._at += 1
-            self._product()
-            kind = VALUE
-        return kind
-
-    def _product(self) -> str:
-        kind = self._signed()
-        while self._next() in ("*", "/", "%"):
-            self._at += 1
-            self._signed()
-            kind = NUMBER
+    def _operated(self, signs: Collection[str], result: str) -> str:
+        """Parts with one of these signs between them: relations of sums, sums of products, products."""
+        tighter = {BOOL: (SUMS, VALUE), VALUE: (PRODUCTS, NUMBER)}.get(result)
+        kind = self._operated(*tighter) if tighter else self._signed()
+        while self.next() in signs:
+            self.at += 1
+            self._operated(*tighter) if tighter else self._signed()
+            kind = result
         return kind
 
     def _signed(self) -> str:
-        sign, count = self._next(), 0
+        sign, count = self.next(), 0
         if sign not in ("!", "-"):
             return self._member()
-        while self._skip(sign):
+        while self.skip(sign):
             count += 1
-        start = self._at
+        start = self.at
         kind = self._member()
         if sign == "!":
             self._truth(kind, start)
@@ -250,16 +194,17 @@ class _Reader:
         return BOOL if sign == "!" else NUMBER
 
     def _member(self) -> str:
-        root = self._next()
+        """A value, and what is asked of it by index, field or call."""
+        root = self.next()
         kind = self._primary()
         while True:
-            if self._skip("["):
+            if self.skip("["):
                 self.expression()
-                self._expect("]")
+                self.expect("]")
                 kind = ANY
-            elif self._skip("."):
-                name = self._name()
-                if self._skip("("):
+            elif self.skip("."):
+                name = self.name()
+                if self.skip("("):
                     kind = self._macro(name) if name in MACROS else of_call(name, self._listed(")"))
                 else:
                     kind = SIGNAL.get(name, ANY) if root == "signal" else ANY
@@ -267,54 +212,50 @@ class _Reader:
                 return kind
             root = ""
 
-    def _name(self) -> str:
-        word = self._take()
-        if word.kind != "name":
-            raise ValueError("a name expected")
-        return word.text
-
     def _primary(self) -> str:
-        if self._skip("("):
+        if self.skip("("):
             kind = self.expression()
-            self._expect(")")
+            self.expect(")")
             return kind
-        if self._skip("["):
+        if self.skip("["):
             self._listed("]")
             return LIST
-        if self._skip("{"):
+        if self.skip("{"):
             self._listed("}")
             return MAP
-        word = self._take()
+        word = self.take()
         if word.kind == "number":
             return NUMBER
         if word.kind == "string":
-            return of_string(word.text)
-        if word.kind != "name" or self._next() == "{":
+            return BYTES if word.text.lstrip("rR")[:1] in "bB" else TEXT
+        if word.kind != "name" or self.next() == "{":
             raise ValueError("more than this reader knows")
-        if self._skip("("):
+        if self.skip("("):
             return of_call(word.text, self._listed(")"))
-        return ANY if word.text in self._bound else of_name(word.text)
+        if word.text in self._bound:
+            return ANY
+        return ROOTS.get(word.text) or NAMED.get(word.text) or (TYPE if word.text in TYPES else ANY)
 
     def _listed(self, end: str) -> list[str]:
         """What stands in brackets, with commas, or colons in a map."""
         kinds: list[str] = []
-        while not self._skip(end):
+        while not self.skip(end):
             kinds.append(self.expression())
-            if not self._skip(",") and not (end == "}" and self._skip(":")) and self._next() != end:
+            if not self.skip(",") and not (end == "}" and self.skip(":")) and self.next() != end:
                 raise ValueError(f"{end} expected")
         return kinds
 
     def _macro(self, name: str) -> str:
         """A comprehension: its predicate is a truth value for each element; `map` has one only before a transform."""
-        self._name()
-        self._expect(",")
-        start = self._at
+        self.name()
+        self.expect(",")
+        start = self.at
         kind = self.expression()
-        if name != "map" or self._next() == ",":
+        if name != "map" or self.next() == ",":
             self._truth(kind, start)
-        if self._skip(","):
+        if self.skip(","):
             self.expression()
-        self._expect(")")
+        self.expect(")")
         return LIST if name in ("map", "filter") else BOOL
 
 
@@ -341,21 +282,11 @@ def is_other(kind: str) -> bool:
     return kind not in (ANY, BOOL)
 
 
-def of_name(name: str) -> str:
-    """The kind of a name that no macro binds."""
-    return ROOTS.get(name) or NAMED.get(name) or (TYPE if name in TYPES else ANY)
-
-
-def of_call(name: str, given: list[str]) -> str:
+def of_call(name: str, arguments: list[str]) -> str:
     """The kind of what a function or a method gives back."""
-    if name == "dyn" and len(given) == 1:
-        return given[0]
+    if name == "dyn" and len(arguments) == 1:
+        return arguments[0]
     return NUMBER if name.startswith("get") else CALLS.get(name, ANY)
-
-
-def of_string(text: str) -> str:
-    """The kind of a string as it is written, with its prefix."""
-    return BYTES if text.lstrip("rR")[:1] in "bB" else TEXT
 
 
 def either(one: str, other: str) -> str:

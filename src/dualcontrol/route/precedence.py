@@ -13,7 +13,7 @@ NAMED = 5  # segments in a reason
 
 
 class Ruling(NamedTuple):
-    """What was said, by whom and why; `rule` is the rule that matched on the way, if one did."""
+    """Where a case goes, by whose word and why; `rule` is the rule that matched on the way, if one did."""
 
     to: RouteTo
     by: str
@@ -24,13 +24,24 @@ class Ruling(NamedTuple):
 
 
 def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
-    """The first ruling in the order: block, demands, rules, risk, list, confidence; then closures."""
+    """The first ruling in the order: block, demands, rules, risk, list, confidence; then closures.
+
+    A closure turns autopilot into a human after all: a closed segment, or a loop that only suggests.
+    """
     settings = control.settings
-    spoken = blocked(subject, settings, findings) or demanded(subject, settings) or ruled(findings)
-    if spoken is None or spoken.to == "autopilot":
-        over = risky(subject, settings, spoken.rule if spoken else None)
-        spoken = over or spoken or listed(subject, settings) or confident(subject, control)
-    return held(spoken, subject, control) if spoken.to == "autopilot" else spoken
+    ruling = blocked(subject, settings, findings) or demanded(subject, settings) or ruled(findings)
+    if ruling is None or ruling.to == "autopilot":
+        risky = too_risky(subject, settings, ruling.rule if ruling else None)
+        ruling = risky or ruling or listed(subject, settings) or confident(subject, control)
+    if ruling.to != "autopilot":
+        return ruling
+    closed = control.closed_for(subject.signal.segment)
+    if closed is not None:
+        return Ruling("human", "closed", f"autopilot is closed: {closed}", ruling.rule, score=ruling.score)
+    if settings.start == "suggest":
+        reason = "this loop only suggests: a human decides every case"
+        return Ruling("human", "start", reason, ruling.rule, score=ruling.score)
+    return ruling
 
 
 def blocked(subject: Subject, settings: LoopSettings, findings: Findings) -> Ruling | None:
@@ -39,11 +50,11 @@ def blocked(subject: Subject, settings: LoopSettings, findings: Findings) -> Rul
         return Ruling("block", "block_actions", f"action {subject.action!r} is named in block_actions")
     failed: Ruling | None = None
     for place in findings.set.blocking:
-        found, rule = findings[place], findings.set.rules[place]
-        if found is True:
+        finding, rule = findings[place], findings.set.rules[place]
+        if finding is True:
             return Ruling("block", f"rule:{rule.name}", f"rule {rule.name!r} blocks this", rule)
-        if isinstance(found, Failure) and failed is None:
-            failed = Ruling("human", f"rule:{rule.name}", found.reason, rule, failed=True)
+        if isinstance(finding, Failure) and failed is None:
+            failed = Ruling("human", f"rule:{rule.name}", finding.reason, rule, failed=True)
     return failed
 
 
@@ -61,18 +72,18 @@ def demanded(subject: Subject, settings: LoopSettings) -> Ruling | None:
 def ruled(findings: Findings) -> Ruling | None:
     """Step 3: the first rule that matches or fails."""
     for place in findings.set.routing:
-        found = findings[place]
-        if found is False:
+        finding = findings[place]
+        if finding is False:
             continue
         rule = findings.set.rules[place]
-        if isinstance(found, Failure):
-            return Ruling("human", f"rule:{rule.name}", found.reason, rule, failed=True)
+        if isinstance(finding, Failure):
+            return Ruling("human", f"rule:{rule.name}", finding.reason, rule, failed=True)
         says = "sends this to a human" if rule.route == "human" else "lets this run on autopilot"
         return Ruling(rule.route, f"rule:{rule.name}", f"rule {rule.name!r} {says}", rule)
     return None
 
 
-def risky(subject: Subject, settings: LoopSettings, rule: Rule | None) -> Ruling | None:
+def too_risky(subject: Subject, settings: LoopSettings, rule: Rule | None) -> Ruling | None:
     """Step 4: a risk that cannot be compared, or one above the ceiling."""
     unknown = why_unknown(subject.signal.risk)
     if unknown is not None:
@@ -92,71 +103,40 @@ def listed(subject: Subject, settings: LoopSettings) -> Ruling | None:
 
 
 def confident(subject: Subject, control: Control) -> Ruling:
-    """Step 6: the score against the threshold in force; autopilot needs a positive reason."""
-    value = scored(subject, control)
-    threshold = control.threshold_for(subject.signal.segment)
+    """Step 6: the score against the threshold in force; autopilot needs a positive reason.
+
+    The score is the learned chance of being right where the loop asks for it, else the confidence.  A certificate
+    learns from it where the loop has a guarantee, and one that speaks for the case's segment.
+    """
+    segment, guarantee = subject.signal.segment, control.settings.guarantee
+    value = subject.score if control.learned else subject.signal.confidence
     if value is None:
-        return Ruling("human", "no_signal", unscored(control))
-    score = certifiable(subject, control)
+        why = "no confidence was given"
+        if control.learned and control.scorer is None:
+            why = "no risk model was learned yet"
+        elif control.learned:
+            why = f"risk model {control.scorer} gave no chance of being right"
+        return Ruling("human", "no_signal", f"{why}, and autopilot needs a positive reason")
+    certified = guarantee is not None and control.certificate_for(segment) is not None
+    score = value if certified else None
+    threshold = control.threshold_for(segment)
     if threshold is None:
-        return Ruling(
-            "human", "threshold", f"{uncertified(subject, control)}, so nothing runs on autopilot", score=score
-        )
-    above = value >= threshold
-    given, needed = distinct(value, threshold)
-    what = f"chance of being right {given} (learned)" if control.learned else f"confidence {given}"
-    relation = "reaches" if above else "is below"
+        closed = control.closed_for(segment)
+        if guarantee is None:
+            why = "no threshold is set"
+        elif not certified:
+            named = "a case without a segment" if segment is None else f"segment {segment!r}"
+            few = ", ".join(guarantee.segments[:NAMED]) + (", …" if len(guarantee.segments) > NAMED else "")
+            why = f"{named} is none that the guarantee is for ({few})"
+        else:
+            why = "nothing is certified yet" if closed is None else f"autopilot is closed: {closed}"
+        return Ruling("human", "threshold", f"{why}, so nothing runs on autopilot", score=score)
+    reaches = value >= threshold
+    number_shown, needed = distinct(value, threshold)
+    what = f"chance of being right {number_shown} (learned)" if control.learned else f"confidence {number_shown}"
+    relation = "reaches" if reaches else "is below"
     reason = f"{what} {relation} {needed}, the autopilot threshold of {control.loop}"
-    return Ruling("autopilot" if above else "human", "threshold", reason, score=score)
-
-
-def scored(subject: Subject, control: Control) -> float | None:
-    """What is compared with the threshold: the learned chance of being right where the loop asks for it."""
-    return subject.score if control.learned else subject.signal.confidence
-
-
-def unscored(control: Control) -> str:
-    """Why there is nothing to compare."""
-    if not control.learned:
-        return "no confidence was given, and autopilot needs a positive reason"
-    if control.scorer is None:
-        return "no risk model was learned yet, and autopilot needs a positive reason"
-    return f"risk model {control.scorer} gave no chance of being right, and autopilot needs a positive reason"
-
-
-def certifiable(subject: Subject, control: Control) -> float | None:
-    """The score that a certificate of this loop may learn from; None where no certificate speaks for the case."""
-    if control.settings.guarantee is None or control.certificate_for(subject.signal.segment) is None:
-        return None
-    return scored(subject, control)
-
-
-def uncertified(subject: Subject, control: Control) -> str:
-    """Why there is no threshold."""
-    if control.settings.guarantee is None:
-        return "no threshold is set"
-    if control.certificate_for(subject.signal.segment) is None:
-        said = subject.signal.segment
-        named = "a case without a segment" if said is None else f"segment {said!r}"
-        return f"{named} is none that the guarantee is for ({_few(control.settings.guarantee.segments)})"
-    closed = control.closed_for(subject.signal.segment)
-    return "nothing is certified yet" if closed is None else f"autopilot is closed: {closed}"
-
-
-def _few(names: tuple[str, ...]) -> str:
-    """The first few names."""
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
-
-
-def held(spoken: Ruling, subject: Subject, control: Control) -> Ruling:
-    """What turns autopilot into a human after all: a closed segment, or a loop that only suggests."""
-    closed = control.closed_for(subject.signal.segment)
-    if closed is not None:
-        return Ruling("human", "closed", f"autopilot is closed: {closed}", spoken.rule, score=spoken.score)
-    if control.settings.start == "suggest":
-        reason = "this loop only suggests: a human decides every case"
-        return Ruling("human", "start", reason, spoken.rule, score=spoken.score)
-    return spoken
+    return Ruling("autopilot" if reaches else "human", "threshold", reason, score=score)
 
 
 def distinct(confidence: float, threshold: float) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import cel
 
 from dualcontrol.case import JSON, Signal
 from dualcontrol.control import Rule
-from dualcontrol.route.cel import Expression, parse, paths
+from dualcontrol.route.cel import parse, paths
 
 
 class Subject(NamedTuple):
@@ -35,10 +35,6 @@ class Failure(NamedTuple):
 Finding: TypeAlias = bool | Failure
 
 
-def _failure(rule: Rule, why: str) -> Failure:
-    return Failure(f"rule {rule.name!r} could not be evaluated: {why}")
-
-
 VARIABLES: dict[str, Callable[[Subject], JSON]] = {
     "action": lambda subject: subject.action,
     "args": lambda subject: subject.args,
@@ -50,16 +46,12 @@ VARIABLES: dict[str, Callable[[Subject], JSON]] = {
 
 def signal_map(signal: Signal) -> dict[str, JSON]:
     """The decision signal as rules see it: what was not given is not there."""
-    given: dict[str, JSON] = {"requires_approval": signal.requires_approval}
-    if signal.confidence is not None:
-        given["confidence"] = signal.confidence
-    if signal.risk is not None:
-        given["risk"] = signal.risk
-    if signal.segment is not None:
-        given["segment"] = signal.segment
-    if signal.scores is not None:
-        given["scores"] = signal.scores
-    return given
+    fields: dict[str, JSON] = {"requires_approval": signal.requires_approval}
+    for name in ("confidence", "risk", "segment", "scores"):
+        value = getattr(signal, name)
+        if value is not None:
+            fields[name] = value
+    return fields
 
 
 class RuleSet:
@@ -72,33 +64,21 @@ class RuleSet:
         self.programs: list[Any] = []
         self.broken: dict[int, Failure] = {}
         for place, rule in enumerate(rules):
-            self.programs.append(self._compiled(place, rule))
-        named = {name for program in self.programs if program for name in program.variables()}
-        self.names = tuple(name for name in VARIABLES if name in named)
+            try:
+                self.programs.append(cel.compile(rule.when))
+            except Exception:  # a rule that was never checked must not open the gate
+                self.broken[place] = Failure(f"rule {rule.name!r} could not be evaluated: it does not parse")
+                self.programs.append(None)
+        variables = {name for program in self.programs if program for name in program.variables()}
+        self.names = tuple(name for name in VARIABLES if name in variables)
         self.trees = [parse(rule.when) for rule in rules]
-        self.fields = _fields(self.trees)
+        self.fields: dict[str, tuple[str, ...]] = {}  # none for a variable that a rule may look at in another way
+        if None not in self.trees:
+            named = [path.name.split(".") for tree in self.trees if tree is not None for path in paths(tree)]
+            for root in {names[0] for names in named} - {names[0] for names in named if len(names) == 1}:
+                self.fields[root] = tuple(dict.fromkeys(names[1] for names in named if names[0] == root))
         self.blocking = tuple(i for i, rule in enumerate(rules) if rule.route == "block")
         self.routing = tuple(i for i, rule in enumerate(rules) if rule.route != "block")
-
-    def _compiled(self, place: int, rule: Rule) -> Any:
-        try:
-            return cel.compile(rule.when)
-        except Exception:  # a rule that was never checked must not open the gate
-            self.broken[place] = _failure(rule, "it does not parse")
-            return None
-
-
-def _fields(trees: list[Expression | None]) -> dict[str, tuple[str, ...]]:
-    """The fields that rules name of each variable; a variable that a rule may look at in another way has none."""
-    if None in trees:
-        return {}
-    named = [path.name.split(".") for tree in trees if tree is not None for path in paths(tree)]
-    whole = {names[0] for names in named if len(names) == 1}
-    fields: dict[str, dict[str, None]] = {}
-    for root, *rest in named:
-        if root not in whole:
-            fields.setdefault(root, {})[rest[0]] = None
-    return {root: tuple(found) for root, found in fields.items()}
 
 
 @lru_cache(maxsize=256)
@@ -110,39 +90,41 @@ def compiled(rules: tuple[Rule, ...]) -> RuleSet:
 class Findings:
     """What each rule says about one subject: evaluated when first asked, on one shared context."""
 
-    __slots__ = ("_context", "_found", "set", "subject")
+    __slots__ = ("_context", "_findings", "set", "subject")
 
     def __init__(self, ruleset: RuleSet, subject: Subject) -> None:
         self.set = ruleset
         self.subject = subject
-        self._found: dict[int, Finding] = {}
+        self._findings: dict[int, Finding] = {}
         self._context: Any = None
 
     def __getitem__(self, place: int) -> Finding:
-        found = self._found.get(place)
-        if found is None:
-            found = self._found[place] = self._evaluated(place)
-        return found
+        finding = self._findings.get(place)
+        if finding is None:
+            finding = self._findings[place] = self._evaluated(place)
+        return finding
 
     def _evaluated(self, place: int) -> Finding:
         if place in self.set.broken:
             return self.set.broken[place]
         rule = self.set.rules[place]
         try:
-            result = self.set.programs[place].execute(self._variables())
+            if self._context is None:
+                self._context = cel.Context(variables={name: self._value(name) for name in self.set.names})
+            result = self.set.programs[place].execute(self._context)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the Rust binding's panics are no Exception
-            return _failure(rule, _kind(error, rule))
-        if isinstance(result, bool):
-            return result
-        return _failure(rule, f"it yields {_type(result)}, not true or false")
-
-    def _variables(self) -> Any:
-        if self._context is None:
-            values = {name: self._value(name) for name in self.set.names}
-            self._context = cel.Context(variables=values)
-        return self._context
+            why = _KINDS.get(type(error), type(error).__name__)
+            if isinstance(error, KeyError):  # a field is named only where the rule itself names it
+                field = str(error.args[0]) if error.args else ""
+                named = field and re.search(rf"(?<!\w){re.escape(field)}(?!\w)", rule.when)
+                why = "it names a field that is not there" + (f" ({field})" if named else "")
+        else:
+            if isinstance(result, bool):
+                return result
+            why = f"it yields {_TYPES.get(type(result), 'something else')}, not true or false"
+        return Failure(f"rule {rule.name!r} could not be evaluated: {why}")
 
     def _value(self, name: str) -> JSON:
         """A variable, cut down to the fields that rules name: converting content for CEL is what costs."""
@@ -150,15 +132,6 @@ class Findings:
         if fields is None or type(value) is not dict:
             return value
         return {field: value[field] for field in fields if field in value}
-
-
-def _kind(error: BaseException, rule: Rule) -> str:
-    """What went wrong in words; a field is named only where the rule itself names it."""
-    if isinstance(error, KeyError):
-        field = str(error.args[0]) if error.args else ""
-        named = field and re.search(rf"(?<!\w){re.escape(field)}(?!\w)", rule.when)
-        return "it names a field that is not there" + (f" ({field})" if named else "")
-    return _KINDS.get(type(error), type(error).__name__)
 
 
 _KINDS: dict[type[BaseException], str] = {
@@ -169,10 +142,4 @@ _KINDS: dict[type[BaseException], str] = {
     ValueError: "it meets a value that CEL does not know",
     RuntimeError: "a name or function in it is unknown, or fails",
 }
-
-
-def _type(value: Any) -> str:
-    return _TYPES.get(type(value), "something else")
-
-
 _TYPES = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a map", type(None): "null"}
