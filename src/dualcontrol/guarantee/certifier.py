@@ -119,7 +119,7 @@ class Certifier:
         self, control: Control, state: LoopState, decisions: Decisions, due: dict[str, Beginning | None]
     ) -> list[Event] | None:  # fmt: skip
         """Count on copies, in the transaction that writes, and only when nobody else has written since."""
-        segments = {name: one.copied() if name in due else one for name, one in state.segments.items()}
+        segments = {name: old.copied() if name in due else old for name, old in state.segments.items()}
         events: list[Event] = []
         try:
             with self._steps.store.transaction() as tx:

@@ -60,7 +60,7 @@ class ModelRun(NamedTuple):
 
     model: str | None
     start: int
-    length: int = 1
+    length: int
 
 
 class Decisions:
@@ -127,9 +127,9 @@ class Decisions:
         case = fold(None, entry.events) if seen else None
         decision = CertifiedDecision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
         run = self.runs.get(segment)
-        same = run is not None and run.model == decision.model
-        start, length = (run.start, run.length + 1) if run is not None and same else (decision.pos, 1)
-        self.runs[segment] = ModelRun(decision.model, start, length)
+        if run is None or run.model != decision.model:
+            run = ModelRun(decision.model, decision.pos, 0)
+        self.runs[segment] = ModelRun(run.model, run.start, run.length + 1)
         if not (opened.key or "").startswith(BATCH):
             self.scores[segment].append((decision.model, decision.score))
         self.waiting[segment].append(decision)

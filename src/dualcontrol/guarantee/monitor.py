@@ -132,11 +132,11 @@ class Scale:
             return None
         self._windows += 1
         level = FALSE / 2 / self.groups / self._windows / (self._windows + 1)
-        frequent: list[int] = []
-        for group, (count, limit) in enumerate(zip(self._counts, self.limits, strict=True)):
-            # so many would be rare at the limit: as many misses or fewer
-            if limit < 1.0 and binomial.cdf(WINDOW - count, WINDOW, 1.0 - limit) <= level:
-                frequent.append(group)
+        # so many would be rare at the limit: as many misses or fewer
+        frequent = [
+            group for group, (count, limit) in enumerate(zip(self._counts, self.limits, strict=True))
+            if limit < 1.0 and binomial.cdf(WINDOW - count, WINDOW, 1.0 - limit) <= level
+        ]  # fmt: skip
         self.risen = max((self._counts[group] / WINDOW for group in frequent), default=0.0)
         self._counts, self._seen = [0] * self.groups, 0
         return max(frequent, key=lambda group: self.shares[group], default=None)

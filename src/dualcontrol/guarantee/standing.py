@@ -6,7 +6,7 @@ from dualcontrol.case import Value
 from dualcontrol.control import Control, Guarantee
 from dualcontrol.guarantee import moves
 from dualcontrol.guarantee.certificate import Certificate
-from dualcontrol.guarantee.evidence import LABELS, Segment
+from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
 from dualcontrol.guarantee.moves import promised
 from dualcontrol.guarantee.offline import share
 
@@ -43,7 +43,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     counted: str
 
 
-def standing(control: Control, segments: dict[str, Segment]) -> list[Standing]:
+def standing(control: Control, segments: Segments) -> list[Standing]:
     """The status of every segment that the loop's guarantee names, or of the one that is the whole loop."""
     guarantee = control.settings.guarantee
     names = guarantee.segments if guarantee is not None and guarantee.segments else ("",)
@@ -103,8 +103,8 @@ def _counted(control: Control, guarantee: Guarantee, current: Segment, needed: i
     """The state, and what the evidence says, whether or not autopilot is closed."""
     certificate, late, scorer = current.certificate, None, control.scores_by
     if current.missing:  # they count as wrong; who does not know that takes them for errors of the model
-        one = "counts as wrong because nobody answered it"
-        counts = one if current.missing == 1 else "count as wrong because nobody answered them"
+        several = "count as wrong because nobody answered them"
+        counts = several if current.missing > 1 else "counts as wrong because nobody answered it"
         late = (
             f"{_many(current.missing, 'case')} {counts} within {_span(guarantee.answer_within)}: answer in time, or "
             "set a longer answer_within"

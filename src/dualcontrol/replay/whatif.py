@@ -72,10 +72,8 @@ def exact(rows: Sequence[ScoredRow], options: Options) -> Method:
         wrong, confidence = sum(not row.right for row in rows), options.confidence
         return binomial.lower(wrong, len(rows), confidence), binomial.upper(wrong, len(rows), confidence)
 
-    test = partial(certify, [row.score for row in rows], [not row.right for row in rows])
-    if options.max_error is None:
-        return Method("wilson", by_wilson, test)
-    return Method("clopper-pearson", clopper_pearson, test)
+    name, bounds = ("wilson", by_wilson) if options.max_error is None else ("clopper-pearson", clopper_pearson)
+    return Method(name, bounds, partial(certify, [row.score for row in rows], [not row.right for row in rows]))
 
 
 def weighted(evidence: Sequence[ScoredRow], options: Options, *, guaranteed: bool) -> Method:
@@ -107,10 +105,9 @@ def threshold_result(rows: Sequence[ScoredRow], options: Options, method: Method
         reason = "no threshold was asked for; --max-error chooses one, --threshold looks at one"
 
     def outcome(rows: Sequence[ScoredRow]) -> ThresholdResult:
-        look = partial(at, rows, bounds=method.bounds, price=options.price)
         return ThresholdResult(
             n=len(rows), method=method.name, confidence=options.confidence,
-            at=None if threshold is None else look(threshold), offline=None,
+            at=None if threshold is None else at(rows, threshold, method.bounds, options.price), offline=None,
             points=curve(rows, bounds=method.bounds, price=options.price),
             humans=options.price.of(1.0, 0.0) if options.price else None, groups={}, reason="",
         )  # fmt: skip
@@ -184,9 +181,8 @@ class Asked(Value, frozen=True, kw_only=True, omit_defaults=False):
     @property
     def price(self) -> Price | None:
         """Both prices; None where one lacks."""
-        if self.minute_price is None or self.error_loss is None:
-            return None
-        return Price(self.minutes * self.minute_price, self.error_loss)
+        minute, loss = self.minute_price, self.error_loss
+        return None if minute is None or loss is None else Price(self.minutes * minute, loss)
 
 
 class Tried(Value, frozen=True, kw_only=True, omit_defaults=False):
