@@ -89,6 +89,8 @@ def parts(text: str) -> Iterator[Stretch]:
 
 def visible(text: str) -> str:
     """The text with every hidden character as its name in brackets: ``[U+202E RIGHT-TO-LEFT OVERRIDE]``."""
+    if _PLAIN.fullmatch(text):
+        return text
     return "".join(f"[{part.named}]" if part.kind == "sign" else part.text for part in parts(text))
 
 
