@@ -219,9 +219,9 @@ BLAME: dict[str, type[DualcontrolError]] = {
 def checked(command: AnyCommand) -> AnyCommand:
     """The command with every field of its declared type, texts and numbers as plain ones; an error names the field."""
     fields = asdict(command)
+    composed = {n: asdict(v) if isinstance(v, Value) else v for n, v in fields.items() if type(v) not in SCALARS}
+    fields |= plain(composed) if composed else {}
     for name, value in fields.items():
-        if type(value) not in SCALARS:
-            value = fields[name] = asdict(value) if isinstance(value, Value) else plain(value)
         if name in PERSONS and type(value) is str:
             fields[name] = written(value)
         elif name == "actor" and type(value) is dict and type(value.get("person")) is str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from dualcontrol.case import JSON, Candidate, plain, scalar
+from dualcontrol.case import JSON, Candidate, plain
 from dualcontrol.commands import UNFIT, Propose, action_name, known_as, missing, risk_level
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ContextError, ProposalError, SignalError
@@ -50,8 +50,7 @@ def command(
     `action` and `args`, or `proposal`, is what the AI wants; `alternatives` is what else it considered;
     `candidates` stands for both where nothing is proposed (preference).
     """
-    input, history, meta = plain(input), plain(history), plain(meta)
-    requires_approval = scalar(requires_approval)
+    input, history, meta, requires_approval = plain([input, history, meta, requires_approval])
     rows, proposed = _candidates(settings, action, args, proposal, alternatives, candidates, schema, source, scores)
     if not missing(confidence):
         confidence = _unit(confidence, "confidence")
@@ -100,9 +99,8 @@ def _candidates(
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence):
             raise ProposalError(f"{what} is a list, not {values!r:.80}")
         rows += [as_row(value) for value in values]
-    labels = Labels.of(settings)
-    for row in rows:
-        row["value"] = plain(row["value"]) if labels is None else labels.own(row["value"])
+    labels = None if settings.labels is None else Labels.of(settings)
+    rows = [plain(row if labels is None else {**row, "value": labels.own(row["value"])}) for row in rows]
     rows, proposed = _with_scores(settings, rows, proposed, scores)
     rows = [_checked(row, index) for index, row in enumerate(rows)]
     ids = [row["id"] for row in rows]
@@ -127,11 +125,11 @@ def as_row(value: JSON) -> dict[str, JSON]:
 
 def _checked(row: dict[str, JSON], index: int) -> dict[str, JSON]:
     """A candidate's JSON with every part of its type."""
-    parts = {k: plain(v) if k != "value" else v for k, v in row.items() if v is not None or k == "value"}
-    row = {"id": f"c{index + 1}"} | parts
+    row = {"id": f"c{index + 1}"} | {k: v for k, v in row.items() if v is not None or k == "value"}
     if "score" in row:
         row["score"] = _unit(row["score"], "a score")
-    known_as(row["id"], ProposalError, "a candidate")
+    if row["id"] != f"c{index + 1}":
+        known_as(row["id"], ProposalError, "a candidate")
     if "action" in row:
         row["action"] = action_name(row["action"])
     try:

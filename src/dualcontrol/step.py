@@ -268,10 +268,12 @@ class Steps:
         With `start`, an effect that is ready is started in the same transaction; returns its fencing token, else None.
         """
         command = checked(command)
-        check_key(command.key)
-        if command.key and print_ is None:
-            print_ = fingerprint(self.secret, command)
-        return self._propose(replace(command, candidates=values.with_defaults(command.candidates)), start, print_)
+        if command.key is not None:
+            check_key(command.key)
+            print_ = print_ or fingerprint(self.secret, command)
+        if any("schema" in candidate for candidate in command.candidates):
+            command = replace(command, candidates=values.with_defaults(command.candidates))
+        return self._propose(command, start, print_)
 
     @retrying
     def _propose(self, command: Propose, start: StartEffect | None, print_: str | None) -> Proposed:
@@ -536,7 +538,7 @@ def admitted(command: Propose, control: Control) -> None:
 
     A program that opened its loop before the labels changed may still propose an old one.
     """
-    labels = Labels.of(control.settings)
+    labels = None if control.settings.labels is None else Labels.of(control.settings)
     if labels is not None and command.proposed is not None:
         value = command.candidates[command.proposed].get("value")
         if value not in labels:

@@ -33,8 +33,9 @@ def row(
 def first(case: Case, control: Control, env: Env) -> list[Event]:
     """The rows a human route opens; the arbiter decides alone where the group has too few eligible people."""
     asked = case.route.quorum if case.route else control.settings.quorum
-    rows = 1 if asked.ordered else asked.asked
-    return seats(case, "decide", control, env, rows=rows, people=asked.asked, settling=asked.answers)
+    people = asked.asked
+    rows = 1 if asked.ordered else people
+    return seats(case, "decide", control, env, rows=rows, people=people, settling=asked.answers)
 
 
 def seats(
@@ -47,8 +48,9 @@ def seats(
     """
     group, round_, excludes = group_of(case.route, control), next_round(case), workers(case)
     eligible = left(case, group, control)
-    above = arbiter_of(case, control.settings)
-    if eligible is not None and eligible < settling and above is not None and above != group:
+    short = eligible is not None and eligible < settling
+    above = arbiter_of(case, control.settings) if short else None
+    if eligible is not None and above is not None and above != group:
         arbiters = left(case, above, control)
         if arbiters is None or arbiters > 0:
             alone = row(case, "arbiter", above, round_, control, env, excludes=excludes, about=about)

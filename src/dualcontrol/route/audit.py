@@ -25,11 +25,11 @@ _BELL = [exp(-0.5 * (step / WIDTH) ** 2) for step in STEPS]
 KERNEL = [one / sum(_BELL) for one in _BELL]
 
 
-def inclusion(to: RouteTo, share: float) -> float:
+def inclusion(to: RouteTo, control: Control, segment: str | None, score: float | None) -> float:
     """The inclusion probability of a route: 1 for a human, the audit share on autopilot, 0 where it is blocked."""
     if to == "human":
         return 1.0
-    return share if to == "autopilot" else 0.0
+    return share_of(control, segment, score) if to == "autopilot" else 0.0
 
 
 def share_of(control: Control, segment: str | None, score: float | None) -> float:

@@ -46,7 +46,7 @@ def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
 
 def blocked(subject: Subject, settings: LoopSettings, findings: Findings) -> Ruling | None:
     """Step 1: a block by action or by any rule; a block rule that fails sends the case to a human."""
-    if among(subject.action, settings.block_actions):
+    if settings.block_actions and among(subject.action, settings.block_actions):
         return Ruling("block", "block_actions", f"action {subject.action!r} is named in block_actions")
     failed: Ruling | None = None
     for place in findings.set.blocking:
@@ -64,7 +64,7 @@ def demanded(subject: Subject, settings: LoopSettings) -> Ruling | None:
         return Ruling("human", "no_proposal", "nothing is proposed that autopilot could do")
     if subject.signal.requires_approval:
         return Ruling("human", "requires_approval", "the proposal says that it requires approval")
-    if among(subject.action, settings.human_actions):
+    if settings.human_actions and among(subject.action, settings.human_actions):
         return Ruling("human", "human_actions", f"action {subject.action!r} is named in human_actions")
     return None
 
@@ -96,7 +96,7 @@ def too_risky(subject: Subject, settings: LoopSettings, rule: Rule | None) -> Ru
 
 def listed(subject: Subject, settings: LoopSettings) -> Ruling | None:
     """Step 5: the action is one that autopilot may always run."""
-    if among(subject.action, settings.autopilot_actions):
+    if settings.autopilot_actions and among(subject.action, settings.autopilot_actions):
         reason = f"action {subject.action!r} is named in autopilot_actions"
         return Ruling("autopilot", "autopilot_actions", reason)
     return None

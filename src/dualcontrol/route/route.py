@@ -158,10 +158,10 @@ def route(
         findings = Findings(compiled(settings.rules), subject)
         ruling = rule_on(subject, control, findings)
         need = demands(ruling, settings, findings)
-        table = control.audits.get(control.certificate_for(segment) or "")
+        table = None if ruling.score is None else control.audits.get(control.certificate_for(segment) or "")
         usual = Route(
             to=ruling.to, by=ruling.by, reason=ruling.reason, control=control.version,
-            inclusion=audit.inclusion(ruling.to, audit.share_of(control, segment, ruling.score)),
+            inclusion=audit.inclusion(ruling.to, control, segment, ruling.score),
             audited=False, epoch=control.epoch, score=ruling.score,
             bin=None if table is None or ruling.score is None else bisect_right(table.edges, ruling.score),
             scorer=None if ruling.score is None else control.scores_by, group=need.group, quorum=need.quorum,
