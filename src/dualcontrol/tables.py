@@ -43,6 +43,7 @@ HEAD = 64  # bytes of the header, whose names are nearly always plain
 PADDING = "\0\x1a\r\n"  # what old programs fill the end of a file with
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 QUOTES = "\"'\r\n"
+LONGEST_ROW = 1_000  # lines, of a row that a broken quote before it may have swallowed
 BROKEN = {  # where the module's own words do not say it to people
     "end of data": "a quote is opened and never closed",
     "expected after": "a quote is closed in the middle of a cell, or never",
@@ -263,8 +264,10 @@ def _records(
     Where `only` some columns are looked at, a line with a broken quote is taken that has all its cells nevertheless.
     """
 
-    def is_row(line: str) -> bool:
-        cells: list[str] = next(read([line]), [])
+    def is_row(place: int) -> bool:
+        """Whether a row of the file begins with this line, and may go on over the next ones."""
+        rest = (lines[at] for at in range(place, min(place + LONGEST_ROW, len(lines))))
+        cells: list[str] = next(read(rest), [])
         return swallowed is not None and len(cells) == len(header) and swallowed(dict(zip(header, cells, strict=True)))
 
     at = start
@@ -274,7 +277,7 @@ def _records(
         try:
             for cells in reader:
                 end = begun + reader.line_num
-                if swallowed is not None and end > at + 1 and any(map(is_row, lines[at + 1 : end])):
+                if swallowed is not None and end > at + 1 and any(map(is_row, range(at + 1, end))):
                     broken = "a quoted cell goes on over the rows behind it"
                     break
                 yield at + 1, cells

@@ -584,3 +584,12 @@ def test_both_doors_say_the_same_of_any_value(doors, value, place, sure):
     if value is None and place == "proposal":
         return  # no proposal at all, which a row cannot say otherwise
     assert refused(lambda: doors.propose_batch(table)) is alone
+
+
+def test_a_batch_may_have_only_columns_that_routing_does_not_look_at(desk):
+    pairs = desk.loop("pairs", mode="preference", context=["proposal"])
+    batch = pairs.propose_batch({"candidates": [["a", "b"], ["c", "d"]]})
+    assert [[c.value for c in desk.case(case).candidates] for case in batch.cases.values()] == [["a", "b"], ["c", "d"]]
+    words = desk.loop("words", mode="labels", labels=["x", "y"], threshold=0.9, context="minimal")
+    with pytest.raises(ContextError, match="row 0: loop 'words' requires context that is missing: input"):
+        words.propose_batch({"proposal": ["x", "y"], "rationale": ["m", "n"]})

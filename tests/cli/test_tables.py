@@ -324,6 +324,24 @@ def test_a_verdict_may_be_capital(run, folder, labelled, said):
     assert run("import", "x.csv", "--json").json["applied"] == 1
 
 
+def test_a_quote_that_never_ends_stops_no_row_of_several_lines(run, folder, labelled):
+    """The quote stands behind a quoted cell, and the row behind it holds a line end in its middle."""
+    table = labelled(["ham", "spam", "ham", "spam"])
+    place, case = table[0].index("input"), table[0].index("case_id")
+    for row, value in zip(table[1:], ("\n ,; ", "", "\r", "a\r\nb"), strict=True):
+        row[place] = value
+    lines = list(io.StringIO(text_of(table, end="\r\n"), newline=""))
+    (broken,) = (at for at, line in enumerate(lines) if line.startswith(table[2][0]))
+    for place in [at for at in range(len(lines[broken]) - 2) if lines[broken][at - 1 : at + 1] == '",']:
+        text = [*lines[:broken], f'{lines[broken][:place]}"{lines[broken][place:]}', *lines[broken + 1 :]]
+        (folder / "x.csv").write_bytes("".join(text).encode())
+        report = run("import", "x.csv", "--dry-run", "--json").json["lines"]
+        assert {line["case_id"] for line in report if line["became"] == "applied"} >= {
+            table[n][case] for n in (1, 3, 4)
+        }
+        assert (broken + 1, "refused") in [(line["line"], line["became"]) for line in report]
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_breaks_a_row_every_other_is_applied(run, folder, labelled, data):

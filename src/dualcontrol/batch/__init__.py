@@ -117,7 +117,7 @@ def _tables(columns: Any) -> tuple[dict[str, Any], dict[str, Any], int]:
 def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
     """The routes of a chunk, when every row of it can be taken; nothing is written before all chunks have passed."""
     try:
-        columns = Columns(chunk.table)
+        columns = Columns(chunk.table, len(next(iter((chunk.table | chunk.aside).values()))))
         doubtful = Doubt(control.settings, columns, chunk.aside).rows
         for row in doubtful.tolist():
             _admitted(control, name, chunk, columns, row)

@@ -223,9 +223,12 @@ def _numbered(array: Array) -> Column:
 
 
 class Columns:
-    """The columns of one batch by path, all of one length, and each row as a subject."""
+    """The columns of one batch by path, all of one length, and each row as a subject.
 
-    def __init__(self, table: Any) -> None:
+    `rows` says how many rows there are where no column is one that routing looks at.
+    """
+
+    def __init__(self, table: Any, rows: int = 0) -> None:
         if hasattr(table, "column_names"):
             table = {name: table[name] for name in table.column_names}
         self.by_path: dict[str, Column] = {}
@@ -235,7 +238,7 @@ class Columns:
         lengths = {name: len(each.data) for name, each in self.by_path.items()}
         if len(set(lengths.values())) > 1:
             raise ProposalError(f"columns differ in length: {lengths}")
-        self.rows = next(iter(lengths.values()), 0)
+        self.rows = next(iter(lengths.values()), rows)
         args = [name for name in self.by_path if name.startswith("args.")]
         if args and "action" not in self.by_path:
             raise ProposalError(f"column {args[0]!r} needs a column 'action': without an action there are no args")
