@@ -170,9 +170,10 @@ def measured_load(queries: Queries, control: Control, now: int) -> LoopLoad | No
         other_again=(len(places) - duplicates_low) * reviews / seconds,
     )  # fmt: skip
     people = capacity.reviewers or len(settings.members(settings.group) or ())
+    times = [seconds for _, seconds in queries.handling(control.loop_id, now - PAST, ANSWERS)]
     crew = Crew(
         people=max(people, 1), promise=settings.response_time / SECOND,
-        handling=Handling.measured(queries.handling(control.loop_id, now - PAST, ANSWERS)),
+        handling=Handling.measured(times),
         availability=capacity.availability, late=capacity.late,
     )  # fmt: skip
     return LoopLoad(demand, crew)

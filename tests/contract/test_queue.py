@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from store_cases import answered, claim, concluded, decided, define, new_id, propose, step
 
+import dualcontrol as dc
 from dualcontrol.case import Actor
 from dualcontrol.events import (
     Concluded,
@@ -22,6 +23,7 @@ from dualcontrol.events import (
     Withdrawn,
 )
 from dualcontrol.store import Conflict, PersonTaken, Store
+from dualcontrol.testing import FakeClock
 
 SUPPORT = [(1, "support")]
 
@@ -466,3 +468,20 @@ def test_what_is_asked_again_is_listed_with_when_it_was_taken(store: Store) -> N
     assert store.queries.repeats(control.loop_id, 10) == [("a", "low", 10, 20), ("a", 0.5, 20, None)]
     assert [row[0] for row in store.queries.repeats(control.loop_id, 0)] == ["c", "a", "a", "c"]
     assert store.queries.repeats(control.loop_id + 1, 0) == []
+
+
+def test_handling_is_told_by_reviewer(database_url: str) -> None:
+    """Whoever answered or passed, by the name that all spellings share; who still holds a review is not in it."""
+    clock = FakeClock()
+    with dc.open(database_url, durability="process", clock=clock) as desk:
+        loop = desk.loop("spam", mode="labels", threshold=0.9, context="minimal")
+        for mail in ("a", "b", "c"):
+            loop.propose(input=mail, proposal="ham", confidence=0.5)
+        for person, seconds in (("Ana", 3), ("ben", 5)):
+            claim = desk.claim(person)
+            clock.tick(seconds)
+            claim.approve()
+        desk.claim("cleo")
+        clock.tick(1)
+        rows = desk.store.queries.handling(desk.control("spam").loop_id, 0, 10)
+    assert sorted(rows) == [("ana", 3.0), ("ben", 5.0)]

@@ -268,8 +268,11 @@ class Queries(Protocol):
     def following(self, case_id: str) -> int:
         """How many open followers a case has."""
 
-    def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
-        """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
+    def handling(self, loop_id: int, since: int, limit: int) -> list[tuple[str, float]]:
+        """(reviewer, seconds held) of what was answered or passed, in the newest cases that people saw.
+
+        The reviewer is the name's `identity`, the same for all spellings.
+        """
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:
         """(case id, review id or "") of cases and reviews by the beginning of their id."""

@@ -144,10 +144,10 @@ class SqlQueries:
         """The cases that calls of a named run have opened in a loop, in their order."""
         return [row[0] for row in self._read(statements.OF_RUN, loop_id=loop_id, run=run)]
 
-    def handling(self, loop_id: int, since: int, limit: int) -> list[float]:
-        """How many seconds reviewers held what they answered or passed, in the newest cases that people saw."""
+    def handling(self, loop_id: int, since: int, limit: int) -> list[tuple[str, float]]:
+        """(reviewer, seconds held) of what was answered or passed: see the port."""
         durations = self._read(statements.HANDLING, loop_id=loop_id, since=since, rows=limit)
-        return [int(held) / 1_000_000 for (held,) in durations if held is not None]
+        return [(person, int(duration) / 1_000_000) for person, duration in durations if duration is not None]
 
     def counts(self, loop_id: int) -> dict[str, int]:
         """How much of each there is: see the port."""

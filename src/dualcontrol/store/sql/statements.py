@@ -352,7 +352,7 @@ OF_RUN = select(cases.c.id).where(
 _shown = (cases.c.route == literal("human")) | cases.c.audited
 _newest = limited(select(cases.c.id).where(*OPENED_SINCE, _shown).order_by(cases.c.opened_at.desc())).subquery()
 HANDLING = (
-    select(reviews.c.answered_at - reviews.c.claimed_at)
+    select(reviews.c.person, reviews.c.answered_at - reviews.c.claimed_at)
     .select_from(_newest.join(reviews, reviews.c.case_id == _newest.c.id))
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
