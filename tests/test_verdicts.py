@@ -14,7 +14,7 @@ from dualcontrol.review import values
 from dualcontrol.spelling import meant
 from dualcontrol.verdicts import BY_MODE, PASSING, VERDICTS, Mode, Verdict
 from dualcontrol.web.api.bodies import Answering
-from dualcontrol.web.pages import saying
+from dualcontrol.web.pages import forms
 from dualcontrol.web.show import words
 
 ROOT = Path(__file__).parents[1]
@@ -52,13 +52,13 @@ def test_it_is_checked_and_taken_from_python_and_over_http(verdict: str) -> None
 
 @every_verdict
 def test_it_has_a_form_on_the_page_of_each_mode_and_the_form_is_read(verdict: str) -> None:
-    forms = {path.stem: path.read_text(encoding="utf-8") for path in (WEB / "templates" / "review").glob("*.html")}
+    templates = {path.stem: path.read_text(encoding="utf-8") for path in (WEB / "templates" / "review").glob("*.html")}
     for mode in modes_of(verdict):
-        form = forms["parts" if verdict in PASSING else f"{mode}_form"]
+        form = templates["parts" if verdict in PASSING else f"{mode}_form"]
         assert f'open_form(claim, "{verdict}"' in form, mode
         if verdict in PASSING:
             assert "passing_buttons(claim" in forms[f"{mode}_form"]
-    assert (verdict in saying._READ) is (VERDICTS[verdict].value is not None)
+    assert (verdict in forms._READ) is (VERDICTS[verdict].value is not None)
 
 
 @every_verdict

@@ -1,4 +1,4 @@
-"""What may be asked of a case: the frozen commands that the stages answer with events."""
+"""Commands: what may be asked of a case, frozen; the stages answer them with events."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 import dualcontrol as dc
 from dualcontrol.demo.tidy import Agent, copy_samples
 from dualcontrol.web.app import create_app
-from dualcontrol.web.pages.reviewed import above, labels, shown
+from dualcontrol.web.pages.claim import above, labels, shown
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>{{7*7}}"
 

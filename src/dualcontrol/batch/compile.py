@@ -1,4 +1,4 @@
-"""The order of routing as numbers: whatever can be said has a code, and the highest code is heard.
+"""Compiler of batch routing: the order of precedence as array operations on codes, of which the highest counts.
 
 A code is a place in the order and, in its two lowest bits, a route.
 A tape of array operations raises codes from the top of the order to the bottom; rules that columns cannot do are left

@@ -1,4 +1,4 @@
-"""How a function becomes a command: the options that all commands share are added, the state is handed in."""
+"""Registers commands: a function becomes one, with the options that all commands share and the state handed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``commit``: what should happen is said before the action is shown; it is answered after that."""
+"""``commit``: a reviewer says what should happen before the action is shown, and answers after that."""
 
 from __future__ import annotations
 

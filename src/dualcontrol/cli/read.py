@@ -1,4 +1,4 @@
-"""What is typed, piped or kept in a file, read as text or JSON; a mistake is a usage error that says where."""
+"""Readers of input that is typed, piped or in a file, as text or JSON; a mistake is a usage error that says where."""
 
 from __future__ import annotations
 

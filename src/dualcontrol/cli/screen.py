@@ -1,4 +1,4 @@
-"""What commands print: tables and text on stdout, notes and progress on stderr, or one JSON document."""
+"""Output of commands: tables and text on stdout, notes and progress on stderr, or one JSON document."""
 
 from __future__ import annotations
 

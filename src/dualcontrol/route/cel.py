@@ -1,4 +1,4 @@
-"""The words of a CEL expression, and what can be said about them without evaluating anything."""
+"""Reader of CEL expressions for static checks: their words, and what follows from them without evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused when rules are loaded: what could only ever fail, or what nobody can have meant."""
+"""Static checks of rules when they are loaded: what could only ever fail, or what nobody can have meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who speaks first: the order of design section 4, on plain facts and what the rules found."""
+"""Order of precedence: which of blocks, demands, rules, risk, lists and threshold routes a case (design section 4)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The console and the HTTP API over one desk: `app.create_app` builds both, `server.serve` runs them."""
+"""The console and the HTTP API over one desk: `app.create_app` builds both, `server.Serving` runs them."""

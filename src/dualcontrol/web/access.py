@@ -1,4 +1,4 @@
-"""Who may come in: one API token, one single-use address, signed sessions, and the hosts this server answers to.
+"""Access: one API token, one single-use address, signed sessions, and the hosts this server answers to.
 
 The scheme, whole: the *entry token* stands in the address that ``dualcontrol serve`` prints and works once, for the
 browser that opens it first; the *API token* (``serve --token``, ``web.token``, or drawn at the start) goes into

@@ -1,4 +1,4 @@
-"""How often a wrong token may be tried: by door and client, and by all clients together.
+"""Rate limit of wrong tokens: by door and client, and by all clients together.
 
 A client may miss `BURST` times at once and once each `PAUSE` after that; all together have a larger allowance.  What
 comes sooner is not looked at, right or wrong, so that nobody learns anything by guessing on.  Waiting is short and

@@ -1,4 +1,4 @@
-"""What handlers ask for: the desk, the visitor, a loop, a checked form."""
+"""Dependencies of handlers: the desk, the visitor, a loop, a checked form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions of pages at the moment when they count: a program that waits goes on then, not with the next sweep.
+"""Settles decisions of pages when they count: a program that waits goes on then, not with the next sweep.
 
 What is missed here (a server that stops, a database that is away) a sweep finds within a second or so.
 """

@@ -18,8 +18,8 @@ from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.deps import CaseId, Form, Here, Who
 from dualcontrol.web.ledger import ledger
+from dualcontrol.web.pages.claim import why
 from dualcontrol.web.pages.inbox import CaseFilter, LoopFilter, filtered, flash, holds, summary, unread
-from dualcontrol.web.pages.reviewed import why
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import wants_json
 from dualcontrol.web.shapes import blind, case_reply

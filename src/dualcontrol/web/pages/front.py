@@ -16,7 +16,7 @@ from dualcontrol.route.capacity import LEVELS
 from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.api.loops import as_loop
 from dualcontrol.web.deps import Here, Keys, visitor_of
-from dualcontrol.web.pages.enter import admitted
+from dualcontrol.web.pages.entry import admitted
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.pages.waiting import Wait, summed
 from dualcontrol.web.reply import reply

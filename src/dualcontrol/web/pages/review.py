@@ -27,9 +27,9 @@ from dualcontrol.route import reroute
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.claims import answer, as_claim, rehearse
 from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, claim_of, visitor_of
+from dualcontrol.web.pages.claim import shown, why
+from dualcontrol.web.pages.forms import misfit, plainly, value
 from dualcontrol.web.pages.inbox import CaseFilter, filtered, flash, holds, next_address
-from dualcontrol.web.pages.reviewed import shown, why
-from dualcontrol.web.pages.saying import misfit, plainly, value
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import reply, wants_json
 from dualcontrol.web.show import diff, titles, words

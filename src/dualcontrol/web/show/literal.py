@@ -1,4 +1,4 @@
-"""Text as HTML, exactly as it is: escaped, what a screen would hide by its name, and closed in on itself.
+"""Escaped text as HTML, exactly as it is: what a screen would hide is shown by name, and direction marks are closed in.
 
 `finalize` stands behind every expression of a template, so that no text of a caller reaches a page unmarked.
 """

@@ -1,4 +1,4 @@
-"""What a case is called: a short line that a human would say, never image data, lists of numbers or JSON."""
+"""Titles of cases: a short line that a human would say, never image data, lists of numbers or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the fields of a decision form to a verdict's value, with nothing guessed; and back, what did not fit."""
+"""Decision forms: from their fields to a verdict's value, with nothing guessed; and back, what did not fit."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from dualcontrol.people import arbiter_of, available, may
 from dualcontrol.review.joined import alike
 from dualcontrol.review.rows import workers
 from dualcontrol.review.view import as_seen, proposal_for, visible_answers
-from dualcontrol.web.pages.saying import editable
+from dualcontrol.web.pages.forms import editable
 from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.fields import fields
 from dualcontrol.web.show.literal import weight
