@@ -57,7 +57,7 @@ def test_it_has_a_form_on_the_page_of_each_mode_and_the_form_is_read(verdict: st
         form = templates["parts" if verdict in PASSING else f"{mode}_form"]
         assert f'open_form(claim, "{verdict}"' in form, mode
         if verdict in PASSING:
-            assert "passing_buttons(claim" in forms[f"{mode}_form"]
+            assert "passing_buttons(claim" in templates[f"{mode}_form"]
     assert (verdict in forms._READ) is (VERDICTS[verdict].value is not None)
 
 
