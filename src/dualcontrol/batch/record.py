@@ -1,4 +1,4 @@
-"""What is recorded of a chunk: its counts and digests, and for a batch with a key the routes row by row.
+"""The record of a chunk, rows of a batch that are written together: counts and digests, and the routes where it has a key.
 
 The same call again with that key must find what was decided then, whatever governs the loop now.
 """

@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError, SettingsError
 from dualcontrol.layout import json_line
+from dualcontrol.learn.column_types import as_text, in_order, look, signs, typed
 from dualcontrol.learn.examples import TrainingRow
 from dualcontrol.learn.trainers import DeskPort, optional
-from dualcontrol.learn.uniform import as_text, in_order, look, signs, typed
 
 PROVENANCE = ("case_id", "who", "at", "shown", "inclusion", "weight", "epoch", "origin", "source")
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}

@@ -12,7 +12,7 @@ from pyarrow import ArrowException
 
 from dualcontrol.case import JSON
 from dualcontrol.errors import RequestError
-from dualcontrol.learn.uniform import Type, as_text
+from dualcontrol.learn.column_types import Type, as_text
 
 BATCH = 8_192
 SCALARS = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "text": pa.string(), "null": pa.string()}

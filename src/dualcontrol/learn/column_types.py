@@ -1,4 +1,4 @@
-"""Columns of one type each, and lines in an order that shows it: what readers take a file's types from.
+"""Column types of exported files: one type a column, and lines in an order from which readers see it.
 
 pandas, Arrow, DuckDB and datasets read the types of a file off its beginning, and fail, or read something else, where
 a column turns out to be of another type megabytes later.  So a column whose values have no type in common is written
