@@ -1,4 +1,4 @@
-"""The record of a chunk, rows of a batch that are written together: counts and digests, and the routes where it has a key.
+"""The record of a chunk, the rows of a batch that are written together: counts, digests, and routes where it has a key.
 
 The same call again with that key must find what was decided then, whatever governs the loop now.
 """
