@@ -321,12 +321,6 @@ class Store(Protocol):
     def settled(self, case_ids: Sequence[str]) -> dict[str, bool]:
         """Which of these cases have an outcome."""
 
-    def publish(self, case_ids: Sequence[str]) -> None:
-        """Hint to listeners of all processes that these cases have an outcome; a hint may be lost.
-
-        A transaction does so by itself once it has committed.
-        """
-
     def listen(self, timeout: float) -> list[str] | None:
         """Wait for hints at most `timeout` seconds; None says that hints may have been lost."""
 
