@@ -68,9 +68,8 @@ def browser(chromium_path: str) -> Iterator[Browser]:
     """
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        # Chromium refuses its sandbox to root, which is what most containers run as; and where their shared memory is
-        # small, a page that finds no room in it never ends.
-        options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        # Chromium refuses its sandbox to root, which is what most containers run as.
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
         instance = driver.chromium.launch(executable_path=chromium_path, args=options)
         yield instance
         instance.close()

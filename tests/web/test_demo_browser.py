@@ -52,7 +52,9 @@ def page(request: pytest.FixtureRequest, browser: Browser, demo: Demo) -> Iterat
     access = demo.serving.access
     context = browser.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 860})
     context.add_cookies([{"name": access.cookie, "value": access.issue(), "url": demo.serving.url}])
-    yield context.new_page()
+    page = context.new_page()
+    yield page
+    page.goto("about:blank")  # now and then Chromium does not close a context whose page is on its way to another
     context.close()
 
 
