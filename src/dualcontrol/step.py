@@ -230,8 +230,7 @@ class Steps:
 
     def _conclude_followers(self, tx: Tx, leader: Case, events: list[Event]) -> None:
         """Apply a leader's outcome to its followers, if these events concluded it."""
-        concluded = leader.concluded is not None and any(type(event) is Concluded for event in events)
-        if not leader.followers or not concluded:
+        if not leader.followers or leader.concluded is None or all(type(event) is not Concluded for event in events):
             return
         # all are locked first, in the order of their ids
         followers = [_readable(tx, case_id) for case_id in tx.followers(leader.id)[:AT_ONCE]]
