@@ -8,11 +8,12 @@ from reading the feed to the written event, with those in the store and below it
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from measure_tree import show
 
 import dualcontrol as dc
 from dualcontrol.testing import FakeClock, seeded_ids
@@ -73,15 +74,5 @@ def measured() -> dict[str, int]:
         }
 
 
-def main() -> None:
-    """Measure and print."""
-    figures = measured()
-    if "--json" in sys.argv[1:]:
-        print(json.dumps(figures, indent=2))
-        return
-    for name, value in figures.items():
-        print(f"{name:32s} {value}")
-
-
 if __name__ == "__main__":
-    main()
+    show(measured())

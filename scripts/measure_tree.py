@@ -157,9 +157,8 @@ def measured() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and print."""
-    figures = measured()
+def show(figures: dict[str, Any]) -> None:
+    """Print figures, a line each or, where that is asked for, as JSON."""
     if "--json" in sys.argv[1:]:
         print(json.dumps(figures, indent=2))
         return
@@ -168,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    show(measured())
