@@ -360,7 +360,7 @@ def test_what_came_in_and_how_long_people_held_it(store: Store) -> None:
     step(store, done.id, answered(done.reviews[0].id, "ana"))
     found = sorted(store.queries.arrivals(control.loop_id, 10), key=str)
     assert found == [("autopilot", "high", 1, 0), ("human", "low", 1, 0), ("human", 0.1, 1, 0), ("human", None, 2, 0)]
-    assert store.queries.handling(control.loop_id, 10, 100) == [1e-05]
+    assert store.queries.handling(control.loop_id, 10, 100) == [("ana", 1e-05)]
     assert store.queries.handling(control.loop_id, 21, 100) == []
     assert store.queries.arrivals(99, 0) == []
 
