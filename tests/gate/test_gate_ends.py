@@ -12,26 +12,9 @@ import pytest
 
 import dualcontrol as dc
 from dualcontrol.errors import EffectError, EffectUnknownError, ResultError
-from dualcontrol.testing import FakeClock
 
 SURE: dict[str, Any] = {"confidence": 0.99, "context": lambda *a, **k: {"input": 1}}
 UNSURE: dict[str, Any] = {"confidence": 0.1, "timeout": 0, "context": lambda *a, **k: {"input": 1}}
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def desk(database_url, clock):
-    with dc.open(database_url, durability="process", clock=clock) as desk:
-        yield desk
-
-
-@pytest.fixture
-def loop(desk):
-    return desk.loop("pay", context="minimal", threshold=0.9, rationale="optional")
 
 
 def test_generator_functions_are_refused_when_decorated(loop):

@@ -105,7 +105,7 @@ def test_the_server_gives_all_entries_their_positions_at_once(desk: dc.Desk, mon
 def test_the_server_says_that_its_sequencer_lags_and_that_it_has_caught_up(
     desk: dc.Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once each, however many rounds there are; after an error, hooks are called again with the next round."""
+    """Once each, however many rounds there are, and though a hook before it fails in every round."""
     monkeypatch.setattr("dualcontrol.web.server.SWEEP_EVERY", 0.02)
     monkeypatch.setattr("dualcontrol.doctor.database.LAG", 0)
     caplog.set_level(logging.INFO, logger="dualcontrol.doctor")
@@ -117,7 +117,7 @@ def test_the_server_says_that_its_sequencer_lags_and_that_it_has_caught_up(
         rounds.release()
         raise StoreUnavailableError("the database is away")
 
-    serving.after_sequence.append(failing)
+    serving.after_sequence.insert(0, failing)
     thread = threading.Thread(target=serving.run, daemon=True)
     thread.start()
     try:

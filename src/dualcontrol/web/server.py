@@ -127,7 +127,10 @@ class Serving:
                 while self.desk.store.sequence() and not self._stopped.is_set():
                     pass  # what was swept may be more than one call takes
                 for hook in self.after_sequence:
-                    hook(self.desk.store)
+                    try:
+                        hook(self.desk.store)
+                    except Exception:  # neither the next hook nor the next sweep waits for it
+                        log.exception("what is called after the sequencer failed: %r", hook)
             except StoreError as error:
                 log.warning("nothing swept this time: %s", error.message)
             except Exception:  # a sweeper that ended would leave all later cases undone
