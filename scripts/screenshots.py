@@ -76,7 +76,7 @@ def take(page: Page, serving: Serving, desk: Desk) -> None:
 def telling(desk: Desk, loop: str) -> str:
     """The case of a loop with most to show: one to decide, with alternatives where there is one."""
     control = next(c for c in desk.loops() if c.loop == loop)
-    rows = desk.store.queries.inbox([(control.loop_id, group) for group in control.settings.pools()]).rows
+    rows = desk.store.queries.inbox([(control.loop_id, group) for group in control.pools()]).rows
     open_ones = [desk.case(row.review.case_id) for row in rows if row.review.kind == "decide"]
     return max(open_ones, key=lambda case: (len(case.candidates) > 1, case.confidence or 0.0)).id
 

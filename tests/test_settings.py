@@ -410,7 +410,7 @@ def test_labels_mode_needs_neither_labels_nor_schema() -> None:
 
 
 def test_a_group_that_is_not_named_is_open_to_everybody() -> None:
-    assert settings("[groups]\nleads = ['ana']\n[loop.x]\n").loops["x"].members("reviewers") is None
+    assert settings("[groups]\nleads = ['ana']\n[loop.x]\n").loops["x"].groups.get("reviewers") is None
 
 
 # mistakes: names

@@ -113,7 +113,7 @@ def _above_ceiling(case: Case, control: Control) -> bool:
 
 def withdraw(case: Case, command: do.Withdraw, control: Control, env: Env) -> list[Event]:
     """The program no longer wants an answer; its open reviews are cancelled."""
-    refuse(may(command.by, "withdraw", control.settings, case))
+    refuse(may(command.by, "withdraw", control, case))
     if case.concluded is not None:
         raise SettledError(f"case {case.id} is {case.state} already")
     return [ev.Withdrawn(by=command.by, at=env.now), _concluded(case, "withdrawn", "reject", env)]
@@ -250,7 +250,7 @@ def recall(case: Case, command: do.Recall, control: Control, env: Env) -> list[E
 
 def revoke(case: Case, command: do.Revoke, control: Control, env: Env) -> list[Event]:
     """Take an approval back: from now on the case counts as rejected.  Too late once its effect has begun."""
-    refuse(may(command.actor.person, "revoke", control.settings, case))
+    refuse(may(command.actor.person, "revoke", control, case))
     if case.concluded is None:
         raise SettledError(f"case {case.id} is not decided yet", hint="Reject it, or withdraw it.")
     if case.effect.state != "ready":
@@ -294,7 +294,7 @@ def resolve_effect(case: Case, command: do.ResolveEffect, control: Control, env:
 
     One that failed before anything had run can be made ready again as well.
     """
-    refuse(may(command.by, "resolve", control.settings, case))
+    refuse(may(command.by, "resolve", control, case))
     untouched = case.effect.state == "failed" and not case.effect.ran and not command.happened
     if case.effect.state != "unknown" and not untouched:
         raise EffectTakenError(f"the effect of case {case.id} is {case.effect.state}, not unknown")
@@ -307,7 +307,7 @@ def resolve_effect(case: Case, command: do.ResolveEffect, control: Control, env:
 
 def erase(case: Case, command: do.Erase, control: Control, env: Env) -> list[Event]:
     """Forget what people wrote; what happened stays provable.  A case without an outcome is withdrawn with it."""
-    refuse(may(command.by, "erase", control.settings, case))
+    refuse(may(command.by, "erase", control, case))
     if case.erased:
         return []
     withdrawn = [] if case.concluded else withdraw(case, do.Withdraw(case_id=case.id, by=command.by), control, env)

@@ -198,6 +198,7 @@ class Case(Value, frozen=True, kw_only=True):
     leader: str | None = None
     followers: int = 0
     owner: str | None = None
+    submitter: str | None = None
     action: str | None = None
     confidence: float | None = None
     risk: str | float | None = None
@@ -542,11 +543,13 @@ class Review(Shown, frozen=True, kw_only=True):
 
 
 class Actor(Shown, frozen=True, kw_only=True):
-    """Who acted: the person, by which door, and how we know."""
+    """Who acted: the person, by which door, how we know, and when (microseconds) they last proved it."""
 
     person: str
     via: str = "python"
     authenticated: str = "none"
+    signed_in_at: int | None = None
+    stepped_up_at: int | None = None
 
 
 class Rendering(Value, frozen=True, kw_only=True):

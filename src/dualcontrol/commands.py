@@ -53,6 +53,7 @@ class Propose(Command, frozen=True, kw_only=True):
     origin: Literal["live", "import", "shadow"] = "live"
     parent: Word | None = None
     owner: Person | None = None
+    submitter: Person | None = None
     effect: Literal["none", "ready"] = "none"
 
 
@@ -206,7 +207,7 @@ class Erase(CaseCommand, frozen=True, kw_only=True):
 
 
 AnyCommand = TypeVar("AnyCommand", bound=Command)
-PERSONS = frozenset({"person", "owner", "by"})
+PERSONS = frozenset({"person", "owner", "by", "submitter"})
 SCALARS = frozenset({type(None), str, int, float, bool})
 # What msgspec raises for what does not fit; beside its own, for objects and texts that it cannot look at.
 UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)

@@ -170,17 +170,6 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         named = (field.removeprefix("meta.") for field in required if field.startswith("meta."))
         return tuple(dict.fromkeys((*self.meta, *named)))
 
-    def members(self, group: str) -> tuple[str, ...] | None:
-        """Who belongs to a group; None when the group is open to everybody."""
-        return self.groups.get(group)
-
-    def pools(self) -> tuple[str, ...]:
-        """Every group that reviews of this loop can be meant for."""
-        named = [self.group, self.quorum.arbiter]
-        for rule in self.rules:
-            named += [rule.group, rule.quorum.arbiter if rule.quorum else None]
-        return tuple(dict.fromkeys([g for g in named if g] + list(self.groups)))
-
 
 _SETTINGS = decoder(LoopSettings)
 
@@ -246,6 +235,22 @@ class Cause(Value, frozen=True, kw_only=True):
 MODEL, RISK_MODEL = "model", "risk model"  # what is trained from people's decisions
 
 
+Role = Literal["submitter", "reviewer", "lead", "policy", "auditor", "admin"]
+CHANGES = "changes"  # the loop of changes that take effect when a second person approves them
+
+
+class Member(Value, frozen=True, kw_only=True):
+    """What a loop knows of an account: its name, its roles here, its groups, and the human behind it.
+
+    Accounts with the same `human` are one person, and a service is its owner; "" stands for the name itself.  Whoever
+    was removed keeps the entry, without roles.
+    """
+
+    name: str
+    roles: tuple[Role, ...] = ()
+    human: str = ""
+
+
 class Untrained(Value, frozen=True, kw_only=True):
     """Why the last training came to nothing, how often in a row it did, and when it is tried again.
 
@@ -266,7 +271,9 @@ class Control(Value, frozen=True, kw_only=True):
 
     Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
-    `closed` holds the reason by segment, and `causes` what closed it.  `untrained` says of a model or a risk model why
+    `closed` holds the reason by segment, and `causes` what closed it.  `people` are the accounts that have to do with
+    the loop, by `names.identity`, None before the first account; `groups` are those that accounts were put into, over
+    those of the settings.  `untrained` says of a model or a risk model why
     its last training failed: it governs nothing, and makes no version.
     """
 
@@ -285,7 +292,21 @@ class Control(Value, frozen=True, kw_only=True):
     relief: int = 0
     scorer: str | None = None
     untrained: dict[str, Untrained] = {}
+    people: dict[str, Member] | None = None
+    groups: dict[str, tuple[str, ...]] = {}
     seq: int = 0
+
+    def members(self, group: str) -> tuple[str, ...] | None:
+        """Who belongs to a group; None when the group is open to everybody."""
+        return self.groups.get(group, self.settings.groups.get(group))
+
+    def pools(self) -> tuple[str, ...]:
+        """Every group that reviews of this loop can be meant for."""
+        settings = self.settings
+        named = [settings.group, settings.quorum.arbiter]
+        for rule in settings.rules:
+            named += [rule.group, rule.quorum.arbiter if rule.quorum else None]
+        return tuple(dict.fromkeys([g for g in named if g] + [*settings.groups, *self.groups]))
 
     @property
     def learned(self) -> bool:

@@ -15,6 +15,7 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from dualcontrol import commands as do
+from dualcontrol.accounts import Registry, SignIns, Tokens
 from dualcontrol.aio import Aio
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
@@ -156,6 +157,21 @@ class Desk:
         self.riskiness = Riskiness(self, self.certifier)
 
     @property
+    def people(self) -> Registry:
+        """Accounts, roles and groups."""
+        return Registry(self.steps)
+
+    @property
+    def tokens(self) -> Tokens:
+        """What programs show in the place of people."""
+        return Tokens(self.steps, self.people)
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """How people prove who they are, and their sessions."""
+        return SignIns(self.steps, self.people)
+
+    @property
     def aio(self) -> Aio:
         """The same verbs for async programs."""
         return Aio(self)
@@ -266,16 +282,20 @@ class Desk:
         With `case`, a review of that very case; an error says why they may not.
         """
         if case is not None:
-            claimed: Case | None = self.steps.claim_case(case_id_of(case), person, lasting(lease))
-        elif loop is None:
-            claimed = self.steps.claim(person, [control.loop for control in self.loops()], lasting(lease))
-        else:
-            names = [loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")]
-            claimed = self.steps.claim(person, names, lasting(lease))
-        if claimed is None:
-            return None
-        mine = (review for review in claimed.reviews if review.state == "claimed" and same(review.person, person))
-        return Claim(self, claimed, next(mine))
+            return self._held(self.steps.claim_case(case_id_of(case), person, lasting(lease)), person)
+        if loop is None:
+            return self.claim_in(person, [control.loop for control in self.loops()], lease=lease)
+        name = loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")
+        return self.claim_in(person, [name], lease=lease)
+
+    def claim_in(self, person: str, loops: Sequence[str], *, lease: str | float | None = None) -> Claim | None:
+        """Take the next review of several loops for a person, or None when there is nothing they may do."""
+        claimed = self.steps.claim(person, loops, lasting(lease)) if loops else None
+        return None if claimed is None else self._held(claimed, person)
+
+    def _held(self, case: Case, person: str) -> Claim:
+        mine = (review for review in case.reviews if review.state == "claimed" and same(review.person, person))
+        return Claim(self, case, next(mine))
 
     def claimed(self, claim_id: str) -> Claim:
         """The claim that an id stands for."""
@@ -302,17 +322,19 @@ class Desk:
         expected_seq: int | None = None,
         via: str = "python",
         authenticated: str = "none",
+        actor: Actor | None = None,
     ) -> Case:
         """Answer the review of a claim by the verdict's name; `Claim.answer` explains the arguments."""
         return self._answer("", **stated(locals()))
 
     def _answer(
         self, case_id: str, claim_id: str, *, person: str | None = None, reasons: Sequence[str] = (),
-        lasts: str | float | None = None, via: str = "python", authenticated: str = "none", **answer: Any,
+        lasts: str | float | None = None, via: str = "python", authenticated: str = "none",
+        actor: Actor | None = None, **answer: Any,
     ) -> Case:  # fmt: skip
         if not isinstance(reasons, list | tuple):
             raise AnswerError(f"reasons is a list of codes, not {reasons!r:.80}")
-        actor = Actor(person="" if person is None else person, via=via, authenticated=authenticated)
+        actor = actor or Actor(person="" if person is None else person, via=via, authenticated=authenticated)
         command = do.GiveAnswer(
             case_id=case_id, claim_id=claim_id, actor=actor, reasons=tuple(reasons), lasts=lasting(lasts), **answer
         )
@@ -345,10 +367,10 @@ class Desk:
     @exact
     def revoke(
         self, case_id: str, person: str, rationale: str | None = None, *, via: str = "python",
-        authenticated: str = "none",
+        authenticated: str = "none", actor: Actor | None = None,
     ) -> Case:  # fmt: skip
         """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
-        actor = Actor(person=named(person), via=via, authenticated=authenticated)
+        actor = actor or Actor(person=named(person), via=via, authenticated=authenticated)
         return self.steps.run(do.Revoke(case_id=case_id, actor=actor, rationale=rationale))
 
     @exact
@@ -890,12 +912,14 @@ class Claim:
         via: str = "python",
         authenticated: str = "none",
         rendered: Rendering | None = None,
+        actor: Actor | None = None,
     ) -> Case:
         """Answer by the verdict's name, with its value.
 
         `reasons` are codes, `confidence` is the reviewer's own, `first` what was said before the proposal was shown; an
         approval or edit that `lasts` for a time is asked again when its effect has not begun by then.  With
-        `expected_seq` the answer is refused when the case has moved on; `rendered` says how a page showed the case.
+        `expected_seq` the answer is refused when the case has moved on; `rendered` says how a page showed the case,
+        `actor` who answers, where a door knows more of them than a name.
 
         Raises AnswerError and its kinds; nothing is written then.
         """

@@ -46,7 +46,12 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── RunRequiredError             a gate that is called outside a run and may not be
     ├── RunChangedError              the program of a run calls otherwise than when it was decided
     ├── AccessError                  no token, wrong origin, not allowed
+    │   ├── RoleError                a role that does not include this
+    │   ├── ScopeError               a token that is not good for this
+    │   ├── SignInError              a wrong password, an old link, an answer of a provider that does not fit
+    │   ├── StepUpError              this takes a fresh sign-in
     │   └── TooManyAttemptsError     too many wrong tokens; soon the next is looked at
+    ├── AccountError                 an account, role, group or token that cannot be so
     ├── StoreError
     │   ├── StoreUnavailableError
     │   │   ├── StoreLostError       the open file was deleted or replaced, or this is a forked process
@@ -416,6 +421,43 @@ class AccessError(DualcontrolError):
     code = "DC-ACCESS"
     hint = "Open the console with the address that `dualcontrol serve` printed, or send its token."
     status = 403
+
+
+class RoleError(AccessError):
+    """Your roles do not include this."""
+
+    code = "DC-ROLE"
+    hint = "An admin gives roles: `dualcontrol users grant NAME ROLE`; `docs/roles.md` says what each role may do."
+
+
+class ScopeError(AccessError):
+    """The token is not good for this."""
+
+    code = "DC-SCOPE"
+    hint = "Sign in, or ask an admin for a token with the right scope and loops: `dualcontrol keys new`."
+
+
+class SignInError(AccessError):
+    """The sign-in did not succeed."""
+
+    code = "DC-SIGNIN"
+    hint = "Try again; an admin can send a new link: `dualcontrol users recover NAME`."
+
+
+class StepUpError(AccessError):
+    """This takes a fresh sign-in, because much depends on it."""
+
+    code = "DC-STEP-UP"
+    hint = "Sign in again; what you entered is kept on the page."
+    status = 401
+
+
+class AccountError(DualcontrolError):
+    """An account, a role, a group or a token cannot be what it was asked to be."""
+
+    code = "DC-ACCOUNT"
+    hint = "`dualcontrol users` lists the accounts with their roles."
+    status = 409
 
 
 class TooManyAttemptsError(AccessError):

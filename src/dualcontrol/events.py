@@ -22,7 +22,7 @@ from dualcontrol.case import (
     Value,
     decoder,
 )
-from dualcontrol.control import Cause
+from dualcontrol.control import Cause, Member, Role
 from dualcontrol.verdicts import Mode, Verdict
 
 # What every event is, and how real numbers are written in one.
@@ -69,6 +69,7 @@ class Opened(Event, frozen=True, kw_only=True):
     parent: str | None = None
     leader: str | None = None
     owner: str | None = None
+    submitter: str | None = None
     proposed: int | None = None
     action: str | None = None
     confidence: str | None = None
@@ -564,16 +565,105 @@ class BatchRouted(Event, frozen=True, kw_only=True):
     drawn: str = ""
 
 
+class PeopleChanged(ControlEvent, frozen=True, kw_only=True):
+    """Accounts got other roles in this loop, came, or were removed; with the first, names alone no longer do."""
+
+    by: str
+    members: tuple[Member, ...]
+
+
+class GroupChanged(ControlEvent, frozen=True, kw_only=True):
+    """An admin said who belongs to a group; None gives the group back to the settings."""
+
+    by: str
+    group: str
+    people: tuple[str, ...] | None
+
+
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted,
+    ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
+)  # fmt: skip
+
+
+# Accounts: the stream `people`; what concerns a loop stands in the loop's own stream as well.
+
+
+class AccountEvent(Event, frozen=True, kw_only=True):
+    """The root of what happens to accounts: to whom, by whom, when."""
+
+    at: int
+    by: str
+    person: str
+
+
+class AccountAdded(AccountEvent, frozen=True, kw_only=True):
+    """Somebody was invited, a service was registered, or the first admin set the desk up."""
+
+    account: str
+    account_kind: Literal["person", "service"] = "person"
+    human: str = ""
+
+
+class AccountJoined(AccountEvent, frozen=True, kw_only=True):
+    """An invited person signed in for the first time, or proved anew who they are after a recovery."""
+
+    method: str
+
+
+class RolesChanged(AccountEvent, frozen=True, kw_only=True):
+    """The roles of an account, as they are from here on: role and loop, "" for all."""
+
+    roles: tuple[tuple[Role, str], ...]
+
+
+class GroupNamed(AccountEvent, frozen=True, kw_only=True):
+    """An admin said who belongs to a group; None gives it back to the settings."""
+
+    group: str
+    people: tuple[str, ...] | None
+
+
+class AccountsLinked(AccountEvent, frozen=True, kw_only=True):
+    """An admin, or one subject at a provider, says that this account and another are of one human."""
+
+    other: str
+    human: str
+
+
+class AccountRemoved(AccountEvent, frozen=True, kw_only=True):
+    """An account was closed: its claims, tokens and sessions ended with it, and its name is never given again."""
+
+
+class AccountRecovered(AccountEvent, frozen=True, kw_only=True):
+    """Somebody on the machine made a link by which an account gets a new password."""
+
+
+class TokenIssued(AccountEvent, frozen=True, kw_only=True):
+    """A token was made for an account; its secret was shown once."""
+
+    token: str
+    scopes: tuple[str, ...]
+    loops: tuple[str, ...] | None = None
+    until: int | None = None
+
+
+class TokenRevoked(AccountEvent, frozen=True, kw_only=True):
+    """A token was ended before its time."""
+
+    token: str
+
+
+ACCOUNT_EVENTS: tuple[type[Event], ...] = (
+    AccountAdded, AccountJoined, RolesChanged, GroupNamed, AccountsLinked, AccountRemoved, AccountRecovered,
+    TokenIssued, TokenRevoked,
 )  # fmt: skip
 
 
 # Ledger entries: canonical bytes, the hash chain, and reading what older versions wrote.
 
 
-EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS)}
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *ACCOUNT_EVENTS)}
 Raw = dict[str, Any]
 
 

@@ -11,6 +11,7 @@ from dualcontrol import events as ev
 from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route, decoder
 from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Untrained
 from dualcontrol.events import Event, unreal
+from dualcontrol.names import identity
 
 
 def evolve(case: Case | None, event: Event) -> Case:
@@ -20,9 +21,9 @@ def evolve(case: Case | None, event: Event) -> Case:
             id=event.case_id, loop=event.loop, mode=event.mode, kind=event.case_kind, origin=event.origin,
             state="open", proposed=event.proposed, effect=Effect(state="none", fence=0), opened_at=event.at,
             key=event.key, run=event.run, parent=event.parent, leader=event.leader, owner=event.owner,
-            action=event.action, confidence=_number(event.confidence), risk=unreal(event.risk),
-            requires_approval=event.requires_approval, segment=event.segment, content=event.content,
-            wants_effect=event.effect == "ready",
+            submitter=event.submitter, action=event.action, confidence=_number(event.confidence),
+            risk=unreal(event.risk), requires_approval=event.requires_approval, segment=event.segment,
+            content=event.content, wants_effect=event.effect == "ready",
         )  # fmt: skip
     if case is None:
         raise ValueError(f"{type(event).__name__} before Opened")
@@ -286,6 +287,14 @@ def _model(control: Control, event: ev.ModelPromoted | ev.ModelKept | ev.ScoreCh
     return epoch if control.settings.guarantee is None else {**_nothing_certified(control), **epoch}
 
 
+def _people(control: Control, event: ev.PeopleChanged | ev.GroupChanged) -> dict[str, Any]:
+    """Who may do what from here on; it certifies nothing and takes nothing away that is certified."""
+    if isinstance(event, ev.PeopleChanged):
+        return {"people": {**(control.people or {}), **{identity(member.name): member for member in event.members}}}
+    groups = _without(control.groups, event.group)
+    return {"groups": groups if event.people is None else {**groups, event.group: event.people}}
+
+
 # A batch is routed under a version, evidence is counted under one, and a training that failed changes nothing that
 # governs; every other event of a loop makes a new version.
 CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
@@ -294,4 +303,5 @@ CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     **dict.fromkeys((ev.AutopilotClosed, ev.AutopilotOpened), _autopilot),
     ev.ReliefChanged: lambda control, event: {"relief": event.level},
     **dict.fromkeys((ev.ModelPromoted, ev.ModelKept, ev.ScoreChanged), _model),
+    **dict.fromkeys((ev.PeopleChanged, ev.GroupChanged), _people),
 }

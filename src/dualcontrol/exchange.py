@@ -155,7 +155,7 @@ def _answer(desk: Desk, case: Case, review: Review, line: GiveAnswer) -> GiveAns
     if len(likely) > 1 and control is not None:
         for answer in likely:
             with suppress(AnswerError):
-                values.checked(case, review, answer, control.settings)
+                values.checked(case, review, answer, control)
                 return answer
     return likely[0]
 
@@ -172,7 +172,7 @@ def _in_force(desk: Desk, case: Case, review: Review, line: GiveAnswer) -> bool:
     verdict = "label" if line.verdict == "approve" and case.mode == "labels" else line.verdict
     if control is None or verdict != standing.verdict:
         return False
-    value = values.checked(case, review, answer, control.settings)
+    value = values.checked(case, review, answer, control)
     return ENCODER.encode(value) == ENCODER.encode(standing.value)
 
 

@@ -1,50 +1,117 @@
-"""People and groups of a loop: who belongs to which, and the one question of who may do what.
+"""People, their roles and groups, and the one question of who may do what.
 
-Stages and doors ask `may`, and compare no name with a group themselves: whoever is to be told apart by more than a name
-and a group is told apart here.
+Stages and doors ask `may`, and compare no name, role or group themselves.  A loop knows its people from its own events
+(`Control.people`), so that the question costs no look-up.  Before the first account there is nobody to know: then any
+name is taken, as far as its group allows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
-from dualcontrol.case import Case
-from dualcontrol.control import Control, LoopSettings
-from dualcontrol.errors import ClaimError, DualcontrolError, EligibilityError, EscalationError, SamePersonError
-from dualcontrol.names import among, identities, identity, same
+from dualcontrol.case import Actor, Case, Value, is_high
+from dualcontrol.control import CHANGES, Control, Role
+from dualcontrol.errors import (
+    ClaimError,
+    DualcontrolError,
+    EligibilityError,
+    EscalationError,
+    RoleError,
+    SamePersonError,
+    ScopeError,
+    StepUpError,
+)
+from dualcontrol.names import among, identity, same
 
-Verb = Literal["claim", "answer", "escalate", "retract", "revoke", "withdraw", "resolve", "erase"]
+Verb = Literal[
+    "overview", "read", "audit", "propose", "run", "withdraw", "claim", "answer", "escalate", "retract", "revoke",
+    "resolve", "stop", "resume", "configure", "erase", "people", "sign",
+]  # fmt: skip
+Scope = Literal["propose", "read", "decide"]
+
+ROLES: dict[Role, str] = {
+    "submitter": "a service: proposes, runs what was decided, and reads",
+    "reviewer": "answers cases",
+    "lead": "answers cases, opens autopilot and loops again, and looks after what was lost",
+    "policy": "policy owner: settings, thresholds and rules; decides no case",
+    "auditor": "reads everything, evidence included, and changes nothing",
+    "admin": "people, roles, groups and tokens; sees no case and decides none",
+}
+DECIDING: tuple[Role, ...] = ("reviewer", "lead")
+# Every cell of the role matrix: who may do what.  What is not here, nobody may.
+PERMITTED: dict[Verb, tuple[Role, ...]] = {
+    "overview": ("submitter", "reviewer", "lead", "policy", "auditor", "admin"),
+    "read": ("submitter", "reviewer", "lead", "policy", "auditor"),
+    "audit": ("lead", "policy", "auditor"),
+    "propose": ("submitter",),
+    "run": ("submitter",),
+    "withdraw": ("submitter", "lead"),
+    "claim": DECIDING,
+    "answer": DECIDING,
+    "escalate": DECIDING,
+    "retract": DECIDING,
+    "revoke": DECIDING,
+    "resolve": DECIDING,
+    "stop": ("reviewer", "lead", "policy", "admin"),
+    "resume": ("lead",),
+    "configure": ("policy",),
+    "erase": ("policy",),
+    "people": ("admin",),
+    "sign": ("reviewer", "lead", "policy", "auditor", "admin"),  # one's own sign-in, sessions and tokens
+}
+DECISIONS: tuple[Verb, ...] = ("claim", "answer", "escalate", "retract", "revoke", "resolve")
+# What a token of each scope is good for; a session is good for all that its person's roles permit.
+SCOPES: dict[Scope, frozenset[Verb]] = {
+    "propose": frozenset({"overview", "propose", "run", "withdraw"}),
+    "read": frozenset({"overview", "read", "audit"}),
+    "decide": frozenset({"overview", "read", *DECISIONS}),
+}
+
+
+class Grant(Value, frozen=True, kw_only=True):
+    """A role that somebody has in one loop, or in all of them ("")."""
+
+    role: Role
+    loop: str = ""
+
+
+class Principal(Value, frozen=True, kw_only=True):
+    """Who asks at a door: the person behind a session or a token, and how far that reaches.
+
+    `scopes` and `loops` bound what a token is good for, None bounds nothing.  `signed_in_at` and `stepped_up_at` are
+    the moments, in microseconds, at which a password or a provider last vouched for this very person.
+    """
+
+    person: str
+    grants: tuple[Grant, ...] = ()
+    authenticated: str = "none"
+    scopes: tuple[Scope, ...] | None = None
+    loops: tuple[str, ...] | None = None
+    account: str = ""
+    signed_in_at: int | None = None
+    stepped_up_at: int | None = None
+
+    def roles(self, loop: str | None = None) -> frozenset[Role]:
+        """The roles in a loop; without one, those in any."""
+        return frozenset(grant.role for grant in self.grants if loop is None or grant.loop in ("", loop))
 
 
 def may(
-    person: str, verb: Verb, settings: LoopSettings, case: Case, review_id: str = "", *, group: str | None = None
-) -> DualcontrolError | None:
-    """Why a person may not do this in a case, as the error to raise; None where they may.
+    who: str | Principal, verb: Verb, control: Control | None = None, case: Case | None = None, review_id: str = "", *,
+    group: str | None = None,
+) -> DualcontrolError | None:  # fmt: skip
+    """Why somebody may not do this, as the error to raise; None where they may.
 
-    `review_id` is the review that is meant, `group` the one that it is escalated to.  What state a case and a review
-    have to be in is asked by the stages.  Revoking, withdrawing, resolving and erasing is open to whoever asks.
+    `who` is a name, where Python holds the database, or who came in by a door.  Without `control` the question is asked
+    of no loop in particular.  With a `case`: `review_id` is the review that is meant, `group` the one that it is
+    escalated to; what state these have to be in is asked by the stages.
     """
-    review = case.review(review_id)
-    if verb == "retract":
-        answer = next((a for a in case.answered if a.review_id == review_id), None)
-        if answer is None or not same(answer.actor.person, person):
-            return ClaimError(f"{person} has not given the answer of review {review_id}")
-    elif verb == "escalate" and group is not None:
-        if group == arbiter_of(case, settings) and among(person, settings.members(group) or ()):
-            return EscalationError(f"{person} is of group {group!r}, and nobody is above it")
-    elif verb == "answer" and review is not None:
-        if not same(person, review.person):
-            return ClaimError(f"claim {review.claim_id} is not {person}'s")
-    elif verb == "claim" and review is not None:
-        if not person or not person.strip():
-            return EligibilityError("a claim names the person who takes it")
-        if same(case.owner, person):
-            return EligibilityError(f"{person} proposed case {case.id} and does not review it")
-        if not belongs(person, review.group, settings):
-            return EligibilityError(f"{person} is not a member of group {review.group!r}")
-        if among(person, review.excludes) or any(same(r.person, person) for r in case.reviews if r.id != review.id):
-            return SamePersonError(f"{person} has already worked on case {case.id}")
-    return None
+    refusal = _beyond_scope(who, verb, control) if isinstance(who, Principal) else None
+    refusal = refusal or _without_role(who, verb, control)
+    if refusal is not None or case is None or control is None:
+        return refusal
+    return _not_in_case(who.person if isinstance(who, Principal) else who, verb, control, case, review_id, group)
 
 
 def refuse(reason: DualcontrolError | None) -> None:
@@ -53,29 +120,157 @@ def refuse(reason: DualcontrolError | None) -> None:
         raise reason
 
 
-def belongs(person: str | None, group: str, settings: LoopSettings) -> bool:
+def _beyond_scope(who: Principal, verb: Verb, control: Control | None) -> DualcontrolError | None:
+    """The refusal of what a token is not good for."""
+    if who.scopes is not None and not any(verb in SCOPES[scope] for scope in who.scopes):
+        fits = [scope for scope, verbs in SCOPES.items() if verb in verbs]
+        wanted = f"one with the scope {' or '.join(fits)}" if fits else "a session: no token does that"
+        return ScopeError(f"this token is good for {' and '.join(who.scopes) or 'nothing'}; {verb} takes {wanted}")
+    if who.loops is not None and control is not None and control.loop not in who.loops:
+        return ScopeError(f"this token is not good for loop {control.loop!r}, only for {', '.join(who.loops)}")
+    return None
+
+
+def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> DualcontrolError | None:
+    """The refusal of what somebody's roles do not permit; a name is asked only where accounts are."""
+    permitted = permitted_roles(verb, control)
+    if isinstance(who, Principal):
+        roles, name = who.roles(control.loop if control else None), who.person
+    else:
+        if control is None or control.people is None:
+            return None
+        member, name = control.people.get(identity(who)), who
+        if member is None and verb in ("withdraw", "erase"):
+            return None  # a program that holds the database tidies up under a name of its own
+        if member is None:
+            hint = "An admin lets people in: `dualcontrol users invite NAME --role reviewer`, or `users grant`."
+            return EligibilityError(f"{who} has no role in loop {control.loop!r}", hint=hint)
+        roles = frozenset(member.roles)
+    if roles & frozenset(permitted) and not (verb in DECISIONS and "admin" in roles):
+        return None
+    where = f" in loop {control.loop!r}" if control else ""
+    has = " and ".join(role for role in ROLES if role in roles) or "no role"
+    if "admin" in roles and verb in DECISIONS:
+        return RoleError(f"{name} is admin{where}, and an admin decides nothing; a second account may")
+    return RoleError(f"{name} has {has}{where}; {verb} takes {' or '.join(permitted) or 'a role that nobody has'}")
+
+
+def permitted_roles(verb: Verb, control: Control | None) -> tuple[Role, ...]:
+    """The roles that may do this; changes that take two are decided by policy owners, and by nobody else."""
+    if control is not None and control.loop == CHANGES and verb in DECISIONS:
+        return ("policy",)
+    return PERMITTED[verb]
+
+
+def _not_in_case(
+    person: str, verb: Verb, control: Control, case: Case, review_id: str, group: str | None
+) -> DualcontrolError | None:  # fmt: skip
+    """The refusal that follows from a case: who proposed it, who has worked on it, who holds what."""
+    review = case.review(review_id)
+    if verb == "retract":
+        answer = next((a for a in case.answered if a.review_id == review_id), None)
+        if answer is None or not same(answer.actor.person, person):
+            return ClaimError(f"{person} has not given the answer of review {review_id}")
+    elif verb == "revoke" and control.people is not None and _proposed(person, case, control):
+        return EligibilityError(f"{person} proposed case {case.id}, and does not decide it")
+    elif verb == "escalate" and group is not None:
+        if group == arbiter_of(case, control) and among(person, control.members(group) or ()):
+            return EscalationError(f"{person} is of group {group!r}, and nobody is above it")
+    elif verb == "answer" and review is not None:
+        if not same(person, review.person):
+            return ClaimError(f"claim {review.claim_id} is not {person}'s")
+    elif verb == "claim" and review is not None:
+        return _not_to_claim(person, control, case, review_id)
+    return None
+
+
+def _not_to_claim(person: str, control: Control, case: Case, review_id: str) -> DualcontrolError | None:
+    review = case.review(review_id)
+    if review is None:
+        return None
+    if not person or not person.strip():
+        return EligibilityError("a claim names the person who takes it")
+    if _proposed(person, case, control):
+        named = next((name for name in (case.owner, case.submitter) if same(name, person)), None)
+        why = (
+            "proposed"
+            if named or control.people is None
+            else f"answers for {case.submitter or case.owner}, who proposed"
+        )
+        return EligibilityError(f"{person} {why} case {case.id} and does not review it")
+    if not belongs(person, review.group, control):
+        return EligibilityError(f"{person} is not a member of group {review.group!r}")
+    humans = humans_of((*review.excludes, *(r.person for r in case.reviews if r.id != review.id and r.person)), control)
+    if human_of(person, control) in humans:
+        return SamePersonError(f"{person} has already worked on case {case.id}")
+    return None
+
+
+def _proposed(person: str, case: Case, control: Control) -> bool:
+    """Whether somebody proposed a case, or answers for the program that did."""
+    return human_of(person, control) in humans_of((case.owner or "", case.submitter or ""), control)
+
+
+# A fresh sign-in, where much depends on it
+
+
+FRESH = 300_000_000  # microseconds: how long ago somebody may have proved who they are (RFC 9470, max_age)
+UNPROVEN = ("none", "os", "demo")  # where nobody signs in: Python that holds the database, the machine, the demo
+
+
+def proof_lacking(actor: Actor, risk: str | float | None, now: int) -> DualcontrolError | None:
+    """Why somebody has to sign in again before a decision of this risk lets something happen; None where not."""
+    if not is_high(risk) or actor.authenticated in UNPROVEN:
+        return None
+    if max(actor.signed_in_at or 0, actor.stepped_up_at or 0) >= now - FRESH:
+        return None
+    if actor.authenticated == "token":
+        hint = "A token proves nobody's presence: answer on the page, or let a reviewer there reject or approve it."
+        why = "a decision of this risk takes a person who has just signed in"
+        return StepUpError(why, hint=hint, max_age=FRESH // 1_000_000)
+    return StepUpError(f"{actor.person} signed in more than 5 minutes ago", max_age=FRESH // 1_000_000)
+
+
+# Accounts and the humans behind them, and groups
+
+
+def human_of(name: str, control: Control) -> str:
+    """Who stands behind a name: accounts of one human are one, and a service is its owner."""
+    key = identity(name)
+    member = control.people.get(key) if control.people else None
+    return (member.human if member else "") or key
+
+
+def humans_of(names: Iterable[str], control: Control) -> frozenset[str]:
+    """Who stands behind names; "" is nobody."""
+    return frozenset(human_of(name, control) for name in names if name)
+
+
+def belongs(person: str | None, group: str, control: Control) -> bool:
     """Whether a person may speak for a group: everybody for one that is open, else its members."""
-    members = settings.members(group)
+    members = control.members(group)
     return members is None or among(person, members)
 
 
 def pools_of(person: str | None, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to; else all."""
-    settings = control.settings
+    if person is not None and may(person, "claim", control) is not None:
+        return []
     return [
-        (control.loop_id, group) for group in settings.pools() if person is None or belongs(person, group, settings)
-    ]
+        (control.loop_id, group) for group in control.pools() if person is None or belongs(person, group, control)
+    ]  # fmt: skip
 
 
-def arbiter_of(case: Case, settings: LoopSettings) -> str | None:
+def arbiter_of(case: Case, control: Control) -> str | None:
     """The group that arbitrates a case, where one is named."""
-    return (case.route.quorum.arbiter if case.route else None) or settings.quorum.arbiter
+    return (case.route.quorum.arbiter if case.route else None) or control.settings.quorum.arbiter
 
 
-def available(case: Case, group: str, settings: LoopSettings, excludes: tuple[str, ...]) -> int | None:
+def available(case: Case, group: str, control: Control, excludes: tuple[str, ...]) -> int | None:
     """How many people could take a review of this group; None when the group is open to everybody."""
-    members = settings.members(group)
+    members = control.members(group)
     if members is None:
         return None
-    out = identities(excludes) | ({identity(case.owner)} if case.owner else set())
-    return len(identities(members) - out)
+    out = humans_of((*excludes, case.owner or "", case.submitter or ""), control)
+    able = [name for name in members if control.people is None or may(name, "claim", control) is None]
+    return len(humans_of(able, control) - out)

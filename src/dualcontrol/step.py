@@ -55,7 +55,7 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import Concluded, Entry, Event, PolicyChanged
+from dualcontrol.events import Concluded, Entry, Event, GroupChanged, PeopleChanged, PolicyChanged
 from dualcontrol.evolve import fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
@@ -69,6 +69,7 @@ from dualcontrol.review.view import REASON, PersonalView, bare
 from dualcontrol.route import reroute
 from dualcontrol.route.capacity import JOINED
 from dualcontrol.store import CaseRow, Conflict, InboxRow, KeyTaken, PersonTaken, Store, Tx
+from dualcontrol.store.accounts import news_for
 
 ATTEMPTS = 5
 EXPIRED_AT_ONCE = 20
@@ -464,7 +465,8 @@ class Steps:
                 relabelled=relabelled(control, settings),
             )  # fmt: skip
             before = control or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
-            return self.moved(tx, before, [event], expected=control)
+            after = self.moved(tx, before, [event], expected=control)
+            return after if control is not None else self.acquaint(tx, after, "system")
 
     @retrying
     def move(
@@ -486,6 +488,34 @@ class Steps:
             after = governed_by(after, event)
         after = replace(after, seq=before.seq + 1)
         return tx.save_control(after, entry, expected_version=expected.version if expected else None)
+
+    # Accounts
+
+    def acquaint(self, tx: Tx, control: Control, by: str) -> Control:
+        """Tell a loop what it does not know yet of accounts and groups, in the caller's transaction."""
+        news = news_for(control, tx.accounts.accounts())
+        stated = {group.name: group.people for group in tx.accounts.groups()}
+        events: list[Event] = []
+        if news:
+            events.append(PeopleChanged(version=control.version + 1, at=tx.now, by=by, members=news))
+        for group in sorted({*stated, *control.groups}):
+            if control.groups.get(group) != (people := stated.get(group)):
+                version = control.version + len(events) + 1
+                events.append(GroupChanged(version=version, at=tx.now, by=by, group=group, people=people))
+        return self.moved(tx, control, events, expected=control, actor=by) if events else control
+
+    def give_back(self, tx: Tx, claims: Sequence[tuple[str, str]]) -> None:
+        """Release (case id, claim id) pairs, in the caller's transaction; what a newer version wrote is left alone."""
+        for case_id, claim_id in claims:
+            case = self.queue.workable(tx, case_id)
+            if case is not None:
+                review = case.review_of_claim(claim_id)
+                if review is not None and review.state == "claimed":
+                    lapsed = (review.lease_until or 0) <= tx.now
+                    command: Command = Release(case_id=case_id, claim_id=claim_id)
+                    if lapsed:
+                        command = Expire(case_id=case_id, review_id=review.id)
+                    self._step(tx, case, command)
 
     # Shared by the steps above
 

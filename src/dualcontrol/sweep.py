@@ -169,7 +169,7 @@ def measured_load(queries: Queries, control: Control, now: int) -> LoopLoad | No
         low_again=duplicates_low * reviews / seconds,
         other_again=(len(places) - duplicates_low) * reviews / seconds,
     )  # fmt: skip
-    people = capacity.reviewers or len(settings.members(settings.group) or ())
+    people = capacity.reviewers or len(control.members(settings.group) or ())
     times = [seconds for _, seconds in queries.handling(control.loop_id, now - PAST, ANSWERS)]
     crew = Crew(
         people=max(people, 1), promise=settings.response_time / SECOND,

@@ -69,7 +69,7 @@ def wait_until(true: Any, seconds: float) -> None:
 def waiting(desk: dc.Desk, loop: str) -> list[Any]:
     """What a loop's queue holds, audits aside: they settle without a decision."""
     control = desk.control(loop)
-    rows = desk.store.queries.inbox([(control.loop_id, g) for g in control.settings.pools()]).rows if control else ()
+    rows = desk.store.queries.inbox([(control.loop_id, g) for g in control.pools()]).rows if control else ()
     return [row for row in rows if row.review.state == "open" and row.review.kind == "decide"]
 
 

@@ -63,7 +63,7 @@ def _about(desk: Desk, row: InboxRow, person: str) -> tuple[str, str]:
         case = desk.case(row.review.case_id)
     except DualcontrolError:  # a newer version wrote it
         return row.action or row.mode, ""
-    seen = seen_by(case, person, desk.governing(case.loop).settings).case
+    seen = seen_by(case, person, desk.governing(case.loop)).case
     shown = as_seen(case, row.review)[0] if row.review.blind else seen
     title = titles.title(shown)
     return title, titles.subject(shown) or ("" if title == titles.spoken(shown.input) else titles.spoken(shown.input))

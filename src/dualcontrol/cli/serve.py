@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dualcontrol.cli.command import State, group, os_user, verb
+from dualcontrol.cli.command import State, group, verb
 from dualcontrol.cli.open import desk_of, settings_of
 from dualcontrol.cli.read import write
 from dualcontrol.cli.screen import document
@@ -32,9 +32,6 @@ def serve(
         str | None,
         typer.Option(metavar="TOKEN", help="The API token. Better in web.token: others see a command's arguments."),
     ] = None,
-    person: Annotated[
-        str | None, typer.Option(metavar="PERSON", help="Who reviews in this browser; the system's user if not given.")
-    ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A name this server is reached by; may be repeated.")
     ] = None,
@@ -43,8 +40,7 @@ def serve(
     web = settings_of(state, web={"host": host, "port": port, "token": token}).web
     with desk_of(state, create=True) as desk:
         serving = Serving(
-            desk, host=web.host, port=web.port, token=web.token, person=person or os_user(),
-            allowed_hosts=tuple(allow_host or ()),
+            desk, host=web.host, port=web.port, token=web.token, allowed_hosts=tuple(allow_host or ())
         )  # fmt: skip
         if state.as_json:
             document({"url": serving.url, "entry_url": serving.entry_url, "host": serving.host, "port": serving.port})

@@ -41,9 +41,9 @@ def show_case(
     with desk_of(state) as desk:
         shown = case_of(desk, case)
         entries = desk.store.queries.entries(f"case/{shown.id}", values=False) if events else []
-        now, settings = desk.steps.now(), desk.governing(shown.loop).settings
+        now, control = desk.steps.now(), desk.governing(shown.loop)
         followers = desk.steps.followers(shown)
-    shown, blind = seen_by(shown, who, settings)
+    shown, blind = seen_by(shown, who, control)
     hidden = () if blind else blind_to(shown, who)
     if state.as_json:
         more = {"events": event_document(entries, hidden)} if events else {}

@@ -33,7 +33,7 @@ FeederStep = Callable[[], bool]  # one small piece of a feeder's work; False whe
 
 def has_room(loop: Loop) -> bool:
     """Whether few enough reviews of a loop wait for people."""
-    pools = [(loop.control.loop_id, group) for group in loop.settings.pools()]
+    pools = [(loop.control.loop_id, group) for group in loop.control.pools()]
     return len(loop.desk.store.queries.inbox(pools, limit=MOST_OPEN).rows) < MOST_OPEN
 
 

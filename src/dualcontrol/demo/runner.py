@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +15,7 @@ from dualcontrol.settings.place import model_folder
 DATABASE = "sqlite:///dualcontrol-demo.db"
 FILES = "dualcontrol-demo-files"
 PATIENCE = 20.0
+COLLEAGUES = ("Ana", "Ben", "Cleo")
 
 
 def run_demo(
@@ -25,14 +25,10 @@ def run_demo(
     """Open the demo's database, start its four loops and serve the console until interrupted."""
     url = database or DATABASE
     folder = files_folder(url)
-    try:  # who reviews in this browser, unless they say otherwise: the system's user
-        person = getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        person = "reviewer"
     with open_desk(url) as desk:
         # the app is built before the feeders' threads begin: both silence warnings, which is one switch for all threads
         server = import_module("dualcontrol.web.server")
-        serving = server.Serving(desk, host=host, port=port, person=person, any_port=True, trains=False)
+        serving = server.Serving(desk, host=host, port=port, people=people(), any_port=True, trains=False)
         feeders = start(desk, folder, seed)
         try:
             say(f"The demo keeps its records in {url.rpartition('@')[2]} and tidies {folder}; stop it, and it goes on.")
@@ -43,6 +39,12 @@ def run_demo(
             return
         finally:
             feeders.stop()
+
+
+def people() -> tuple[str, ...]:
+    """Who may review in the demo: the system's user, and colleagues to switch to, for what takes two."""
+    you = import_module("dualcontrol.web.access").default_person()
+    return tuple(dict.fromkeys((you, *COLLEAGUES)))
 
 
 def open_desk(url: str) -> Desk:

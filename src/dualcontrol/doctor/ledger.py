@@ -117,7 +117,7 @@ class Evidence:
         yield from findings if later is None or later.seq == case.seq else self._findings_of(later)
         yield from attention(case, self._now)
         if case.loop in self._controls:
-            yield from stuck(case, self._controls[case.loop].settings)
+            yield from stuck(case, self._controls[case.loop])
 
     def _findings_of(self, case: Case) -> Iterator[Finding]:
         """Whether chain, row, columns, reviews, keys, examples and content of a case hold."""

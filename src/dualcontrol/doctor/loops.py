@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dualcontrol.case import Case, ModelRow, Review
-from dualcontrol.control import RISK_MODEL, Control, LoopSettings
+from dualcontrol.control import RISK_MODEL, Control
 from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding, are, wait
 from dualcontrol.events import ModelPromoted, ReliefChanged, ScoreChanged
 from dualcontrol.layout import some
@@ -63,7 +63,7 @@ def staffing(store: Store, control: Control) -> Iterator[Finding]:
 
 
 def _queue_mismatches(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
-    groups = control.settings.pools()
+    groups = control.pools()
     lost = [review for review in waiting if review.group not in groups]
     if lost:
         waits = wait(len(lost), "review", "reviews")
@@ -175,9 +175,9 @@ ADD_SOMEBODY = (
 AGAIN = "Withdraw the case, `dualcontrol withdraw CASE`, and propose it again; a second one gets its reviews."
 
 
-def stuck(case: Case, settings: LoopSettings) -> Iterator[Finding]:
+def stuck(case: Case, control: Control) -> Iterator[Finding]:
     """A case that stays open for ever as things are, such as a dispute among all members of its group."""
-    if case.state != "open" or case.kind != "live" or case.read_only or case.leader or ends_by_itself(case, settings):
+    if case.state != "open" or case.kind != "live" or case.read_only or case.leader or ends_by_itself(case, control):
         return
     waiting = [review for review in case.reviews if review.state in ("open", "claimed")]
     if not waiting:
@@ -186,20 +186,20 @@ def stuck(case: Case, settings: LoopSettings) -> Iterator[Finding]:
         return
     for review in waiting:
         excluded = (*review.excludes, *workers(case))
-        if review.state == "claimed" or available(case, review.group, settings, excluded) != 0:
+        if review.state == "claimed" or available(case, review.group, control, excluded) != 0:
             return
     groups = " or ".join(dict.fromkeys(review.group for review in waiting))
     what = f"case {case.id} waits for an answer that nobody in {groups} may give: all have worked on it or proposed it"
     yield Finding("queue", WARNING, what, ADD_SOMEBODY, case.id)
 
 
-def ends_by_itself(case: Case, settings: LoopSettings) -> bool:
+def ends_by_itself(case: Case, control: Control) -> bool:
     """Whether the end of the response time will do something about the case."""
     if case.due_at is None or case.route is None:
         return False
     if case.route.on_timeout == "escalate":
-        arbiter = arbiter_of(case, settings)
-        return arbiter is not None and available(case, arbiter, settings, workers(case)) != 0
+        arbiter = arbiter_of(case, control)
+        return arbiter is not None and available(case, arbiter, control, workers(case)) != 0
     return case.route.on_timeout != "hold"
 
 

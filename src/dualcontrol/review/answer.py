@@ -6,12 +6,12 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from dualcontrol.case import JSON, Case, Content, Review
+from dualcontrol.case import JSON, Case, Content, Review, risk_number
 from dualcontrol.commands import Commit, GiveAnswer, Retract
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import AnswerError, AnswerValueError, CommitError, ConflictError, SettledError
 from dualcontrol.events import Answered, Committed, Event, Passed, Retracted, real
-from dualcontrol.people import may, refuse
+from dualcontrol.people import may, proof_lacking, refuse
 from dualcontrol.review.edits import rerouted
 from dualcontrol.review.lease import claimed_review
 from dualcontrol.review.rows import reopened
@@ -30,8 +30,12 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
     review = claimed_review(case, command.claim_id, env.now)
     if not command.actor.person:
         command = replace(command, actor=replace(command.actor, person=review.person))
-    refuse(may(command.actor.person, "answer", control.settings, case, review.id))
-    value = checked(case, review, command, control.settings)
+    refuse(may(command.actor.person, "answer", control, case, review.id))
+    lets_happen = command.verdict not in (*PASSING, "reject") and not review.beside
+    if lets_happen:
+        risk = max((case.risk, case.route.risk if case.route else None), key=risk_number)
+        refuse(proof_lacking(command.actor, risk, env.now))
+    value = checked(case, review, command, control)
     if command.lasts is not None and not VERDICTS[command.verdict].runs:
         raise AnswerError(f"only what approves an action lasts for a time; {command.verdict} does not")
     if command.verdict == "edit" and not review.beside:
@@ -67,7 +71,7 @@ def retract(case: Case, command: Retract, control: Control, env: Env) -> list[Ev
     """Take a decision back before it is effective; only who answered may."""
     if case.concluded is not None:
         raise SettledError(f"the decision of case {case.id} is effective already")
-    refuse(may(command.person, "retract", control.settings, case, command.review_id))
+    refuse(may(command.person, "retract", control, case, command.review_id))
     return [Retracted(review_id=command.review_id, person=command.person)]
 
 

@@ -42,7 +42,7 @@ def _agreed(case: Case, source: Answer, wanted: Route, control: Control) -> int:
     group = wanted.group or control.settings.group
     shape = quorum.shape(case, source)
     elsewhere = [a for a in case.answers if case.review(a.review_id) is None and quorum.shape(case, a) == shape]
-    counting = [a for a in elsewhere if belongs(a.actor.person, group, control.settings)]
+    counting = [a for a in elsewhere if belongs(a.actor.person, group, control)]
     return len(_voices(case, source, group, control, strictly=True)) + len(counting)
 
 
@@ -148,7 +148,7 @@ def _voices(
             return True
         if group == settings.group and not strictly:
             return True
-        return (strictly or settings.members(group) is not None) and belongs(review.person, group, settings)
+        return (strictly or control.members(group) is not None) and belongs(review.person, group, control)
 
     agreeing = [r for r in case.reviews if r.state == "answered" and r.kind in quorum.COUNTING]
     return [r for r in agreeing if quorum.shape(case, case.answer(r.id)) == shape and counts(r)]

@@ -25,7 +25,7 @@ def claim(case: Case, command: TakeClaim, control: Control, env: Env) -> list[Ev
         raise ClaimError(f"review {review.id} is held by {review.person} now")
     if review.state != "open":
         raise SettledError(f"review {review.id} is {review.state}")
-    refuse(may(command.person, "claim", control.settings, case, review.id))
+    refuse(may(command.person, "claim", control, case, review.id))
     return [
         Claimed(
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,

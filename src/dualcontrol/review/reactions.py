@@ -77,7 +77,7 @@ def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.
 
 
 def _escalated(case: Case, event: ev.TimedOut, control: Control, env: Env) -> list[Event]:
-    if event.how != "escalate" or arbiter_of(case, control.settings) is None:
+    if event.how != "escalate" or arbiter_of(case, control) is None:
         return []
     return rows.arbitration(case, control, env)
 

@@ -49,7 +49,7 @@ def seats(
     group, round_, excludes = group_of(case.route, control), next_round(case), workers(case)
     eligible = left(case, group, control)
     short = eligible is not None and eligible < settling
-    above = arbiter_of(case, control.settings) if short else None
+    above = arbiter_of(case, control) if short else None
     if eligible is not None and above is not None and above != group:
         arbiters = left(case, above, control)
         if arbiters is None or arbiters > 0:
@@ -63,7 +63,7 @@ def seats(
 
 def arbitration(case: Case, control: Control, env: Env) -> list[Event]:
     """The row of an arbiter, who is of the case's own group where none is named; an alarm if nobody can take it."""
-    group = arbiter_of(case, control.settings) or group_of(case.route, control)
+    group = arbiter_of(case, control) or group_of(case.route, control)
     eligible = left(case, group, control)
     opened = row(case, "arbiter", group, next_round(case), control, env, excludes=workers(case))
     if eligible is None or eligible > 0:
@@ -80,7 +80,7 @@ def alarm(opened: ReviewOpened, group: str, eligible: int, needed: int, conseque
 def left(case: Case, group: str, control: Control) -> int | None:
     """How many people of a group could still take a row, beside those that its open rows will take."""
     holders = tuple(r.person for r in case.reviews if r.person)
-    people = available(case, group, control.settings, (*holders, *workers(case)))
+    people = available(case, group, control, (*holders, *workers(case)))
     open_rows = sum(r.group == group and r.state == "open" for r in case.reviews)
     return None if people is None else max(people - open_rows, 0)
 
@@ -99,9 +99,9 @@ def workers(case: Case) -> tuple[str, ...]:
 def reopened(case: Case, review: Review, person: str, to: str | None, control: Control, env: Env) -> ReviewOpened:
     """The row that replaces a passed one: for another person, in another group when escalated."""
     excludes = tuple(dict.fromkeys((*review.excludes, *workers(case), person)))
-    groups = [to] if to else list(dict.fromkeys([review.group, arbiter_of(case, control.settings) or review.group]))
+    groups = [to] if to else list(dict.fromkeys([review.group, arbiter_of(case, control) or review.group]))
     for group in groups:
-        people = available(case, group, control.settings, excludes)
+        people = available(case, group, control, excludes)
         waiting = [r for r in case.reviews if r.id != review.id and r.group == group and r.state in WAITING]
         if people is None or people > len(waiting):  # beside those that its waiting rows will take
             return row(

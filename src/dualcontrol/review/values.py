@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, JSON, Candidate, Case, Review
 from dualcontrol.commands import GiveAnswer, action_name
-from dualcontrol.control import LoopSettings
+from dualcontrol.control import Control
 from dualcontrol.errors import (
     AnswerError,
     AnswerValueError,
@@ -45,7 +45,7 @@ def canonical(value: JSON) -> str:
         raise AnswerValueError(f"the answer's value is not JSON: {error}") from error
 
 
-def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def checked(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     """The value of an answer in its full form, or an `AnswerError` that says what to do."""
     legal = legal_in(case, review)
     if command.verdict in BY_MODE[case.mode] and command.verdict not in legal:  # too early in a blind review
@@ -64,14 +64,14 @@ def checked(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
     if command.confidence is not None and not 0 <= command.confidence <= 1:
         raise SignalError(f"an answer's confidence must be from 0 to 1, not {command.confidence!r}")
     if command.first is not None:
-        _check_first(case, review, command, settings)
-    needs_reason = settings.rationale == "required" and VERDICTS[command.verdict].needs_reason
+        _check_first(case, review, command, control)
+    needs_reason = control.settings.rationale == "required" and VERDICTS[command.verdict].needs_reason
     if needs_reason and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
-    return _CHECKS[command.verdict](case, review, command, settings)
+    return _CHECKS[command.verdict](case, review, command, control)
 
 
-def _check_first(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> None:
+def _check_first(case: Case, review: Review, command: GiveAnswer, control: Control) -> None:
     """A first commitment is ``{verdict, value}``, as legal as an answer."""
     first = command.first
     if not isinstance(first, dict) or not {"verdict"} <= set(first) <= {"verdict", "value"}:
@@ -84,26 +84,26 @@ def _check_first(case: Case, review: Review, command: GiveAnswer, settings: Loop
         )  # fmt: skip
     try:
         canonical(first.get("value"))
-        _CHECKS[verdict](case, review, replace(command, verdict=verdict, value=first.get("value")), settings)
+        _CHECKS[verdict](case, review, replace(command, verdict=verdict, value=first.get("value")), control)
     except AnswerError as error:
         raise AnswerValueError(f"the value of first does not fit: {error.message}") from error
 
 
-def _no_value(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def _no_value(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     if command.value is not None:
         raise AnswerValueError(f"{command.verdict} takes no value; to change the action use edit")
     return None
 
 
-def _approve(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
-    _no_value(case, review, command, settings)
+def _approve(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
+    _no_value(case, review, command, control)
     proposal = proposal_for(case, review)
     if proposal is None:
         raise VerdictError("there is no proposal to approve; answer with a value", verdict="approve")
-    return _in_the_set(proposal.value, settings) if case.mode == "labels" else None
+    return _in_the_set(proposal.value, control) if case.mode == "labels" else None
 
 
-def _edit(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def _edit(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     proposal = proposal_for(case, review)
     if proposal is not None and proposal.action is not None:
         action, args = str(proposal.action), command.value
@@ -122,41 +122,41 @@ def _edit(case: Case, review: Review, command: GiveAnswer, settings: LoopSetting
         return {"action": action, "args": args}
     if command.value is None:
         raise AnswerValueError("edit needs a value")
-    if settings.schema is not None:
-        return _fitting(command.value, settings.schema, "the edited value")
+    if control.settings.schema is not None:
+        return _fitting(command.value, control.settings.schema, "the edited value")
     if proposal is not None:
         _keeps_types(command.value, proposal.value, "the edited value")
     return command.value
 
 
-def _respond(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def _respond(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     value = {"text": command.value} if isinstance(command.value, str) else command.value
     if value is None or value == {} or (isinstance(value, dict) and not str(value.get("text", "x")).strip()):
         raise AnswerValueError("respond needs the response: a text, or JSON that fits the loop's schema")
-    if settings.schema is None or case.mode == "approval":
+    if control.settings.schema is None or case.mode == "approval":
         return value
-    return _fitting(value, settings.schema, "the response")
+    return _fitting(value, control.settings.schema, "the response")
 
 
-def _label(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def _label(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     if command.value is None:
         raise AnswerValueError("label needs a value")
-    value = _in_the_set(command.value, settings)
-    return value if settings.schema is None else _fitting(value, settings.schema, "the label")
+    value = _in_the_set(command.value, control)
+    return value if control.settings.schema is None else _fitting(value, control.settings.schema, "the label")
 
 
-def _in_the_set(value: JSON, settings: LoopSettings) -> JSON:
+def _in_the_set(value: JSON, control: Control) -> JSON:
     """The label as the loop's set has it, where there is a set: 3.0 is the label 3."""
-    labels = Labels.of(settings)
+    labels = Labels.of(control.settings)
     if labels is None:
         return value
     if value not in labels:
-        shown = ", ".join(canonical(label) for label in (settings.labels or ())[:20])
+        shown = ", ".join(canonical(label) for label in (control.settings.labels or ())[:20])
         raise LabelError(f"label {canonical(value)[:80]} is not in the set: {shown}")
     return labels.own(value)
 
 
-def _prefer(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def _prefer(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     value, ids = command.value, [c.id for c in case.candidates]
     if isinstance(value, str):
         value = {"ranking": [[value], [i for i in ids if i != value]], "rejected": []}
@@ -182,20 +182,20 @@ def _prefer(case: Case, review: Review, command: GiveAnswer, settings: LoopSetti
     return value
 
 
-def _escalate(case: Case, review: Review, command: GiveAnswer, settings: LoopSettings) -> JSON:
+def _escalate(case: Case, review: Review, command: GiveAnswer, control: Control) -> JSON:
     value = command.value
-    to = (value.get("to") if isinstance(value, dict) else value) or arbiter_of(case, settings)
+    to = (value.get("to") if isinstance(value, dict) else value) or arbiter_of(case, control)
     if not isinstance(to, str) or not to:
         raise EscalationError(f"nobody is above group {review.group!r} in loop {case.loop!r}")
-    if to not in settings.pools():
-        raise EscalationError(f"there is no group {to!r}; known are {', '.join(settings.pools())}")
+    if to not in control.pools():
+        raise EscalationError(f"there is no group {to!r}; known are {', '.join(control.pools())}")
     if to == review.group:
         raise EscalationError(f"group {to!r} has this review already; abstain lets somebody else of it decide")
-    refuse(may(command.actor.person, "escalate", settings, case, review.id, group=to))
+    refuse(may(command.actor.person, "escalate", control, case, review.id, group=to))
     return {"to": to}
 
 
-_CHECKS: dict[str, Callable[[Case, Review, GiveAnswer, LoopSettings], JSON]] = {
+_CHECKS: dict[str, Callable[[Case, Review, GiveAnswer, Control], JSON]] = {
     "approve": _approve,
     "edit": _edit,
     "reject": _no_value,

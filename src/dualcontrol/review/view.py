@@ -24,7 +24,7 @@ from dualcontrol.case import (
     ReviewKind,
     Route,
 )
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.control import Control
 from dualcontrol.names import same
 from dualcontrol.people import may
 
@@ -200,17 +200,17 @@ class PersonalView(NamedTuple):
     kept: bool
 
 
-def seen_by(case: Case, person: str, settings: LoopSettings) -> PersonalView:
+def seen_by(case: Case, person: str, control: Control) -> PersonalView:
     """The case as a person may see it who holds no review of it: page, list, flash, command line, refusals.
 
     Nothing of the proposal and of what came of it where they hold a blind review or may take one; else all of it, and
     of meta what the loop shows.
     """
-    if kept_from(case, person, settings):
+    if kept_from(case, person, control):
         return PersonalView(_masked(case), kept=True)
     values = case.content.values
     if "meta" in values:
-        values = {**values, "meta": fields_of(case.meta, settings.shown_meta)}
+        values = {**values, "meta": fields_of(case.meta, control.settings.shown_meta)}
     return PersonalView(replace(case, content=Content(values, case.content.seals)), kept=False)
 
 
@@ -233,6 +233,16 @@ def fields_of(meta: dict[str, JSON], names: tuple[str, ...]) -> dict[str, JSON]:
 def bare(review: Review) -> Review:
     """A blind review without what tells of the proposal: the order of the candidates, and the place in the queue."""
     return replace(review, presented=(), order_at=0)
+
+
+def without_claim(review: Review, person: str) -> Review:
+    """A review without the id of its claim, which is a fencing token, unless this person holds it."""
+    return review if review.claim_id is None or same(review.person, person) else replace(review, claim_id=None)
+
+
+def with_own_claims(case: Case, person: str) -> Case:
+    """A case without the ids of claims that others hold or held."""
+    return replace(case, reviews=tuple(without_claim(review, person) for review in case.reviews))
 
 
 def _masked(case: Case, presented: tuple[str, ...] = ()) -> Case:
@@ -263,7 +273,7 @@ def _still_asked(review: Review) -> bool:
     return review.blind and review.state in ("open", "claimed")
 
 
-def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
+def kept_from(case: Case, person: str, control: Control) -> bool:
     """Whether a case is not shown to a person outside a review, because they hold a blind one or may take it."""
     for review in case.reviews:
         if not _still_asked(review):
@@ -272,6 +282,6 @@ def kept_from(case: Case, person: str, settings: LoopSettings) -> bool:
             if hidden(review):
                 return True
             continue
-        if may(person, "claim", settings, case, review.id) is None:  # now, or once its holder gives it back
+        if may(person, "claim", control, case, review.id) is None:  # now, or once its holder gives it back
             return True
     return False

@@ -51,6 +51,7 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     opened = Opened(
         case_id=env.new_id(), loop=control.loop, mode=settings.mode, at=env.now, case_kind=command.kind,
         origin="shadow" if shadow else command.origin, key=command.key, run=command.run, owner=command.owner,
+        submitter=command.submitter,
         parent=command.parent, proposed=command.proposed, action=(candidate or {}).get("action"),
         confidence=real(command.confidence), risk=real(command.risk), requires_approval=command.requires_approval,
         segment=command.segment, effect=command.effect, content=Content(content),

@@ -40,7 +40,7 @@ def check_loop(loop: LoopSettings, place: Place) -> None:
     here = place.child("capacity")
     if loop.capacity is not None and loop.respond_within is None:
         raise here.error(f"{here.words} needs respond_within: the time that reviewers promise to answer in")
-    if loop.capacity is not None and loop.capacity.reviewers is None and not loop.members(loop.group):
+    if loop.capacity is not None and loop.capacity.reviewers is None and not loop.groups.get(loop.group):
         raise here.error(f"{here.words} has no 'reviewers', and group {loop.group!r} has no members to count")
 
 
@@ -125,7 +125,7 @@ def _quorum(quorum: Quorum, group: str, loop: LoopSettings, place: Place) -> Non
 
 
 def _enough(needed: int, group: str, loop: LoopSettings, place: Place) -> None:
-    members = loop.members(group)
+    members = loop.groups.get(group)
     if members is None or needed <= len(members):
         return
     have = f"has {len(members)} member{'s' if len(members) != 1 else ''}"

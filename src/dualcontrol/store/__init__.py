@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from dualcontrol.case import JSON, Case, Example, ModelRow, Review, Value
 from dualcontrol.control import Control
 from dualcontrol.events import Entry
+from dualcontrol.store.accounts import AccountBook
 
 __all__ = [
     "MAX_PAYLOAD", "CaseRow", "Conflict", "Example", "InboxRow", "KeyRow", "KeyTaken", "ModelRow", "Page",
@@ -181,11 +182,9 @@ class Tx(Protocol):
     def finish_job(self, job_id: str, owner: str, result: str) -> bool:
         """End a job that `owner` still holds."""
 
-    def begin_session(self, digest: str, person: str, life: int) -> None:
-        """Let a browser's session live for so many microseconds; forgets those that are over."""
-
-    def end_session(self, digest: str) -> None:
-        """End a session, whoever still holds its cookie."""
+    @property
+    def accounts(self) -> AccountBook:
+        """Accounts and what belongs to them, in this transaction."""
 
 
 class Queries(Protocol):
@@ -289,8 +288,8 @@ class Queries(Protocol):
     def models(self, loop_id: int) -> list[ModelRow]:
         """Models of a loop, newest first."""
 
-    def session_lives(self, digest: str) -> bool:
-        """Whether a browser's session was begun, not ended, and has time left."""
+    def accounts(self) -> AbstractContextManager[AccountBook]:
+        """Accounts and what belongs to them, in one consistent view; nothing is written through it."""
 
     def route_rows(self, loop_id: int) -> list[dict[str, JSON]]:
         """One small row a case, in opening order: id, route, audited, inclusion, wrong, verdict, by, control, score."""

@@ -1,55 +1,69 @@
-"""Access: one API token, one single-use address, signed sessions, and the hosts this server answers to.
+"""Access: who is behind a request, by session or token, what forms carry, and the hosts this server answers to.
 
-The scheme, whole: the *entry token* stands in the address that ``dualcontrol serve`` prints and works once, for the
-browser that opens it first; the *API token* (``serve --token``, ``web.token``, or drawn at the start) goes into
-``Authorization: Bearer`` and may be typed into the entry page as often as needed.  Both end with the process unless
-the API token was configured.  Wrong ones are counted: see `attempts`.
-
-A *session* is a signed cookie and a row in the database.  The key comes from the database's own secret (and the
-configured ones), so that a restart signs nobody out; leaving takes the row away, so that no copy of the cookie opens
-anything any more, in no process.
+*Sessions* are a cookie with 32 random bytes and a row in the database: leaving, revoking and removing take effect in
+every process at once.  *Tokens* go into ``Authorization: Bearer``: those of accounts, and the one that was configured
+(``serve --token``, ``web.token``, or drawn at the start), which may propose and read.  The *entry token* stands in the
+address that the server prints and works once: it makes the first admin, or opens the demo, which has people to switch
+between and no accounts.  Wrong secrets are counted: see `attempts`.
 """
 
 from __future__ import annotations
 
 import getpass
-import hashlib
 import hmac
 import ipaddress
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
-from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from dualcontrol.errors import SettingsError, TooManyAttemptsError
-from dualcontrol.store import Store
+from dualcontrol.accounts.sign_in import WEEK, SignedIn
+from dualcontrol.accounts.tokens import configured
+from dualcontrol.control import Role
+from dualcontrol.desk import Desk
+from dualcontrol.errors import AccountError, SettingsError, SignInError, TooManyAttemptsError
+from dualcontrol.names import identity, same
+from dualcontrol.people import Grant, Principal
+from dualcontrol.store.accounts import Account, SignIn
 from dualcontrol.web.attempts import Attempts
 
-WEEK = 7 * 24 * 3600
+SET_UP = 3_600_000_000  # microseconds for which the first browser may set the desk up
 LEAST = 16  # characters of a token that somebody chose
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 ANYWHERE = ("0.0.0.0", "::", "[::]", "")
 MAX_PERSON = 80
+IN_DEMO: tuple[Role, ...] = ("reviewer", "lead", "policy", "auditor")
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: the person they say they are, and how we know that they may ask."""
+    """Who asks, as the door knows them: the person and what they may do, and the session, unless a token was sent."""
 
-    person: str
-    by: str
-    session: str | None = None
-    shortcuts: bool = True
+    principal: Principal
+    session: SignIn | None = None
+
+    @property
+    def person(self) -> str:
+        """The name under which they act."""
+        return self.principal.person
+
+    @property
+    def shortcuts(self) -> bool:
+        """Whether single keys decide on their pages."""
+        return self.session is None or self.session.shortcuts
+
+    @property
+    def sets_up(self) -> bool:
+        """Whether they may do nothing but make the first admin."""
+        return self.principal.authenticated == "setup"
 
 
 class Access:
     """The keys to one server: what is accepted, and what is handed out in return."""
 
     def __init__(
-        self, *, token: str | None, store: Store, secret: bytes, host: str, port: int, allowed: Sequence[str] = (),
-        person: str = "",
+        self, desk: Desk, *, token: str | None, host: str, port: int, allowed: Sequence[str] = (),
+        people: Sequence[str] = (),
     ) -> None:  # fmt: skip
         if token is not None and len(token) < LEAST:  # it could be guessed
             hint = 'Make one, for example with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
@@ -57,24 +71,32 @@ class Access:
         self.token = secrets.token_urlsafe(24) if token is None else token
         self.attempts = Attempts()
         self.entry = secrets.token_urlsafe(24)
-        self.person = clean_person(person) or default_person()
+        self.people = tuple(name for name in map(clean_person, people) if name)
         self.cookie = f"dualcontrol-{port}"
         self.any_address = host in ANYWHERE
         self.hosts = {h.casefold() for h in (*LOCAL, *allowed, *(() if self.any_address else (bracketed(host),)))}
-        self._store = store
-        self._key = hmac.digest(store.secret() + secret, f"web session\x00{token or ''}".encode(), "sha256")
-        self._signer = URLSafeTimedSerializer(
-            self._key, salt="session", signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
-        )
+        if self.people and not is_loopback(host):
+            raise SettingsError("the demo has no accounts, so it listens on this machine only, not on " + repr(host))
+        self._desk = desk
+        self._tokens, self._sign_ins, self._registry = desk.tokens, desk.sign_ins, desk.people
+        self._key = hmac.digest(desk.store.secret() + desk.steps.secret, b"web session", "sha256")
         self._lock = threading.Lock()
         self._entered = False
+        self._begun = False
 
-    # tokens
+    @property
+    def begun(self) -> bool:
+        """Whether the desk has been set up, so that people sign in."""
+        if not self._begun:
+            self._begun = self._registry.begun
+        return self._begun
+
+    # The printed address and tokens
 
     def enter(self, token: str, client: str) -> bool:
         """Use the entry token up; True for the first who brings it, and for no other."""
         with self._lock:
-            fits = not self._entered and same(token, self.entry)
+            fits = not self._entered and equal(token, self.entry)
             self._counted("address", client, right=fits)
             self._entered = self._entered or fits
         return fits
@@ -82,84 +104,104 @@ class Access:
     def spend(self, token: str) -> None:
         """Use the entry token up for somebody who is in already: it lets nobody else in."""
         with self._lock:
-            self._entered = self._entered or same(token, self.entry)
+            self._entered = self._entered or equal(token, self.entry)
 
-    def holds(self, token: str, client: str, door: str = "form") -> bool:
-        """Whether this is the API token; `TooManyAttemptsError` where too many others were tried at this door."""
-        right = same(token, self.token)
-        self._counted(door, client, right=right)
-        return right
+    def entered(self, agent: str = "") -> SignedIn | None:
+        """The session that the printed address gives: of the demo, or to set the desk up; None where people sign in."""
+        if self.people:
+            return self._sign_ins.begin(None, "demo", person=self.people[0], agent=agent)
+        if self.begun:
+            return None
+        return self._sign_ins.begin(None, "setup", life=SET_UP, agent=agent)
+
+    def bearer(self, header: str, client: str) -> Visitor | None:
+        """The visitor behind an Authorization header, or None; `TooManyAttemptsError` after too many wrong ones."""
+        scheme, _, token = header.partition(" ")
+        if scheme.casefold() != "bearer":
+            return None
+        token = token.strip()
+        principal = configured() if equal(token, self.token) else self._tokens.principal(token)
+        self._counted("bearer", client, right=principal is not None)
+        return None if principal is None else Visitor(principal=principal)
 
     def _counted(self, door: str, client: str, *, right: bool) -> None:
         wait = self.attempts.wait(door, client, right=right)
         if wait:
-            seconds = "a second" if wait == 1 else f"{wait} seconds"
-            raise TooManyAttemptsError(
-                f"too many wrong tokens were tried; the next is looked at in {seconds}", retry_after=wait
-            )
+            raise too_many(wait)
 
-    def bearer(self, header: str, client: str) -> Visitor | None:
-        """The visitor behind an Authorization header, or None."""
-        scheme, _, token = header.partition(" ")
-        if scheme.casefold() != "bearer" or not self.holds(token.strip(), client, "bearer"):
-            return None
-        return Visitor(person=self.person, by="token")
+    # Sessions
 
-    # sessions
+    def sign_in(self, name: str, password: str, client: str, agent: str = "") -> SignedIn:
+        """A new session by password; SignInError where it is wrong, TooManyAttemptsError where it was too often."""
+        account = self.proven(name, password, client)
+        return self._sign_ins.begin(account, "password", agent=agent)
 
-    def issue(self, visitor: Visitor | None = None, **changes: Any) -> str:
-        """A signed cookie for a new session, or for a visitor's own with changes."""
-        session = visitor.session if visitor else None
-        body = {
-            "session": session or secrets.token_urlsafe(18),
-            "person": visitor.person if visitor else self.person,
-            "shortcuts": visitor.shortcuts if visitor else True,
-            **changes,
-        }
-        if session is None:
-            with self._store.transaction() as tx:
-                tx.begin_session(_digest(body["session"]), body["person"], WEEK * 1_000_000)
-        return str(self._signer.dumps(body))
-
-    def session(self, cookie: str) -> Visitor | None:
-        """The visitor behind a session cookie, or None when it is not ours or too old; `lives` asks the database."""
+    def proven(self, name: str, password: str, client: str) -> Account:
+        """The account whose name and password these are; wrong ones are counted by client and by name."""
+        doors = (("password", client), (f"name/{identity(name)[:MAX_PERSON]}", "anybody"))
+        for door, who in doors:  # before the password is hashed, which is dear
+            if wait := self.attempts.closed(door, who):
+                raise too_many(wait)
         try:
-            body: Mapping[str, Any] = self._signer.loads(cookie, max_age=WEEK)
-            shortcuts = bool(body.get("shortcuts", True))
-            return Visitor(person=body["person"], by="session", session=body["session"], shortcuts=shortcuts)
-        except (BadSignature, KeyError, TypeError, AttributeError):
+            return self._sign_ins.by_password(name, password)
+        except SignInError:
+            for door, who in doors:
+                self.attempts.wait(door, who, right=False)
+            raise
+
+    def session(self, secret: str) -> Visitor | None:
+        """The visitor behind a session cookie, read anew; None where it has ended or its account has."""
+        known = self._sign_ins.session(secret) if secret else None
+        if known is None:
             return None
+        session, principal = known
+        if session.method == "demo":
+            if not self.people or not any(same(principal.person, name) for name in self.people):
+                return None  # a demo's cookie opens nothing but a demo
+            grants = tuple(Grant(role=role) for role in IN_DEMO)
+            principal = msgspec.structs.replace(principal, grants=grants)
+        elif session.method == "setup" and self.begun:
+            return None
+        return Visitor(principal=principal, session=session)
 
     def lives(self, visitor: Visitor) -> bool:
         """Whether a visitor's session has not ended; a bearer has none to end."""
-        return visitor.session is None or self._store.queries.session_lives(_digest(visitor.session))
+        if visitor.session is None:
+            return True
+        with self._desk.store.queries.accounts() as book:
+            return book.session(visitor.session.digest) is not None
 
-    def end(self, visitor: Visitor) -> None:
-        """End a session for every browser and process that knows its cookie."""
-        if visitor.session is not None:
-            with self._store.transaction() as tx:
-                tx.end_session(_digest(visitor.session))
+    def switched(self, visitor: Visitor, name: str) -> SignIn:
+        """The session of a demo under another of its people; `AccountError` for anybody else, and elsewhere."""
+        chosen = next((person for person in self.people if same(person, name)), None)
+        if visitor.session is None or visitor.session.method != "demo" or chosen is None:
+            raise AccountError("only the demo has people to switch between; sign in as who you are")
+        return msgspec.structs.replace(visitor.session, person=chosen)
+
+    # What a form of a session carries
 
     def csrf(self, visitor: Visitor) -> str:
         """What a form of this session has to carry."""
-        return hmac.digest(self._key, f"csrf\x00{visitor.session}".encode(), "sha256").hex()[:40]
+        session = visitor.session.id if visitor.session else ""
+        return hmac.digest(self._key, f"csrf\x00{session}".encode(), "sha256").hex()[:40]
 
     def meant(self, visitor: Visitor, csrf: str) -> bool:
         """Whether a form was made for this session; a bearer needs no proof, no browser adds its token by itself."""
-        return visitor.session is None or same(csrf, self.csrf(visitor))
+        return visitor.session is None or equal(csrf, self.csrf(visitor))
 
     def stamp(self, visitor: Visitor, name: str, at: int) -> str:
         """A moment, signed for this session and under a name."""
-        sealed = hmac.digest(self._key, f"stamp\x00{visitor.session}\x00{name}\x00{at}".encode(), "sha256")
+        session = visitor.session.id if visitor.session else ""
+        sealed = hmac.digest(self._key, f"stamp\x00{session}\x00{name}\x00{at}".encode(), "sha256")
         return f"{at}.{sealed.hex()[:40]}"
 
     def stamped(self, visitor: Visitor, name: str, stamp: str) -> int | None:
         """The moment that a stamp of this session and name holds; None for any other."""
         at = stamp.partition(".")[0]
-        known = at.isascii() and at.isdigit() and len(at) < 19 and same(stamp, self.stamp(visitor, name, int(at)))
+        known = at.isascii() and at.isdigit() and len(at) < 19 and equal(stamp, self.stamp(visitor, name, int(at)))
         return int(at) if known else None
 
-    # hosts
+    # Hosts
 
     def answers_to(self, host: str) -> bool:
         """Whether a Host header names this server; a foreign name may be a DNS rebinding attack."""
@@ -173,12 +215,15 @@ class Access:
         return True
 
 
-def _digest(session: str) -> str:
-    """What the database knows of a session: nothing from which its cookie could be made."""
-    return hashlib.sha256(session.encode()).hexdigest()
+def too_many(wait: int) -> TooManyAttemptsError:
+    """The refusal after too many wrong secrets, with the seconds until one is looked at again."""
+    seconds = "a second" if wait == 1 else f"{wait} seconds"
+    return TooManyAttemptsError(
+        f"too many wrong secrets were tried; the next is looked at in {seconds}", retry_after=wait
+    )
 
 
-def same(secret: str, wanted: str) -> bool:
+def equal(secret: str, wanted: str) -> bool:
     """Compare two secrets in constant time."""
     return hmac.compare_digest(secret.encode("utf-8", "surrogatepass"), wanted.encode())
 
@@ -186,6 +231,16 @@ def same(secret: str, wanted: str) -> bool:
 def bracketed(host: str) -> str:
     """A host as it stands in an address: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nothing but this machine reaches a host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def clean_person(name: str) -> str:
@@ -200,3 +255,6 @@ def default_person() -> str:
     except (OSError, KeyError, ImportError):
         return "you"
     return "you" if name in ("", "root") else name
+
+
+__all__ = ["WEEK", "Access", "Visitor", "bracketed", "clean_person", "default_person"]

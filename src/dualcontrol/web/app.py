@@ -15,7 +15,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access
 from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops
-from dualcontrol.web.deps import Here, check_query
+from dualcontrol.web.deps import Here, asks, authorised, check_query
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.pages import case, entry, front, review, value
 from dualcontrol.web.pages import guarantee as guarantee_page
@@ -33,20 +33,18 @@ RESOURCES = (
 
 
 def create_app(
-    desk: Desk, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765, person: str = "",
-    allowed_hosts: Sequence[str] = (),
+    desk: Desk, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765,
+    allowed_hosts: Sequence[str] = (), people: Sequence[str] = (),
 ) -> FastAPI:  # fmt: skip
     """The console and the API of a desk; `app.state.access` holds the tokens (`token` None: one is drawn).
 
-    `host` and `port` are where it will be reached, `person` is who a visitor is until they say otherwise.
+    `host` and `port` are where it will be reached.  With `people` it is a demo, which has no accounts and listens on
+    this machine only: whoever comes in by the printed address may switch between these names.
     """
-    access = Access(
-        token=token, store=desk.store, secret=desk.steps.secret, host=host, port=port, allowed=allowed_hosts,
-        person=person,
-    )  # fmt: skip
+    access = Access(desk, token=token, host=host, port=port, allowed=allowed_hosts, people=people)
     app = FastAPI(
         title="dualcontrol", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json",
-        redirect_slashes=False,
+        redirect_slashes=False, dependencies=[Depends(authorised)],
     )  # fmt: skip
     app.state.desk = desk
     app.state.access = access
@@ -71,6 +69,7 @@ def create_app(
     return app
 
 
+@asks(None)
 def health(desk: Here) -> Response:
     """Whether the server answers and its database does."""
     desk.loops()

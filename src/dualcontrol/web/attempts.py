@@ -52,6 +52,13 @@ class Attempts:
             _note(self._full, (door, ALL), max(self._full.get((door, ALL), now), now) + PAUSE_OF_ALL)
             return 0
 
+    def closed(self, door: str, client: str) -> int:
+        """The whole seconds before one more attempt is looked at; 0 where one is now.  Counts nothing."""
+        with self._lock:
+            now = self._clock()
+            of_client = self._left((door, client), now, PAUSE, BURST)
+            return math.ceil(max(of_client, self._left((door, ALL), now, PAUSE_OF_ALL, BURST_OF_ALL), 0.0))
+
     def _left(self, bucket: tuple[str, str], now: float, pause: float, burst: int) -> float:
         """How long until a bucket takes one more."""
         return self._full.get(bucket, now) - now - (burst - 1) * pause

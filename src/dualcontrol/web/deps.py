@@ -1,16 +1,24 @@
-"""Dependencies of handlers: the desk, the visitor, a loop, a checked form."""
+"""Dependencies of handlers: the desk, the visitor and what they may do, a loop, a checked form.
+
+Every handler says with `asks` what it takes to call it; one that says nothing is answered to nobody.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 
+from dualcontrol.case import Actor
+from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
-from dualcontrol.errors import AccessError, NotFoundError, RequestError
-from dualcontrol.names import nearest
+from dualcontrol.errors import AccessError, ClaimError, NotFoundError, RequestError, RoleError
+from dualcontrol.names import nearest, same
+from dualcontrol.people import Verb, may, refuse
+from dualcontrol.step import case_of_claim
 from dualcontrol.web.access import Access, Visitor
 
 MAX_FIELDS = 2000
@@ -35,11 +43,87 @@ def visitor_of(request: Request) -> Visitor:
     return cast(Visitor, visitor)
 
 
-def claim_of(desk: Desk, claim_id: str) -> Claim:
-    """The claim that an id stands for; one that was never given is not found."""
+def claim_of(desk: Desk, claim_id: str, visitor: Visitor) -> Claim:
+    """The claim that a visitor holds; one that was never given is not found, and one of somebody else no more."""
+    unknown = NotFoundError(f"no claim {claim_id[:80]!r} of yours was ever given", hint="Claim the next review.")
     if desk.steps.case_of_claim(claim_id) is None:
-        raise NotFoundError(f"no claim {claim_id[:80]!r} was ever given", hint="Claim the next review.")
-    return desk.claimed(claim_id)
+        raise unknown
+    try:
+        claim = desk.claimed(claim_id)
+    except ClaimError:
+        if desk.steps.ending(claim_id, visitor.person) in (None, "another's"):
+            raise unknown from None
+        raise
+    if not same(claim.person, visitor.person):
+        raise unknown
+    return claim
+
+
+# What it takes to call a handler
+
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+def asks(verb: Verb | None) -> Callable[[H], H]:
+    """Say what a handler asks of its visitor, by the verbs of `people.may`; None is open to whoever comes in."""
+
+    def marked(handler: H) -> H:
+        setattr(handler, "asks", verb)  # noqa: B010
+        return handler
+
+    return marked
+
+
+def authorised(request: Request) -> None:
+    """Refuse a visitor who may not do what this address does, in the loop that it names; unmarked ones are closed."""
+    handler = request.scope["endpoint"]
+    if not hasattr(handler, "asks"):
+        raise AccessError("this address does not say who may call it, so nobody may")
+    verb: Verb | None = handler.asks
+    if verb is None:
+        return
+    refuse(may(visitor_of(request).principal, verb, _governing(request)))
+
+
+def _governing(request: Request) -> Control | None:
+    """What governs the loop that an address names by itself, by a case or by a claim; None where it names none."""
+    desk, named = desk_of(request), request.path_params
+    loop = named.get("loop")
+    if loop is None and (case_id := named.get("case_id") or case_of_claim(named.get("claim_id", ""))):
+        case = desk.store.queries.case(str(case_id), recent=True)
+        loop = None if case is None else case.loop
+    return None if loop is None else next((control for control in desk.loops() if control.loop == loop), None)
+
+
+def visible(desk: Desk, visitor: Visitor, verb: Verb = "read") -> list[Control]:
+    """The loops in which a visitor may do something, for lists that name no loop."""
+    return [control for control in desk.loops() if may(visitor.principal, verb, control) is None]
+
+
+def actor_of(visitor: Visitor, via: str) -> Actor:
+    """The visitor as the record names them: who, through which door, by which sign-in, and when that was."""
+    who = visitor.principal
+    return Actor(
+        person=who.person, via=via, authenticated=who.authenticated, signed_in_at=who.signed_in_at,
+        stepped_up_at=who.stepped_up_at,
+    )  # fmt: skip
+
+
+def readable(desk: Desk, visitor: Visitor, loop: str | None, verb: Verb = "read") -> list[Control]:
+    """The loop that a list is asked of, if the visitor may, else all in which they may."""
+    if not loop:
+        return visible(desk, visitor, verb)
+    control = desk.governing(loop)
+    refuse(may(visitor.principal, verb, control))
+    return [control]
+
+
+def acting(visitor: Visitor, name: str | None) -> str:
+    """The person who acts: the visitor, whatever a body says; `RoleError` where it names somebody else."""
+    if name is not None and not same(name, visitor.person):
+        raise RoleError(f"this is the sign-in of {visitor.person}, who cannot act as {name[:80]!r}")
+    return visitor.person
 
 
 def check_query(request: Request) -> None:

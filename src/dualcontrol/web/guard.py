@@ -1,4 +1,7 @@
-"""The gate before every handler: hosts, sizes, tokens, sessions, cross-site requests, and the headers of each reply."""
+"""The gate before every handler: hosts, sizes, tokens, sessions, cross-site requests, and the headers of each reply.
+
+What somebody who was let in may do is asked of each address by `deps.authorised`.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,10 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 NOT_BY_SESSION = (
     "Programs send the API token as Authorization: Bearer; a page is JSON at its address with .json behind."
 )
-NOT_OURS = "The token in the Authorization header is not this server's; `dualcontrol serve` prints it."
+NOT_OURS = "The token was never given, has expired, or was revoked; make one with `dualcontrol keys new`."
 STATIC = "/static/"
-OPEN = (STATIC, "/errors/", "/favicon.ico", "/enter", f"{API}v1/health", f"{API}v1/openapi.json")
+OPEN = (STATIC, "/errors/", "/favicon.ico", "/sign-in", "/join", f"{API}v1/health", f"{API}v1/openapi.json")
+SETTING_UP = ("/set-up", "/leave")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -101,6 +105,8 @@ class Guard:
             again = {"again": True} if linked and headers.get("sec-fetch-mode") == "navigate" else {}
             raise Refused(AccessError("this needs a token", hint=hint, **again), 401)
         by_session = visitor is not None and visitor.session is not None
+        if visitor is not None and visitor.sets_up and not is_open and not path.startswith(SETTING_UP):
+            raise Refused(AccessError("this desk has no admin yet", hint="Open /set-up and make one."), 401)
         if by_session and path.startswith(API) and not is_open:
             raise Refused(AccessError("a session of the console does not open the API", hint=NOT_BY_SESSION))
         if scope["method"] in SAFE or (visitor is not None and not by_session):
@@ -117,7 +123,10 @@ class Guard:
         """Who brings a token or a session; what needs none is answered, whatever else was tried."""
         if "authorization" in headers:
             try:
-                return self.access.bearer(headers["authorization"], client_of(scope.get("client")))
+                client = client_of(scope.get("client"))
+                return await run_in_threadpool(self.access.bearer, headers["authorization"], client)
+            except StoreError as error:
+                raise Refused(error) from error
             except TooManyAttemptsError as error:
                 if is_open:
                     return None
@@ -126,10 +135,8 @@ class Guard:
             cookie = SimpleCookie(headers.get("cookie", "")).get(self.access.cookie)
         except CookieError:
             return None
-        visitor = self.access.session(cookie.value) if cookie else None
         try:
-            lives = visitor is not None and await run_in_threadpool(self.access.lives, visitor)
-            return visitor if lives else None
+            return await run_in_threadpool(self.access.session, cookie.value) if cookie else None
         except StoreError as error:
             raise Refused(error) from error
 

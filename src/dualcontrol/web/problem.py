@@ -16,6 +16,7 @@ from dualcontrol.errors import (
     NotFoundError,
     PayloadTooLargeError,
     RequestError,
+    StepUpError,
     StoreError,
 )
 from dualcontrol.web.reply import wants_json
@@ -67,6 +68,9 @@ def refusal(request: Request, error: DualcontrolError, status: int | None = None
     body = problem(error, status)
     if body["status"] == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="dualcontrol"'
+    if isinstance(error, StepUpError):  # RFC 9470
+        how = f'error="insufficient_user_authentication", max_age={error.details.get("max_age", 300)}'
+        headers["WWW-Authenticate"] = f'Bearer realm="dualcontrol", {how}'
     if "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
     if wants_json(request.scope):

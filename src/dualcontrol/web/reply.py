@@ -11,6 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dualcontrol.case import JSON, Case
+from dualcontrol.review.view import with_own_claims
+from dualcontrol.web.access import Visitor
 from dualcontrol.web.shapes import case_reply
 
 _encode = msgspec.json.Encoder().encode
@@ -22,9 +24,9 @@ def reply(value: JSON | msgspec.Struct, status: int = 200, **headers: str) -> Re
     return Response(_encode(value), status_code=status, headers=named, media_type="application/json")
 
 
-def case_response(case: Case, status: int = 200, **headers: str) -> Response:
-    """A case, with its sequence number as ETag."""
-    return reply(case_reply(case), status, ETag=etag(case.seq), **headers)
+def case_response(case: Case, visitor: Visitor, status: int = 200, **headers: str) -> Response:
+    """A case as a visitor may have it, with its sequence number as ETag; ids of claims are their holders' alone."""
+    return reply(case_reply(with_own_claims(case, visitor.person)), status, ETag=etag(case.seq), **headers)
 
 
 def etag(seq: int) -> str:

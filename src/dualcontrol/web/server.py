@@ -35,8 +35,8 @@ class Serving:
     """
 
     def __init__(
-        self, desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None, person: str = "",
-        allowed_hosts: Sequence[str] = (), any_port: bool = False, trains: bool = True,
+        self, desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None,
+        allowed_hosts: Sequence[str] = (), any_port: bool = False, trains: bool = True, people: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.desk = desk
         self.trains = trains
@@ -44,7 +44,7 @@ class Serving:
         self.socket = listening(host, port, any_port=any_port)
         self.host, self.port = host, int(self.socket.getsockname()[1])
         self.app: FastAPI = create_app(
-            desk, token=token, host=host, port=self.port, person=person, allowed_hosts=allowed_hosts
+            desk, token=token, host=host, port=self.port, allowed_hosts=allowed_hosts, people=people
         )
         self.access: Access = self.app.state.access
         logging.getLogger("uvicorn.access").addFilter(without_query)
@@ -69,12 +69,17 @@ class Serving:
     def notice(self) -> str:
         """What a person who started the server reads first."""
         token = "the one you configured" if self.configured else self.access.token
-        lines = [
-            f"dualcontrol {__version__} serves {self.url}",
-            f"  open in a browser   {self.entry_url}",
-            "                      (works once; a restart prints a new one)",
-            f"  API token           {token}",
-        ]
+        ways = (f"  sign in             {self.url}sign-in", "")
+        if self.access.people:
+            ways = (f"  open in a browser   {self.entry_url}", "works once; a restart prints a new one")
+        elif not self.access.begun:
+            ways = (
+                f"  set it up           {self.entry_url}",
+                "makes the first admin; works once, a restart prints a new one",
+            )
+        lines = [f"dualcontrol {__version__} serves {self.url}", ways[0]]
+        lines += [f"{'':22}({ways[1]})"] if ways[1] else []
+        lines += [f"  API token           {token}", f"{'':22}(proposes and reads; it decides nothing)"]
         if self.desk.store.durability == "process":
             lines.append('  durability          "process": what was acknowledged survives a crash, not a power cut')
         return "\n".join(lines)

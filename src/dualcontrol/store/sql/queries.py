@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.names import identity
 from dualcontrol.store import CaseRow, InboxRow, KeyRow, Page, SlotRow, Stray, key_digest
 from dualcontrol.store.sql import rows, statements
+from dualcontrol.store.sql.accounts import SqlAccounts
 from dualcontrol.store.sql.dialect import Session
 from dualcontrol.store.sql.rows import commitment, line, value_of
 from dualcontrol.store.sql.statements import FIRST, rendered
@@ -314,10 +315,11 @@ class SqlQueries:
         named = (dict(zip(statements.MODEL, row, strict=True)) for row in records)
         return [ModelRow(**{**row, "metrics": msgspec.json.decode(row["metrics"])}) for row in named]
 
-    def session_lives(self, digest: str) -> bool:
-        """Whether a browser's session was begun, not ended, and has time left."""
+    @contextmanager
+    def accounts(self) -> Iterator[SqlAccounts]:
+        """Accounts and what belongs to them, in one consistent view; nothing is written through it."""
         with self._reading() as session:
-            return bool(self._rows(session, statements.SESSION, digest=digest, now=session.now))
+            yield SqlAccounts(self._shared.accounts, session)
 
 
 def _stray(review_id: str | None, names: Sequence[str], expected: rows.Row, records: Sequence[Any]) -> Stray | None:

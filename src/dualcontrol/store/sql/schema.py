@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "dualcontrol_schema"
 
@@ -239,42 +239,51 @@ jobs = Table(
     Column("result", Text),
 )  # fmt: skip
 
-people = Table(
-    "people", metadata,
-    Column("id", Text, primary_key=True),
-    Column("tenant", Text, nullable=False, server_default=""),
-    Column("name", Text, nullable=False),
-    Column("email", Text),
-    Column("password", Text),
-    Column("disabled_at", BigInteger),
-    Column("created_at", BigInteger, nullable=False),
+accounts = Table(
+    "accounts", metadata,
+    Column("id", Id, primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("identity", name="accounts_identity"),
 )  # fmt: skip
 
-memberships = Table(
-    "memberships", metadata,
-    Column("person_id", Text, nullable=False),
-    Column("pool", Text, nullable=False),
-    Column("role", Text, nullable=False, server_default="reviewer"),
-    PrimaryKeyConstraint("person_id", "pool", name="memberships_pkey"),
+subjects = Table(
+    "subjects", metadata,
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("account_id", Id, nullable=False),
+    PrimaryKeyConstraint("issuer", "subject", "account_id", name="subjects_pkey"),
+)  # fmt: skip
+
+groups = Table(
+    "groups", metadata,
+    Column("identity", Text, primary_key=True),
+    Column("body", Text, nullable=False),
 )  # fmt: skip
 
 tokens = Table(
     "tokens", metadata,
     Column("digest", String(64), primary_key=True),
-    Column("person_id", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("scopes", Text, nullable=False),
+    Column("account_id", Id, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("used_at", BigInteger),
+    Column("body", Text, nullable=False),
 )  # fmt: skip
 
 sessions = Table(
     "sessions", metadata,
     Column("digest", String(64), primary_key=True),
-    Column("person_id", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)  # fmt: skip
+
+links = Table(
+    "links", metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
 )  # fmt: skip
 
 drafts = Table(

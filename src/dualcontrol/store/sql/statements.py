@@ -48,7 +48,6 @@ from dualcontrol.store.sql.schema import (
     models,
     payloads,
     reviews,
-    sessions,
 )
 
 CASE_FIXED = (  # but for leader_id, which is cleared when a case leaves its leader
@@ -463,7 +462,7 @@ def misplaced(*order: ColumnElement[Any]) -> Select[Any]:
     return limited(select(ranked.c.stream, ranked.c.seq).where(wrong).order_by(ranked.c.number))
 
 
-# Loops, learning and sessions
+# Loops and learning
 
 
 ALL_LOOPS = select(loops.c.id, loops.c.seq, loops.c.control).order_by(loops.c.name)
@@ -497,6 +496,3 @@ MODELS = (
     _columns(models, MODEL).where(models.c.loop_id == bindparam("loop_id"))
     .order_by(models.c.created_at.desc(), models.c.id.desc())
 )  # fmt: skip
-
-# A browser's session while it has time left.
-SESSION = select(ONE).select_from(sessions).where(sessions.c.digest == bindparam("digest"), sessions.c.expires_at > NOW)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, bindparam, delete, insert, null, select, update
+from sqlalchemy import BigInteger, bindparam, insert, null, select, update
 from sqlalchemy.engine import Dialect as SqlDialect
 
 from dualcontrol.case import ENCODER, JSON, Case, Content, Example, ModelRow
@@ -18,10 +18,11 @@ from dualcontrol.events import Entry, sealed
 from dualcontrol.names import identity
 from dualcontrol.store import Conflict, KeyRow, key_digest
 from dualcontrol.store.sql import rows
+from dualcontrol.store.sql.accounts import AccountStatements, SqlAccounts
 from dualcontrol.store.sql.dialect import Dialect, Session, Write, raise_ours
 from dualcontrol.store.sql.recent import Recent
 from dualcontrol.store.sql.rows import Sealed, line, seal
-from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews, sessions
+from dualcontrol.store.sql.schema import cases, entries, examples, jobs, loops, models, reviews
 from dualcontrol.store.sql.statements import (
     CANDIDATES,
     EXAMPLE,
@@ -47,6 +48,7 @@ class Shared:
     ) -> None:
         self.dialect, self.streams, self.work, self.salt = dialect, streams, work, salt
         self.hot = Hot(dialect.sql)
+        self.accounts = AccountStatements(dialect.sql)
         self.loop_ids: dict[str, int] = {}
         self.controls: dict[str, Control] = {}
         self.recent = Recent()
@@ -191,7 +193,7 @@ class StreamTx(TxBase):
         return batch
 
 
-# Jobs, models, examples used, browser sessions, and what is due
+# Jobs, models, examples used, accounts, and what is due
 
 
 class WorkStatements(Statements):
@@ -226,9 +228,6 @@ class WorkStatements(Statements):
         )
         used = update(examples).where(examples.c.loop_id == bindparam("loop"), examples.c.id == bindparam("example"))
         self.mark_used = self._add(used.values(used_by=bindparam("model")), "model", "loop", "example")
-        self.new_session = self._insert(sessions, ("digest", "person_id", "created_at", "expires_at"))
-        self.end_session = self._add(delete(sessions).where(sessions.c.digest == bindparam("session")), "session")
-        self.forget_sessions = self._add(delete(sessions).where(sessions.c.expires_at <= now), "now")
 
     def _case_due(self, column: Any, where: Any) -> str:
         statement = select(cases.c.id, null()).where(where, column <= bindparam("now", type_=BigInteger))
@@ -265,17 +264,12 @@ class WorkStatements(Statements):
 
 
 class WorkTx(TxBase):
-    """Jobs, models, which examples were used, and who is signed in."""
+    """Jobs, models, which examples were used, and accounts."""
 
-    def begin_session(self, digest: str, person: str, life: int) -> None:
-        """Let a browser's session live for so many microseconds; forgets those that are over."""
-        work, now = self._shared.work, self.now
-        row = (digest, person, now, now + life)
-        self._write(Write(work.forget_sessions, ((now,),)), Write(work.new_session, (row,)))
-
-    def end_session(self, digest: str) -> None:
-        """End a session, whoever still holds its cookie."""
-        self._write(Write(self._shared.work.end_session, ((digest,),)))
+    @property
+    def accounts(self) -> SqlAccounts:
+        """Accounts and what belongs to them, in this transaction."""
+        return SqlAccounts(self._shared.accounts, self.session)
 
     def add_job(self, kind: str, ref: str, run_at: int) -> str:
         """Queue a job; returns its id."""

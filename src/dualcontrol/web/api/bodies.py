@@ -67,9 +67,9 @@ class Proposal(Body):
 
 
 class Claiming(Body):
-    """Who wants to review, and what."""
+    """What the bearer wants to review."""
 
-    person: Person
+    person: Person | None = Field(None, description="The bearer, if given: nobody acts for somebody else.")
     loop: Name | None = None
     lease: Duration | Seconds | None = Field(
         None, description='How long the review is held: seconds, or text such as "10m".'
@@ -124,23 +124,23 @@ class Starting(Body):
 
 
 class Stopping(Body):
-    """Who stops a loop's autopilot, or opens it again, and why."""
+    """Why a loop's autopilot is stopped."""
 
-    person: Person
+    person: Person | None = Field(None, description="The bearer, if given.")
     because: Annotated[Name, Field(description="Why; it stands in the reason of each route.")]
     segment: str = Field("", max_length=200, description="Only this segment; empty for the whole loop.")
 
 
 class Opening(Stopping):
-    """Who opens a loop's autopilot again that a person had stopped."""
+    """Why a loop's autopilot is opened again that a person had stopped."""
 
     because: Annotated[str, Field(max_length=200, description="Why.")] = ""
 
 
 class Revoking(Body):
-    """Who takes an approval back, and why."""
+    """Why an approval is taken back."""
 
-    person: Person
+    person: Person | None = Field(None, description="The bearer, if given.")
     rationale: str | None = None
 
 
@@ -158,5 +158,5 @@ class Resolving(Body):
     """What somebody found who looked whether a lost effect happened."""
 
     happened: bool
-    by: Person = "operator"
+    by: Person | None = Field(None, description="The bearer, if given.")
     result: JSON = None

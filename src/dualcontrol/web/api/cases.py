@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.case import Case
@@ -14,7 +15,7 @@ from dualcontrol.desk import Loop
 from dualcontrol.errors import Pending, RequestError
 from dualcontrol.propose import command
 from dualcontrol.web.api.bodies import Proposal, Revoking, Withdrawing
-from dualcontrol.web.deps import CaseId, Here, LoopName
+from dualcontrol.web.deps import CaseId, Here, LoopName, Who, acting, actor_of, asks, readable
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.reply import case_response, etag, reply, seq_of
 from dualcontrol.web.shapes import CasePage, CaseReply, EntryPage, replies
@@ -32,8 +33,9 @@ Cursor = Annotated[str, Query(max_length=200, description="`next` of the page be
     **replies(CaseReply, 400, 404, 409, 410, 413, ok=201, says="The new case."),
     200: {"description": "The key was known: its case.", **replies(CaseReply)[200]},
 })  # fmt: skip
+@asks("propose")
 def propose(
-    loop: LoopName, body: Proposal, desk: Here, request: Request,
+    loop: LoopName, body: Proposal, desk: Here, request: Request, visitor: Who,
     idempotency_key: Annotated[str, Header(max_length=4096, description="The key, when the body gives none.")] = "",
 ) -> Response:  # fmt: skip
     """Open a case for a proposal and route it; with a known key, find its case again."""
@@ -43,28 +45,32 @@ def propose(
         hint = "Give it once: as `key` in the body or as Idempotency-Key."
         raise RequestError("the request has more than one key", hint=hint)
     fields["key"] = next(iter(keys), None)
-    proposed = desk.steps.propose(command(desk.governing(loop).settings, **fields))
+    proposal = command(desk.governing(loop).settings, **fields)
+    if visitor.principal.account:  # whoever it is proposed for, the service and its owner do not approve it
+        proposal = replace(proposal, owner=proposal.owner or visitor.person, submitter=visitor.person)
+    proposed = desk.steps.propose(proposal)
     address = f"/api/v1/cases/{proposed.case.id}"
-    return case_response(proposed.case, 201 if proposed.new else 200, Location=address)
+    return case_response(proposed.case, visitor, 201 if proposed.new else 200, Location=address)
 
 
 @router.get("/cases", responses=replies(CasePage, 404))
+@asks("read")
 def listed(
-    desk: Here, loop: LoopQuery = "", state: Literal["open", "decided", "closed", ""] = "", limit: Limit = 50,
-    cursor: Cursor = "",
+    desk: Here, visitor: Who, loop: LoopQuery = "", state: Literal["open", "decided", "closed", ""] = "",
+    limit: Limit = 50, cursor: Cursor = "",
 ) -> Response:  # fmt: skip
     """Cases, newest first; `decided` are those that people have decided, whether closed by now or not."""
-    if loop:
-        desk.governing(loop)
+    loops = {control.loop for control in readable(desk, visitor, loop)}
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)
-    return reply(CasePage(rows=list(page.rows), next=page.next))
+    return reply(CasePage(rows=[row for row in page.rows if row.loop in loops], next=page.next))
 
 
 @router.get("/cases/{case_id}", responses={
     **replies(CaseReply, 404), 304: {"description": "The copy named in If-None-Match is still right."},
 })  # fmt: skip
+@asks("read")
 async def show(
-    case_id: CaseId, desk: Here,
+    case_id: CaseId, desk: Here, visitor: Who,
     prefer: Annotated[str, Header(description="`wait=30` waits up to 30 s (60 at most) for an outcome.")] = "",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:  # fmt: skip
@@ -74,27 +80,32 @@ async def show(
     if wait is None:
         if seq_of(if_none_match) == case.seq:
             return Response(status_code=304, headers={"ETag": etag(case.seq)})
-        return case_response(case)
+        return case_response(case, visitor)
     patience = min(float(wait[1]), LONGEST_WAIT)
     control = next(control for control in await desk.aio.loops() if control.loop == case.loop)
     with contextlib.suppress(Pending):  # no thread is held meanwhile
         await Loop(desk, control).await_outcome(case, patience)
-    return case_response(await desk.aio.case(case_id), Preference_Applied=f"wait={patience:g}")
+    return case_response(await desk.aio.case(case_id), visitor, Preference_Applied=f"wait={patience:g}")
 
 
 @router.get("/cases/{case_id}/events", responses=replies(EntryPage, 404))
+@asks("audit")
 def events(case_id: CaseId, desk: Here) -> Response:
     """Everything that happened to a case: its ledger entries with hashes, content where it is not erased."""
     return reply(EntryPage(case_id=case_id, entries=ledger(desk, desk.case(case_id))))
 
 
 @router.post("/cases/{case_id}/withdraw", responses=replies(CaseReply, 400, 404, 409, 410, 413))
-def withdraw(case_id: CaseId, desk: Here, body: Withdrawing | None = None) -> Response:
+@asks("withdraw")
+def withdraw(case_id: CaseId, desk: Here, visitor: Who, body: Withdrawing | None = None) -> Response:
     """Say that the program no longer wants an answer."""
-    return case_response(desk.withdraw(case_id, (body or Withdrawing()).by))
+    stated = (body or Withdrawing()).by  # a word for what withdraws, unless an account does
+    return case_response(desk.withdraw(case_id, visitor.person if visitor.principal.account else stated), visitor)
 
 
 @router.post("/cases/{case_id}/revoke", responses=replies(CaseReply, 400, 403, 404, 409, 410, 413))
-def revoke(case_id: CaseId, body: Revoking, desk: Here) -> Response:
+@asks("revoke")
+def revoke(case_id: CaseId, body: Revoking, desk: Here, visitor: Who) -> Response:
     """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
-    return case_response(desk.revoke(case_id, body.person, body.rationale, via="http", authenticated="token"))
+    person = acting(visitor, body.person)
+    return case_response(desk.revoke(case_id, person, body.rationale, actor=actor_of(visitor, "http")), visitor)

@@ -16,7 +16,7 @@ from dualcontrol.review import answer as answering
 from dualcontrol.review import values
 from dualcontrol.review.view import as_seen, seen_by
 from dualcontrol.web.api.bodies import Answering, Claiming, Committing, Extending
-from dualcontrol.web.deps import ClaimId, Here, claim_of
+from dualcontrol.web.deps import ClaimId, Here, Who, acting, actor_of, asks, claim_of, readable
 from dualcontrol.web.reply import case_response, etag, reply, seq_of
 from dualcontrol.web.shapes import CaseReply, ClaimReply, blind, replies
 from dualcontrol.web.strict import StrictRoute
@@ -47,67 +47,73 @@ def _response(claim: Claim, status: int = 200, **headers: str) -> Response:
     **replies(ClaimReply, 400, 403, 404, 409, 413, ok=201, says="The claim; its `id` answers the review."),
     204: {"description": "There is nothing this person may review now."},
 })  # fmt: skip
-def take(body: Claiming, desk: Here) -> Response:
-    """Take the next review that a person may do."""
-    if body.loop is not None:
-        desk.governing(body.loop)
-    lease: Any = body.lease
-    claim = desk.claim(body.person, body.loop, lease=lease)
+@asks("claim")
+def take(body: Claiming, desk: Here, visitor: Who) -> Response:
+    """Take the next review that the bearer of this token may do."""
+    person, lease = acting(visitor, body.person), body.lease
+    loops = [control.loop for control in readable(desk, visitor, body.loop, "claim")]
+    claim = desk.claim_in(person, loops, lease=lease)
     if claim is None:
         return Response(status_code=204)
     return _response(claim, 201, Location=f"/api/v1/claims/{claim.id}")
 
 
 @router.get("/claims/{claim_id}", responses=replies(ClaimReply, 404, 409))
-def show(claim_id: ClaimId, desk: Here) -> Response:
+@asks("claim")
+def show(claim_id: ClaimId, desk: Here, visitor: Who) -> Response:
     """What the holder of a claim may see of its case."""
-    return _response(claim_of(desk, claim_id))
+    return _response(claim_of(desk, claim_id, visitor))
 
 
 @router.post("/claims/{claim_id}/extend", responses=replies(ClaimReply, 400, 404, 409, 410, 413))
-def extend(claim_id: ClaimId, body: Extending, desk: Here) -> Response:
+@asks("answer")
+def extend(claim_id: ClaimId, body: Extending, desk: Here, visitor: Who) -> Response:
     """Hold a claim for `time` from now on; a lease is never shortened."""
-    desk.extend(claim_of(desk, claim_id).id, body.time)
-    return _response(claim_of(desk, claim_id))
+    desk.extend(claim_of(desk, claim_id, visitor).id, body.time)
+    return _response(claim_of(desk, claim_id, visitor))
 
 
 @router.post("/claims/{claim_id}/commit", responses=replies(ClaimReply, 400, 404, 409, 410, 413))
-def commit(claim_id: ClaimId, body: Committing, desk: Here) -> Response:
+@asks("answer")
+def commit(claim_id: ClaimId, body: Committing, desk: Here, visitor: Who) -> Response:
     """Say what should happen before the action is shown; the claim's view shows it from then on."""
-    return _response(claim_of(desk, claim_id).commit(body.should, body.to))
+    return _response(claim_of(desk, claim_id, visitor).commit(body.should, body.to))
 
 
 @router.delete("/claims/{claim_id}", status_code=204, responses=replies(
     None, 404, 409, 410, ok=204, says="The review is open again.",
 ))  # fmt: skip
-def release(claim_id: ClaimId, desk: Here) -> Response:
+@asks("answer")
+def release(claim_id: ClaimId, desk: Here, visitor: Who) -> Response:
     """Give a claimed review back."""
-    desk.release(claim_of(desk, claim_id).id)
+    desk.release(claim_of(desk, claim_id, visitor).id)
     return Response(status_code=204)
 
 
 @answers.post("/claims/{claim_id}/answer", responses=replies(
     CaseReply, 400, 403, 404, 409, 410, 413, says="The case after the answer.",
 ))  # fmt: skip
-def give(claim_id: ClaimId, body: Answering, desk: Here, if_match: IfMatch = "*") -> Response:
+@asks("answer")
+def give(claim_id: ClaimId, body: Answering, desk: Here, visitor: Who, if_match: IfMatch = "*") -> Response:
     """Answer; refused with 409 and `by` when somebody else was first."""
     fields = {name: value for name, value in body.stated().items() if name not in ("verdict", "value")}
-    claim = claim_of(desk, claim_id)
-    return case_response(answer(claim, body.verdict, body.value, via="http", expected_seq=seq_of(if_match), **fields))
+    claim, actor = claim_of(desk, claim_id, visitor), actor_of(visitor, "http")
+    after = answer(claim, body.verdict, body.value, actor=actor, expected_seq=seq_of(if_match), **fields)
+    return case_response(after, visitor)
 
 
-def answer(claim: Claim, verdict: str, value: JSON, *, via: str, **fields: Any) -> Case:
+def answer(claim: Claim, verdict: str, value: JSON, *, actor: Actor, **fields: Any) -> Case:
     """Give the answer, for API and pages; a refusal because of others carries ``by``, ``seq`` and ``verdict``.
 
     It names those who answered first; what they said only to a person who may know it.
     """
     try:
-        return claim.answer(verdict, value, via=via, authenticated="token", **fields)
+        return claim.answer(verdict, value, actor=actor, **fields)
     except (SettledError, ConflictError, ClaimError) as error:
         case = claim.desk.case(claim.case.id)
         names = list(dict.fromkeys(answer.actor.person for answer in case.answered))
         error.details |= {"case_id": case.id, "seq": case.seq, "by": ", ".join(names) or None}
-        hidden = seen_by(case, claim.person, claim.desk.governing(case.loop).settings).kept
+        hidden = seen_by(case, claim.person, claim.desk.governing(case.loop)).kept
         if names and not hidden and not blind(case) and case.settled is not None:
             error.details["verdict"] = case.settled.verdict
             if not among(claim.person, names):
@@ -115,13 +121,12 @@ def answer(claim: Claim, verdict: str, value: JSON, *, via: str, **fields: Any) 
         raise
 
 
-def rehearse(claim: Claim, verdict: str, value: JSON, *, via: str, **fields: Any) -> JSON:
+def rehearse(claim: Claim, verdict: str, value: JSON, *, actor: Actor, **fields: Any) -> JSON:
     """Dry run of an answer: check it and write nothing; returns the value in its full form."""
-    actor = Actor(person=claim.person, via=via, authenticated="token")
     command = checked(
         GiveAnswer(case_id=claim.case.id, claim_id=claim.id, verdict=verdict, value=value, actor=actor, **fields)
     )
     desk = claim.desk
     control, env = desk.governing(claim.case.loop), desk.steps.env(desk.steps.now())
     answering.answer(claim.case, command, control, env)
-    return values.checked(claim.case, claim.review, command, control.settings)
+    return values.checked(claim.case, claim.review, command, control)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from dualcontrol.desk import Loop
 from dualcontrol.errors import RecalledError
 from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
-from dualcontrol.web.deps import CaseId, Here
+from dualcontrol.web.deps import CaseId, Here, Who, acting, asks
 from dualcontrol.web.reply import case_response, etag, reply
 from dualcontrol.web.shapes import CaseReply, EffectReply, replies
 from dualcontrol.web.strict import StrictRoute
@@ -17,6 +17,7 @@ router = APIRouter(prefix="/cases/{case_id}/effect", tags=["effects"], route_cla
 
 
 @router.post("/start", responses=replies(EffectReply, 400, 404, 409, 410, 413))
+@asks("run")
 def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response:
     """Take the effect: the one conditional step; who comes second gets 409, and so does what may not run by now."""
     body = body or Starting()
@@ -30,19 +31,23 @@ def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response
 
 
 @router.post("/finish", responses=replies(CaseReply, 400, 404, 409, 410, 413))
-def finish(case_id: CaseId, body: Finishing, desk: Here) -> Response:
+@asks("run")
+def finish(case_id: CaseId, body: Finishing, desk: Here, visitor: Who) -> Response:
     """Say how the started effect ended; only the holder of the fence may."""
     loop = Loop(desk, desk.governing(desk.case(case_id).loop))
     loop.finish_effect(
         case_id, body.fence, succeeded=body.succeeded, result=body.result, error=body.error, ran=body.ran
     )
-    return case_response(desk.case(case_id))
+    return case_response(desk.case(case_id), visitor)
 
 
 @router.post("/resolve", responses=replies(CaseReply, 400, 404, 409, 410, 413))
-def resolve(case_id: CaseId, body: Resolving, desk: Here) -> Response:
+@asks("resolve")
+def resolve(case_id: CaseId, body: Resolving, desk: Here, visitor: Who) -> Response:
     """Say whether an effect of unknown end happened; if not, it may be started again.
 
     So may one that failed with `ran` false.
     """
-    return case_response(desk.resolve_effect(case_id, happened=body.happened, by=body.by, result=body.result))
+    by = acting(visitor, body.by)
+    resolved = desk.resolve_effect(case_id, happened=body.happened, by=by, result=body.result)
+    return case_response(resolved, visitor)

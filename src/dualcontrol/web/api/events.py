@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.cases import LoopQuery
-from dualcontrol.web.deps import Here
+from dualcontrol.web.deps import Here, asks
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import FeedPage, FeedRow, replies
 
@@ -49,6 +49,7 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[Fe
         },
     },
 })  # fmt: skip
+@asks("read")
 async def events(
     request: Request, desk: Here, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     loop: LoopQuery = "",

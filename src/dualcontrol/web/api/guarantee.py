@@ -16,7 +16,7 @@ from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.history import History, Move, Point, Rate, gathered
 from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
 from dualcontrol.replay.whatif import Asked, what_if
-from dualcontrol.web.deps import Here, LoopName
+from dualcontrol.web.deps import Here, LoopName, asks
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import GuaranteeReply, replies
 
@@ -27,6 +27,7 @@ Amount = Annotated[float | None, Query(ge=0, le=1e12)]
 
 
 @router.get("/{loop}/guarantee", responses=replies(GuaranteeReply, 404))
+@asks("overview")
 def guarantee(
     loop: LoopName, desk: Here, request: Request, segment: SegmentName = None,
     max_error: Annotated[Share, Query(description="Try another bound on the counted answers.")] = None,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from msgspec.structs import replace
 from starlette.responses import Response
 
+from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.people import pools_of
+from dualcontrol.review.view import without_claim
 from dualcontrol.step import as_listed
 from dualcontrol.store import Page
 from dualcontrol.web.api.cases import Cursor, Limit, LoopQuery
-from dualcontrol.web.deps import Here
+from dualcontrol.web.deps import Here, Who, asks, readable
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import InboxPage, replies
 
@@ -20,20 +24,22 @@ router = APIRouter(prefix="/inbox", tags=["inbox"])
 
 
 def queue(
-    desk: Desk, *, person: str | None = None, loop: str | None = None, limit: int = 50, cursor: str | None = None
+    desk: Desk, controls: Sequence[Control], *, person: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page:
-    """Open reviews, and those the person holds, in queue order."""
-    controls = [desk.governing(loop)] if loop else desk.loops()
+    """Open reviews of these loops, and those the person holds, in queue order."""
     pools = [pool for control in controls for pool in pools_of(person, control)]
     page = desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
     return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)
 
 
 @router.get("", responses=replies(InboxPage, 404))
+@asks("read")
 def listed(
-    desk: Here, person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
+    desk: Here, visitor: Who,
+    person: Annotated[str, Query(max_length=80, description="As this person may take them.")] = "",
     loop: LoopQuery = "", limit: Limit = 50, cursor: Cursor = "",
 ) -> Response:  # fmt: skip
     """Open reviews in queue order."""
-    page = queue(desk, person=person or None, loop=loop or None, limit=limit, cursor=cursor or None)
-    return reply(InboxPage(rows=list(page.rows), next=page.next))
+    page = queue(desk, readable(desk, visitor, loop), person=person or None, limit=limit, cursor=cursor or None)
+    rows = [replace(row, review=without_claim(row.review, visitor.person)) for row in page.rows]
+    return reply(InboxPage(rows=rows, next=page.next))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.web.api.bodies import Opening, Stopping
-from dualcontrol.web.deps import Here, LoopName
+from dualcontrol.web.deps import Here, LoopName, Who, acting, asks, visible
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import ExamplePage, LoopPage, LoopReply, replies
 
@@ -26,33 +26,40 @@ def as_loop(desk: Desk, control: Control, unfed: dict[str, int]) -> LoopReply:
 
 
 @router.get("", responses=replies(LoopPage))
-def listed(desk: Here) -> Response:
+@asks("overview")
+def listed(desk: Here, visitor: Who) -> Response:
     """Every loop."""
     unfed = desk.store.queries.unfed()
-    return reply(LoopPage(loops=[as_loop(desk, control, unfed) for control in desk.loops()]))
+    return reply(LoopPage(loops=[as_loop(desk, control, unfed) for control in visible(desk, visitor, "overview")]))
 
 
 @router.get("/{loop}", responses=replies(LoopReply, 404))
+@asks("overview")
 def show(loop: LoopName, desk: Here) -> Response:
     """One loop."""
     return reply(as_loop(desk, desk.governing(loop), desk.store.queries.unfed()))
 
 
 @router.post("/{loop}/autopilot/stop", responses=replies(LoopReply, 400, 403, 404, 409, 413))
-def stop_autopilot(loop: LoopName, body: Stopping, desk: Here) -> Response:
+@asks("stop")
+def stop_autopilot(loop: LoopName, body: Stopping, desk: Here, visitor: Who) -> Response:
     """Send everything to people from here on; an effect that has not begun is theirs as well."""
-    stopped = Loop(desk, desk.governing(loop)).stop_autopilot(body.person, body.because, segment=body.segment)
+    person, governed = acting(visitor, body.person), Loop(desk, desk.governing(loop))
+    stopped = governed.stop_autopilot(person, body.because, segment=body.segment)
     return reply(as_loop(desk, stopped, desk.store.queries.unfed()))
 
 
 @router.post("/{loop}/autopilot/open", responses=replies(LoopReply, 400, 403, 404, 409, 413))
-def open_autopilot(loop: LoopName, body: Opening, desk: Here) -> Response:
+@asks("resume")
+def open_autopilot(loop: LoopName, body: Opening, desk: Here, visitor: Who) -> Response:
     """Let autopilot act again where a person had stopped it; an alarm or a missing model ends otherwise."""
-    opened = Loop(desk, desk.governing(loop)).open_autopilot(body.person, body.because, segment=body.segment)
+    person, governed = acting(visitor, body.person), Loop(desk, desk.governing(loop))
+    opened = governed.open_autopilot(person, body.because, segment=body.segment)
     return reply(as_loop(desk, opened, desk.store.queries.unfed()))
 
 
 @router.get("/{loop}/examples", responses=replies(ExamplePage, 404))
+@asks("read")
 def examples(
     loop: LoopName, desk: Here, unused: bool = False, after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

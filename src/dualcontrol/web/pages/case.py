@@ -8,15 +8,15 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.case import Case
-from dualcontrol.control import PAGE, Control, LoopSettings
+from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError, NotFoundError
-from dualcontrol.names import among, same
-from dualcontrol.review.view import seen_by
+from dualcontrol.people import may
+from dualcontrol.review.view import seen_by, with_own_claims
 from dualcontrol.step import case_of_claim, listed_as
 from dualcontrol.store import CaseRow
 from dualcontrol.web.access import Visitor
-from dualcontrol.web.deps import CaseId, Form, Here, Who
+from dualcontrol.web.deps import CaseId, Form, Here, Who, actor_of, asks, readable, visible
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.pages.claim import why
 from dualcontrol.web.pages.inbox import CaseFilter, LoopFilter, filtered, flash, holds, summary, unread
@@ -33,29 +33,29 @@ STATES = ("open", "decided", "closed")
 
 
 @router.get("")
+@asks("read")
 def listed(
     request: Request, desk: Here, visitor: Who, loop: LoopFilter = None,
     state: Literal["open", "decided", "closed", ""] = "", cursor: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """All cases, newest first."""
-    if loop:
-        desk.governing(loop)
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
-    settings = {control.loop: control.settings for control in desk.loops()}
-    lines = [item(desk, row, visitor.person, settings[row.loop], state) for row in page.rows]
+    controls = {control.loop: control for control in readable(desk, visitor, loop)}
+    lines = [item(desk, row, visitor.person, controls[row.loop], state) for row in page.rows if row.loop in controls]
     items = [line for line in lines if line is not None]
     data = {"rows": [line["row"] for line in items], "next": page.next, "loop": loop or "", "state": state}
-    return pages_of(request).show(request, "cases.html", data, items=items, loops=list(settings), states=STATES)
+    loops = [control.loop for control in visible(desk, visitor)]
+    return pages_of(request).show(request, "cases.html", data, items=items, loops=loops, states=STATES)
 
 
-def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: str) -> dict[str, Any] | None:
+def item(desk: Desk, row: CaseRow, person: str, control: Control, state: str) -> dict[str, Any] | None:
     """What one line of the list shows; a case that cannot be read is named by what its row says.
 
     None where its state, which was asked for, is not for this person: that would tell what came of it.
     """
     try:
         whole, start = desk.glance(row.id)
-        seen = seen_by(whole, person, settings)
+        seen = seen_by(whole, person, control)
     except DualcontrolError:
         return {"row": row, **unread(row), "kept": False}
     if seen.kept and state:
@@ -64,6 +64,7 @@ def item(desk: Desk, row: CaseRow, person: str, settings: LoopSettings, state: s
 
 
 @router.get("/{case_id}")
+@asks("read")
 def show(
     request: Request, case_id: CaseId, desk: Here, visitor: Who,
     lost: Annotated[str | None, Query(max_length=200)] = None, loop: LoopFilter = None, done: CaseFilter = None,
@@ -74,16 +75,14 @@ def show(
     """
     case, control, hidden = as_visible(desk, case_id, visitor)
     entries = [] if hidden else ledger(desk, case, control.settings.shown_meta, values=wants_json(request.scope))
-    data = {**case_reply(case), "entries": entries}
+    data = {**case_reply(with_own_claims(case, visitor.person)), "entries": entries}
     look = Look(f"/cases/{case.id}", control.settings.markdown)
     others = [c for c in case.candidates if case.proposal is None or c.id != case.proposal.id]
     ending = None
     if lost is not None and case_of_claim(lost) == case.id:
         ending = desk.steps.ending(lost, visitor.person)
-    claimable = (
-        any(r.state == "open" and not among(visitor.person, r.excludes) for r in case.reviews)
-        and not same(case.owner, visitor.person)
-        and not any(same(r.person, visitor.person) for r in case.reviews)
+    claimable = any(
+        r.state == "open" and may(visitor.principal, "claim", control, case, r.id) is None for r in case.reviews
     )
     return pages_of(request).show(
         request, "case.html", data, case=case, title=titles.title(case), blind=blind(case),
@@ -97,7 +96,7 @@ def as_visible(desk: Desk, case_id: str, visitor: Visitor) -> tuple[Case, Contro
     """A case as a visitor may see it, what governs it, and whether the proposal is hidden from them."""
     whole = desk.case(case_id)
     control = desk.governing(whole.loop)
-    seen = seen_by(whole, visitor.person, control.settings)
+    seen = seen_by(whole, visitor.person, control)
     return seen.case, control, seen.kept
 
 
@@ -136,6 +135,7 @@ def mine(case: Case, visitor: Visitor, now: int) -> str | None:
 
 
 @router.post("/{case_id}/claim")
+@asks("claim")
 def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take a review of this very case."""
     case = desk.case(case_id)
@@ -149,6 +149,7 @@ def take(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
 
 
 @router.post("/{case_id}/undo")
+@asks("retract")
 def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take one's own decision back while it is not effective, and hold the review again; sent twice, once."""
     claim_id = mine(desk.case(case_id), visitor, desk.steps.now())
@@ -160,14 +161,16 @@ def undo(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
 
 
 @router.post("/{case_id}/revoke")
+@asks("revoke")
 def revoke(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take an approval back whose effect has not begun."""
     rationale = str(form.get("rationale", "")).replace("\r\n", "\n").strip() or None
-    desk.revoke(case_id, visitor.person, rationale, via=PAGE)
+    desk.revoke(case_id, visitor.person, rationale, actor=actor_of(visitor, PAGE))
     return go(f"/cases/{case_id}")
 
 
 @router.post("/{case_id}/effect")
+@asks("resolve")
 def resolve(case_id: CaseId, form: Form, desk: Here, visitor: Who) -> Response:
     """Say whether an effect of unknown end happened."""
     happened = {"yes": True, "no": False}.get(str(form.get("happened", "")))

@@ -72,18 +72,18 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
 
 def above(claim: Claim, control: Control) -> list[dict[str, str]]:
     """Whom this reviewer may escalate to, the arbiter first: other groups in which somebody is left to take it."""
-    case, review, settings = claim.case, claim.review, control.settings
-    arbiter = arbiter_of(case, settings)
+    case, review = claim.case, claim.review
+    arbiter = arbiter_of(case, control)
     worked = (*review.excludes, *workers(case), str(review.person))
     known = [
         group
-        for group in dict.fromkeys([arbiter, *settings.pools()])
-        if group and group != review.group and available(case, group, settings, worked) != 0
+        for group in dict.fromkeys([arbiter, *control.pools()])
+        if group and group != review.group and available(case, group, control, worked) != 0
     ]
     return [
         {"name": group, "text": f"{group} (arbiter)" if group == arbiter else group}
         for group in known
-        if may(review.person or "", "escalate", settings, case, review.id, group=group) is None
+        if may(review.person or "", "escalate", control, case, review.id, group=group) is None
     ]
 
 

@@ -1,16 +1,18 @@
-"""Around the work: the single-use address, the API token, who you are, leaving; the keys and the error codes."""
+"""Coming in and going: the printed address, set-up, sign-in, invitations, leaving; the keys and the error codes."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Request
+from msgspec.structs import replace
 from starlette.responses import Response
 
-from dualcontrol.errors import NotFoundError, kinds
-from dualcontrol.web.access import WEEK, Access, clean_person
+from dualcontrol.accounts.sign_in import LONGEST, SHORTEST, WEEK, SignedIn
+from dualcontrol.errors import AccessError, AccountError, DualcontrolError, NotFoundError, SignInError, kinds
+from dualcontrol.web.access import MAX_PERSON, Access, clean_person, default_person
 from dualcontrol.web.attempts import client_of
-from dualcontrol.web.deps import Form, Keys, Who
+from dualcontrol.web.deps import Form, Here, Keys, Who, asks
 from dualcontrol.web.pages.site import go, pages_of
 
 router = APIRouter(include_in_schema=False)
@@ -22,63 +24,168 @@ def admitted(request: Request, access: Access, token: str) -> Response:
         access.spend(token)
         return go("/")
     if request.method == "GET" and access.enter(token, client_of(request.client)):
-        return with_session(request, "/", access.issue(), access)
-    return entrance(request, "This address was used already. Each one lets one browser in, once.", 403)
+        session = access.entered(agent_of(request))
+        if session is None:
+            return go("/sign-in")
+        return with_session(request, "/" if access.people else "/set-up", session, access)
+    return entrance(request, access, "This address was used already. Each one lets one browser in, once.", 403)
 
 
-def entrance(request: Request, refusal: str = "", status: int = 200) -> Response:
-    """The page that asks for the token."""
-    data = {"said": refusal, "to": _inside(request.query_params.get("to", "/"))}
-    return pages_of(request).show(request, "enter.html", data, status=status)
+def entrance(request: Request, access: Access, refusal: str = "", status: int = 200, name: str = "") -> Response:
+    """The page on which people sign in; before there is anybody, it says how the first one comes in."""
+    data = {
+        "refusal": refusal, "to": inside(request.query_params.get("to", "/")), "name": name, "begun": access.begun,
+        "demo": bool(access.people),
+    }  # fmt: skip
+    return pages_of(request).show(request, "sign_in.html", data, status=status)
 
 
-def with_session(request: Request, address: str, cookie: str, access: Access) -> Response:
+def with_session(request: Request, address: str, session: SignedIn, access: Access) -> Response:
     """Hand a session out and go on, to an address of this server whatever the form says."""
-    response = go(_inside(address))
+    return carrying(request, go(inside(address)), session, access)
+
+
+def carrying(request: Request, response: Response, session: SignedIn, access: Access) -> Response:
+    """The response with the session's secret in a cookie that no script and no other site can use."""
     secure = request.url.scheme == "https"
-    response.set_cookie(access.cookie, cookie, max_age=WEEK, httponly=True, samesite="strict", secure=secure, path="/")
+    response.set_cookie(
+        access.cookie, session.secret, max_age=WEEK // 1_000_000, httponly=True, samesite="strict", secure=secure,
+        path="/",
+    )  # fmt: skip
     return response
 
 
-@router.get("/enter")
-def ask(request: Request) -> Response:
-    """Ask for the token."""
-    return entrance(request)
+def agent_of(request: Request) -> str:
+    """What the browser calls itself, for the list of one's sessions."""
+    return clean_person(request.headers.get("user-agent", ""))
 
 
-@router.post("/enter")
-def enter(request: Request, form: Form, access: Keys) -> Response:
-    """Take the API token, and who somebody is, and let them in."""
-    person = clean_person(str(form.get("person", "")))
-    if not access.holds(str(form.get("token", "")).strip(), client_of(request.client)):
-        return entrance(request, "That is not this server's token.", 403)
-    cookie = access.issue(None, **({"person": person} if person else {}))
-    return with_session(request, str(form.get("to", "/")), cookie, access)
+# The first admin
+
+
+@router.get("/set-up")
+@asks(None)
+def first(request: Request, access: Keys) -> Response:
+    """Ask who the first admin is; only the browser that opened the printed address gets here."""
+    visitor = request.scope["state"].get("visitor")
+    if visitor is None or not visitor.sets_up:
+        return go("/" if visitor is not None else "/sign-in")
+    return set_up_page(request)
+
+
+def set_up_page(request: Request, error: DualcontrolError | None = None, form: Form | None = None) -> Response:
+    """The page of the set-up, after a mistake with what was typed."""
+    typed = dict(form or {})
+    data = {
+        "refusal": error.message if error else "", "hint": error.hint if error else "",
+        "name": str(typed.get("name", "admin")), "alone": str(typed.get("alone", "")), "owner": default_person(),
+        "shortest": SHORTEST, "longest": LONGEST,
+    }  # fmt: skip
+    return pages_of(request).show(request, "set_up.html", data, status=error.status if error else 200)
+
+
+@router.post("/set-up")
+@asks(None)
+def set_up(request: Request, form: Form, access: Keys, desk: Here, visitor: Who) -> Response:
+    """Make the first admin, and the second account of one who reviews as well; sign them in."""
+    if not visitor.sets_up or visitor.session is None:
+        raise AccessError("this desk has its admin; only the printed address sets a desk up")
+    name, alone = clean_person(str(form.get("name", ""))), clean_person(str(form.get("alone", ""))) or None
+    try:
+        accounts = desk.sign_ins.set_up(name, str(form.get("password", "")), alone=alone)
+    except (AccountError, SignInError) as error:
+        return set_up_page(request, error, form)
+    desk.sign_ins.end(digest=visitor.session.digest)
+    session = desk.sign_ins.begin(accounts[-1], "password", agent=agent_of(request))
+    return with_session(request, "/" if alone else "/people", session, access)
+
+
+# Sign-in and invitations
+
+
+@router.get("/sign-in")
+@asks(None)
+def ask(request: Request, access: Keys) -> Response:
+    """Ask for name and password."""
+    return entrance(request, access)
+
+
+@router.post("/sign-in")
+@asks(None)
+def sign_in(request: Request, form: Form, access: Keys, desk: Here) -> Response:
+    """Sign somebody in under a session of their own; one that the browser had before ends."""
+    name = clean_person(str(form.get("name", "")))
+    try:
+        session = access.sign_in(name, str(form.get("password", "")), client_of(request.client), agent_of(request))
+    except SignInError as error:
+        return entrance(request, access, error.message[:1].upper() + error.message[1:] + ".", 403, name)
+    before = request.scope["state"].get("visitor")
+    if before is not None and before.session is not None:
+        desk.sign_ins.end(digest=before.session.digest)
+    return with_session(request, str(form.get("to", "/")), session, access)
+
+
+@router.get("/join")
+@asks(None)
+def invited(request: Request, desk: Here, token: str = "") -> Response:
+    """Show an invitation or a recovery; looking uses nothing up, since mail programs look ahead."""
+    return join_page(request, desk, token)
+
+
+def join_page(request: Request, desk: Here, token: str, error: DualcontrolError | None = None) -> Response:
+    """The page on which an invited person chooses a password."""
+    link, account = desk.sign_ins.link(token)
+    data = {
+        "name": account.name if account else "", "purpose": link.purpose, "token": token,
+        "refusal": error.message if error else "", "hint": error.hint if error else "", "shortest": SHORTEST,
+    }  # fmt: skip
+    return pages_of(request).show(request, "join.html", data, status=error.status if error else 200)
+
+
+@router.post("/join")
+@asks(None)
+def join(request: Request, form: Form, access: Keys, desk: Here) -> Response:
+    """Use an invitation or a recovery up: the password is chosen, and its owner is signed in."""
+    token = str(form.get("token", ""))
+    try:
+        account = desk.sign_ins.choose_password(token, str(form.get("password", "")))
+    except AccountError as error:
+        return join_page(request, desk, token, error)
+    session = desk.sign_ins.begin(account, "password", agent=agent_of(request))
+    return with_session(request, "/", session, access)
+
+
+# Who you are, and leaving
 
 
 @router.post("/you")
-def you(request: Request, form: Form, access: Keys, visitor: Who) -> Response:
-    """Say who you are, and whether single keys decide."""
-    changes: dict[str, object] = {}
-    person = clean_person(str(form.get("person", "")))
-    if person:
-        changes["person"] = person
+@asks("sign")
+def you(form: Form, access: Keys, desk: Here, visitor: Who) -> Response:
+    """Say whether single keys decide; in the demo, who you are."""
+    session = visitor.session
+    if session is None:
+        raise AccessError("a token has no page to say this of")
+    if "person" in form:
+        session = access.switched(visitor, clean_person(str(form["person"])))
     if "shortcuts" in form:
-        changes["shortcuts"] = form["shortcuts"] == "on"
-    cookie = access.issue(visitor if visitor.session else None, **changes)
-    return with_session(request, str(form.get("to", "/")), cookie, access)
+        session = replace(session, shortcuts=form["shortcuts"] == "on")
+    desk.sign_ins.update(session)
+    return go(inside(str(form.get("to", "/"))))
 
 
 @router.post("/leave")
-def leave(form: Form, access: Keys, visitor: Who) -> Response:
+@asks(None)
+def leave(form: Form, access: Keys, desk: Here, visitor: Who) -> Response:
     """End the session, here and wherever its cookie was copied to."""
-    access.end(visitor)
-    response = go("/enter")
+    if visitor.session is not None:
+        desk.sign_ins.end(digest=visitor.session.digest)
+    response = go("/sign-in")
     response.delete_cookie(access.cookie, path="/")
     return response
 
 
 @router.get("/errors/{code}")
+@asks(None)
 def error(request: Request, code: str) -> Response:
     """What an error means and what to do."""
     kind = kinds().get(code.upper())
@@ -92,13 +199,22 @@ def error(request: Request, code: str) -> Response:
 
 
 @router.get("/keys")
+@asks("sign")
 def keys(request: Request, visitor: Who) -> Response:
     """The sheet of keys, and the switch that turns single keys off."""
     return pages_of(request).show(request, "keys.html", {"shortcuts": visitor.shortcuts})
 
 
-def _inside(address: str) -> str:
+def inside(address: str) -> str:
     """An address on this server, whatever was asked for."""
     parts = urlsplit(address)
     safe = not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
     return address if safe and address.isprintable() else "/"
+
+
+def sign_in_address(to: str) -> str:
+    """The address of the sign-in that leads on to another."""
+    return f"/sign-in?{urlencode({'to': inside(to)})}"
+
+
+__all__ = ["MAX_PERSON", "admitted", "carrying", "router", "sign_in_address"]

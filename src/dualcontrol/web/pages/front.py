@@ -15,7 +15,7 @@ from starlette.responses import Response
 from dualcontrol.route.capacity import LEVELS
 from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.api.loops import as_loop
-from dualcontrol.web.deps import Here, Keys, visitor_of
+from dualcontrol.web.deps import Here, Keys, asks, visible, visitor_of
 from dualcontrol.web.pages.entry import admitted
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.pages.waiting import Wait, summed
@@ -27,16 +27,18 @@ PAUSE = 2.0
 
 
 @router.get("/")
+@asks(None)
 def front(request: Request, desk: Here, access: Keys, token: Annotated[str | None, Query()] = None) -> Response:
     """All loops at a glance; with a token in the address, the way in."""
     if token is not None:
         return admitted(request, access, token)
     pages = pages_of(request)
-    waits = pages.waiting.by_loop(visitor_of(request).person)
+    visitor = visitor_of(request)
+    waits = pages.waiting.by_loop(visitor.person)
     unfed = desk.store.queries.unfed()
     loops: list[LoopReply] = []
     cards: list[dict[str, Any]] = []
-    for control in desk.loops():
+    for control in visible(desk, visitor):
         loop, settings, waiting = as_loop(desk, control, unfed), control.settings, waits.get(control.loop, Wait())
         counts = loop.counts
         routed = counts["human"] + counts["autopilot"]
@@ -61,6 +63,7 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
 
 
 @router.get("/live")
+@asks("sign")
 async def live(request: Request) -> Response:
     """How much waits: once, or as a stream with one small event whenever that changes."""
     visitor = visitor_of(request)

@@ -13,7 +13,7 @@ from dualcontrol.replay.whatif import Asked, WhatIf
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
 from dualcontrol.web.charts import course
 from dualcontrol.web.charts.plot import spark
-from dualcontrol.web.deps import Here, LoopName, Who
+from dualcontrol.web.deps import Here, LoopName, Who, asks
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.show.words import count, percent
 
@@ -28,6 +28,7 @@ STATES = {
 
 
 @router.get("/loops/{loop}/guarantee")
+@asks("overview")
 def guarantee(
     request: Request, loop: LoopName, desk: Here, visitor: Who, segment: SegmentName = None, max_error: Typed = "",
     confidence: Typed = "", minute_price: Typed = "", minutes: Typed = "", error_loss: Typed = "",

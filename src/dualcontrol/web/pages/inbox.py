@@ -15,7 +15,7 @@ from dualcontrol.names import same
 from dualcontrol.review.view import as_seen, seen_by
 from dualcontrol.store import CaseRow, InboxRow
 from dualcontrol.web.api.inbox import queue
-from dualcontrol.web.deps import Form, Here, Who
+from dualcontrol.web.deps import Form, Here, Who, asks, readable, visible
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.pages.waiting import of_loop
 from dualcontrol.web.show import titles, words
@@ -27,14 +27,16 @@ CaseFilter = Annotated[str | None, Query()]
 
 
 @router.get("/inbox")
+@asks("read")
 def inbox(
     request: Request, desk: Here, visitor: Who, loop: LoopFilter = None, cursor: Annotated[str | None, Query()] = None,
     done: CaseFilter = None,
 ) -> Response:  # fmt: skip
     """Open reviews that this person may take, and those they hold."""
     loop = loop or None
-    page = queue(desk, person=visitor.person, loop=loop, limit=A_PAGE, cursor=cursor)
-    names = [control.loop for control in desk.loops()]
+    controls = readable(desk, visitor, loop)
+    page = queue(desk, controls, person=visitor.person, limit=A_PAGE, cursor=cursor)
+    names = [control.loop for control in visible(desk, visitor)]
     return pages_of(request).show(
         request, "inbox.html", {"rows": page.rows, "next": page.next, "loop": loop},
         items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names,
@@ -78,6 +80,7 @@ def filtered(form: Form) -> str:
 
 
 @router.post("/inbox/next")
+@asks("claim")
 def following(desk: Here, visitor: Who, form: Form) -> Response:
     """Take the next review and open it: one that is held already, else the first in the queue."""
     return go(next_address(desk, visitor.person, str(form.get("loop", "")) or None))
@@ -85,10 +88,9 @@ def following(desk: Here, visitor: Who, form: Form) -> Response:
 
 def next_address(desk: Desk, person: str, loop: str | None, done: str = "") -> str:
     """Where the next review is answered, or the inbox when there is none."""
-    if loop is not None:
-        desk.governing(loop)
     now = desk.steps.now()
-    rows = of_loop(queue(desk, person=person, loop=loop, limit=200).rows, loop)
+    controls = desk.loops() if loop is None else [desk.governing(loop)]
+    rows = of_loop(queue(desk, controls, person=person, limit=200).rows, loop)
     claims = (row.review.claim_id for row in rows if row.read_only is None and holds(row.review, person, now))
     claim_id = next(claims, None)
     if claim_id is None and (claim := desk.claim(person, loop)) is not None:
@@ -109,7 +111,7 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
         case = desk.case(case_id)
     except DualcontrolError:
         return None
-    settings = desk.governing(case.loop).settings
+    control = desk.governing(case.loop)
     answer = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
     until = None
     if answer is None:
@@ -121,11 +123,11 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
             deed = f"{deed} {words.brief(answer.value, 40)}"
         # It may be taken back while it settles nothing yet, for its own time; not where it counts.
         if case.settled is None:
-            until = answer.at + settings.undo_for(answer.actor.via)
+            until = answer.at + control.settings.undo_for(answer.actor.via)
         elif answer.review_id in case.settled.answers:
             until = case.settled.effective_at
     undoable = case.concluded is None and until and until > desk.steps.now()
     return {
-        "case": case.id, "title": titles.title(seen_by(case, person, settings).case), "said": deed,
+        "case": case.id, "title": titles.title(seen_by(case, person, control).case), "said": deed,
         "undo_until": until if undoable else None,
     }  # fmt: skip

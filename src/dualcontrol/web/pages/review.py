@@ -26,7 +26,7 @@ from dualcontrol.review.view import as_seen, digest, proposal_for
 from dualcontrol.route import reroute
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.claims import answer, as_claim, rehearse
-from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, claim_of, visitor_of
+from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, actor_of, asks, claim_of, visitor_of
 from dualcontrol.web.pages.claim import shown, why
 from dualcontrol.web.pages.forms import misfit, plainly, value
 from dualcontrol.web.pages.inbox import CaseFilter, filtered, flash, holds, next_address
@@ -45,20 +45,21 @@ STEPS = (150, 400, 1000)  # milliseconds for which the stylesheet knows a class
 
 
 @router.get("")
+@asks("claim")
 def review(
     request: Request, claim_id: ClaimId, desk: Here, visitor: Who, loop: CaseFilter = None, done: CaseFilter = None
 ) -> Response:
     """A held review; one that is not held any more leads to its case."""
     claim = _live(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{case_id_of(desk, claim_id)}?lost={claim_id}")
+        return go(f"/cases/{case_id_of(desk, claim_id, visitor)}?lost={claim_id}")
     return _page(request, claim, desk.governing(claim.case.loop), loop=loop, flash=flash(desk, done, visitor.person))
 
 
 def _live(desk: Desk, claim_id: str, visitor: Visitor) -> Claim | None:
     """The claim while this visitor holds it."""
     try:
-        claim = claim_of(desk, claim_id)
+        claim = claim_of(desk, claim_id, visitor)
     except AnswerError:
         return None
     return claim if holds(claim.review, visitor.person, desk.steps.now()) else None
@@ -103,6 +104,7 @@ def _proof(request: Request, claim: Claim, control: Control) -> dict[str, Any]:
 
 
 @router.post("/answer")
+@asks("answer")
 def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Take a decision and go on to the next review; a mistake shows the page again with what was typed."""
     loop = str(form.get("loop", "")) or None
@@ -112,21 +114,21 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
     control = desk.governing(claim.case.loop)
     if (conflict := changed(claim, form, control)) is not None:
         return _page(request, claim, control, error=conflict, form=form, loop=loop)
-    verdict = str(form.get("verdict", ""))
-    remarks = {
+    verdict, actor = str(form.get("verdict", "")), actor_of(visitor, PAGE)
+    remarks: dict[str, Any] = {
         "rationale": _unix(form, "rationale"),
         "reasons": tuple(str(code) for code in form.getlist("reasons") if code),
     }
     try:
         check_seen(request, claim, form, control)
         answered = value(claim, verdict, form, control.settings.schema)
-        full = rehearse(claim, verdict, answered, via=PAGE, **remarks)
+        full = rehearse(claim, verdict, answered, actor=actor, **remarks)
         # The second act is stamped for the very answer, to the letter.
         act = f"confirmed/{claim.id}/{hashlib.sha256(ENCODER.encode([verdict, full, remarks])).hexdigest()}"
         confirmed = access_of(request).stamped(visitor, act, str(form.get("confirmed", ""))) is not None
         if not confirmed and asks_again(claim, verdict, full, control):
             return _second(request, claim, verdict, full, form, control, act)
-        case = answer(claim, verdict, answered, via=PAGE, rendered=rendering(control), **remarks)
+        case = answer(claim, verdict, answered, actor=actor, rendered=rendering(control), **remarks)
     except DualcontrolError as error:
         if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
             raise
@@ -238,7 +240,7 @@ def _meaning(
 
 def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Response:
     """Where a verdict leads whose claim is held no more: on, for it was sent twice; else to the case."""
-    case_id = case_id_of(desk, claim_id)
+    case_id = case_id_of(desk, claim_id, visitor)
     if _mine(desk, claim_id, visitor):
         return go(next_address(desk, visitor.person, loop, done=case_id))
     return go(f"/cases/{case_id}?lost={claim_id}")
@@ -246,21 +248,22 @@ def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Resp
 
 def _mine(desk: Desk, claim_id: str, visitor: Visitor) -> bool:
     """Whether this very claim was answered by this visitor."""
-    review = desk.case(case_id_of(desk, claim_id)).review_of_claim(claim_id)
+    review = desk.case(case_id_of(desk, claim_id, visitor)).review_of_claim(claim_id)
     return review is not None and review.person == visitor.person and review.state in ("answered", "passed")
 
 
-def case_id_of(desk: Desk, claim_id: str) -> str:
+def case_id_of(desk: Desk, claim_id: str, visitor: Visitor) -> str:
     """The case that a claim was given for; not found when it never was."""
-    return desk.steps.case_of_claim(claim_id) or claim_of(desk, claim_id).case.id
+    return desk.steps.case_of_claim(claim_id) or claim_of(desk, claim_id, visitor).case.id
 
 
 @router.post("/commit")
+@asks("answer")
 def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Say what should happen, and see the action then."""
     claim = _live(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{case_id_of(desk, claim_id)}?lost={claim_id}")
+        return go(f"/cases/{case_id_of(desk, claim_id, visitor)}?lost={claim_id}")
     control = desk.governing(claim.case.loop)
     if (conflict := changed(claim, form, control)) is not None:
         return _page(request, claim, control, error=conflict, form=form)
@@ -275,20 +278,22 @@ def commit(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
 
 
 @router.post("/release")
+@asks("answer")
 def release(claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Give the review back to the queue."""
     claim = _live(desk, claim_id, visitor)
     if claim is not None:
         desk.release(claim.id)
-    return go(f"/inbox?done={case_id_of(desk, claim_id)}{filtered(form).replace('?', '&')}")
+    return go(f"/inbox?done={case_id_of(desk, claim_id, visitor)}{filtered(form).replace('?', '&')}")
 
 
 @router.post("/extend")
+@asks("answer")
 def extend(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
     """Hold the review longer; a script learns until when."""
     claim = _live(desk, claim_id, visitor)
     if claim is None:
-        return go(f"/cases/{case_id_of(desk, claim_id)}?lost={claim_id}")
+        return go(f"/cases/{case_id_of(desk, claim_id, visitor)}?lost={claim_id}")
     lease = microseconds(desk.governing(claim.case.loop).settings.lease) or 600_000_000
     case = desk.extend(claim.id, lease / 1_000_000)
     if wants_json(request.scope):

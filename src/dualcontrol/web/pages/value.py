@@ -12,7 +12,7 @@ from dualcontrol.case import ENCODER, JSON
 from dualcontrol.errors import ClaimError, NotFoundError
 from dualcontrol.layout import laid
 from dualcontrol.web.access import Visitor
-from dualcontrol.web.deps import CaseId, ClaimId, Here, Who, claim_of
+from dualcontrol.web.deps import CaseId, ClaimId, Here, Who, asks, claim_of
 from dualcontrol.web.pages.case import as_visible
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.shapes import case_reply
@@ -30,31 +30,35 @@ Number = Annotated[int, Query(ge=1, le=1_000_000)]
 
 
 @router.get("/cases/{case_id}/whole")
+@asks("read")
 def of_case(request: Request, case_id: CaseId, desk: Here, visitor: Who, at: At = "", page: Number = 1) -> Response:
     """A value of a case, as far as this visitor may see it."""
     return _page(request, case_reply(as_visible(desk, case_id, visitor)[0]), at, page, f"/cases/{case_id}")
 
 
 @router.get("/claims/{claim_id}/whole")
+@asks("claim")
 def of_claim(request: Request, claim_id: ClaimId, desk: Here, visitor: Who, at: At = "", page: Number = 1) -> Response:
     """A value of what the holder of a claim may see."""
     return _page(request, _view(desk, claim_id, visitor), at, page, f"/claims/{claim_id}")
 
 
 @router.get("/cases/{case_id}/image")
+@asks("read")
 def image_of_case(case_id: CaseId, desk: Here, visitor: Who, at: At) -> Response:
     """An image in a case."""
     return _image(value_at(case_reply(as_visible(desk, case_id, visitor)[0]), at))
 
 
 @router.get("/claims/{claim_id}/image")
+@asks("claim")
 def image_of_claim(claim_id: ClaimId, desk: Here, visitor: Who, at: At) -> Response:
     """An image in what the holder of a claim may see."""
     return _image(value_at(_view(desk, claim_id, visitor), at))
 
 
 def _view(desk: Here, claim_id: str, visitor: Visitor) -> dict[str, JSON]:
-    claim = claim_of(desk, claim_id)
+    claim = claim_of(desk, claim_id, visitor)
     if claim.person != visitor.person:
         raise ClaimError(f"claim {claim_id} is not {visitor.person}'s")
     return claim.view

@@ -48,7 +48,7 @@ class Waiting:
     def _count(self, person: str) -> dict[str, Wait]:
         waits = {}
         for control in self._desk.loops():
-            page = queue(self._desk, person=person, loop=control.loop, limit=MOST)
+            page = queue(self._desk, [control], person=person, limit=MOST)
             rows, now = of_loop(page.rows, control.loop), self._desk.steps.now()
             waits[control.loop] = Wait(
                 open=len(rows), audits=sum(row.review.kind == "audit" for row in rows),

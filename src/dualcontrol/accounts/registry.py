@@ -1,0 +1,426 @@
+"""The registry of accounts: invite, grant, group, link, remove, recover; each change is one transaction and an event.
+
+What a change means for a loop is written into that loop's own stream in the same transaction, so that its ledger says
+who could do what at each moment and no door can be behind another.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, get_args
+
+from msgspec.structs import replace
+
+from dualcontrol import events as ev
+from dualcontrol.commands import person as named
+from dualcontrol.control import Control, Role
+from dualcontrol.errors import AccountError, UnknownLoopError
+from dualcontrol.events import Entry, Event
+from dualcontrol.names import among, distinct, nearest, same
+from dualcontrol.people import DECIDING, ROLES, Grant
+from dualcontrol.step import Steps
+from dualcontrol.store import Tx
+from dualcontrol.store.accounts import (
+    Account,
+    AccountBook,
+    AccountKind,
+    Group,
+    Link,
+    Purpose,
+    begun,
+    grants_of,
+    secret_digest,
+)
+
+STREAM = "people"
+DAY = 86_400_000_000
+INVITATION, RECOVERY = 7 * DAY, DAY
+Change = Callable[[Tx, AccountBook], Sequence[Event]]
+
+
+class Invited(NamedTuple):
+    """An account and the secret of the link by which its owner comes in; shown once."""
+
+    account: Account
+    secret: str
+
+
+class Registry:
+    """Every account of a desk, and the changes that an admin or the machine makes to them."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    # What there is
+
+    def accounts(self) -> list[Account]:
+        """Every account, removed ones too, by name."""
+        with self._steps.store.queries.accounts() as book:
+            return book.accounts()
+
+    def groups(self) -> list[Group]:
+        """Every group that accounts were put into."""
+        with self._steps.store.queries.accounts() as book:
+            return book.groups()
+
+    def account(self, name: str) -> Account:
+        """The account of this name; `AccountError` names the nearest one."""
+        with self._steps.store.queries.accounts() as book:
+            return known(book, name)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are accounts, beside names out of older cases: from then on names alone no longer do."""
+        return begun(self.accounts())
+
+    # Changes
+
+    def set_up(self, name: str, password: str, *, alone: str | None = None) -> list[Account]:
+        """The first admin of a desk and their second account, if any, with this hash of a password, as one human.
+
+        Raises AccountError where the desk has been set up.
+        """
+        hats = [(named(name), grants_of([("admin", "")]))]
+        if alone:
+            hats.append((named(alone), grants_of((role, "") for role in ("reviewer", "lead", "policy"))))
+        if alone and same(name, alone):
+            raise AccountError("an admin decides nothing, so the account that reviews needs a name of its own")
+        result: list[Account] = []
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            if begun(book.accounts()):
+                raise AccountError("this desk has its admin", hint="`dualcontrol users recover NAME` makes a new link.")
+            result.clear()
+            events: list[Event] = []
+            for hat, grants in hats:
+                earlier = unclaimed(book, hat)
+                account = Account(
+                    id=earlier.id if earlier else self._steps.new_id(), name=hat, state="active", password=password,
+                    grants=grants, created_at=tx.now,
+                )  # fmt: skip
+                book.save_account(account)
+                result.append(account)
+                events += added(tx, account, "setup")
+            if alone:
+                events += joined(tx, book, result[0], result[1], "setup")
+            return events
+
+        self.change(change, hats[0][0])
+        return result
+
+    def invite(
+        self, name: str, by: str, *, roles: Iterable[Grant] = (), groups: Sequence[str] = (), email: str | None = None
+    ) -> Invited:
+        """An account for a person, with the link that lets them choose a password; open for seven days.
+
+        Raises AccountError for a name that is taken, and for roles that do not go together.
+        """
+        return self._add("person", name, by, roles=roles, groups=groups, email=email)
+
+    def register(self, name: str, by: str, *, owner: str, loops: Sequence[str] = ()) -> Account:
+        """An account for a service: it proposes and runs, and the person who answers for it approves none of it."""
+        roles = [Grant(role="submitter", loop=loop) for loop in (loops or ("",))]
+        return self._add("service", name, by, roles=roles, owner=owner).account
+
+    def _add(
+        self, kind: AccountKind, name: str, by: str, *, roles: Iterable[Grant], groups: Sequence[str] = (),
+        email: str | None = None, owner: str = "",
+    ) -> Invited:  # fmt: skip
+        name, secret = named(name), secrets.token_urlsafe(32)
+        grants = grants_of((grant.role, grant.loop) for grant in roles)
+        result: list[Account] = []
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            if kind == "service" and not owner:
+                raise AccountError("a service has an owner, who answers for it: --owner NAME")
+            earlier = unclaimed(book, name)
+            account = Account(
+                id=earlier.id if earlier else self._steps.new_id(), name=name, kind=kind, email=email,
+                state="active" if kind == "service" else "invited", grants=grants,
+                owner=known(book, owner).id if owner else "", created_at=tx.now,
+            )  # fmt: skip
+            fits_together(account)
+            for grant in grants:
+                known_loop(tx, grant.loop)
+            book.save_account(account)
+            result[:] = [account]
+            events = added(tx, account, by)
+            for group in groups:
+                events += self._grouped(tx, book, group, [*self._members(tx, book, group), name], by)
+            if kind == "person":
+                book.save_link(self._link(tx, "invite", account, secret, by))
+            return events
+
+        self.change(change, by)
+        return Invited(result[0], secret)
+
+    def grant(self, name: str, role: str, by: str, *, loop: str = "") -> Account:
+        """Give a role, in one loop or in all."""
+        return self._regranted(name, role, by, loop, give=True)
+
+    def revoke(self, name: str, role: str, by: str, *, loop: str = "") -> Account:
+        """Take a role away; the last admin keeps theirs."""
+        return self._regranted(name, role, by, loop, give=False)
+
+    def _regranted(self, name: str, role: str, by: str, loop: str, *, give: bool) -> Account:
+        wanted = Grant(role=known_role(role), loop=loop)
+        result: list[Account] = []
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            account = known(book, name)
+            if account.state == "removed":
+                raise AccountError(f"the account of {account.name} was closed")
+            known_loop(tx, loop)
+            rest = tuple(grant for grant in account.grants if grant != wanted)
+            if not give and rest == account.grants:
+                raise AccountError(f"{account.name} is not {role} {f'of {loop}' if loop else 'of all loops'}")
+            result[:] = [account]
+            if give and rest != account.grants:
+                return []
+            result[:] = [replace(account, grants=(*rest, wanted) if give else rest)]
+            fits_together(result[0])
+            keeps_an_admin(book, result[0])
+            book.save_account(result[0])
+            return [roles_changed(tx, result[0], by)]
+
+        self.change(change, by)
+        return result[0]
+
+    # Groups
+
+    def set_group(self, group: str, people: Sequence[str] | None, by: str) -> None:
+        """Say who belongs to a group, or with None give it back to the settings."""
+        self.change(lambda tx, book: self._grouped(tx, book, group, people, by), by)
+
+    def add_to_group(self, group: str, person: str, by: str) -> None:
+        """Put somebody into a group; one that the settings declare is taken over with its people."""
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            return self._grouped(tx, book, group, [*self._members(tx, book, group), person], by)
+
+        self.change(change, by)
+
+    def take_from_group(self, group: str, person: str, by: str) -> None:
+        """Take somebody out of a group; its open reviews go on to whoever is left, else to the arbiter."""
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            before = self._members(tx, book, group)
+            if not among(person, before):
+                raise AccountError(f"{person} is not of group {group!r}; of it are: {', '.join(before) or 'nobody'}")
+            return self._grouped(tx, book, group, [name for name in before if not same(name, person)], by)
+
+        self.change(change, by)
+
+    def _members(self, tx: Tx, book: AccountBook, group: str) -> list[str]:
+        """Who is of a group now, by an admin or by the settings of the loops that know it."""
+        stated = next((g for g in book.groups() if same(g.name, group)), None)
+        if stated is not None:
+            return list(stated.people)
+        names = [name for control in self._loops(tx) for name in control.settings.groups.get(group, ())]
+        return [name for name in distinct(names) if (account := book.named(name)) and account.state != "removed"]
+
+    def _grouped(
+        self, tx: Tx, book: AccountBook, group: str, people: Sequence[str] | None, by: str
+    ) -> list[Event]:  # fmt: skip
+        group = named(group)
+        if people is None:
+            book.drop_group(group)
+            return [ev.GroupNamed(at=tx.now, by=by, person="", group=group, people=None)]
+        accounts = [known(book, name) for name in people]
+        closed = next((account.name for account in accounts if account.state == "removed"), None)
+        if closed is not None:
+            raise AccountError(f"the account of {closed} was closed")
+        names = distinct(account.name for account in accounts)
+        book.save_group(Group(name=group, people=names))
+        return [ev.GroupNamed(at=tx.now, by=by, person="", group=group, people=names)]
+
+    # One human, no account, a new password
+
+    def link(self, name: str, other: str, by: str) -> None:
+        """Say that two accounts are of one human, who then counts once and decides nothing that they proposed."""
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            one, two = known(book, name), known(book, other)
+            if one.id == two.id:
+                raise AccountError(f"{name} and {other} are one account already")
+            return joined(tx, book, one, two, by)
+
+        self.change(change, by)
+
+    def remove(self, name: str, by: str) -> Account:
+        """Close an account everywhere at once: roles, groups, claims, tokens, sessions and links end with it."""
+        result: list[Account] = []
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            account = known(book, name)
+            if account.state == "removed":
+                raise AccountError(f"the account of {account.name} was closed already")
+            closed = replace(account, state="removed", grants=(), password=None, removed_at=tx.now)
+            keeps_an_admin(book, closed)
+            result[:] = [closed]
+            book.save_account(closed)
+            book.end_sessions(account_id=account.id)
+            book.drop_links(account.id)
+            for token in book.tokens():
+                if token.account == account.id and token.revoked_at is None:
+                    book.save_token(replace(token, revoked_at=tx.now))
+            self._steps.give_back(tx, book.held_by(account.name))
+            events: list[Event] = [ev.AccountRemoved(at=tx.now, by=by, person=account.name)]
+            for group in book.groups():
+                if among(account.name, group.people):
+                    left = [person for person in group.people if not same(person, account.name)]
+                    events += self._grouped(tx, book, group.name, left, by)
+            return events
+
+        self.change(change, by)
+        return result[0]
+
+    def recover(self, name: str, by: str, *, admin: bool = False) -> Invited:
+        """A link by which an account gets a new password, made on the machine; its sessions end.
+
+        With `admin` the account becomes admin as well, where no admin can sign in any more.
+        """
+        secret = secrets.token_urlsafe(32)
+        result: list[Account] = []
+
+        def change(tx: Tx, book: AccountBook) -> list[Event]:
+            account = known(book, name)
+            if account.state == "removed" or account.kind == "service":
+                why = "was closed" if account.state == "removed" else "is that of a service"
+                raise AccountError(f"the account of {account.name} {why}, and nobody signs in with it")
+            events: list[Event] = [ev.AccountRecovered(at=tx.now, by=by, person=account.name)]
+            if admin and not account.has("admin"):
+                account = replace(account, grants=(*account.grants, Grant(role="admin")))
+                fits_together(account)
+                events.append(roles_changed(tx, account, by))
+            account = replace(account, state="invited" if account.state == "named" else account.state)
+            book.save_account(account)
+            book.end_sessions(account_id=account.id)
+            book.drop_links(account.id)
+            book.save_link(self._link(tx, "recover", account, secret, by))
+            result[:] = [account]
+            return events
+
+        self.change(change, by)
+        return Invited(result[0], secret)
+
+    # One change: the rows, the stream of people, and the streams of the loops that it concerns
+
+    def change(self, change: Change, by: str) -> None:
+        """Carry out one change of accounts in a transaction; tried again where somebody else was faster."""
+        self._steps.retried(self._changed, change, by)
+
+    def _changed(self, change: Change, by: str) -> None:
+        with self._steps.store.transaction() as tx:
+            events = change(tx, tx.accounts)
+            if not events:
+                return
+            tx.append(Entry(stream=STREAM, seq=0, at=tx.now, actor=by, events=tuple(events)))
+            for control in self._loops(tx):
+                self._steps.acquaint(tx, control, by)
+
+    def _loops(self, tx: Tx) -> list[Control]:
+        names = sorted(control.loop for control in self._steps.store.queries.loops())
+        return [control for name in names if (control := tx.control(name)) is not None]
+
+    def _link(self, tx: Tx, purpose: Purpose, account: Account, secret: str, by: str) -> Link:
+        life = RECOVERY if purpose == "recover" else INVITATION
+        return Link(
+            digest=secret_digest(secret), purpose=purpose, account=account.id, expires_at=tx.now + life, created_by=by
+        )
+
+
+# What holds of accounts
+
+
+def known_loop(tx: Tx, loop: str) -> None:
+    """Refuse a role in a loop that nobody defined; "" is all loops."""
+    if loop and tx.control(loop) is None:
+        raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
+
+
+def known(book: AccountBook, name: str) -> Account:
+    """The account of this name; `AccountError` names the nearest one."""
+    account = book.named(name)
+    if account is None:
+        names = [account.name for account in book.accounts() if account.state != "removed"]
+        near = nearest(name, names)
+        meant = f"did you mean {near!r}?" if near else f"there are: {', '.join(names) or 'none'}"
+        raise AccountError(f"there is no account {name[:80]!r}; {meant}")
+    return account
+
+
+def unclaimed(book: AccountBook, name: str) -> Account | None:
+    """The name out of older cases that a new account takes over; `AccountError` where the name is somebody's."""
+    earlier = book.named(name)
+    if earlier is None or earlier.state == "named":
+        return earlier
+    was = "was, and a name is never given again" if earlier.state == "removed" else "is"
+    raise AccountError(f"the name {name!r} {was} that of another account", hint="Choose another name.")
+
+
+def known_role(role: str) -> Role:
+    """A role by its name; `AccountError` names the nearest one."""
+    wanted = role.casefold().replace("policy owner", "policy").replace("policy-owner", "policy")
+    for name in get_args(Role):
+        if name == wanted:
+            return name  # type: ignore[no-any-return]
+    near = nearest(role, ROLES)
+    raise AccountError(f"there is no role {role!r}; {f'did you mean {near!r}?' if near else ', '.join(ROLES)}")
+
+
+def fits_together(account: Account) -> None:
+    """Refuse roles that one account may not hold together: who proposes or keeps accounts does not decide."""
+    roles = {grant.role for grant in account.grants}
+    deciding = [role for role in DECIDING if role in roles]
+    if account.kind == "service" and roles - {"submitter", "auditor"}:
+        raise AccountError(f"{account.name} is a service: it may submit and read, and decides nothing")
+    if account.kind == "person" and "submitter" in roles:
+        raise AccountError(f"{account.name} is a person: proposing is for services, `dualcontrol keys new`")
+    if "admin" in roles and deciding:
+        raise AccountError(
+            f"an admin decides nothing, so {account.name} cannot be {deciding[0]} as well",
+            hint="Give the other role to a second account, and link both: `dualcontrol users link`.",
+        )
+
+
+def keeps_an_admin(book: AccountBook, changed: Account) -> None:
+    """Refuse a change after which nobody could be let in or out any more."""
+    others = [a for a in book.accounts() if a.id != changed.id and a.state != "removed" and a.has("admin")]
+    was = book.account(changed.id)
+    if was is not None and was.has("admin") and not changed.has("admin"):
+        able = [a for a in others if a.state == "active"]
+        if not able:
+            raise AccountError(
+                f"{changed.name} is the last admin who can sign in",
+                hint="Make another one first: `dualcontrol users invite NAME --role admin`.",
+            )
+
+
+def added(tx: Tx, account: Account, by: str) -> list[Event]:
+    """What stands in the ledger of a new account."""
+    return [
+        ev.AccountAdded(
+            at=tx.now, by=by, person=account.name, account=account.id, account_kind=account.kind,
+            human=account.behind if account.human else "",
+        ),
+        *([roles_changed(tx, account, by)] if account.grants else []),
+    ]  # fmt: skip
+
+
+def roles_changed(tx: Tx, account: Account, by: str) -> Event:
+    """The roles of an account as they are from here on."""
+    roles = tuple((grant.role, grant.loop) for grant in account.grants)
+    return ev.RolesChanged(at=tx.now, by=by, person=account.name, roles=roles)
+
+
+def joined(tx: Tx, book: AccountBook, one: Account, two: Account, by: str) -> list[Event]:
+    """Make two accounts, and all that are linked to either, those of one human."""
+    human, gone = one.behind, two.behind
+    if human == gone:
+        return []
+    for account in book.accounts():
+        if account.behind in (human, gone):
+            book.save_account(replace(account, human=human))
+    return [ev.AccountsLinked(at=tx.now, by=by, person=one.name, other=two.name, human=human)]
