@@ -11,6 +11,7 @@ import web_cases
 from browsing import DESKTOP, ready
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from team import People, session, team
 
 import dualcontrol as dc
 from dualcontrol.web.app import create_app
@@ -28,19 +29,20 @@ def desk(tmp_path: Path) -> Iterator[dc.Desk]:
     """A desk on a file with a loop of every mode."""
     with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
         web_cases.define(desk)
+        team(desk)
         yield desk
 
 
 @pytest.fixture
 def app(desk: dc.Desk) -> FastAPI:
     """The console over the desk."""
-    return create_app(desk, token=TOKEN, person="ana")
+    return create_app(desk, token=TOKEN)
 
 
 @pytest.fixture
-def api(app: FastAPI) -> Iterator[TestClient]:
-    """A client that holds the API token."""
-    with TestClient(app, base_url=BASE, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+def api(app: FastAPI, desk: dc.Desk) -> Iterator[TestClient]:
+    """A client that holds the API token, and those of the people who act."""
+    with People(app, desk, base_url=BASE, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         yield client
 
 
@@ -52,17 +54,17 @@ def stranger(app: FastAPI) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def web(app: FastAPI) -> Iterator[TestClient]:
-    """A browser without JavaScript that came in by the printed address."""
+def web(app: FastAPI, desk: dc.Desk) -> Iterator[TestClient]:
+    """A browser without JavaScript in which ana has just signed in."""
     with TestClient(app, base_url=BASE, headers={"Accept": "text/html"}) as client:
-        client.get("/", params={"token": app.state.access.entry})
+        client.cookies.set(app.state.access.cookie, session(desk, "ana"))
         yield client
 
 
 @pytest.fixture
 def console(desk: dc.Desk) -> Iterator[Serving]:
     """The console on a port of its own."""
-    with background(desk, port=0, person="ana") as serving:
+    with background(desk, port=0) as serving:
         yield serving
 
 
@@ -73,9 +75,10 @@ def enter(browser: Browser, console: Serving) -> Iterator[Any]:
     wrong: list[str] = []
 
     def opened(path: str = "", *, soon: bool = False, **options: Any) -> Page:
+        cookie = session(console.desk, options.pop("person", "ana"))
         context = browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
         contexts.append(context)
-        context.add_cookies([{"name": console.access.cookie, "value": console.access.issue(), "url": console.url}])
+        context.add_cookies([{"name": console.access.cookie, "value": cookie, "url": console.url}])
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

@@ -8,15 +8,16 @@ import msgspec
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import Answered, Opened, Passed, with_values
+from dualcontrol.events import Answered, Event, Opened, Passed, with_values
+from dualcontrol.names import same
 from dualcontrol.review.view import fields_of
 from dualcontrol.web.shapes import EntryReply, blind
 
 
 def ledger(
-    desk: Desk, case: Case, meta: tuple[str, ...] | None = None, *, values: bool = True
+    desk: Desk, case: Case, person: str, meta: tuple[str, ...] | None = None, *, values: bool = True
 ) -> list[EntryReply]:  # fmt: skip
-    """A case's entries in order; with `meta`, of the program's own data only these fields.
+    """A case's entries in order, as this person may read them; with `meta`, of the program's data only these fields.
 
     An event has its kind and fields, `content` by slot, and `seals` for the commitments of the slots.  Without
     `values`, with no more content than the case at hand holds.
@@ -28,6 +29,8 @@ def ledger(
         events = []
         for event in entry.events:
             body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
+            if "claim_id" in body and not own_claim(event, entry.actor, person):
+                del body["claim_id"]  # a fencing token is its holder's alone
             content = getattr(event, "content", None)
             if content is not None and content.seals:
                 slots = content.values
@@ -46,3 +49,8 @@ def ledger(
             events=events,
         ))  # fmt: skip
     return rows
+
+
+def own_claim(event: Event, actor: str, person: str) -> bool:
+    """Whether an event is about a claim of this person."""
+    return same(getattr(event, "person", actor), person)

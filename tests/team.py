@@ -1,0 +1,81 @@
+"""A desk with accounts: an admin, people with roles, and clients that send each person's own token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.testclient import TestClient
+
+import dualcontrol as dc
+from dualcontrol.accounts.registry import added
+from dualcontrol.people import Grant
+from dualcontrol.store.accounts import Account
+
+NAMES = ("ana", "ben", "cleo", "dora", "eva", "eve", "lee", "zoe", "Zoë")
+ROLES = ("reviewer", "lead", "policy")
+
+
+def team(desk: dc.Desk, names: Sequence[str] = NAMES, roles: Sequence[str] = ROLES) -> None:
+    """Accounts that have signed in, with these roles in every loop; `root` is the admin.
+
+    Without passwords, since hashing one takes long on purpose: they come in by sessions and tokens made for them.
+    """
+    accounts = [Account(id=desk.steps.new_id(), name="root", state="active", grants=(Grant(role="admin"),))]
+    grants = tuple(Grant(role=role) for role in roles)  # type: ignore[arg-type]
+    accounts += [Account(id=desk.steps.new_id(), name=name, state="active", grants=grants) for name in names]
+
+    def change(tx: Any, book: Any) -> list[Any]:
+        for account in accounts:
+            book.save_account(account)
+        return [event for account in accounts for event in added(tx, account, "root")]
+
+    desk.people.change(change, "root")
+
+
+def session(desk: dc.Desk, name: str) -> str:
+    """The secret of a session of somebody who has just signed in."""
+    return desk.sign_ins.begin(desk.people.account(name), "password").secret
+
+
+class People(TestClient):
+    """A client of the API that acts as whoever a body names, or holds the claim of an address, by their own token.
+
+    What nobody in particular asks is sent with the token that was configured.
+    """
+
+    def __init__(self, app: Any, desk: dc.Desk, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.desk = desk
+        self._tokens: dict[str, str] = {}
+        self._holders: dict[str, str] = {}
+
+    def token(self, name: str) -> str:
+        """A token of somebody that decides and reads."""
+        if name not in self._tokens:
+            self._tokens[name] = self.desk.tokens.issue(name, "root", scopes=("decide", "read"))[1]
+        return self._tokens[name]
+
+    def request(self, method: str, url: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Send a request, with the token of who acts unless the headers bring one."""
+        path, body = str(url), options.get("json")
+        headers = dict(options.pop("headers", None) or {})
+        who = self._acting(path, body if isinstance(body, dict) else {})
+        if who is not None and not any(name.casefold() == "authorization" for name in headers):
+            try:
+                headers["Authorization"] = f"Bearer {self.token(who)}"
+            except dc.errors.DualcontrolError:
+                pass  # nobody's: the configured token has to be refused
+        reply = super().request(method, url, headers=headers, **options)
+        if who is not None and path.endswith("/claims") and reply.status_code == 201:
+            self._holders[reply.json()["id"]] = who
+        return reply
+
+    def _acting(self, path: str, body: dict[str, Any]) -> str | None:
+        stated = body.get("person") or body.get("by")
+        if claim := re.search(r"/claims/([^/?]+)", path):
+            return self._holders.get(claim[1], "ana")
+        if path.endswith("/claims") or re.search(r"/(revoke|resolve|autopilot/\w+)$", path):
+            return stated if isinstance(stated, str) else "ana"
+        return None
