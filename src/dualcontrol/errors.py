@@ -46,7 +46,9 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     ├── RunRequiredError             a gate that is called outside a run and may not be
     ├── RunChangedError              the program of a run calls otherwise than when it was decided
     ├── AccessError                  no token, wrong origin, not allowed
-    │   └── TooManyAttemptsError     too many wrong tokens; soon the next is looked at
+    │   ├── TooManyAttemptsError     too many wrong tokens; soon the next is looked at
+    │   └── SignInError              the provider's answer to a sign-in does not hold
+    ├── ProviderError                the provider of sign-in does not answer, or not as one
     ├── StoreError
     │   ├── StoreUnavailableError
     │   │   ├── StoreLostError       the open file was deleted or replaced, or this is a forked process
@@ -424,6 +426,21 @@ class TooManyAttemptsError(AccessError):
     code = "DC-ATTEMPTS"
     hint = "Wait, then send the right token; sessions, and programs that have sent it before, are let in meanwhile."
     status = 429
+
+
+class SignInError(AccessError):
+    """The sign-in was refused."""
+
+    code = "DC-SIGNIN"
+    hint = "Nobody was signed in; begin again from the sign-in page."
+
+
+class ProviderError(DualcontrolError):
+    """The provider of sign-in cannot be used."""
+
+    code = "DC-PROVIDER"
+    hint = "Who is signed in goes on; sign in with a password, or try again later."
+    status = 503
 
 
 class StoreError(DualcontrolError):
