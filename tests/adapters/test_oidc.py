@@ -591,8 +591,11 @@ def test_rubbish_is_no_token(idp: ForgingProvider, provider: Provider, body: byt
     unusable(lambda: sign_in(idp, provider), "something that no provider")
 
 
-def test_a_provider_without_a_key_cannot_be_used(idp: ForgingProvider, provider: Provider) -> None:
-    idp.pages["/jwks"] = lambda handler: handler.reply(200, b'{"keys": []}')
+@pytest.mark.parametrize("keys", [[], [{"kty": "oct", "k": encoded(b"0123456789abcdef"), "kid": "first"}]])
+def test_a_provider_without_a_public_key_cannot_be_used(
+    idp: ForgingProvider, provider: Provider, keys: list[dict[str, str]]
+) -> None:
+    idp.pages["/jwks"] = lambda handler: handler.reply(200, json.dumps({"keys": keys}).encode())
     unusable(lambda: sign_in(idp, provider), "no key")
 
 

@@ -275,7 +275,7 @@ class Provider:
             keys = []
             for data in self._read(self._described().jwks_uri, Jwks).keys:
                 try:
-                    if data.get("kty") in ("RSA", "EC") and data.get("use", "sig") == "sig":
+                    if data.get("kty") in ("RSA", "EC"):
                         keys.append(JWKRegistry.import_key(data))
                 except (JoseError, ValueError, TypeError):
                     continue  # one key that cannot be read is no reason to refuse the others
