@@ -105,7 +105,7 @@ def guarantees(page: Page) -> None:
     for loop in loops:
         decided(desk, loop, DECISIONS, noise)
     decided(desk, loops[1], DECISIONS // 6, noise, wrong=0.4)
-    with background(desk, port=0, person="ana") as serving:
+    with background(desk, port=0, people=("ana",)) as serving:
         page.goto(serving.entry_url)
         page.set_viewport_size(GUARANTEED)
         for loop, picture in zip(loops, ("guarantee.png", "guarantee-alarm.png"), strict=True):
@@ -125,7 +125,7 @@ def main() -> None:
         until_filled(desk)
         labelled(desk)
         until_filled(desk)
-        with background(desk, port=0, person="ana") as serving, sync_playwright() as driver:
+        with background(desk, port=0, people=("ana",)) as serving, sync_playwright() as driver:
             options = ["--no-sandbox"] if os.geteuid() == 0 else []
             browser = driver.chromium.launch(executable_path=chromium(), args=options)
             take(browser.new_page(viewport=SIZE, device_scale_factor=1), serving, desk)

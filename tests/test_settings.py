@@ -17,7 +17,7 @@ from dualcontrol.case import Bounds, Quorum, Value
 from dualcontrol.control import Capacity, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import QuorumError, RuleError, SettingsError
 from dualcontrol.names import nearest
-from dualcontrol.settings import Database, Settings, Web, every_key, load, loop_settings, masked
+from dualcontrol.settings import Database, Oidc, Settings, Web, every_key, load, loop_settings, masked
 from dualcontrol.settings.place import Place, Sources
 from dualcontrol.settings.schema import table_of
 from dualcontrol.settings.sources import lines
@@ -332,11 +332,13 @@ def test_a_capacity_needs_people_to_count() -> None:
     assert settings(team + "capacity = {}\n").loops["x"].capacity == Capacity()
 
 
+PROVIDER = "[web.oidc]\nissuer = 'https://id.example.org'\nclient_id = 'desk'\n"
 STAFFED = "[loop.d]\nrespond_within = '1h'\ncapacity = { reviewers = 3 }\n"
 
 
 def test_every_key_is_shown_with_its_origin() -> None:
-    found = settings(DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED)
+    text = DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED + PROVIDER
+    found = settings(text)
     shown = {key: (value, origin) for key, value, origin in masked(found)}
     assert set(shown) == set(found.origins)
     assert shown["groups.support"] == (["ana", "ben"], "dualcontrol.toml:28")
@@ -673,6 +675,62 @@ def test_values_of_the_web(line: str, words: str, near: Any) -> None:
     error = refused_key(line, "[web]")
     assert words in error.message
     assert error.details["nearest"] == near
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("issuer = 'http://id.example.org'", "an address such as https://id.example.org"),
+        ("issuer = 'https://id.example.org?tenant=1'", "an address such as"),
+        ("issuer = 'https://ana@id.example.org'", "an address such as"),
+        ("issuer = 'id.example.org'", "an address such as"),
+        ("issuer = 5", "text that is not empty"),
+        ("client_id = ''", "client_id in [web.oidc] must be text"),
+        ("client_id = 'é'", "printable ASCII"),
+        ("client_secret = 'päss'", "printable ASCII"),
+        ("client_secret = ' x'", "without outer spaces"),
+        ("scopes = []", "has no 'openid'"),
+        ("scopes = ['profile']", "has no 'openid'"),
+        ("scopes = ['openid profile']", "a list of single words, not the text 'openid profile'"),
+        ("scopes = 'openid'", "a list of texts"),
+        ("name = ' '", "text that is not empty"),
+        ("name_claim = 1", "text that is not empty"),
+        ("leeway = 601", "a whole number from 0 to 600"),
+        ("leeway = 0.5", "a whole number from 0 to 600"),
+        ("tenant = 'x'", "unknown key 'tenant'"),
+    ],
+)
+def test_values_of_a_provider(line: str, words: str) -> None:
+    error = refused_key(line, "[web.oidc]")
+    assert words in error.message
+    assert "päss" not in str(error) + str(error.details)
+
+
+@pytest.mark.parametrize("left_out", ["issuer", "client_id"])
+def test_a_provider_has_an_address_and_knows_this_program(left_out: str) -> None:
+    lines = [line for line in PROVIDER.splitlines() if not line.startswith(left_out)]
+    error = refused("\n".join(lines))
+    assert f"[web.oidc] has no '{left_out}'" in error.message
+    assert error.details["line"] == 1
+
+
+def test_a_provider_is_given_by_variables_and_its_secret_by_a_file(folder: Path) -> None:
+    (folder / "secret").write_text("0042\n")
+    env = {
+        "DUALCONTROL_WEB__OIDC__ISSUER": "http://localhost:9400",
+        "DUALCONTROL_WEB__OIDC__CLIENT_ID": "007",
+        "DUALCONTROL_WEB__OIDC__CLIENT_SECRET_FILE": "secret",
+    }
+    provider = settings(env=env).web.oidc
+    assert provider == Oidc(issuer="http://localhost:9400", client_id="007", client_secret="0042")
+
+
+def test_the_secret_of_a_provider_is_never_shown() -> None:
+    found = settings(PROVIDER + "client_secret = 'hush-hush'\n")
+    assert found.web.oidc is not None
+    assert found.web.oidc.client_secret == "hush-hush"
+    assert "hush" not in repr(found) + repr(masked(found))
+    assert ("web.oidc.client_secret", "********", "dualcontrol.toml:4") in masked(found)
 
 
 def test_values_of_the_rest() -> None:
@@ -1070,7 +1128,7 @@ def test_every_other_example_of_the_page_loads() -> None:
 
 def test_defaults_in_the_page_are_the_defaults() -> None:
     text = "[loop.x]\nguarantee.max_error = 0.1\nfeedback.retrain_every = 1\n"
-    text += "respond_within = 60\ncapacity.reviewers = 3\n"
+    text += "respond_within = 60\ncapacity.reviewers = 3\n" + PROVIDER
     actual = {key: value for key, value, origin in masked(settings(text)) if origin == "default"}
     literals = [(key, re.search(r"Default: `([^`]+)`\.$", body, re.MULTILINE)) for key, body in _sections()]
     said = {key.replace("NAME", "x"): tomllib.loads(f"v = {found[1]}")["v"] for key, found in literals if found}

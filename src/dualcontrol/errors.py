@@ -51,6 +51,7 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   ├── SignInError              a wrong password, an old link, an answer of a provider that does not fit
     │   ├── StepUpError              this takes a fresh sign-in
     │   └── TooManyAttemptsError     too many wrong tokens; soon the next is looked at
+    ├── ProviderError                the provider of sign-in does not answer, or not as one
     ├── AccountError                 an account, role, group or token that cannot be so
     ├── StoreError
     │   ├── StoreUnavailableError
@@ -438,10 +439,10 @@ class ScopeError(AccessError):
 
 
 class SignInError(AccessError):
-    """The sign-in did not succeed."""
+    """The sign-in was refused."""
 
     code = "DC-SIGNIN"
-    hint = "Try again; an admin can send a new link: `dualcontrol users recover NAME`."
+    hint = "Nobody was signed in; try again. An admin can send a new link: `dualcontrol users recover NAME`."
 
 
 class StepUpError(AccessError):
@@ -466,6 +467,14 @@ class TooManyAttemptsError(AccessError):
     code = "DC-ATTEMPTS"
     hint = "Wait, then send the right token; sessions, and programs that have sent it before, are let in meanwhile."
     status = 429
+
+
+class ProviderError(DualcontrolError):
+    """The provider of sign-in cannot be used."""
+
+    code = "DC-PROVIDER"
+    hint = "Who is signed in goes on; sign in with a password, or try again later."
+    status = 503
 
 
 class StoreError(DualcontrolError):

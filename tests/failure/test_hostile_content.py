@@ -287,7 +287,7 @@ def test_a_whole_value_is_shown_to_whom_the_page_is(tmp_path: Path) -> None:
         loop = desk.loop("mail", mode="labels", labels=["a", "b"], context="minimal", audit=1.0, guarantee=promise)
         desk.loop("mail", mode="labels", labels=["a", "b"], context="minimal", audit=1.0, threshold=0.5)
         case = loop.propose(input="x", proposal="a", confidence=0.9, rationale="told")
-        app = create_app(desk, token="a-token-of-the-tests", person="ana")
+        app = create_app(desk, token="a-token-of-the-tests", people=("ana",))
         with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"}) as web:
             web.get("/", params={"token": app.state.access.entry})
             claim = desk.claim("ben", case=case)

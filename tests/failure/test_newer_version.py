@@ -227,7 +227,7 @@ def test_the_console_lists_it_and_goes_on(desk: dc.Desk, loop: dc.Loop, clock: F
     first, second = opened(loop, clock, 2)
     desk.claim("ana", case=first)
     written(desk, first, how)
-    app = create_app(desk, token="a-token-of-the-tests", person="ana")
+    app = create_app(desk, token="a-token-of-the-tests", people=("ana",))
     with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"}) as web:
         web.get("/", params={"token": app.state.access.entry})
         page = web.get("/inbox")

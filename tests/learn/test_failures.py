@@ -328,7 +328,7 @@ def test_the_server_trains_on_whatever_one_loop_does(tmp_path, monkeypatch, bad)
             answered(desk, "good", "sklearn", text, 20)
             until(lambda: len(desk.store.queries.models(good.control.loop_id)) == 2)
         assert first is not None
-        app = create_app(desk, token="a token for tests", person="ana")
+        app = create_app(desk, token="a token for tests", people=("ana",))
         with TestClient(app, base_url="http://127.0.0.1:8765") as web:
             web.get("/", params={"token": app.state.access.entry})
             page = web.get("/", headers={"Accept": "text/html"}).text

@@ -1023,7 +1023,7 @@ def test_http_says_that_it_went_back_and_takes_what_runs(desk) -> None:
     loop = opened(desk)
     case = loop.propose(action="act", args={"n": 1}, input=1, confidence=0.95)
     client = TestClient(
-        create_app(desk, token="t" * 32, person="ana"),
+        create_app(desk, token="t" * 32, people=("ana",)),
         base_url="http://127.0.0.1:8765",
         headers={"Authorization": f"Bearer {'t' * 32}"},
     )

@@ -76,6 +76,6 @@ def _page(command: Any) -> dict[str, Any]:
 def openapi() -> dict[str, Any]:
     """The description of the API, as a server serves it."""
     with dc.open("sqlite:///:memory:", durability="process") as desk:
-        app = create_app(desk, token="a-token-of-the-tests", person="ana")
+        app = create_app(desk, token="a-token-of-the-tests", people=("ana",))
         described: dict[str, Any] = app.openapi()
     return described

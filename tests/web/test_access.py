@@ -106,7 +106,7 @@ def test_leaving_ends_every_copy_of_the_session(app: FastAPI, web: TestClient, d
     assert renamed.status_code == 200
     stolen = web.cookies[access.cookie]
     web.post("/leave", data={"csrf": csrf(web.get("/keys").text)})
-    for server in (app, create_app(desk, token=TOKEN, person="ana")):
+    for server in (app, create_app(desk, token=TOKEN, people=("ana",))):
         with TestClient(server, base_url="http://127.0.0.1:8765", cookies={access.cookie: stolen}) as thief:
             for path in PRIVATE:
                 assert thief.get(path).status_code == 401, path

@@ -36,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     with (
         open_desk(f"sqlite:///{folder}/demo.db") as desk,
-        background(desk, port=0, person=PERSON, trains=False) as serving,
+        background(desk, port=0, people=(PERSON,), trains=False) as serving,
     ):
         feeders = start(desk, folder / "files", 0)
         try:

@@ -416,7 +416,7 @@ def test_an_alarm_stands_on_the_page_and_in_the_reply() -> None:
     with dc.open("sqlite:///:memory:", durability="process", groups={"solo": ["eve"]}) as desk:
         loop = desk.loop("pay", group="solo", context="minimal")
         case = loop.propose(action="pay", args={}, input="x", owner="eve")
-        app = create_app(desk, token="a-token-of-the-tests", person="ana")
+        app = create_app(desk, token="a-token-of-the-tests", people=("ana",))
         with TestClient(app, base_url="http://127.0.0.1:8765") as client:
             client.get("/", params={"token": app.state.access.entry})
             page = client.get(f"/cases/{case.id}", headers={"Accept": "text/html"}).text
@@ -468,7 +468,7 @@ def test_the_badge_is_the_inbox(tmp_path: Any) -> None:
         desk.loop("mail").propose(input="one", proposal="a", confidence=0.9)
         desk.loop("mail").propose(input="two", proposal="a", confidence=0.1)
         desk.loop("deeds").propose(action="sign", args={}, input="x")
-        app = create_app(desk, token="a-token-of-the-tests", person="ana")
+        app = create_app(desk, token="a-token-of-the-tests", people=("ana",))
         with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"}) as client:
             client.get("/", params={"token": app.state.access.entry})
             desk.claim("ana", "mail")

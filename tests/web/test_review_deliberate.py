@@ -203,7 +203,7 @@ def test_a_stamp_outlives_a_restart(web: TestClient, desk: dc.Desk, clock: Clock
     case = web_cases.refund(desk)
     address, page = opened(web, desk, case)
     clock.now += 5_000 * MILLI
-    again = create_app(desk, token="a-token-of-the-tests", person="ana")
+    again = create_app(desk, token="a-token-of-the-tests", people=("ana",))
     with TestClient(again, base_url="http://127.0.0.1:8765", cookies=web.cookies) as later:
         later.post(f"{address}/answer", data=hidden(page, "approve"))
     assert verdicts(desk, case) == ["approve"]
@@ -429,7 +429,7 @@ def test_a_program_that_waits_goes_on_the_moment_the_answer_counts(tmp_path: Pat
     with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
         loop = desk.loop("pay", context="minimal", undo="1200ms")
         late: list[float] = []
-        with background(desk, port=0, person="ana") as serving:
+        with background(desk, port=0, people=("ana",)) as serving:
             browser = TestClient(serving.app, base_url=serving.url, headers={"Accept": "text/html"})
             browser.cookies.set(serving.access.cookie, serving.access.issue())
             for n in range(5):

@@ -15,13 +15,27 @@ from msgspec.structs import replace
 
 from dualcontrol.control import LoopSettings
 from dualcontrol.settings.place import ARGUMENT, Place, Sources, model_folder, origins_of, rows
-from dualcontrol.settings.schema import SETTINGS, Database, Named, Settings, Web, build_loop, every_key, people
+from dualcontrol.settings.schema import (
+    SETTINGS,
+    Database,
+    Named,
+    Oidc,
+    Settings,
+    Web,
+    build_loop,
+    build_web,
+    confidential,
+    every_key,
+    people,
+)
 from dualcontrol.settings.sources import lay_base, plain, read_arguments, read_environment, read_file, read_loop
 
 __all__ = [
     "Database",
+    "Oidc",
     "Settings",
     "Web",
+    "confidential",
     "every_key",
     "load",
     "loop_settings",
@@ -50,7 +64,7 @@ def load(
         database=database,
         loops={name: build_loop(sources, name, groups) for name in values.get("loop", {})},
         groups=groups,
-        web=Web(**values.get("web", {})),
+        web=build_web(sources, values.get("web", {})),
         secret=values.get("secret"),
         models=values.get("models") or model_folder(database.url),
     )

@@ -28,7 +28,9 @@ DEFAULT = Origin("default")
 ARGUMENT = Origin("argument")
 Origins: TypeAlias = Origin | Callable[[KeyPath], Origin]  # of all that a source says, or of each path in it
 # What is never shown, and may be read from a file that a variable names.
-SECRETS: tuple[KeyPath, ...] = (("database", "url"), ("web", "token"), ("secret",))
+SECRETS: tuple[KeyPath, ...] = (
+    ("database", "url"), ("web", "token"), ("web", "oidc", "client_secret"), ("secret",),
+)  # fmt: skip
 
 
 def opaque(path: KeyPath) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -83,6 +84,52 @@ def database_url(value: Any, place: Place) -> str:
             near=near,
         )
     return url
+
+
+def credential(value: Any, place: Place) -> str:
+    """An id or a secret by which a provider knows this program; it is never shown."""
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
+        raise place.error(f"{place.words} must be printable ASCII text without outer spaces, as the provider gave it")
+    return secret(value, place)
+
+
+def issuer(value: Any, place: Place) -> str:
+    """The address of a provider of sign-in: https, or this machine."""
+    address = text(value, place)
+    if not confidential(address) or "?" in address:
+        raise place.wrong("an address such as https://id.example.org, or http:// on this machine only", value)
+    return address
+
+
+LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+
+
+def confidential(address: str, *, beside: str | None = None) -> bool:
+    """Whether nobody on the way reads what goes to an address: it is https, or of this machine.
+
+    With `beside` it has to be of this machine exactly where that address is.
+    """
+    try:
+        parts = urlsplit(address)
+        here = bool(LOOPBACK.fullmatch(parts.hostname or ""))
+        there = here if beside is None else bool(LOOPBACK.fullmatch(urlsplit(beside).hostname or ""))
+        port = parts.port
+    except ValueError:
+        return False
+    clear = address.isascii() and address.isprintable() and not set(" @#\\") & set(address)
+    known = bool(parts.hostname) and port != 0 and here == there
+    return clear and known and (parts.scheme == "https" or (parts.scheme == "http" and here))
+
+
+def scopes(value: Any, place: Place) -> tuple[str, ...]:
+    """What is asked of a provider, each a word; without ``openid`` it would say nothing of who signed in."""
+    words = texts(value, place)
+    strange = next((word for word in words if not re.fullmatch(r"[!#-\[\]-~]+", word)), None)
+    if strange is not None:
+        raise place.wrong("a list of single words", strange)
+    if "openid" not in words:
+        raise place.error(f"{place.words} has no 'openid', without which no provider says who signed in")
+    return words
 
 
 def flag(value: Any, place: Place) -> bool:
@@ -313,15 +360,33 @@ class Database(Value, frozen=True, kw_only=True):
         return f"Database(url={masked_url(self.url)!r}, durability={self.durability!r})"
 
 
+class Oidc(Value, frozen=True, kw_only=True):
+    """The OpenID Connect provider that people sign in with, and what is read from its answer; `leeway` in seconds."""
+
+    issuer: Annotated[str, "issuer"]
+    client_id: Annotated[str, "credential"]
+    client_secret: Annotated[str, "credential"] | None = None
+    name: str = "single sign-on"
+    scopes: Annotated[tuple[str, ...], "scopes"] = ("openid", "profile", "email")
+    name_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+    leeway: Annotated[int, Bounds(0, 600)] = 60
+
+    def __repr__(self) -> str:
+        return f"Oidc(issuer={self.issuer!r}, client_id={self.client_id!r}, name={self.name!r})"
+
+
 class Web(Value, frozen=True, kw_only=True):
     """Where the console listens, and the token that opens it."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Bounds(0, 65_535)] = 8765
     token: Annotated[str, "key_material"] | None = None
+    oidc: Oidc | None = None
 
     def __repr__(self) -> str:
-        return f"Web(host={self.host!r}, port={self.port!r}, token={MASK if self.token else None!r})"
+        token = MASK if self.token else None
+        return f"Web(host={self.host!r}, port={self.port!r}, token={token!r}, oidc={self.oidc!r})"
 
 
 class Settings(Value, frozen=True, kw_only=True):
@@ -414,8 +479,8 @@ class Rows:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        context, database_url, duration, key_material, labels, markdown, pause, people, promise, risk, schema, segments,
-        settle, trainer,
+        context, credential, database_url, duration, issuer, key_material, labels, markdown, pause, people, promise,
+        risk, schema, scopes, segments, settle, trainer,
     )
 }  # fmt: skip
 PLAIN: dict[Any, Check] = {str: text, bool: flag, tuple[str, ...]: texts}
@@ -480,6 +545,18 @@ def every_key(check: Check = SETTINGS, path: str = "") -> Iterator[str]:
         yield path.removesuffix(".")
     for key, item in keys_of(check).items():
         yield from every_key(item, f"{path}{key}.")
+
+
+def build_web(sources: Sources, values: Mapping[str, Any]) -> Web:
+    """The settings of the console from its checked keys; a provider without an address or a client id is refused."""
+    provider = values.get("oidc")
+    if provider is None:
+        return Web(**values)
+    place = Place(sources, ("web", "oidc"))
+    missing = next((key for key in table_of(Oidc).required if key not in provider), None)
+    if missing is not None:
+        raise place.error(f"{place.table} has no {missing!r}: a provider of sign-in needs issuer and client_id")
+    return Web(**{**values, "oidc": Oidc(**provider)})
 
 
 # The settings of one loop: checked keys become values, then what the keys say together is checked.
