@@ -243,6 +243,20 @@ class Cause(Value, frozen=True, kw_only=True):
         return cls(by=PERSON)
 
 
+class Stop(Value, frozen=True, kw_only=True):
+    """The emergency stop: who stopped a loop, why and when; `everywhere` where it came with a stop of all loops."""
+
+    by: str
+    because: str
+    at: int
+    everywhere: bool = False
+
+    @property
+    def words(self) -> str:
+        """Who stopped what, and why, as routes, refusals and pages say it."""
+        return f"{self.by} stopped {'every loop' if self.everywhere else 'the loop'}: {self.because}"
+
+
 MODEL, RISK_MODEL = "model", "risk model"  # what is trained from people's decisions
 
 
@@ -266,8 +280,8 @@ class Control(Value, frozen=True, kw_only=True):
 
     Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
-    `closed` holds the reason by segment, and `causes` what closed it.  `untrained` says of a model or a risk model why
-    its last training failed: it governs nothing, and makes no version.
+    `closed` holds the reason by segment, and `causes` what closed it; while the loop is `stopped`, nothing runs at all.
+    `untrained` says of a model or a risk model why its last training failed: it governs nothing, and makes no version.
     """
 
     loop: str
@@ -285,6 +299,7 @@ class Control(Value, frozen=True, kw_only=True):
     relief: int = 0
     scorer: str | None = None
     untrained: dict[str, Untrained] = {}
+    stopped: Stop | None = None
     seq: int = 0
 
     @property
@@ -313,7 +328,9 @@ class Control(Value, frozen=True, kw_only=True):
         return self.settings.threshold if moved is None else moved
 
     def closed_for(self, segment: str | None) -> str | None:
-        """Why autopilot is closed for a segment, or None when it is open."""
+        """Why autopilot is closed for a segment, or None when it is open; a stop comes before all else."""
+        if self.stopped is not None:
+            return self.stopped.words
         whole = self.closed.get("")
         return whole if whole is not None or not segment else self.closed.get(segment)
 

@@ -50,6 +50,7 @@ from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
 from dualcontrol.step import Steps
+from dualcontrol.stop import resume, stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters
@@ -102,6 +103,11 @@ def stated(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
 def case_id_of(case: Case | str) -> str:
     """The id of a case that is given by itself or by its id."""
     return case.id if isinstance(case, Case) else known_as(case, UnknownCaseError, "a case")
+
+
+def loop_name(loop: Loop | str | None) -> str | None:
+    """The name of a loop that is given by itself or by its name; None stays None."""
+    return loop.name if isinstance(loop, Loop) else loop if loop is None else known_as(loop, UnknownLoopError, "a loop")
 
 
 def lasting(time: str | float | None) -> int | None:
@@ -267,10 +273,9 @@ class Desk:
         """
         if case is not None:
             claimed: Case | None = self.steps.claim_case(case_id_of(case), person, lasting(lease))
-        elif loop is None:
-            claimed = self.steps.claim(person, [control.loop for control in self.loops()], lasting(lease))
         else:
-            names = [loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")]
+            name = loop_name(loop)
+            names = [control.loop for control in self.loops()] if name is None else [name]
             claimed = self.steps.claim(person, names, lasting(lease))
         if claimed is None:
             return None
@@ -367,6 +372,27 @@ class Desk:
     def erase(self, case_id: str, by: str = "operator") -> Case:
         """Erase a case's content; the evidence stays."""
         return self.steps.run(do.Erase(case_id=case_id, by=by))
+
+    @exact
+    def stop(
+        self, by: str, because: str, *, loop: str | Loop | None = None, via: str = "python", authenticated: str = "none"
+    ) -> list[Control]:
+        """The emergency stop, of one loop or of all and every later one; returns what governs them now.
+
+        Nothing goes to autopilot and no effect starts, not even an approved one, which stays ready; what has begun may
+        end, and answers go on.  Stopping twice changes nothing.
+        """
+        return stop(self.steps, Actor(person=by, via=via, authenticated=authenticated), because, loop_name(loop))
+
+    @exact
+    def resume(
+        self, by: str, because: str, *, loop: str | Loop | None = None, via: str = "python", authenticated: str = "none"
+    ) -> list[Control]:
+        """Open a stopped loop again, or without `loop` all that were stopped together; returns what governs them now.
+
+        Raises NotStoppedError where nothing is stopped that way.
+        """
+        return resume(self.steps, Actor(person=by, via=via, authenticated=authenticated), because, loop_name(loop))
 
     def sweep(self, seconds: float | None = None) -> int:
         """Do what is due: leases, response times, effective decisions, lost effects, uncounted evidence.
