@@ -33,7 +33,10 @@ Who = Annotated[
     "dualcontrol stop --all --because 'the bank is down' --person ana",
 )  # fmt: skip
 def stop(state: State, because: Because, loop: Named = None, everywhere: All = False, person: Who = None) -> None:
-    """Let no effect start from here on, in a loop or in all; what is ready stays ready, what has begun may end."""
+    """Let no effect start from here on, in a loop or in all.
+
+    What is ready stays ready, approved or not, and what has begun may end.
+    """
     _switch(state, Desk.stop, loop, everywhere, because, person)
 
 
