@@ -232,6 +232,20 @@ class Cause(Value, frozen=True, kw_only=True):
         return cls(by=PERSON)
 
 
+class Stop(Value, frozen=True, kw_only=True):
+    """The emergency stop: who stopped a loop, why and when; `everywhere` where it came with a stop of all loops."""
+
+    by: str
+    because: str
+    at: int
+    everywhere: bool = False
+
+    @property
+    def words(self) -> str:
+        """Who stopped what, and why, as routes, refusals and pages say it."""
+        return f"{self.by} stopped {'every loop' if self.everywhere else 'the loop'}: {self.because}"
+
+
 MODEL, RISK_MODEL = "model", "risk model"  # what is trained from people's decisions
 
 
@@ -271,10 +285,10 @@ class Control(Value, frozen=True, kw_only=True):
 
     Under a guarantee `thresholds`, `audits`, `epochs` and `models` belong to the certificates by segment: from which
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
-    `closed` holds the reason by segment, and `causes` what closed it.  `people` are the accounts that have to do with
-    the loop, by `names.identity`, None before the first account; `groups` are those that accounts were put into, over
-    those of the settings.  `untrained` says of a model or a risk model why
-    its last training failed: it governs nothing, and makes no version.
+    `closed` holds the reason by segment, and `causes` what closed it; while the loop is `stopped`, nothing runs at all.
+    `people` are the accounts that have to do with the loop, by `names.identity`, None before the first account;
+    `groups` are those that accounts were put into, over those of the settings.  `untrained` says of a model or a risk
+    model why its last training failed: it governs nothing, and makes no version.
     """
 
     loop: str
@@ -294,6 +308,7 @@ class Control(Value, frozen=True, kw_only=True):
     untrained: dict[str, Untrained] = {}
     people: dict[str, Member] | None = None
     groups: dict[str, tuple[str, ...]] = {}
+    stopped: Stop | None = None
     seq: int = 0
 
     def members(self, group: str) -> tuple[str, ...] | None:
@@ -334,7 +349,9 @@ class Control(Value, frozen=True, kw_only=True):
         return self.settings.threshold if moved is None else moved
 
     def closed_for(self, segment: str | None) -> str | None:
-        """Why autopilot is closed for a segment, or None when it is open."""
+        """Why autopilot is closed for a segment, or None when it is open; a stop comes before all else."""
+        if self.stopped is not None:
+            return self.stopped.words
         whole = self.closed.get("")
         return whole if whole is not None or not segment else self.closed.get(segment)
 

@@ -47,10 +47,12 @@ from dualcontrol.learn.export import Exported, export, mark
 from dualcontrol.learn.risk import chance_of_being_right
 from dualcontrol.learn.serving import check_one, current_model, started, stopped
 from dualcontrol.names import nearest, same
+from dualcontrol.people import may, refuse
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
 from dualcontrol.step import Steps
+from dualcontrol.stop import resume, stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters
@@ -103,6 +105,11 @@ def stated(arguments: Mapping[str, Any], *without: str) -> dict[str, Any]:
 def case_id_of(case: Case | str) -> str:
     """The id of a case that is given by itself or by its id."""
     return case.id if isinstance(case, Case) else known_as(case, UnknownCaseError, "a case")
+
+
+def loop_name(loop: Loop | str | None) -> str | None:
+    """The name of a loop that is given by itself or by its name; None stays None."""
+    return loop.name if isinstance(loop, Loop) else loop if loop is None else known_as(loop, UnknownLoopError, "a loop")
 
 
 def lasting(time: str | float | None) -> int | None:
@@ -283,10 +290,9 @@ class Desk:
         """
         if case is not None:
             return self._held(self.steps.claim_case(case_id_of(case), person, lasting(lease)), person)
-        if loop is None:
-            return self.claim_in(person, [control.loop for control in self.loops()], lease=lease)
-        name = loop.name if isinstance(loop, Loop) else known_as(loop, UnknownLoopError, "a loop")
-        return self.claim_in(person, [name], lease=lease)
+        name = loop_name(loop)
+        names = [control.loop for control in self.loops()] if name is None else [name]
+        return self.claim_in(person, names, lease=lease)
 
     def claim_in(self, person: str, loops: Sequence[str], *, lease: str | float | None = None) -> Claim | None:
         """Take the next review of several loops for a person, or None when there is nothing they may do."""
@@ -389,6 +395,31 @@ class Desk:
     def erase(self, case_id: str, by: str = "operator") -> Case:
         """Erase a case's content; the evidence stays."""
         return self.steps.run(do.Erase(case_id=case_id, by=by))
+
+    @exact
+    def stop(
+        self, by: str, because: str, *, loop: str | Loop | None = None, via: str = "python",
+        authenticated: str = "none", actor: Actor | None = None,
+    ) -> list[Control]:  # fmt: skip
+        """The emergency stop, of one loop or of all and every later one; returns what governs them now.
+
+        Nothing goes to autopilot and no effect starts, not even an approved one, which stays ready; what has begun may
+        end, and answers go on.  Stopping twice changes nothing.
+        """
+        actor = actor or Actor(person=by, via=via, authenticated=authenticated)
+        return stop(self.steps, actor, because, loop_name(loop))
+
+    @exact
+    def resume(
+        self, by: str, because: str, *, loop: str | Loop | None = None, via: str = "python",
+        authenticated: str = "none", actor: Actor | None = None,
+    ) -> list[Control]:  # fmt: skip
+        """Open a stopped loop again, or without `loop` all that were stopped together; returns what governs them now.
+
+        Raises NotStoppedError where nothing is stopped that way.
+        """
+        actor = actor or Actor(person=by, via=via, authenticated=authenticated)
+        return resume(self.steps, actor, because, loop_name(loop))
 
     def sweep(self, seconds: float | None = None) -> int:
         """Do what is due: leases, response times, effective decisions, lost effects, uncounted evidence.
@@ -821,7 +852,12 @@ class Loop:
         if not why.strip():
             raise RequestError("say why autopilot is stopped: it stands in the reason of each route")
         known_as(segment, RequestError, "a segment")
-        self.desk.steps.move(self.name, lambda now, at: [stopped(now, at, person, why, segment)], actor=person)
+
+        def change(now: Control, at: int) -> list[Event]:
+            refuse(may(person, "stop", now))
+            return [stopped(now, at, person, why, segment)]
+
+        self.desk.steps.move(self.name, change, actor=person)
         return self.control
 
     @exact
@@ -831,7 +867,12 @@ class Loop:
         Raises GuaranteeError where an alarm or a missing model file closed it: those end in other ways.
         """
         person, why = named(by), known_as(because, RequestError, "why autopilot is opened")
-        self.desk.steps.move(self.name, lambda now, at: started(now, at, person, why, segment), actor=person)
+
+        def change(now: Control, at: int) -> Sequence[Event]:
+            refuse(may(person, "resume", now))
+            return started(now, at, person, why, segment)
+
+        self.desk.steps.move(self.name, change, actor=person)
         if self.control.model is not None:  # its file may have gone while nothing was asked of it
             check_one(self.desk, self.control)
         return self.control

@@ -473,6 +473,28 @@ class AutopilotOpened(SegmentEvent, frozen=True, kw_only=True):
     reason: str
 
 
+class LoopStopped(ControlEvent, frozen=True, kw_only=True):
+    """A person stopped the loop: no effect starts and nothing goes to autopilot, until a person opens it again.
+
+    `everywhere` where it came with a stop of all loops.
+    """
+
+    actor: Actor
+    because: str
+    everywhere: bool = False
+
+
+class LoopResumed(ControlEvent, frozen=True, kw_only=True):
+    """A person opened a stopped loop again: what stayed ready may start, if the checks of then let it.
+
+    `everywhere` where it came with the end of a stop of all loops.
+    """
+
+    actor: Actor
+    because: str
+    everywhere: bool = False
+
+
 class ReliefChanged(ControlEvent, frozen=True, kw_only=True):
     """People are asked for less, or for all again; demand and capacity are reviews an hour."""
 
@@ -582,7 +604,8 @@ class GroupChanged(ControlEvent, frozen=True, kw_only=True):
 
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
+    LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted,
+    PeopleChanged, GroupChanged,
 )  # fmt: skip
 
 
@@ -660,10 +683,37 @@ ACCOUNT_EVENTS: tuple[type[Event], ...] = (
 )  # fmt: skip
 
 
+# The events of the stream `stop`, in past tense: what holds for all loops, also for those that are defined later.
+
+
+STOP = "stop"
+
+
+class AllStopped(Event, frozen=True, kw_only=True):
+    """A person stopped all loops; one that is defined from here on begins stopped."""
+
+    at: int
+    actor: Actor
+    because: str
+
+
+class AllResumed(Event, frozen=True, kw_only=True):
+    """The stop of all loops ended; one that is defined from here on begins open."""
+
+    at: int
+    actor: Actor
+    because: str
+
+
+STOP_EVENTS: tuple[type[Event], ...] = (AllStopped, AllResumed)
+
+
 # Ledger entries: canonical bytes, the hash chain, and reading what older versions wrote.
 
 
-EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *ACCOUNT_EVENTS)}
+EVENTS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *STOP_EVENTS, *ACCOUNT_EVENTS)
+}
 Raw = dict[str, Any]
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dualcontrol import events as ev
 from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route, decoder
-from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Untrained
+from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Stop, Untrained
 from dualcontrol.events import Event, unreal
 from dualcontrol.names import identity
 
@@ -275,6 +275,25 @@ def _autopilot(control: Control, event: ev.AutopilotClosed | ev.AutopilotOpened)
     }
 
 
+def _stop(control: Control, event: ev.LoopStopped | ev.LoopResumed) -> dict[str, Any]:
+    """Whether the loop is stopped; what closed its autopilot besides stays as it is."""
+    if isinstance(event, ev.LoopResumed):
+        return {"stopped": None}
+    return {"stopped": stop_of(event)}
+
+
+def stop_of(event: ev.LoopStopped | ev.AllStopped) -> Stop:
+    """What a loop keeps of a stop."""
+    everywhere = isinstance(event, ev.AllStopped) or event.everywhere
+    return Stop(by=event.actor.person, because=event.because, at=event.at, everywhere=everywhere)
+
+
+def all_stopped(last: ev.Entry | None) -> ev.AllStopped | None:
+    """The stop of all loops that is in force, by the last entry of the stream `stop`."""
+    event = last.events[-1] if last is not None else None
+    return event if isinstance(event, ev.AllStopped) else None
+
+
 def _model(control: Control, event: ev.ModelPromoted | ev.ModelKept | ev.ScoreChanged) -> dict[str, Any]:
     """A new model begins an epoch, and so does a new risk model: what was certified was the old one."""
     if isinstance(event, ev.ScoreChanged):
@@ -301,6 +320,7 @@ CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     ev.PolicyChanged: _policy,
     **dict.fromkeys((ev.EpochBegan, ev.ThresholdMoved, ev.AuditsChanged), _certificate),
     **dict.fromkeys((ev.AutopilotClosed, ev.AutopilotOpened), _autopilot),
+    **dict.fromkeys((ev.LoopStopped, ev.LoopResumed), _stop),
     ev.ReliefChanged: lambda control, event: {"relief": event.level},
     **dict.fromkeys((ev.ModelPromoted, ev.ModelKept, ev.ScoreChanged), _model),
     **dict.fromkeys((ev.PeopleChanged, ev.GroupChanged), _people),

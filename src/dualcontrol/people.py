@@ -140,8 +140,8 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
         if control is None or control.people is None:
             return None
         member, name = control.people.get(identity(who)), who
-        if member is None and verb in ("withdraw", "erase"):
-            return None  # a program that holds the database tidies up under a name of its own
+        if member is None and verb in ("withdraw", "erase", "stop"):
+            return None  # who holds the database itself tidies up, and stops, under a name of their own
         if member is None:
             hint = "An admin lets people in: `dualcontrol users invite NAME --role reviewer`, or `users grant`."
             return EligibilityError(f"{who} has no role in loop {control.loop!r}", hint=hint)

@@ -38,6 +38,7 @@ from dualcontrol.commands import (
     Settle,
     StartEffect,
     TakeClaim,
+    Timeout,
     checked,
 )
 from dualcontrol.commands import person as named
@@ -55,8 +56,8 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import Concluded, Entry, Event, GroupChanged, PeopleChanged, PolicyChanged
-from dualcontrol.evolve import fold, governed_by
+from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged, PolicyChanged
+from dualcontrol.evolve import all_stopped, fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
@@ -150,7 +151,8 @@ class Steps:
     @retrying
     def _run(self, command: Any) -> tuple[Case, list[Event]]:
         while True:
-            with self.store.transaction(durable=not isinstance(command, UNHURRIED)) as tx:
+            starts = isinstance(command, STARTING) or None
+            with self.store.transaction(durable=not isinstance(command, UNHURRIED), starts=starts) as tx:
                 leader = tx.load(command.leader) if isinstance(command, Follow) else None  # locked before its followers
                 case = self._load(tx, command)
                 # what was due comes first, whoever looks first: it is committed, then the command is tried on the rest
@@ -175,7 +177,7 @@ class Steps:
         joined: list[Due] = []
         done = 0
         try:
-            with self.store.transaction(durable=what != "settle") as tx:
+            with self.store.transaction(durable=what != "settle", starts=what == "case" or None) as tx:
                 for due in self.queue.due(tx, what, at_once, seen):
                     if batch and time.monotonic() - begun > longest:
                         break
@@ -280,7 +282,7 @@ class Steps:
         """Open a case with the score that its loop asks for; scored anew where another model is in force by now."""
         for _ in range(ATTEMPTS):
             score = self.scores.ahead(command)
-            with suppress(UnscoredError), self.store.transaction() as tx:
+            with suppress(UnscoredError), self.store.transaction(starts=True) as tx:
                 control = self.control(tx, command.loop)
                 case = self._known(tx, control, command.key, print_) if command.key and print_ else None
                 new = case is None
@@ -307,8 +309,11 @@ class Steps:
         return None if case is None else self._caught_up(tx, case)
 
     def _started(self, tx: Tx, case: Case, start: StartEffect | None) -> tuple[Case, int | None]:
-        """The case with its effect started, when it is ready and of the action that is asked for."""
-        if start is None or case.effect.state != "ready":
+        """The case with its effect started, when it is ready and of the action that is asked for.
+
+        In a stopped loop it is not: the caller learns of the stop when it asks for the effect by itself.
+        """
+        if start is None or case.effect.state != "ready" or self.control(tx, case.loop).stopped is not None:
             return case, None
         if start.action is not None and not same(start.action, case.decided_action()):
             return case, None
@@ -326,7 +331,7 @@ class Steps:
     @retrying
     def caught_up(self, case_id: str) -> Case:
         """The case after what is due in it has been done; no other case is looked at."""
-        with self.store.transaction() as tx:
+        with self.store.transaction(starts=True) as tx:
             case = tx.load(case_id)
             if case is None:
                 raise UnknownCaseError(f"there is no case {short(case_id)}")
@@ -454,8 +459,11 @@ class Steps:
 
     @retrying
     def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
-        """Put these settings in force for their loop; a new version only when they differ from what is."""
-        with self.store.transaction() as tx:
+        """Put these settings in force for their loop; a new version only when they differ from what is.
+
+        A loop that is new begins stopped where all loops are.
+        """
+        with self.store.transaction(starts=True) as tx:
             control = tx.control(settings.name)
             if control is not None and control.settings.digest == settings.digest:
                 return control
@@ -464,16 +472,25 @@ class Steps:
                 version=version, at=tx.now, digest=settings.digest, settings=json_text(settings.to_dict()).decode(),
                 relabelled=relabelled(control, settings),
             )  # fmt: skip
-            before = control or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
-            after = self.moved(tx, before, [event], expected=control)
-            return after if control is not None else self.acquaint(tx, after, "system")
+            if control is not None:
+                return self.moved(tx, control, [event], expected=control)
+            events: list[Event] = [event]
+            if (stop := all_stopped(tx.last(STOP))) is not None:
+                stopped = LoopStopped(version=2, at=tx.now, actor=stop.actor, because=stop.because, everywhere=True)
+                events.append(stopped)
+            new = Control(loop=settings.name, loop_id=0, version=0, settings=settings)
+            return self.acquaint(tx, self.moved(tx, new, events, expected=None), "system")
 
     @retrying
     def move(
-        self, loop: str, make: Callable[[Control, int], Sequence[Event]], actor: str = "system"
+        self, loop: str, make: Callable[[Control, int], Sequence[Event]], actor: str = "system",
+        starts: bool | None = None,
     ) -> Control:  # fmt: skip
-        """Change a loop's control by the events that `make(control, now)` gives; none leaves it as it is."""
-        with self.store.transaction() as tx:
+        """Change a loop's control by the events that `make(control, now)` gives; none leaves it as it is.
+
+        `starts` is that of `Store.transaction`: False where nothing may start before the change counts.
+        """
+        with self.store.transaction(starts=starts) as tx:
             control = self.control(tx, loop)
             events = make(control, tx.now)
             return self.moved(tx, control, events, expected=control, actor=actor) if events else control
@@ -560,6 +577,7 @@ UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
 BY_CLAIM, BY_PERSON = (GiveAnswer, Commit, Release, Extend), (TakeClaim, Retract)
 BY_PROGRAM = (StartEffect, FinishEffect, Recall)
 IN_TIME: tuple[type[Command], ...] = (GiveAnswer, Retract, StartEffect)
+STARTING: tuple[type[Command], ...] = (*IN_TIME, Timeout)  # an effect starts, or what a timeout lets through
 
 
 def admitted(command: Propose, control: Control) -> None:

@@ -41,6 +41,7 @@ from dualcontrol.events import (
 )
 
 SHORT = 0.4
+STOPPING = ("LoopStopped", "LoopResumed", "AllStopped", "AllResumed")
 PAY = {"input": {"mail": "please pay"}, "rationale": "the invoice is right"}
 
 
@@ -54,10 +55,10 @@ class Killer:
         return getattr(self._store, name)
 
     @contextmanager
-    def transaction(self, durable: bool = True) -> Iterator[Any]:
+    def transaction(self, durable: bool = True, starts: bool | None = None) -> Iterator[Any]:
         """The store's own transaction, watched."""
         seen = Seen()
-        with self._store.transaction(durable) as tx:
+        with self._store.transaction(durable, starts) as tx:
             yield seen.watch(tx)
             if self._when == "before" and self._event in seen.kinds:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -550,6 +551,30 @@ def model(kind: Any) -> Callable[[Any, int], Any]:
     return make
 
 
+def stopped(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """All loops are stopped after the approval, and opened again: what was approved runs once, after that."""
+    trip = Trip(desk, witness)
+    pay = trip.gate()
+
+    def recorded() -> list[str]:
+        entries = [*desk.store.queries.entries("stop"), *desk.store.queries.entries(trip.loop.stream)]
+        return [name for entry in entries for e in entry.events if (name := type(e).__name__) in STOPPING]
+
+    def attempt(*args: Any) -> Any:
+        case = trip.case()
+        if case is not None and case.effect.state == "ready" and "LoopStopped" not in recorded():
+            desk.stop("lee", "test")
+        return pay(*args)
+
+    def human() -> None:
+        trip.answer()
+        if trip.loop.control.stopped is not None:
+            assert trip.lines() == []
+            desk.resume("lee", "test")
+
+    return trip.end(trip.until_done(attempt, human)) | {"stops": recorded()}
+
+
 def batch(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """A chunk of rows is routed in one entry; rows for humans are cases."""
     loop = desk.loop("pay", mode="labels", threshold=0.9, context="minimal", lease=SHORT)
@@ -598,6 +623,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "AuditsChanged": control_event(audits, lambda c: bool(c.audits)),
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
+    **dict.fromkeys(STOPPING, stopped),
     "ReliefChanged": control_event(relieved, lambda c: c.relief == 2),
     "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
     "TrainingFailed": control_event(untrained, lambda c: "model" in c.untrained),

@@ -23,6 +23,8 @@ from dualcontrol.events import (
     EpochBegan,
     Event,
     EvidenceCounted,
+    LoopResumed,
+    LoopStopped,
     ModelPromoted,
     PolicyChanged,
     ThresholdMoved,
@@ -144,7 +146,10 @@ class History:
 
 
 _SETTINGS = decoder(LoopSettings)
-PLAIN = {AuditsChanged: "audits changed", AutopilotClosed: "autopilot closed", AutopilotOpened: "autopilot opened"}
+PLAIN = {
+    AuditsChanged: "audits changed", AutopilotClosed: "autopilot closed", AutopilotOpened: "autopilot opened",
+    LoopStopped: "loop stopped", LoopResumed: "loop opened again",
+}  # fmt: skip
 ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores are not what they were"}
 
 
@@ -203,6 +208,8 @@ def move_of(entry: Entry, event: Event) -> Move | None:
             )  # fmt: skip
         case AuditsChanged() | AutopilotClosed() | AutopilotOpened():
             return move(what=PLAIN[type(event)], reason=event.reason, segment=event.segment)
+        case LoopStopped() | LoopResumed():
+            return move(what=PLAIN[type(event)], reason=event.because)
         case AlarmRaised():
             return move(what="alarm", reason=event.reason)
         case ModelPromoted():

@@ -123,6 +123,12 @@ class Starting(Body):
     runs: Annotated[Running | None, Field(description="Refused with 409 when it is not what was decided.")] = None
 
 
+class Reason(Body):
+    """Why everything is stopped, or opened again; who says so is whose token it is."""
+
+    because: Annotated[Name, Field(description="Why; it is recorded, and shown to everybody who waits.")]
+
+
 class Stopping(Body):
     """Why a loop's autopilot is stopped."""
 
