@@ -62,7 +62,7 @@ from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import same
-from dualcontrol.people import pools_of
+from dualcontrol.people import may, pools_of, refuse
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
@@ -391,8 +391,15 @@ class Steps:
                 case = self.queue.workable(tx, case_id, values=False)
                 if case is not None:
                     self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
+            refusals = [may(person, "claim", control) for control in controls.values()]
+            if refusals and None not in refusals:
+                refuse(refusals[0])
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
-            head = self.queue.next(tx, person, pools) if pools else None
+
+            def fits(case: Case, review_id: str) -> bool:  # rows know names, not the humans behind them
+                return may(person, "claim", controls[case.loop], case, review_id) is None
+
+            head = self.queue.next(tx, person, pools, fits) if pools else None
             if head is None:
                 return None
             case, review_id = head
@@ -707,7 +714,9 @@ class Queue:
     def __init__(self) -> None:
         self._passed: dict[str, int] = {}  # when each case that was passed over is looked at again
 
-    def next(self, tx: Tx, person: str, pools: Sequence[tuple[int, str]]) -> tuple[Case, str] | None:
+    def next(
+        self, tx: Tx, person: str, pools: Sequence[tuple[int, str]], fits: Callable[[Case, str], bool]
+    ) -> tuple[Case, str] | None:  # fmt: skip
         """Lock and load the next case with a review that this person may take, and the review's id.
 
         Where cases at the head are passed over, the next call goes on where this one gave up.
@@ -718,14 +727,15 @@ class Queue:
             if head is None:
                 return None
             case = self.workable(tx, head[0])
-            if case is not None:
+            if case is not None and fits(case, head[1]):
                 return case, head[1]
-        before = len(self._passed)
+        before, unfit = len(self._passed), 0
         for case_id, review_id in tx.queue(person, pools, without=self._passed):
             case = self.workable(tx, case_id)
-            if case is not None:
+            if case is not None and fits(case, review_id):
                 return case, review_id
-            if len(self._passed) >= before + PASSED_AT_ONCE:
+            unfit += case is not None
+            if len(self._passed) >= before + PASSED_AT_ONCE or unfit >= PASSED_AT_ONCE:
                 break
         return None
 
