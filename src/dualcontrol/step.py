@@ -32,6 +32,7 @@ from dualcontrol.commands import (
     Propose,
     Recall,
     Release,
+    Reseat,
     ResolveEffect,
     Retract,
     Revoke,
@@ -62,7 +63,7 @@ from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels, relabelled
 from dualcontrol.learn import examples
 from dualcontrol.names import same
-from dualcontrol.people import may, pools_of, refuse
+from dualcontrol.people import able_in, may, pools_of, refuse
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
@@ -527,6 +528,20 @@ class Steps:
                 version = control.version + len(events) + 1
                 events.append(GroupChanged(version=version, at=tx.now, by=by, group=group, people=people))
         return self.moved(tx, control, events, expected=control, actor=by) if events else control
+
+    def reseat(self, control: Control) -> int:
+        """Find somebody else for open reviews whose group has nobody left who may answer; returns how many cases."""
+        empty = [group for group in control.pools() if able_in(group, control) == ()]
+        if not empty:
+            return 0
+        pools = [(control.loop_id, group) for group in empty]
+        cursor, cases = None, set[str]()
+        while True:
+            page = self.store.queries.inbox(pools, limit=200, cursor=cursor)
+            cases |= {row.review.case_id for row in page.rows if row.read_only is None}
+            cursor = page.next
+            if cursor is None:
+                return sum(self.carry_out_alone(Reseat(case_id=case_id)) for case_id in sorted(cases))
 
     def give_back(self, tx: Tx, claims: Sequence[tuple[str, str]]) -> None:
         """Release (case id, claim id) pairs, in the caller's transaction; what a newer version wrote is left alone."""

@@ -310,6 +310,9 @@ class Registry:
     def change(self, change: Change, by: str) -> None:
         """Carry out one change of accounts in a transaction; tried again where somebody else was faster."""
         self._steps.retried(self._changed, change, by)
+        for control in self._steps.store.queries.loops():  # what nobody may take any more goes to the arbiter
+            if control.people is not None:
+                self._steps.reseat(control)
 
     def _changed(self, change: Change, by: str) -> None:
         with self._steps.store.transaction() as tx:
