@@ -16,7 +16,7 @@ from dualcontrol.errors import Paused
 from dualcontrol.learn import risk
 from dualcontrol.learn.serving import check
 from dualcontrol.learn.trusted import FOLDER
-from dualcontrol.settings import Settings, load, loop_settings
+from dualcontrol.settings import Settings, laid, load, loop_settings
 from dualcontrol.step import Steps
 from dualcontrol.store.sql import open_store
 
@@ -51,7 +51,7 @@ def open(
     store = open_store(url or in_force.database.url, durability=durability or in_force.database.durability, clock=clock)
     try:
         key = in_force.secret.encode() if in_force.secret else None
-        desk = Desk(store, Steps(store, new_id=new_id, secret=key, clock=clock), settings_for, in_force)
+        desk = Desk(store, Steps(store, lay=laid, new_id=new_id, secret=key, clock=clock), settings_for, in_force)
         for loop in in_force.loops.values():
             desk.steps.govern(loop)
         # where the model files of this database are where this program can see them, or should be

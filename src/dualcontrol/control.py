@@ -174,12 +174,32 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         """Who belongs to a group; None when the group is open to everybody."""
         return self.groups.get(group)
 
+    def setting(self, key: str) -> JSON:
+        """One setting by its key as plain JSON in full; of ``groups.NAME`` the members, None where it is not declared.
+
+        Raises AttributeError for a key that there is not.
+        """
+        if key.startswith(GROUPS):
+            members = self.groups.get(key.removeprefix(GROUPS))
+            return None if members is None else list(members)
+        return _in_full(getattr(self, key))
+
     def pools(self) -> tuple[str, ...]:
         """Every group that reviews of this loop can be meant for."""
         named = [self.group, self.quorum.arbiter]
         for rule in self.rules:
             named += [rule.group, rule.quorum.arbiter if rule.quorum else None]
         return tuple(dict.fromkeys([g for g in named if g] + list(self.groups)))
+
+
+GROUPS = "groups."  # begins the key of a group: ``groups.NAME``
+
+
+def _in_full(value: Any) -> JSON:
+    """A value of settings as JSON with every field, so that a later default cannot change what it says."""
+    if isinstance(value, Value):
+        return {field: _in_full(getattr(value, field)) for field in value.__struct_fields__}
+    return [_in_full(item) for item in value] if isinstance(value, tuple) else value
 
 
 _SETTINGS = decoder(LoopSettings)
@@ -261,6 +281,17 @@ class Untrained(Value, frozen=True, kw_only=True):
     waiting: int = 0
 
 
+class Override(Value, frozen=True, kw_only=True):
+    """What a person laid over the file's value, which is `before`; both are JSON text in full."""
+
+    value: str
+    before: str
+    by: str
+    at: int
+    approved_by: str | None = None
+    case_id: str | None = None
+
+
 class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events.
 
@@ -268,12 +299,16 @@ class Control(Value, frozen=True, kw_only=True):
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
     `closed` holds the reason by segment, and `causes` what closed it.  `untrained` says of a model or a risk model why
     its last training failed: it governs nothing, and makes no version.
+
+    `settings` are those in force: what file and program declare, with the `overrides` by key laid over them.
     """
 
     loop: str
     loop_id: int
     version: int
     settings: LoopSettings
+    base: LoopSettings | None = None
+    overrides: dict[str, Override] = {}
     epoch: int = 0
     model: str | None = None
     thresholds: dict[str, float] = {}
@@ -286,6 +321,11 @@ class Control(Value, frozen=True, kw_only=True):
     scorer: str | None = None
     untrained: dict[str, Untrained] = {}
     seq: int = 0
+
+    @property
+    def declared(self) -> LoopSettings:
+        """The settings that file and program declare, without the overrides."""
+        return self.settings if self.base is None else self.base
 
     @property
     def learned(self) -> bool:

@@ -46,6 +46,7 @@ from dualcontrol.learn.export import Exported, export, mark
 from dualcontrol.learn.risk import chance_of_being_right
 from dualcontrol.learn.serving import check_one, current_model, started, stopped
 from dualcontrol.names import nearest, same
+from dualcontrol.overrides import ANY, change, dropped, overridden
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
@@ -812,6 +813,29 @@ class Loop:
         self.desk.steps.move(self.name, lambda now, at: started(now, at, person, why, segment), actor=person)
         if self.control.model is not None:  # its file may have gone while nothing was asked of it
             check_one(self.desk, self.control)
+        return self.control
+
+    @exact
+    def override(
+        self, key: str, value: JSON, by: str, *, approved_by: str | None = None, instead_of: JSON = UNSET
+    ) -> Control:  # fmt: skip
+        """Lay a value over a setting of the file, for every program from here on; returns the new control.
+
+        `key` is a setting of ``[loop.NAME]`` or ``groups.NAME``, and None is its default; the value is checked as a
+        file's is.  `by` is the person, `instead_of` the value that they saw in force: another one is not replaced.
+
+        Raises SettingsError for a mistake, RequestError for what the file says, ConflictError for a value that changed.
+        """
+        wanted = change(key, by, value, approved_by, ANY if instead_of is UNSET else instead_of)
+        steps = self.desk.steps
+        steps.move(self.name, lambda now, at: overridden(now, at, wanted, steps.lay), actor=wanted.by)
+        return self.control
+
+    @exact
+    def drop_override(self, key: str, by: str, *, approved_by: str | None = None) -> Control:
+        """Let a setting be as the file says again; returns the new control.  Raises NotFoundError where it is."""
+        wanted, steps = change(key, by, approved_by=approved_by), self.desk.steps
+        steps.move(self.name, lambda now, at: dropped(now, at, wanted, steps.lay), actor=wanted.by)
         return self.control
 
     def certify(self) -> list[Event]:

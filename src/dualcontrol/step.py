@@ -55,12 +55,13 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import Concluded, Entry, Event, PolicyChanged
+from dualcontrol.events import Concluded, Entry, Event
 from dualcontrol.evolve import fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
-from dualcontrol.labels import Labels, relabelled
+from dualcontrol.labels import Labels
 from dualcontrol.learn import examples
 from dualcontrol.names import same
+from dualcontrol.overrides import Lay, governed
 from dualcontrol.people import pools_of
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
@@ -99,10 +100,11 @@ class Steps:
     """Runs commands against a store, one transaction each; knows the time, the ids and the draws."""
 
     def __init__(
-        self, store: Store, *, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
+        self, store: Store, *, lay: Lay, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
         clock: Callable[[], int] | None = None, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         self.store = store
+        self.lay = lay
         self.now = clock or (lambda: time.time_ns() // 1000)
         self.new_id = new_id
         self.secret = secret or store.secret()
@@ -452,19 +454,18 @@ class Steps:
     # Control of a loop
 
     @retrying
-    def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
-        """Put these settings in force for their loop; a new version only when they differ from what is."""
+    def govern(self, settings: LoopSettings) -> Control:
+        """Put declared settings in force for their loop, under what is laid over them; a new version where they differ.
+
+        Raises OverrideError where they are others under an override.
+        """
         with self.store.transaction() as tx:
             control = tx.control(settings.name)
-            if control is not None and control.settings.digest == settings.digest:
+            events = governed(control, settings, tx.now, self.lay)
+            if control is not None and not events:
                 return control
-            version = 1 if control is None else control.version + 1
-            event = PolicyChanged(
-                version=version, at=tx.now, digest=settings.digest, settings=json_text(settings.to_dict()).decode(),
-                relabelled=relabelled(control, settings),
-            )  # fmt: skip
             before = control or Control(loop=settings.name, loop_id=0, version=0, settings=settings)
-            return self.moved(tx, before, [event], expected=control)
+            return self.moved(tx, before, events, expected=control)
 
     @retrying
     def move(

@@ -476,6 +476,20 @@ def policy(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(result) | {"threshold": control.settings.threshold}
 
 
+def overridden(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A person lays a threshold over the declared one, and drops it again."""
+    trip = Trip(desk, witness)
+    result = trip.until_done(trip.gate(), trip.answer)
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(trip.loop.stream) for e in entry.events]
+    if "SettingOverridden" not in stream:
+        trip.loop.override("threshold", 0.95, "ana")
+    if "OverrideDropped" not in stream:
+        trip.loop.drop_override("threshold", "ben")
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(trip.loop.stream) for e in entry.events]
+    counts = {kind: stream.count(kind) for kind in ("SettingOverridden", "OverrideDropped")}
+    return trip.end(result) | counts | {"threshold": trip.loop.control.settings.threshold}
+
+
 def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
     """A trip that ends with one event in the loop's own stream.
 
@@ -592,6 +606,8 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "EffectResolved": lost,
     "Erased": erased,
     "PolicyChanged": policy,
+    "SettingOverridden": overridden,
+    "OverrideDropped": overridden,
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
     "EpochBegan": control_event(began, lambda c: c.epoch == 1),
     "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),
