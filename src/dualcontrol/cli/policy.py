@@ -12,7 +12,7 @@ from rich.text import Text
 from dualcontrol.case import JSON
 from dualcontrol.cli.command import LoopName, State, group, os_user, verb
 from dualcontrol.cli.open import desk_of, missing, settings_of
-from dualcontrol.cli.read import json_of, text_of, usage
+from dualcontrol.cli.read import json_of, usage
 from dualcontrol.cli.screen import document, facts, report, show, styled, table
 from dualcontrol.control import Control, Env, LoopSettings, Override, Rule, uuid7
 from dualcontrol.desk import Loop, unknown_loop
@@ -23,7 +23,7 @@ from dualcontrol.names import nearest
 from dualcontrol.overrides import key_of, settings_of_loop
 from dualcontrol.propose import command
 from dualcontrol.route.route import propose
-from dualcontrol.spelling import parsed
+from dualcontrol.spelling import loose
 from dualcontrol.tables import opened
 
 policy_app = group("policy", "Check settings and rules, try a case on them without writing, and override a setting.")
@@ -171,13 +171,8 @@ def show_policy(state: State, loop: LoopName) -> None:
 
 
 def _value(text: str) -> JSON:
-    """What is typed as a value: JSON where it is, else the text itself."""
-    try:
-        return parsed(text_of(text))
-    except ValueError:
-        if text[:1] in ("@", "-", "{", "[", '"'):
-            return json_of(text, "VALUE")  # which says what is wrong with it
-        return text
+    """What is typed as a value: JSON where it has to be, else what the text spells."""
+    return json_of(text, "VALUE") if text == "-" or text[:1] in ("@", "{", "[", '"') else loose(text)
 
 
 def _laid(state: State, control: Control, key: str) -> None:

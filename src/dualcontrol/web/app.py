@@ -14,21 +14,22 @@ from dualcontrol import __version__
 from dualcontrol.desk import Desk
 from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access
-from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops
+from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, settings
 from dualcontrol.web.deps import Here, check_query
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.pages import case, entry, front, review, value
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
+from dualcontrol.web.pages import settings as settings_page
 from dualcontrol.web.pages.site import STATIC, Pages
 from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
-PAGES = (front, inbox_page, review, case, guarantee_page, entry, value)
+PAGES = (front, inbox_page, review, case, guarantee_page, settings_page, entry, value)
 API = "/api/v1"
 RESOURCES = (
     cases.router, claims.router, claims.answers, effects.router, inbox.router, loops.router, guarantee.router,
-    events.router,
+    settings.router, events.router,
 )  # fmt: skip
 
 
