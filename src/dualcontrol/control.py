@@ -139,6 +139,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     approval_lasts: Duration | None = None
     on_unknown: Literal["ask", "retry"] = "ask"
     effect_lease: Duration = "5m"
+    changes: Literal["one", "two"] = "one"
     rules: tuple[Rule, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
 
@@ -192,6 +193,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         return tuple(dict.fromkeys([g for g in named if g] + list(self.groups)))
 
 
+BY_TWO = "changes"  # the program's own loop, in which a second person approves changes
 GROUPS = "groups."  # begins the key of a group: ``groups.NAME``
 
 

@@ -92,12 +92,7 @@ def overridden(control: Control, at: int, wanted: Change, lay: Lay) -> Sequence[
     key = wanted.key
     effective = lay(control.declared, {**_values(control.overrides), key: plain(wanted.value)})
     value, current, declared = (_json(of.setting(key)) for of in (effective, control.settings, control.declared))
-    if wanted.instead_of is not ANY and _json(plain(wanted.instead_of)) != current:
-        raise ConflictError(
-            f"{key} of loop {control.loop!r} is {_short(current)} by now{_by(control.overrides.get(key))}",
-            hint="Nothing was changed; look at the value in force, and change that one if it is still wanted.",
-            key=key, current=control.settings.setting(key),
-        )  # fmt: skip
+    _unchanged(control, wanted)
     if value == declared:
         drop = f"Drop the override: {_command(control.loop, key)}." if key in control.overrides else ""
         raise RequestError(
@@ -123,11 +118,23 @@ def dropped(control: Control, at: int, wanted: Change, lay: Lay) -> Sequence[Eve
             f"{key[:80]!r} of loop {control.loop!r} is not overridden; {rest}",
             hint="`dualcontrol policy show LOOP` lists every setting and what lies over it.", nearest=near,
         )  # fmt: skip
+    _unchanged(control, wanted)
     event = OverrideDropped(
         key=key, by=wanted.by, approved_by=wanted.approved_by, case_id=wanted.case_id,
         **_parts(control, at, _without(control, key, lay)),
     )  # fmt: skip
     return [event]
+
+
+def _unchanged(control: Control, wanted: Change) -> None:
+    """Refuse a change of a value that is another by now than its author saw."""
+    key, current = wanted.key, control.settings.setting(wanted.key)
+    if wanted.instead_of is not ANY and _json(plain(wanted.instead_of)) != _json(current):
+        raise ConflictError(
+            f"{key} of loop {control.loop!r} is {_short(_json(current))} by now{_by(control.overrides.get(key))}",
+            hint="Nothing was changed; look at the value in force, and change that one if it is still wanted.",
+            key=key, current=current,
+        )  # fmt: skip
 
 
 class SettingRow(Value, frozen=True, kw_only=True, omit_defaults=False):

@@ -41,13 +41,15 @@ from dualcontrol.commands import (
     checked,
 )
 from dualcontrol.commands import person as named
-from dualcontrol.control import Control, Env, Facts, LoopSettings, uuid7
+from dualcontrol.control import BY_TWO, Control, Env, Facts, LoopSettings, uuid7
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
+    DualcontrolError,
     ErasedError,
     KeyConflictError,
     LedgerError,
+    ProposalError,
     ReadOnlyError,
     SamePersonError,
     SettledError,
@@ -199,6 +201,30 @@ class Steps:
         """Carry out what is due in one case, in a transaction of its own; whether anything came of it."""
         return bool(self._run(checked(command))[1])
 
+    @retrying
+    def run_effect(self, case_id: str, owner: str, effect: Callable[[Tx, Case], None]) -> Case:
+        """Start the effect of a decided case, do it in this database and record its end, all in one transaction.
+
+        Killed in between it has not begun.  Where `effect` refuses, nothing of it is written, and the case says why.
+        """
+        start = StartEffect(case_id=case_id, owner=owner, lease=AT_MOST)
+        refusal: DualcontrolError | None = None
+        while True:
+            try:
+                with self.store.transaction() as tx:
+                    case, _ = self._step(tx, self._load(tx, start), start)
+                    if case.effect.state != "started":  # it went back to people
+                        return case
+                    if refusal is None:
+                        _unless_refused(effect, tx, case)
+                    end = FinishEffect(
+                        case_id=case_id, fence=case.effect.fence, succeeded=refusal is None, ran=refusal is None,
+                        error=None if refusal is None else str(refusal),
+                    )  # fmt: skip
+                    return self._step(tx, case, end)[0]
+            except UnfitError as unfit:
+                refusal = unfit.error
+
     # The parts of a step
 
     def _load(self, tx: Tx, command: Any) -> Case:
@@ -263,12 +289,17 @@ class Steps:
 
     # Proposals
 
-    def propose(self, command: Propose, start: StartEffect | None = None, print_: str | None = None) -> Proposed:
+    def propose(
+        self, command: Propose, start: StartEffect | None = None, print_: str | None = None, *, own: bool = False
+    ) -> Proposed:  # fmt: skip
         """Open a case, or return the one that its key stands for; `print_` is the content's fingerprint if it is known.
 
         With `start`, an effect that is ready is started in the same transaction; returns its fencing token, else None.
+        Into the loop of changes nobody proposes but the program's `own` functions.
         """
         command = checked(command)
+        if command.loop == BY_TWO and not own:
+            raise ProposalError(f"the loop {BY_TWO!r} takes no proposals: override a setting, and it opens the case")
         if command.key is not None:
             check_key(command.key)
             print_ = print_ or fingerprint(self.secret, command)
@@ -546,6 +577,27 @@ def admitted(command: Propose, control: Control) -> None:
     admit(command, control.settings)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
+
+
+AT_MOST = 60_000_000  # microseconds that an effect in this database may hold its lease
+
+
+class UnfitError(Exception):
+    """An effect in this database refuses to happen; nothing of it was written."""
+
+    def __init__(self, error: DualcontrolError) -> None:
+        self.error = error
+        super().__init__(error.message)
+
+
+def _unless_refused(effect: Callable[[Tx, Case], None], tx: Tx, case: Case) -> None:
+    """Do an effect; what refuses it is told apart from what fails around it."""
+    try:
+        effect(tx, case)
+    except StoreError:
+        raise
+    except DualcontrolError as error:
+        raise UnfitError(error) from error
 
 
 def actor_of(command: Any, case: Case) -> str:

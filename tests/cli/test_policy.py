@@ -64,3 +64,17 @@ def test_a_changed_file_is_refused_until_the_override_is_dropped(run: Any) -> No
     assert run("policy", "drop", "refunds", "threshold").code == 0
     assert run("inbox").code == 0
     assert row(run, "threshold")["value"] == 0.8
+
+
+def test_in_a_loop_of_two_a_second_person_approves(run: Any) -> None:
+    assert run("policy", "set", "refunds", "changes", "two", "--person", "ana").code == 0
+    asked = run("policy", "set", "refunds", "threshold", "0.5", "--person", "ana")
+    assert asked.code == 5
+    assert "a second person has to approve this change" in " ".join(asked.err.split())
+    assert row(run, "threshold")["value"] == 0.9
+    (case,) = [line["review"]["case_id"] for line in run("inbox", "--json").json if line["review"]["group"] == "policy"]
+    assert run("approve", case, "--person", "ana").code != 0
+    assert run("approve", case, "--person", "ben").code == 0
+    override = row(run, "threshold")["override"]
+    assert (override["by"], override["approved_by"], override["case_id"]) == ("ana", "ben", case)
+    assert run("policy", "set", "refunds", "threshold", "0.5", "--person", "ana").code == 0

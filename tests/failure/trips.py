@@ -490,6 +490,24 @@ def overridden(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(result) | counts | {"threshold": trip.loop.control.settings.threshold}
 
 
+def by_two(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An override that a second person approves; whoever comes next carries it out."""
+    loop = desk.loop("pay", context="minimal", threshold=0.9, changes="two")
+    desk.sweep()
+    try:
+        loop.override("threshold", 0.95, "ana")
+    except dc.Pending as waits:
+        claim = desk.claim("ben", case=waits.case_id)
+        assert claim is not None
+        claim.approve()
+    entries = [*desk.store.queries.entries(loop.stream)]
+    rows = desk.store.queries.cases(loop="changes").rows
+    entries += [entry for row in rows for entry in desk.store.queries.entries(f"case/{row.id}")]
+    kinds = [type(event).__name__ for entry in entries for event in entry.events]
+    counts = {kind: kinds.count(kind) for kind in ("SettingOverridden", "EffectStarted", "EffectSucceeded")}
+    return {"threshold": loop.control.settings.threshold, "cases": len(rows)} | counts
+
+
 def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
     """A trip that ends with one event in the loop's own stream.
 
@@ -608,6 +626,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "PolicyChanged": policy,
     "SettingOverridden": overridden,
     "OverrideDropped": overridden,
+    "overridden by two": by_two,
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
     "EpochBegan": control_event(began, lambda c: c.epoch == 1),
     "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),

@@ -125,3 +125,30 @@ def test_a_text_that_reads_as_json_is_typed_as_json(web: TestClient, desk: dc.De
     desk.loop("spam").override("group", "12", "ana")
     assert "&#34;12&#34;</textarea>" in web.get(f"{PAGE}?key=group").text
     assert ">minimal</textarea>" in web.get(f"{PAGE}?key=context").text
+
+
+# by two
+
+
+def test_in_a_loop_of_two_a_second_person_approves(api: TestClient, web: TestClient, desk: dc.Desk) -> None:
+    loop = desk.loop("spam")
+    loop.override("changes", "two", "lee")
+    reply = api.put(f"{API}/threshold", json={"value": 0.5})
+    assert reply.status_code == 202
+    case_id = reply.json()["case_id"]
+    assert reply.json()["effective"]["threshold"] == 0.97
+    sent = {"csrf": token(web), "key": "threshold", "seen": "0.97", "value": "0.5"}
+    page = web.post(PAGE, data=sent)
+    assert f"/cases/{case_id}" in page.text  # asked already: the same case
+    assert "Nothing is changed yet" in page.text
+    assert web.post(f"/cases/{case_id}/claim", data={"csrf": sent["csrf"]}).status_code == 403  # ana's own
+    claim = desk.claim("ben", case=case_id)
+    assert claim is not None
+    claim.approve()
+    body = api.get(API).json()
+    assert body["effective"]["threshold"] == 0.5
+    assert body["overrides"]["threshold"]["approved_by"] == "ben"
+    assert api.delete(f"{API}/threshold").status_code == 202
+    loop.stop_autopilot("lee", "odd")
+    opening = api.post("/api/v1/loops/spam/autopilot/open", json={"person": "lee"})
+    assert (opening.status_code, opening.json()["loop"]) == (202, "changes")
