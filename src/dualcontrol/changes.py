@@ -95,8 +95,7 @@ def propose(desk: ChangingDesk, action: str, args: Mapping[str, JSON], by: str, 
 
 def ruled(desk: ChangingDesk) -> Control:
     """What governs the loop of changes, made where it is not there, with the groups of this program's settings."""
-    known = desk.control(BY_TWO)
-    if known is not None and known.settings.changes != "two":
+    if _own(desk) is None and desk.control(BY_TWO) is not None:
         raise SettingsError(
             f"there is a loop of your own named {BY_TWO!r}, which is the name of the one in which changes are approved",
             hint="Let changes = \"one\" stand in the other loops, or begin a new database without that loop.",
@@ -105,6 +104,12 @@ def ruled(desk: ChangingDesk) -> Control:
     return desk.steps.govern(
         LoopSettings(name=BY_TWO, group=GROUP, context="minimal", undo=0, changes="two", groups=dict(groups))
     )
+
+
+def _own(desk: ChangingDesk) -> Control | None:
+    """What governs the loop of changes; None where there is none, or an older version let somebody have the name."""
+    control = desk.control(BY_TWO)
+    return control if control is not None and control.settings.changes == "two" else None
 
 
 def _cases(desk: ChangingDesk, state: str) -> Iterator[CaseRow]:
@@ -128,7 +133,7 @@ def _args(case: Case) -> bytes:
 
 def answered(desk: ChangingDesk, case: Case) -> None:
     """Carry out a change that was just approved; the answer stands, and a sweep does it where this fails."""
-    if case.loop == BY_TWO and case.effect.state == "ready":
+    if case.loop == BY_TWO and case.effect.state == "ready" and _own(desk) is not None:
         try:
             carry_out(desk, case.id)
         except StoreError as error:
@@ -137,11 +142,18 @@ def answered(desk: ChangingDesk, case: Case) -> None:
 
 def run_all(desk: ChangingDesk) -> int:
     """Carry out every change that was approved and not begun, as after a kill; returns how many."""
-    control = desk.control(BY_TWO)
+    control = _own(desk)
     if control is None or not desk.store.queries.counts(control.loop_id)["decided"]:
         return 0
     ready = [row.id for row in _cases(desk, "decided") if row.effect == "ready"]
     return sum(carry_out(desk, case_id) for case_id in reversed(ready))
+
+
+def resume(desk: ChangingDesk) -> None:
+    """What a program does with changes when it begins: the groups of its settings approve, and what waits is made."""
+    if _own(desk) is not None:
+        ruled(desk)
+        run_all(desk)
 
 
 def carry_out(desk: ChangingDesk, case_id: str) -> bool:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from dualcontrol import changes
-from dualcontrol.control import BY_TWO, LoopSettings, uuid7
+from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
 from dualcontrol.errors import Paused
 from dualcontrol.learn import risk
@@ -55,9 +55,8 @@ def open(
         desk = Desk(store, Steps(store, lay=laid, new_id=new_id, secret=key, clock=clock), settings_for, in_force)
         for loop in in_force.loops.values():
             desk.steps.govern(loop)
-        if in_force.loops and desk.control(BY_TWO) is not None:
-            changes.ruled(desk)  # by the groups of today
-            changes.run_all(desk)
+        if in_force.loops:  # else this program puts nothing in force
+            changes.resume(desk)
         # where the model files of this database are where this program can see them, or should be
         if in_force.database.url.startswith("sqlite") or Path(in_force.models or FOLDER).exists():
             check(desk)
