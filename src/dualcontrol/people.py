@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from dualcontrol.case import Actor, Case, Value, is_high
-from dualcontrol.control import CHANGES, Control, Role
+from dualcontrol.control import BY_TWO, Control, Role
 from dualcontrol.errors import (
     ClaimError,
     DualcontrolError,
@@ -157,7 +157,7 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
 
 def permitted_roles(verb: Verb, control: Control | None) -> tuple[Role, ...]:
     """The roles that may do this; changes that take two are decided by policy owners, and by nobody else."""
-    if control is not None and control.loop == CHANGES and verb in DECISIONS:
+    if control is not None and control.loop == BY_TWO and verb in DECISIONS:
         return ("policy",)
     return PERMITTED[verb]
 

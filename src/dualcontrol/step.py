@@ -43,13 +43,15 @@ from dualcontrol.commands import (
     checked,
 )
 from dualcontrol.commands import person as named
-from dualcontrol.control import Control, Env, Facts, LoopSettings, uuid7
+from dualcontrol.control import BY_TWO, Control, Env, Facts, LoopSettings, uuid7
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
+    DualcontrolError,
     ErasedError,
     KeyConflictError,
     LedgerError,
+    ProposalError,
     ReadOnlyError,
     SamePersonError,
     SettledError,
@@ -57,12 +59,13 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged, PolicyChanged
+from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged
 from dualcontrol.evolve import all_stopped, fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
-from dualcontrol.labels import Labels, relabelled
+from dualcontrol.labels import Labels
 from dualcontrol.learn import examples
 from dualcontrol.names import same
+from dualcontrol.overrides import Lay, governed
 from dualcontrol.people import able_in, may, pools_of, refuse
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
@@ -102,10 +105,11 @@ class Steps:
     """Runs commands against a store, one transaction each; knows the time, the ids and the draws."""
 
     def __init__(
-        self, store: Store, *, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
+        self, store: Store, *, lay: Lay, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
         clock: Callable[[], int] | None = None, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         self.store = store
+        self.lay = lay
         self.now = clock or (lambda: time.time_ns() // 1000)
         self.new_id = new_id
         self.secret = secret or store.secret()
@@ -201,6 +205,30 @@ class Steps:
         """Carry out what is due in one case, in a transaction of its own; whether anything came of it."""
         return bool(self._run(checked(command))[1])
 
+    @retrying
+    def run_effect(self, case_id: str, owner: str, effect: Callable[[Tx, Case], None]) -> Case:
+        """Start the effect of a decided case, do it in this database and record its end, all in one transaction.
+
+        Killed in between it has not begun.  Where `effect` refuses, nothing of it is written, and the case says why.
+        """
+        start = StartEffect(case_id=case_id, owner=owner, lease=AT_MOST)
+        refusal: DualcontrolError | None = None
+        while True:
+            try:
+                with self.store.transaction() as tx:
+                    case, _ = self._step(tx, self._load(tx, start), start)
+                    if case.effect.state != "started":  # it went back to people
+                        return case
+                    if refusal is None:
+                        _unless_refused(effect, tx, case)
+                    end = FinishEffect(
+                        case_id=case_id, fence=case.effect.fence, succeeded=refusal is None, ran=refusal is None,
+                        error=None if refusal is None else str(refusal),
+                    )  # fmt: skip
+                    return self._step(tx, case, end)[0]
+            except UnfitError as unfit:
+                refusal = unfit.error
+
     # The parts of a step
 
     def _load(self, tx: Tx, command: Any) -> Case:
@@ -265,12 +293,17 @@ class Steps:
 
     # Proposals
 
-    def propose(self, command: Propose, start: StartEffect | None = None, print_: str | None = None) -> Proposed:
+    def propose(
+        self, command: Propose, start: StartEffect | None = None, print_: str | None = None, *, own: bool = False
+    ) -> Proposed:  # fmt: skip
         """Open a case, or return the one that its key stands for; `print_` is the content's fingerprint if it is known.
 
         With `start`, an effect that is ready is started in the same transaction; returns its fencing token, else None.
+        Into the loop of changes nobody proposes but the program's `own` functions.
         """
         command = checked(command)
+        if command.loop == BY_TWO and not own:
+            raise ProposalError(f"the loop {BY_TWO!r} takes no proposals: override a setting, and it opens the case")
         if command.key is not None:
             check_key(command.key)
             print_ = print_ or fingerprint(self.secret, command)
@@ -466,25 +499,24 @@ class Steps:
     # Control of a loop
 
     @retrying
-    def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
-        """Put these settings in force for their loop; a new version only when they differ from what is.
+    def govern(self, settings: LoopSettings) -> Control:
+        """Put declared settings in force for their loop, under what is laid over them; a new version where they differ.
 
-        A loop that is new begins stopped where all loops are.
+        A loop that is new begins stopped where all loops are.  Raises OverrideError where they are others under an
+        override.
         """
         with self.store.transaction(starts=True) as tx:
             control = tx.control(settings.name)
-            if control is not None and control.settings.digest == settings.digest:
+            events = governed(control, settings, tx.now, self.lay)
+            if control is not None and not events:
                 return control
-            version = 1 if control is None else control.version + 1
-            event = PolicyChanged(
-                version=version, at=tx.now, digest=settings.digest, settings=json_text(settings.to_dict()).decode(),
-                relabelled=relabelled(control, settings),
-            )  # fmt: skip
             if control is not None:
-                return self.moved(tx, control, [event], expected=control)
-            events: list[Event] = [event]
+                return self.moved(tx, control, events, expected=control)
             if (stop := all_stopped(tx.last(STOP))) is not None:
-                stopped = LoopStopped(version=2, at=tx.now, actor=stop.actor, because=stop.because, everywhere=True)
+                version = len(events) + 1
+                stopped = LoopStopped(
+                    version=version, at=tx.now, actor=stop.actor, because=stop.because, everywhere=True
+                )
                 events.append(stopped)
             new = Control(loop=settings.name, loop_id=0, version=0, settings=settings)
             return self.acquaint(tx, self.moved(tx, new, events, expected=None), "system")
@@ -615,6 +647,27 @@ def admitted(command: Propose, control: Control) -> None:
     admit(command, control.settings)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
+
+
+AT_MOST = 60_000_000  # microseconds that an effect in this database may hold its lease
+
+
+class UnfitError(Exception):
+    """An effect in this database refuses to happen; nothing of it was written."""
+
+    def __init__(self, error: DualcontrolError) -> None:
+        self.error = error
+        super().__init__(error.message)
+
+
+def _unless_refused(effect: Callable[[Tx, Case], None], tx: Tx, case: Case) -> None:
+    """Do an effect; what refuses it is told apart from what fails around it."""
+    try:
+        effect(tx, case)
+    except StoreError:
+        raise
+    except DualcontrolError as error:
+        raise UnfitError(error) from error
 
 
 def actor_of(command: Any, case: Case) -> str:

@@ -16,22 +16,23 @@ from dualcontrol.desk import Desk
 from dualcontrol.people import Verb
 from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access
-from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, stop
+from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, settings, stop
 from dualcontrol.web.deps import Here, asks, authorised, check_query
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.pages import case, entry, front, review, value
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
+from dualcontrol.web.pages import settings as settings_page
 from dualcontrol.web.pages import stop as stop_page
 from dualcontrol.web.pages.site import STATIC, Pages
 from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
-PAGES = (front, inbox_page, review, case, guarantee_page, stop_page, entry, value)
+PAGES = (front, inbox_page, review, case, guarantee_page, settings_page, stop_page, entry, value)
 API = "/api/v1"
 RESOURCES = (
     cases.router, claims.router, claims.answers, effects.router, inbox.router, loops.router, guarantee.router,
-    events.router, stop.router,
+    settings.router, events.router, stop.router,
 )  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def create_app(
 
 
 class Address(NamedTuple):
-    """One address of the server, and what it asks of a visitor: a verb of `people.may`, or None for whoever comes in."""
+    """One address of the server, and what it asks of a visitor: a verb of `people.may`, or None: nothing."""
 
     method: str
     path: str
