@@ -55,7 +55,8 @@ BY_SCOPE = {
     "propose": {"overview", "propose", "run", "withdraw"},
     "read": {"overview", "read", "audit"},
     "decide": {
-        "overview", "read", "claim", "answer", "escalate", "retract", "revoke", "resolve", "stop", "resume", "configure",
+        "overview", "read", "claim", "answer", "escalate", "retract", "revoke", "resolve", "stop", "resume",
+        "configure",
     },
 }  # fmt: skip
 ADDRESSES = """
