@@ -135,7 +135,6 @@ def _beyond_scope(who: Principal, verb: Verb, control: Control | None) -> Dualco
 
 def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> DualcontrolError | None:
     """The refusal of what somebody's roles do not permit; a name is asked only where accounts are."""
-    permitted = permitted_roles(verb, control)
     if isinstance(who, Principal):
         roles, name = who.roles(control.loop if control else None), who.person
     else:
@@ -148,7 +147,8 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
             hint = "An admin lets people in: `dualcontrol users invite NAME --role reviewer`, or `users grant`."
             return EligibilityError(f"{who} has no role in loop {control.loop!r}", hint=hint)
         roles = frozenset(member.roles)
-    if roles & frozenset(permitted) and not (verb in DECISIONS and "admin" in roles):
+    permitted = permitted_roles(verb, control)
+    if not roles.isdisjoint(permitted) and not ("admin" in roles and verb in DECISIONS):
         return None
     where = f" in loop {control.loop!r}" if control else ""
     has = " and ".join(role for role in ROLES if role in roles) or "no role"
@@ -256,7 +256,7 @@ def belongs(person: str | None, group: str, control: Control) -> bool:
 
 def pools_of(person: str | None, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to; else all."""
-    if person is not None and may(person, "claim", control) is not None:
+    if person is not None and control.people is not None and may(person, "claim", control) is not None:
         return []
     return [
         (control.loop_id, group) for group in control.pools() if person is None or belongs(person, group, control)
