@@ -21,6 +21,7 @@ from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.trainers import DeskPort, Floats, Model
 from dualcontrol.learn.trusted import UnnamedTrainerError, trusted, unchanged
+from dualcontrol.people import may, refuse
 
 log = logging.getLogger("dualcontrol.learn")
 
@@ -215,12 +216,14 @@ def reopen(desk: DeskPort, control: Control, file: ModelFile = CLASSIFIER) -> No
 
 def stopped(now: Control, at: int, by: str, because: str, segment: str) -> Event:
     """A person closes a loop, or a segment of it; that stands until a person opens it again."""
+    refuse(may(by, "stop", now))
     reason = f"{by} stopped it: {because}"
     return AutopilotClosed(version=now.version + 1, at=at, segment=segment, cause=PERSON, reason=reason)
 
 
 def started(now: Control, at: int, by: str, because: str, segment: str) -> list[Event]:
     """A person opens what a person has closed; nothing where it is open."""
+    refuse(may(by, "resume", now))
     if segment not in now.closed:
         return []
     cause = now.causes.get(segment)

@@ -13,6 +13,7 @@ import getpass
 import hmac
 import ipaddress
 import secrets
+import socket
 import threading
 from collections.abc import Sequence
 
@@ -79,7 +80,9 @@ class Access:
             raise SettingsError("the demo has no accounts, so it listens on this machine only, not on " + repr(host))
         if self.people and desk.people.begun:
             hint = "Serve it with `dualcontrol serve`, or give the demo a database of its own."
-            raise SettingsError("this database has accounts; the demo would let anybody act for each of them", hint=hint)
+            raise SettingsError(
+                "this database has accounts; the demo would let anybody act for each of them", hint=hint
+            )
         self._desk = desk
         self._tokens, self._sign_ins, self._registry = desk.tokens, desk.sign_ins, desk.people
         self._key = hmac.digest(desk.store.secret() + desk.steps.secret, b"web session", "sha256")
@@ -236,6 +239,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def address(host: str, port: int) -> str:
+    """The address of the front page of a server that listens there."""
+    return f"http://{socket.gethostname() if host in ANYWHERE else bracketed(host)}:{port}/"
+
+
 def is_loopback(host: str) -> bool:
     """Whether nothing but this machine reaches a host."""
     if host == "localhost":
@@ -260,4 +268,4 @@ def default_person() -> str:
     return "you" if name in ("", "root") else name
 
 
-__all__ = ["WEEK", "Access", "Visitor", "bracketed", "clean_person", "default_person"]
+__all__ = ["WEEK", "Access", "Visitor", "address", "bracketed", "clean_person", "default_person"]
