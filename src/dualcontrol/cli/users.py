@@ -90,10 +90,11 @@ def invite(
 
     The link works once and for seven days; it is shown nowhere else.
     """
+    base = console_address(state, url)
     with desk_of(state, create=True) as desk:
         roles = [granted(desk, text) for text in role or ()]
         invited = desk.people.invite(name, acting(person), roles=roles, groups=tuple(group or ()), email=email)
-        _report_link(state, desk, invited, url, "works once, for seven days")
+        _report_link(state, desk, invited, base, "works once, for seven days")
 
 
 @verb(users_app, "grant", "dualcontrol users grant ana lead --loop refunds")
@@ -160,9 +161,10 @@ def recover(
 
     The way out when no admin can sign in. The link works once and for a day; it is shown nowhere else.
     """
+    base = console_address(state, url)
     with desk_of(state) as desk:
         recovered = desk.people.recover(name, acting(person), admin=admin)
-        _report_link(state, desk, recovered, url, "works once, for a day")
+        _report_link(state, desk, recovered, base, "works once, for a day")
 
 
 @verb(
@@ -262,12 +264,17 @@ def _report_account(state: State, desk: Desk, account: Account, *more: tuple[str
     warn_without_admin(desk.people.accounts())
 
 
-def _report_link(state: State, desk: Desk, invited: Invited, url: str | None, life: str) -> None:
-    """Print the one-time link of an account; here, and never again."""
+def console_address(state: State, url: str | None) -> str:
+    """How people reach the console, without a slash at its end: as given, else where `serve` would listen."""
     web = settings_of(state).web
     base = (url or address(web.host, web.port)).rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise usage(f"--url begins with http:// or https://, unlike {base!r}")
+    return base
+
+
+def _report_link(state: State, desk: Desk, invited: Invited, base: str, life: str) -> None:
+    """Print the one-time link of an account; here, and never again."""
     link, _ = desk.sign_ins.link(invited.secret)
     where = f"{base}/join?{urlencode({'token': invited.secret})}"
     rows = [("link", f"{life}, until {stamp(link.expires_at)}; hand it to nobody else")]

@@ -173,9 +173,11 @@ def _token(row: Token | None, issued: Any, revoked: bool, holders: Mapping[str, 
 def known_by_loops(book: Book) -> Iterator[Finding]:
     """Loops that know other roles or groups than the rows have: what they decide by is not what an admin said."""
     stated = {group.name: group.people for group in book.groups}
+    keys = {identity(account.name) for account in book.accounts}
     for control in book.loops:
-        names = ", ".join(member.name for member in news_for(control, book.accounts))
-        if names:
+        unheard = [member.name for member in news_for(control, book.accounts)]
+        unheard += [m.name for key, m in (control.people or {}).items() if m.roles and key not in keys]
+        if names := ", ".join(unheard):
             yield Finding(
                 "accounts", PROBLEM, f"loop {control.loop} knows other roles than the accounts have: {names}", RESTORE
             )
