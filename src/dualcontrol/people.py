@@ -22,6 +22,7 @@ from dualcontrol.errors import (
     ScopeError,
     StepUpError,
 )
+from dualcontrol.layout import before
 from dualcontrol.names import among, identity, same
 
 Verb = Literal[
@@ -231,6 +232,30 @@ def proof_lacking(actor: Actor, risk: str | float | None, now: int) -> Dualcontr
         why = "a decision of this risk takes a person who has just signed in"
         return StepUpError(why, hint=hint, max_age=FRESH // 1_000_000)
     return StepUpError(f"{actor.person} signed in more than 5 minutes ago", max_age=FRESH // 1_000_000)
+
+
+DOORS = {
+    "web": "on a page", "http": "over HTTP", "cli": "on the command line", "import": "from a file",
+    "python": "in Python",
+}  # fmt: skip
+NOBODY = {"cli": "the command line", "import": "the command line"}
+SIGN_INS = {
+    "os": "as the user of this machine", "demo": "in the demo, where nobody signs in", "token": "by a token",
+    "password": "signed in by password", "oidc": "signed in with the provider",
+}  # fmt: skip
+
+
+def proof(actor: Actor, at: int) -> str:
+    """Through which door somebody acted at a moment (microseconds), by which sign-in, and when that was, in words."""
+    door = DOORS.get(actor.via, f"by {actor.via}")
+    if actor.authenticated == "none":
+        return f"{door}; nobody signed in: {NOBODY.get(actor.via, 'Python')} held the database"
+    how = SIGN_INS.get(actor.authenticated, f"signed in by {actor.authenticated}")
+    if actor.signed_in_at is not None:
+        how += f" {before(actor.signed_in_at, at)}"
+    if actor.stepped_up_at is not None:
+        how += f", and again {before(actor.stepped_up_at, at)}"
+    return f"{door}, {how}"
 
 
 # Accounts and the humans behind them, and groups

@@ -13,6 +13,7 @@ import getpass
 import hmac
 import ipaddress
 import secrets
+import socket
 import threading
 from collections.abc import Sequence
 
@@ -236,6 +237,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def address(host: str, port: int) -> str:
+    """The address of the front page of a server that listens there."""
+    return f"http://{socket.gethostname() if host in ANYWHERE else bracketed(host)}:{port}/"
+
+
 def is_loopback(host: str) -> bool:
     """Whether nothing but this machine reaches a host."""
     if host == "localhost":
@@ -260,4 +266,4 @@ def default_person() -> str:
     return "you" if name in ("", "root") else name
 
 
-__all__ = ["WEEK", "Access", "Visitor", "bracketed", "clean_person", "default_person"]
+__all__ = ["WEEK", "Access", "Visitor", "address", "bracketed", "clean_person", "default_person"]
