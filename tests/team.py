@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from httpx2 import Headers
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
@@ -60,9 +61,9 @@ class People(TestClient):
     def request(self, method: str, url: Any, **options: Any) -> Any:  # type: ignore[override]
         """Send a request, with the token of who acts unless the headers bring one."""
         path, body = str(url), options.get("json")
-        headers = dict(options.pop("headers", None) or {})
+        headers = Headers(options.pop("headers", None))  # which may name one twice
         who = self._acting(path, body if isinstance(body, dict) else {})
-        if who is not None and not any(name.casefold() == "authorization" for name in headers):
+        if who is not None and "authorization" not in headers:
             try:
                 headers["Authorization"] = f"Bearer {self.token(who)}"
             except dc.errors.DualcontrolError:
