@@ -62,7 +62,7 @@ def test_what_was_configured_proposes_and_reads_and_decides_nothing(app: FastAPI
         ("/api/v1/claims", {"person": "ana"}),
         ("/api/v1/claims", {}),
         (f"/api/v1/claims/{claim.id}/answer", {"verdict": "reject", "rationale": "no"}),
-        (f"/api/v1/claims/{claim.id}/extend", {}),
+        (f"/api/v1/claims/{claim.id}/extend", {"time": "10m"}),
         (f"/api/v1/cases/{case.id}/revoke", {"rationale": "no"}),
     ):
         assert answered(api.post(path, json=body)) == (403, "DC-SCOPE"), path
@@ -77,7 +77,7 @@ def test_nobody_acts_for_somebody_else(app: FastAPI, desk: dc.Desk) -> None:
     claim = ana.post("/api/v1/claims", json={"person": "ANA"}).json()
     assert claim["person"] == "ana"
     for verb, path, body in (
-        ("GET", "", None), ("POST", "/answer", {"verdict": "approve"}), ("POST", "/extend", {}), ("DELETE", "", None),
+        ("GET", "", None), ("POST", "/answer", {"verdict": "approve"}), ("POST", "/extend", {"time": "10m"}), ("DELETE", "", None),
     ):  # fmt: skip
         reply = ben.request(verb, f"/api/v1/claims/{claim['id']}{path}", json=body)
         assert answered(reply) == (404, "DC-NOT-FOUND"), (verb, path)
@@ -138,7 +138,7 @@ def test_one_loop_is_one_loop_at_every_address(app: FastAPI, desk: dc.Desk, how:
     assert api.get("/api/v1/events?loop=refunds", headers=stream).status_code == 403
     assert [row["id"] for row in api.get("/api/v1/cases").json()["rows"]] == [inside.id]
     assert {row["loop"] for row in api.get("/api/v1/inbox").json()["rows"]} == {"spam"}
-    assert [loop["name"] for loop in api.get("/api/v1/loops").json()["loops"]] == ["spam"]
+    assert [loop["loop"] for loop in api.get("/api/v1/loops").json()["loops"]] == ["spam"]
     rows = api.get("/api/v1/events?loop=spam").json()["entries"]
     assert {row["case_id"] for row in rows} <= {inside.id, None}
     assert answered(api.post("/api/v1/claims", json={"loop": "refunds"}))[0] == 403

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,16 +137,16 @@ def test_who_reviews_as_well_has_two_accounts_and_is_one_human(fresh: dc.Desk) -
         ({"password": "x" * 201}, "a password has 10 to 200 characters"),
         ({"password": "password1234"}, "easily guessed"),
         ({"name": "Bartholomew", "password": "bartholomew1"}, "easily guessed"),
-        ({"name": ""}, ""),
+        ({"name": " "}, "a person is named by"),
         ({"alone": "ROOT"}, "needs a name of its own"),
     ],
 )
 def test_a_mistake_of_the_set_up_is_shown_and_nothing_is_made(fresh: dc.Desk, typed: dict[str, str], says: str) -> None:
     client = entered(create_app(fresh))
     page = set_up(client, **typed)
-    assert page.status_code in (409, 422)
-    assert says in page.text
-    assert typed.get("password", PASSWORD) not in page.text
+    assert page.status_code in (403, 409)
+    assert all(words in page.text for words in (says, "<h1>Set up</h1>", 'action="/set-up"'))
+    assert f'value="{typed.get("password", PASSWORD)}"' not in page.text
     assert fresh.people.accounts() == []
     assert set_up(client).status_code == 303
 
@@ -199,12 +200,13 @@ def test_whatever_is_wrong_with_a_sign_in_the_answer_is_the_same(stranger: TestC
     desk.people.remove("ben", "root")
     desk.people.register("bot", "root", owner="ana")
     attempts = (("ana", "wrong guess"), ("nobody", PASSWORD), ("ida", PASSWORD), ("ben", PASSWORD), ("bot", PASSWORD))
-    pages = {
-        stranger.post("/sign-in", data={"name": name, "password": word}).text.replace(f'"{name}"', '"NAME"')
-        for name, word in (*attempts, ("cleo", ""))
-    }
-    assert len(pages) == 1
-    assert "The name or the password is wrong." in pages.pop()
+    pages = set()
+    for name, word in (*attempts, ("cleo", "")):
+        page = stranger.post("/sign-in", data={"name": name, "password": word})
+        same = page.text.replace(f'value="{name}"', "")
+        pages.add((page.status_code, re.sub(r'data-now="\d+"', "", same)))
+    ((status, text),) = pages
+    assert (status, "The name or the password is wrong." in text) == (403, True)
     assert not stranger.cookies
 
 
@@ -248,7 +250,7 @@ def test_an_invitation_works_once_and_looking_uses_nothing_up(stranger: TestClie
     for _ in range(2):
         page = stranger.get("/join", params={"token": invitation})
         assert (page.status_code, "Welcome, Nora" in page.text) == (200, True)
-        assert stranger.head("/join", params={"token": invitation}).status_code in (200, 405)
+        stranger.head("/join", params={"token": invitation})
     wrong = stranger.post("/join", data={"token": invitation, "password": "short"})
     assert (wrong.status_code, "a password has 10 to 200 characters" in wrong.text) == (409, True)
     assert desk.people.account("nora").state == "invited"

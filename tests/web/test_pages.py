@@ -263,7 +263,7 @@ def test_a_claim_that_is_lost_leads_to_the_case_which_says_how(web: TestClient, 
     claim = desk.claim("ben", case=other)
     assert claim is not None
     page = web.get(f"/claims/{claim.id}")
-    assert (page.status_code, other.id in page.text) == (404, False)
+    assert (page.status_code, "A-1207" in page.text) == (404, False)
     of_the_case = web.get(f"/cases/{other.id}", params={"lost": claim.id})
     assert "<strong>This review is somebody else's.</strong>" in html.unescape(of_the_case.text)
     claim.release()
