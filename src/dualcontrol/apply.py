@@ -21,6 +21,7 @@ from dualcontrol.errors import (
     EffectUnknownError,
     Rejected,
     SettledError,
+    StoppedError,
 )
 from dualcontrol.events import Event, real
 from dualcontrol.labels import Labels
@@ -124,8 +125,15 @@ def start_effect(case: Case, command: do.StartEffect, control: Control, env: Env
 
     Nothing else starts an effect.  `EffectDiffersError` when what would run is not what was recorded, `Rejected`
     when it is blocked by now; where what is in force now asks for people who were not asked, the case is theirs again.
+    While the loop is stopped it stays ready, whatever else holds.
     """
     _check_ready(case)
+    if control.stopped is not None:
+        stop = control.stopped
+        raise StoppedError(
+            f"the effect of case {case.id} was not started: {stop.words}",
+            case_id=case.id, loop=case.loop, by=stop.by, because=stop.because, at=stop.at,
+        )  # fmt: skip
     if command.runs is not None and not runs_as_decided(case, command.runs):
         raise EffectDiffersError(
             f"case {case.id} was decided on other arguments than those that would run now", case_id=case.id

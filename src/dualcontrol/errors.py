@@ -27,7 +27,8 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   └── EscalationError          nobody above to escalate to
     ├── SettingsError                a mistake in settings, with file, line and the nearest right name
     │   ├── RuleError                a routing rule that cannot be loaded
-    │   └── QuorumError              a quorum that its group cannot fill
+    │   ├── QuorumError              a quorum that its group cannot fill
+    │   └── OverrideError            the file says otherwise under what a person laid over it
     ├── NotFoundError
     │   ├── UnknownLoopError
     │   └── UnknownCaseError
@@ -39,7 +40,10 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   ├── EffectUnknownError       started, and nobody knows whether it happened
     │   ├── EffectDiffersError       what would run is not what was decided
     │   ├── RecalledError            what is in force now asks people, so the effect may not begin
+    │   ├── StoppedError             a person stopped the loop: nothing runs until it is opened again
     │   └── ResultError              the stored result of an effect is not there to return
+    ├── NotStoppedError              what is to be opened again is not stopped
+    ├── PartialStopError             some loops took a stop, or its end, and some did not
     ├── RequestError                 an HTTP request that does not fit its address
     │   ├── FileError                a file of rows that cannot be read as what it is taken for
     │   └── ArgumentError            an argument by a name that the verb does not know
@@ -284,6 +288,14 @@ class QuorumError(SettingsError):
     hint = "Lower `quorum.answers`, or add members to the group."
 
 
+class OverrideError(SettingsError):
+    """The settings are others under what a person laid over them."""
+
+    code = "DC-OVERRIDE"
+    hint = "Drop the override with `dualcontrol policy drop LOOP KEY`, or let the settings say what they did."
+    status = 409
+
+
 class NotFoundError(DualcontrolError):
     """Nothing is known by that name."""
 
@@ -367,11 +379,38 @@ class RecalledError(EffectError):
     hint = "Nothing was run. Wait for the outcome as before: people are asked what is lacking."
 
 
+class StoppedError(EffectError):
+    """A person has stopped the loop."""
+
+    code = "DC-STOPPED"
+    hint = (
+        "Nothing was run, and the case stays ready: it can run once a lead opens the loop again, `dualcontrol resume`."
+    )
+
+
 class ResultError(EffectError):
     """The effect ran, but its result was not kept."""
 
     code = "DC-RESULT"
     hint = "Return JSON values from a gated function, so that its result can be given back after a restart."
+
+
+class NotStoppedError(DualcontrolError):
+    """This is not stopped."""
+
+    code = "DC-NOT-STOPPED"
+    hint = "Nothing was changed. `dualcontrol doctor` lists what is stopped, by whom and why."
+    exit_code = 4
+    status = 409
+
+
+class PartialStopError(DualcontrolError):
+    """Some loops took it, and some did not."""
+
+    code = "DC-PARTIAL-STOP"
+    hint = "Send it again: a loop that has taken it stays as it is."
+    exit_code = 6
+    status = 503
 
 
 class RequestError(DualcontrolError):

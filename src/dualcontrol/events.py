@@ -389,8 +389,8 @@ class SegmentEvent(ControlEvent, frozen=True, kw_only=True):
     segment: str
 
 
-class PolicyChanged(ControlEvent, frozen=True, kw_only=True):
-    """The loop's settings changed; `settings` is their canonical JSON text.
+class SettingsEvent(ControlEvent, frozen=True, kw_only=True):
+    """The root of what changes a loop's settings; `settings` are those in force then, as canonical JSON text.
 
     `relabelled` says that the set of labels is another, so that nothing certified before holds.
     """
@@ -398,6 +398,33 @@ class PolicyChanged(ControlEvent, frozen=True, kw_only=True):
     digest: str
     settings: str
     relabelled: bool = False
+
+
+class PolicyChanged(SettingsEvent, frozen=True, kw_only=True):
+    """File or program declare other settings; `base` is what they declare, where overrides are laid over it."""
+
+    base: str | None = None
+
+
+class SettingOverridden(SettingsEvent, frozen=True, kw_only=True):
+    """A person laid a value over the file's, which is `before`; both are JSON text in full."""
+
+    key: str
+    value: str
+    before: str
+    by: str
+    approved_by: str | None = None
+    case_id: str | None = None
+
+
+class OverrideDropped(SettingsEvent, frozen=True, kw_only=True):
+    """A setting is what the file says again; `reason` is there where no person dropped it."""
+
+    key: str
+    by: str
+    approved_by: str | None = None
+    case_id: str | None = None
+    reason: str | None = None
 
 
 class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
@@ -471,6 +498,28 @@ class AutopilotOpened(SegmentEvent, frozen=True, kw_only=True):
     """A closed segment is open again."""
 
     reason: str
+
+
+class LoopStopped(ControlEvent, frozen=True, kw_only=True):
+    """A person stopped the loop: no effect starts and nothing goes to autopilot, until a person opens it again.
+
+    `everywhere` where it came with a stop of all loops.
+    """
+
+    actor: Actor
+    because: str
+    everywhere: bool = False
+
+
+class LoopResumed(ControlEvent, frozen=True, kw_only=True):
+    """A person opened a stopped loop again: what stayed ready may start, if the checks of then let it.
+
+    `everywhere` where it came with the end of a stop of all loops.
+    """
+
+    actor: Actor
+    because: str
+    everywhere: bool = False
 
 
 class ReliefChanged(ControlEvent, frozen=True, kw_only=True):
@@ -581,8 +630,9 @@ class GroupChanged(ControlEvent, frozen=True, kw_only=True):
 
 
 LOOP_EVENTS: tuple[type[Event], ...] = (
-    PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
+    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged,
+    AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
+    TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
 )  # fmt: skip
 
 
@@ -615,6 +665,8 @@ class RolesChanged(AccountEvent, frozen=True, kw_only=True):
     """The roles of an account, as they are from here on: role and loop, "" for all."""
 
     roles: tuple[tuple[Role, str], ...]
+    approved_by: str | None = None
+    case_id: str | None = None
 
 
 class GroupNamed(AccountEvent, frozen=True, kw_only=True):
@@ -622,6 +674,8 @@ class GroupNamed(AccountEvent, frozen=True, kw_only=True):
 
     group: str
     people: tuple[str, ...] | None
+    approved_by: str | None = None
+    case_id: str | None = None
 
 
 class AccountsLinked(AccountEvent, frozen=True, kw_only=True):
@@ -660,10 +714,37 @@ ACCOUNT_EVENTS: tuple[type[Event], ...] = (
 )  # fmt: skip
 
 
+# The events of the stream `stop`, in past tense: what holds for all loops, also for those that are defined later.
+
+
+STOP = "stop"
+
+
+class AllStopped(Event, frozen=True, kw_only=True):
+    """A person stopped all loops; one that is defined from here on begins stopped."""
+
+    at: int
+    actor: Actor
+    because: str
+
+
+class AllResumed(Event, frozen=True, kw_only=True):
+    """The stop of all loops ended; one that is defined from here on begins open."""
+
+    at: int
+    actor: Actor
+    because: str
+
+
+STOP_EVENTS: tuple[type[Event], ...] = (AllStopped, AllResumed)
+
+
 # Ledger entries: canonical bytes, the hash chain, and reading what older versions wrote.
 
 
-EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *ACCOUNT_EVENTS)}
+EVENTS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *STOP_EVENTS, *ACCOUNT_EVENTS)
+}
 Raw = dict[str, Any]
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import dualcontrol as dc
+from dualcontrol.errors import StoppedError
 
 
 def claim(desk: dc.Desk, person: str) -> str:
@@ -52,8 +53,30 @@ def waits(desk: dc.Desk, *case_ids: str) -> str:
     return "done"
 
 
+def starts(desk: dc.Desk, *case_ids: str) -> str:
+    """Start every effect, each as soon as it may be; how many that were."""
+    loop, begun = desk.loop("pay"), 0
+    for case_id in case_ids:
+        while True:
+            try:
+                loop.start_effect(case_id)
+                break
+            except StoppedError:
+                time.sleep(0.001)
+        begun += 1
+    return str(begun)
+
+
+def loops(desk: dc.Desk, prefix: str, count: str) -> str:
+    """Define loops, one after the other."""
+    for number in range(int(count)):
+        desk.loop(f"{prefix}-{number}", threshold=0.9, context="minimal")
+    return "done"
+
+
 WHAT: dict[str, Callable[..., str]] = {
-    "claim": claim, "answer": answer, "gate": gate, "wait": wait, "waits": waits,
+    "claim": claim, "answer": answer, "gate": gate, "wait": wait, "waits": waits, "starts": starts,
+    "loops": loops,
 }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from dualcontrol.events import (
 )
 
 SHORT = 0.4
+STOPPING = ("LoopStopped", "LoopResumed", "AllStopped", "AllResumed")
 PAY = {"input": {"mail": "please pay"}, "rationale": "the invoice is right"}
 
 
@@ -54,10 +55,10 @@ class Killer:
         return getattr(self._store, name)
 
     @contextmanager
-    def transaction(self, durable: bool = True) -> Iterator[Any]:
+    def transaction(self, durable: bool = True, starts: bool | None = None) -> Iterator[Any]:
         """The store's own transaction, watched."""
         seen = Seen()
-        with self._store.transaction(durable) as tx:
+        with self._store.transaction(durable, starts) as tx:
             yield seen.watch(tx)
             if self._when == "before" and self._event in seen.kinds:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -476,6 +477,38 @@ def policy(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(result) | {"threshold": control.settings.threshold}
 
 
+def overridden(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A person lays a threshold over the declared one, and drops it again."""
+    trip = Trip(desk, witness)
+    result = trip.until_done(trip.gate(), trip.answer)
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(trip.loop.stream) for e in entry.events]
+    if "SettingOverridden" not in stream:
+        trip.loop.override("threshold", 0.95, "ana")
+    if "OverrideDropped" not in stream:
+        trip.loop.drop_override("threshold", "ben")
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(trip.loop.stream) for e in entry.events]
+    counts = {kind: stream.count(kind) for kind in ("SettingOverridden", "OverrideDropped")}
+    return trip.end(result) | counts | {"threshold": trip.loop.control.settings.threshold}
+
+
+def by_two(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An override that a second person approves; whoever comes next carries it out."""
+    loop = desk.loop("pay", context="minimal", threshold=0.9, changes="two")
+    desk.sweep()
+    try:
+        loop.override("threshold", 0.95, "ana")
+    except dc.Pending as waits:
+        claim = desk.claim("ben", case=waits.case_id)
+        assert claim is not None
+        claim.approve()
+    entries = [*desk.store.queries.entries(loop.stream)]
+    rows = desk.store.queries.cases(loop="changes").rows
+    entries += [entry for row in rows for entry in desk.store.queries.entries(f"case/{row.id}")]
+    kinds = [type(event).__name__ for entry in entries for event in entry.events]
+    counts = {kind: kinds.count(kind) for kind in ("SettingOverridden", "EffectStarted", "EffectSucceeded")}
+    return {"threshold": loop.control.settings.threshold, "cases": len(rows)} | counts
+
+
 def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
     """A trip that ends with one event in the loop's own stream.
 
@@ -550,6 +583,30 @@ def model(kind: Any) -> Callable[[Any, int], Any]:
     return make
 
 
+def stopped(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """All loops are stopped after the approval, and opened again: what was approved runs once, after that."""
+    trip = Trip(desk, witness)
+    pay = trip.gate()
+
+    def recorded() -> list[str]:
+        entries = [*desk.store.queries.entries("stop"), *desk.store.queries.entries(trip.loop.stream)]
+        return [name for entry in entries for e in entry.events if (name := type(e).__name__) in STOPPING]
+
+    def attempt(*args: Any) -> Any:
+        case = trip.case()
+        if case is not None and case.effect.state == "ready" and "LoopStopped" not in recorded():
+            desk.stop("lee", "test")
+        return pay(*args)
+
+    def human() -> None:
+        trip.answer()
+        if trip.loop.control.stopped is not None:
+            assert trip.lines() == []
+            desk.resume("lee", "test")
+
+    return trip.end(trip.until_done(attempt, human)) | {"stops": recorded()}
+
+
 def batch(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """A chunk of rows is routed in one entry; rows for humans are cases."""
     loop = desk.loop("pay", mode="labels", threshold=0.9, context="minimal", lease=SHORT)
@@ -592,12 +649,16 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "EffectResolved": lost,
     "Erased": erased,
     "PolicyChanged": policy,
+    "SettingOverridden": overridden,
+    "OverrideDropped": overridden,
+    "overridden by two": by_two,
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
     "EpochBegan": control_event(began, lambda c: c.epoch == 1),
     "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),
     "AuditsChanged": control_event(audits, lambda c: bool(c.audits)),
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
+    **dict.fromkeys(STOPPING, stopped),
     "ReliefChanged": control_event(relieved, lambda c: c.relief == 2),
     "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
     "TrainingFailed": control_event(untrained, lambda c: "model" in c.untrained),

@@ -77,7 +77,8 @@ def test_nobody_acts_for_somebody_else(app: FastAPI, desk: dc.Desk) -> None:
     claim = ana.post("/api/v1/claims", json={"person": "ANA"}).json()
     assert claim["person"] == "ana"
     for verb, path, body in (
-        ("GET", "", None), ("POST", "/answer", {"verdict": "approve"}), ("POST", "/extend", {"time": "10m"}), ("DELETE", "", None),
+        ("GET", "", None), ("POST", "/answer", {"verdict": "approve"}), ("POST", "/extend", {"time": "10m"}),
+        ("DELETE", "", None),
     ):  # fmt: skip
         reply = ben.request(verb, f"/api/v1/claims/{claim['id']}{path}", json=body)
         assert answered(reply) == (404, "DC-NOT-FOUND"), (verb, path)

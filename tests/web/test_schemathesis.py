@@ -25,7 +25,7 @@ from dualcontrol.web.attempts import Attempts
 
 TOKENS = {"api": "fuzz-fuzz-fuzz-fuzz"}
 DECIDING = ("/claims", "/revoke", "/resolve")  # what takes the token of a person
-TAGS = ["answers", "cases", "claims", "effects", "events", "health", "inbox", "loops"]
+TAGS = ["answers", "cases", "claims", "effects", "events", "stop", "health", "inbox", "loops"]
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +100,8 @@ def test_as_described(described: Any, tag: str) -> None:
 
 
 def test_proposals_to_a_loop(described: Any) -> None:
-    """Proposals reach the loop, and who stops or opens its autopilot; what it refuses is a documented problem."""
-    assert fuzz(described.include(path_regex="/loops/", method="POST"), 40, of_a_loop) == 3
+    """Proposals reach the loop, and who stops or opens it or its autopilot; what it refuses is a documented problem."""
+    assert fuzz(described.include(path_regex="/loops/", method="POST"), 40, of_a_loop) == 5
 
 
 @pytest.mark.slow

@@ -148,7 +148,7 @@ def _written(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRout
     A row is routed once more, as the one proposal that its case is made of, for that alone gives the reason; it is
     looked at from its columns where those say something else than the proposal does.
     """
-    with steps.store.transaction() as tx:
+    with steps.store.transaction(starts=True) as tx:
         control, proposal_of = steps.control(tx, loop), _proposal
         if control.version != routes.control.version:
             routes, proposal_of = _routes(steps, control, chunk, routes.columns), _admitted

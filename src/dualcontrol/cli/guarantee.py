@@ -9,6 +9,7 @@ import typer
 from dualcontrol.cli.command import LoopName, State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import ago, document, facts, show, styled, table
+from dualcontrol.cli.stop import said
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.history import Move, gathered, moves
@@ -57,6 +58,7 @@ def guarantee(
 
 
 def _print(control: Control, standings: list[Standing], moved: list[Move], now: int) -> None:
+    show(*([] if control.stopped is None else [styled(f"{control.loop} is {said(control.stopped, now)}", "bold red")]))
     for of in standings:
         text = words(control, of)
         name = f"{of.loop}, segment {of.segment}" if of.segment else of.loop

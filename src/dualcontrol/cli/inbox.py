@@ -10,12 +10,14 @@ from rich.text import Text
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import document, due, note, show, styled, table
+from dualcontrol.cli.stop import notes
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.layout import one_line
 from dualcontrol.people import pools_of
 from dualcontrol.review.view import as_seen, seen_by
 from dualcontrol.step import as_listed
+from dualcontrol.stop import in_force
 from dualcontrol.store import InboxRow
 from dualcontrol.web.show import titles
 
@@ -35,11 +37,14 @@ def inbox(
     with desk_of(state) as desk:
         page = desk.store.queries.inbox(pools(desk, loop, person), person=person, limit=limit)
         now = desk.steps.now()
+        stops = list(notes(in_force(desk.store), [desk.governing(loop)] if loop else desk.loops(), now))
         about = [_about(desk, row, person or os_user()) for row in page.rows]
     rows = [as_listed(row) for row in page.rows]
     if state.as_json:
         pairs = zip(rows, about, strict=True)
         return document([{**row.to_dict(), "title": title, "about": subject} for row, (title, subject) in pairs])
+    for line in stops:
+        note(line)
     if not rows:
         return show("Nothing waits." if person is None else f"Nothing waits for {person}.")
     cells = [_row(row, title, subject, now) for row, (title, subject) in zip(rows, about, strict=True)]

@@ -13,6 +13,8 @@ from dualcontrol.case import JSON, Answer, Case, Outcome
 from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.screen import ago, document, due, facts, note, show, spread, stamp, table
+from dualcontrol.cli.stop import said
+from dualcontrol.control import Stop
 from dualcontrol.events import Entry
 from dualcontrol.layout import one_line, written
 from dualcontrol.names import same
@@ -48,7 +50,7 @@ def show_case(
     if state.as_json:
         more = {"events": event_document(entries, hidden)} if events else {}
         return document(plain_case(shown, hidden) | ({"hidden": BLIND} if blind else more))
-    show(facts(_head(shown, now)), *_section("input", shown.input))
+    show(facts(_head(shown, control.stopped, now)), *_section("input", shown.input))
     show(*(() if blind else proposed_parts(shown)), *_section("history", shown.history))
     if shown.reviews:
         rows = []
@@ -113,13 +115,14 @@ def proposed_parts(case: Case) -> Iterator[RenderableType | str]:
     yield from _section("rationale", case.rationale)
 
 
-def _head(case: Case, now: int) -> list[tuple[str, str]]:
+def _head(case: Case, stop: Stop | None, now: int) -> list[tuple[str, str]]:
     route = case.route
     risk = route.risk if route and route.risk is not None else case.risk
     rows = [
         ("case", case.id),
         ("loop", f"{one_line(case.loop)} ({case.mode})"),
         ("state", case.state),
+        ("the loop is", said(stop, now) if stop is not None else None),
         ("opened", f"{stamp(case.opened_at)} ({ago(case.opened_at, now)})"),
         ("key", case.key),
         ("confidence", None if case.confidence is None else f"{case.confidence:g}"),

@@ -15,6 +15,7 @@ from dualcontrol.learn.risk import RISK
 from dualcontrol.learn.trusted import Recorded, holds, inside, recorded, unlike
 from dualcontrol.people import arbiter_of, available
 from dualcontrol.route.capacity import LEVELS
+from dualcontrol.stop import in_force
 from dualcontrol.store import InboxRow, Store
 
 UPGRADE = "Upgrade dualcontrol, or let a program of the newer version finish them."
@@ -22,6 +23,7 @@ RESTORE = "Restore the table `models` from a backup, or train again; until then 
 CHANGED = "Restore the table `models` from a backup, and trust no file of this row before it is what the ledger says."
 MORE_PEOPLE = "Let more people answer, or ask for less: relief ends by itself when they can keep up."
 TRY = "It is tried again by itself; `dualcontrol train {}{}` tries now, and says what is wrong in full."
+OPEN = "Once the cause is mended: `dualcontrol resume {} --because …`; until then what is ready waits."
 ANSWER = (
     "Answer them: `dualcontrol inbox` lists the most urgent first. What on_timeout declares happens "
     "while `dualcontrol serve` runs; a case that it holds stays overdue until somebody answers."
@@ -31,12 +33,24 @@ ANSWER = (
 def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | Path | None) -> Iterator[Finding]:
     """Findings on every loop, in the order of their names; `waiting` holds the open reviews of each."""
     unfed = store.queries.unfed()
+    of_all = in_force(store)
+    if of_all is not None:
+        yield Finding("stop", WARNING, f"all loops, later ones as well: {of_all.words}", OPEN.format("--all"))
     for control in store.queries.loops():
+        yield from stopped(control)
         yield from queue(store, control, waiting.get(control.loop, ()))
         yield from staffing(store, control)
         yield from feedback(control, unfed.get(control.loop, 0))
         yield from training(control)
+        yield from overridden(control)
         yield from files(store, control, models)
+
+
+def stopped(control: Control) -> Iterator[Finding]:
+    """The emergency stop, where it is in force: nothing of the loop runs."""
+    if control.stopped is not None:
+        what = f"loop {control.loop}: {control.stopped.words}; nothing runs"
+        yield Finding("stop", WARNING, what, OPEN.format(control.loop))
 
 
 def queue(store: Store, control: Control, waiting: Sequence[Review]) -> Iterator[Finding]:
@@ -107,6 +121,14 @@ def training(control: Control) -> Iterator[Finding]:
         times = "" if failed.attempt == 1 else f" {failed.attempt} times in a row"
         failure = f"loop {control.loop}: training of its {what} failed{times}: {failed.reason}"
         yield Finding("training", WARNING, failure, TRY.format(control.loop, " --risk" if what == RISK_MODEL else ""))
+
+
+def overridden(control: Control) -> Iterator[Finding]:
+    """What people have laid over the file's settings; none of it is wrong."""
+    for key, override in control.overrides.items():
+        approved = f", approved by {override.approved_by}" if override.approved_by else ""
+        what = f"loop {control.loop}: {key} is {override.value} by {override.by}{approved}, over {override.before}"
+        yield Finding("settings", OK, what, f"`dualcontrol policy drop {control.loop} {key}` lets the file count.")
 
 
 def files(store: Store, control: Control, folder: str | Path | None) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from dualcontrol.errors import (
     Pending,
     Rejected,
     RequestError,
+    StoppedError,
     StoreError,
     TimedOut,
 )
@@ -105,6 +106,7 @@ class GatedLoop(Protocol):
 P = ParamSpec("P")
 R = TypeVar("R")
 POLL = 0.05
+STANDSTILL = 1.0  # seconds between two looks at a loop that is stopped
 ROUTED = ("confidence", "risk", "requires_approval", "segment", "input", "meta")  # what routing looks at, but the args
 
 
@@ -229,8 +231,9 @@ class Gate(Generic[P, R]):
     def _finished(
         self, call: CurrentCall | RecordedCall, case: Case, fence: int | None, place: GatedCall | None
     ) -> Trip:
-        """Wait while undecided, take the effect unless somebody has it, run it, record how it ended."""
+        """Wait while undecided or stopped, take the effect unless somebody has it, run it, record how it ended."""
         prepared: PreparedCall | None = None
+        begun = time.monotonic()
         while fence is None:
             if case.concluded is None:
                 if self.timeout is not None and self.timeout <= 0:
@@ -247,6 +250,12 @@ class Gate(Generic[P, R]):
                 prepared, case, fence = yield from self._taken(call, case)
             except EffectTakenError:
                 yield Nap(POLL)
+                case = yield functools.partial(self.loop.look, case.id)
+            except StoppedError as stop:  # decided, and waiting for a person all the same
+                left = STANDSTILL if self.timeout is None else self.timeout - (time.monotonic() - begun)
+                if left <= 0:
+                    raise Pending(case.id, note=stop.message) from stop
+                yield Nap(min(left, STANDSTILL))
                 case = yield functools.partial(self.loop.look, case.id)
         if prepared is None:  # taken with the proposal
             prepared = call.as_decided(case.resolved_value()["args"])

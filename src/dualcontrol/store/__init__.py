@@ -161,6 +161,9 @@ class Tx(Protocol):
         Raises `Conflict` when the version has moved on.
         """
 
+    def last(self, stream: str) -> Entry | None:
+        """The last entry of a stream that has no row of its own, without its content; None where it has none."""
+
     def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
         """An entry of a stream that has no row of its own besides its loop's head (batches, system)."""
 
@@ -302,10 +305,11 @@ class Store(Protocol):
     durability: str
     queries: Queries
 
-    def transaction(self, durable: bool = True) -> AbstractContextManager[Tx]:
+    def transaction(self, durable: bool = True, starts: bool | None = None) -> AbstractContextManager[Tx]:
         """A write transaction; commits when the block ends, rolls back when it raises.
 
-        `durable` commits at the configured level; False may be lost by a power cut (claims).
+        `durable` commits at the configured level; False may be lost by a power cut (claims).  With `starts` something
+        may start to run by what it reads: it and those with ``starts=False``, which stop what runs, never overlap.
         """
 
     def secret(self) -> bytes:

@@ -57,8 +57,11 @@ class Dialect(Protocol):
     migration_lock: str  # a statement that lets one process migrate at a time
     position: tuple[str, ...]  # the parameters of `unsequenced`, of last_xid and last_id
 
-    def begin(self, durable: bool) -> Session:
-        """Start a write transaction; its session knows the time."""
+    def begin(self, durable: bool, starts: bool | None = None) -> Session:
+        """Start a write transaction; its session knows the time.  One with `starts` never overlaps one without it.
+
+        `starts` None is of neither kind.
+        """
 
     def commit(self, session: Session) -> None:
         """Make everything durable and give the connection back."""

@@ -40,12 +40,12 @@ class SqlStore:
         self._secret = b""
         _STORES.add(self)
 
-    def transaction(self, durable: bool = True) -> Transaction:
-        """A write transaction; `durable` commits at the configured level.
+    def transaction(self, durable: bool = True, starts: bool | None = None) -> Transaction:
+        """A write transaction; `durable` commits at the configured level, `starts` keeps stops and starts apart.
 
         It commits when the block ends, then wakes the waiters of what it settled, and rolls back when the block raises.
         """
-        return Transaction(self, durable)
+        return Transaction(self, durable, starts)
 
     @contextmanager
     def _reading(self, brief: bool = False) -> Iterator[Session]:
@@ -133,15 +133,15 @@ class SqlStore:
 class Transaction:
     """A block that is one write transaction (a class, since five in a round trip make a generator's cost felt)."""
 
-    __slots__ = ("_durable", "_store", "_tx")
+    __slots__ = ("_durable", "_starts", "_store", "_tx")
 
-    def __init__(self, store: SqlStore, durable: bool) -> None:
-        self._store, self._durable = store, durable
+    def __init__(self, store: SqlStore, durable: bool, starts: bool | None) -> None:
+        self._store, self._durable, self._starts = store, durable, starts
 
     def __enter__(self) -> SqlTx:
         dialect = self._store._dialect
         try:
-            session = dialect.begin(self._durable)
+            session = dialect.begin(self._durable, self._starts)
         except Exception as error:
             raise_ours(dialect, error)
         self._tx = SqlTx(self._store._shared, session)

@@ -58,7 +58,7 @@ except ImportError as error:
 POOL, OVERFLOW = 8, 56
 CONNECT_SECONDS = 10
 WAIT_SECONDS = 30
-CREATING, SEQUENCING = 0x6475_616C_01, 0x6475_616C_02  # keys of advisory locks
+CREATING, SEQUENCING, STOPPING = 0x6475_616C_01, 0x6475_616C_02, 0x6475_616C_03  # keys of advisory locks
 NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # An abandoned transaction would hold the sequencer back; a row lock that never comes would hold a thread.
 SETTINGS = "SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '30s'; "
@@ -66,6 +66,12 @@ POWER = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_sett
 PROCESS = "SET synchronous_commit = off"
 WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED; "
 RELAXED = WRITING + "SET LOCAL synchronous_commit = off; "
+# Taken with BEGIN, before any row: whoever starts something shares it, and a stop waits until it has it alone.
+STARTS = {
+    None: "",
+    True: f"SELECT pg_advisory_xact_lock_shared({STOPPING}); ",
+    False: f"SELECT pg_advisory_xact_lock({STOPPING}); ",
+}
 # From the table itself: what to_regclass remembers may be older than the lock that was waited for.
 HERE = (
     f"SELECT 1 FROM pg_catalog.pg_tables WHERE tablename = '{VERSION_TABLE}'"
@@ -174,9 +180,9 @@ class PostgresDialect:
 
     # Transactions
 
-    def begin(self, durable: bool) -> PostgresSession:
+    def begin(self, durable: bool, starts: bool | None = None) -> PostgresSession:
         """Start a write transaction, on a connection that still lives."""
-        return self._start(WRITING if durable else RELAXED)
+        return self._start((WRITING if durable else RELAXED) + STARTS[starts])
 
     def _start(self, text: str) -> PostgresSession:
         """Begin on a connection that lives: dead ones are thrown away here, before anything was done on them."""

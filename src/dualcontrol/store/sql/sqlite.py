@@ -187,7 +187,7 @@ class SqliteDialect:
 
     # Transactions
 
-    def begin(self, durable: bool) -> SqliteSession:
+    def begin(self, durable: bool, starts: bool | None = None) -> SqliteSession:
         """Take the writer connection and start a transaction on it."""
         self._check()
         self._acquire_writer()

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect as SqlDialect
 from dualcontrol.case import ENCODER, JSON, Case, Content, Example, ModelRow
 from dualcontrol.control import Control, uuid7
 from dualcontrol.errors import PayloadError, UnknownLoopError
-from dualcontrol.events import Entry, sealed
+from dualcontrol.events import Entry, opened, sealed
 from dualcontrol.names import identity
 from dualcontrol.store import Conflict, KeyRow, key_digest
 from dualcontrol.store.sql import rows
@@ -93,7 +93,7 @@ class StreamStatements(Statements):
         self.head = self._add(head, "loop_id")
         self.move_head = self._update(update(loops).where(by_id), ("seq", "head"), "loop_id")
         self.move_loop = self._update(update(loops).where(by_id), LOOP, "loop_id")
-        last = select(entries.c.seq, entries.c.hash).where(entries.c.stream == bindparam("stream"))
+        last = select(entries.c.seq, entries.c.hash, entries.c.body).where(entries.c.stream == bindparam("stream"))
         self.last = self._add(limited(last.order_by(entries.c.seq.desc()), ONE), "stream")
 
 
@@ -142,6 +142,11 @@ class StreamTx(TxBase):
         self._write(Write(self._shared.streams.move_loop, (row,)), *self._entry_writes(entry, control.loop_id, slots))
         return control
 
+    def last(self, stream: str) -> Entry | None:
+        """The last entry of a stream without a row, or None."""
+        row = self.session.one(self._shared.streams.last, (stream,))
+        return None if row is None else opened(row[2], digest=row[1])
+
     def append(self, entry: Entry, payloads: Mapping[str, JSON] | None = None) -> Entry:
         """Add an entry to ``loop/<id>`` or to a stream without a row; a `seq` of 0 means the next one."""
         if payloads:  # they go into the first event that can carry content
@@ -163,7 +168,7 @@ class StreamTx(TxBase):
             moved = [Write(self._shared.streams.move_head, ((entry.seq, entry.hash, loop_id),))]
             self._write(*moved, *self._entry_writes(entry, loop_id, slots))
         else:
-            seq, head = self.session.one(self._shared.streams.last, (entry.stream,)) or (0, "")
+            seq, head, _ = self.session.one(self._shared.streams.last, (entry.stream,)) or (0, "", "")
             entry, slots = self._chained(entry, None, seq, head)
             self._write(*self._entry_writes(entry, None, slots))
         return entry

@@ -123,6 +123,12 @@ class Starting(Body):
     runs: Annotated[Running | None, Field(description="Refused with 409 when it is not what was decided.")] = None
 
 
+class Reason(Body):
+    """Why everything is stopped, or opened again; who says so is whose token it is."""
+
+    because: Annotated[Name, Field(description="Why; it is recorded, and shown to everybody who waits.")]
+
+
 class Stopping(Body):
     """Why a loop's autopilot is stopped."""
 
@@ -135,6 +141,13 @@ class Opening(Stopping):
     """Why a loop's autopilot is opened again that a person had stopped."""
 
     because: Annotated[str, Field(max_length=200, description="Why.")] = ""
+
+
+class Overriding(Body):
+    """The value to lay over the file's; who lays it is who asks."""
+
+    value: JSON = Field(description="Checked as the file's is; null is the default.")
+    instead_of: JSON = Field(None, description="The value that was seen in force: another one is not replaced.")
 
 
 class Revoking(Body):

@@ -49,10 +49,12 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
             "autopilot_from": control.threshold_for(None), "guarantee": settings.guarantee,
             "certified": sorted(control.thresholds) if settings.guarantee else [],
             "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
+            "stopped": control.stopped is not None,
             "load": counts["human"] / routed if routed else None,
             "alone": counts["autopilot"] / routed if routed else None,
             "routed": routed, "unfed": loop.unfed, "model": control.model, "untrained": control.untrained.items(),
             "relief": LEVELS.get(control.relief) if control.relief else None,
+            "overrides": len(control.overrides),
         })  # fmt: skip
     totals = {name: sum(loop.counts[name] for loop in loops) for name in ("overdue", "human", "autopilot")} | {
         "open": sum(wait.open for wait in waits.values()), "others": sum(card["others"] for card in cards),

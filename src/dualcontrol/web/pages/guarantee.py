@@ -44,10 +44,10 @@ def guarantee(
     of, points, control = status.shown, status.course.points, status.control
     closed = None  # why autopilot is closed, and what opens it again
     if of.closed is not None:
-        by_hand = control.closed_by(of.segment, PERSON)
+        by_hand = control.stopped is not None or control.closed_by(of.segment, PERSON)
         opens = f"autopilot opens when {'somebody opens it again' if by_hand else 'this is mended'}."
         closed = of.closed, f"What was certified still stands; {opens}"
-        if control.closed_by(of.segment, ALARM):
+        if control.stopped is None and control.closed_by(of.segment, ALARM):
             closed = of.closed, "Enough has to be counted anew; then autopilot opens by itself."
     charts = {
         "threshold": course.threshold(points), "coverage": course.coverage(points),
