@@ -126,6 +126,8 @@ def _beyond_scope(who: Principal, verb: Verb, control: Control | None) -> Dualco
         fits = [scope for scope, verbs in SCOPES.items() if verb in verbs]
         wanted = f"one with the scope {' or '.join(fits)}" if fits else "a session: no token does that"
         return ScopeError(f"this token is good for {' and '.join(who.scopes) or 'nothing'}; {verb} takes {wanted}")
+    if who.loops is not None and control is None and verb in ("stop", "resume", "configure"):
+        return ScopeError(f"this token is good only for {', '.join(who.loops)}, and this concerns every loop")
     if who.loops is not None and control is not None and control.loop not in who.loops:
         return ScopeError(f"this token is not good for loop {control.loop!r}, only for {', '.join(who.loops)}")
     return None
