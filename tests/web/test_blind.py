@@ -367,7 +367,9 @@ def test_a_reviewers_own_token_tells_no_more_than_the_pages(app: Any, desk: dc.D
         for path in over_http(case):
             reply = ana.get(path)
             assert (reply.status_code, leaks(reply.text)) == (200, []), path
-        assert ana.get(f"/api/v1/cases/{case.id}").headers["etag"] == f'"{desk.case(case.id).seq}"'
+        for header, value in (("If-None-Match", f'"{case.seq}"'), ("Prefer", "wait=30")):
+            reply = ana.get(f"/api/v1/cases/{case.id}", headers={header: value})
+            assert (reply.status_code, "preference-applied" in reply.headers, leaks(reply.text)) == (200, False, [])
 
 
 @pytest.mark.parametrize("make", BLIND)

@@ -104,11 +104,12 @@ async def show(
 ) -> Response:  # fmt: skip
     """A case as it is now, or as soon as it has an outcome."""
     case: Case = await desk.aio.case(case_id)
+    seen = await run_in_threadpool(seen_over_http, desk, visitor, case)
     wait = WAIT.search(prefer)
-    if wait is None:
-        if seq_of(if_none_match) == case.seq:
-            return Response(status_code=304, headers={"ETag": etag(case.seq)})
-        return case_response((await run_in_threadpool(seen_over_http, desk, visitor, case)).case, visitor)
+    if wait is None or seen.kept:  # how long somebody waits would tell whether there is an outcome
+        if seq_of(if_none_match) == seen.case.seq:
+            return Response(status_code=304, headers={"ETag": etag(seen.case.seq)})
+        return case_response(seen.case, visitor)
     patience = min(float(wait[1]), LONGEST_WAIT)
     control = next(control for control in await desk.aio.loops() if control.loop == case.loop)
     with contextlib.suppress(Pending):  # no thread is held meanwhile
