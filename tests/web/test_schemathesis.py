@@ -23,7 +23,8 @@ import dualcontrol as dc
 from dualcontrol.web.app import create_app
 from dualcontrol.web.attempts import Attempts
 
-HEADERS = {"Authorization": "Bearer fuzz-fuzz-fuzz-fuzz", "Host": "localhost"}
+TOKENS = {"api": "fuzz-fuzz-fuzz-fuzz"}
+DECIDING = ("/claims", "/revoke", "/resolve")  # what takes the token of a person
 TAGS = ["answers", "cases", "claims", "effects", "events", "stop", "health", "inbox", "loops"]
 
 
@@ -32,9 +33,22 @@ def described() -> Iterator[Any]:
     """The API of a console with a case of every mode, as its description tells it."""
     with dc.open("sqlite:///:memory:") as desk:
         web_cases.fill(desk)
-        app = create_app(desk, token="fuzz-fuzz-fuzz-fuzz")
+        team(desk)
+        app = create_app(desk, token=TOKENS["api"])
         app.state.access.attempts = Attempts(count(step=60).__next__)  # a minute an attempt: wrong tokens are 401
-        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=HEADERS)
+        TOKENS["ana"] = desk.tokens.issue("ana", "root", scopes=("decide", "read"))[1]
+        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=bearer(TOKENS["api"]))
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The headers of a program that holds a token."""
+    return {"Authorization": f"Bearer {token}", "Host": "localhost"}
+
+
+def headers(case: Any) -> dict[str, str]:
+    """Those of the program that proposes, or of ana's where a person decides."""
+    decides = any(part in case.operation.path for part in DECIDING)
+    return bearer(TOKENS["ana" if decides else "api"])
 
 
 ROLES = {
@@ -53,27 +67,27 @@ def staffed() -> Iterator[tuple[Any, dict[str, dict[str, str]]]]:
         desk.people.register("submitter", "root", owner="lead")
         for role in people:
             desk.people.grant(role, role, "root")
-        headers = {"nobody": {"Host": "localhost"}}
+        of_role = {"nobody": {"Host": "localhost"}}
         for role, scopes in ROLES.items():
             if scopes is not None:
                 secret = desk.tokens.issue("root" if role == "admin" else role, "root", scopes=scopes)[1]
-                headers[role] = {"Authorization": f"Bearer {secret}", "Host": "localhost"}
+                of_role[role] = bearer(secret)
         app = create_app(desk, token="fuzz-fuzz-fuzz-fuzz")
         app.state.access.attempts = Attempts(count(step=60).__next__)
-        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=HEADERS), headers
+        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers={"Host": "localhost"}), of_role
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_as_each_role(staffed: tuple[Any, dict[str, dict[str, str]]], role: str) -> None:
     """With a token of each role and without any: every reply is one that is described, refusals included."""
-    schema, headers = staffed
+    schema, of_role = staffed
 
     def asked(case: Any) -> None:
         loop = (case.path_parameters or {}).get("loop")
         if loop is not None and len(str(loop)) % 2:
             case.path_parameters["loop"] = "spam"
         excluded = [positive_data_acceptance, negative_data_rejection, ignored_auth]
-        case.call_and_validate(headers=headers[role], excluded_checks=excluded)
+        case.call_and_validate(headers=of_role[role], excluded_checks=excluded)
 
     assert fuzz(schema, 3, asked) > 25
 
@@ -81,9 +95,9 @@ def test_as_each_role(staffed: tuple[Any, dict[str, dict[str, str]]], role: str)
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_as_each_role_at_length(staffed: tuple[Any, dict[str, dict[str, str]]], role: str) -> None:
-    schema, headers = staffed
+    schema, of_role = staffed
     excluded = [positive_data_acceptance, negative_data_rejection, ignored_auth]
-    assert fuzz(schema, 40, lambda case: case.call_and_validate(headers=headers[role], excluded_checks=excluded)) > 25
+    assert fuzz(schema, 40, lambda case: case.call_and_validate(headers=of_role[role], excluded_checks=excluded)) > 25
 
 
 def fuzz(schema: Any, examples: int, check: Callable[[Any], None]) -> int:
@@ -118,14 +132,14 @@ def as_described(case: Any) -> None:
     if isinstance(case.body, dict) and case.body.get("key") is not None and "Idempotency-Key" in (case.headers or {}):
         del case.headers["Idempotency-Key"]
     unsent = any(value in (None, [], {}) for value in (case.query or {}).values())
-    case.call_and_validate(headers=HEADERS, excluded_checks=[negative_data_rejection] if unsent else [])
+    case.call_and_validate(headers=headers(case), excluded_checks=[negative_data_rejection] if unsent else [])
 
 
 def of_a_loop(case: Any) -> None:
     """The same with a loop that exists in the place of the one that may have been what was wrong."""
     if "loop" in (case.path_parameters or {}):
         case.path_parameters["loop"] = "spam"
-    case.call_and_validate(headers=HEADERS, excluded_checks=[positive_data_acceptance, negative_data_rejection])
+    case.call_and_validate(headers=headers(case), excluded_checks=[positive_data_acceptance, negative_data_rejection])
 
 
 @pytest.mark.parametrize("tag", TAGS)

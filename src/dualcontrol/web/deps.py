@@ -12,17 +12,20 @@ from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 
-from dualcontrol.case import Actor
+from dualcontrol.case import Actor, Case
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AccessError, ClaimError, NotFoundError, RequestError, RoleError
 from dualcontrol.names import nearest, same
-from dualcontrol.people import Verb, may, refuse
+from dualcontrol.people import Verb, may, permitted_roles, refuse
+from dualcontrol.review.view import PersonalView, seen_by
 from dualcontrol.step import case_of_claim
 from dualcontrol.web.access import Access, Visitor
 
 MAX_FIELDS = 2000
 SEVERAL = ("reasons",)  # fields of a form that may stand in it more than once
+# Whoever sends these shows a secret and acts under no session: their page may be older than the one they have.
+BY_SECRET = ("/sign-in", "/join")
 
 
 def desk_of(request: Request) -> Desk:
@@ -119,6 +122,22 @@ def readable(desk: Desk, visitor: Visitor, loop: str | None, verb: Verb = "read"
     return [control]
 
 
+def seen_over_http(desk: Desk, visitor: Visitor, case: Case) -> PersonalView:
+    """A case as a visitor may have it by the API.
+
+    A program sees all of it, since it goes on with the outcome; who decides sees by a token what they see on a page.
+    """
+    control = desk.governing(case.loop)
+    if not decides(visitor, control):
+        return PersonalView(case, kept=False)
+    return seen_by(case, visitor.person, control)
+
+
+def decides(visitor: Visitor, control: Control) -> bool:
+    """Whether a visitor's account may take reviews of a loop, whatever their token is good for."""
+    return bool(visitor.principal.roles(control.loop) & frozenset(permitted_roles("claim", control)))
+
+
 def acting(visitor: Visitor, name: str | None) -> str:
     """The person who acts: the visitor, whatever a body says; `RoleError` where it names somebody else."""
     if name is not None and not same(name, visitor.person):
@@ -144,7 +163,8 @@ async def posted(request: Request) -> FormData:
     if twice is not None:
         raise RequestError(f"the form says {twice[:80]!r} twice", hint="Reload the page and send it again.")
     visitor = request.scope["state"].get("visitor")
-    if visitor is not None and not access_of(request).meant(visitor, str(form.get("csrf", ""))):
+    acts = request.url.path not in BY_SECRET
+    if acts and visitor is not None and not access_of(request).meant(visitor, str(form.get("csrf", ""))):
         raise AccessError("the form is not of this session", hint="Go back, reload the page and send it again.")
     return form
 
