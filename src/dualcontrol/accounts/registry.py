@@ -249,10 +249,17 @@ class Registry:
         return tuple(name for name in distinct(names) if among(name, known_names))
 
     def _alone(self, action: str, args: dict[str, JSON], by: str, loop: str) -> None:
-        """Let one person's change pass; raise Pending, with its case, where a loop that it concerns takes two."""
+        """Let one person's change pass; raise Pending, with its case, where a loop that it concerns takes two.
+
+        Until somebody can approve, who begins a desk is alone: the record says so, and the doctor.
+        """
         concerned = [control for control in self._steps.store.queries.loops() if loop in ("", control.loop)]
-        if self._second is not None and self.begun and any(c.settings.changes == "two" for c in concerned
-                                                           if c.loop != BY_TWO):  # fmt: skip
+        if self._second is None or not any(c.settings.changes == "two" for c in concerned if c.loop != BY_TWO):
+            return
+        accounts = self.accounts()
+        author = next((account.behind for account in accounts if same(account.name, by)), "")
+        able = [a for a in accounts if a.state == "active" and a.has("policy") and a.behind != author]
+        if able:
             case = self._second(action, args, by)
             raise Pending(case.id, note="a second person has to approve this change")
 

@@ -53,8 +53,8 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[Fe
 })  # fmt: skip
 @asks("read")
 async def events(
-    request: Request, desk: Here, access: Keys, visitor: Who, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    loop: LoopQuery = "",
+    request: Request, desk: Here, access: Keys, visitor: Who, after: Position = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100, loop: LoopQuery = "",
     last_event_id: Annotated[str, Header(description="Where a broken stream goes on.")] = "",
 ) -> Response:  # fmt: skip
     """What happened, in order.
