@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
 from dualcontrol.accounts.registry import added
-from dualcontrol.people import Grant
+from dualcontrol.people import FRESH, Grant
 from dualcontrol.store.accounts import Account
 
 NAMES = ("ana", "ben", "cleo", "dora", "eva", "eve", "lee", "zoe", "Zoë")
@@ -37,6 +38,29 @@ def team(desk: dc.Desk, names: Sequence[str] = NAMES, roles: Sequence[str] = ROL
 def session(desk: dc.Desk, name: str) -> str:
     """The secret of a session of somebody who has just signed in."""
     return desk.sign_ins.begin(desk.people.account(name), "password").secret
+
+
+PASSWORD = "horse battery staple nine"
+
+
+def with_password(desk: dc.Desk, name: str, password: str = PASSWORD) -> None:
+    """Give somebody a password, which takes as long as hashing takes."""
+    desk.sign_ins.set_password(desk.people.account(name).id, password)
+
+
+def long_ago(desk: dc.Desk, name: str) -> None:
+    """Let somebody's sign-ins be too old for what much depends on."""
+    with desk.store.transaction() as tx:
+        for each in tx.accounts.sessions(desk.people.account(name).id):
+            old = replace(each, signed_in_at=each.signed_in_at - 2 * FRESH, stepped_up_at=None)
+            tx.accounts.save_session(old)
+
+
+def csrf(page: str) -> str:
+    """What a form of a page's session carries."""
+    match = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+    assert match is not None
+    return match[1]
 
 
 class People(TestClient):

@@ -169,7 +169,7 @@ class GuaranteeReply(Shape):
 
 
 class PersonReply(Shape):
-    """Somebody with an account, or a service: roles by loop ("" is every loop), groups, and who else is one human."""
+    """Somebody with an account, or a service: their roles (without a loop: in all), groups, and who else is that human."""
 
     id: str
     name: str

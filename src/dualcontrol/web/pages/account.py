@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -21,10 +19,6 @@ from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.pages.step_up import proven
 
 router = APIRouter(prefix="/account", include_in_schema=False)
-BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari")  # the first that is named: Chrome calls itself Safari as well
-SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "macOS",
-           "Linux": "Linux"}  # fmt: skip
-CALLED = {"Edg": "Edge", "OPR": "Opera"}
 
 
 @router.get("")
@@ -47,7 +41,7 @@ def _show(
 ) -> Response:  # fmt: skip
     (account, session), provider, now = own(desk, visitor), access_of(request).provider, desk.steps.now()
     sessions = [
-        {"id": each.id, "browser": browser(each.agent), "method": each.method, "here": each.id == session.id,
+        {"id": each.id, "browser": each.agent or "unknown", "method": each.method, "here": each.id == session.id,
          "since": each.created_at, "seen": max(each.seen_at, now if each.id == session.id else 0)}
         for each in desk.sign_ins.sessions(account.id)
     ]  # fmt: skip
@@ -139,10 +133,3 @@ def link(request: Request, form: Form, desk: Here, access: Keys, visitor: Who) -
     except ProviderError as error:
         response = _show(request, desk, visitor, error=error)
     return response if signed is None else carrying(request, response, signed, access)
-
-
-def browser(agent: str) -> str:
-    """What people call a browser that calls itself this: ``Firefox on Linux``."""
-    name = next((CALLED.get(name, name) for name in BROWSERS if re.search(rf"\b{name}\w*/", agent)), "")
-    system = next((called for sign, called in SYSTEMS.items() if sign in agent), "")
-    return " on ".join(part for part in (name, system) if part) or agent[:40] or "unknown"

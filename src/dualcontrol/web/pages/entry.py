@@ -24,6 +24,11 @@ from dualcontrol.web.reply import inside
 from dualcontrol.web.show import words
 
 router = APIRouter(include_in_schema=False)
+# The first that is named: Edge calls itself Chrome as well, and Chrome Safari.
+BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+SYSTEMS = {
+    "Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "macOS", "Linux": "Linux",
+}  # fmt: skip
 
 
 def admitted(request: Request, access: Access, token: str) -> Response:
@@ -68,8 +73,11 @@ def base_of(request: Request, access: Access) -> str:
 
 
 def agent_of(request: Request) -> str:
-    """What the browser calls itself, for the list of one's sessions."""
-    return clean_person(request.headers.get("user-agent", ""))
+    """What people call the browser that asks, for the list of one's sessions: ``Firefox on Linux``."""
+    agent = request.headers.get("user-agent", "")
+    name = next((called for sign, called in BROWSERS.items() if f"{sign}/" in agent), "")
+    system = next((called for sign, called in SYSTEMS.items() if sign in agent), "")
+    return " on ".join(part for part in (name, system) if part) or clean_person(agent)[:40]
 
 
 # The first admin

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import Role
 from dualcontrol.desk import Desk
-from dualcontrol.errors import AccountError, DualcontrolError, NotFoundError, RequestError
+from dualcontrol.errors import AccountError, DualcontrolError, EligibilityError, NotFoundError, RequestError
 from dualcontrol.people import ROLES, Grant
 from dualcontrol.store.accounts import Account, Token
 from dualcontrol.web.access import Access, clean_person
@@ -28,7 +28,7 @@ AccountId = Annotated[str, Path(min_length=1, max_length=80, pattern=ID)]
 DAY = 86_400_000_000
 LIVES = {"30": 30 * DAY, "90": 90 * DAY, "365": 365 * DAY}  # for which a token may be good
 OF_PEOPLE = [role for role in ROLES if role != "submitter"]
-REFUSALS = (AccountError, RequestError, NotFoundError)
+REFUSALS = (AccountError, RequestError, NotFoundError, EligibilityError)
 
 
 @router.get("")

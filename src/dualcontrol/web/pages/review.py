@@ -181,10 +181,10 @@ def _decided(
             return _second(request, claim, verdict, full, form, control, act, proof)
         case = answer(claim, verdict, answered, actor=actor, rendered=rendering(control), **remarks)
     except DualcontrolError as error:
-        if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
-            raise
-        if error.status == CONFLICT:
+        if error.status == CONFLICT and _mine(desk, claim_id, visitor):
             return _over(desk, claim_id, visitor, loop)
+        if error.status == CONFLICT or isinstance(error, StepUpError):
+            raise
         return _page(request, claim, control, error=error, form=form, loop=loop)
     request.app.state.settler.add(case)
     return go(next_address(desk, visitor.person, loop, done=case.id))
@@ -267,7 +267,7 @@ def _second(
     data = {"claim": as_claim(claim), "verdict": verdict, "value": value, "confirm": True}
     return pages_of(request).show(
         request, "confirm.html", data, case=case, proof_of_person=proof,
-        status=403 if proof and proof["refused"] else 200, held=claim, verdict=verdict, look=look, of=repeated,
+        status=proof["status"] if proof else 200, held=claim, verdict=verdict, look=look, of=repeated,
         confirmed=access_of(request).stamp(visitor_of(request), act, claim.desk.steps.now()),
         why=why(case, control, review), alike=alike, loop=str(form.get("loop", "")), title=titles.title(case),
         **_proof(request, claim, control),

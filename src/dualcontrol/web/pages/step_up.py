@@ -41,4 +41,5 @@ def ways(request: Request, visitor: Visitor, refused: DualcontrolError | str | N
         "password": account.password is not None,
         "provider": provider.name if provider is not None and account.subjects else None,
         "refused": refused.message if isinstance(refused, DualcontrolError) else refused or "",
+        "status": (refused.status if isinstance(refused, DualcontrolError) else SignInError.status) if refused else 200,
     }
