@@ -21,6 +21,7 @@ from dualcontrol.settings.schema import LOOP
 VERBS: list[Callable[..., Any]] = [
     dc.Desk.loop, dc.Desk.claim, dc.Desk.answer, dc.Desk.revoke, dc.Desk.withdraw, dc.Desk.resolve_effect,
     dc.Loop.propose, dc.Loop.ask, dc.Loop.context, dc.Loop.gate, dc.Loop.stop_autopilot, dc.Loop.open_autopilot,
+    dc.Loop.override, dc.Loop.drop_override,
     dc.Claim.answer, dc.Claim.approve, dc.Claim.edit, dc.Claim.reject, dc.Claim.respond, dc.Claim.label,
     dc.Claim.prefer, dc.Claim.abstain, dc.Claim.escalate, dc.Claim.commit, dc.Claim.extend,
 ]  # fmt: skip

@@ -117,6 +117,10 @@ class GiveAnswer(ClaimCommand, frozen=True, kw_only=True):
     lasts: int | None = None
 
 
+class Reseat(CaseCommand, frozen=True, kw_only=True):
+    """Nobody is left who may take a review: the arbiter gets it, or an alarm says so."""
+
+
 class JoinCase(CaseCommand, frozen=True, kw_only=True):
     """Settle a duplicate with this case."""
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dualcontrol import changes
 from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
 from dualcontrol.errors import Paused
 from dualcontrol.learn import risk
 from dualcontrol.learn.serving import check
 from dualcontrol.learn.trusted import FOLDER
-from dualcontrol.settings import Settings, load, loop_settings
+from dualcontrol.settings import Settings, laid, load, loop_settings
 from dualcontrol.step import Steps
 from dualcontrol.store.sql import open_store
 
@@ -51,9 +52,11 @@ def open(
     store = open_store(url or in_force.database.url, durability=durability or in_force.database.durability, clock=clock)
     try:
         key = in_force.secret.encode() if in_force.secret else None
-        desk = Desk(store, Steps(store, new_id=new_id, secret=key, clock=clock), settings_for, in_force)
+        desk = Desk(store, Steps(store, lay=laid, new_id=new_id, secret=key, clock=clock), settings_for, in_force)
         for loop in in_force.loops.values():
             desk.steps.govern(loop)
+        if in_force.loops:  # else this program puts nothing in force
+            changes.resume(desk)
         # where the model files of this database are where this program can see them, or should be
         if in_force.database.url.startswith("sqlite") or Path(in_force.models or FOLDER).exists():
             check(desk)

@@ -139,6 +139,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     approval_lasts: Duration | None = None
     on_unknown: Literal["ask", "retry"] = "ask"
     effect_lease: Duration = "5m"
+    changes: Literal["one", "two"] = "one"
     rules: tuple[Rule, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
 
@@ -169,6 +170,27 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         required = () if isinstance(self.context, str) else self.context
         named = (field.removeprefix("meta.") for field in required if field.startswith("meta."))
         return tuple(dict.fromkeys((*self.meta, *named)))
+
+    def setting(self, key: str) -> JSON:
+        """One setting by its key as plain JSON in full; of ``groups.NAME`` the members, None where it is not declared.
+
+        Raises AttributeError for a key that there is not.
+        """
+        if key.startswith(GROUPS):
+            members = self.groups.get(key.removeprefix(GROUPS))
+            return None if members is None else list(members)
+        return _in_full(getattr(self, key))
+
+
+BY_TWO = "changes"  # the program's own loop, in which a second person approves changes
+GROUPS = "groups."  # begins the key of a group: ``groups.NAME``
+
+
+def _in_full(value: Any) -> JSON:
+    """A value of settings as JSON with every field, so that a later default cannot change what it says."""
+    if isinstance(value, Value):
+        return {field: _in_full(getattr(value, field)) for field in value.__struct_fields__}
+    return [_in_full(item) for item in value] if isinstance(value, tuple) else value
 
 
 _SETTINGS = decoder(LoopSettings)
@@ -250,7 +272,6 @@ MODEL, RISK_MODEL = "model", "risk model"  # what is trained from people's decis
 
 
 Role = Literal["submitter", "reviewer", "lead", "policy", "auditor", "admin"]
-CHANGES = "changes"  # the loop of changes that take effect when a second person approves them
 
 
 class Member(Value, frozen=True, kw_only=True):
@@ -280,6 +301,17 @@ class Untrained(Value, frozen=True, kw_only=True):
     waiting: int = 0
 
 
+class Override(Value, frozen=True, kw_only=True):
+    """What a person laid over the file's value, which is `before`; both are JSON text in full."""
+
+    value: str
+    before: str
+    by: str
+    at: int
+    approved_by: str | None = None
+    case_id: str | None = None
+
+
 class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events.
 
@@ -289,12 +321,16 @@ class Control(Value, frozen=True, kw_only=True):
     `people` are the accounts that have to do with the loop, by `names.identity`, None before the first account;
     `groups` are those that accounts were put into, over those of the settings.  `untrained` says of a model or a risk
     model why its last training failed: it governs nothing, and makes no version.
+
+    `settings` are those in force: what file and program declare, with the `overrides` by key laid over them.
     """
 
     loop: str
     loop_id: int
     version: int
     settings: LoopSettings
+    base: LoopSettings | None = None
+    overrides: dict[str, Override] = {}
     epoch: int = 0
     model: str | None = None
     thresholds: dict[str, float] = {}
@@ -322,6 +358,11 @@ class Control(Value, frozen=True, kw_only=True):
         for rule in settings.rules:
             named += [rule.group, rule.quorum.arbiter if rule.quorum else None]
         return tuple(dict.fromkeys([g for g in named if g] + [*settings.groups, *self.groups]))
+
+    @property
+    def declared(self) -> LoopSettings:
+        """The settings that file and program declare, without the overrides."""
+        return self.settings if self.base is None else self.base
 
     @property
     def learned(self) -> bool:

@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
+from dualcontrol import changes
 from dualcontrol import commands as do
 from dualcontrol.accounts import Registry, SignIns, Tokens
 from dualcontrol.aio import Aio
@@ -22,7 +23,7 @@ from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
-from dualcontrol.control import Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
+from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
 from dualcontrol.errors import (
     AnswerError,
     ArgumentError,
@@ -45,14 +46,15 @@ from dualcontrol.keys import fingerprint
 from dualcontrol.learn.examples import TrainingRow, dataset
 from dualcontrol.learn.export import Exported, export, mark
 from dualcontrol.learn.risk import chance_of_being_right
-from dualcontrol.learn.serving import check_one, current_model, started, stopped
+from dualcontrol.learn.serving import check_one, current_model, stopped
 from dualcontrol.names import nearest, same
+from dualcontrol.overrides import ANY, change
 from dualcontrol.people import may, refuse
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
 from dualcontrol.step import Steps
-from dualcontrol.stop import resume, stop
+from dualcontrol.stop import stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.wait import Waiters
@@ -166,7 +168,7 @@ class Desk:
     @property
     def people(self) -> Registry:
         """Accounts, roles and groups."""
-        return Registry(self.steps)
+        return Registry(self.steps, lambda action, args, by: changes.propose(self, action, args, by))
 
     @property
     def tokens(self) -> Tokens:
@@ -222,6 +224,7 @@ class Desk:
         approval_lasts: str | float | None = UNSET,
         on_unknown: Literal["ask", "retry"] | None = UNSET,
         effect_lease: str | float | None = UNSET,
+        changes: Literal["one", "two"] | None = UNSET,
     ) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it.
 
@@ -347,6 +350,7 @@ class Desk:
         after = self.steps.run(command)
         self.certifier.answered(after)
         self.riskiness.answered(after)
+        changes.answered(self, after)
         return after
 
     def commit(self, claim_id: str, should: str, to: JSON = None) -> Claim:
@@ -419,14 +423,14 @@ class Desk:
         Raises NotStoppedError where nothing is stopped that way.
         """
         actor = actor or Actor(person=by, via=via, authenticated=authenticated)
-        return resume(self.steps, actor, because, loop_name(loop))
+        return changes.resume_stopped(self, actor, because, loop_name(loop))
 
     def sweep(self, seconds: float | None = None) -> int:
         """Do what is due: leases, response times, effective decisions, lost effects, uncounted evidence.
 
         With `seconds` no new transaction begins after that time.  Returns the number of cases acted on.
         """
-        done = sweep(self.steps, seconds=seconds)
+        done = sweep(self.steps, seconds=seconds) + changes.run_all(self)
         self.certifier.run_all(self.loops())
         self.riskiness.run_all(self.loops())
         return done
@@ -621,6 +625,8 @@ class Loop:
 
     def propose_batch(self, columns: Mapping[str, Sequence[Any]], *, key: str | None = None) -> Batch:
         """Route rows in columns; cases are opened for those that a human sees: see `dualcontrol.batch`."""
+        if self.name == BY_TWO:
+            raise RequestError(f"the loop {BY_TWO!r} takes no proposals")
         return propose_batch(self.desk.steps, self.name, columns, key=key)
 
     def _call(self, stated_fields: dict[str, Any], older: Older | None = None, **otherwise: Any) -> PlacedCall:
@@ -864,18 +870,37 @@ class Loop:
     def open_autopilot(self, by: str, because: str = "", *, segment: str = "") -> Control:
         """Let autopilot act again where a person stopped it; returns the new control.
 
-        Raises GuaranteeError where an alarm or a missing model file closed it: those end in other ways.
+        Raises GuaranteeError where an alarm or a missing model file closed it: those end in other ways; and Pending
+        where the loop takes changes by two.
         """
         person, why = named(by), known_as(because, RequestError, "why autopilot is opened")
-
-        def change(now: Control, at: int) -> Sequence[Event]:
-            refuse(may(person, "resume", now))
-            return started(now, at, person, why, segment)
-
-        self.desk.steps.move(self.name, change, actor=person)
+        changes.open_autopilot(self.desk, self.name, person, why, known_as(segment, RequestError, "a segment"))
         if self.control.model is not None:  # its file may have gone while nothing was asked of it
             check_one(self.desk, self.control)
         return self.control
+
+    @exact
+    def override(
+        self, key: str, value: JSON, by: str, *, approved_by: str | None = None, instead_of: JSON = UNSET
+    ) -> Control:  # fmt: skip
+        """Lay a value over a setting of the file, for every program from here on; returns the new control.
+
+        `key` is a setting of ``[loop.NAME]`` or ``groups.NAME``, and None is its default; the value is checked as a
+        file's is.  `by` is the person, `instead_of` the value that they saw in force: another one is not replaced.
+
+        Raises SettingsError for a mistake, RequestError for what the file says, ConflictError for a value that changed,
+        and Pending where the loop takes changes by two: its case has to be approved first.
+        """
+        wanted = change(key, by, value, approved_by, ANY if instead_of is UNSET else instead_of)
+        return changes.override(self.desk, self.name, wanted)
+
+    @exact
+    def drop_override(self, key: str, by: str, *, approved_by: str | None = None) -> Control:
+        """Let a setting be as the file says again; returns the new control.
+
+        Raises NotFoundError where it is, and Pending as `override` does.
+        """
+        return changes.drop_override(self.desk, self.name, change(key, by, approved_by=approved_by))
 
     def certify(self) -> list[Event]:
         """Count the evidence that is due now, without waiting for the next answers; returns the events written."""

@@ -27,7 +27,8 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   └── EscalationError          nobody above to escalate to
     ├── SettingsError                a mistake in settings, with file, line and the nearest right name
     │   ├── RuleError                a routing rule that cannot be loaded
-    │   └── QuorumError              a quorum that its group cannot fill
+    │   ├── QuorumError              a quorum that its group cannot fill
+    │   └── OverrideError            the file says otherwise under what a person laid over it
     ├── NotFoundError
     │   ├── UnknownLoopError
     │   └── UnknownCaseError
@@ -285,6 +286,14 @@ class QuorumError(SettingsError):
 
     code = "DC-QUORUM"
     hint = "Lower `quorum.answers`, or add members to the group."
+
+
+class OverrideError(SettingsError):
+    """The settings are others under what a person laid over them."""
+
+    code = "DC-OVERRIDE"
+    hint = "Drop the override with `dualcontrol policy drop LOOP KEY`, or let the settings say what they did."
+    status = 409
 
 
 class NotFoundError(DualcontrolError):

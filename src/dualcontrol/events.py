@@ -389,8 +389,8 @@ class SegmentEvent(ControlEvent, frozen=True, kw_only=True):
     segment: str
 
 
-class PolicyChanged(ControlEvent, frozen=True, kw_only=True):
-    """The loop's settings changed; `settings` is their canonical JSON text.
+class SettingsEvent(ControlEvent, frozen=True, kw_only=True):
+    """The root of what changes a loop's settings; `settings` are those in force then, as canonical JSON text.
 
     `relabelled` says that the set of labels is another, so that nothing certified before holds.
     """
@@ -398,6 +398,33 @@ class PolicyChanged(ControlEvent, frozen=True, kw_only=True):
     digest: str
     settings: str
     relabelled: bool = False
+
+
+class PolicyChanged(SettingsEvent, frozen=True, kw_only=True):
+    """File or program declare other settings; `base` is what they declare, where overrides are laid over it."""
+
+    base: str | None = None
+
+
+class SettingOverridden(SettingsEvent, frozen=True, kw_only=True):
+    """A person laid a value over the file's, which is `before`; both are JSON text in full."""
+
+    key: str
+    value: str
+    before: str
+    by: str
+    approved_by: str | None = None
+    case_id: str | None = None
+
+
+class OverrideDropped(SettingsEvent, frozen=True, kw_only=True):
+    """A setting is what the file says again; `reason` is there where no person dropped it."""
+
+    key: str
+    by: str
+    approved_by: str | None = None
+    case_id: str | None = None
+    reason: str | None = None
 
 
 class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
@@ -603,9 +630,9 @@ class GroupChanged(ControlEvent, frozen=True, kw_only=True):
 
 
 LOOP_EVENTS: tuple[type[Event], ...] = (
-    PolicyChanged, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged, AutopilotClosed, AutopilotOpened,
-    LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept, TrainingFailed, ScoreChanged, BatchRouted,
-    PeopleChanged, GroupChanged,
+    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged,
+    AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
+    TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
 )  # fmt: skip
 
 
@@ -638,6 +665,8 @@ class RolesChanged(AccountEvent, frozen=True, kw_only=True):
     """The roles of an account, as they are from here on: role and loop, "" for all."""
 
     roles: tuple[tuple[Role, str], ...]
+    approved_by: str | None = None
+    case_id: str | None = None
 
 
 class GroupNamed(AccountEvent, frozen=True, kw_only=True):
@@ -645,6 +674,8 @@ class GroupNamed(AccountEvent, frozen=True, kw_only=True):
 
     group: str
     people: tuple[str, ...] | None
+    approved_by: str | None = None
+    case_id: str | None = None
 
 
 class AccountsLinked(AccountEvent, frozen=True, kw_only=True):

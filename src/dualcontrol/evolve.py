@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from dualcontrol import events as ev
 from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route, decoder
-from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Stop, Untrained
+from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Override, Stop, Untrained
 from dualcontrol.events import Event, unreal
 from dualcontrol.names import identity
 
@@ -237,13 +237,30 @@ def _nothing_certified(control: Control) -> dict[str, Any]:
     return {"thresholds": {}, "audits": {}, "epochs": {}, "models": {}, "epoch": control.epoch + 1}
 
 
-def _policy(control: Control, event: ev.PolicyChanged) -> dict[str, Any]:
-    """New settings; another promise, or other labels, are certified by nothing yet."""
+def _settings(control: Control, event: ev.SettingsEvent) -> dict[str, Any]:
+    """Other settings in force; another promise, or other labels, are certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
     same = control.version == 0 or (settings.guarantee == control.settings.guarantee and not event.relabelled)
     changed: dict[str, Any] = {"settings": settings} | ({} if same else _nothing_certified(control))
+    changed |= _overrides(control, event)
     # another trainer, or other labels, may do what the last training could not
     return changed | ({"untrained": {}} if control.untrained else {})
+
+
+def _overrides(control: Control, event: ev.SettingsEvent) -> dict[str, Any]:
+    """What is laid over which settings; a version that knew no overrides declares settings without any."""
+    if isinstance(event, ev.SettingOverridden):
+        override = Override(
+            value=event.value, before=event.before, by=event.by, at=event.at, approved_by=event.approved_by,
+            case_id=event.case_id,
+        )  # fmt: skip
+        return {"base": control.declared, "overrides": {**control.overrides, event.key: override}}
+    if isinstance(event, ev.OverrideDropped):
+        left = _without(control.overrides, event.key)
+        return {"base": control.declared if left else None, "overrides": left}
+    if isinstance(event, ev.PolicyChanged) and event.base is not None:
+        return {"base": _SETTINGS.decode(event.base)}
+    return {"base": None, "overrides": {}}
 
 
 def _certificate(control: Control, event: ev.EpochBegan | ev.ThresholdMoved | ev.AuditsChanged) -> dict[str, Any]:
@@ -317,7 +334,7 @@ def _people(control: Control, event: ev.PeopleChanged | ev.GroupChanged) -> dict
 # A batch is routed under a version, evidence is counted under one, and a training that failed changes nothing that
 # governs; every other event of a loop makes a new version.
 CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
-    ev.PolicyChanged: _policy,
+    **dict.fromkeys((ev.PolicyChanged, ev.SettingOverridden, ev.OverrideDropped), _settings),
     **dict.fromkeys((ev.EpochBegan, ev.ThresholdMoved, ev.AuditsChanged), _certificate),
     **dict.fromkeys((ev.AutopilotClosed, ev.AutopilotOpened), _autopilot),
     **dict.fromkeys((ev.LoopStopped, ev.LoopResumed), _stop),

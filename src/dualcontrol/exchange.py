@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from dualcontrol import changes
 from dualcontrol.case import ENCODER, JSON, Actor, Case, Review
 from dualcontrol.commands import Expire, GiveAnswer, TakeClaim
 from dualcontrol.control import Env, Facts
@@ -124,7 +125,9 @@ def _applied(desk: Desk, row: dict[str, Any], actor: Actor, rehearsed: dict[str,
         return _answer(desk, case, review, line)
 
     if rehearsed is None:
-        desk.certifier.answered(desk.steps.answer_case(case.id, person, command, review_id=review_id))
+        after = desk.steps.answer_case(case.id, person, command, review_id=review_id)
+        desk.certifier.answered(after)
+        changes.answered(desk, after)
         return "applied"
     # a dry run: every check of claim and answer is made, nothing is written
     control = desk.control(case.loop)

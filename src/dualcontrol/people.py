@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from dualcontrol.case import Actor, Case, Value, is_high
-from dualcontrol.control import CHANGES, Control, Role
+from dualcontrol.control import BY_TWO, Control, Role
 from dualcontrol.errors import (
     ClaimError,
     DualcontrolError,
@@ -65,7 +65,7 @@ DECISIONS: tuple[Verb, ...] = ("claim", "answer", "escalate", "retract", "revoke
 SCOPES: dict[Scope, frozenset[Verb]] = {
     "propose": frozenset({"overview", "propose", "run", "withdraw"}),
     "read": frozenset({"overview", "read", "audit"}),
-    "decide": frozenset({"overview", "read", *DECISIONS}),
+    "decide": frozenset({"overview", "read", *DECISIONS, "stop", "resume", "configure"}),
 }
 
 
@@ -126,6 +126,8 @@ def _beyond_scope(who: Principal, verb: Verb, control: Control | None) -> Dualco
         fits = [scope for scope, verbs in SCOPES.items() if verb in verbs]
         wanted = f"one with the scope {' or '.join(fits)}" if fits else "a session: no token does that"
         return ScopeError(f"this token is good for {' and '.join(who.scopes) or 'nothing'}; {verb} takes {wanted}")
+    if who.loops is not None and control is None and verb in ("stop", "resume", "configure"):
+        return ScopeError(f"this token is good only for {', '.join(who.loops)}, and this concerns every loop")
     if who.loops is not None and control is not None and control.loop not in who.loops:
         return ScopeError(f"this token is not good for loop {control.loop!r}, only for {', '.join(who.loops)}")
     return None
@@ -157,7 +159,7 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
 
 def permitted_roles(verb: Verb, control: Control | None) -> tuple[Role, ...]:
     """The roles that may do this; changes that take two are decided by policy owners, and by nobody else."""
-    if control is not None and control.loop == CHANGES and verb in DECISIONS:
+    if control is not None and control.loop == BY_TWO and verb in DECISIONS:
         return ("policy",)
     return PERMITTED[verb]
 
@@ -195,7 +197,7 @@ def _not_to_claim(person: str, control: Control, case: Case, review_id: str) -> 
         why = (
             "proposed"
             if named or control.people is None
-            else f"answers for {case.submitter or case.owner}, who proposed"
+            else f"is, or answers for, {case.submitter or case.owner}, who proposed"
         )
         return EligibilityError(f"{person} {why} case {case.id} and does not review it")
     if not belongs(person, review.group, control):
@@ -267,10 +269,21 @@ def arbiter_of(case: Case, control: Control) -> str | None:
 
 
 def available(case: Case, group: str, control: Control, excludes: tuple[str, ...]) -> int | None:
-    """How many people could take a review of this group; None when the group is open to everybody."""
-    members = control.members(group)
-    if members is None:
+    """How many people could take a review of this group; None when everybody could, whoever that is."""
+    able = able_in(group, control)
+    if able is None:
         return None
     out = humans_of((*excludes, case.owner or "", case.submitter or ""), control)
-    able = [name for name in members if control.people is None or may(name, "claim", control) is None]
     return len(humans_of(able, control) - out)
+
+
+def able_in(group: str, control: Control) -> tuple[str, ...] | None:
+    """The members of a group whose roles let them answer; None when it is open to everybody, accounts or not."""
+    members, people = control.members(group), control.people
+    if people is None:
+        return members
+    permitted = frozenset(permitted_roles("claim", control))
+    deciding = {key: m.name for key, m in people.items() if permitted.intersection(m.roles) and "admin" not in m.roles}
+    if members is None:
+        return tuple(deciding.values())
+    return tuple(name for name in members if identity(name) in deciding)

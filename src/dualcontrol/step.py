@@ -32,6 +32,7 @@ from dualcontrol.commands import (
     Propose,
     Recall,
     Release,
+    Reseat,
     ResolveEffect,
     Retract,
     Revoke,
@@ -42,13 +43,15 @@ from dualcontrol.commands import (
     checked,
 )
 from dualcontrol.commands import person as named
-from dualcontrol.control import Control, Env, Facts, LoopSettings, uuid7
+from dualcontrol.control import BY_TWO, Control, Env, Facts, LoopSettings, uuid7
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
+    DualcontrolError,
     ErasedError,
     KeyConflictError,
     LedgerError,
+    ProposalError,
     ReadOnlyError,
     SamePersonError,
     SettledError,
@@ -56,13 +59,14 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged, PolicyChanged
+from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged
 from dualcontrol.evolve import all_stopped, fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
-from dualcontrol.labels import Labels, relabelled
+from dualcontrol.labels import Labels
 from dualcontrol.learn import examples
 from dualcontrol.names import same
-from dualcontrol.people import pools_of
+from dualcontrol.overrides import Lay, governed
+from dualcontrol.people import able_in, may, pools_of, refuse
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
@@ -101,10 +105,11 @@ class Steps:
     """Runs commands against a store, one transaction each; knows the time, the ids and the draws."""
 
     def __init__(
-        self, store: Store, *, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
+        self, store: Store, *, lay: Lay, new_id: Callable[[], str] = uuid7, secret: bytes | None = None,
         clock: Callable[[], int] | None = None, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         self.store = store
+        self.lay = lay
         self.now = clock or (lambda: time.time_ns() // 1000)
         self.new_id = new_id
         self.secret = secret or store.secret()
@@ -200,6 +205,30 @@ class Steps:
         """Carry out what is due in one case, in a transaction of its own; whether anything came of it."""
         return bool(self._run(checked(command))[1])
 
+    @retrying
+    def run_effect(self, case_id: str, owner: str, effect: Callable[[Tx, Case], None]) -> Case:
+        """Start the effect of a decided case, do it in this database and record its end, all in one transaction.
+
+        Killed in between it has not begun.  Where `effect` refuses, nothing of it is written, and the case says why.
+        """
+        start = StartEffect(case_id=case_id, owner=owner, lease=AT_MOST)
+        refusal: DualcontrolError | None = None
+        while True:
+            try:
+                with self.store.transaction() as tx:
+                    case, _ = self._step(tx, self._load(tx, start), start)
+                    if case.effect.state != "started":  # it went back to people
+                        return case
+                    if refusal is None:
+                        _unless_refused(effect, tx, case)
+                    end = FinishEffect(
+                        case_id=case_id, fence=case.effect.fence, succeeded=refusal is None, ran=refusal is None,
+                        error=None if refusal is None else str(refusal),
+                    )  # fmt: skip
+                    return self._step(tx, case, end)[0]
+            except UnfitError as unfit:
+                refusal = unfit.error
+
     # The parts of a step
 
     def _load(self, tx: Tx, command: Any) -> Case:
@@ -264,12 +293,17 @@ class Steps:
 
     # Proposals
 
-    def propose(self, command: Propose, start: StartEffect | None = None, print_: str | None = None) -> Proposed:
+    def propose(
+        self, command: Propose, start: StartEffect | None = None, print_: str | None = None, *, own: bool = False
+    ) -> Proposed:  # fmt: skip
         """Open a case, or return the one that its key stands for; `print_` is the content's fingerprint if it is known.
 
         With `start`, an effect that is ready is started in the same transaction; returns its fencing token, else None.
+        Into the loop of changes nobody proposes but the program's `own` functions.
         """
         command = checked(command)
+        if command.loop == BY_TWO and not own:
+            raise ProposalError(f"the loop {BY_TWO!r} takes no proposals: override a setting, and it opens the case")
         if command.key is not None:
             check_key(command.key)
             print_ = print_ or fingerprint(self.secret, command)
@@ -391,8 +425,15 @@ class Steps:
                 case = self.queue.workable(tx, case_id, values=False)
                 if case is not None:
                     self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
+            refusals = [may(person, "claim", control) for control in controls.values()]
+            if refusals and None not in refusals:
+                refuse(refusals[0])
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
-            head = self.queue.next(tx, person, pools) if pools else None
+
+            def fits(case: Case, review_id: str) -> bool:  # rows know names, not the humans behind them
+                return may(person, "claim", controls[case.loop], case, review_id) is None
+
+            head = self.queue.next(tx, person, pools, fits) if pools else None
             if head is None:
                 return None
             case, review_id = head
@@ -458,25 +499,24 @@ class Steps:
     # Control of a loop
 
     @retrying
-    def govern(self, settings: LoopSettings, reason: str = "settings") -> Control:
-        """Put these settings in force for their loop; a new version only when they differ from what is.
+    def govern(self, settings: LoopSettings) -> Control:
+        """Put declared settings in force for their loop, under what is laid over them; a new version where they differ.
 
-        A loop that is new begins stopped where all loops are.
+        A loop that is new begins stopped where all loops are.  Raises OverrideError where they are others under an
+        override.
         """
         with self.store.transaction(starts=True) as tx:
             control = tx.control(settings.name)
-            if control is not None and control.settings.digest == settings.digest:
+            events = governed(control, settings, tx.now, self.lay)
+            if control is not None and not events:
                 return control
-            version = 1 if control is None else control.version + 1
-            event = PolicyChanged(
-                version=version, at=tx.now, digest=settings.digest, settings=json_text(settings.to_dict()).decode(),
-                relabelled=relabelled(control, settings),
-            )  # fmt: skip
             if control is not None:
-                return self.moved(tx, control, [event], expected=control)
-            events: list[Event] = [event]
+                return self.moved(tx, control, events, expected=control)
             if (stop := all_stopped(tx.last(STOP))) is not None:
-                stopped = LoopStopped(version=2, at=tx.now, actor=stop.actor, because=stop.because, everywhere=True)
+                version = len(events) + 1
+                stopped = LoopStopped(
+                    version=version, at=tx.now, actor=stop.actor, because=stop.because, everywhere=True
+                )
                 events.append(stopped)
             new = Control(loop=settings.name, loop_id=0, version=0, settings=settings)
             return self.acquaint(tx, self.moved(tx, new, events, expected=None), "system")
@@ -520,6 +560,20 @@ class Steps:
                 version = control.version + len(events) + 1
                 events.append(GroupChanged(version=version, at=tx.now, by=by, group=group, people=people))
         return self.moved(tx, control, events, expected=control, actor=by) if events else control
+
+    def reseat(self, control: Control) -> int:
+        """Find somebody else for open reviews whose group has nobody left who may answer; returns how many cases."""
+        empty = [group for group in control.pools() if able_in(group, control) == ()]
+        if not empty:
+            return 0
+        pools = [(control.loop_id, group) for group in empty]
+        cursor, cases = None, set[str]()
+        while True:
+            page = self.store.queries.inbox(pools, limit=200, cursor=cursor)
+            cases |= {row.review.case_id for row in page.rows if row.read_only is None}
+            cursor = page.next
+            if cursor is None:
+                return sum(self.carry_out_alone(Reseat(case_id=case_id)) for case_id in sorted(cases))
 
     def give_back(self, tx: Tx, claims: Sequence[tuple[str, str]]) -> None:
         """Release (case id, claim id) pairs, in the caller's transaction; what a newer version wrote is left alone."""
@@ -593,6 +647,27 @@ def admitted(command: Propose, control: Control) -> None:
     admit(command, control.settings)
     if control.settings.rules:
         json_text([command.input, command.candidates, command.meta])
+
+
+AT_MOST = 60_000_000  # microseconds that an effect in this database may hold its lease
+
+
+class UnfitError(Exception):
+    """An effect in this database refuses to happen; nothing of it was written."""
+
+    def __init__(self, error: DualcontrolError) -> None:
+        self.error = error
+        super().__init__(error.message)
+
+
+def _unless_refused(effect: Callable[[Tx, Case], None], tx: Tx, case: Case) -> None:
+    """Do an effect; what refuses it is told apart from what fails around it."""
+    try:
+        effect(tx, case)
+    except StoreError:
+        raise
+    except DualcontrolError as error:
+        raise UnfitError(error) from error
 
 
 def actor_of(command: Any, case: Case) -> str:
@@ -707,7 +782,9 @@ class Queue:
     def __init__(self) -> None:
         self._passed: dict[str, int] = {}  # when each case that was passed over is looked at again
 
-    def next(self, tx: Tx, person: str, pools: Sequence[tuple[int, str]]) -> tuple[Case, str] | None:
+    def next(
+        self, tx: Tx, person: str, pools: Sequence[tuple[int, str]], fits: Callable[[Case, str], bool]
+    ) -> tuple[Case, str] | None:  # fmt: skip
         """Lock and load the next case with a review that this person may take, and the review's id.
 
         Where cases at the head are passed over, the next call goes on where this one gave up.
@@ -718,14 +795,15 @@ class Queue:
             if head is None:
                 return None
             case = self.workable(tx, head[0])
-            if case is not None:
+            if case is not None and fits(case, head[1]):
                 return case, head[1]
-        before = len(self._passed)
+        before, unfit = len(self._passed), 0
         for case_id, review_id in tx.queue(person, pools, without=self._passed):
             case = self.workable(tx, case_id)
-            if case is not None:
+            if case is not None and fits(case, review_id):
                 return case, review_id
-            if len(self._passed) >= before + PASSED_AT_ONCE:
+            unfit += case is not None
+            if len(self._passed) >= before + PASSED_AT_ONCE or unfit >= PASSED_AT_ONCE:
                 break
         return None
 

@@ -59,14 +59,11 @@ def resume(steps: Steps, actor: Actor, because: str, loop: str | None = None) ->
     """
     actor, why = _asked(actor, because, "resume")
 
-    def resumed(now: Control, at: int) -> list[Event]:
-        refuse(may(actor.person, "resume", now))
-        if now.stopped is None:
-            raise NotStoppedError(f"loop {now.loop!r} is not stopped", loop=now.loop)
-        return [LoopResumed(version=now.version + 1, at=at, actor=actor, because=why, everywhere=loop is None)]
+    def opened(now: Control, at: int) -> list[Event]:
+        return resumed(now, at, actor, why, loop is None)
 
     if loop is not None:
-        return [steps.move(loop, resumed, actor=actor.person)]
+        return [steps.move(loop, opened, actor=actor.person)]
     _refuse_in_any(steps, actor, "resume")
 
     def all_loops(tx: Tx) -> Event | None:
@@ -77,7 +74,15 @@ def resume(steps: Steps, actor: Actor, because: str, loop: str | None = None) ->
     meant = [control for control in controls if control.stopped is not None and control.stopped.everywhere]
     if not noted and not meant:
         raise NotStoppedError(_alone([control.loop for control in controls if control.stopped is not None]))
-    return _each(steps, actor, resumed, meant, "opened")
+    return _each(steps, actor, opened, meant, "opened")
+
+
+def resumed(now: Control, at: int, actor: Actor, because: str, everywhere: bool) -> list[Event]:
+    """Open one stopped loop again; NotStoppedError where it is not stopped."""
+    refuse(may(actor.person, "resume", now))
+    if now.stopped is None:
+        raise NotStoppedError(f"loop {now.loop!r} is not stopped", loop=now.loop)
+    return [LoopResumed(version=now.version + 1, at=at, actor=actor, because=because, everywhere=everywhere)]
 
 
 def _refuse_in_any(steps: Steps, actor: Actor, verb: Verb) -> None:
@@ -95,10 +100,15 @@ def in_force(store: Store) -> Stop | None:
 
 def _asked(actor: Actor, because: str, verb: Verb) -> tuple[Actor, str]:
     """Who asks and why, as they are kept; a stop takes a reason, and so does its end."""
-    person, why = named(actor.person), known_as(because, RequestError, f"why to {verb}").strip()
+    return replace(actor, person=named(actor.person)), checked_reason(because, verb)
+
+
+def checked_reason(because: str, verb: Verb) -> str:
+    """Why somebody stops or resumes, as it is kept."""
+    why = known_as(because, RequestError, f"why to {verb}").strip()
     if not why:
         raise RequestError(f"say why to {verb}: it is recorded, and shown to everybody who waits")
-    return replace(actor, person=person), why
+    return why
 
 
 def _note(steps: Steps, actor: Actor, make: Callable[[Tx], Event | None]) -> bool:

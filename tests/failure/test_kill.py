@@ -108,3 +108,23 @@ def test_killed_when_a_leader_is_settled_its_follower_is_settled_once(
     assert end is not None
     assert (end["result"], end["by"], end["joined"]) == (["approve", "approve"], "human", True)
     assert (end["decided"], end["concluded"], end["witness"]) == (1, 1, ["A-17"])
+
+
+@pytest.mark.parametrize(
+    ("event", "when", "threshold"),
+    [("Concluded", "after", 0.9), ("EffectStarted", "before", 0.9), ("SettingOverridden", "after", 0.95)],
+)
+def test_killed_around_an_approved_change_it_is_made_once(
+    url: str, tmp_path: Path, event: str, when: str, threshold: float
+) -> None:
+    """Between the approval and the change, within it, and right after it."""
+    trip = "overridden by two"
+    killed, _ = play(url, tmp_path / "witness", event, when, trip)
+    assert killed == -signal.SIGKILL
+    with dc.open(url) as desk:
+        assert desk.governing("pay").settings.threshold == threshold
+    status, end = play(url, tmp_path / "witness", event, "never", trip)
+    assert status == 0
+    assert end == {
+        "threshold": 0.95, "cases": 1, "SettingOverridden": 1, "EffectStarted": 1, "EffectSucceeded": 1,
+    }  # fmt: skip

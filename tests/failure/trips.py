@@ -477,6 +477,38 @@ def policy(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(result) | {"threshold": control.settings.threshold}
 
 
+def overridden(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A person lays a threshold over the declared one, and drops it again."""
+    trip = Trip(desk, witness)
+    result = trip.until_done(trip.gate(), trip.answer)
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(trip.loop.stream) for e in entry.events]
+    if "SettingOverridden" not in stream:
+        trip.loop.override("threshold", 0.95, "ana")
+    if "OverrideDropped" not in stream:
+        trip.loop.drop_override("threshold", "ben")
+    stream = [type(e).__name__ for entry in desk.store.queries.entries(trip.loop.stream) for e in entry.events]
+    counts = {kind: stream.count(kind) for kind in ("SettingOverridden", "OverrideDropped")}
+    return trip.end(result) | counts | {"threshold": trip.loop.control.settings.threshold}
+
+
+def by_two(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """An override that a second person approves; whoever comes next carries it out."""
+    loop = desk.loop("pay", context="minimal", threshold=0.9, changes="two")
+    desk.sweep()
+    try:
+        loop.override("threshold", 0.95, "ana")
+    except dc.Pending as waits:
+        claim = desk.claim("ben", case=waits.case_id)
+        assert claim is not None
+        claim.approve()
+    entries = [*desk.store.queries.entries(loop.stream)]
+    rows = desk.store.queries.cases(loop="changes").rows
+    entries += [entry for row in rows for entry in desk.store.queries.entries(f"case/{row.id}")]
+    kinds = [type(event).__name__ for entry in entries for event in entry.events]
+    counts = {kind: kinds.count(kind) for kind in ("SettingOverridden", "EffectStarted", "EffectSucceeded")}
+    return {"threshold": loop.control.settings.threshold, "cases": len(rows)} | counts
+
+
 def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
     """A trip that ends with one event in the loop's own stream.
 
@@ -617,6 +649,9 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "EffectResolved": lost,
     "Erased": erased,
     "PolicyChanged": policy,
+    "SettingOverridden": overridden,
+    "OverrideDropped": overridden,
+    "overridden by two": by_two,
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
     "EpochBegan": control_event(began, lambda c: c.epoch == 1),
     "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),

@@ -212,6 +212,8 @@ def test_every_page_can_be_used(enter: Any, desk: dc.Desk, size: dict[str, int],
         "keys",
         *guarantees,
         f"cases/{cases['spam'].id}",
+        "loops/refunds/settings",
+        "loops/spam/settings?key=threshold",
         *(hold(desk, c) for c in cases.values()),
     ]
     page = enter(viewport=size)

@@ -7,15 +7,17 @@ who could do what at each moment and no door can be behind another.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, get_args
 
 from msgspec.structs import replace
 
 from dualcontrol import events as ev
+from dualcontrol.case import JSON, Case
 from dualcontrol.commands import person as named
-from dualcontrol.control import Control, Role
-from dualcontrol.errors import AccountError, UnknownLoopError
+from dualcontrol.control import BY_TWO, Role
+from dualcontrol.errors import AccountError, Pending, UnknownLoopError
 from dualcontrol.events import Entry, Event
 from dualcontrol.names import among, distinct, nearest, same
 from dualcontrol.people import DECIDING, ROLES, Grant
@@ -40,17 +42,33 @@ Change = Callable[[Tx, AccountBook], Sequence[Event]]
 
 
 class Invited(NamedTuple):
-    """An account and the secret of the link by which its owner comes in; shown once."""
+    """An account and the secret of the link by which its owner comes in, shown once.
+
+    `waiting` are the cases of roles and groups that a second person has to approve first.
+    """
 
     account: Account
     secret: str
+    waiting: tuple[str, ...] = ()
+
+
+class Approval(NamedTuple):
+    """Who approved a change that takes two, and in which case."""
+
+    by: str | None = None
+    case_id: str | None = None
+
+
+ALONE = Approval()  # one person's change
+Second = Callable[[str, dict[str, JSON], str], Case]  # opens the case in which a second person approves a change
 
 
 class Registry:
     """Every account of a desk, and the changes that an admin or the machine makes to them."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, second: Second | None = None) -> None:
         self._steps = steps
+        self._second = second
 
     # What there is
 
@@ -146,94 +164,80 @@ class Registry:
             book.save_account(account)
             result[:] = [account]
             events = added(tx, account, by)
-            for group in groups:
-                events += self._grouped(tx, book, group, [*self._members(tx, book, group), name], by)
             if kind == "person":
                 book.save_link(self._link(tx, "invite", account, secret, by))
             return events
 
+        waiting: list[str] = []
+        asked = grants if kind == "person" else ()
+        for grant in asked:
+            fits_together(Account(id="", name=name, kind=kind, grants=asked))
+            with waits(waiting):
+                self._alone("grant_role", {"name": name, "role": grant.role, "loop": grant.loop}, by, grant.loop)
+        if waiting:  # the account comes without what has to be approved
+            grants = ()
         self.change(change, by)
-        return Invited(result[0], secret)
+        for group in groups:
+            with waits(waiting):
+                self.add_to_group(group, name, by)
+        return Invited(result[0], secret, tuple(waiting))
+
+    # Roles and groups; where a loop takes changes by two, a second person approves them first
 
     def grant(self, name: str, role: str, by: str, *, loop: str = "") -> Account:
-        """Give a role, in one loop or in all."""
+        """Give a role, in one loop or in all; raises Pending where that takes a second person."""
+        self._alone("grant_role", {"name": name, "role": known_role(role), "loop": loop}, by, loop)
         return self._regranted(name, role, by, loop, give=True)
 
     def revoke(self, name: str, role: str, by: str, *, loop: str = "") -> Account:
-        """Take a role away; the last admin keeps theirs."""
+        """Take a role away; the last admin keeps theirs.  Raises Pending where that takes a second person."""
+        self._alone("revoke_role", {"name": name, "role": known_role(role), "loop": loop}, by, loop)
         return self._regranted(name, role, by, loop, give=False)
 
     def _regranted(self, name: str, role: str, by: str, loop: str, *, give: bool) -> Account:
-        wanted = Grant(role=known_role(role), loop=loop)
         result: list[Account] = []
 
         def change(tx: Tx, book: AccountBook) -> list[Event]:
-            account = known(book, name)
-            if account.state == "removed":
-                raise AccountError(f"the account of {account.name} was closed")
-            known_loop(tx, loop)
-            rest = tuple(grant for grant in account.grants if grant != wanted)
-            if not give and rest == account.grants:
-                raise AccountError(f"{account.name} is not {role} {f'of {loop}' if loop else 'of all loops'}")
+            events, account = regranted(tx, book, name, Grant(role=known_role(role), loop=loop), by, give=give)
             result[:] = [account]
-            if give and rest != account.grants:
-                return []
-            result[:] = [replace(account, grants=(*rest, wanted) if give else rest)]
-            fits_together(result[0])
-            keeps_an_admin(book, result[0])
-            book.save_account(result[0])
-            return [roles_changed(tx, result[0], by)]
+            return events
 
         self.change(change, by)
         return result[0]
 
-    # Groups
-
     def set_group(self, group: str, people: Sequence[str] | None, by: str) -> None:
-        """Say who belongs to a group, or with None give it back to the settings."""
-        self.change(lambda tx, book: self._grouped(tx, book, group, people, by), by)
+        """Say who belongs to a group, or with None give it back to the settings; may raise Pending."""
+        listed = None if people is None else list(people)
+        self._alone("set_group", {"group": named(group), "people": listed}, by, "")
+        self.change(lambda tx, book: grouped(tx, book, group, people, by), by)
 
     def add_to_group(self, group: str, person: str, by: str) -> None:
         """Put somebody into a group; one that the settings declare is taken over with its people."""
-
-        def change(tx: Tx, book: AccountBook) -> list[Event]:
-            return self._grouped(tx, book, group, [*self._members(tx, book, group), person], by)
-
-        self.change(change, by)
+        self.set_group(group, distinct([*self.members(group), self.account(person).name]), by)
 
     def take_from_group(self, group: str, person: str, by: str) -> None:
         """Take somebody out of a group; its open reviews go on to whoever is left, else to the arbiter."""
+        before = self.members(group)
+        if not among(person, before):
+            raise AccountError(f"{person} is not of group {group!r}; of it are: {', '.join(before) or 'nobody'}")
+        self.set_group(group, [name for name in before if not same(name, person)], by)
 
-        def change(tx: Tx, book: AccountBook) -> list[Event]:
-            before = self._members(tx, book, group)
-            if not among(person, before):
-                raise AccountError(f"{person} is not of group {group!r}; of it are: {', '.join(before) or 'nobody'}")
-            return self._grouped(tx, book, group, [name for name in before if not same(name, person)], by)
-
-        self.change(change, by)
-
-    def _members(self, tx: Tx, book: AccountBook, group: str) -> list[str]:
+    def members(self, group: str) -> tuple[str, ...]:
         """Who is of a group now, by an admin or by the settings of the loops that know it."""
-        stated = next((g for g in book.groups() if same(g.name, group)), None)
+        stated = next((g for g in self.groups() if same(g.name, group)), None)
         if stated is not None:
-            return list(stated.people)
-        names = [name for control in self._loops(tx) for name in control.settings.groups.get(group, ())]
-        return [name for name in distinct(names) if (account := book.named(name)) and account.state != "removed"]
+            return stated.people
+        names = [n for control in self._steps.store.queries.loops() for n in control.settings.groups.get(group, ())]
+        known_names = [account.name for account in self.accounts() if account.state != "removed"]
+        return tuple(name for name in distinct(names) if among(name, known_names))
 
-    def _grouped(
-        self, tx: Tx, book: AccountBook, group: str, people: Sequence[str] | None, by: str
-    ) -> list[Event]:  # fmt: skip
-        group = named(group)
-        if people is None:
-            book.drop_group(group)
-            return [ev.GroupNamed(at=tx.now, by=by, person="", group=group, people=None)]
-        accounts = [known(book, name) for name in people]
-        closed = next((account.name for account in accounts if account.state == "removed"), None)
-        if closed is not None:
-            raise AccountError(f"the account of {closed} was closed")
-        names = distinct(account.name for account in accounts)
-        book.save_group(Group(name=group, people=names))
-        return [ev.GroupNamed(at=tx.now, by=by, person="", group=group, people=names)]
+    def _alone(self, action: str, args: dict[str, JSON], by: str, loop: str) -> None:
+        """Let one person's change pass; raise Pending, with its case, where a loop that it concerns takes two."""
+        concerned = [control for control in self._steps.store.queries.loops() if loop in ("", control.loop)]
+        if self._second is not None and self.begun and any(c.settings.changes == "two" for c in concerned
+                                                           if c.loop != BY_TWO):  # fmt: skip
+            case = self._second(action, args, by)
+            raise Pending(case.id, note="a second person has to approve this change")
 
     # One human, no account, a new password
 
@@ -270,7 +274,7 @@ class Registry:
             for group in book.groups():
                 if among(account.name, group.people):
                     left = [person for person in group.people if not same(person, account.name)]
-                    events += self._grouped(tx, book, group.name, left, by)
+                    events += grouped(tx, book, group.name, left, by)
             return events
 
         self.change(change, by)
@@ -310,19 +314,22 @@ class Registry:
     def change(self, change: Change, by: str) -> None:
         """Carry out one change of accounts in a transaction; tried again where somebody else was faster."""
         self._steps.retried(self._changed, change, by)
+        for control in self._steps.store.queries.loops():  # what nobody may take any more goes to the arbiter
+            if control.people is not None:
+                self._steps.reseat(control)
 
     def _changed(self, change: Change, by: str) -> None:
         with self._steps.store.transaction() as tx:
-            events = change(tx, tx.accounts)
-            if not events:
-                return
-            tx.append(Entry(stream=STREAM, seq=0, at=tx.now, actor=by, events=tuple(events)))
-            for control in self._loops(tx):
-                self._steps.acquaint(tx, control, by)
+            self.record(tx, change(tx, tx.accounts), by)
 
-    def _loops(self, tx: Tx) -> list[Control]:
-        names = sorted(control.loop for control in self._steps.store.queries.loops())
-        return [control for name in names if (control := tx.control(name)) is not None]
+    def record(self, tx: Tx, events: Sequence[Event], by: str) -> None:
+        """Write what happened to accounts into their stream, and what it means into each loop's."""
+        if not events:
+            return
+        tx.append(Entry(stream=STREAM, seq=0, at=tx.now, actor=by, events=tuple(events)))
+        for name in sorted(control.loop for control in self._steps.store.queries.loops()):
+            if (control := tx.control(name)) is not None:
+                self._steps.acquaint(tx, control, by)
 
     def _link(self, tx: Tx, purpose: Purpose, account: Account, secret: str, by: str) -> Link:
         life = RECOVERY if purpose == "recover" else INVITATION
@@ -331,7 +338,56 @@ class Registry:
         )
 
 
-# What holds of accounts
+# Changes within somebody else's transaction, and what holds of accounts
+
+
+def regranted(
+    tx: Tx, book: AccountBook, name: str, wanted: Grant, by: str, *, give: bool, approval: Approval = ALONE
+) -> tuple[list[Event], Account]:  # fmt: skip
+    """Give a role or take it away; nothing happens where it is so already."""
+    account = known(book, name)
+    if account.state == "removed":
+        raise AccountError(f"the account of {account.name} was closed")
+    known_loop(tx, wanted.loop)
+    rest = tuple(grant for grant in account.grants if grant != wanted)
+    if not give and rest == account.grants:
+        where = f"of {wanted.loop}" if wanted.loop else "of all loops"
+        raise AccountError(f"{account.name} is not {wanted.role} {where}")
+    if give and rest != account.grants:
+        return [], account
+    changed = replace(account, grants=(*rest, wanted) if give else rest)
+    fits_together(changed)
+    keeps_an_admin(book, changed)
+    book.save_account(changed)
+    return [replace(roles_changed(tx, changed, by), approved_by=approval.by, case_id=approval.case_id)], changed
+
+
+def grouped(
+    tx: Tx, book: AccountBook, group: str, people: Sequence[str] | None, by: str, approval: Approval = ALONE
+) -> list[Event]:  # fmt: skip
+    """Say who belongs to a group; None gives it back to the settings."""
+    group, names = named(group), None
+    if people is None:
+        book.drop_group(group)
+    else:
+        accounts = [known(book, name) for name in people]
+        closed = next((account.name for account in accounts if account.state == "removed"), None)
+        if closed is not None:
+            raise AccountError(f"the account of {closed} was closed")
+        names = distinct(account.name for account in accounts)
+        book.save_group(Group(name=group, people=names))
+    return [ev.GroupNamed(
+        at=tx.now, by=by, person="", group=group, people=names, approved_by=approval.by, case_id=approval.case_id
+    )]  # fmt: skip
+
+
+@contextmanager
+def waits(cases: list[str]) -> Iterator[None]:
+    """Note the case of a change that waits for a second person, and go on."""
+    try:
+        yield
+    except Pending as pending:
+        cases.append(pending.case_id)
 
 
 def known_loop(tx: Tx, loop: str) -> None:
@@ -409,7 +465,7 @@ def added(tx: Tx, account: Account, by: str) -> list[Event]:
     ]  # fmt: skip
 
 
-def roles_changed(tx: Tx, account: Account, by: str) -> Event:
+def roles_changed(tx: Tx, account: Account, by: str) -> ev.RolesChanged:
     """The roles of an account as they are from here on."""
     roles = tuple((grant.role, grant.loop) for grant in account.grants)
     return ev.RolesChanged(at=tx.now, by=by, person=account.name, roles=roles)

@@ -48,7 +48,9 @@ PLACES: dict[str, CommandPlace] = {
         "guarantee", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
     ),
     "train": CommandPlace("train", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
-    "policy": CommandPlace("policy", CASES, "Check settings and rules, and try a case on them without writing."),
+    "policy": CommandPlace(
+        "policy", CASES, "Check settings and rules, try a case on them without writing, and override a setting."
+    ),
     "stop": CommandPlace("stop", CARE, "Let no effect start from here on, in a loop or in all."),
     "resume": CommandPlace("stop", CARE, "Open a stopped loop again, or all."),
     "autopilot": CommandPlace("autopilot", CARE, "Stop a loop's autopilot, and open it again."),

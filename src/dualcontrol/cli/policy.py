@@ -1,4 +1,4 @@
-"""``policy check`` and ``policy test``: settings and rules, before anybody is exposed to them."""
+"""``policy``: settings and rules before anybody is exposed to them, and what people lay over those in force."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from dualcontrol.case import JSON
-from dualcontrol.cli.command import LoopName, State, group, verb
+from dualcontrol.cli.command import LoopName, State, group, os_user, verb
 from dualcontrol.cli.open import desk_of, missing, settings_of
 from dualcontrol.cli.read import json_of, usage
 from dualcontrol.cli.screen import document, facts, report, show, styled, table
-from dualcontrol.control import Control, Env, LoopSettings, Rule, uuid7
-from dualcontrol.desk import unknown_loop
+from dualcontrol.control import Control, Env, LoopSettings, Override, Rule, uuid7
+from dualcontrol.desk import Loop, unknown_loop
 from dualcontrol.errors import ProposalError
 from dualcontrol.events import Routed
-from dualcontrol.layout import some
+from dualcontrol.layout import some, written
 from dualcontrol.names import nearest
+from dualcontrol.overrides import key_of, settings_of_loop
 from dualcontrol.propose import command
 from dualcontrol.route.route import propose
+from dualcontrol.spelling import loose
 from dualcontrol.tables import opened
 
-policy_app = group("policy", "Check settings and rules, and try a case on them without writing.")
+policy_app = group("policy", "Check settings and rules, try a case on them without writing, and override a setting.")
 
 
 @verb(policy_app, "check", "dualcontrol policy check", "dualcontrol policy check deploy/dualcontrol.toml --json")
@@ -115,6 +117,83 @@ def try_cases(
     if wrong and not state.as_json:
         show(f"{wrong} of {some(len(cells), 'case')} {'goes' if wrong == 1 else 'go'} another way than expected")
     return 1 if wrong else 0
+
+
+# Overrides: what a person lays over a setting of the file.
+
+
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="A setting of the loop, such as threshold, or groups.NAME for members.")
+]
+Author = Annotated[
+    str | None, typer.Option("--person", metavar="PERSON", help="Who changes it; the system's user if not given.")
+]
+
+
+@verb(
+    policy_app, "set", "dualcontrol policy set refunds threshold 0.95 --person ana",
+    "dualcontrol policy set refunds groups.support '[\"ana\", \"ben\"]'",
+)  # fmt: skip
+def override(
+    state: State,
+    loop: LoopName,
+    key: Key,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="JSON, @FILE or -; what is no JSON is text.")],
+    person: Author = None,
+) -> None:
+    """Lay a value over a setting of the file, for every program from here on; null is its default."""
+    with desk_of(state) as desk:
+        opened = Loop(desk, desk.governing(loop))
+        _laid(state, opened.override(key, _value(value), person or os_user()), key)
+
+
+@verb(policy_app, "drop", "dualcontrol policy drop refunds threshold --person ana")
+def drop(state: State, loop: LoopName, key: Key, person: Author = None) -> None:
+    """Let a setting be as the file says again."""
+    with desk_of(state, govern=False) as desk:  # the settings of this call may be what the override refuses
+        opened = Loop(desk, desk.governing(loop))
+        _laid(state, opened.drop_override(key, person or os_user()), key)
+
+
+@verb(policy_app, "show", "dualcontrol policy show refunds", "dualcontrol policy show refunds --json")
+def show_policy(state: State, loop: LoopName) -> None:
+    """Show every setting in force in a loop, beside the file's value and what lies over it."""
+    with desk_of(state, govern=False) as desk:
+        rows = settings_of_loop(desk.governing(loop))
+    if state.as_json:
+        return document({"loop": loop, "settings": [row.to_dict() for row in rows]})
+    cells = [
+        (row.key, styled(_cell(row.value), "bold" if row.override else None),
+         _cell(row.declared) if row.override else "", _author(row.override))
+        for row in rows
+    ]  # fmt: skip
+    return show(table(("key", "in force", "file", "overridden by"), cells))
+
+
+def _value(text: str) -> JSON:
+    """What is typed as a value: JSON where it has to be, else what the text spells."""
+    return json_of(text, "VALUE") if text == "-" or text[:1] in ("@", "{", "[", '"') else loose(text)
+
+
+def _laid(state: State, control: Control, key: str) -> None:
+    """Print what is in force of a setting after a change."""
+    row = next((row for row in settings_of_loop(control) if row.key == key_of(key)), None)
+    value = "not declared" if row is None else _cell(row.value)
+    cells = [("loop", control.loop), ("version", str(control.version)), (key, value)]
+    if row is not None and row.override is not None:
+        cells += [("file", _cell(row.declared)), ("overridden by", _author(row.override))]
+    plain = {"loop": control.loop, "version": control.version, "setting": row.to_dict() if row else None}
+    report(state.as_json, plain, facts(cells))
+
+
+def _cell(value: JSON) -> str:
+    return "" if value is None else written(value)
+
+
+def _author(override: Override | None) -> str:
+    if override is None:
+        return ""
+    return override.by + (f", approved by {override.approved_by}" if override.approved_by else "")
 
 
 # A dry run of routing: what ``policy test`` does with each case.

@@ -15,7 +15,7 @@ import numpy as np
 
 from dualcontrol.case import Case
 from dualcontrol.desk import Desk
-from dualcontrol.events import EpochBegan, Event, ModelPromoted, Opened, PolicyChanged, ThresholdMoved
+from dualcontrol.events import EpochBegan, Event, ModelPromoted, Opened, SettingsEvent, ThresholdMoved
 from dualcontrol.evolve import fold
 from dualcontrol.learn.calibrate import confidence_error
 
@@ -117,11 +117,11 @@ def _governed(events: Sequence[Event], start: int, end: int) -> Figures:
     """The models promoted in a span of time, and the threshold at its end: the settings', unless it was moved."""
     promoted, stated, moved = 0, None, None
     for event in events:
-        if not isinstance(event, ModelPromoted | PolicyChanged | EpochBegan | ThresholdMoved) or event.at >= end:
+        if not isinstance(event, ModelPromoted | SettingsEvent | EpochBegan | ThresholdMoved) or event.at >= end:
             continue
         if isinstance(event, ModelPromoted):
             promoted += start <= event.at
-        elif isinstance(event, PolicyChanged):
+        elif isinstance(event, SettingsEvent):
             stated = json.loads(event.settings).get("threshold")
         elif isinstance(event, EpochBegan):
             moved = None

@@ -42,6 +42,7 @@ def loops(store: Store, waiting: Mapping[str, Sequence[Review]], models: str | P
         yield from staffing(store, control)
         yield from feedback(control, unfed.get(control.loop, 0))
         yield from training(control)
+        yield from overridden(control)
         yield from files(store, control, models)
 
 
@@ -120,6 +121,14 @@ def training(control: Control) -> Iterator[Finding]:
         times = "" if failed.attempt == 1 else f" {failed.attempt} times in a row"
         failure = f"loop {control.loop}: training of its {what} failed{times}: {failed.reason}"
         yield Finding("training", WARNING, failure, TRY.format(control.loop, " --risk" if what == RISK_MODEL else ""))
+
+
+def overridden(control: Control) -> Iterator[Finding]:
+    """What people have laid over the file's settings; none of it is wrong."""
+    for key, override in control.overrides.items():
+        approved = f", approved by {override.approved_by}" if override.approved_by else ""
+        what = f"loop {control.loop}: {key} is {override.value} by {override.by}{approved}, over {override.before}"
+        yield Finding("settings", OK, what, f"`dualcontrol policy drop {control.loop} {key}` lets the file count.")
 
 
 def files(store: Store, control: Control, folder: str | Path | None) -> Iterator[Finding]:

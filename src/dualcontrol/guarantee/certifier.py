@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dualcontrol.case import Case
 from dualcontrol.control import Control
-from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, PolicyChanged
+from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, SettingsEvent
 from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee import moves, warm_start
 from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, count, ready
@@ -270,7 +270,7 @@ class LoopState:
 
     def note(self, event: Event) -> None:
         """Track in which segments the labels have changed since their epoch began."""
-        if isinstance(event, PolicyChanged) and event.relabelled:
+        if isinstance(event, SettingsEvent) and event.relabelled:
             self.relabelled |= set(self.segments)
         elif isinstance(event, EpochBegan):
             self.relabelled.discard(event.segment)

@@ -23,9 +23,9 @@ from dualcontrol.events import (
     EpochBegan,
     EvidenceCounted,
     Opened,
-    PolicyChanged,
     Routed,
     ScoreChanged,
+    SettingsEvent,
 )
 from dualcontrol.evolve import fold, governed_by
 from dualcontrol.guarantee.bound import RunningBound
@@ -93,7 +93,7 @@ class Decisions:
             kind, _, case_id = entry.stream.partition("/")
             if kind == "loop":
                 for event in entry.events:
-                    if isinstance(event, PolicyChanged | ScoreChanged):
+                    if isinstance(event, SettingsEvent | ScoreChanged):
                         self.changed = entry.pos or 0
                     elif isinstance(event, BatchRouted):
                         for segment, rows in event.unseen.items():

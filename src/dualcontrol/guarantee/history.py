@@ -26,7 +26,9 @@ from dualcontrol.events import (
     LoopResumed,
     LoopStopped,
     ModelPromoted,
+    OverrideDropped,
     PolicyChanged,
+    SettingOverridden,
     ThresholdMoved,
 )
 from dualcontrol.evolve import governed_by
@@ -197,6 +199,12 @@ def move_of(entry: Entry, event: Event) -> Move | None:
             parts = f", in segments {', '.join(guarantee.segments)}" if guarantee.segments else ""
             most = f"a guarantee of at most {share(guarantee.max_error)} wrong"
             return move(what="settings changed", reason=f"{most} at {share(guarantee.confidence)}{parts}")
+        case SettingOverridden():
+            approved = f", approved by {event.approved_by}" if event.approved_by else ""
+            return move(what="setting overridden", reason=f"{event.key} is {event.value}, not {event.before}{approved}")
+        case OverrideDropped():
+            why = f": {event.reason}" if event.reason else ""
+            return move(what="override dropped", reason=f"{event.key} is as the settings say{why}")
         case EpochBegan():
             why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
             return move(what="epoch began", reason=why, segment=event.segment, epoch=event.epoch)

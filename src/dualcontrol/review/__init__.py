@@ -7,7 +7,7 @@ from typing import Any
 
 from dualcontrol import commands
 from dualcontrol.events import Event
-from dualcontrol.review import answer, joined, lease
+from dualcontrol.review import answer, joined, lease, rows
 
 HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.TakeClaim: lease.claim,
@@ -17,6 +17,7 @@ HANDLERS: dict[Any, Callable[..., list[Event]]] = {
     commands.Commit: answer.commit,
     commands.GiveAnswer: answer.answer,
     commands.Retract: answer.retract,
+    commands.Reseat: rows.reseated,
     commands.JoinCase: joined.join,
     commands.Follow: joined.follow,
 }

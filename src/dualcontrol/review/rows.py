@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dualcontrol.case import RELIEF_TIMES, Case, Review, ReviewKind, Route, is_high, risk_number
+from dualcontrol.commands import Reseat
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import EscalationError
-from dualcontrol.events import AlarmRaised, Event, ReviewOpened
+from dualcontrol.events import AlarmRaised, Event, ReviewCancelled, ReviewOpened
 from dualcontrol.people import arbiter_of, available
 from dualcontrol.review import view
 
@@ -69,6 +70,32 @@ def arbitration(case: Case, control: Control, env: Env) -> list[Event]:
     if eligible is None or eligible > 0:
         return [opened]
     return [opened, alarm(opened, group, eligible, 1, "and nobody else is named who could arbitrate", env)]
+
+
+def reseated(case: Case, command: Reseat, control: Control, env: Env) -> list[Event]:
+    """What becomes of open reviews that nobody may take any more, since a group or its people changed.
+
+    The arbiter decides alone, if somebody can; an alarm says so either way, once.
+    """
+    worked = workers(case)
+    stranded = [
+        review for review in case.reviews
+        if review.state == "open" and not review.beside
+        and available(case, review.group, control, (*review.excludes, *worked)) == 0
+    ]  # fmt: skip
+    if case.state != "open" or not stranded:
+        return []
+    review, above = stranded[0], arbiter_of(case, control)
+    if above is not None and all(above != r.group for r in stranded) and left(case, above, control) != 0:
+        cancelled = [ReviewCancelled(review_id=r.id, reason=f"nobody is left in group {r.group!r}") for r in stranded]
+        alone = row(
+            case, "arbiter", above, next_round(case), control, env, excludes=worked, about=review.about
+        )  # fmt: skip
+        return [*cancelled, alone, alarm(alone, review.group, 0, 1, f"so group {above!r} decides alone", env)]
+    if any(known["review_id"] == review.id for known in case.alarms):
+        return []
+    reason = f"nobody is left in group {review.group!r}, and nobody else is named who could decide"
+    return [AlarmRaised(code=TOO_FEW, reason=reason, at=env.now, review_id=review.id)]
 
 
 def alarm(opened: ReviewOpened, group: str, eligible: int, needed: int, consequence: str, env: Env) -> AlarmRaised:

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dualcontrol.control import LoopSettings
+from dualcontrol.control import GROUPS, LoopSettings
 from dualcontrol.settings.place import ARGUMENT, Place, Sources, model_folder, origins_of, rows
 from dualcontrol.settings.schema import (
     SETTINGS,
@@ -37,6 +37,7 @@ __all__ = [
     "Web",
     "confidential",
     "every_key",
+    "laid",
     "load",
     "loop_settings",
     "masked",
@@ -88,6 +89,13 @@ def loop_settings(
     read_loop(sources, name, keywords)
     members = Named(people)(sources.tree["groups"], Place(sources, ("groups",)))
     return build_loop(sources, name, members)
+
+
+def laid(declared: LoopSettings, values: Mapping[str, Any]) -> LoopSettings:
+    """A loop's settings with other values by key, `groups.NAME` among them, checked together like a file."""
+    members = {key.removeprefix(GROUPS): value for key, value in values.items() if key.startswith(GROUPS)}
+    keywords = {key: value for key, value in values.items() if not key.startswith(GROUPS)}
+    return loop_settings(declared.name, declared, {**declared.groups, **members}, **keywords)
 
 
 def masked(settings: Settings) -> list[tuple[str, Any, str]]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from dualcontrol.case import Quorum, is_high, risk_number
-from dualcontrol.control import LoopSettings
+from dualcontrol.control import BY_TWO, LoopSettings
 from dualcontrol.errors import QuorumError, RuleError
-from dualcontrol.names import identity, nearest
+from dualcontrol.names import identity, nearest, same
 from dualcontrol.route.check import check_rules
 from dualcontrol.settings.place import MISSING, Place
 
@@ -21,6 +21,8 @@ OPEN_GROUP = "reviewers"
 
 def check_loop(loop: LoopSettings, place: Place) -> None:
     """Refuse settings of a loop that do not go together."""
+    if same(loop.name, BY_TWO):
+        raise place.error(f"{place.table} is the program's own loop, in which changes are approved: take another name")
     _exclusive(loop, place)
     _actions(loop, place)
     _group(loop.group, loop.groups, place.child("group"))

@@ -99,9 +99,7 @@ class Access:
             raise SettingsError("the demo has no accounts, so it listens on this machine only, not on " + repr(host))
         if self.people and desk.people.begun:
             hint = "Serve it with `dualcontrol serve`, or give the demo a database of its own."
-            raise SettingsError(
-                "this database has accounts; the demo would let anybody act for each of them", hint=hint
-            )
+            raise SettingsError("this database has accounts, and the demo would let anybody act as them", hint=hint)
         self._desk = desk
         self._tokens, self._sign_ins, self._registry = desk.tokens, desk.sign_ins, desk.people
         self._key = hmac.digest(desk.store.secret() + desk.steps.secret, b"web session", "sha256")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from dualcontrol import __version__
 from dualcontrol.desk import Desk
+from dualcontrol.people import Verb
 from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access, Provider
-from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, people, stop
+from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, people, settings, stop
 from dualcontrol.web.deps import Here, asks, authorised, check_query
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.pages import account, case, entry, front, review, value
@@ -22,16 +24,20 @@ from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
 from dualcontrol.web.pages import people as people_page
 from dualcontrol.web.pages import provider as provider_page
+from dualcontrol.web.pages import settings as settings_page
 from dualcontrol.web.pages import stop as stop_page
 from dualcontrol.web.pages.site import STATIC, Pages
 from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
-PAGES = (front, inbox_page, review, case, guarantee_page, stop_page, people_page, account, entry, provider_page, value)
+PAGES = (
+    front, inbox_page, review, case, guarantee_page, settings_page, stop_page, people_page, account, entry, provider_page,
+    value,
+)  # fmt: skip
 API = "/api/v1"
 RESOURCES = (
     cases.router, claims.router, claims.answers, effects.router, inbox.router, loops.router, guarantee.router,
-    events.router, stop.router, people.router,
+    settings.router, events.router, stop.router, people.router,
 )  # fmt: skip
 
 
@@ -74,6 +80,26 @@ def create_app(
     app.add_middleware(Guard, access=access)
     app.add_middleware(Head)
     return app
+
+
+class Address(NamedTuple):
+    """One address of the server, and what it asks of a visitor: a verb of `people.may`, or None: nothing."""
+
+    method: str
+    path: str
+    asks: Verb | None
+
+
+def addresses() -> list[Address]:
+    """Every address of API and pages, in the order of the code: the rows of the role matrix."""
+    routers = [(API, router) for router in RESOURCES] + [("", page.router) for page in PAGES]
+    listed = [Address("GET", f"{API}/health", None)]
+    for prefix, router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                asked: Any = route.endpoint
+                listed += [Address(m, prefix + route.path, asked.asks) for m in sorted(route.methods or ())]
+    return listed
 
 
 @asks(None)

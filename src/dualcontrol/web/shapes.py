@@ -28,6 +28,7 @@ from dualcontrol.case import (
     Route,
     Signal,
 )
+from dualcontrol.control import Override
 from dualcontrol.guarantee.history import Move, Point, Rate
 from dualcontrol.guarantee.standing import Standing, Words
 from dualcontrol.people import Grant
@@ -155,6 +156,20 @@ class LoopPage(Shape):
     loops: list[LoopReply]
 
 
+class SettingsReply(Shape):
+    """The settings of a loop: in force, as the file says, and what people have laid over it, by key.
+
+    Where a second person has to approve a change first, `case_id` is the case of it.
+    """
+
+    loop: str
+    version: int
+    effective: dict[str, JSON]
+    base: dict[str, JSON]
+    overrides: dict[str, Override]
+    case_id: str | None
+
+
 class GuaranteeReply(Shape):
     """What a loop's guarantee stands at: every segment in figures, one of them in words, in full and over time."""
 
@@ -220,7 +235,7 @@ class Problem(Shape):
 
 SHAPES: tuple[type[Shape], ...] = (
     CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, GuaranteeReply, Health, InboxPage,
-    LoopPage, LoopReply, PeoplePage, PersonReply, Problem,
+    LoopPage, LoopReply, PeoplePage, PersonReply, Problem, SettingsReply,
 )  # fmt: skip
 REASONS = {
     400: "The body cannot be read.",

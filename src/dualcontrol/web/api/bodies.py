@@ -143,6 +143,13 @@ class Opening(Stopping):
     because: Annotated[str, Field(max_length=200, description="Why.")] = ""
 
 
+class Overriding(Body):
+    """The value to lay over the file's; who lays it is who asks."""
+
+    value: JSON = Field(description="Checked as the file's is; null is the default.")
+    instead_of: JSON = Field(None, description="The value that was seen in force: another one is not replaced.")
+
+
 class Revoking(Body):
     """Why an approval is taken back."""
 

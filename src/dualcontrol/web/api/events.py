@@ -14,8 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from dualcontrol.desk import Desk
+from dualcontrol.errors import ScopeError
+from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.cases import LoopQuery
-from dualcontrol.web.deps import Here, asks
+from dualcontrol.web.deps import Here, Who, asks, readable, visible
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import FeedPage, FeedRow, replies
 
@@ -51,7 +53,7 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[Fe
 })  # fmt: skip
 @asks("read")
 async def events(
-    request: Request, desk: Here, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    request: Request, desk: Here, visitor: Who, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     loop: LoopQuery = "",
     last_event_id: Annotated[str, Header(description="Where a broken stream goes on.")] = "",
 ) -> Response:  # fmt: skip
@@ -62,8 +64,7 @@ async def events(
     """
     if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16:
         after = max(after, int(last_event_id))
-    if loop:
-        await run_in_threadpool(desk.governing, loop)
+    await run_in_threadpool(_readable, desk, visitor, loop)
     if STREAM not in request.headers.get("accept", ""):
         rows = await run_in_threadpool(feed, desk, after, limit, loop or None)
         return reply(FeedPage(entries=rows, next=rows[-1].pos if rows else after))
@@ -85,6 +86,16 @@ async def events(
                 quiet = 0.0
 
     return stream(entries())
+
+
+def _readable(desk: Desk, visitor: Visitor, loop: str) -> None:
+    """Refuse the feed of a loop that a visitor may not read, and that of all where there is such a loop."""
+    if not loop and len(visible(desk, visitor)) < len(desk.loops()):
+        names = ", ".join(control.loop for control in visible(desk, visitor))
+        raise ScopeError(
+            "this is the feed of all loops, and not all are yours to read", hint=f"Add ?loop= and one of: {names}."
+        )
+    readable(desk, visitor, loop)
 
 
 def stream(parts: AsyncIterator[bytes]) -> StreamingResponse:

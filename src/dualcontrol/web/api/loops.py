@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
+from dualcontrol.errors import Pending
 from dualcontrol.web.api.bodies import Opening, Stopping
 from dualcontrol.web.deps import Here, LoopName, Who, acting, asks, visible
-from dualcontrol.web.reply import reply
-from dualcontrol.web.shapes import ExamplePage, LoopPage, LoopReply, replies
+from dualcontrol.web.reply import case_response, reply
+from dualcontrol.web.shapes import CaseReply, ExamplePage, LoopPage, LoopReply, replies
 
 router = APIRouter(prefix="/loops", tags=["loops"])
 
@@ -49,12 +50,18 @@ def stop_autopilot(loop: LoopName, body: Stopping, desk: Here, visitor: Who) -> 
     return reply(as_loop(desk, stopped, desk.store.queries.unfed()))
 
 
-@router.post("/{loop}/autopilot/open", responses=replies(LoopReply, 400, 403, 404, 409, 413))
+@router.post("/{loop}/autopilot/open", responses={
+    **replies(LoopReply, 400, 403, 404, 409, 413),
+    202: {"description": "A second person has to approve it: the case.", **replies(CaseReply)[200]},
+})  # fmt: skip
 @asks("resume")
 def open_autopilot(loop: LoopName, body: Opening, desk: Here, visitor: Who) -> Response:
     """Let autopilot act again where a person had stopped it; an alarm or a missing model ends otherwise."""
     person, governed = acting(visitor, body.person), Loop(desk, desk.governing(loop))
-    opened = governed.open_autopilot(person, body.because, segment=body.segment)
+    try:
+        opened = governed.open_autopilot(person, body.because, segment=body.segment)
+    except Pending as waits:
+        return case_response(desk.case(waits.case_id), visitor, 202)
     return reply(as_loop(desk, opened, desk.store.queries.unfed()))
 
 

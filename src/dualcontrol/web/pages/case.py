@@ -74,11 +74,8 @@ def show(
     `lost` is a claim on the case that this visitor holds no longer: the page says how it ended.
     """
     case, control, hidden = as_visible(desk, case_id, visitor)
-    entries = (
-        []
-        if hidden
-        else ledger(desk, case, visitor.person, control.settings.shown_meta, values=wants_json(request.scope))
-    )
+    meta, values = control.settings.shown_meta, wants_json(request.scope)
+    entries = [] if hidden else ledger(desk, case, visitor.person, meta, values=values)
     data = {**case_reply(case), "entries": entries}
     look = Look(f"/cases/{case.id}", control.settings.markdown)
     others = [c for c in case.candidates if case.proposal is None or c.id != case.proposal.id]

@@ -56,6 +56,7 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
             "alone": counts["autopilot"] / routed if routed else None,
             "routed": routed, "unfed": loop.unfed, "model": control.model, "untrained": control.untrained.items(),
             "relief": LEVELS.get(control.relief) if control.relief else None,
+            "overrides": len(control.overrides),
         })  # fmt: skip
     totals = {name: sum(loop.counts[name] for loop in loops) for name in ("overdue", "human", "autopilot")} | {
         "open": sum(wait.open for wait in waits.values()), "others": sum(card["others"] for card in cards),
