@@ -6,10 +6,7 @@ import base64
 import gzip
 import hmac
 import json
-import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +22,8 @@ from hypothesis import strategies as st
 from joserfc import jws
 from msgspec.structs import replace
 
-from dualcontrol.adapters import oidc
 from dualcontrol.accounts.sign_in import Pending, Subject
+from dualcontrol.adapters import oidc
 from dualcontrol.adapters.oidc import Provider
 from dualcontrol.characters import hides
 from dualcontrol.errors import ProviderError, SettingsError, SignInError

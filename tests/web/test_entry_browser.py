@@ -1,4 +1,4 @@
-"""People in real browsers: set-up, invitation by link, sign-in by password and by a provider, and a rule of four eyes."""
+"""People in real browsers: set-up, invitation, sign-in by password and by a provider, and a rule of four eyes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of people, for an admin: invite, grant, group, link, remove; and their one twin in the API, for auditors."""
+"""The pages of people, for an admin: invite, grant, group, link, remove; and what auditors read of it."""
 
 from __future__ import annotations
 
@@ -136,6 +136,25 @@ def test_what_does_not_go_together_is_refused(admin: TestClient, desk: dc.Desk) 
     assert (page.status_code, "last admin" in page.text) == (409, True)
     assert post(admin, f"{of(desk, 'ana')}/crown").status_code == 404
     assert admin.get("/people/nobody").status_code == 404
+
+
+def test_an_admin_keeps_the_accounts_of_all_loops(admin: TestClient, desk: dc.Desk) -> None:
+    """One of a single loop could make themselves admin of the others."""
+    page = post(admin, f"{of(desk, 'eve')}/grant", role="admin", loop="spam")
+    assert (page.status_code, "cannot be admin of one loop" in page.text) == (409, True)
+
+
+def test_a_change_that_takes_two_waits(admin: TestClient, desk: dc.Desk) -> None:
+    """The page says in which case; nothing has changed until a policy owner approves it."""
+    desk.loop("spam", mode="labels", labels=["spam", "ham"], changes="two")
+    eve = of(desk, "eve")
+    waits = post(admin, f"{eve}/grant", role="auditor", loop="spam").headers["location"]
+    assert waits.startswith(f"{eve}?case=")
+    assert "waits for a second person" in admin.get(waits).text
+    assert not desk.people.account("eve").has("auditor")
+    assert post(admin, f"{eve}/group", group="seniors").headers["location"].startswith(f"{eve}?case=")
+    page = post(admin, "/people", name="Nora", role="reviewer", loop="spam")
+    assert (page.status_code, "waits for a second person" in page.text) == (200, True)
 
 
 def test_two_accounts_of_one_human(admin: TestClient, desk: dc.Desk) -> None:

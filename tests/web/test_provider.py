@@ -1,4 +1,4 @@
-"""Sign-in by a provider through the pages: to sign in, to accept an invitation, to link, to step up, and when it fails."""
+"""Sign-in by a provider through the pages: to come in, to link, to step up, and what it refuses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def leave(page: Any, sub: str) -> str:
 
 
 def come_back(client: TestClient, page: Any, sub: str) -> Any:
-    """The page on which the browser arrives, without the strict cookie that another site's redirect brings not along."""
+    """The page on which the browser arrives; a redirect of another site brings no strict cookie."""
     access = client.app.state.access  # type: ignore[attr-defined]
     address, brought = leave(page, sub), client.cookies[access.cookie_of_provider]
     return client.get(address, headers={"Cookie": f"{access.cookie_of_provider}={brought}"})

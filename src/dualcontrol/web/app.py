@@ -31,8 +31,8 @@ from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
 PAGES = (
-    front, inbox_page, review, case, guarantee_page, settings_page, stop_page, people_page, account, entry, provider_page,
-    value,
+    front, inbox_page, review, case, guarantee_page, settings_page, stop_page, people_page, account, entry,
+    provider_page, value,
 )  # fmt: skip
 API = "/api/v1"
 RESOURCES = (

@@ -184,7 +184,7 @@ class GuaranteeReply(Shape):
 
 
 class PersonReply(Shape):
-    """Somebody with an account, or a service: their roles (without a loop: in all), groups, and who else is that human."""
+    """Somebody with an account, or a service: roles (without a loop: in all), groups, who else is that human."""
 
     id: str
     name: str

@@ -6,15 +6,16 @@ nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.control import Role
 from dualcontrol.desk import Desk
-from dualcontrol.errors import AccountError, DualcontrolError, EligibilityError, NotFoundError, RequestError
+from dualcontrol.errors import AccountError, DualcontrolError, EligibilityError, NotFoundError, Pending, RequestError
 from dualcontrol.people import ROLES, Grant
 from dualcontrol.store.accounts import Account, Token
 from dualcontrol.web.access import Access, clean_person
@@ -24,6 +25,7 @@ from dualcontrol.web.pages.entry import base_of
 from dualcontrol.web.pages.site import go, pages_of
 
 router = APIRouter(prefix="/people", include_in_schema=False)
+CaseFilter = Annotated[str | None, Query(max_length=80)]
 AccountId = Annotated[str, Path(min_length=1, max_length=80, pattern=ID)]
 DAY = 86_400_000_000
 LIVES = {"30": 30 * DAY, "90": 90 * DAY, "365": 365 * DAY}  # for which a token may be good
@@ -33,14 +35,14 @@ REFUSALS = (AccountError, RequestError, NotFoundError, EligibilityError)
 
 @router.get("")
 @asks("people")
-def listed(request: Request, desk: Here) -> Response:
-    """Everybody with an account, the services, the groups, and the form that invites."""
-    return _list(request, desk)
+def listed(request: Request, desk: Here, case: CaseFilter = None) -> Response:
+    """Everybody with an account, the services, the groups, and the form that invites; `case` waits for approval."""
+    return _list(request, desk, waiting=() if case is None else (desk.case(case).id,))
 
 
 def _list(
     request: Request, desk: Desk, *, error: DualcontrolError | None = None, form: Form | None = None,
-    once: dict[str, str] | None = None,
+    once: dict[str, str] | None = None, waiting: Sequence[str] = (),
 ) -> Response:  # fmt: skip
     page = directory(desk)
     tokens = [token for token, _ in desk.tokens.listed() if in_force(token, desk.steps.now())]
@@ -52,6 +54,7 @@ def _list(
         removed=[p for p in page.people if p.state == "removed"],
         tokens={p.id: sum(token.account == p.id for token in tokens) for p in page.people}, stated=stated,
         loops=[control.loop for control in desk.loops()], roles=ROLES, offered=OF_PEOPLE, error=error, once=once,
+        waiting=waiting,
         form={name: str(text) for name, text in (form or {}).items()},
     )  # fmt: skip
 
@@ -64,13 +67,14 @@ def invite(request: Request, form: Form, desk: Here, access: Keys, visitor: Who)
     group, email = str(form.get("group", "")).strip(), str(form.get("email", "")).strip()
     try:
         name = clean_person(str(form.get("name", "")))
-        account, secret = desk.people.invite(
+        account, secret, waiting = desk.people.invite(
             name, visitor.person, roles=[_grant(role, loop)] if role else [], groups=[group] if group else [],
             email=email or None,
         )  # fmt: skip
     except REFUSALS as error:
         return _list(request, desk, error=error, form=form)
-    return _list(request, desk, once=_link(request, access, account, secret, "It is good for seven days, and once."))
+    once = _link(request, access, account, secret, "It is good for seven days, and once.")
+    return _list(request, desk, once=once, waiting=waiting)
 
 
 @router.post("/services")
@@ -94,6 +98,8 @@ def give_back(request: Request, form: Form, desk: Here, visitor: Who) -> Respons
     """Give a group back to the settings."""
     try:
         desk.people.set_group(str(form.get("group", "")), None, visitor.person)
+    except Pending as waits:
+        return go(f"/people?{urlencode({'case': waits.case_id})}")
     except REFUSALS as error:
         return _list(request, desk, error=error)
     return go("/people")
@@ -104,9 +110,10 @@ def give_back(request: Request, form: Form, desk: Here, visitor: Who) -> Respons
 
 @router.get("/{account_id}")
 @asks("people")
-def show(request: Request, account_id: AccountId, desk: Here) -> Response:
-    """One account: roles, groups, who else is the same human, sessions and tokens."""
-    return _show(request, desk, account_of(desk, account_id))
+def show(request: Request, account_id: AccountId, desk: Here, case: CaseFilter = None) -> Response:
+    """One account: roles, groups, who else is the same human, sessions and tokens; `case` waits for approval."""
+    waiting = () if case is None else (desk.case(case).id,)
+    return _show(request, desk, account_of(desk, account_id), waiting=waiting)
 
 
 def account_of(desk: Desk, account_id: str) -> Account:
@@ -119,7 +126,7 @@ def account_of(desk: Desk, account_id: str) -> Account:
 
 def _show(
     request: Request, desk: Desk, account: Account, *, error: DualcontrolError | None = None,
-    once: dict[str, str] | None = None,
+    once: dict[str, str] | None = None, waiting: Sequence[str] = (),
 ) -> Response:  # fmt: skip
     page = directory(desk)
     person = next(person for person in page.people if person.id == account.id)
@@ -130,6 +137,7 @@ def _show(
         sessions=desk.sign_ins.sessions(account.id), tokens=tokens, in_force=in_force, roles=ROLES,
         offered=["submitter", "auditor"] if account.kind == "service" else OF_PEOPLE,
         loops=[control.loop for control in desk.loops()], groups=list(page.groups), error=error, once=once,
+        waiting=waiting,
         others=[p.name for p in page.people if p.id != account.id and p.kind == "person" and p.state != "removed"],
     )  # fmt: skip
 
@@ -187,7 +195,7 @@ def invite_again(
         hint = "Where a password is forgotten: `dualcontrol users recover NAME`, on the machine."
         error = AccountError(f"{account.name} has come in already, or was removed", hint=hint)
         return _show(request, desk, account, error=error)
-    account, secret = desk.people.recover(account.name, visitor.person)
+    account, secret, _ = desk.people.recover(account.name, visitor.person)
     return _show(
         request, desk, account, once=_link(request, access, account, secret, "It is good for a day, and once.")
     )
@@ -220,6 +228,8 @@ def change(request: Request, account_id: AccountId, act: str, form: Form, desk: 
         raise NotFoundError(f"there is no such change of an account: {act[:40]!r}")
     try:
         CHANGES[act](desk, account, form, visitor.person)
+    except Pending as waits:
+        return go(f"/people/{account.id}?{urlencode({'case': waits.case_id})}")
     except REFUSALS as error:
         return _show(request, desk, account, error=error)
     return go(f"/people/{account.id}")
