@@ -66,7 +66,7 @@ def take(page: Page, serving: Serving, desk: Desk) -> None:
     page.goto(f"{serving.url}inbox")
     page.screenshot(path=PICTURES / "inbox.png")
     for loop in LOOPS:
-        claim = desk.claim(serving.app.state.access.person, case=telling(desk, loop))
+        claim = desk.claim(serving.access.people[0], case=telling(desk, loop))
         assert claim is not None
         page.goto(f"{serving.url}claims/{claim.id}")
         page.wait_for_selector("body:not([data-dead])", state="attached")

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from httpx2 import Headers
 from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 import dualcontrol as dc
 from dualcontrol.accounts.registry import added
+from dualcontrol.accounts.sign_in import hash_of
 from dualcontrol.people import FRESH, Grant
 from dualcontrol.store.accounts import Account
 
@@ -36,17 +38,21 @@ def team(desk: dc.Desk, names: Sequence[str] = NAMES, roles: Sequence[str] = ROL
     desk.people.change(change, "root")
 
 
+PASSWORD = "four words or so"
+
+
+def passwords(desk: dc.Desk, *names: str) -> None:
+    """Give accounts a password; all of them the same, which is hashed once."""
+    hashed = hash_of(PASSWORD)
+    for name in names:
+        account = replace(desk.people.account(name), password=hashed)
+        with desk.store.transaction() as tx:
+            tx.accounts.save_account(account)
+
+
 def session(desk: dc.Desk, name: str) -> str:
     """The secret of a session of somebody who has just signed in."""
     return desk.sign_ins.begin(desk.people.account(name), "password").secret
-
-
-PASSWORD = "horse battery staple nine"
-
-
-def with_password(desk: dc.Desk, name: str, password: str = PASSWORD) -> None:
-    """Give somebody a password, which takes as long as hashing takes."""
-    desk.sign_ins.set_password(desk.people.account(name).id, password)
 
 
 def long_ago(desk: dc.Desk, name: str) -> None:
@@ -57,11 +63,10 @@ def long_ago(desk: dc.Desk, name: str) -> None:
             tx.accounts.save_session(old)
 
 
-def csrf(page: str) -> str:
-    """What a form of a page's session carries."""
-    match = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
-    assert match is not None
-    return match[1]
+def csrf(client: TestClient) -> str:
+    """What a form of a browser's session carries."""
+    access = client.app.state.access  # type: ignore[attr-defined]
+    return str(access.csrf(access.session(client.cookies[access.cookie])))
 
 
 class People(TestClient):
@@ -85,9 +90,9 @@ class People(TestClient):
     def request(self, method: str, url: Any, **options: Any) -> Any:  # type: ignore[override]
         """Send a request, with the token of who acts unless the headers bring one."""
         path, body = str(url), options.get("json")
-        headers = dict(options.pop("headers", None) or {})
+        headers = Headers(options.pop("headers", None))  # which may name one twice
         who = self._acting(path, body if isinstance(body, dict) else {})
-        if who is not None and not any(name.casefold() == "authorization" for name in headers):
+        if who is not None and "authorization" not in headers:
             with suppress(dc.errors.DualcontrolError):  # nobody's: the configured token has to be refused
                 headers["Authorization"] = f"Bearer {self.token(who)}"
         reply = super().request(method, url, headers=headers, **options)

@@ -501,10 +501,10 @@ class AccountError(DualcontrolError):
 
 
 class TooManyAttemptsError(AccessError):
-    """Too many wrong tokens were tried."""
+    """Too many wrong passwords or tokens were tried."""
 
     code = "DC-ATTEMPTS"
-    hint = "Wait, then send the right token; sessions, and programs that have sent it before, are let in meanwhile."
+    hint = "Wait, then send the right one; sessions, and programs that have sent it before, are let in meanwhile."
     status = 429
 
 

@@ -19,9 +19,12 @@ import pytest
 from certify_cases import problems
 
 import dualcontrol as dc
-from dualcontrol.errors import ErasedError
+from dualcontrol.errors import EligibilityError, ErasedError, SchemaError, SignInError
 from dualcontrol.learn.risk_model import RiskModel
 from dualcontrol.learn.sklearn_trainer import Features, SklearnModel, SklearnTrainer
+from dualcontrol.people import Grant
+from dualcontrol.store.sql import upgrade
+from dualcontrol.store.sql.schema import HEAD
 from dualcontrol.testing import START, FakeClock
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
@@ -67,16 +70,31 @@ def test_the_api_is_described_as_before() -> None:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def before(tmp_path: Path) -> str:
+    """The database as the release left it."""
     path = tmp_path / "release.db"
     path.write_bytes(gzip.decompress((SNAPSHOTS / "release.db.gz").read_bytes()))
     return f"sqlite:///{path}"
 
 
 @pytest.fixture
+def url(before: str) -> str:
+    """The same, upgraded as its owner would."""
+    upgrade(before)
+    return before
+
+
+@pytest.fixture
 def desk(url: str) -> Iterator[dc.Desk]:
     with release.desk(url, FakeClock(START + 9_000_000_000), seed=3) as desk:
         yield desk
+
+
+def test_a_database_of_a_release_asks_for_its_upgrade(before: str) -> None:
+    with pytest.raises(SchemaError, match="this program needs") as refused:
+        dc.open(before)
+    assert "dualcontrol db upgrade" in refused.value.hint
+    assert upgrade(before) == upgrade(before) == HEAD
 
 
 def test_every_case_of_a_release_is_read_as_it_was(url: str) -> None:
@@ -128,6 +146,27 @@ def test_the_work_of_a_release_goes_on(desk: dc.Desk) -> None:
     desk.loop("mail", mode="labels", labels=["spam", "ham"], context="minimal", guarantee=release.PROMISE, audit=0.1)
     standing = desk.loop("mail").guarantee()[0]
     assert standing.threshold == held("release")["loops"]["mail"]["thresholds"][""]
+    assert problems(desk) == []
+
+
+def test_who_worked_in_a_release_is_known_and_goes_on_when_there_are_accounts(desk: dc.Desk) -> None:
+    """By the names in its cases, which are nobody's sign-in; until the first account any name does, as before."""
+    earlier = {account.name: account for account in desk.people.accounts()}
+    assert earlier.keys() == {"ana", "ben", "cleo"}
+    assert {account.state for account in earlier.values()} == {"named"}
+    assert not desk.people.begun
+    desk.sign_ins.set_up("root", "four words or so")
+    claim = desk.claim("cleo", "answers")
+    assert claim is not None
+    claim.respond("Yes, by Friday")
+    for stranger in ("zoe", "ben"):  # ben has worked in other loops
+        with pytest.raises(EligibilityError, match=f"{stranger} has no role in loop 'answers'"):
+            desk.claim(stranger, "answers")
+    with pytest.raises(SignInError):
+        desk.sign_ins.by_password("ana", "")
+    invited = desk.people.invite("Ana", "root", roles=[Grant(role="reviewer")])
+    assert (invited.account.id, invited.account.state) == (earlier["ana"].id, "invited")
+    assert desk.sign_ins.choose_password(invited.secret, "another four words").id == earlier["ana"].id
     assert problems(desk) == []
 
 

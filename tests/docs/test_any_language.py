@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from team import team
 
 import dualcontrol as dc
 from dualcontrol.web.server import background
@@ -28,9 +29,15 @@ def test_the_whole_trip(tmp_path: Path) -> None:
     settings = tomllib.loads(blocks("toml")[0])["loop"]["refunds"]
     with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
         loop = desk.loop("refunds", **settings)
-        with background(desk, port=0, token="from-the-page-itself") as serving:
+        team(desk, ("ana", "olga"))
+        desk.people.register("refunds-bot", "root", owner="olga", loops=["refunds"])
+        program = desk.tokens.issue("refunds-bot", "root", loops=["refunds"])[1]
+        anas = desk.tokens.issue("ana", "root", scopes=("decide",), loops=["refunds"])[1]
+        with background(desk, port=0) as serving:
             script = "set -euo pipefail\n" + "\n".join(blocks("sh"))
-            known = {"DUALCONTROL_URL": serving.url.rstrip("/"), "DUALCONTROL_TOKEN": "from-the-page-itself"}
+            known = {
+                "DUALCONTROL_URL": serving.url.rstrip("/"), "DUALCONTROL_TOKEN": program, "ANAS_TOKEN": anas,
+            }  # fmt: skip
             done = subprocess.run(
                 ["bash", "-c", script], env={**os.environ, **known}, capture_output=True, text=True, timeout=50
             )
@@ -40,3 +47,4 @@ def test_the_whole_trip(tmp_path: Path) -> None:
         assert case.outcome.value == {"action": "refund", "args": {"order": "A-17", "amount": 90.0}}
         assert case.outcome.effect == {"state": "succeeded", "result": {"transfer": "T-991"}}
         assert loop.name == case.loop
+        assert (case.submitter, [answer.actor.person for answer in case.answered]) == ("refunds-bot", ["ana"])

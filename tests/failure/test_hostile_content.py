@@ -39,7 +39,7 @@ class Console:
         self.desk = dc.open(f"sqlite:///{path}/dc.db", durability="process")
         for mode in ("approval", "labels", "preference", "fallback"):
             self.desk.loop(mode, mode=mode, context="minimal", markdown=MARKDOWN)
-        app = create_app(self.desk, token="a-token-of-the-tests", person="ana")
+        app = create_app(self.desk, token="a-token-of-the-tests", people=("ana",))
         self.web = TestClient(app, base_url="http://127.0.0.1:8765", headers={"Accept": "text/html"})
         self.web.get("/", params={"token": app.state.access.entry})
 

@@ -176,7 +176,7 @@ def test_nan_score_over_http_is_refused(opened: Stream):
 
 def client(stream: Stream) -> TestClient:
     """A program that asks over HTTP."""
-    app = create_app(stream.desk, token="a-token-of-the-tests", person="ana")
+    app = create_app(stream.desk, token="a-token-of-the-tests")
     return TestClient(app, base_url="http://127.0.0.1:8765", headers={"Authorization": "Bearer a-token-of-the-tests"})
 
 

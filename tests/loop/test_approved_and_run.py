@@ -1016,17 +1016,15 @@ def test_a_list_of_unique_items_is_a_set_in_a_quorum_and_when_it_is_judged(desk)
 
 
 def test_http_says_that_it_went_back_and_takes_what_runs(desk) -> None:
-    from starlette.testclient import TestClient
+    from team import People, team
 
     from dualcontrol.web.app import create_app
 
     loop = opened(desk)
+    team(desk, ("ana", "ben"))
     case = loop.propose(action="act", args={"n": 1}, input=1, confidence=0.95)
-    client = TestClient(
-        create_app(desk, token="t" * 32, people=("ana",)),
-        base_url="http://127.0.0.1:8765",
-        headers={"Authorization": f"Bearer {'t' * 32}"},
-    )
+    app = create_app(desk, token="t" * 32)
+    client = People(app, desk, base_url="http://127.0.0.1:8765", headers={"Authorization": f"Bearer {'t' * 32}"})
     start = f"/api/v1/cases/{case.id}/effect/start"
     differs = client.post(start, json={"runs": {"action": "act", "args": {"n": 2}}})
     assert (differs.status_code, differs.json()["code"]) == (409, "DC-EFFECT-DIFFERS")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from team import PASSWORD, csrf, session, with_password
+from team import PASSWORD, csrf, passwords, session
 
 import dualcontrol as dc
 from dualcontrol.web.app import create_app
@@ -26,7 +26,7 @@ BROWSERS = {
 
 def post(web: TestClient, path: str, **fields: str) -> Any:
     """Send a form of the account's page."""
-    return web.post(path, data={"csrf": csrf(web.get("/account").text), **fields})
+    return web.post(path, data={"csrf": csrf(web), **fields})
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_token_of_ones_own(web: TestClient, api: TestClient, desk: dc.Desk) ->
 
 def test_a_password_is_changed(web: TestClient, other: TestClient, app: FastAPI, desk: dc.Desk) -> None:
     """With the one before; every other session ends and this one has a new secret; a weak one keeps one signed in."""
-    with_password(desk, "ana")
+    passwords(desk, "ana")
     cookie = app.state.access.cookie
     before = web.cookies[cookie]
     assert post(web, "/account/password", current="wrong", password="four words are good").status_code == 403
@@ -102,7 +102,7 @@ def test_a_password_is_changed(web: TestClient, other: TestClient, app: FastAPI,
 
 @pytest.mark.parametrize("agent", BROWSERS)
 def test_browsers_are_called_as_people_call_them(app: FastAPI, desk: dc.Desk, agent: str) -> None:
-    with_password(desk, "ana")
+    passwords(desk, "ana")
     with TestClient(app, base_url=BASE, headers={"User-Agent": agent}, follow_redirects=False) as client:
         client.post("/sign-in", data={"name": "ana", "password": PASSWORD})
     assert desk.sign_ins.sessions(desk.people.account("ana").id)[0].agent == BROWSERS[agent]
@@ -110,7 +110,7 @@ def test_browsers_are_called_as_people_call_them(app: FastAPI, desk: dc.Desk, ag
 
 def test_a_session_of_before_is_never_the_one_after(app: FastAPI, desk: dc.Desk, stranger: TestClient) -> None:
     """Fixation: a cookie that somebody planted, made up or their own, opens nothing after the sign-in."""
-    with_password(desk, "ana")
+    passwords(desk, "ana")
     cookie = app.state.access.cookie
     for planted in ("A" * 43, session(desk, "eve")):
         stranger.cookies.clear()
@@ -146,7 +146,7 @@ def test_the_demo_switches_between_its_people(tmp_path: Any) -> None:
             assert re.findall(r'name="person" value="(\w+)"', page) == ["ana", "ben"]
             assert '<input id="person"' not in page
             assert 'href="/account"' not in page
-            fields = {"csrf": csrf(page), "to": "/keys"}
+            fields = {"csrf": csrf(client), "to": "/keys"}
             assert '<span class="you-name">ben</span>' in client.post("/you", data={**fields, "person": "ben"}).text
             assert client.post("/you", data={**fields, "person": "eve"}).status_code == 409
             assert client.get("/account").status_code == 404

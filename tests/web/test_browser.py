@@ -11,7 +11,7 @@ import web_cases
 from browsing import DESKTOP, hold, outcome, ready
 
 import dualcontrol as dc
-from dualcontrol.web.server import Serving
+from dualcontrol.web.server import background
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -20,18 +20,35 @@ pytestmark = pytest.mark.browser
 PHONE = {"width": 390, "height": 844}
 
 
-def test_the_printed_address(browser: Browser, console: Serving) -> None:
-    """One browser gets in, and the token leaves the address; the second is told why not."""
-    first = browser.new_context().new_page()
-    first.goto(console.entry_url)
-    assert first.url == console.url
-    assert first.get_by_role("heading", name="Loops").is_visible()
-    second = browser.new_context().new_page()
-    second.goto(console.entry_url)
-    assert "used already" in second.inner_text("main")
-    second.fill("#token", console.access.token)
-    second.get_by_role("button", name="Come in").click()
-    assert second.url == console.url
+def test_the_first_browser_makes_the_admin_and_others_sign_in(browser: Browser, tmp_path: Path) -> None:
+    """The printed address works once and leaves the address line; who reviews as well gets a second account."""
+    secret = "four words or so"
+    with (
+        dc.open(f"sqlite:///{tmp_path}/fresh.db", durability="process") as desk,
+        background(desk, port=0) as serving,
+    ):
+        web_cases.define(desk)
+        first, second = browser.new_context().new_page(), browser.new_context().new_page()
+        first.goto(serving.entry_url)
+        assert first.url == f"{serving.url}set-up"
+        second.goto(serving.entry_url)
+        assert "used already" in second.inner_text("main")
+        first.get_by_label("Admin").fill("root")
+        first.get_by_label("Password").fill(secret)
+        first.get_by_label("Your account for reviewing").fill("Zoë")
+        first.get_by_role("button", name="Set up").click()
+        first.wait_for_url(serving.url)
+        assert first.inner_text(".you-name") == "Zoë"
+        assert first.get_by_role("heading", name="Loops").is_visible()
+        second.goto(f"{serving.url}inbox")
+        second.get_by_role("main").get_by_role("link", name="Sign in").click()
+        for password in ("a wrong guess", secret):
+            second.get_by_label("Name").fill("Zoë")
+            second.get_by_label("Password").fill(password)
+            second.get_by_role("button", name="Sign in").click()
+            assert "is wrong" in second.inner_text("main") or password == secret
+        second.wait_for_url(f"{serving.url}inbox")
+        assert second.inner_text(".you-name") == "Zoë"
 
 
 def test_keys_all_the_way(enter: Any, desk: dc.Desk) -> None:

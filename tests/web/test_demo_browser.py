@@ -51,7 +51,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, demo: Demo) -> Iterat
     """A page that is let in, with JavaScript or without."""
     access = demo.serving.access
     context = browser.new_context(java_script_enabled=request.param, viewport={"width": 1280, "height": 860})
-    context.add_cookies([{"name": access.cookie, "value": access.issue(), "url": demo.serving.url}])
+    context.add_cookies([{"name": access.cookie, "value": access.entered().secret, "url": demo.serving.url}])
     page = context.new_page()
     yield page
     page.goto("about:blank")  # now and then Chromium does not close a context whose page is on its way to another

@@ -10,7 +10,7 @@ import identity_provider
 import pytest
 import web_cases
 from browsing import DESKTOP, ready
-from team import PASSWORD, long_ago, team, with_password
+from team import PASSWORD, long_ago, passwords, team
 
 import dualcontrol as dc
 from dualcontrol.adapters.oidc import Provider
@@ -121,8 +121,8 @@ def approve(page: Page, serving: Serving, case: dc.Case) -> None:
 def test_a_rule_of_four_eyes_takes_two_sessions(somebody: Callable[..., Page], serving: Serving, bare: dc.Desk) -> None:
     """One person answers once, however often they sign in; the second is somebody else."""
     team(bare, ("ana", "ben"))
-    with_password(bare, "ana")
-    with_password(bare, "ben")
+    passwords(bare, "ana")
+    passwords(bare, "ben")
     case = bare.loop("payouts").propose(action="pay", args={"to": "Jana"}, input="An invoice.", confidence=0.4)
     first, again, second = somebody(), somebody(), somebody()
     sign_in(first, serving, "ana")
@@ -147,7 +147,7 @@ def test_an_old_sign_in_is_proved_anew(
 ) -> None:
     """With one more submit, and everything that was typed; with a script and without."""
     team(bare, ("ana",))
-    with_password(bare, "ana")
+    passwords(bare, "ana")
     case = web_cases.refund(bare, risk="high")
     page = somebody(java_script_enabled=script)
     sign_in(page, serving, "ana")

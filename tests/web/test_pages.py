@@ -233,7 +233,7 @@ def test_undo_takes_a_decision_back(web: TestClient, desk: dc.Desk) -> None:
 
 
 def test_a_claim_that_is_lost_leads_to_the_case_which_says_how(web: TestClient, desk: dc.Desk) -> None:
-    """Given back, out of time, answered, no longer needed, or never one's own; nothing is written."""
+    """Given back, out of time, answered, or no longer needed; one that was never one's own leads nowhere."""
 
     def lost(address: str) -> str:
         page = web.get(address)
@@ -262,8 +262,12 @@ def test_a_claim_that_is_lost_leads_to_the_case_which_says_how(web: TestClient, 
     other = web_cases.refund(desk)
     claim = desk.claim("ben", case=other)
     assert claim is not None
-    assert html.unescape(lost(f"/claims/{claim.id}")) == "This review is somebody else's."
+    page = web.get(f"/claims/{claim.id}")
+    assert (page.status_code, "A-1207" in page.text) == (404, False)
+    of_the_case = web.get(f"/cases/{other.id}", params={"lost": claim.id})
+    assert "<strong>This review is somebody else's.</strong>" in html.unescape(of_the_case.text)
     claim.release()
+    assert web.get(f"/claims/{claim.id}").status_code == 404
     address = take(web, other)
     decide(web, address, "reject", rationale="no")
     assert lost(address) == "You answered this review already."

@@ -14,7 +14,7 @@ import pytest
 import web_cases
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from team import PASSWORD, csrf, long_ago, session, with_password
+from team import PASSWORD, csrf, long_ago, passwords, session
 from web_cases import seen
 
 import dualcontrol as dc
@@ -126,9 +126,9 @@ def test_an_invitation_is_accepted(stranger: TestClient, desk: dc.Desk, issuer: 
 
 def test_an_account_is_linked(web: TestClient, desk: dc.Desk, issuer: str) -> None:
     """With the password of the account; the sessions of before end, and this browser has a new one."""
-    with_password(desk, "ana")
+    passwords(desk, "ana")
     elsewhere = session(desk, "ana")
-    fields = {"csrf": csrf(web.get("/account").text)}
+    fields = {"csrf": csrf(web)}
     assert web.post("/account/provider", data={**fields, "current": "wrong"}).status_code == 403
     page = web.post("/account/provider", data={**fields, "current": PASSWORD})
     assert onward(come_back(web, page, "ann-17")) == "/account"
@@ -192,7 +192,7 @@ def test_the_provider_is_down(desk: dc.Desk) -> None:
     """The sign-in page says why; who is signed in goes on, and passwords still do."""
     settings = Oidc(issuer="http://127.0.0.1:9", client_id="dualcontrol", name="Example ID")
     app = create_app(desk, token="a-token-of-the-tests", provider=Provider(settings))
-    with_password(desk, "ana")
+    passwords(desk, "ana")
     with TestClient(app, base_url=BASE, follow_redirects=False, headers={"Accept": "text/html"}) as client:
         page = client.post("/sign-in/provider", data={"to": "/inbox"})
         assert (page.status_code, "cannot be reached" in page.text) == (503, True)

@@ -17,6 +17,7 @@ import pytest
 import web_cases
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from team import People, team
 
 import dualcontrol as dc
 from dualcontrol.errors import SettingsError
@@ -166,7 +167,8 @@ def test_a_verdict_of_no_page_that_was_shown_is_not_taken(
         fields["served"] = hidden(elsewhere, "approve")["served"]
     elif stamp == "of another session":
         access = app.state.access
-        fields["served"] = access.stamp(access.session(access.issue()), f"served/{address.split('/')[2]}", NOW)
+        another = access.entered().secret
+        fields["served"] = access.stamp(access.session(another), f"served/{address.split('/')[2]}", NOW)
     elif stamp is None:
         del fields["served"]
     else:
@@ -416,10 +418,12 @@ def test_one_of_a_quorum_can_take_their_answer_back(web: TestClient, desk: dc.De
     assert held.person == "ana"
 
 
-def test_answers_of_programs_count_at_once(api: TestClient, desk: dc.Desk) -> None:
+def test_answers_of_programs_count_at_once(desk: dc.Desk) -> None:
+    team(desk, ("ben",))
     case = web_cases.spam(desk)
-    claim = api.post("/api/v1/claims", json={"person": "ben"}).json()
-    answered = api.post(f"/api/v1/claims/{claim['id']}/answer", json={"verdict": "label", "value": "ham"}).json()
+    with People(create_app(desk), desk, base_url="http://127.0.0.1:8765") as api:
+        claim = api.post("/api/v1/claims", json={"person": "ben"}).json()
+        answered = api.post(f"/api/v1/claims/{claim['id']}/answer", json={"verdict": "label", "value": "ham"}).json()
     assert answered["outcome"]["value"] == "ham"
     assert desk.case(case.id).outcome is not None
 
@@ -431,7 +435,7 @@ def test_a_program_that_waits_goes_on_the_moment_the_answer_counts(tmp_path: Pat
         late: list[float] = []
         with background(desk, port=0, people=("ana",)) as serving:
             browser = TestClient(serving.app, base_url=serving.url, headers={"Accept": "text/html"})
-            browser.cookies.set(serving.access.cookie, serving.access.issue())
+            browser.cookies.set(serving.access.cookie, serving.access.entered().secret)
             for n in range(5):
                 case = loop.propose(action="pay", args={"n": n}, input="x")
                 claim = desk.claim("ana", case=case)

@@ -17,12 +17,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from team import team
 
 import dualcontrol as dc
 from dualcontrol.web.app import create_app
 from dualcontrol.web.attempts import Attempts
 
-HEADERS = {"Authorization": "Bearer fuzz-fuzz-fuzz-fuzz", "Host": "localhost"}
+TOKENS = {"api": "fuzz-fuzz-fuzz-fuzz"}
+DECIDING = ("/claims", "/revoke", "/resolve")  # what takes the token of a person
 TAGS = ["answers", "cases", "claims", "effects", "events", "stop", "health", "inbox", "loops"]
 
 
@@ -31,9 +33,22 @@ def described() -> Iterator[Any]:
     """The API of a console with a case of every mode, as its description tells it."""
     with dc.open("sqlite:///:memory:") as desk:
         web_cases.fill(desk)
-        app = create_app(desk, token="fuzz-fuzz-fuzz-fuzz")
+        team(desk)
+        app = create_app(desk, token=TOKENS["api"])
         app.state.access.attempts = Attempts(count(step=60).__next__)  # a minute an attempt: wrong tokens are 401
-        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=HEADERS)
+        TOKENS["ana"] = desk.tokens.issue("ana", "root", scopes=("decide", "read"))[1]
+        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=bearer(TOKENS["api"]))
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The headers of a program that holds a token."""
+    return {"Authorization": f"Bearer {token}", "Host": "localhost"}
+
+
+def headers(case: Any) -> dict[str, str]:
+    """Those of the program that proposes, or of ana's where a person decides."""
+    decides = any(part in case.operation.path for part in DECIDING)
+    return bearer(TOKENS["ana" if decides else "api"])
 
 
 def fuzz(schema: Any, examples: int, check: Callable[[Any], None]) -> int:
@@ -68,14 +83,14 @@ def as_described(case: Any) -> None:
     if isinstance(case.body, dict) and case.body.get("key") is not None and "Idempotency-Key" in (case.headers or {}):
         del case.headers["Idempotency-Key"]
     unsent = any(value in (None, [], {}) for value in (case.query or {}).values())
-    case.call_and_validate(headers=HEADERS, excluded_checks=[negative_data_rejection] if unsent else [])
+    case.call_and_validate(headers=headers(case), excluded_checks=[negative_data_rejection] if unsent else [])
 
 
 def of_a_loop(case: Any) -> None:
     """The same with a loop that exists in the place of the one that may have been what was wrong."""
     if "loop" in (case.path_parameters or {}):
         case.path_parameters["loop"] = "spam"
-    case.call_and_validate(headers=HEADERS, excluded_checks=[positive_data_acceptance, negative_data_rejection])
+    case.call_and_validate(headers=headers(case), excluded_checks=[positive_data_acceptance, negative_data_rejection])
 
 
 @pytest.mark.parametrize("tag", TAGS)

@@ -10,7 +10,7 @@ import pytest
 import web_cases
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from team import PASSWORD, long_ago, with_password
+from team import PASSWORD, long_ago, passwords
 from web_cases import ARGS, seen
 
 import dualcontrol as dc
@@ -23,7 +23,7 @@ RATIONALE = "The carrier confirmed it.\nAnd <b>so</b> did the customer."
 @pytest.fixture
 def held(web: TestClient, desk: dc.Desk) -> str:
     """The address of a review of high risk that ana holds, whose sign-in is old."""
-    with_password(desk, "ana")
+    passwords(desk, "ana")
     claim = desk.claim("ana", case=web_cases.refund(desk, risk="high"))
     assert claim is not None
     long_ago(desk, "ana")

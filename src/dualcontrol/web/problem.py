@@ -43,7 +43,7 @@ TITLES: dict[int, str] = {
     415: "The request does not say what it is",
     421: "This server does not answer to that host",
     422: "The request does not fit",
-    429: "Too many wrong tokens",
+    429: "Too many wrong secrets",
     500: "Something went wrong here",
     503: "The database refused",
 }

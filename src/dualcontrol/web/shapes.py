@@ -240,7 +240,7 @@ SHAPES: tuple[type[Shape], ...] = (
 REASONS = {
     400: "The body cannot be read.",
     401: "No token, or not this server's.",
-    403: "Not allowed: a cross-site request, or a person who may not review this.",
+    403: "Not allowed: neither the roles nor the token of who asks permit it, or they may not review this case.",
     404: "Nothing is known by that name.",
     409: "Somebody or something was first; `by` says who.",
     410: "The content was erased.",
@@ -264,7 +264,7 @@ def replies(
         documented[ok]["content"] = {"application/json": {"schema": {"$ref": REF.format(name=shape.__name__)}}}
     refused = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
     reads = (415,) if 413 in statuses else ()  # whoever reads a body can find it too large, and of another kind
-    for status in sorted({401, 421, 422, 429, 503, *statuses, *reads}):
+    for status in sorted({401, 403, 421, 422, 429, 503, *statuses, *reads}):
         documented[status] = {"description": REASONS[status], "content": refused}
     return documented
 

@@ -113,7 +113,7 @@ def set_up(request: Request, form: Form, access: Keys, desk: Here, visitor: Who)
     name, alone = clean_person(str(form.get("name", ""))), clean_person(str(form.get("alone", ""))) or None
     try:
         accounts = desk.sign_ins.set_up(name, str(form.get("password", "")), alone=alone)
-    except (AccountError, SignInError) as error:
+    except DualcontrolError as error:
         return set_up_page(request, error, form)
     desk.sign_ins.end(digest=visitor.session.digest)
     session = desk.sign_ins.begin(accounts[-1], "password", agent=agent_of(request))

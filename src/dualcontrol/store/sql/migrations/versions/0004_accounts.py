@@ -24,44 +24,38 @@ branch_labels = None
 depends_on = None
 
 UNUSED = ("people", "memberships", "tokens")
+TIMES = ("created_at", "expires_at")
+
+
+def _columns(*names: str) -> list[sa.Column[Any]]:
+    """Columns of a new table that are never empty: digests, times, and text."""
+    kinds: dict[str, Any] = {"digest": sa.String(length=64), **dict.fromkeys(TIMES, sa.BigInteger())}
+    return [sa.Column(name, kinds.get(name, sa.Text()), nullable=False) for name in names]
+
+
+def _id(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.String(length=36), nullable=False)
 
 
 def upgrade() -> None:
     """Make the tables, end every session of before, and take over the names."""
     for table in (*UNUSED, "sessions"):
         op.drop_table(table)
-    body = sa.Column("body", sa.Text(), nullable=False)
-    digest = sa.Column("digest", sa.String(length=64), nullable=False)
-    created = sa.Column("created_at", sa.BigInteger(), nullable=False)
-    expires = sa.Column("expires_at", sa.BigInteger(), nullable=False)
     accounts = op.create_table(
-        "accounts",
-        sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("identity", sa.Text(), nullable=False),
-        body.copy(),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("identity", name="accounts_identity"),
-    )
-    op.create_table(
-        "subjects",
-        sa.Column("issuer", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("account_id", sa.String(length=36), nullable=False),
-        sa.PrimaryKeyConstraint("issuer", "subject", "account_id", name="subjects_pkey"),
-    )
-    op.create_table(
-        "groups", sa.Column("identity", sa.Text(), nullable=False), body.copy(), sa.PrimaryKeyConstraint("identity")
-    )
-    of_account = sa.Column("account_id", sa.String(length=36), nullable=False)
-    op.create_table("tokens", digest.copy(), of_account, created.copy(), body.copy(), sa.PrimaryKeyConstraint("digest"))
-    op.create_table(
-        "sessions", digest.copy(), sa.Column("account_id", sa.Text(), nullable=False), created.copy(), expires.copy(),
-        body.copy(), sa.PrimaryKeyConstraint("digest"),
+        "accounts", _id("id"), *_columns("identity", "body"),
+        sa.PrimaryKeyConstraint("id"), sa.UniqueConstraint("identity", name="accounts_identity"),
     )  # fmt: skip
     op.create_table(
-        "links", digest.copy(), sa.Column("account_id", sa.Text(), nullable=False), expires.copy(), body.copy(),
+        "subjects", *_columns("issuer", "subject"), _id("account_id"),
+        sa.PrimaryKeyConstraint("issuer", "subject", "account_id", name="subjects_pkey"),
+    )  # fmt: skip
+    op.create_table("groups", *_columns("identity", "body"), sa.PrimaryKeyConstraint("identity"))
+    op.create_table(
+        "tokens", *_columns("digest"), _id("account_id"), *_columns("created_at", "body"),
         sa.PrimaryKeyConstraint("digest"),
     )  # fmt: skip
+    for table, times in (("sessions", TIMES), ("links", TIMES[1:])):
+        op.create_table(table, *_columns("digest", "account_id", *times, "body"), sa.PrimaryKeyConstraint("digest"))
     op.bulk_insert(accounts, _named(op.get_bind()))
 
 
@@ -89,26 +83,20 @@ def downgrade() -> None:
     """Go back to names that nobody checks: accounts, tokens and sessions are gone, what was decided stays."""
     for table in ("accounts", "subjects", "groups", "tokens", "sessions", "links"):
         op.drop_table(table)
-    id_, text = sa.Column("person_id", sa.Text(), nullable=False), sa.Column("name", sa.Text(), nullable=False)
-    digest = sa.Column("digest", sa.String(length=64), nullable=False)
-    created = sa.Column("created_at", sa.BigInteger(), nullable=False)
     op.create_table(
-        "people", sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("tenant", sa.Text(), server_default="", nullable=False), text.copy(),
+        "people", *_columns("id"), sa.Column("tenant", sa.Text(), server_default="", nullable=False), *_columns("name"),
         sa.Column("email", sa.Text(), nullable=True), sa.Column("password", sa.Text(), nullable=True),
-        sa.Column("disabled_at", sa.BigInteger(), nullable=True), created.copy(), sa.PrimaryKeyConstraint("id"),
+        sa.Column("disabled_at", sa.BigInteger(), nullable=True), *_columns("created_at"),
+        sa.PrimaryKeyConstraint("id"),
     )  # fmt: skip
     op.create_table(
-        "memberships", id_.copy(), sa.Column("pool", sa.Text(), nullable=False),
+        "memberships", *_columns("person_id", "pool"),
         sa.Column("role", sa.Text(), server_default="reviewer", nullable=False),
         sa.PrimaryKeyConstraint("person_id", "pool", name="memberships_pkey"),
     )  # fmt: skip
     op.create_table(
-        "tokens", digest.copy(), id_.copy(), text.copy(), sa.Column("scopes", sa.Text(), nullable=False),
-        created.copy(), sa.Column("expires_at", sa.BigInteger(), nullable=True),
-        sa.Column("used_at", sa.BigInteger(), nullable=True), sa.PrimaryKeyConstraint("digest"),
+        "tokens", *_columns("digest", "person_id", "name", "scopes", "created_at"),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True), sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("digest"),
     )  # fmt: skip
-    op.create_table(
-        "sessions", digest.copy(), id_.copy(), created.copy(),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False), sa.PrimaryKeyConstraint("digest"),
-    )  # fmt: skip
+    op.create_table("sessions", *_columns("digest", "person_id", *TIMES), sa.PrimaryKeyConstraint("digest"))
