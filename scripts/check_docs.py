@@ -22,7 +22,12 @@ def cli_reference() -> list[str]:
     return written_by("write_cli_docs.py")
 
 
-CHECKS: tuple[Check, ...] = (cli_reference,)
+def roles() -> list[str]:
+    """The page of roles is what `people.may` goes by, and what the handlers ask."""
+    return written_by("write_roles.py")
+
+
+CHECKS: tuple[Check, ...] = (cli_reference, roles)
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
-"""Write docs/cli.md, the reference of every command, from the commands themselves; --check says whether it is fresh."""
+"""Write docs/cli.md, the reference of every command, from the commands themselves; --check says whether it is \
+fresh."""
 
 from __future__ import annotations
 
@@ -40,6 +41,15 @@ With `--json` it is a document on stdout: `{"error": {"code": â€¦, "message": â€
 
 `propose` without `--wait` ends with 0 when the case is recorded, whoever has to decide it.
 A script that acts on the answer says `--wait`, with 0 seconds if it will not wait: then 0 means go on.
+
+## Who acts
+
+The command line holds the database, so it asks nobody to sign in; whoever may read and write the database may use it.
+Once there are [accounts](roles.md), `--person` names one of them whose role permits what is done, as everywhere.
+An answer under the system's own user is recorded as that of this machine's user, and one under another name as one \
+for which nobody signed in.
+`dualcontrol users`, `groups` and `keys` change accounts; one-time links and the secrets of tokens are printed \
+once, and only there.
 
 ## Offline batch
 

@@ -315,8 +315,11 @@ def _drop(steps: Steps, tx: Tx, approved: Approved) -> None:
 @applies(OPEN)
 def _open_autopilot(steps: Steps, tx: Tx, approved: Approved) -> None:
     args: AutopilotArgs = _read(AutopilotArgs, approved.args)
-    author = f"{approved.by}, approved by {approved.approved_by}"
-    _moved(steps, tx, args.loop, approved, lambda now, at: started(now, at, author, args.because, args.segment))
+
+    def opened(now: Control, at: int) -> list[Event]:
+        return started(now, at, approved.by, args.because, args.segment, approved_by=approved.approved_by)
+
+    _moved(steps, tx, args.loop, approved, opened)
 
 
 # Roles and groups, and the end of an emergency stop

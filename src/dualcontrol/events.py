@@ -653,6 +653,7 @@ class AccountAdded(AccountEvent, frozen=True, kw_only=True):
     account: str
     account_kind: Literal["person", "service"] = "person"
     human: str = ""
+    owner: str = ""
 
 
 class AccountJoined(AccountEvent, frozen=True, kw_only=True):

@@ -173,6 +173,12 @@ def span(seconds: int, most: int = 2) -> str:
     return " ".join(parts[:most]) or "0 s"
 
 
+def before(then: int, at: int) -> str:
+    """How long a moment (microseconds) lies before another: ``3 min before``, ``just before``."""
+    seconds = max(0, at - then) // 1_000_000
+    return f"{span(seconds)} before" if seconds else "just before"
+
+
 def lasted(seconds: int) -> str:
     """A length of time in the largest unit of which there are two, spelled out: ``40 seconds``, ``3 hours``."""
     word, size = next(((word, size) for _, word, size in UNITS if seconds >= 2 * size), ("second", 1))

@@ -22,6 +22,7 @@ from dualcontrol.errors import (
     ScopeError,
     StepUpError,
 )
+from dualcontrol.layout import before
 from dualcontrol.names import among, identity, same
 
 Verb = Literal[
@@ -135,7 +136,6 @@ def _beyond_scope(who: Principal, verb: Verb, control: Control | None) -> Dualco
 
 def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> DualcontrolError | None:
     """The refusal of what somebody's roles do not permit; a name is asked only where accounts are."""
-    permitted = permitted_roles(verb, control)
     if isinstance(who, Principal):
         roles, name = who.roles(control.loop if control else None), who.person
     else:
@@ -148,7 +148,8 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
             hint = "An admin lets people in: `dualcontrol users invite NAME --role reviewer`, or `users grant`."
             return EligibilityError(f"{who} has no role in loop {control.loop!r}", hint=hint)
         roles = frozenset(member.roles)
-    if roles & frozenset(permitted) and not (verb in DECISIONS and "admin" in roles):
+    permitted = permitted_roles(verb, control)
+    if not roles.isdisjoint(permitted) and not ("admin" in roles and verb in DECISIONS):
         return None
     where = f" in loop {control.loop!r}" if control else ""
     has = " and ".join(role for role in ROLES if role in roles) or "no role"
@@ -233,6 +234,30 @@ def proof_lacking(actor: Actor, risk: str | float | None, now: int) -> Dualcontr
     return StepUpError(f"{actor.person} signed in more than 5 minutes ago", max_age=FRESH // 1_000_000)
 
 
+DOORS = {
+    "web": "on a page", "http": "over HTTP", "cli": "on the command line", "import": "from a file",
+    "python": "in Python",
+}  # fmt: skip
+NOBODY = {"cli": "the command line", "import": "the command line"}
+SIGN_INS = {
+    "os": "as the user of this machine", "demo": "in the demo, where nobody signs in", "token": "by a token",
+    "password": "signed in by password", "oidc": "signed in with the provider",
+}  # fmt: skip
+
+
+def proof(actor: Actor, at: int) -> str:
+    """Through which door somebody acted at a moment (microseconds), by which sign-in, and when that was, in words."""
+    door = DOORS.get(actor.via, f"by {actor.via}")
+    if actor.authenticated == "none":
+        return f"{door}; nobody signed in: {NOBODY.get(actor.via, 'Python')} held the database"
+    how = SIGN_INS.get(actor.authenticated, f"signed in by {actor.authenticated}")
+    if actor.signed_in_at is not None:
+        how += f" {before(actor.signed_in_at, at)}"
+    if actor.stepped_up_at is not None:
+        how += f", and again {before(actor.stepped_up_at, at)}"
+    return f"{door}, {how}"
+
+
 # Accounts and the humans behind them, and groups
 
 
@@ -256,7 +281,7 @@ def belongs(person: str | None, group: str, control: Control) -> bool:
 
 def pools_of(person: str | None, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to; else all."""
-    if person is not None and may(person, "claim", control) is not None:
+    if person is not None and control.people is not None and may(person, "claim", control) is not None:
         return []
     return [
         (control.loop_id, group) for group in control.pools() if person is None or belongs(person, group, control)

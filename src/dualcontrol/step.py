@@ -425,13 +425,14 @@ class Steps:
                 case = self.queue.workable(tx, case_id, values=False)
                 if case is not None:
                     self._step(tx, case, Expire(case_id=case_id, review_id=review_id or ""))
-            refusals = [may(person, "claim", control) for control in controls.values()]
-            if refusals and None not in refusals:
-                refuse(refusals[0])
             pools = [pool for control in controls.values() for pool in pools_of(person, control)]
+            if not pools:
+                refusals = [may(person, "claim", control) for control in controls.values()]
+                refuse(next(iter(refusals), None) if None not in refusals else None)
 
             def fits(case: Case, review_id: str) -> bool:  # rows know names, not the humans behind them
-                return may(person, "claim", controls[case.loop], case, review_id) is None
+                control = controls[case.loop]
+                return control.people is None or may(person, "claim", control, case, review_id) is None
 
             head = self.queue.next(tx, person, pools, fits) if pools else None
             if head is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from team import team
 
 import dualcontrol as dc
 
@@ -150,6 +151,16 @@ def test_a_claim_can_be_committed_by_its_id(run, paid):
     again = run("commit", first["claim_id"], "not", "--json").json
     assert again["view"] == first["view"]
     assert run("commit", paid, "perhaps").code == 2
+
+
+def test_whose_role_was_taken_in_mid_review_sees_nothing_more(run, paid, folder: Path):
+    with dc.open(settings=folder / "dualcontrol.toml") as desk:
+        team(desk, ("ana",), ("reviewer",))
+        claim = desk.claim("ana", case=paid)
+        desk.people.revoke("ana", "reviewer", "root")
+    refused = run("commit", claim.id, "happen", "--json")
+    assert refused.json["error"]["code"] == "DC-ROLE"
+    assert "MARKER" not in refused.out + refused.err
 
 
 def test_a_file_cannot_answer_what_has_to_be_committed_to_first(run, paid, folder: Path):

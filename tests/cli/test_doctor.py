@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from team import team
 
 import dualcontrol as dc
 from dualcontrol.doctor import PROBLEM, WARNING, Finding, examine
+from dualcontrol.people import Grant
+from dualcontrol.store.accounts import Account
 from dualcontrol.testing import FakeClock
 
 CONTENT = {"input": {"mail": "please"}, "rationale": "late", "alternatives": []}
@@ -284,8 +287,8 @@ def test_only_what_stays_open_for_ever_is_stuck(url, clock, folder, settings, na
 def test_a_group_of_the_proposer_alone_is_nobody(url, clock, folder, on_timeout, leads, named):
     (folder / "dualcontrol.toml").unlink()
     settings = {"threshold": 0.9, "group": "team", "quorum": {"arbiter": "leads"}, "respond_within": "15m"}
-    for team in (["ana", "ben"], ["ana"]):
-        with dc.open(url, clock=clock, groups={"team": team, "leads": [leads]}) as desk:
+    for members in (["ana", "ben"], ["ana"]):
+        with dc.open(url, clock=clock, groups={"team": members, "leads": [leads]}) as desk:
             loop = desk.loop("pay", on_timeout=on_timeout, **settings)
             loop.propose(action="pay", args={}, confidence=0.5, owner="ana", key="k", **CONTENT)
             found = [f for f in problems(desk, WARNING) if f.check == "queue"]
@@ -485,3 +488,125 @@ def test_durability_is_said_of_this_program_and_counts_have_their_number(run, re
     assert "1 case, reviews, keys and examples" in result.out
     assert "0 problems, 1 warning" in result.out
     assert "0 problems, 1 warnings" not in result.out
+
+
+# Accounts
+
+
+def accounts(desk: dc.Desk, level: str) -> list[str]:
+    """What is found of accounts at a level."""
+    return [finding.what for finding in examine(desk.store) if (finding.check, finding.level) == ("accounts", level)]
+
+
+@pytest.fixture
+def people(desk: dc.Desk, case: str, clock: FakeClock) -> dc.Desk:
+    """The desk with accounts, a service, a group, tokens and a link between two accounts."""
+    clock.tick(60)
+    team(desk, ("ana", "ben", "lee"))
+    desk.people.register("bot", "root", owner="lee")
+    desk.people.set_group("support", ["ana", "ben"], "root")
+    desk.people.link("ana", "ben", "root")
+    desk.tokens.issue("ana", "root", scopes=("decide",))
+    desk.tokens.revoke(desk.tokens.issue("bot", "root")[0].id, "root")
+    desk.people.remove("ben", "root")
+    desk.people.grant("ana", "auditor", "root", loop="refunds")
+    return desk
+
+
+def test_sound_accounts_have_no_problem_and_without_any_it_is_said(desk, case, request):
+    assert accounts(desk, "ok") == ["there are no accounts: any name is taken, as far as its group allows"]
+    request.getfixturevalue("people")
+    assert (problems(desk), accounts(desk, WARNING)) == ([], [])
+    assert accounts(desk, "ok") == ["4 accounts: rows, roles and tokens are what the entries say"]
+
+
+def body(field: str, instead: str) -> str:
+    """SQL that writes something else into a row."""
+    return f"body = replace(body, '{field}', '{instead}')"
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (
+            f"UPDATE accounts SET {body('reviewer', 'auditor')} WHERE identity = 'lee'",
+            "the account of lee: its row has",
+        ),
+        (f"UPDATE accounts SET {body('removed', 'active')} WHERE identity = 'ben'", "the account of ben: its row says"),
+        (f"UPDATE accounts SET {body('human', 'humen')} WHERE identity = 'ben'", "another human is behind it"),
+        ("DELETE FROM accounts WHERE identity = 'lee'", "the account of lee: it has entries and no row"),
+        (
+            "INSERT INTO accounts (id, identity, body) "
+            "SELECT 'x', 'eve', replace(replace(body, 'lee', 'eve'), id, 'x') FROM accounts WHERE identity = 'lee'",
+            "the account of eve: it has a row, and no entry let it in",
+        ),
+        (f"UPDATE groups SET {body('ana', 'lee')}", "the people of group 'support'"),
+        (f"UPDATE tokens SET {body('decide', 'propose')} WHERE body LIKE '%decide%'", "its row is not what was issued"),
+        (f"UPDATE tokens SET {body('revoked_at', 'revoked')} WHERE body LIKE '%propose%'", "its row is in force"),
+        ("DELETE FROM tokens WHERE body LIKE '%decide%'", "it was issued, and has no row"),
+    ],
+)
+def test_a_row_of_accounts_that_the_entries_do_not_make_is_a_problem(people, sql, change, what):
+    sql(change)
+    assert any(what in finding for finding in accounts(people, PROBLEM)), accounts(people, PROBLEM)
+
+
+def test_roles_that_a_loop_knows_otherwise_than_the_accounts_are_a_problem(people, sql):
+    sql(f"UPDATE accounts SET {body('reviewer', 'auditor')} WHERE identity = 'lee'")
+    assert "loop refunds knows other roles than the accounts have: lee" in accounts(people, PROBLEM)
+    sql("DELETE FROM accounts WHERE identity = 'lee'")  # who stood behind bot
+    assert "loop refunds knows other roles than the accounts have: bot, lee" in accounts(people, PROBLEM)
+    sql(f"UPDATE groups SET {body('ana', 'lee')}")
+    assert "loop refunds knows other people of groups than an admin said: support" in accounts(people, PROBLEM)
+
+
+def test_the_chain_of_people_is_verified(people, sql):
+    sql("UPDATE entries SET body = replace(body, 'root', 'mary') WHERE stream = 'people' AND seq = 2")
+    assert "the hash of entry 2 of people does not hold" in " ".join(finding.what for finding in problems(people))
+
+
+def test_what_needs_care_is_a_warning(people, clock):
+    people.people.remove("lee", "root")
+    people.tokens.issue("ana", "root", scopes=("read",), life=3 * 86_400_000_000)
+    assert set(accounts(people, WARNING)) == {
+        "nobody answers for the service bot: the account of lee was closed",
+        next(what for what in accounts(people, WARNING) if what.endswith("of ana expires in 3 days")),
+    }
+    clock.tick(100 * 86_400)
+    people.tokens.issue("ana", "root", scopes=("read",), life=None)
+    clock.tick(100 * 86_400)
+    assert any(what.endswith("of ana was not used ever") for what in accounts(people, WARNING))
+
+
+def test_people_of_a_group_in_the_settings_have_accounts(desk):
+    settings = dc.control.LoopSettings(name="spam", mode="labels", groups={"support": ("ana", "Zed")}, group="support")
+    desk.steps.govern(settings)
+    team(desk, ("ana",))
+    assert accounts(desk, WARNING) == ["the settings name people of group support who have no account: Zed"]
+
+
+def test_no_admin_and_a_name_of_before_are_named(desk, case, clock):
+    clock.tick(60)
+    ids = (desk.steps.new_id(), desk.steps.new_id())
+    grants = (Grant(role="reviewer", loop="refunds"),)
+    with desk.store.transaction() as tx:  # as an upgrade makes it of an earlier case
+        tx.accounts.save_account(Account(id=ids[0], name="Zoe", state="named", grants=grants))
+    assert accounts(desk, WARNING) == []
+    desk.people.invite("ana", "root")
+    assert accounts(desk, WARNING) == [
+        "no admin can sign in",
+        "Zoe stands in earlier cases and has never signed in, and may still decide in Python",
+    ]
+    assert accounts(desk, PROBLEM) == []
+    desk.people.recover("Zoe", "root")
+    assert (accounts(desk, WARNING), accounts(desk, PROBLEM)) == (["no admin can sign in"], [])
+
+
+def test_answers_since_there_are_accounts_for_which_nobody_signed_in_are_counted_by_door(people):
+    loop = people.loop("refunds")
+    for way in ({}, {"via": "cli"}, {"via": "web", "authenticated": "password"}):
+        open_case = loop.propose(action="refund", args={"amount": 7}, confidence=0.5, **CONTENT)
+        people.claim("lee", case=open_case).reject("no", **way)
+    assert accounts(people, WARNING) == [
+        "2 answers since there are accounts, and nobody signed in: 1 on the command line, 1 in Python"
+    ]

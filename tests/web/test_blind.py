@@ -350,6 +350,38 @@ def test_whoever_answered_first_is_told_what_was_said(api: TestClient, desk: dc.
     assert (late.status_code, late.json()["verdict"]) == (409, "label")
 
 
+def over_http(case: dc.Case) -> list[str]:
+    """Every address of the API at which somebody could look at a case without holding its review."""
+    lists = [f"/api/v1/cases{query}" for query in ("", f"?loop={case.loop}", "?state=decided", "?state=closed")]
+    loops = [f"/api/v1/loops/{case.loop}", f"/api/v1/loops/{case.loop}/examples", "/api/v1/inbox"]
+    return [*lists, *loops, f"/api/v1/cases/{case.id}", f"/api/v1/cases/{case.id}/events"]
+
+
+@pytest.mark.parametrize("make", BLIND)
+@pytest.mark.parametrize("scope", ["decide", "read"])
+def test_a_reviewers_own_token_tells_no_more_than_the_pages(app: Any, desk: dc.Desk, make: Any, scope: str) -> None:
+    """A program goes on with the outcome and sees it; who may still review the case does not, by any token."""
+    case = make(desk)
+    secret = desk.tokens.issue("ana", "root", scopes=(scope,))[1]
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Authorization": f"Bearer {secret}"}) as ana:
+        for path in over_http(case):
+            reply = ana.get(path)
+            assert (reply.status_code, leaks(reply.text)) == (200, []), path
+        for header, value in (("If-None-Match", f'"{case.seq}"'), ("Prefer", "wait=30")):
+            reply = ana.get(f"/api/v1/cases/{case.id}", headers={header: value})
+            assert (reply.status_code, "preference-applied" in reply.headers, leaks(reply.text)) == (200, False, [])
+
+
+@pytest.mark.parametrize("make", BLIND)
+def test_a_program_sees_the_whole_case(app: Any, desk: dc.Desk, make: Any) -> None:
+    case = make(desk)
+    desk.people.register("bot", "root", owner="zoe")
+    secret = desk.tokens.issue("bot", "root")[1]
+    with TestClient(app, base_url="http://127.0.0.1:8765", headers={"Authorization": f"Bearer {secret}"}) as program:
+        assert leaks(program.get(f"/api/v1/cases/{case.id}").text) != []
+        assert program.get(f"/api/v1/cases/{case.id}/events").json()["entries"] != []
+
+
 OPEN = {"/api/v1/health", "/api/v1/openapi.json"}
 
 

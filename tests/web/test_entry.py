@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from team import PASSWORD, csrf, passwords, team
 
 import dualcontrol as dc
-from dualcontrol.errors import SignInError
+from dualcontrol.errors import AccountError, SignInError
 from dualcontrol.people import Grant
 from dualcontrol.web.app import create_app
 
@@ -154,9 +154,11 @@ def test_a_mistake_of_the_set_up_is_shown_and_nothing_is_made(fresh: dc.Desk, ty
 def test_two_who_set_up_at_once_make_one_admin(fresh: dc.Desk) -> None:
     """Two servers on one database, each with an address of its own."""
     one, two = entered(create_app(fresh)), entered(create_app(fresh))
+    form = {"csrf": csrf(two), "name": "two", "password": PASSWORD}
     assert set_up(one, name="one").status_code == 303
-    late = two.post("/set-up", data={"name": "two", "password": PASSWORD})
-    assert late.status_code in (401, 403)
+    assert two.post("/set-up", data=form).status_code == 401
+    with pytest.raises(AccountError, match="this desk has its admin"):
+        fresh.sign_ins.set_up("two", PASSWORD)
     assert [account.name for account in fresh.people.accounts()] == ["one"]
 
 

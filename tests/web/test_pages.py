@@ -306,7 +306,9 @@ def test_an_approval_is_taken_back_before_it_runs(web: TestClient, desk: dc.Desk
     decide(web, take(web, case), "approve")
     assert "Take it back before it runs" in web.get(f"/cases/{case.id}").text
     page = web.post(f"/cases/{case.id}/revoke", data={"csrf": token(web), "rationale": "wrong\u202e customer"})
-    assert "ana took the approval back" in page.text.replace("<bdi>", "").replace("</bdi>", "")
+    text = page.text.replace("<bdi>", "").replace("</bdi>", "")
+    assert re.search("Approved[^<]*, on a page, signed in by password", text)
+    assert "ana took the approval back, on a page, signed in by password" in text
     assert "Take it back before it runs" not in page.text
     after = desk.case(case.id)
     assert (after.outcome.verdict, after.outcome.rationale) == ("reject", "wrong\u202e customer")

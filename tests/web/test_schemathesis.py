@@ -16,7 +16,7 @@ import web_cases
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 from team import team
 
 import dualcontrol as dc
@@ -49,6 +49,55 @@ def headers(case: Any) -> dict[str, str]:
     """Those of the program that proposes, or of ana's where a person decides."""
     decides = any(part in case.operation.path for part in DECIDING)
     return bearer(TOKENS["ana" if decides else "api"])
+
+
+ROLES = {
+    "nobody": None, "submitter": ("propose", "read"), "reviewer": ("decide", "read"), "lead": ("decide", "read"),
+    "policy": ("decide", "read"), "auditor": ("read",), "admin": ("read",),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def staffed() -> Iterator[tuple[Any, dict[str, dict[str, str]]]]:
+    """The API of a desk with an account for each role, and the headers by which each comes in; nobody has none."""
+    with dc.open("sqlite:///:memory:") as desk:
+        web_cases.fill(desk)
+        people = [role for role in ROLES if role not in ("nobody", "submitter", "admin")]
+        team(desk, people, roles=())
+        desk.people.register("submitter", "root", owner="lead")
+        for role in people:
+            desk.people.grant(role, role, "root")
+        of_role = {"nobody": {"Host": "localhost"}}
+        for role, scopes in ROLES.items():
+            if scopes is not None:
+                secret = desk.tokens.issue("root" if role == "admin" else role, "root", scopes=scopes)[1]
+                of_role[role] = bearer(secret)
+        app = create_app(desk, token="fuzz-fuzz-fuzz-fuzz")
+        app.state.access.attempts = Attempts(count(step=60).__next__)
+        yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers={"Host": "localhost"}), of_role
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_as_each_role(staffed: tuple[Any, dict[str, dict[str, str]]], role: str) -> None:
+    """With a token of each role and without any: every reply is one that is described, refusals included."""
+    schema, of_role = staffed
+
+    def asked(case: Any) -> None:
+        loop = (case.path_parameters or {}).get("loop")
+        if loop is not None and len(str(loop)) % 2:
+            case.path_parameters["loop"] = "spam"
+        excluded = [positive_data_acceptance, negative_data_rejection, ignored_auth]
+        case.call_and_validate(headers=of_role[role], excluded_checks=excluded)
+
+    assert fuzz(schema, 3, asked) > 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ROLES)
+def test_as_each_role_at_length(staffed: tuple[Any, dict[str, dict[str, str]]], role: str) -> None:
+    schema, of_role = staffed
+    excluded = [positive_data_acceptance, negative_data_rejection, ignored_auth]
+    assert fuzz(schema, 40, lambda case: case.call_and_validate(headers=of_role[role], excluded_checks=excluded)) > 25
 
 
 def fuzz(schema: Any, examples: int, check: Callable[[Any], None]) -> int:

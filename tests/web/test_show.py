@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import web_cases
 
+from dualcontrol.case import Actor
 from dualcontrol.errors import AnswerValueError
+from dualcontrol.web.shapes import EntryReply
 from dualcontrol.web.show import titles, words
 from dualcontrol.web.show.content import Look
 from dualcontrol.web.show.diff import changes
 from dualcontrol.web.show.fields import collect, fields
+from dualcontrol.web.show.history import history
 from dualcontrol.web.show.markdown import rendered
 
 KINDS: list[tuple[Any, str]] = [
@@ -160,3 +163,43 @@ def test_the_picture_beside_a_title_is_small_and_from_the_case() -> None:
     assert titles.picture(small) == titles.picture({"n": 1, "image": small}) == web_cases.picture()
     big, far = "data:image/png;base64," + "A" * 9000, "https://example.org/x.png"
     assert not any(titles.picture(value) for value in (None, "x", [small], big, far, {"$image": far}, {"$image": big}))
+
+
+MINUTE = 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("actor", "sentence"),
+    [
+        (Actor(person="ana"), "in Python; nobody signed in: Python held the database"),
+        (Actor(person="ana", via="cli"), "on the command line; nobody signed in: the command line held the database"),
+        (Actor(person="ana", via="cli", authenticated="os"), "on the command line, as the user of this machine"),
+        (Actor(person="ana", via="http", authenticated="token"), "over HTTP, by a token"),
+        (Actor(person="ana", via="web", authenticated="demo"), "on a page, in the demo, where nobody signs in"),
+        (
+            Actor(
+                person="ana", via="web", authenticated="password", signed_in_at=7 * MINUTE,
+                stepped_up_at=10 * MINUTE - 1,
+            ),
+            "on a page, signed in by password 3 min before, and again just before",
+        ),
+        (
+            Actor(person="ana", via="web", authenticated="oidc", signed_in_at=10 * MINUTE - 4_000_000),
+            "on a page, signed in with the provider 4 s before",
+        ),
+    ],
+)  # fmt: skip
+def test_the_history_says_how_it_is_known_who_answered(actor: Actor, sentence: str) -> None:
+    answered = {
+        "kind": "Answered", "actor": actor.to_dict(), "verdict": "approve", "at": 10 * MINUTE, "seconds": "4.0",
+    }  # fmt: skip
+    entry = EntryReply(seq=1, at=10 * MINUTE, actor="ana", hash="h", prev="", pos=1, events=[answered])
+    (row,) = history([entry])
+    ((_, shown),) = row["told"]
+    assert str(shown).removeprefix("<bdi>").removesuffix("</bdi>") == f"Approved after 4 s, {sentence}"
+
+
+def test_an_answer_that_is_hidden_does_not_say_by_which_door() -> None:
+    entry = EntryReply(seq=1, at=1, actor="ana", hash="h", prev="", pos=1, events=[{"kind": "Answered", "at": 1}])
+    ((_, sentence),) = history([entry])[0]["told"]
+    assert "hidden" in str(sentence)

@@ -63,6 +63,15 @@ ALONE = Approval()  # one person's change
 Second = Callable[[str, dict[str, JSON], str], Case]  # opens the case in which a second person approves a change
 
 
+class Holdings(NamedTuple):
+    """What ends with an account: claims that are held, tokens in force, open sessions, and groups."""
+
+    claims: int
+    tokens: int
+    sessions: int
+    groups: tuple[str, ...]
+
+
 class Registry:
     """Every account of a desk, and the changes that an admin or the machine makes to them."""
 
@@ -86,6 +95,14 @@ class Registry:
         """The account of this name; `AccountError` names the nearest one."""
         with self._steps.store.queries.accounts() as book:
             return known(book, name)
+
+    def holdings(self, name: str) -> Holdings:
+        """What would end with an account now; `AccountError` names the nearest one."""
+        with self._steps.store.queries.accounts() as book:
+            account = known(book, name)
+            tokens = [token for token in book.tokens() if token.account == account.id and token.revoked_at is None]
+            groups = tuple(group.name for group in book.groups() if among(account.name, group.people))
+            return Holdings(len(book.held_by(account.name)), len(tokens), len(book.sessions(account.id)), groups)
 
     @property
     def begun(self) -> bool:
@@ -461,10 +478,11 @@ def keeps_an_admin(book: AccountBook, changed: Account) -> None:
 
 def added(tx: Tx, account: Account, by: str) -> list[Event]:
     """What stands in the ledger of a new account."""
+    owner = tx.accounts.account(account.owner) if account.owner else None
     return [
         ev.AccountAdded(
             at=tx.now, by=by, person=account.name, account=account.id, account_kind=account.kind,
-            human=account.behind if account.human else "",
+            human=account.behind if account.human else "", owner=owner.name if owner else "",
         ),
         *([roles_changed(tx, account, by)] if account.grants else []),
     ]  # fmt: skip

@@ -95,6 +95,17 @@ class Tokens:
             listed = [token for token in book.tokens() if account_id in (None, token.account)]
             return [(token, accounts.get(token.account)) for token in listed]
 
+    def lives(self, digest: str) -> bool:
+        """Whether a token by its digest is still good for its account."""
+        now = self._steps.now()
+        with self._steps.store.queries.accounts() as book:
+            token = book.token(digest)
+            account = book.account(token.account) if token is not None else None
+        return (
+            token is not None and account is not None and account.state == "active" and token.revoked_at is None
+            and (token.expires_at is None or token.expires_at > now)
+        )  # fmt: skip
+
     def principal(self, secret: str) -> Principal | None:
         """Who brings this token; None where it was never given, has expired, was revoked, or its account ended."""
         if not secret.startswith(PREFIX):

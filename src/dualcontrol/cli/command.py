@@ -10,6 +10,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 everywhere = partial(typer.Option, rich_help_panel="Everywhere")
 JsonFlag = Annotated[bool, everywhere("--json", help="Print one JSON document on stdout.")]
@@ -35,6 +36,10 @@ Target = Annotated[
 Person = Annotated[
     str | None, typer.Option("--person", metavar="PERSON", help="Who answers; the system's user if not given.")
 ]
+Acting = Annotated[
+    str | None, typer.Option("--person", metavar="PERSON", help="For whom you do this; the system's user if not given.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Rationale = Annotated[str | None, typer.Option("--rationale", "-r", metavar="TEXT", help="Why.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
@@ -42,6 +47,22 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exi
 def group(name: str, help: str) -> typer.Typer:
     """A Typer that prints help when it is called with nothing, and leaves errors to `main`."""
     return typer.Typer(name=name, help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Listing(TyperGroup):
+    """A group that lists when it is called without a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before options that stand alone."""
+        helped = any(arg in ("-h", "--help") for arg in args)
+        if not helped and not any(arg in self.commands or not arg.startswith("-") for arg in args[:1]):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def listing(name: str, help: str) -> typer.Typer:
+    """A group whose `list` is what its bare name does."""
+    return typer.Typer(name=name, help=help, cls=Listing, add_completion=False, pretty_exceptions_enable=False)
 
 
 def verb(app: typer.Typer, name: str, *examples: str) -> Callable[[Verb], Verb]:

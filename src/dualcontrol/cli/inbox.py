@@ -14,7 +14,7 @@ from dualcontrol.cli.stop import notes
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.layout import one_line
-from dualcontrol.people import pools_of
+from dualcontrol.people import may, pools_of, refuse
 from dualcontrol.review.view import as_seen, seen_by
 from dualcontrol.step import as_listed
 from dualcontrol.stop import in_force
@@ -57,8 +57,11 @@ def inbox(
 
 
 def pools(desk: Desk, loop: str | None, person: str | None) -> list[tuple[int, str]]:
-    """Every queue of the loops, or those that a person may take reviews from."""
+    """Every queue of the loops, or those that a person may take reviews from; an error says why it is none."""
     controls = [desk.governing(loop)] if loop else desk.loops()
+    refusals = [may(person, "claim", control) for control in controls] if person is not None else []
+    if refusals and all(refusals):
+        refuse(refusals[0])
     return [pool for control in controls for pool in pools_of(person, control)]
 
 

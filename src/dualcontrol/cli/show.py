@@ -18,6 +18,7 @@ from dualcontrol.control import Stop
 from dualcontrol.events import Entry
 from dualcontrol.layout import one_line, written
 from dualcontrol.names import same
+from dualcontrol.people import proof
 from dualcontrol.review.joined import alike
 from dualcontrol.review.view import seen_by
 
@@ -146,7 +147,8 @@ def _section(name: str, value: JSON) -> Iterator[RenderableType | str]:
 def _answer(answer: Answer) -> str:
     value = "" if answer.value is None else f" {spread(answer.value)}"
     why = f"; {spread(answer.rationale)}" if answer.rationale else ""
-    return f"{answer.actor.person} answered {answer.verdict}{value}{why}"
+    how = f"{stamp(answer.at)} {proof(answer.actor, answer.at)}"
+    return f"{answer.actor.person} answered {answer.verdict}{value}{why}\n  {how}"
 
 
 def _result(case: Case) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The doctor: `examine` checks a whole database and returns findings; it writes nothing.
 
-The database, the evidence, the sequencer and the loops are checked one after the other; ``dualcontrol doctor`` prints
-the findings.
+The database, the evidence, the sequencer, the loops and the accounts are checked one after the other;
+``dualcontrol doctor`` prints the findings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dualcontrol.doctor.accounts import accounts
 from dualcontrol.doctor.database import (
     OK,
     PROBLEM,
@@ -48,3 +49,4 @@ def examine(
     yield from guarded("the evidence", evidence.findings())
     yield from guarded("the sequencer", sequencer(store))
     yield from guarded("loops", loops(store, evidence.waiting, models))
+    yield from guarded("accounts", accounts(store, evidence.unproven))

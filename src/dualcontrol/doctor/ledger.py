@@ -32,10 +32,13 @@ class Evidence:
         self._streams = 0
         self._reviews = 0
         self.waiting: dict[str, list[Review]] = {}
+        self.unproven: Counter[str] = Counter()  # answers since there are accounts for which nobody signed in, by door
 
     def findings(self) -> Iterator[Finding]:
         """What does not hold, and what is sound and still needs somebody."""
         self._now = self._queries.now()
+        first = self._queries.entries("people", limit=1, values=False)
+        self._since = first[0].at if first else None
         self._controls = {control.loop: control for control in self._queries.loops()}
         self._examples = Examples(self._queries, tuple(self._controls.values()))
         self._keys = Keys(self._queries, self._secret or self._store.secret())
@@ -111,6 +114,9 @@ class Evidence:
             return
         self.waiting.setdefault(case.loop, []).extend(r for r in case.reviews if r.state == "open")
         self._reviews += len(case.reviews)
+        if self._since is not None:
+            actors = [answer.actor for answer in case.answered if answer.at >= self._since]
+            self.unproven.update(actor.via for actor in actors if actor.authenticated == "none")
         findings = list(self._findings_of(case))
         later = look_up(self._queries, case.id)[0] if findings else None
         # programs go on writing: a case that has moved on while it was read is compared once more

@@ -21,6 +21,7 @@ from dualcontrol.events import AutopilotClosed, AutopilotOpened, Event
 from dualcontrol.labels import ByLabel, Labels
 from dualcontrol.learn.trainers import DeskPort, Floats, Model
 from dualcontrol.learn.trusted import UnnamedTrainerError, trusted, unchanged
+from dualcontrol.people import may, refuse
 
 log = logging.getLogger("dualcontrol.learn")
 
@@ -215,12 +216,16 @@ def reopen(desk: DeskPort, control: Control, file: ModelFile = CLASSIFIER) -> No
 
 def stopped(now: Control, at: int, by: str, because: str, segment: str) -> Event:
     """A person closes a loop, or a segment of it; that stands until a person opens it again."""
+    refuse(may(by, "stop", now))
     reason = f"{by} stopped it: {because}"
     return AutopilotClosed(version=now.version + 1, at=at, segment=segment, cause=PERSON, reason=reason)
 
 
-def started(now: Control, at: int, by: str, because: str, segment: str) -> list[Event]:
-    """A person opens what a person has closed; nothing where it is open."""
+def started(
+    now: Control, at: int, by: str, because: str, segment: str, *, approved_by: str | None = None
+) -> list[Event]:  # fmt: skip
+    """A person opens what a person has closed, with the approval of a second where that takes two."""
+    refuse(may(by, "resume", now))
     if segment not in now.closed:
         return []
     cause = now.causes.get(segment)
@@ -229,5 +234,6 @@ def started(now: Control, at: int, by: str, because: str, segment: str) -> list[
             f"autopilot of loop {now.loop!r} was not stopped by a person: {now.closed[segment]}",
             hint="An alarm ends with a new certificate, a missing model with its file or another model.",
         )
-    reason = f"{by} opened it again" + (f": {because}" if because else "")
+    author = f"{by}, approved by {approved_by}," if approved_by else by
+    reason = f"{author} opened it again" + (f": {because}" if because else "")
     return [AutopilotOpened(version=now.version + 1, at=at, segment=segment, reason=reason)]

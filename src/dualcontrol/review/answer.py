@@ -87,6 +87,7 @@ AS_VERDICT = {"happen": "approve", "not": "reject"}
 def commit(case: Case, command: Commit, control: Control, env: Env) -> list[Event]:
     """Bind the holder to a first answer, and show the proposal from here on; idempotent."""
     review = claimed_review(case, command.claim_id, env.now)
+    refuse(may(str(review.person), "answer", control, case, review.id))
     if not commits_first(case, review):
         hint = "Answer it: the proposal is in its view, or the label or response is given without."
         raise CommitError("this review asks for no commitment", hint=hint)

@@ -13,6 +13,7 @@ import getpass
 import hmac
 import ipaddress
 import secrets
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -27,7 +28,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.errors import AccountError, SettingsError, SignInError, TooManyAttemptsError
 from dualcontrol.names import identity, same
 from dualcontrol.people import Grant, Principal
-from dualcontrol.store.accounts import Account, SignIn
+from dualcontrol.store.accounts import Account, SignIn, secret_digest
 from dualcontrol.web.attempts import Attempts
 
 SET_UP = 3_600_000_000  # microseconds for which the first browser may set the desk up
@@ -43,6 +44,7 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
 
     principal: Principal
     session: SignIn | None = None
+    token: str = ""  # the digest of one's own token
 
     @property
     def person(self) -> str:
@@ -145,7 +147,9 @@ class Access:
         token = token.strip()
         principal = configured() if equal(token, self.token) else self._tokens.principal(token)
         self._counted("bearer", client, right=principal is not None)
-        return None if principal is None else Visitor(principal=principal)
+        if principal is None:
+            return None
+        return Visitor(principal=principal, token=secret_digest(token) if principal.account else "")
 
     def _counted(self, door: str, client: str, *, right: bool) -> None:
         wait = self.attempts.wait(door, client, right=right)
@@ -161,12 +165,16 @@ class Access:
 
     def proven(self, name: str, password: str, client: str) -> Account:
         """The account whose name and password these are; wrong ones are counted by client and by name."""
-        doors = (("password", client), (f"name/{identity(name)[:MAX_PERSON]}", "anybody"))
+        doors = [("password", client)]
+        if not self.attempts.proven(client):  # whoever has signed in from there before is not shut out by strangers
+            doors.append((f"name/{identity(name)[:MAX_PERSON]}", "anybody"))
         for door, who in doors:  # before the password is hashed, which is dear
             if wait := self.attempts.closed(door, who):
                 raise too_many(wait)
         try:
-            return self._sign_ins.by_password(name, password)
+            account = self._sign_ins.by_password(name, password)
+            self.attempts.wait("password", client, right=True)
+            return account
         except SignInError:
             for door, who in doors:
                 self.attempts.wait(door, who, right=False)
@@ -188,9 +196,9 @@ class Access:
         return Visitor(principal=principal, session=session)
 
     def lives(self, visitor: Visitor) -> bool:
-        """Whether a visitor's session has not ended; a bearer has none to end."""
+        """Whether a visitor's session has not ended, nor their token; the configured one ends with the server."""
         if visitor.session is None:
-            return True
+            return not visitor.token or self._tokens.lives(visitor.token)
         with self._desk.store.queries.accounts() as book:
             return book.session(visitor.session.digest) is not None
 
@@ -267,6 +275,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def address(host: str, port: int) -> str:
+    """The address of the front page of a server that listens there."""
+    return f"http://{socket.gethostname() if host in ANYWHERE else bracketed(host)}:{port}/"
+
+
 def is_loopback(host: str) -> bool:
     """Whether nothing but this machine reaches a host."""
     if host == "localhost":
@@ -291,4 +304,4 @@ def default_person() -> str:
     return "you" if name in ("", "root") else name
 
 
-__all__ = ["WEEK", "Access", "Visitor", "bracketed", "clean_person", "default_person"]
+__all__ = ["WEEK", "Access", "Visitor", "address", "bracketed", "clean_person", "default_person"]

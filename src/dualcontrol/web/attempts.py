@@ -52,6 +52,11 @@ class Attempts:
             _note(self._full, (door, ALL), max(self._full.get((door, ALL), now), now) + PAUSE_OF_ALL)
             return 0
 
+    def proven(self, client: str) -> bool:
+        """Whether somebody has brought a right secret from there not long ago."""
+        with self._lock:
+            return self._clock() - self._proven.get(client, -PROVEN) < PROVEN
+
     def closed(self, door: str, client: str) -> int:
         """The whole seconds before one more attempt is looked at; 0 where one is now.  Counts nothing."""
         with self._lock:

@@ -12,12 +12,13 @@ from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
 
-from dualcontrol.case import Actor
+from dualcontrol.case import Actor, Case
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk
 from dualcontrol.errors import AccessError, ClaimError, NotFoundError, RequestError, RoleError
 from dualcontrol.names import nearest, same
-from dualcontrol.people import Verb, may, refuse
+from dualcontrol.people import Verb, may, permitted_roles, refuse
+from dualcontrol.review.view import PersonalView, seen_by
 from dualcontrol.step import case_of_claim
 from dualcontrol.web.access import Access, Visitor
 
@@ -119,6 +120,22 @@ def readable(desk: Desk, visitor: Visitor, loop: str | None, verb: Verb = "read"
     control = desk.governing(loop)
     refuse(may(visitor.principal, verb, control))
     return [control]
+
+
+def seen_over_http(desk: Desk, visitor: Visitor, case: Case) -> PersonalView:
+    """A case as a visitor may have it by the API.
+
+    A program sees all of it, since it goes on with the outcome; who decides sees by a token what they see on a page.
+    """
+    control = desk.governing(case.loop)
+    if not decides(visitor, control):
+        return PersonalView(case, kept=False)
+    return seen_by(case, visitor.person, control)
+
+
+def decides(visitor: Visitor, control: Control) -> bool:
+    """Whether a visitor's account may take reviews of a loop, whatever their token is good for."""
+    return bool(visitor.principal.roles(control.loop) & frozenset(permitted_roles("claim", control)))
 
 
 def acting(visitor: Visitor, name: str | None) -> str:

@@ -18,7 +18,7 @@ from dualcontrol.doctor.database import LagLog
 from dualcontrol.errors import ServeError, StoreError
 from dualcontrol.learn.training import train_all_due
 from dualcontrol.store import Store
-from dualcontrol.web.access import ANYWHERE, Access, Provider, bracketed
+from dualcontrol.web.access import Access, Provider, address, bracketed
 from dualcontrol.web.app import create_app
 from dualcontrol.web.settler import Settler
 
@@ -60,10 +60,7 @@ class Serving:
     @property
     def url(self) -> str:
         """The address of the front page."""
-        if self.access.url is not None:
-            return f"{self.access.url}/"
-        name = socket.gethostname() if self.host in ANYWHERE else bracketed(self.host)
-        return f"http://{name}:{self.port}/"
+        return address(self.host, self.port) if self.access.url is None else f"{self.access.url}/"
 
     @property
     def entry_url(self) -> str:

@@ -8,14 +8,30 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from msgspec.structs import replace
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from dualcontrol.case import Case
-from dualcontrol.desk import Loop
-from dualcontrol.errors import Pending, RequestError
+from dualcontrol.control import Control
+from dualcontrol.desk import Desk, Loop
+from dualcontrol.errors import DualcontrolError, Pending, RequestError
 from dualcontrol.propose import command
+from dualcontrol.step import listed_as
+from dualcontrol.store import CaseRow
+from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.bodies import Proposal, Revoking, Withdrawing
-from dualcontrol.web.deps import CaseId, Here, LoopName, Who, acting, actor_of, asks, readable
+from dualcontrol.web.deps import (
+    CaseId,
+    Here,
+    LoopName,
+    Who,
+    acting,
+    actor_of,
+    asks,
+    decides,
+    readable,
+    seen_over_http,
+)
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.reply import case_response, etag, reply, seq_of
 from dualcontrol.web.shapes import CasePage, CaseReply, EntryPage, replies
@@ -60,9 +76,21 @@ def listed(
     limit: Limit = 50, cursor: Cursor = "",
 ) -> Response:  # fmt: skip
     """Cases, newest first; `decided` are those that people have decided, whether closed by now or not."""
-    loops = {control.loop for control in readable(desk, visitor, loop)}
+    controls = {control.loop: control for control in readable(desk, visitor, loop)}
     page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)
-    return reply(CasePage(rows=[row for row in page.rows if row.loop in loops], next=page.next))
+    rows = [row_for(desk, visitor, row, controls[row.loop], state) for row in page.rows if row.loop in controls]
+    return reply(CasePage(rows=[row for row in rows if row is not None], next=page.next))
+
+
+def row_for(desk: Desk, visitor: Visitor, row: CaseRow, control: Control, state: str) -> CaseRow | None:
+    """A row of the list as a visitor may see it; None where the state that was asked for would tell too much."""
+    if not decides(visitor, control):
+        return row
+    try:
+        seen = seen_over_http(desk, visitor, desk.glance(row.id)[0])
+    except DualcontrolError:
+        return row  # one that cannot be read is named by what its row says
+    return None if seen.kept and state else listed_as(row, seen)
 
 
 @router.get("/cases/{case_id}", responses={
@@ -76,23 +104,27 @@ async def show(
 ) -> Response:  # fmt: skip
     """A case as it is now, or as soon as it has an outcome."""
     case: Case = await desk.aio.case(case_id)
+    seen = await run_in_threadpool(seen_over_http, desk, visitor, case)
     wait = WAIT.search(prefer)
-    if wait is None:
-        if seq_of(if_none_match) == case.seq:
-            return Response(status_code=304, headers={"ETag": etag(case.seq)})
-        return case_response(case, visitor)
+    if wait is None or seen.kept:  # how long somebody waits would tell whether there is an outcome
+        if seq_of(if_none_match) == seen.case.seq:
+            return Response(status_code=304, headers={"ETag": etag(seen.case.seq)})
+        return case_response(seen.case, visitor)
     patience = min(float(wait[1]), LONGEST_WAIT)
     control = next(control for control in await desk.aio.loops() if control.loop == case.loop)
     with contextlib.suppress(Pending):  # no thread is held meanwhile
         await Loop(desk, control).await_outcome(case, patience)
-    return case_response(await desk.aio.case(case_id), visitor, Preference_Applied=f"wait={patience:g}")
+    seen = await run_in_threadpool(seen_over_http, desk, visitor, await desk.aio.case(case_id))
+    return case_response(seen.case, visitor, Preference_Applied=f"wait={patience:g}")
 
 
 @router.get("/cases/{case_id}/events", responses=replies(EntryPage, 404))
 @asks("read")
 def events(case_id: CaseId, desk: Here, visitor: Who) -> Response:
     """Everything that happened to a case: its ledger entries with hashes, content where it is not erased."""
-    return reply(EntryPage(case_id=case_id, entries=ledger(desk, desk.case(case_id), visitor.person)))
+    case = desk.case(case_id)
+    kept = seen_over_http(desk, visitor, case).kept
+    return reply(EntryPage(case_id=case_id, entries=[] if kept else ledger(desk, case, visitor.person)))
 
 
 @router.post("/cases/{case_id}/withdraw", responses=replies(CaseReply, 400, 404, 409, 410, 413))
@@ -108,4 +140,5 @@ def withdraw(case_id: CaseId, desk: Here, visitor: Who, body: Withdrawing | None
 def revoke(case_id: CaseId, body: Revoking, desk: Here, visitor: Who) -> Response:
     """Take an approval back whose effect has not begun: the case counts as rejected from then on."""
     person = acting(visitor, body.person)
-    return case_response(desk.revoke(case_id, person, body.rationale, actor=actor_of(visitor, "http")), visitor)
+    revoked = desk.revoke(case_id, person, body.rationale, actor=actor_of(visitor, "http"))
+    return case_response(seen_over_http(desk, visitor, revoked).case, visitor)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from dualcontrol.desk import Loop
 from dualcontrol.errors import RecalledError
 from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
-from dualcontrol.web.deps import CaseId, Here, Who, acting, asks
+from dualcontrol.web.deps import CaseId, Here, Who, acting, asks, seen_over_http
 from dualcontrol.web.reply import case_response, etag, reply
 from dualcontrol.web.shapes import CaseReply, EffectReply, replies
 from dualcontrol.web.strict import StrictRoute
@@ -50,4 +50,4 @@ def resolve(case_id: CaseId, body: Resolving, desk: Here, visitor: Who) -> Respo
     """
     by = acting(visitor, body.by)
     resolved = desk.resolve_effect(case_id, happened=body.happened, by=by, result=body.result)
-    return case_response(resolved, visitor)
+    return case_response(seen_over_http(desk, visitor, resolved).case, visitor)

@@ -17,7 +17,7 @@ from dualcontrol.desk import Desk
 from dualcontrol.errors import ScopeError
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.cases import LoopQuery
-from dualcontrol.web.deps import Here, Who, asks, readable, visible
+from dualcontrol.web.deps import Here, Keys, Who, asks, readable, visible
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import FeedPage, FeedRow, replies
 
@@ -53,7 +53,7 @@ def feed(desk: Desk, after: int, limit: int, loop: str | None = None) -> list[Fe
 })  # fmt: skip
 @asks("read")
 async def events(
-    request: Request, desk: Here, visitor: Who, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    request: Request, desk: Here, access: Keys, visitor: Who, after: Position = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     loop: LoopQuery = "",
     last_event_id: Annotated[str, Header(description="Where a broken stream goes on.")] = "",
 ) -> Response:  # fmt: skip
@@ -72,7 +72,7 @@ async def events(
     async def entries() -> AsyncIterator[bytes]:
         yield format_sse_event(comment="dualcontrol", retry=2000)
         position, quiet = after, 0.0
-        while True:
+        while await run_in_threadpool(access.lives, visitor):
             rows = await run_in_threadpool(feed, desk, position, limit, loop or None)
             for row in rows:
                 yield format_sse_event(data_str=json.dumps(asdict(row)), event="entry", id=str(row.pos))

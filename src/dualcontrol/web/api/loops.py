@@ -10,8 +10,9 @@ from starlette.responses import Response
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import Pending
+from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.bodies import Opening, Stopping
-from dualcontrol.web.deps import Here, LoopName, Who, acting, asks, visible
+from dualcontrol.web.deps import Here, LoopName, Who, acting, asks, decides, seen_over_http, visible
 from dualcontrol.web.reply import case_response, reply
 from dualcontrol.web.shapes import CaseReply, ExamplePage, LoopPage, LoopReply, replies
 
@@ -68,9 +69,16 @@ def open_autopilot(loop: LoopName, body: Opening, desk: Here, visitor: Who) -> R
 @router.get("/{loop}/examples", responses=replies(ExamplePage, 404))
 @asks("read")
 def examples(
-    loop: LoopName, desk: Here, unused: bool = False, after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    loop: LoopName, desk: Here, visitor: Who, unused: bool = False, after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:  # fmt: skip
     """Learning rows made from decisions, in the order they were made; `next` goes into `after`."""
-    rows = desk.store.queries.examples(desk.governing(loop).loop_id, unused=unused, after=after, limit=limit)
-    return reply(ExamplePage(rows=list(rows), next=rows[-1].id if len(rows) == limit else None))
+    control = desk.governing(loop)
+    rows = desk.store.queries.examples(control.loop_id, unused=unused, after=after, limit=limit)
+    shown = [row for row in rows if not decides(visitor, control) or not hidden_from(desk, visitor, row.case_id)]
+    return reply(ExamplePage(rows=shown, next=rows[-1].id if len(rows) == limit else None))
+
+
+def hidden_from(desk: Desk, visitor: Visitor, case_id: str) -> bool:
+    """Whether an example would tell a reviewer what a case was decided as that they may still review unseen."""
+    return seen_over_http(desk, visitor, desk.glance(case_id)[0]).kept

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from markupsafe import Markup
 
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, Actor
+from dualcontrol.people import proof
 from dualcontrol.web.shapes import EntryReply
 from dualcontrol.web.show import words
 from dualcontrol.web.show.literal import inline
@@ -52,14 +54,19 @@ def _answered(e: dict[str, JSON]) -> str:
         return "Answered; hidden while others still have to answer"
     seconds = float(e.get("seconds") or 0)
     took = f" after {words.duration(int(seconds * words.SECOND))}" if seconds >= 1 else ""
-    return f"{words.VERDICTS[e['verdict']]}{took}"
+    return f"{words.VERDICTS[e['verdict']]}{took}, {_proof(e)}"
+
+
+def _proof(e: dict[str, JSON]) -> str:
+    """By which door and sign-in somebody acted; an actor of an older version says less."""
+    return proof(msgspec.convert(e["actor"], Actor), e["at"])
 
 
 def _escalated(e: dict[str, JSON]) -> str:
     content: dict[str, JSON] = next(iter(e.get("content", {}).values()), {})
     to = _with(" to {}", e["to"]) if e.get("to") else ""
     why = _with(": {}", content["rationale"]) if content.get("rationale") else ""
-    return Markup("{}{}{}").format(words.VERDICTS[e["verdict"]], to, why)
+    return Markup("{}{}, {}{}").format(words.VERDICTS[e["verdict"]], to, _proof(e), why)
 
 
 def _decided(e: dict[str, JSON]) -> str:
@@ -100,7 +107,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Withdrawn": ("x", lambda e: _with("Withdrawn by {}", e["by"])),
     "Concluded": ("flag", _concluded),
     "Recalled": ("undo", lambda e: _with("Back to people before its effect began: {}", e["reason"])),
-    "Revoked": ("x", lambda e: _with("{} took the approval back", e["actor"]["person"])),
+    "Revoked": ("x", lambda e: _with("{} took the approval back, {}", e["actor"]["person"], _proof(e))),
     "EffectStarted": ("play", lambda e: _with("Started by {} (fence {})", e["owner"], e["fence"])),
     "EffectSucceeded": ("check", lambda e: "Ran: it succeeded"),
     "EffectFailed": ("alert", lambda e: "Ran: it failed" if e.get("ran", True) else "Failed before anything ran"),
