@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 import dualcontrol as dc
 from dualcontrol.accounts.registry import added
 from dualcontrol.accounts.sign_in import hash_of
-from dualcontrol.people import Grant
+from dualcontrol.people import FRESH, Grant
 from dualcontrol.store.accounts import Account
 
 NAMES = ("ana", "ben", "cleo", "dora", "eva", "eve", "lee", "zoe", "Zoë")
@@ -53,6 +53,14 @@ def passwords(desk: dc.Desk, *names: str) -> None:
 def session(desk: dc.Desk, name: str) -> str:
     """The secret of a session of somebody who has just signed in."""
     return desk.sign_ins.begin(desk.people.account(name), "password").secret
+
+
+def long_ago(desk: dc.Desk, name: str) -> None:
+    """Let somebody's sign-ins be too old for what much depends on."""
+    with desk.store.transaction() as tx:
+        for each in tx.accounts.sessions(desk.people.account(name).id):
+            old = replace(each, signed_in_at=each.signed_in_at - 2 * FRESH, stepped_up_at=None)
+            tx.accounts.save_session(old)
 
 
 def csrf(client: TestClient) -> str:

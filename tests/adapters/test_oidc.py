@@ -6,10 +6,7 @@ import base64
 import gzip
 import hmac
 import json
-import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
+import identity_provider
 import pytest
 from adapters.forging import CLIENT, CURVE, RSA, ForgingProvider, encoded
 from hypothesis import given
@@ -24,8 +22,9 @@ from hypothesis import strategies as st
 from joserfc import jws
 from msgspec.structs import replace
 
+from dualcontrol.accounts.sign_in import Pending, Subject
 from dualcontrol.adapters import oidc
-from dualcontrol.adapters.oidc import Pending, Provider, Subject
+from dualcontrol.adapters.oidc import Provider
 from dualcontrol.characters import hides
 from dualcontrol.errors import ProviderError, SettingsError, SignInError
 from dualcontrol.names import identity
@@ -66,17 +65,9 @@ def _stay_on_this_machine() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def independent() -> Iterator[str]:
-    """The issuer of `oidc-provider-mock`, in a process of its own, for it changes settings and warnings of its own."""
-    people = {"sub": "ann-17", "preferred_username": "ann", "email": "ann@example.org", "groups": ["approvers"]}
-    command = [sys.executable, "-m", "oidc_provider_mock", "-H", "127.0.0.1", "-p", "0", "-n", "true"]
-    with subprocess.Popen(
-        [*command, "--user-claims", json.dumps(people)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stderr is not None
-        running = (re.search(r"running on (http://127\.0\.0\.1:\d+)", line) for line in process.stderr)
-        yield next(match[1] for match in running if match)
-        process.kill()
-        process.stderr.close()
+    """The issuer of `oidc-provider-mock`."""
+    with identity_provider.running() as issuer:
+        yield issuer
 
 
 def browse(url: str, **form: str) -> dict[str, str]:

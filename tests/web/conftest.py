@@ -57,7 +57,7 @@ def stranger(app: FastAPI) -> Iterator[TestClient]:
 def web(app: FastAPI, desk: dc.Desk) -> Iterator[TestClient]:
     """A browser without JavaScript in which ana has just signed in."""
     with TestClient(app, base_url=BASE, headers={"Accept": "text/html"}) as client:
-        client.cookies.set(app.state.access.cookie, session(desk, "ana"))
+        client.cookies.set(app.state.access.cookie, session(desk, "ana"), domain="127.0.0.1", path="/")
         yield client
 
 

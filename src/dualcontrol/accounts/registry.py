@@ -458,6 +458,11 @@ def fits_together(account: Account) -> None:
         raise AccountError(f"{account.name} is a service: it may submit and read, and decides nothing")
     if account.kind == "person" and "submitter" in roles:
         raise AccountError(f"{account.name} is a person: proposing is for services, `dualcontrol keys new`")
+    if any(grant.role == "admin" and grant.loop for grant in account.grants):
+        raise AccountError(
+            f"{account.name} cannot be admin of one loop: an admin keeps the accounts of all",
+            hint="Give the role in all loops, or give another one.",
+        )
     if "admin" in roles and deciding:
         raise AccountError(
             f"an admin decides nothing, so {account.name} cannot be {deciding[0]} as well",

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from dualcontrol import events as ev
 from dualcontrol.accounts.registry import Registry, joined
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, Value
 from dualcontrol.errors import AccountError, SignInError
 from dualcontrol.events import Event
 from dualcontrol.names import identity, same
@@ -43,14 +43,38 @@ class SignedIn(NamedTuple):
     session: SignIn
 
 
-class SubjectAtProvider(NamedTuple):
-    """Who a provider says that somebody is."""
+class Pending(Value, frozen=True, kw_only=True):
+    """A sign-in that has begun: kept on the server for the browser that began it, and used once.
+
+    `url` is where the browser goes, `created_at` in microseconds UTC, `max_age` in seconds.
+    """
+
+    url: str
+    redirect_uri: str
+    state: str
+    nonce: str
+    code_verifier: str
+    created_at: int
+    max_age: int | None = None
+
+    def __repr__(self) -> str:  # the rest are secrets
+        return f"Pending(redirect_uri={self.redirect_uri!r}, created_at={self.created_at!r}, max_age={self.max_age!r})"
+
+
+class Subject(Value, frozen=True, kw_only=True):
+    """Who signed in, as the provider says; issuer and subject never change for a person, all else may.
+
+    `auth_time` is when they proved who they are, in microseconds UTC, and `acr` how; None where it is not told.
+    """
 
     issuer: str
     subject: str
+    name: str
     email: str | None = None
     email_verified: bool = False
+    groups: tuple[str, ...] = ()
     auth_time: int | None = None
+    acr: str | None = None
 
 
 class SignIns:
@@ -100,7 +124,7 @@ class SignIns:
         hashed = hash_of(checked_password(password, account.name))
         return self._joined(secret, "password", lambda book, joining: replace(joining, password=hashed))
 
-    def by_subject(self, who: SubjectAtProvider, *, invitation: str = "", name: str = "") -> Account:
+    def by_subject(self, who: Subject, *, invitation: str = "", name: str = "") -> Account:
         """The account of a provider's subject; with the secret of an invitation the subject becomes one of it.
 
         Somebody who was invited by an address that the provider has verified needs no link.  `name` chooses where one
@@ -118,7 +142,7 @@ class SignIns:
         if own:
             return next((account for account in own if same(account.name, name)), own[0])
         if len(by_address) == 1:
-            return self._bound(by_address[0], who)
+            return self.bind(by_address[0], who)
         raise SignInError(
             "the provider knows you, but nobody here has invited you, or your account was closed",
             hint="Ask an admin for an invitation, and open its link.",
@@ -148,8 +172,8 @@ class SignIns:
         self._registry.change(change, "sign-in")
         return result[0]
 
-    def _bound(self, account: Account, who: SubjectAtProvider) -> Account:
-        """The subject becomes one of an account that was invited by its address."""
+    def bind(self, account: Account, who: Subject) -> Account:
+        """A provider's subject becomes one of an account, of which links and sessions of before end."""
         secret = secrets.token_urlsafe(32)
         with self._steps.store.transaction() as tx:
             tx.accounts.save_link(Link(
@@ -170,14 +194,19 @@ class SignIns:
     # Sessions
 
     def begin(
-        self, account: Account | None, method: str, *, agent: str = "", person: str = "", life: int = WEEK
+        self, account: Account | None, method: str, *, agent: str = "", person: str = "", life: int = WEEK,
+        proven_at: int | None = None,
     ) -> SignedIn:  # fmt: skip
-        """A new session; without an account it is that of the demo, or of somebody who sets the desk up."""
+        """A new session; without an account it is that of the demo, or of somebody who sets the desk up.
+
+        `proven_at` is when its person last proved who they are, where that was not now: 0 where nobody knows.
+        """
         secret = secrets.token_urlsafe(32)
         with self._steps.store.transaction() as tx:
             session = SignIn(
                 digest=secret_digest(secret), id=secrets.token_hex(6), account=account.id if account else "",
-                person=person, method=method, agent=agent[:120], created_at=tx.now, signed_in_at=tx.now,
+                person=person, method=method, agent=agent[:120], created_at=tx.now,
+                signed_in_at=tx.now if proven_at is None else min(proven_at, tx.now),
                 seen_at=tx.now, expires_at=tx.now + life,
             )  # fmt: skip
             if account is not None:
@@ -205,7 +234,7 @@ class SignIns:
         else:
             principal = Principal(
                 person=account.name, grants=account.grants, authenticated=session.method, account=account.id,
-                signed_in_at=session.signed_in_at, stepped_up_at=session.stepped_up_at,
+                signed_in_at=session.signed_in_at or None, stepped_up_at=session.stepped_up_at,
             )  # fmt: skip
         return session, principal
 
@@ -215,18 +244,26 @@ class SignIns:
             if tx.accounts.session(session.digest) is not None:
                 tx.accounts.save_session(session)
 
-    def renewed(self, session: SignIn, *, stepped_up: bool = False, method: str | None = None) -> SignedIn:
-        """The same session under a new secret, after its person proved anew who they are."""
+    def renewed(
+        self, session: SignIn, *, stepped_up: bool = False, at: int | None = None, method: str | None = None
+    ) -> SignedIn:  # fmt: skip
+        """The same session under a new secret, after its person proved anew who they are: `at` that moment, or now."""
         secret = secrets.token_urlsafe(32)
         with self._steps.store.transaction() as tx:
             if tx.accounts.end_sessions(digest=session.digest) != 1:
                 raise SignInError("this session has ended")
             fresh = replace(
                 session, digest=secret_digest(secret), method=method or session.method,
-                stepped_up_at=tx.now if stepped_up else session.stepped_up_at,
+                stepped_up_at=min(at or tx.now, tx.now) if stepped_up else session.stepped_up_at,
             )  # fmt: skip
             tx.accounts.save_session(fresh)
         return SignedIn(secret, fresh)
+
+    def end_others(self, session: SignIn) -> int:
+        """End all sessions of an account but the one at hand; returns how many."""
+        with self._steps.store.transaction() as tx:
+            others = [other for other in tx.accounts.sessions(session.account) if other.id != session.id]
+            return sum(tx.accounts.end_sessions(digest=other.digest) for other in others)
 
     def sessions(self, account_id: str | None = None) -> list[SignIn]:
         """The sessions of an account, or all, newest first."""
@@ -254,7 +291,7 @@ class SignIns:
         return None if link is None or link.purpose != "provider" else link.body
 
 
-def with_subject(book: AccountBook, account: Account, who: SubjectAtProvider) -> Account:
+def with_subject(book: AccountBook, account: Account, who: Subject) -> Account:
     """The account with a subject of a provider."""
     return replace(account, subjects=tuple(dict.fromkeys((*account.subjects, (who.issuer, who.subject)))))
 

@@ -30,7 +30,7 @@ from joserfc.errors import BadSignatureError, ExpiredTokenError, InvalidKeyIdErr
 from joserfc.jwk import JWKRegistry, KeySet
 from joserfc.jws import JWSRegistry
 
-from dualcontrol.case import Value
+from dualcontrol.accounts.sign_in import Pending, Subject
 from dualcontrol.characters import hides
 from dualcontrol.errors import ProviderError, SettingsError, SignInError
 from dualcontrol.names import identity, written
@@ -46,40 +46,6 @@ CALLS = 8  # at once; each holds a thread that pages need as well
 LONGEST_NAME = 80  # as the console takes them
 NAME_CLAIMS = ("preferred_username", "name", "email", "sub")
 Document = TypeVar("Document")
-
-
-class Pending(Value, frozen=True, kw_only=True):
-    """A sign-in that has begun: kept on the server for the browser that began it, and used once.
-
-    `url` is where the browser goes, `created_at` in microseconds UTC, `max_age` in seconds.
-    """
-
-    url: str
-    redirect_uri: str
-    state: str
-    nonce: str
-    code_verifier: str
-    created_at: int
-    max_age: int | None = None
-
-    def __repr__(self) -> str:  # the rest are secrets
-        return f"Pending(redirect_uri={self.redirect_uri!r}, created_at={self.created_at!r}, max_age={self.max_age!r})"
-
-
-class Subject(Value, frozen=True, kw_only=True):
-    """Who signed in, as the provider says; issuer and subject never change for a person, all else may.
-
-    `auth_time` is when they proved who they are, in microseconds UTC, and `acr` how; None where it is not told.
-    """
-
-    issuer: str
-    subject: str
-    name: str
-    email: str | None = None
-    email_verified: bool = False
-    groups: tuple[str, ...] = ()
-    auth_time: int | None = None
-    acr: str | None = None
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -118,6 +84,7 @@ class Provider:
         if not confidential(settings.issuer):
             raise SettingsError(f"the issuer {settings.issuer!r} must be an https address, or one of this machine")
         self.settings = settings
+        self.name = settings.name
         self._now = clock or (lambda: time.time_ns() // 1000)
         self._calls = threading.BoundedSemaphore(CALLS)
         self._discovery: tuple[float, Discovery] | None = None

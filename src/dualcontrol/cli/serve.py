@@ -13,7 +13,10 @@ from dualcontrol.cli.open import desk_of, settings_of
 from dualcontrol.cli.read import write
 from dualcontrol.cli.screen import document
 from dualcontrol.compose import open as open_desk
+from dualcontrol.errors import SettingsError
 from dualcontrol.layout import visible
+from dualcontrol.settings import Oidc
+from dualcontrol.web.access import Provider
 from dualcontrol.web.app import create_app
 from dualcontrol.web.server import Serving
 from dualcontrol.web.shapes import describe
@@ -40,13 +43,25 @@ def serve(
     web = settings_of(state, web={"host": host, "port": port, "token": token}).web
     with desk_of(state, create=True) as desk:
         serving = Serving(
-            desk, host=web.host, port=web.port, token=web.token, allowed_hosts=tuple(allow_host or ())
+            desk, host=web.host, port=web.port, token=web.token, allowed_hosts=tuple(allow_host or ()),
+            provider=None if web.oidc is None else provider_of(web.oidc), url=web.url,
         )  # fmt: skip
         if state.as_json:
             document({"url": serving.url, "entry_url": serving.entry_url, "host": serving.host, "port": serving.port})
         typer.echo(visible(serving.notice()), err=state.as_json)
         with suppress(KeyboardInterrupt):  # how a server is stopped
             serving.run()
+
+
+def provider_of(settings: Oidc) -> Provider:
+    """The provider of the settings; its packages come with an extra, and are read only where one is set."""
+    try:
+        from dualcontrol.adapters.oidc import Provider as OpenId
+    except ImportError as error:
+        raise SettingsError(
+            f"web.oidc needs a package that is not installed: {error.name}", hint="pip install 'dualcontrol[oidc]'"
+        ) from error
+    return OpenId(settings)
 
 
 @verb(app, "openapi", "dualcontrol openapi openapi.json")

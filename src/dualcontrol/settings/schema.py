@@ -101,6 +101,20 @@ def issuer(value: Any, place: Place) -> str:
     return address
 
 
+def base_url(value: Any, place: Place) -> str:
+    """The address under which people reach the console, without its last slash: a scheme and a host, no path."""
+    address = text(value, place).rstrip("/")
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    clear = address.isascii() and address.isprintable() and not set(" @?#\\") & set(address)
+    if not right or not clear or address.count("/") != 2:
+        raise place.wrong("an address without a path, such as https://review.example.org", value)
+    return address
+
+
 LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 
 
@@ -382,11 +396,12 @@ class Web(Value, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Bounds(0, 65_535)] = 8765
     token: Annotated[str, "key_material"] | None = None
+    url: Annotated[str, "base_url"] | None = None
     oidc: Oidc | None = None
 
     def __repr__(self) -> str:
         token = MASK if self.token else None
-        return f"Web(host={self.host!r}, port={self.port!r}, token={token!r}, oidc={self.oidc!r})"
+        return f"Web(host={self.host!r}, port={self.port!r}, token={token!r}, url={self.url!r}, oidc={self.oidc!r})"
 
 
 class Settings(Value, frozen=True, kw_only=True):
@@ -479,8 +494,8 @@ class Rows:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        context, credential, database_url, duration, issuer, key_material, labels, markdown, pause, people, promise,
-        risk, schema, scopes, segments, settle, trainer,
+        base_url, context, credential, database_url, duration, issuer, key_material, labels, markdown, pause, people,
+        promise, risk, schema, scopes, segments, settle, trainer,
     )
 }  # fmt: skip
 PLAIN: dict[Any, Check] = {str: text, bool: flag, tuple[str, ...]: texts}

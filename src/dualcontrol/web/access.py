@@ -15,11 +15,13 @@ import ipaddress
 import secrets
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
-from dualcontrol.accounts.sign_in import WEEK, SignedIn
+from dualcontrol.accounts.sign_in import WEEK, Pending, SignedIn, Subject
 from dualcontrol.accounts.tokens import configured
 from dualcontrol.control import Role
 from dualcontrol.desk import Desk
@@ -60,12 +62,24 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
         return self.principal.authenticated == "setup"
 
 
+class Provider(Protocol):
+    """Who vouches for people in this server's place: a provider of sign-in, known by the name that people know."""
+
+    name: str
+
+    def begin(self, redirect_uri: str, *, max_age: int | None = None, fresh: bool = False) -> Pending:
+        """A sign-in whose answer comes to `redirect_uri`; with `fresh` people have to prove now who they are."""
+
+    def finish(self, pending: Pending, query: Mapping[str, str]) -> Subject:
+        """Who signed in, from the query that the browser came back with."""
+
+
 class Access:
     """The keys to one server: what is accepted, and what is handed out in return."""
 
     def __init__(
         self, desk: Desk, *, token: str | None, host: str, port: int, allowed: Sequence[str] = (),
-        people: Sequence[str] = (),
+        people: Sequence[str] = (), provider: Provider | None = None, url: str | None = None,
     ) -> None:  # fmt: skip
         if token is not None and len(token) < LEAST:  # it could be guessed
             hint = 'Make one, for example with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
@@ -74,9 +88,15 @@ class Access:
         self.attempts = Attempts()
         self.entry = secrets.token_urlsafe(24)
         self.people = tuple(name for name in map(clean_person, people) if name)
+        self.provider = provider
+        self.url = url
         self.cookie = f"dualcontrol-{port}"
+        self.cookie_of_provider = f"{self.cookie}-provider"
         self.any_address = host in ANYWHERE
-        self.hosts = {h.casefold() for h in (*LOCAL, *allowed, *(() if self.any_address else (bracketed(host),)))}
+        names = (*LOCAL, *allowed, *(() if self.any_address else (bracketed(host),)))
+        if url is not None:
+            names = (*names, bracketed(urlsplit(url).hostname or ""))
+        self.hosts = {name.casefold() for name in names}
         if self.people and not is_loopback(host):
             raise SettingsError("the demo has no accounts, so it listens on this machine only, not on " + repr(host))
         if self.people and desk.people.begun:
@@ -189,6 +209,13 @@ class Access:
             raise AccountError("only the demo has people to switch between; sign in as who you are")
         return msgspec.structs.replace(visitor.session, person=chosen)
 
+    def begins(self, client: str) -> None:
+        """Count a sign-in that a stranger begins with the provider, each of which is kept for a while."""
+        if wait := self.attempts.wait("provider", client, right=False):
+            raise TooManyAttemptsError(
+                f"too many sign-ins were begun from here; the next one in {wait} seconds", retry_after=wait
+            )
+
     # What a form of a session carries
 
     def csrf(self, visitor: Visitor) -> str:
@@ -213,6 +240,10 @@ class Access:
         return int(at) if known else None
 
     # Hosts
+
+    def base(self, scheme: str, host: str) -> str:
+        """The address under which people reach this server: as configured, else as they asked for it."""
+        return self.url or f"{scheme}://{host}"
 
     def answers_to(self, host: str) -> bool:
         """Whether a Host header names this server; a foreign name may be a DNS rebinding attack."""

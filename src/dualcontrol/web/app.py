@@ -15,37 +15,46 @@ from dualcontrol import __version__
 from dualcontrol.desk import Desk
 from dualcontrol.people import Verb
 from dualcontrol.web import problem, shapes
-from dualcontrol.web.access import Access
-from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, settings, stop
+from dualcontrol.web.access import Access, Provider
+from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, people, settings, stop
 from dualcontrol.web.deps import Here, asks, authorised, check_query
 from dualcontrol.web.guard import Guard
-from dualcontrol.web.pages import case, entry, front, review, value
+from dualcontrol.web.pages import account, case, entry, front, review, value
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
+from dualcontrol.web.pages import people as people_page
+from dualcontrol.web.pages import provider as provider_page
 from dualcontrol.web.pages import settings as settings_page
 from dualcontrol.web.pages import stop as stop_page
 from dualcontrol.web.pages.site import STATIC, Pages
 from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
-PAGES = (front, inbox_page, review, case, guarantee_page, settings_page, stop_page, entry, value)
+PAGES = (
+    front, inbox_page, review, case, guarantee_page, settings_page, stop_page, people_page, account, entry,
+    provider_page, value,
+)  # fmt: skip
 API = "/api/v1"
 RESOURCES = (
     cases.router, claims.router, claims.answers, effects.router, inbox.router, loops.router, guarantee.router,
-    settings.router, events.router, stop.router,
+    settings.router, events.router, stop.router, people.router,
 )  # fmt: skip
 
 
 def create_app(
     desk: Desk, *, token: str | None = None, host: str = "127.0.0.1", port: int = 8765,
-    allowed_hosts: Sequence[str] = (), people: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = (), people: Sequence[str] = (), provider: Provider | None = None,
+    url: str | None = None,
 ) -> FastAPI:  # fmt: skip
     """The console and the API of a desk; `app.state.access` holds the tokens (`token` None: one is drawn).
 
     `host` and `port` are where it will be reached.  With `people` it is a demo, which has no accounts and listens on
-    this machine only: whoever comes in by the printed address may switch between these names.
+    this machine only: whoever comes in by the printed address may switch between these names.  `provider` is who
+    vouches for people besides their passwords, `url` where they reach this server, if that is not what they ask for.
     """
-    access = Access(desk, token=token, host=host, port=port, allowed=allowed_hosts, people=people)
+    access = Access(
+        desk, token=token, host=host, port=port, allowed=allowed_hosts, people=people, provider=provider, url=url
+    )
     app = FastAPI(
         title="dualcontrol", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json",
         redirect_slashes=False, dependencies=[Depends(authorised)],

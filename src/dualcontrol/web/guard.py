@@ -12,13 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dualcontrol.errors import AccessError, DualcontrolError, PayloadTooLargeError, StoreError, TooManyAttemptsError
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.attempts import client_of
 from dualcontrol.web.problem import refusal
-from dualcontrol.web.reply import API, strip_suffix
+from dualcontrol.web.reply import API, sign_in_address, strip_suffix, wants_json
 
 MAX_BODY = 2 * 1024 * 1024
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -80,7 +81,11 @@ class Guard:
         try:
             await self._admit(scope)
         except Refused as refused:
-            answer = await run_in_threadpool(refusal, Request(scope), refused.error, refused.status)
+            answer: Response
+            if refused.to is not None:
+                answer = RedirectResponse(refused.to, status_code=303)
+            else:
+                answer = await run_in_threadpool(refusal, Request(scope), refused.error, refused.status)
             await answer(scope, receive, send_with_headers)
             return
         await self.app(scope, receive_limited, send_with_headers)
@@ -103,10 +108,12 @@ class Guard:
             # A link on another site brings no strict cookie; asking once more from our own page does.
             linked = scope["method"] == "GET" and headers.get("sec-fetch-site") == "cross-site"
             again = {"again": True} if linked and headers.get("sec-fetch-mode") == "navigate" else {}
-            raise Refused(AccessError("this needs a token", hint=hint, **again), 401)
+            to = None if again or "authorization" in headers or not browses(scope, headers) else sign_in_address(scope)
+            raise Refused(AccessError("this needs a sign-in or a token", hint=hint, **again), 401, to)
         by_session = visitor is not None and visitor.session is not None
         if visitor is not None and visitor.sets_up and not is_open and not path.startswith(SETTING_UP):
-            raise Refused(AccessError("this desk has no admin yet", hint="Open /set-up and make one."), 401)
+            to = "/set-up" if browses(scope, headers) else None
+            raise Refused(AccessError("this desk has no admin yet", hint="Open /set-up and make one."), 401, to)
         if by_session and path.startswith(API) and not is_open:
             raise Refused(AccessError("a session of the console does not open the API", hint=NOT_BY_SESSION))
         if scope["method"] in SAFE or (visitor is not None and not by_session):
@@ -144,7 +151,13 @@ class Guard:
 class Refused(Exception):
     """A request that goes no further."""
 
-    def __init__(self, error: DualcontrolError, status: int | None = None) -> None:
+    def __init__(self, error: DualcontrolError, status: int | None = None, to: str | None = None) -> None:
         self.error = error
         self.status = status
+        self.to = to  # where a browser is sent in the place of the refusal
         super().__init__(error.message)
+
+
+def browses(scope: Scope, headers: Headers) -> bool:
+    """Whether somebody opens a page, who can be sent to another."""
+    return scope["method"] == "GET" and "text/html" in headers.get("accept", "") and not wants_json(scope)

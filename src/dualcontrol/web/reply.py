@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from starlette.datastructures import Headers
@@ -62,6 +63,26 @@ def wants_json(scope: Any) -> bool:
         return True
     accept = Headers(scope=scope).get("accept", "")
     return "application/json" in accept and "text/html" not in accept
+
+
+# Where a browser is sent.
+
+
+COMING_IN = ("/sign-in", "/join", "/set-up", "/leave")
+
+
+def inside(address: str) -> str:
+    """An address on this server, whatever was asked for; the front page in the place of one where people come in."""
+    parts = urlsplit(address)
+    safe = not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if safe and address.isprintable() and not address.startswith(COMING_IN) else "/"
+
+
+def sign_in_address(scope: MutableMapping[str, Any]) -> str:
+    """The address of the sign-in that leads on to what was asked for."""
+    query = scope.get("query_string", b"").decode("ascii", "replace")
+    to = inside(quote(scope["path"]) + (f"?{query}" if query else ""))
+    return "/sign-in" if to == "/" else f"/sign-in?{urlencode({'to': to})}"
 
 
 # HEAD on whatever GET answers: the same status and headers, and no body.

@@ -18,7 +18,7 @@ from dualcontrol.doctor.database import LagLog
 from dualcontrol.errors import ServeError, StoreError
 from dualcontrol.learn.training import train_all_due
 from dualcontrol.store import Store
-from dualcontrol.web.access import Access, address, bracketed
+from dualcontrol.web.access import Access, Provider, address, bracketed
 from dualcontrol.web.app import create_app
 from dualcontrol.web.settler import Settler
 
@@ -37,6 +37,7 @@ class Serving:
     def __init__(
         self, desk: Desk, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None,
         allowed_hosts: Sequence[str] = (), any_port: bool = False, trains: bool = True, people: Sequence[str] = (),
+        provider: Provider | None = None, url: str | None = None,
     ) -> None:  # fmt: skip
         self.desk = desk
         self.trains = trains
@@ -44,8 +45,9 @@ class Serving:
         self.socket = listening(host, port, any_port=any_port)
         self.host, self.port = host, int(self.socket.getsockname()[1])
         self.app: FastAPI = create_app(
-            desk, token=token, host=host, port=self.port, allowed_hosts=allowed_hosts, people=people
-        )
+            desk, token=token, host=host, port=self.port, allowed_hosts=allowed_hosts, people=people, provider=provider,
+            url=url,
+        )  # fmt: skip
         self.access: Access = self.app.state.access
         logging.getLogger("uvicorn.access").addFilter(without_query)
         self._server = uvicorn.Server(uvicorn.Config(
@@ -58,7 +60,7 @@ class Serving:
     @property
     def url(self) -> str:
         """The address of the front page."""
-        return address(self.host, self.port)
+        return address(self.host, self.port) if self.access.url is None else f"{self.access.url}/"
 
     @property
     def entry_url(self) -> str:

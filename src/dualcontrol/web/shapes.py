@@ -31,8 +31,10 @@ from dualcontrol.case import (
 from dualcontrol.control import Override
 from dualcontrol.guarantee.history import Move, Point, Rate
 from dualcontrol.guarantee.standing import Standing, Words
+from dualcontrol.people import Grant
 from dualcontrol.replay.whatif import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
+from dualcontrol.store.accounts import AccountKind, AccountState
 from dualcontrol.verdicts import Mode
 
 REF = "#/components/schemas/{name}"
@@ -181,6 +183,29 @@ class GuaranteeReply(Shape):
     what_if: WhatIf | None
 
 
+class PersonReply(Shape):
+    """Somebody with an account, or a service: roles (without a loop: in all), groups, who else is that human."""
+
+    id: str
+    name: str
+    kind: AccountKind
+    state: AccountState
+    roles: list[Grant]
+    groups: list[str]
+    owner: str
+    same_human: list[str]
+    created_at: int
+    signed_in_at: int | None
+    removed_at: int | None
+
+
+class PeoplePage(Shape):
+    """Every account by name, removed ones too, and who belongs to each group."""
+
+    people: list[PersonReply]
+    groups: dict[str, list[str]]
+
+
 class EffectReply(Shape):
     """The effect is yours: run `value` once, then finish with `fence`."""
 
@@ -210,7 +235,7 @@ class Problem(Shape):
 
 SHAPES: tuple[type[Shape], ...] = (
     CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, GuaranteeReply, Health, InboxPage,
-    LoopPage, LoopReply, Problem, SettingsReply,
+    LoopPage, LoopReply, PeoplePage, PersonReply, Problem, SettingsReply,
 )  # fmt: skip
 REASONS = {
     400: "The body cannot be read.",

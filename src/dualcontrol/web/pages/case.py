@@ -76,7 +76,7 @@ def show(
     case, control, hidden = as_visible(desk, case_id, visitor)
     meta, values = control.settings.shown_meta, wants_json(request.scope)
     entries = [] if hidden else ledger(desk, case, visitor.person, meta, values=values)
-    data = {**case_reply(with_own_claims(case, visitor.person)), "entries": entries}
+    data = {**case_reply(case), "entries": entries}
     look = Look(f"/cases/{case.id}", control.settings.markdown)
     others = [c for c in case.candidates if case.proposal is None or c.id != case.proposal.id]
     ending = None
@@ -94,11 +94,14 @@ def show(
 
 
 def as_visible(desk: Desk, case_id: str, visitor: Visitor) -> tuple[Case, Control, bool]:
-    """A case as a visitor may see it, what governs it, and whether the proposal is hidden from them."""
+    """A case as a visitor may see it, what governs it, and whether the proposal is hidden from them.
+
+    Ids of claims are in it only where they are the visitor's own.
+    """
     whole = desk.case(case_id)
     control = desk.governing(whole.loop)
     seen = seen_by(whole, visitor.person, control)
-    return seen.case, control, seen.kept
+    return with_own_claims(seen.case, visitor.person), control, seen.kept
 
 
 def changes(case: Case, look: Look) -> diff.Changes:

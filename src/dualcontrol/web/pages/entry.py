@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit
-
 from fastapi import APIRouter, Request
 from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.accounts.sign_in import LONGEST, SHORTEST, WEEK, SignedIn
-from dualcontrol.errors import AccessError, AccountError, DualcontrolError, NotFoundError, SignInError, kinds
+from dualcontrol.errors import (
+    AccessError,
+    AccountError,
+    DualcontrolError,
+    NotFoundError,
+    SignInError,
+    TooManyAttemptsError,
+    kinds,
+)
 from dualcontrol.web.access import MAX_PERSON, Access, clean_person, default_person
 from dualcontrol.web.attempts import client_of
-from dualcontrol.web.deps import Form, Here, Keys, Who, asks
+from dualcontrol.web.deps import Form, Here, Keys, Who, access_of, asks
 from dualcontrol.web.pages.site import go, pages_of
+from dualcontrol.web.reply import inside
+from dualcontrol.web.show import words
 
 router = APIRouter(include_in_schema=False)
+# The first that is named: Edge calls itself Chrome as well, and Chrome Safari.
+BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+SYSTEMS = {
+    "Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "macOS", "Linux": "Linux",
+}  # fmt: skip
 
 
 def admitted(request: Request, access: Access, token: str) -> Response:
@@ -35,7 +48,7 @@ def entrance(request: Request, access: Access, refusal: str = "", status: int = 
     """The page on which people sign in; before there is anybody, it says how the first one comes in."""
     data = {
         "refusal": refusal, "to": inside(request.query_params.get("to", "/")), "name": name, "begun": access.begun,
-        "demo": bool(access.people),
+        "demo": bool(access.people), "provider": access.provider.name if access.provider else None,
     }  # fmt: skip
     return pages_of(request).show(request, "sign_in.html", data, status=status)
 
@@ -47,17 +60,24 @@ def with_session(request: Request, address: str, session: SignedIn, access: Acce
 
 def carrying(request: Request, response: Response, session: SignedIn, access: Access) -> Response:
     """The response with the session's secret in a cookie that no script and no other site can use."""
-    secure = request.url.scheme == "https"
     response.set_cookie(
-        access.cookie, session.secret, max_age=WEEK // 1_000_000, httponly=True, samesite="strict", secure=secure,
-        path="/",
+        access.cookie, session.secret, max_age=WEEK // 1_000_000, httponly=True, samesite="strict",
+        secure=base_of(request, access).startswith("https:"), path="/",
     )  # fmt: skip
     return response
 
 
+def base_of(request: Request, access: Access) -> str:
+    """The address under which this browser reaches the server; the guard has checked the host."""
+    return access.base(request.url.scheme, request.headers["host"])
+
+
 def agent_of(request: Request) -> str:
-    """What the browser calls itself, for the list of one's sessions."""
-    return clean_person(request.headers.get("user-agent", ""))
+    """What people call the browser that asks, for the list of one's sessions: ``Firefox on Linux``."""
+    agent = request.headers.get("user-agent", "")
+    name = next((called for sign, called in BROWSERS.items() if f"{sign}/" in agent), "")
+    system = next((called for sign, called in SYSTEMS.items() if sign in agent), "")
+    return " on ".join(part for part in (name, system) if part) or clean_person(agent)[:40]
 
 
 # The first admin
@@ -117,8 +137,11 @@ def sign_in(request: Request, form: Form, access: Keys, desk: Here) -> Response:
     name = clean_person(str(form.get("name", "")))
     try:
         session = access.sign_in(name, str(form.get("password", "")), client_of(request.client), agent_of(request))
-    except SignInError as error:
-        return entrance(request, access, error.message[:1].upper() + error.message[1:] + ".", 403, name)
+    except (SignInError, TooManyAttemptsError) as error:
+        page = entrance(request, access, f"{words.sentence(error.message)}.", error.status, name)
+        if "retry_after" in error.details:
+            page.headers["Retry-After"] = str(error.details["retry_after"])
+        return page
     before = request.scope["state"].get("visitor")
     if before is not None and before.session is not None:
         desk.sign_ins.end(digest=before.session.digest)
@@ -133,9 +156,11 @@ def invited(request: Request, desk: Here, token: str = "") -> Response:
 
 
 def join_page(request: Request, desk: Here, token: str, error: DualcontrolError | None = None) -> Response:
-    """The page on which an invited person chooses a password."""
+    """The page on which an invited person chooses a password, or goes to the provider."""
     link, account = desk.sign_ins.link(token)
+    provider = access_of(request).provider
     data = {
+        "provider": provider.name if provider else None,
         "name": account.name if account else "", "purpose": link.purpose, "token": token,
         "refusal": error.message if error else "", "hint": error.hint if error else "", "shortest": SHORTEST,
     }  # fmt: skip
@@ -205,16 +230,4 @@ def keys(request: Request, visitor: Who) -> Response:
     return pages_of(request).show(request, "keys.html", {"shortcuts": visitor.shortcuts})
 
 
-def inside(address: str) -> str:
-    """An address on this server, whatever was asked for."""
-    parts = urlsplit(address)
-    safe = not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if safe and address.isprintable() else "/"
-
-
-def sign_in_address(to: str) -> str:
-    """The address of the sign-in that leads on to another."""
-    return f"/sign-in?{urlencode({'to': inside(to)})}"
-
-
-__all__ = ["MAX_PERSON", "admitted", "carrying", "router", "sign_in_address"]
+__all__ = ["MAX_PERSON", "admitted", "carrying", "router"]

@@ -17,9 +17,9 @@ from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.api.loops import as_loop
 from dualcontrol.web.deps import Here, Keys, asks, visible, visitor_of
 from dualcontrol.web.pages.entry import admitted
-from dualcontrol.web.pages.site import pages_of
+from dualcontrol.web.pages.site import go, pages_of, permits
 from dualcontrol.web.pages.waiting import Wait, summed
-from dualcontrol.web.reply import reply
+from dualcontrol.web.reply import reply, wants_json
 from dualcontrol.web.shapes import LoopReply
 
 router = APIRouter(include_in_schema=False)
@@ -34,6 +34,8 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
         return admitted(request, access, token)
     pages = pages_of(request)
     visitor = visitor_of(request)
+    if (able := permits(visitor))["people"] and not able["read"] and not wants_json(request.scope):
+        return go("/people")  # an admin sees no case
     waits = pages.waiting.by_loop(visitor.person)
     unfed = desk.store.queries.unfed()
     loops: list[LoopReply] = []

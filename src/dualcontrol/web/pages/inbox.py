@@ -6,13 +6,14 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.case import Case, Review
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
-from dualcontrol.review.view import as_seen, seen_by
+from dualcontrol.review.view import as_seen, seen_by, without_claim
 from dualcontrol.store import CaseRow, InboxRow
 from dualcontrol.web.api.inbox import queue
 from dualcontrol.web.deps import Form, Here, Who, asks, readable, visible
@@ -37,8 +38,9 @@ def inbox(
     controls = readable(desk, visitor, loop)
     page = queue(desk, controls, person=visitor.person, limit=A_PAGE, cursor=cursor)
     names = [control.loop for control in visible(desk, visitor)]
+    rows = [replace(row, review=without_claim(row.review, visitor.person)) for row in page.rows]
     return pages_of(request).show(
-        request, "inbox.html", {"rows": page.rows, "next": page.next, "loop": loop},
+        request, "inbox.html", {"rows": rows, "next": page.next, "loop": loop},
         items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names,
         flash=flash(desk, done, visitor.person),
     )  # fmt: skip

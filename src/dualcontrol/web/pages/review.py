@@ -5,7 +5,8 @@ loop's dead time was given by a hand, not by somebody who has read: it is refuse
 page's own script does the same from the moment of painting on; this is what holds without it.
 
 Where the risk is high a verdict is said back in full and asked for once more, on a page of its own with a dead time of
-its own, so that neither a double click nor a held key is the second act.
+its own, so that neither a double click nor a held key is the second act.  Whose sign-in is old proves on that page who
+they are, and everything that was typed comes back with it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from markupsafe import escape
+from msgspec.structs import replace
 from starlette.responses import Response
 
-from dualcontrol.case import ENCODER, JSON, Candidate, Case, Rendering, is_high, microseconds
+from dualcontrol.case import ENCODER, JSON, Actor, Candidate, Case, Rendering, is_high, microseconds
 from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Claim, Desk
-from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, TooSoonError
+from dualcontrol.errors import AnswerError, ConflictError, DualcontrolError, ProviderError, StepUpError, TooSoonError
+from dualcontrol.names import same
 from dualcontrol.review.joined import alike
 from dualcontrol.review.view import as_seen, digest, proposal_for
 from dualcontrol.route import reroute
@@ -28,9 +31,13 @@ from dualcontrol.web.access import Visitor
 from dualcontrol.web.api.claims import answer, as_claim, rehearse
 from dualcontrol.web.deps import ClaimId, Form, Here, Who, access_of, actor_of, asks, claim_of, visitor_of
 from dualcontrol.web.pages.claim import shown, why
+from dualcontrol.web.pages.entry import carrying
 from dualcontrol.web.pages.forms import misfit, plainly, value
 from dualcontrol.web.pages.inbox import CaseFilter, filtered, flash, holds, next_address
+from dualcontrol.web.pages.provider import away, left, returned
 from dualcontrol.web.pages.site import go, pages_of
+from dualcontrol.web.pages.step_up import PROOF, proven, ways
+from dualcontrol.web.problem import refusal
 from dualcontrol.web.reply import reply, wants_json
 from dualcontrol.web.show import diff, titles, words
 from dualcontrol.web.show.content import VERSION, Look
@@ -40,7 +47,7 @@ CONFLICT = 409
 TYPED = 150_000  # bytes of HTML
 # One key or one click says these; a rejection and an escalation are opened first and sent then.
 ACTS = {name: spec.act for name, spec in words.SPECS.items() if spec.act is not None}
-OURS = ("csrf", "served", "confirmed", "loop", "verdict")
+OURS = ("csrf", "served", "confirmed", "loop", "verdict", *PROOF)
 STEPS = (150, 400, 1000)  # milliseconds for which the stylesheet knows a class
 
 
@@ -106,8 +113,48 @@ def _proof(request: Request, claim: Claim, control: Control) -> dict[str, Any]:
 @router.post("/answer")
 @asks("answer")
 def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor: Who) -> Response:
-    """Take a decision and go on to the next review; a mistake shows the page again with what was typed."""
-    loop = str(form.get("loop", "")) or None
+    """Take a decision and go on to the next review; a mistake shows the page again with what was typed.
+
+    With a password it steps the session up first, and whatever comes of the decision, the browser gets its new secret.
+    """
+    if form.get("by") == "provider":
+        try:
+            fields = left(form, ("csrf", "served", "confirmed", *PROOF))
+            return away(request, "step-up", f"/claims/{claim_id}/answer", session=visitor.session, fields=fields)
+        except ProviderError as error:
+            return _decided(request, claim_id, form, desk, refused=error)
+    if "password" not in form:
+        return _decided(request, claim_id, form, desk)
+    signed = proven(request, visitor, str(form["password"]))
+    if isinstance(signed, DualcontrolError):
+        return _decided(request, claim_id, form, desk, refused=signed)
+    try:
+        response = _decided(request, claim_id, form, desk)
+    except DualcontrolError as error:
+        response = refusal(request, error)
+    return carrying(request, response, signed, access_of(request))
+
+
+@router.get("/answer")
+@asks("answer")
+def decide_after(request: Request, claim_id: ClaimId, desk: Here) -> Response:
+    """The decision that was left for the provider, as it was typed; it waits for its second act."""
+    kept = returned(request)
+    if kept is None:
+        return go(f"/claims/{claim_id}")
+    form, refused = kept
+    return _decided(request, claim_id, form, desk, refused=refused, back=True)
+
+
+def _decided(
+    request: Request, claim_id: str, form: Form, desk: Desk, *, refused: DualcontrolError | str | None = None,
+    back: bool = False,
+) -> Response:  # fmt: skip
+    """The page that follows a decision.
+
+    `refused` is why a proof of its person was not taken, `back` that it waits for its second act in any case.
+    """
+    loop, visitor = str(form.get("loop", "")) or None, visitor_of(request)
     claim = _live(desk, claim_id, visitor)
     if claim is None:
         return _over(desk, claim_id, visitor, loop)
@@ -120,23 +167,38 @@ def decide(request: Request, claim_id: ClaimId, form: Form, desk: Here, visitor:
         "reasons": tuple(str(code) for code in form.getlist("reasons") if code),
     }
     try:
-        check_seen(request, claim, form, control)
+        if not back:
+            check_seen(request, claim, form, control)
         answered = value(claim, verdict, form, control.settings.schema)
-        full = rehearse(claim, verdict, answered, actor=actor, **remarks)
+        full, lacking = rehearsed(claim, verdict, answered, actor, remarks)
+        if lacking is not None and (visitor.session is None or wants_json(request.scope)):
+            raise lacking
         # The second act is stamped for the very answer, to the letter.
         act = f"confirmed/{claim.id}/{hashlib.sha256(ENCODER.encode([verdict, full, remarks])).hexdigest()}"
         confirmed = access_of(request).stamped(visitor, act, str(form.get("confirmed", ""))) is not None
-        if not confirmed and asks_again(claim, verdict, full, control):
-            return _second(request, claim, verdict, full, form, control, act)
+        proof = ways(request, visitor, refused) if lacking is not None else None
+        if proof or back or (not confirmed and asks_again(claim, verdict, full, control)):
+            return _second(request, claim, verdict, full, form, control, act, proof)
         case = answer(claim, verdict, answered, actor=actor, rendered=rendering(control), **remarks)
     except DualcontrolError as error:
-        if error.status == CONFLICT and not _mine(desk, claim_id, visitor):
-            raise
-        if error.status == CONFLICT:
+        if error.status == CONFLICT and _mine(desk, claim_id, visitor):
             return _over(desk, claim_id, visitor, loop)
+        if error.status == CONFLICT or isinstance(error, StepUpError):
+            raise
         return _page(request, claim, control, error=error, form=form, loop=loop)
     request.app.state.settler.add(case)
     return go(next_address(desk, visitor.person, loop, done=case.id))
+
+
+def rehearsed(
+    claim: Claim, verdict: str, value: JSON, actor: Actor, remarks: dict[str, Any]
+) -> tuple[JSON, StepUpError | None]:
+    """The value of an answer in its full form, and the step-up that it lacks; every other refusal is raised."""
+    try:
+        return rehearse(claim, verdict, value, actor=actor, **remarks), None
+    except StepUpError as lacking:
+        proven_now = replace(actor, stepped_up_at=claim.desk.steps.now())
+        return rehearse(claim, verdict, value, actor=proven_now, **remarks), lacking
 
 
 def changed(claim: Claim, form: Form, control: Control) -> ConflictError | None:
@@ -178,11 +240,12 @@ def asks_again(claim: Claim, verdict: str, value: JSON, control: Control) -> boo
 
 
 def _second(
-    request: Request, claim: Claim, verdict: str, value: JSON, form: Form, control: Control, act: str
+    request: Request, claim: Claim, verdict: str, value: JSON, form: Form, control: Control, act: str,
+    proof: dict[str, Any] | None = None,
 ) -> Response:  # fmt: skip
     """The page on which a verdict of high risk is given once more: what happens, in words and in full.
 
-    The fields of the first act are sent again with the second.
+    The fields of the first act are sent again with the second, and `proof` of who sends it where that is asked for.
     """
     case, review = as_seen(claim.case, claim.review)
     look = Look(markdown=control.settings.markdown)  # what was typed has no address of its own
@@ -196,14 +259,15 @@ def _second(
     elif words.SPECS[verdict].runs and case.action is not None:
         happens = "This runs, as it stands here:"
     repeated = {
-        "act": ACTS[verdict], "happens": happens, "action": action, "shown": content, "changes": changes,
+        "act": ACTS.get(verdict, verdict), "happens": happens, "action": action, "shown": content, "changes": changes,
         "fields": [(name, str(text)) for name, text in form.multi_items() if name not in OURS],
         "rationale": str(form.get("rationale", "")).strip(), "followers": review.followers,
         "undo": words.duration(undo) if undo >= words.SECOND else "",
     }  # fmt: skip
     data = {"claim": as_claim(claim), "verdict": verdict, "value": value, "confirm": True}
     return pages_of(request).show(
-        request, "confirm.html", data, case=case, held=claim, verdict=verdict, look=look, of=repeated,
+        request, "confirm.html", data, case=case, proof_of_person=proof,
+        status=proof["status"] if proof else 200, held=claim, verdict=verdict, look=look, of=repeated,
         confirmed=access_of(request).stamp(visitor_of(request), act, claim.desk.steps.now()),
         why=why(case, control, review), alike=alike, loop=str(form.get("loop", "")), title=titles.title(case),
         **_proof(request, claim, control),
@@ -249,7 +313,7 @@ def _over(desk: Desk, claim_id: str, visitor: Visitor, loop: str | None) -> Resp
 def _mine(desk: Desk, claim_id: str, visitor: Visitor) -> bool:
     """Whether this very claim was answered by this visitor."""
     review = desk.case(case_id_of(desk, claim_id, visitor)).review_of_claim(claim_id)
-    return review is not None and review.person == visitor.person and review.state in ("answered", "passed")
+    return review is not None and same(review.person, visitor.person) and review.state in ("answered", "passed")
 
 
 def case_id_of(desk: Desk, claim_id: str, visitor: Visitor) -> str:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
+from dualcontrol.people import may
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.pages.banner import banner
 from dualcontrol.web.pages.waiting import Waiting, summed
@@ -61,6 +62,8 @@ class Pages:
         visitor: Visitor | None = request.scope["state"].get("visitor")
         around = {
             "visitor": visitor,
+            "permits": permits(visitor),
+            "demo_people": self.access.people,
             "csrf": self.access.csrf(visitor) if visitor and visitor.session else "",
             "nav": (nav or summed(self.waiting.by_loop(visitor.person))) if visitor else {},
             "now": self.desk.steps.now(),
@@ -72,6 +75,15 @@ class Pages:
         fields = asdict(data) if isinstance(data, Shape) else data
         body = self.env.get_template(template).render({**around, **fields, **extra})
         return HTMLResponse(body, status_code=status, headers={"Vary": "Accept, Cookie"})
+
+
+def permits(visitor: Visitor | None) -> dict[str, bool]:
+    """What the menu offers a visitor: cases and the accounts of others, where their roles include them."""
+    if visitor is None or visitor.sets_up:
+        return {"read": False, "people": False}
+    return {
+        "read": may(visitor.principal, "read") is None, "people": may(visitor.principal, "people") is None
+    }  # fmt: skip
 
 
 def icon(name: str) -> Markup:
