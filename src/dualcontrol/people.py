@@ -182,6 +182,7 @@ def _not_in_case(
     elif verb == "answer" and review is not None:
         if not same(person, review.person):
             return ClaimError(f"claim {review.claim_id} is not {person}'s")
+        return None if control.people is None else _not_any_more(person, control, case, review_id)
     elif verb == "claim" and review is not None:
         return _not_to_claim(person, control, case, review_id)
     return None
@@ -206,6 +207,16 @@ def _not_to_claim(person: str, control: Control, case: Case, review_id: str) -> 
     humans = humans_of((*review.excludes, *(r.person for r in case.reviews if r.id != review.id and r.person)), control)
     if human_of(person, control) in humans:
         return SamePersonError(f"{person} has already worked on case {case.id}")
+    return None
+
+
+def _not_any_more(person: str, control: Control, case: Case, review_id: str) -> DualcontrolError | None:
+    """The refusal of an answer by somebody who may have been linked, since they claimed, to who did the rest."""
+    if _proposed(person, case, control):
+        return EligibilityError(f"{person} is, or answers for, who proposed case {case.id}, and does not decide it")
+    done = [r.person or "" for r in case.reviews if r.id != review_id and r.state in ("answered", "passed")]
+    if human_of(person, control) in humans_of(done, control):
+        return SamePersonError(f"{person} has already worked on case {case.id}, under another name")
     return None
 
 

@@ -245,6 +245,24 @@ def test_linked_accounts_are_one_person(staffed: dc.Desk) -> None:
     assert other.approve().outcome is not None
 
 
+def test_who_is_linked_after_both_have_claimed_answers_once(staffed: dc.Desk) -> None:
+    """The second answer is refused, and so is that of a proposer's other account."""
+    staffed.people.set_group("team", ["ana", "pia", "ben"], "root")
+    loop = staffed.loop("two", context="minimal", group="team", quorum={"answers": 2})
+    case, own = loop.propose(action="x", args={}, input=1), loop.propose(action="x", args={}, input=2, owner="lee")
+    one, two = staffed.claim("ana", case=case), staffed.claim("pia", case=case)
+    late = staffed.claim("ben", case=own)
+    assert one is not None
+    assert two is not None
+    assert late is not None
+    one.approve()
+    staffed.people.link("ana", "pia", "root")
+    staffed.people.link("ben", "lee", "root")
+    assert refusal(two.approve)[0] is SamePersonError
+    assert refusal(late.approve)[0] is EligibilityError
+    assert len(staffed.case(case.id).answered) == 1
+
+
 def test_links_join_whole_families(staffed: dc.Desk) -> None:
     staffed.people.link("ana", "ben", "root")
     staffed.people.link("lee", "pia", "root")

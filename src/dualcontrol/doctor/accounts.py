@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dualcontrol import events as ev
-from dualcontrol.control import Control
+from dualcontrol.control import BY_TWO, Control
 from dualcontrol.doctor.database import OK, PROBLEM, WARNING, Finding
 from dualcontrol.events import Entry, Unknown
 from dualcontrol.layout import lasted, some
@@ -191,7 +191,7 @@ def known_by_loops(book: Book) -> Iterator[Finding]:
 
 
 def people(book: Book) -> Iterator[Finding]:
-    """No admin, names that never signed in, services whose owner has gone, and people of groups who have no account."""
+    """No admin, too few who approve, names that never signed in, services without owner, groups without accounts."""
     alive = [account for account in book.accounts if account.state in ("active", "invited")]
     if not any(account.has("admin") and account.state == "active" for account in alive):
         hint = (
@@ -214,6 +214,11 @@ def people(book: Book) -> Iterator[Finding]:
                 f"Give its tokens back, `dualcontrol users remove {account.name}`, and register another with an owner."
             )
             yield Finding("accounts", WARNING, f"nobody answers for the service {account.name}{gone}", hint)
+    by_two = [c.loop for c in book.loops if c.settings.changes == "two" and c.loop != BY_TWO]
+    owners_of_policy = {account.behind for account in alive if account.state == "active" and account.has("policy")}
+    if by_two and len(owners_of_policy) < 2:
+        what = f"{', '.join(by_two)} takes changes by two, and {len(owners_of_policy)} of two policy owners can sign in"
+        yield Finding("accounts", WARNING, what, "`dualcontrol users invite NAME --role policy` lets another one in.")
     names = [account.name for account in book.accounts if account.state != "removed"]
     for group in dict.fromkeys(group for control in book.loops for group in control.settings.groups):
         stated = [control for control in book.loops if group not in control.groups]

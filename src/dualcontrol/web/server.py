@@ -91,6 +91,7 @@ class Serving:
         beside = [
             threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True),
             threading.Thread(target=settler.run, name="dualcontrol-settler", daemon=True),
+            threading.Thread(target=self.app.state.pages.warm, name="dualcontrol-templates", daemon=True),
         ]
         if self.trains:
             beside.append(threading.Thread(target=self._train, name="dualcontrol-trainer", daemon=True))

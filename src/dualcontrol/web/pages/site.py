@@ -28,6 +28,8 @@ STATIC = Path(__file__).parent.parent / "static"
 # How many of each stand on a page; what is beyond them is counted, and linked.
 LIMITS = {"most_panes": 24, "most_ranked": 24, "most_alternatives": 24, "most_answers": 40}
 
+FIRST = ("base.html", "sign_in.html", "front.html", "inbox.html")
+
 
 class Pages:
     """Renders templates and twins for one desk."""
@@ -48,6 +50,12 @@ class Pages:
             words=words, named=literal.named, story=history, icon=icon,
             static=release.hexdigest()[:10], **LIMITS,
         )  # fmt: skip
+
+    def warm(self) -> None:
+        """Compile the templates that people meet first, so that nobody waits for it on their first page."""
+        names = sorted(self.env.list_templates(), key=lambda name: name not in FIRST)
+        for name in names:
+            self.env.get_template(name)
 
     def show(
         self, request: Request, template: str, data: dict[str, JSON] | Shape, *, status: int = 200,
