@@ -9,7 +9,7 @@ from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.web.api.bodies import Reason
 from dualcontrol.web.api.loops import as_loop
-from dualcontrol.web.deps import Here, LoopName, Who, actor_of, asks
+from dualcontrol.web.deps import Here, LoopName, Who, acting, actor_of, asks
 from dualcontrol.web.reply import reply
 from dualcontrol.web.shapes import LoopPage, LoopReply, replies
 from dualcontrol.web.strict import StrictRoute
@@ -21,14 +21,14 @@ router = APIRouter(tags=["stop"], route_class=StrictRoute)
 @asks("stop")
 def stop_all(body: Reason, desk: Here, visitor: Who) -> Response:
     """Stop every loop, also those that are defined later; the loops, which are stopped from here on."""
-    return _page(desk, desk.stop(visitor.person, body.because, actor=actor_of(visitor, "http")))
+    return _page(desk, desk.stop(acting(visitor, body.person), body.because, actor=actor_of(visitor, "http")))
 
 
 @router.post("/resume", responses=replies(LoopPage, 400, 403, 409, 413))
 @asks("resume")
 def resume_all(body: Reason, desk: Here, visitor: Who) -> Response:
     """Open the loops that were stopped together; a loop that was stopped by itself stays so."""
-    return _page(desk, desk.resume(visitor.person, body.because, actor=actor_of(visitor, "http")))
+    return _page(desk, desk.resume(acting(visitor, body.person), body.because, actor=actor_of(visitor, "http")))
 
 
 @router.post("/loops/{loop}/stop", responses=replies(LoopReply, 400, 403, 404, 409, 413))
@@ -36,7 +36,7 @@ def resume_all(body: Reason, desk: Here, visitor: Who) -> Response:
 def stop(loop: LoopName, body: Reason, desk: Here, visitor: Who) -> Response:
     """Stop a loop: no effect starts, approved or not, and everything goes to people; what has begun may end."""
     name = desk.governing(loop).loop
-    return _one(desk, desk.stop(visitor.person, body.because, loop=name, actor=actor_of(visitor, "http")))
+    return _one(desk, desk.stop(acting(visitor, body.person), body.because, loop=name, actor=actor_of(visitor, "http")))
 
 
 @router.post("/loops/{loop}/resume", responses=replies(LoopReply, 400, 403, 404, 409, 413))
@@ -44,7 +44,9 @@ def stop(loop: LoopName, body: Reason, desk: Here, visitor: Who) -> Response:
 def resume(loop: LoopName, body: Reason, desk: Here, visitor: Who) -> Response:
     """Open a stopped loop again: what is ready may start, as far as the checks of then let it."""
     name = desk.governing(loop).loop
-    return _one(desk, desk.resume(visitor.person, body.because, loop=name, actor=actor_of(visitor, "http")))
+    return _one(
+        desk, desk.resume(acting(visitor, body.person), body.because, loop=name, actor=actor_of(visitor, "http"))
+    )
 
 
 def _one(desk: Desk, controls: list[Control]) -> Response:
