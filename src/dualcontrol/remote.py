@@ -51,6 +51,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.keys import check_key
 from dualcontrol.review.answer import AS_VERDICT
+from dualcontrol.review.values import check_confidence
 from dualcontrol.settings import confidential
 from dualcontrol.step import Proposed, Steps, case_of_claim
 from dualcontrol.stop import checked_reason
@@ -65,6 +66,7 @@ IDLE = 2.0  # seconds for which a connection is kept; servers close theirs after
 PAUSES = (0.1, 0.4, 1.6)  # seconds before a request is sent again
 CATCH_UP = 1.0
 LONGEST_OWNER = 180
+LISTS = ("alternatives", "candidates", "scores")  # fields that may be sequences of any kind
 CASE_ID = re.compile(r"[0-9A-Za-z._-]{1,80}")
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 HERE = "Open the desk with the URL of its database, where that can be reached; or use the console."
@@ -95,7 +97,8 @@ class Server:
 
     def __init__(self, address: str, token: str) -> None:
         self.address = address
-        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "dualcontrol"}
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": "dualcontrol"}
+        self._headers = httpx2.Headers(headers)  # which show no token
         self.begin()
 
     def begin(self) -> None:
@@ -259,7 +262,7 @@ def _decoded(value: dict[str, Any], kind: Any) -> Any:
 
 def proposal_in(fields: Mapping[str, Any], command: do.Propose) -> dict[str, JSON]:
     """The body for a proposal, from the fields that its caller stated; the command says which key and run it has."""
-    stated = {name: _listed(value) for name, value in fields.items() if name not in ("key", "run")}
+    stated = {n: _listed(value) if n in LISTS else value for n, value in fields.items() if n not in ("key", "run")}
     if command.confidence is None:  # NaN, as programs write what they do not know
         stated.pop("confidence", None)
     stated |= {"key": command.key, "run": command.run}
@@ -270,7 +273,7 @@ def _listed(value: Any) -> Any:
     """A sequence or mapping of any kind as a list or dict."""
     if isinstance(value, Mapping):
         return dict(value)
-    return list(value) if hasattr(value, "__len__") and not isinstance(value, str | bytes) else value
+    return list(value) if value is not None else None
 
 
 # What a desk asks for, as requests
@@ -383,6 +386,7 @@ class RemoteSteps(Elsewhere):
     def _answer(self, command: do.GiveAnswer) -> Case:
         if command.verdict not in VERDICTS:
             raise VerdictError(f"there is no verdict {command.verdict!r:.80}; use one of {', '.join(VERDICTS)}")
+        check_confidence(command.confidence)
         stated = {
             "verdict": command.verdict, "value": command.value, "rationale": command.rationale, "first": command.first,
             "reasons": list(command.reasons) or None, "confidence": command.confidence, "lasts": seconds(command.lasts),

@@ -123,9 +123,10 @@ class Starting(Body):
 
     owner: Name = "http"
     runs: Annotated[Running | None, Field(description="Refused with 409 when it is not what was decided.")] = None
-    asks: dict[str, JSON] | None = Field(
-        None, description="What the program itself says of what people changed: confidence, risk, segment, input, meta."
-    )
+    asks: Annotated[
+        dict[str, JSON] | None,
+        Field(description="What the program says of what people changed: confidence, risk, segment, input, meta."),
+    ] = None
 
 
 class Recalling(Body):
