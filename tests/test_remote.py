@@ -153,6 +153,18 @@ def test_stop_and_resume_by_whom_the_token_stands_for(both: Both) -> None:
     assert told(lambda: both.ana.stop("ben", "not me"))[0] is errors.RoleError
 
 
+def test_a_loop_that_takes_two_people_is_opened_by_a_second(both: Both) -> None:
+    both.desk.loop("pay", changes="two")
+    both.ana.stop("ana", "an odd mail", loop="pay")
+    with pytest.raises(dc.Pending, match="second person") as waits:
+        both.ana.resume("ana", "it was mine", loop="pay")
+    assert both.desk.case(waits.value.case_id).loop == "changes"
+    claim = both.ben.claim(case=waits.value.case_id)
+    assert claim is not None
+    claim.approve()
+    assert both.desk.control("pay").stopped is None
+
+
 # What is refused
 
 
@@ -285,6 +297,7 @@ def test_an_address_that_is_none(url: str, options: dict[str, Any], kind: type, 
 def test_the_token_comes_from_the_environment_and_is_not_shown(both: Both, monkeypatch: Any) -> None:
     monkeypatch.setenv("DUALCONTROL_TOKEN", both.tokens["bot"])
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # for others, not for this machine
+    dc.open("sqlite:///:memory:").close()  # a desk on a database takes no notice
     with dc.open(both.url) as desk:
         assert desk.loop("pay").name == "pay"
         assert both.tokens["bot"] not in repr(desk) + repr(vars(desk)) + repr(vars(desk.server)).replace("'", "")
@@ -395,6 +408,44 @@ def test_a_result_that_json_cannot_hold_is_said_to_be_not_kept(both: Both) -> No
     gate = both.program.loop("pay").gate(lambda n: object(), action="pay", input="x", key="k", confidence=0.99)
     gate(1)
     assert told(lambda: gate(1))[0] is errors.ResultError
+
+
+def test_what_an_edit_makes_riskier_is_restated_and_goes_to_more_people(both: Both) -> None:
+    """The function behind `meta` is asked of the edited arguments, and the server routes by what it says."""
+    rules = [{"name": "much", "when": "meta.much == true", "route": "human", "quorum": {"answers": 2}}]
+    both.desk.loop("pay", rules=rules, rationale="optional", **LOOPS["pay"])
+
+    @both.program.loop("pay").gate(timeout=0, input="x", key="k", meta=lambda n: {"much": n > 100})
+    def pay(n: int) -> int:
+        raise AssertionError("must not run")
+
+    with pytest.raises(dc.Pending) as first:
+        pay(1)
+    both.ana.claim().edit({"n": 1000})
+    with pytest.raises(dc.Pending) as second:
+        pay(1)
+    assert first.value.case_id == second.value.case_id
+    assert both.desk.case(first.value.case_id).state == "open"
+
+
+def test_a_run_whose_program_has_changed_is_noticed(both: Both) -> None:
+    def pay(n: int) -> int:
+        return n
+
+    def pay_more(n: int, much: bool = False) -> int:
+        raise AssertionError("must not run")
+
+    loop = both.program.loop("pay")
+    with both.program.run("r"), pytest.raises(dc.Pending) as first:
+        loop.gate(pay, timeout=0, input="x")(1)
+    both.ana.claim().approve()
+    with both.program.run("r"), pytest.raises(errors.RunChangedError):
+        loop.gate(pay_more, action="pay", timeout=0, input="x")(1)
+    with both.program.run("r"):
+        assert loop.gate(pay, action="renamed", formerly="pay", timeout=0, input="x")(1) == 1
+    with both.desk.run("r"):  # where the database itself is at hand, it is the same call
+        assert both.desk.loop("pay").gate(pay, timeout=0, input="x")(1) == 1
+    assert both.desk.case(first.value.case_id).effect.state == "succeeded"
 
 
 def test_a_stopped_loop_makes_gates_wait(both: Both) -> None:

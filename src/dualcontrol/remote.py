@@ -27,6 +27,7 @@ from msgspec.structs import replace
 from dualcontrol import commands as do
 from dualcontrol import errors
 from dualcontrol.case import JSON, Actor, Case, Content, Effect, Rendering, Review, plain
+from dualcontrol.changes import WAITS
 from dualcontrol.commands import checked
 from dualcontrol.control import Control
 from dualcontrol.desk import Claim, Desk, Loop, PlacedCall, case_id_of, exact, lasting, loop_name
@@ -35,10 +36,11 @@ from dualcontrol.errors import (
     AnswerValueError,
     ClaimError,
     DualcontrolError,
-    EffectTakenError,
+    EffectError,
     NotFoundError,
     Paused,
     PayloadError,
+    Pending,
     RecalledError,
     RequestError,
     SchemaError,
@@ -95,14 +97,15 @@ def connect(address: str, token: str | None = None) -> RemoteDesk:
 class Server:
     """The API of a server: requests with a token, replies as JSON, refusals as the errors that they name."""
 
+    client: httpx2.Client
+
     def __init__(self, address: str, token: str) -> None:
         self.address = address
         headers = {"Authorization": f"Bearer {token}", "User-Agent": "dualcontrol"}
         self._headers = httpx2.Headers(headers)  # which show no token
-        self.begin()
 
     def begin(self) -> None:
-        """Make the connections; a forked process makes its own."""
+        """Make the connections, before the first request; a forked process makes its own."""
         self.client = httpx2.Client(**self._options())
 
     def waiting(self) -> httpx2.AsyncClient:
@@ -438,9 +441,10 @@ class RemoteSteps(Elsewhere):
             reply = self._at_case(command, "effect/start", body, again=True)
         except RecalledError:
             return self._case(command.case_id)
-        except EffectTakenError:
+        except EffectError:
             now = self._case(command.case_id)
-            if now.effect.owner == owner and now.effect.state == "started":
+            went_back = case.concluded is not None and now.concluded is None  # and the reply that said so was lost
+            if went_back or (now.effect.owner == owner and now.effect.state == "started"):
                 return now
             raise
         if case.concluded is None or case.resolved_value() != reply["value"]:  # it has changed in between
@@ -646,7 +650,7 @@ class RemoteDesk(Desk):
     ) -> list[Control]:  # fmt: skip
         """Open a stopped loop again, or without `loop` all that were stopped together; returns what governs them now.
 
-        Raises NotStoppedError where nothing is stopped that way.
+        Raises NotStoppedError where nothing is stopped that way, and Pending where a second person has to approve it.
         """
         return self._halted("resume", by, because, loop, again=False)
 
@@ -657,6 +661,8 @@ class RemoteDesk(Desk):
         name = loop_name(loop)
         path = [verb] if name is None else ["loops", name, verb]
         reply = self.server.send("POST", *path, body=body, again=again)
+        if "control" not in reply and "loops" not in reply:  # a case, which a second person has to approve
+            raise Pending(reply["id"], note=WAITS)
         return [self._queries.control(each) for each in (reply["loops"] if name is None else [reply])]
 
 
