@@ -13,7 +13,7 @@ import anyio.to_thread
 
 LIMIT = 16
 PLAIN = ("gate", "context", "run", "call")
-WRAPPED = "dualcontrol.desk"  # by name: this module lies below it
+WRAPPED = ("dualcontrol.desk", "dualcontrol.remote")  # by name: this module lies below them
 
 
 class Aio:
@@ -42,7 +42,7 @@ class Aio:
             self._limiter = anyio.CapacityLimiter(LIMIT)
         work = functools.partial(method, *args, **kwargs)
         result = await anyio.to_thread.run_sync(work, limiter=self._limiter)
-        return Aio(result, self._limiter) if type(result).__module__ == WRAPPED else result
+        return Aio(result, self._limiter) if type(result).__module__ in WRAPPED else result
 
     async def ask(self, *, timeout: float | None = None, **fields: Any) -> Any:
         """Propose and wait in one call."""

@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from dualcontrol import changes
 from dualcontrol.control import LoopSettings, uuid7
 from dualcontrol.desk import Desk
-from dualcontrol.errors import Paused
+from dualcontrol.errors import Paused, RequestError
 from dualcontrol.learn import risk
 from dualcontrol.learn.serving import check
+from dualcontrol.learn.trainers import optional
 from dualcontrol.learn.trusted import FOLDER
 from dualcontrol.settings import Settings, laid, load, loop_settings
 from dualcontrol.step import Steps
@@ -31,13 +32,26 @@ def open(
     secret: str | None = None,
     clock: Callable[[], int] | None = None,
     new_id: Callable[[], str] = uuid7,
+    token: str | None = None,
 ) -> Desk:
     """A desk on a database: by url, else by ``dualcontrol.toml``, else on ``sqlite:///dualcontrol.db``.
 
     Every loop of the settings file is in force from here on.  `clock` (microseconds, UTC) and `new_id` are for
     tests and replays.
+
+    With the address of a server (``https://…``) the same desk over HTTP, for whom `token`, or `DUALCONTROL_TOKEN`,
+    stands for; its settings are the server's.  This needs the extra ``client``.
     """
     _end_paused_programs()
+    if isinstance(url, str) and url.lower().startswith(("https://", "http://")):
+        own = {"durability": durability, "settings": settings, "groups": groups, "secret": secret, "clock": clock}
+        stated = next((name for name, value in own.items() if value is not None), None)
+        if stated is not None:
+            raise RequestError(f"{stated} is the server's own, and is not given with its address")
+        return cast(Desk, optional("dualcontrol.remote", "client").connect(url, token))
+    if token is not None:
+        hint = "Give its address, https://HOST, or leave the token out."
+        raise RequestError("a token opens the desk of a server, not a database", hint=hint)
     if not isinstance(settings, Settings):
         database = {k: v for k, v in (("url", url), ("durability", durability)) if v is not None}
         overrides: dict[str, Any] = {"database": database or None, "groups": groups, "secret": secret}

@@ -52,7 +52,7 @@ from dualcontrol.overrides import ANY, change
 from dualcontrol.propose import UNSET, command
 from dualcontrol.review.view import view
 from dualcontrol.run import NOWHERE, CallPlace, Older, Run, Runs
-from dualcontrol.step import Steps
+from dualcontrol.step import Proposed, Steps
 from dualcontrol.stop import stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
@@ -347,10 +347,14 @@ class Desk:
             case_id=case_id, claim_id=claim_id, actor=actor, reasons=tuple(reasons), lasts=lasting(lasts), **answer
         )
         after = self.steps.run(command)
+        self._answered(after)
+        return after
+
+    def _answered(self, after: Case) -> None:
+        """Count what an answer is evidence of, once it stands."""
         self.certifier.answered(after)
         self.riskiness.answered(after)
         changes.answered(self, after)
-        return after
 
     def commit(self, claim_id: str, should: str, to: JSON = None) -> Claim:
         """Say whether a hidden action should happen ("happen" or "not") and to whom; the claim then shows it."""
@@ -469,9 +473,11 @@ class PlacedCall:
     """A call that proposes a case: its command, its place in a run, and its form in an older version of the program."""
 
     def __init__(
-        self, command: do.Propose, fingerprint: str | None, place: CallPlace, older: Older | None = None
+        self, command: do.Propose, fingerprint: str | None, place: CallPlace, older: Older | None,
+        fields: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.command, self.fingerprint, self.place, self.older = command, fingerprint, place, older
+        self.fields = fields  # as the caller stated them
         self.end = place.end  # it has ended
         self.give_back = place.give_back  # it has not ended: the next equal call is the same one
         self.note: str | None = None
@@ -564,7 +570,7 @@ class Loop:
         """
         call = self._call(stated(locals()))
         try:
-            case = self.desk.steps.propose(call.command, None, call.fingerprint).case
+            case = self._opened(call).case
         except BaseException:
             call.give_back()
             raise
@@ -601,7 +607,7 @@ class Loop:
                     return self.look(case_id), None
                 call.note = call.note or older.renamed(case, call.command.input)
             earlier.pop(known or "", None)
-        return self.desk.steps.propose(call.command, start, call.fingerprint)[:2]
+        return self._opened(call, start)[:2]
 
     def start(
         self, case_id: str, owner: str = OWNER, *, runs: JSON = None, asks: dict[str, JSON] | None = None
@@ -638,10 +644,18 @@ class Loop:
             raise RequestError(f"again is true or false, not {again!r:.80}")
         proposal = command(self.settings, **fields)
         if run is None or proposal.key is not None:
-            return PlacedCall(proposal, None, NOWHERE, older)
-        content = fingerprint(self.desk.steps.secret, proposal)
+            return PlacedCall(proposal, None, NOWHERE, older, fields)
+        content = self._fingerprint(proposal, fields)
         place = run.place(proposal.loop, content, again=again)
-        return PlacedCall(replace(proposal, key=place.key, run=run.name), content, place, older)
+        return PlacedCall(replace(proposal, key=place.key, run=run.name), content, place, older, fields)
+
+    def _fingerprint(self, proposal: do.Propose, fields: Mapping[str, Any]) -> str:
+        """What tells equal calls from others."""
+        return fingerprint(self.desk.steps.secret, proposal)
+
+    def _opened(self, call: PlacedCall, start: do.StartEffect | None = None) -> Proposed:
+        """The case of a call, opened or found again; with `start` its effect is taken where that is ready."""
+        return self.desk.steps.propose(call.command, start, call.fingerprint)
 
     def wait(self, case: Case | str, timeout: float | None = None) -> Outcome:
         """Block until the case has an outcome; raises `Pending` when the caller's timeout passes first."""
@@ -705,7 +719,7 @@ class Loop:
         """Propose and wait in one call: see `propose` and `wait`; `timeout` is how many seconds the caller waits."""
         call = self._call(stated(locals(), "timeout"))
         try:
-            case = self.desk.steps.propose(call.command, None, call.fingerprint).case
+            case = self._opened(call).case
             outcome = self.wait(case, timeout)
         except BaseException:
             call.give_back()

@@ -57,7 +57,7 @@ class Waiters:
     def _checked(self, case_id: str, woken: bool) -> bool:
         """Whether a wait ended with a wake-up; raises where the desk was closed or the store lost under it."""
         if self._closed:
-            raise _closed(case_id)
+            raise closed(case_id)
         if self._lost is not None:
             raise StoreLostError(self._lost.message, hint=self._lost.hint) from self._lost
         return woken
@@ -75,7 +75,7 @@ class Waiters:
         """Have `wake` called, from another thread, when the case may have an outcome; starts the listener."""
         with self._lock:
             if self._closed:
-                raise _closed(case_id)
+                raise closed(case_id)
             self._lost = None
             self._waiting.setdefault(case_id, []).append(wake)
             if self._thread is None or not self._thread.is_alive():
@@ -135,7 +135,8 @@ class Waiters:
         return [case_id for case_id, done in self._steps.store.settled(case_ids).items() if done] if case_ids else []
 
 
-def _closed(case_id: str) -> StoreUnavailableError:
+def closed(case_id: str) -> StoreUnavailableError:
+    """The error of a wait whose desk was closed."""
     return StoreUnavailableError(
         f"the desk was closed while case {case_id} was waited for",
         hint="The case stays as it is: open a desk again and wait for it by its id.", case_id=case_id,

@@ -61,14 +61,19 @@ def checked(case: Case, review: Review, command: GiveAnswer, control: Control) -
     canonical(command.value)  # so that what is made of it below is JSON as well
     if command.first is not None and review.blind:
         raise AnswerError("this review is blind: what is said in it is what was said first; leave first out")
-    if command.confidence is not None and not 0 <= command.confidence <= 1:
-        raise SignalError(f"an answer's confidence must be from 0 to 1, not {command.confidence!r}")
+    check_confidence(command.confidence)
     if command.first is not None:
         _check_first(case, review, command, control)
     needs_reason = control.settings.rationale == "required" and VERDICTS[command.verdict].needs_reason
     if needs_reason and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
     return _CHECKS[command.verdict](case, review, command, control)
+
+
+def check_confidence(confidence: float | None) -> None:
+    """Refuse how sure a reviewer is where that is no number from 0 to 1."""
+    if confidence is not None and not 0 <= confidence <= 1:
+        raise SignalError(f"an answer's confidence must be from 0 to 1, not {confidence!r}")
 
 
 def _check_first(case: Case, review: Review, command: GiveAnswer, control: Control) -> None:

@@ -169,7 +169,7 @@ def nested(path: KeyPath, value: Any) -> dict[str, Any]:
 
 PREFIX = "DUALCONTROL_"
 # Variables with our prefix that are not settings: they steer this project's own tests.
-NOT_SETTINGS = ("DUALCONTROL_TEST_", "DUALCONTROL_CHROMIUM")
+NOT_SETTINGS = ("DUALCONTROL_TEST_", "DUALCONTROL_CHROMIUM", "DUALCONTROL_TOKEN")
 
 
 def read_environment(sources: Sources, env: Mapping[str, str], loops: Iterable[str]) -> None:

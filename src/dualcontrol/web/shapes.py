@@ -81,6 +81,18 @@ class ClaimReply(Shape):
     etag: str
 
 
+class FingerprintReply(Shape):
+    """What tells a proposal from others by its content."""
+
+    fingerprint: str
+
+
+class KnownCases(Shape):
+    """The ids of cases that a program opened before."""
+
+    case_ids: list[str]
+
+
 class EntryReply(Shape):
     """One transaction's worth of events in a case's ledger, chained by hash."""
 
@@ -234,8 +246,8 @@ class Problem(Shape):
 
 
 SHAPES: tuple[type[Shape], ...] = (
-    CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, GuaranteeReply, Health, InboxPage,
-    LoopPage, LoopReply, PeoplePage, PersonReply, Problem, SettingsReply,
+    CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, FingerprintReply, GuaranteeReply,
+    Health, InboxPage, KnownCases, LoopPage, LoopReply, PeoplePage, PersonReply, Problem, SettingsReply,
 )  # fmt: skip
 REASONS = {
     400: "The body cannot be read.",

@@ -71,6 +71,7 @@ class Claiming(Body):
 
     person: Person | None = Field(None, description="The bearer, if given: nobody acts for somebody else.")
     loop: Name | None = None
+    case: Name | None = Field(None, description="The id of a case: a review of that very one.")
     lease: Duration | Seconds | None = Field(
         None, description='How long the review is held: seconds, or text such as "10m".'
     )
@@ -92,6 +93,7 @@ class Committing(Body):
 class Answering(Body):
     """What a reviewer says."""
 
+    person: Person | None = Field(None, description="The bearer, if given.")
     verdict: Verdict
     value: JSON = None
     rationale: str | None = None
@@ -121,11 +123,22 @@ class Starting(Body):
 
     owner: Name = "http"
     runs: Annotated[Running | None, Field(description="Refused with 409 when it is not what was decided.")] = None
+    asks: Annotated[
+        dict[str, JSON] | None,
+        Field(description="What the program says of what people changed: confidence, risk, segment, input, meta."),
+    ] = None
+
+
+class Recalling(Body):
+    """Why a program cannot run what people decided."""
+
+    reason: Name
 
 
 class Reason(Body):
     """Why everything is stopped, or opened again; who says so is whose token it is."""
 
+    person: Person | None = Field(None, description="The bearer, if given.")
     because: Annotated[Name, Field(description="Why; it is recorded, and shown to everybody who waits.")]
 
 
@@ -165,6 +178,7 @@ class Finishing(Body):
     result: JSON = None
     error: str | None = None
     ran: bool = Field(True, description="False where it failed and certainly nothing happened: it may be made ready.")
+    kept: bool = Field(True, description="False where it succeeded with a result that JSON cannot hold.")
 
 
 class Resolving(Body):

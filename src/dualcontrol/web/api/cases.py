@@ -15,6 +15,7 @@ from dualcontrol.case import Case
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import DualcontrolError, Pending, RequestError
+from dualcontrol.keys import fingerprint
 from dualcontrol.propose import command
 from dualcontrol.step import listed_as
 from dualcontrol.store import CaseRow
@@ -34,7 +35,7 @@ from dualcontrol.web.deps import (
 )
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.reply import case_response, etag, reply, seq_of
-from dualcontrol.web.shapes import CasePage, CaseReply, EntryPage, replies
+from dualcontrol.web.shapes import CasePage, CaseReply, EntryPage, FingerprintReply, KnownCases, replies
 from dualcontrol.web.strict import StrictRoute
 
 router = APIRouter(tags=["cases"], route_class=StrictRoute)
@@ -67,6 +68,28 @@ def propose(
     proposed = desk.steps.propose(proposal)
     address = f"/api/v1/cases/{proposed.case.id}"
     return case_response(proposed.case, visitor, 201 if proposed.new else 200, Location=address)
+
+
+@router.post("/loops/{loop}/fingerprint", responses=replies(FingerprintReply, 400, 404, 413))
+@asks("propose")
+def fingerprinted(loop: LoopName, body: Proposal, desk: Here) -> Response:
+    """What tells a proposal from others by its content, for a program that numbers its equal calls; opens no case."""
+    proposal = command(desk.governing(loop).settings, **body.stated())
+    return reply(FingerprintReply(fingerprint=fingerprint(desk.steps.secret, proposal)))
+
+
+@router.get("/loops/{loop}/cases", responses=replies(KnownCases, 404))
+@asks("propose")
+def known(
+    loop: LoopName, desk: Here,
+    run: Annotated[str, Query(max_length=200, description="The cases of this run.")] = "",
+    key: Annotated[str, Query(max_length=4096, description="The case of this key.")] = "",
+) -> Response:  # fmt: skip
+    """The cases that a program opened before, for one that is started again."""
+    control = desk.governing(loop)
+    ids = list(desk.store.queries.of_run(control.loop_id, run)) if run else []
+    named = desk.steps.case_of_key(loop, key) if key else None
+    return reply(KnownCases(case_ids=ids if named is None else [*ids, named]))
 
 
 @router.get("/cases", responses=replies(CasePage, 404))

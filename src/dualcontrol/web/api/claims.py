@@ -51,10 +51,18 @@ def _response(claim: Claim, status: int = 200, **headers: str) -> Response:
 def take(body: Claiming, desk: Here, visitor: Who) -> Response:
     """Take the next review that the bearer of this token may do."""
     person, lease = acting(visitor, body.person), body.lease
+    if body.case is not None:
+        readable(desk, visitor, desk.case(body.case).loop, "claim")
+        claim = desk.claim(person, case=body.case, lease=lease)
+        return Response(status_code=204) if claim is None else _taken(claim)
     loops = [control.loop for control in readable(desk, visitor, body.loop, "claim")]
     claim = desk.claim_in(person, loops, lease=lease)
     if claim is None:
         return Response(status_code=204)
+    return _taken(claim)
+
+
+def _taken(claim: Claim) -> Response:
     return _response(claim, 201, Location=f"/api/v1/claims/{claim.id}")
 
 
@@ -96,7 +104,8 @@ def release(claim_id: ClaimId, desk: Here, visitor: Who) -> Response:
 @asks("answer")
 def give(claim_id: ClaimId, body: Answering, desk: Here, visitor: Who, if_match: IfMatch = "*") -> Response:
     """Answer; refused with 409 and `by` when somebody else was first."""
-    fields = {name: value for name, value in body.stated().items() if name not in ("verdict", "value")}
+    fields = {name: value for name, value in body.stated().items() if name not in ("person", "verdict", "value")}
+    acting(visitor, body.person)
     claim, actor = claim_of(desk, claim_id, visitor), actor_of(visitor, "http")
     after = answer(claim, body.verdict, body.value, actor=actor, expected_seq=seq_of(if_match), **fields)
     return case_response(after, visitor)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from dualcontrol.desk import Loop
 from dualcontrol.errors import RecalledError
-from dualcontrol.web.api.bodies import Finishing, Resolving, Starting
+from dualcontrol.web.api.bodies import Finishing, Recalling, Resolving, Starting
 from dualcontrol.web.deps import CaseId, Here, Who, acting, asks, seen_over_http
 from dualcontrol.web.reply import case_response, etag, reply
 from dualcontrol.web.shapes import CaseReply, EffectReply, replies
@@ -22,7 +22,7 @@ def start(case_id: CaseId, desk: Here, body: Starting | None = None) -> Response
     """Take the effect: the one conditional step; who comes second gets 409, and so does what may not run by now."""
     body = body or Starting()
     loop = Loop(desk, desk.governing(desk.case(case_id).loop))
-    case, fence = loop.start(case_id, body.owner, runs=body.runs and body.runs.stated())
+    case, fence = loop.start(case_id, body.owner, runs=body.runs and body.runs.stated(), asks=body.asks)
     if fence is None:
         why = case.route.reason if case.route else ""
         raise RecalledError(f"case {case.id} went back to people before its effect began: {why}", case_id=case.id)
@@ -36,8 +36,22 @@ def finish(case_id: CaseId, body: Finishing, desk: Here, visitor: Who) -> Respon
     """Say how the started effect ended; only the holder of the fence may."""
     loop = Loop(desk, desk.governing(desk.case(case_id).loop))
     loop.finish_effect(
-        case_id, body.fence, succeeded=body.succeeded, result=body.result, error=body.error, ran=body.ran
+        case_id,
+        body.fence,
+        succeeded=body.succeeded,
+        result=body.result,
+        error=body.error,
+        ran=body.ran,
+        kept=body.kept,
     )
+    return case_response(desk.case(case_id), visitor)
+
+
+@router.post("/recall", responses=replies(CaseReply, 400, 404, 409, 410, 413))
+@asks("run")
+def recall(case_id: CaseId, body: Recalling, desk: Here, visitor: Who) -> Response:
+    """Let people decide again about what the program cannot run; before the effect has begun."""
+    Loop(desk, desk.governing(desk.case(case_id).loop)).recall(case_id, body.reason)
     return case_response(desk.case(case_id), visitor)
 
 

@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
+from dualcontrol.errors import Pending
 from dualcontrol.web.api.bodies import Reason
 from dualcontrol.web.api.loops import as_loop
-from dualcontrol.web.deps import Here, LoopName, Who, actor_of, asks
-from dualcontrol.web.reply import reply
-from dualcontrol.web.shapes import LoopPage, LoopReply, replies
+from dualcontrol.web.deps import Here, LoopName, Who, acting, actor_of, asks
+from dualcontrol.web.reply import case_response, reply
+from dualcontrol.web.shapes import CaseReply, LoopPage, LoopReply, replies
 from dualcontrol.web.strict import StrictRoute
 
 router = APIRouter(tags=["stop"], route_class=StrictRoute)
@@ -21,14 +22,14 @@ router = APIRouter(tags=["stop"], route_class=StrictRoute)
 @asks("stop")
 def stop_all(body: Reason, desk: Here, visitor: Who) -> Response:
     """Stop every loop, also those that are defined later; the loops, which are stopped from here on."""
-    return _page(desk, desk.stop(visitor.person, body.because, actor=actor_of(visitor, "http")))
+    return _page(desk, desk.stop(acting(visitor, body.person), body.because, actor=actor_of(visitor, "http")))
 
 
 @router.post("/resume", responses=replies(LoopPage, 400, 403, 409, 413))
 @asks("resume")
 def resume_all(body: Reason, desk: Here, visitor: Who) -> Response:
     """Open the loops that were stopped together; a loop that was stopped by itself stays so."""
-    return _page(desk, desk.resume(visitor.person, body.because, actor=actor_of(visitor, "http")))
+    return _page(desk, desk.resume(acting(visitor, body.person), body.because, actor=actor_of(visitor, "http")))
 
 
 @router.post("/loops/{loop}/stop", responses=replies(LoopReply, 400, 403, 404, 409, 413))
@@ -36,15 +37,21 @@ def resume_all(body: Reason, desk: Here, visitor: Who) -> Response:
 def stop(loop: LoopName, body: Reason, desk: Here, visitor: Who) -> Response:
     """Stop a loop: no effect starts, approved or not, and everything goes to people; what has begun may end."""
     name = desk.governing(loop).loop
-    return _one(desk, desk.stop(visitor.person, body.because, loop=name, actor=actor_of(visitor, "http")))
+    return _one(desk, desk.stop(acting(visitor, body.person), body.because, loop=name, actor=actor_of(visitor, "http")))
 
 
-@router.post("/loops/{loop}/resume", responses=replies(LoopReply, 400, 403, 404, 409, 413))
+@router.post("/loops/{loop}/resume", responses={
+    **replies(LoopReply, 400, 403, 404, 409, 413),
+    202: {"description": "A second person has to approve it: the case.", **replies(CaseReply)[200]},
+})  # fmt: skip
 @asks("resume")
 def resume(loop: LoopName, body: Reason, desk: Here, visitor: Who) -> Response:
     """Open a stopped loop again: what is ready may start, as far as the checks of then let it."""
-    name = desk.governing(loop).loop
-    return _one(desk, desk.resume(visitor.person, body.because, loop=name, actor=actor_of(visitor, "http")))
+    name, person = desk.governing(loop).loop, acting(visitor, body.person)
+    try:
+        return _one(desk, desk.resume(person, body.because, loop=name, actor=actor_of(visitor, "http")))
+    except Pending as waits:
+        return case_response(desk.case(waits.case_id), visitor, 202)
 
 
 def _one(desk: Desk, controls: list[Control]) -> Response:
