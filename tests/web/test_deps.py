@@ -62,6 +62,8 @@ BY_SCOPE = {
 ADDRESSES = """
 GET /api/v1/health -
 POST /api/v1/loops/{loop}/cases propose
+POST /api/v1/loops/{loop}/fingerprint propose
+GET /api/v1/loops/{loop}/cases propose
 GET /api/v1/cases read
 GET /api/v1/cases/{case_id} read
 GET /api/v1/cases/{case_id}/events read
@@ -75,6 +77,7 @@ DELETE /api/v1/claims/{claim_id} answer
 POST /api/v1/claims/{claim_id}/answer answer
 POST /api/v1/cases/{case_id}/effect/start run
 POST /api/v1/cases/{case_id}/effect/finish run
+POST /api/v1/cases/{case_id}/effect/recall run
 POST /api/v1/cases/{case_id}/effect/resolve resolve
 GET /api/v1/inbox read
 GET /api/v1/loops overview

@@ -53,7 +53,7 @@ def test_all_loops_by_the_api(desk: dc.Desk, api: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"because": ""}, {"because": "x", "person": "eve"}, {"because": 3}, {"because": "x" * 201}]
+    "body", [{}, {"because": ""}, {"because": "x", "by": "eve"}, {"because": 3}, {"because": "x" * 201}]
 )
 def test_the_body_is_a_reason_and_names_nobody(desk: dc.Desk, api: TestClient, body: dict[str, Any]) -> None:
     for path in ("/api/v1/stop", "/api/v1/resume", "/api/v1/loops/refunds/stop", "/api/v1/loops/refunds/resume"):
