@@ -13,7 +13,7 @@ from team import team
 
 import dualcontrol as dc
 from dualcontrol.case import Actor
-from dualcontrol.control import CHANGES, Control, Member, Role
+from dualcontrol.control import BY_TWO, Control, Member, Role
 from dualcontrol.errors import (
     AccountError,
     ClaimError,
@@ -370,7 +370,7 @@ def test_an_admin_says_who_is_of_a_group(desk: dc.Desk) -> None:
 @pytest.mark.parametrize("verb", DECISIONS)
 def test_changes_that_take_two_are_policy_owners_to_decide(desk: dc.Desk, verb: Verb) -> None:
     opened(desk)
-    changes = replace(control(desk), loop=CHANGES, people={"pia": Member(name="pia", roles=("policy",))})
+    changes = replace(control(desk), loop=BY_TWO, people={"pia": Member(name="pia", roles=("policy",))})
     assert may(principal("policy"), verb, changes) is None
     assert may("pia", verb, changes) is None
     for roles in (("reviewer", "lead"), ("admin",), ("admin", "policy"), ("auditor",)):
