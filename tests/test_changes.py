@@ -105,7 +105,7 @@ def test_opening_autopilot_takes_two_and_stopping_it_one(desk: dc.Desk, loop: dc
     assert loop.control.closed
     answer(desk, case_id, "ben")
     (event,) = happened(desk, AutopilotOpened)
-    assert event.reason == "ana, approved by ben opened it again: mended"
+    assert event.reason == "ana, approved by ben, opened it again: mended"
     assert loop.open_autopilot("ana").closed == {}
 
 
