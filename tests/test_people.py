@@ -224,7 +224,7 @@ def test_every_role_is_explained_and_every_verb_is_somebodys() -> None:
 GOOD_FOR: dict[Scope, str] = {
     "propose": "overview propose run withdraw",
     "read": "overview read audit",
-    "decide": "overview read claim answer escalate retract revoke resolve",
+    "decide": "overview read claim answer escalate retract revoke resolve stop resume configure",
 }
 
 
@@ -243,7 +243,7 @@ def test_a_token_is_good_for_its_scopes_only(scope: Scope, verb: Verb) -> None:
 def test_no_scope_both_proposes_and_decides() -> None:
     assert not SCOPES["propose"] & set(DECISIONS)
     assert not SCOPES["decide"] & {"propose", "run"}
-    assert not any({"people", "configure", "erase", "resume", "sign"} & verbs for verbs in SCOPES.values())
+    assert not any({"people", "erase", "sign"} & verbs for verbs in SCOPES.values())
 
 
 def test_a_token_is_good_for_its_loops_only(desk: dc.Desk) -> None:
@@ -270,7 +270,7 @@ def test_where_there_are_accounts_a_name_alone_is_nobody(desk: dc.Desk) -> None:
         desk.claim("root", case=case)
     assert pools_of("zoe", control(desk)) == []
     assert {group for _, group in pools_of("ana", control(desk))} == {"reviewers", "team", "leads"}
-    assert desk.events(case.id)[-1].seq == case.seq
+    assert "Claimed" not in [type(event).__name__ for event in desk.events(case.id)]
 
 
 @pytest.mark.parametrize("verb", ["withdraw", "erase"])
@@ -310,7 +310,7 @@ def test_accounts_of_one_human_are_one(desk: dc.Desk) -> None:
     twice = (SamePersonError, f"anna has already worked on case {case.id}")
     assert why(desk, case, "anna", "claim", other) == twice
     assert why(desk, case, "benno", "claim", other) == (
-        EligibilityError, f"benno answers for ben, who proposed case {case.id} and does not review it"
+        EligibilityError, f"benno is, or answers for, ben, who proposed case {case.id} and does not review it"
     )  # fmt: skip
     assert why(desk, case, "cleo", "claim", other) is None
     with pytest.raises(SamePersonError):
@@ -334,7 +334,7 @@ def test_whoever_answers_for_a_service_approves_none_of_it(desk: dc.Desk) -> Non
     case = opened(desk, "bot", group="reviewers")
     for name in ("olga", "olga2"):
         assert why(desk, case, name, "claim") == (
-            EligibilityError, f"{name} answers for bot, who proposed case {case.id} and does not review it"
+            EligibilityError, f"{name} is, or answers for, bot, who proposed case {case.id} and does not review it"
         )  # fmt: skip
         assert why(desk, case, name, "revoke") == (
             EligibilityError, f"{name} proposed case {case.id}, and does not decide it"

@@ -34,6 +34,7 @@ from dualcontrol.errors import PayloadError, PayloadTooLargeError, StoreError, U
 from dualcontrol.events import BatchRouted, Entry, Erased, Retracted, ThresholdMoved, link
 from dualcontrol.evolve import fold
 from dualcontrol.store import Conflict, KeyTaken, Store
+from dualcontrol.store.accounts import SignIn
 from dualcontrol.store.sql import open_store
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -278,18 +279,31 @@ def test_a_key_that_is_taken_often_leaves_the_connection_usable(store: Store) ->
 # sessions
 
 
+def session_of(digit: str, account: str, now: int, life: int) -> SignIn:
+    return SignIn(digest=digit * 64, id=digit, account=account, created_at=now, expires_at=now + life)
+
+
+def alive(store: Store, digits: str) -> list[bool]:
+    with store.queries.accounts() as book:
+        return [book.session(digit * 64) is not None for digit in digits]
+
+
 def test_a_session_lives_until_it_ends_or_its_time_is_over(store: Store) -> None:
     with store.transaction() as tx:
-        tx.begin_session("a" * 64, "ana", 3_600_000_000)
-        tx.begin_session("b" * 64, "ben", -1)
-    assert [store.queries.session_lives(digit * 64) for digit in "abc"] == [True, False, False]
+        tx.accounts.save_session(session_of("b", "ben", tx.now, -1))
+        tx.accounts.save_session(session_of("a", "ana", tx.now, 3_600_000_000))
+    assert alive(store, "abc") == [True, False, False]
     with store.transaction() as tx:
-        tx.end_session("a" * 64)
-        tx.end_session("c" * 64)
-    assert not store.queries.session_lives("a" * 64)
+        assert tx.accounts.end_sessions(digest="a" * 64) == 1
+        assert tx.accounts.end_sessions(digest="c" * 64) == 0
+    assert alive(store, "a") == [False]
     with store.transaction() as tx:
-        tx.begin_session("b" * 64, "ben", 3_600_000_000)  # the one that was over is forgotten
-    assert store.queries.session_lives("b" * 64)
+        for digit, account in (("b", "ben"), ("d", "ben"), ("e", "eva")):
+            tx.accounts.save_session(session_of(digit, account, tx.now, 3_600_000_000))
+    assert alive(store, "bde") == [True, True, True]
+    with store.transaction() as tx:
+        assert tx.accounts.end_sessions(account_id="ben") == 2
+    assert alive(store, "bde") == [False, False, True]
 
 
 # content and commitments
