@@ -509,6 +509,45 @@ def by_two(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return {"threshold": loop.control.settings.threshold, "cases": len(rows)} | counts
 
 
+ACCOUNTS = (
+    "AccountAdded", "AccountJoined", "RolesChanged", "GroupNamed", "AccountsLinked", "AccountRemoved",
+    "AccountRecovered", "TokenIssued", "TokenRevoked", "PeopleChanged", "GroupChanged",
+)  # fmt: skip
+
+
+def accounts(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """Accounts come, get roles, groups and tokens, and go; whoever starts again does what is not done yet."""
+    desk.loop("pay", context="minimal")
+    people = desk.people
+    if not people.begun:
+        people.set_up("root", "no hash", alone="ana")
+    names = [account.name for account in people.accounts()]
+    if "ben" not in names:
+        people.invite("ben", "root")
+    if people.account("ben").state == "invited":
+        desk.sign_ins.choose_password(people.recover("ben", "root").secret, "four words are good")
+    if people.account("ben").state == "active":
+        people.grant("ben", "reviewer", "root")
+        people.set_group("team", ["ana", "ben"], "root")
+    if "bot" not in names:
+        people.register("bot", "root", owner="ana")
+    if not desk.tokens.listed():
+        desk.tokens.issue("bot", "root")
+    for token, _ in desk.tokens.listed():
+        if token.revoked_at is None:
+            desk.tokens.revoke(token.id, "root")
+    if people.account("ben").state != "removed":
+        people.remove("ben", "root")
+    control = desk.control("pay")
+    assert control is not None
+    known = {member.name: [*member.roles] for member in (control.people or {}).values()}
+    return {
+        "states": {account.name: account.state for account in people.accounts()}, "roles": known,
+        "groups": {name: [*names] for name, names in control.groups.items()}, "tokens": len(desk.tokens.listed()),
+        "linked": people.account("root").behind == people.account("ana").behind, "witness": [],
+    }  # fmt: skip
+
+
 def control_event(make: Callable[[Any, int], Any], done: Callable[[Any], bool]) -> Callable[..., dict[str, Any]]:
     """A trip that ends with one event in the loop's own stream.
 
@@ -659,6 +698,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
     **dict.fromkeys(STOPPING, stopped),
+    **dict.fromkeys(ACCOUNTS, accounts),
     "ReliefChanged": control_event(relieved, lambda c: c.relief == 2),
     "ModelPromoted": control_event(model(ModelPromoted), lambda c: c.model == "m1"),
     "TrainingFailed": control_event(untrained, lambda c: "model" in c.untrained),
