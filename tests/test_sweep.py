@@ -72,9 +72,9 @@ def test_many_cases_share_a_transaction(desk: dc.Desk, clock: FakeClock, monkeyp
     begun = Counter[str]()
     transaction = type(desk.store).transaction
 
-    def counted(store: Any, durable: bool = True) -> Any:
+    def counted(store: Any, durable: bool = True, starts: bool | None = None) -> Any:
         begun["transactions"] += 1
-        return transaction(store, durable)
+        return transaction(store, durable, starts)
 
     monkeypatch.setattr(type(desk.store), "transaction", counted)
     assert desk.sweep() == 250

@@ -744,7 +744,7 @@ STOP_EVENTS: tuple[type[Event], ...] = (AllStopped, AllResumed)
 
 
 EVENTS: dict[str, type[Event]] = {
-    kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *STOP_EVENTS, *ACCOUNT_EVENTS)
+    kind.__name__: kind for kind in (*CASE_EVENTS, *LOOP_EVENTS, *ACCOUNT_EVENTS, *STOP_EVENTS)
 }
 Raw = dict[str, Any]
 

@@ -200,7 +200,8 @@ def test_a_lost_effect_is_resolved_and_an_approval_revoked_by_who_may_decide(run
 
 def test_autopilot_is_stopped_by_whose_role_it_is_and_opened_by_a_lead(run, desk):
     why = ("--because", "wrong since noon")
-    assert run("autopilot", "stop", "refunds", *why, "--person", "zed").code == 1
+    run("users", "invite", "otto", "--role", "auditor")
+    assert run("autopilot", "stop", "refunds", *why, "--person", "otto").code == 1
     assert run("autopilot", "stop", "refunds", *why, "--person", "ana").code == 0
     assert run("autopilot", "open", "refunds", "--person", "ana", "--json").json["error"]["code"] == "DC-ROLE"
     run("users", "grant", "lee", "lead")

@@ -292,7 +292,7 @@ def test_a_whole_value_is_shown_to_whom_the_page_is(tmp_path: Path) -> None:
             web.get("/", params={"token": app.state.access.entry})
             claim = desk.claim("ben", case=case)
             refused = web.get(f"/claims/{claim.id}/whole")
-            assert (refused.status_code, "told" in refused.text) == (409, False)
+            assert (refused.status_code, "told" in refused.text) == (404, False)
             assert web.get("/claims/none/whole").status_code == 404
 
 
