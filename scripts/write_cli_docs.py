@@ -134,16 +134,22 @@ def _meaning(parameter: Any) -> str:
     return f"{parameter.help or ''}{said}"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or with --check say whether it is what would be written."""
-    text = page()
+def write_or_check(path: Path, text: str, stale: str, arguments: list[str]) -> int:
+    """Write a page, or with --check say whether it is what would be written; the exit status."""
     if "--check" not in arguments:
-        PAGE.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+    if path.exists() and path.read_text(encoding="utf-8") == text:
         return 0
-    print("docs/cli.md is not what the commands say; run scripts/write_cli_docs.py", file=sys.stderr)
+    print(stale, file=sys.stderr)
     return 1
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page of the commands, or check it."""
+    return write_or_check(
+        PAGE, page(), "docs/cli.md is not what the commands say; run scripts/write_cli_docs.py", arguments
+    )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from write_cli_docs import write_or_check
 
 from dualcontrol.people import PERMITTED, ROLES, SCOPES, Scope, Verb
-from dualcontrol.web.app import API, PAGES, RESOURCES
+from dualcontrol.web.app import API, addresses
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "roles.md"
 MEANINGS: dict[Verb, str] = {
@@ -99,36 +100,15 @@ def _addresses() -> Iterator[str]:
         '"anybody" is whoever comes in there, signed in or to sign in; `sign` takes a session.\n\n'
         "| method | address | verb |\n|---|---|---|\n"
     )
+    yield f"| GET | `{API}/openapi.json` | anybody |\n"
     for method, path, verb in addresses():
-        yield f"| {method} | `{path}` | {verb} |\n"
-
-
-def addresses() -> list[tuple[str, str, str]]:
-    """(method, address, verb) of everything that the server answers, the API first."""
-    of_api = [route for router in RESOURCES for route in router.routes]
-    of_pages = [route for module in PAGES for route in module.router.routes]
-    rows = [("GET", f"{API}/health", "anybody"), ("GET", f"{API}/openapi.json", "anybody")]
-    for prefix, routes in ((API, of_api), ("", of_pages)):
-        rows += [row for route in routes for row in _rows(prefix, route)]
-    return rows
-
-
-def _rows(prefix: str, route: Any) -> Iterator[tuple[str, str, str]]:
-    verb = getattr(route.endpoint, "asks", "nobody") or "anybody"
-    for method in sorted(route.methods - {"HEAD"}):
-        yield method, f"{prefix}{route.path}", verb
+        yield f"| {method} | `{path}` | {verb or 'anybody'} |\n"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with --check say whether it is what would be written."""
-    text = page()
-    if "--check" not in arguments:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/roles.md is not what dualcontrol.people says; run scripts/write_roles.py", file=sys.stderr)
-    return 1
+    """Write the page of the roles, or check it."""
+    stale = "docs/roles.md is not what dualcontrol.people says; run scripts/write_roles.py"
+    return write_or_check(PAGE, page(), stale, arguments)
 
 
 if __name__ == "__main__":

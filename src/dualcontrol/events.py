@@ -1,4 +1,7 @@
-"""The events of a case's stream, in past tense."""
+"""Every event, in past tense, by stream (cases, loops, accounts, all loops), and the ledger entries that keep them.
+
+A catalogue in one file, long as it is: a kind is looked up by name, and read with its neighbours.
+"""
 
 from __future__ import annotations
 

@@ -235,8 +235,8 @@ def case_in(reply: dict[str, Any]) -> Case:
     if reply["signal"].get("scores") is not None:
         content["scores"] = reply["signal"]["scores"]
     for answer in reply["answers"]:
-        said = {n: answer[n] for n in ("value", "rationale", "first") if answer[n] is not None}
-        content[f"answer/{answer['review_id']}"] = {"value": None, **said}
+        optional = {n: answer[n] for n in ("value", "rationale", "first") if answer[n] is not None}
+        content[f"answer/{answer['review_id']}"] = {"value": None, **optional}
     case: Case = _decoded({**reply, "content": content}, Case)
     outcome = reply["outcome"]
     return case if outcome is None else replace(case, content=Content(_concluded(case, outcome), case.content.seals))

@@ -8,7 +8,7 @@ starts an effect overlaps: once a stop has returned, nothing starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -96,6 +96,29 @@ def in_force(store: Store) -> Stop | None:
     entries = store.queries.entries(STOP, values=False)
     event = all_stopped(entries[-1] if entries else None)
     return None if event is None else stop_of(event)
+
+
+class Stops(NamedTuple):
+    """What is stopped: all loops, those stopped besides, and those opened since, a few of each at most."""
+
+    of_all: Stop | None
+    stopped: list[tuple[str, Stop]]
+    opened: list[str]
+    more: int
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is stopped."""
+        return self.of_all is not None or bool(self.stopped)
+
+
+def stops(store: Store) -> Stops:
+    """What is stopped now."""
+    of_all, controls = in_force(store), store.queries.loops()
+    each = [(control.loop, control.stopped) for control in controls if control.stopped is not None]
+    besides = [(loop, stop) for loop, stop in each if of_all is None or not stop.everywhere]
+    opened = [control.loop for control in controls if control.stopped is None] if of_all is not None else []
+    return Stops(of_all, besides[:NAMED], opened[:NAMED], max(len(besides) - NAMED, 0))
 
 
 def _asked(actor: Actor, because: str, verb: Verb) -> tuple[Actor, str]:

@@ -228,3 +228,28 @@ def test_a_decision_by_token_of_high_risk_takes_a_person(app: FastAPI, desk: dc.
         assert reply.status_code == 200
     assert (d := desk.case(case.id).decision) is not None
     assert d.verdict == "reject"
+
+
+def test_a_token_of_one_loop_concerns_no_other_loop(app: FastAPI, desk: dc.Desk) -> None:
+    """Neither where its address names all loops, nor in the feed of all, whatever its person may do by other ways."""
+    token = desk.tokens.issue("ben", "root", scopes=("read", "decide"), loops=("spam",))[1]
+    with client(app, token) as ben:
+        for path in ("/api/v1/stop", "/api/v1/resume", "/api/v1/loops/refunds/stop"):
+            reply = ben.post(path, json={"because": "x"})
+            assert (reply.status_code, reply.json()["code"]) == (403, "DC-SCOPE"), path
+        assert refused(app, token, "/api/v1/events") == (403, "DC-SCOPE")
+        assert ben.get("/api/v1/events", params={"loop": "refunds"}).status_code == 403
+        assert ben.get("/api/v1/events", params={"loop": "spam"}).status_code == 200
+        assert ben.post("/api/v1/loops/spam/stop", json={"because": "x"}).status_code == 200
+    assert [control.loop for control in desk.loops() if control.stopped is not None] == ["spam"]
+
+
+def test_what_streams_ends_with_its_token(app: FastAPI, desk: dc.Desk) -> None:
+    """A stream asks each time whether its reader is still let in."""
+    token, secret = desk.tokens.issue("ben", "root", scopes=("read",))
+    access = app.state.access
+    reader = access.bearer(f"Bearer {secret}", "127.0.0.1")
+    program = access.bearer(f"Bearer {CONFIGURED}", "127.0.0.1")
+    assert (access.lives(reader), access.lives(program)) == (True, True)
+    desk.tokens.revoke(token.id, "root")
+    assert (access.lives(reader), access.lives(program)) == (False, True)

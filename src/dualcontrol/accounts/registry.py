@@ -190,7 +190,7 @@ class Registry:
         for grant in asked:
             fits_together(Account(id="", name=name, kind=kind, grants=asked))
             with waits(waiting):
-                self._alone("grant_role", {"name": name, "role": grant.role, "loop": grant.loop}, by, grant.loop)
+                self._ask_second("grant_role", {"name": name, "role": grant.role, "loop": grant.loop}, by, grant.loop)
         if waiting:  # the account comes without what has to be approved
             grants = ()
         self.change(change, by)
@@ -203,12 +203,12 @@ class Registry:
 
     def grant(self, name: str, role: str, by: str, *, loop: str = "") -> Account:
         """Give a role, in one loop or in all; raises Pending where that takes a second person."""
-        self._alone("grant_role", {"name": name, "role": known_role(role), "loop": loop}, by, loop)
+        self._ask_second("grant_role", {"name": name, "role": known_role(role), "loop": loop}, by, loop)
         return self._regranted(name, role, by, loop, give=True)
 
     def revoke(self, name: str, role: str, by: str, *, loop: str = "") -> Account:
         """Take a role away; the last admin keeps theirs.  Raises Pending where that takes a second person."""
-        self._alone("revoke_role", {"name": name, "role": known_role(role), "loop": loop}, by, loop)
+        self._ask_second("revoke_role", {"name": name, "role": known_role(role), "loop": loop}, by, loop)
         return self._regranted(name, role, by, loop, give=False)
 
     def _regranted(self, name: str, role: str, by: str, loop: str, *, give: bool) -> Account:
@@ -225,7 +225,7 @@ class Registry:
     def set_group(self, group: str, people: Sequence[str] | None, by: str) -> None:
         """Say who belongs to a group, or with None give it back to the settings; may raise Pending."""
         listed = None if people is None else list(people)
-        self._alone("set_group", {"group": named(group), "people": listed}, by, "")
+        self._ask_second("set_group", {"group": named(group), "people": listed}, by, "")
         self.change(lambda tx, book: grouped(tx, book, group, people, by), by)
 
     def add_to_group(self, group: str, person: str, by: str) -> None:
@@ -248,8 +248,8 @@ class Registry:
         known_names = [account.name for account in self.accounts() if account.state != "removed"]
         return tuple(name for name in distinct(names) if among(name, known_names))
 
-    def _alone(self, action: str, args: dict[str, JSON], by: str, loop: str) -> None:
-        """Let one person's change pass; raise Pending, with its case, where a loop that it concerns takes two.
+    def _ask_second(self, action: str, args: dict[str, JSON], by: str, loop: str) -> None:
+        """Ask a second person where a loop that the change concerns takes two: raise Pending, with the case of it.
 
         Until somebody can approve, who begins a desk is alone: the record says so, and the doctor.
         """

@@ -97,27 +97,23 @@ class Tokens:
 
     def lives(self, digest: str) -> bool:
         """Whether a token by its digest is still good for its account."""
-        now = self._steps.now()
+        return self._good(digest) is not None
+
+    def _good(self, digest: str) -> tuple[Token, Account] | None:
+        """A token and its account; None where it was never given, has expired, was revoked, or its account ended."""
         with self._steps.store.queries.accounts() as book:
             token = book.token(digest)
             account = book.account(token.account) if token is not None else None
-        return (
-            token is not None and account is not None and account.state == "active" and token.revoked_at is None
-            and (token.expires_at is None or token.expires_at > now)
-        )  # fmt: skip
-
-    def principal(self, secret: str) -> Principal | None:
-        """Who brings this token; None where it was never given, has expired, was revoked, or its account ended."""
-        if not secret.startswith(PREFIX):
-            return None
-        now = self._steps.now()
-        with self._steps.store.queries.accounts() as book:
-            token = book.token(secret_digest(secret))
-            account = book.account(token.account) if token is not None else None
         if token is None or account is None or account.state != "active" or token.revoked_at is not None:
             return None
-        if token.expires_at is not None and token.expires_at <= now:
+        return None if token.expires_at is not None and token.expires_at <= self._steps.now() else (token, account)
+
+    def principal(self, secret: str) -> Principal | None:
+        """Who brings this token, whose use is noted; None where it is not good."""
+        good = self._good(secret_digest(secret)) if secret.startswith(PREFIX) else None
+        if good is None:
             return None
+        (token, account), now = good, self._steps.now()
         if now - (token.used_at or 0) > 10 * MINUTE:
             with self._steps.store.transaction(durable=False) as tx:
                 current = tx.accounts.token(token.digest)

@@ -203,21 +203,21 @@ class Provider:
                 raise SignInError("the provider sent an earlier sign-in, and a new one was asked for")
         return claims
 
-    def _subject(self, claims: Claims, said: Mapping[str, Any]) -> Subject:
+    def _subject(self, claims: Claims, profile: Mapping[str, Any]) -> Subject:
         """The subject of checked claims; what cannot be shown or kept counts as not said."""
         if text(claims.sub) is None:
             raise SignInError("the provider identifies this person by characters that cannot be shown")
-        groups = said.get(self.settings.groups_claim)
+        groups = profile.get(self.settings.groups_claim)
         items = groups if isinstance(groups, list) else [groups]
         return Subject(
             issuer=self.settings.issuer,
             subject=claims.sub,
-            name=name_of(said, self.settings.name_claim),
-            email=text(said.get("email")),
-            email_verified=said.get("email_verified") is True,
+            name=name_of(profile, self.settings.name_claim),
+            email=text(profile.get("email")),
+            email_verified=profile.get("email_verified") is True,
             groups=tuple(group for group in map(text, items) if group is not None),
             auth_time=None if claims.auth_time is None else int(claims.auth_time * 1_000_000),
-            acr=text(said.get("acr")),
+            acr=text(profile.get("acr")),
         )
 
     # The provider's documents

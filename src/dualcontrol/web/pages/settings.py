@@ -62,9 +62,9 @@ def _shown(
     waiting: str | None = None,
 ) -> Response:  # fmt: skip
     extra: dict[str, Any] = {"rows": settings_of_loop(control), "chosen": chosen, "typed": typed, "waiting": waiting}
-    told = None if wrong is None else (wrong.message.removeprefix("argument: "), wrong.hint)
+    refusal = None if wrong is None else (wrong.message.removeprefix("argument: "), wrong.hint)
     return pages_of(request).show(
-        request, "settings.html", as_settings(control, waiting), control=control, told=told, line=json_line,
+        request, "settings.html", as_settings(control, waiting), control=control, refusal=refusal, line=json_line,
         status=200 if wrong is None else wrong.status, **extra,
     )  # fmt: skip
 

@@ -15,8 +15,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from dualcontrol.case import JSON
 from dualcontrol.desk import Desk
 from dualcontrol.people import may
+from dualcontrol.stop import stops
 from dualcontrol.web.access import Access, Visitor
-from dualcontrol.web.pages.banner import banner
 from dualcontrol.web.pages.waiting import Waiting, summed
 from dualcontrol.web.reply import reply, wants_json
 from dualcontrol.web.shapes import Shape
@@ -78,7 +78,7 @@ class Pages:
             "here": request.url.path,
             "person": visitor.person if visitor else "",
             "look": Look(),
-            "banner": banner(self.desk) if visitor else None,
+            "banner": stops(self.desk.store) if visitor else None,
         }
         fields = asdict(data) if isinstance(data, Shape) else data
         body = self.env.get_template(template).render({**around, **fields, **extra})
