@@ -249,11 +249,11 @@ def test_an_interrupted_batch_goes_on(desk, pay, monkeypatch):
     wide = {name: cells * 40 for name, cells in ACT.items()}
     real, calls = type(desk.store).transaction, [0]
 
-    def breaking(self, durable=True):
+    def breaking(self, durable=True, starts=None):
         calls[0] += durable
         if calls[0] == 3:
             raise KeyboardInterrupt
-        return real(self, durable)
+        return real(self, durable, starts)
 
     monkeypatch.setattr(type(desk.store), "transaction", breaking)
     with pytest.raises(KeyboardInterrupt):

@@ -583,7 +583,9 @@ def test_a_case_is_json_both_ways_with_every_field_of_the_contract(desk):
     desk.claim("cleo").approve(confidence=0.9, reasons=["ok"])
     said = json.loads(json.dumps(desk.case(case.id).to_dict()))
     assert dc.Case.from_dict(said) == desk.case(case.id)
-    assert said["answers"][0]["actor"] == {"person": "ana", "via": "python", "authenticated": "none"}
+    assert said["answers"][0]["actor"] == {
+        "person": "ana", "via": "python", "authenticated": "none", "signed_in_at": None, "stepped_up_at": None,
+    }  # fmt: skip
     assert set(said["outcome"]) == {"case_id", "value", "verdict", "by", "reviewers", "rationale", "effect"}
     assert {"to", "by", "reason", "control", "inclusion", "audited", "epoch", "bin"} <= set(said["route"])
 
