@@ -104,6 +104,6 @@ class People(TestClient):
         stated = body.get("person") or body.get("by")
         if claim := re.search(r"/claims/([^/?]+)", path):
             return self._holders.get(claim[1], "ana")
-        if path.endswith("/claims") or re.search(r"/(revoke|resolve|autopilot/\w+|stop|resume)$", path):
+        if path.endswith("/claims") or re.search(r"/(revoke|resolve|autopilot/\w+|stop|resume|settings/[^/]+)$", path):
             return stated if isinstance(stated, str) else "ana"
         return None

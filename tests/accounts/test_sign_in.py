@@ -12,7 +12,7 @@ from team import session, team
 
 import dualcontrol as dc
 from dualcontrol.accounts import sign_in
-from dualcontrol.accounts.sign_in import SubjectAtProvider
+from dualcontrol.accounts.sign_in import Subject
 from dualcontrol.errors import AccountError, DualcontrolError, SignInError, StepUpError
 from dualcontrol.people import Grant
 
@@ -220,8 +220,8 @@ def test_much_depends_on_it(
 # Subjects of a provider
 
 
-def who(subject: str, email: str | None = None, *, verified: bool = True) -> SubjectAtProvider:
-    return SubjectAtProvider(ISSUER, subject, email, verified)
+def who(subject: str, email: str | None = None, *, verified: bool = True) -> Subject:
+    return Subject(issuer=ISSUER, subject=subject, name=subject, email=email, email_verified=verified)
 
 
 def test_a_subject_comes_in_by_an_invitation_and_then_by_itself(desk: dc.Desk) -> None:
@@ -229,7 +229,7 @@ def test_a_subject_comes_in_by_an_invitation_and_then_by_itself(desk: dc.Desk) -
     invited = desk.people.invite("cleo", "root")
     account = desk.sign_ins.by_subject(who("s1"), invitation=invited.secret)
     assert desk.sign_ins.by_subject(who("s1")).id == account.id
-    assert refusal(lambda: desk.sign_ins.by_subject(SubjectAtProvider("https://other.example", "s1")))
+    assert refusal(lambda: desk.sign_ins.by_subject(Subject(issuer="https://other.example", subject="s1", name="s1")))
     desk.people.remove("cleo", "root")
     assert "account was closed" in refusal(lambda: desk.sign_ins.by_subject(who("s1")))
 

@@ -84,4 +84,4 @@ def test_other_tables_fit(terminal, refund, command):
     refund()
     lines = terminal(80, *command)
     assert max(map(len, lines)) <= 80
-    assert len(lines) < (75 if command != ("config", "show") else 160)
+    assert len(lines) < (75 if command != ("config", "show") else 200)
