@@ -82,7 +82,7 @@ def test_the_page_from_top_to_bottom(folder: Path, capsys: pytest.CaptureFixture
         }  # fmt: skip
         for name, roles in PEOPLE.items():
             assert {grant.role for grant in desk.people.account(name).grants} == roles
-        (secret,) = re.findall(r"dc_\w+", "".join(run(token, capsys)))
+        (secret,) = re.findall(r"dc_[\w-]+", "".join(run(token, capsys)))
         case = propose(desk, secret)
         four_eyes(desk, case)
         run(removal, capsys)
