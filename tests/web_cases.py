@@ -45,12 +45,15 @@ HISTORY = [
 ]
 
 
+REFUNDS: dict[str, Any] = {
+    "mode": "approval", "threshold": 0.9, "risk_ceiling": "medium", "respond_within": "15m", "on_timeout": "reject",
+    "rationale": "required", "context": "standard", "group": "support", "quorum": {"arbiter": "leads"},
+}  # fmt: skip
+
+
 def define(desk: dc.Desk, undo: str | int = "30s") -> None:
     """One loop a mode."""
-    desk.loop(
-        "refunds", mode="approval", threshold=0.9, risk_ceiling="medium", respond_within="15m", on_timeout="reject",
-        rationale="required", context="standard", group="support", quorum={"arbiter": "leads"}, undo=undo,
-    )  # fmt: skip
+    desk.loop("refunds", **REFUNDS, undo=undo)
     desk.loop("digits", mode="labels", labels=list(range(10)), threshold=0.95, context="minimal", audit=0.1)
     desk.loop("spam", mode="labels", labels=["spam", "ham", "phishing"], threshold=0.97, context="minimal")
     desk.loop("summaries", mode="preference", context="minimal")

@@ -398,5 +398,5 @@ def resume_stopped(desk: ChangingDesk, actor: Actor, because: str, loop: str | N
 @applies("resume_loop")
 def _resume(steps: Steps, tx: Tx, approved: Approved) -> None:
     args: ResumeArgs = _read(ResumeArgs, approved.args)
-    actor = Actor(person=approved.by, via="changes")
+    actor = Actor(person=approved.by, via="changes", authenticated="approval")
     _moved(steps, tx, args.loop, approved, lambda now, at: stop.resumed(now, at, actor, args.because, False))

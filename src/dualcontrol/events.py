@@ -773,13 +773,18 @@ UPCASTS: dict[tuple[str, int], Callable[[Raw], Raw]] = {
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One transaction's worth of events in one stream, chained by hash to the entry before it."""
+    """One transaction's worth of events in one stream, chained by hash to the entry before it.
+
+    `proof` is how the actor was known: by which door and sign-in; None for the system, and for Python with the
+    database in its hands.
+    """
 
     stream: str
     seq: int
     at: int
     actor: str
     events: tuple[Event, ...]
+    proof: Actor | None = None
     body: str = ""
     prev: str = ""
     hash: str = ""
@@ -795,6 +800,7 @@ class _Body(msgspec.Struct, Generic[_Events], frozen=True, kw_only=True):
     at: int
     actor: str
     events: list[_Events]
+    proof: Actor | msgspec.UnsetType = msgspec.UNSET
 
 
 _RAW = decoder(_Body[Raw])
@@ -802,9 +808,10 @@ _RAW = decoder(_Body[Raw])
 
 def sealed(entry: Entry, prev: str) -> Entry:
     """The entry with its canonical body and its hash, chained to `prev` ("" for the first of a stream)."""
-    body = ENCODER.encode(
-        _Body(stream=entry.stream, seq=entry.seq, at=entry.at, actor=entry.actor, events=list(entry.events))
-    )
+    proof = msgspec.UNSET if entry.proof is None else entry.proof
+    body = ENCODER.encode(_Body(
+        stream=entry.stream, seq=entry.seq, at=entry.at, actor=entry.actor, events=list(entry.events), proof=proof
+    ))  # fmt: skip
     return replace(entry, body=body.decode(), prev=prev, hash=link(prev, body))
 
 
@@ -827,7 +834,7 @@ def opened(body: str, *, prev: str = "", digest: str = "", pos: int | None = Non
         events.append(Unknown(name=name) if kind is None else kind.from_dict(fields))
     return Entry(
         stream=raw.stream, seq=raw.seq, at=raw.at, actor=raw.actor, events=tuple(events),
-        body=body, prev=prev, hash=digest, pos=pos,
+        proof=raw.proof or None, body=body, prev=prev, hash=digest, pos=pos,
     )  # fmt: skip
 
 

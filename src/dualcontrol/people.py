@@ -7,7 +7,9 @@ name is taken, as far as its group allows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 from dualcontrol.case import Actor, Case, Value, is_high
@@ -247,12 +249,13 @@ def proof_lacking(actor: Actor, risk: str | float | None, now: int) -> Dualcontr
 
 DOORS = {
     "web": "on a page", "http": "over HTTP", "cli": "on the command line", "import": "from a file",
-    "python": "in Python",
+    "python": "in Python", "changes": "by a change",
 }  # fmt: skip
 NOBODY = {"cli": "the command line", "import": "the command line"}
 SIGN_INS = {
     "os": "as the user of this machine", "demo": "in the demo, where nobody signs in", "token": "by a token",
     "password": "signed in by password", "oidc": "signed in with the provider",
+    "approval": "approved by a second person as a case of its own",
 }  # fmt: skip
 
 
@@ -267,6 +270,32 @@ def proof(actor: Actor, at: int) -> str:
     if actor.stepped_up_at is not None:
         how += f", and again {before(actor.stepped_up_at, at)}"
     return f"{door}, {how}"
+
+
+# The door of a request, for the record
+
+
+Door = Callable[[str], Actor | None]
+_DOOR: ContextVar[Door | None] = ContextVar("door", default=None)
+
+
+@contextmanager
+def through(door: Door | None) -> Iterator[None]:
+    """Let what is recorded within say how its actor was known; `door` knows a name, or does not.
+
+    Of a context, not of a call, since what a person does at a door may write to several streams.
+    """
+    before_it = _DOOR.set(door)
+    try:
+        yield
+    finally:
+        _DOOR.reset(before_it)
+
+
+def proof_of(name: str) -> Actor | None:
+    """How the actor of an entry was known; None for the system, and where Python holds the database itself."""
+    door = _DOOR.get()
+    return None if door is None else door(name)
 
 
 # Accounts and the humans behind them, and groups

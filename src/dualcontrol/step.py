@@ -66,7 +66,7 @@ from dualcontrol.labels import Labels
 from dualcontrol.learn import examples
 from dualcontrol.names import same
 from dualcontrol.overrides import Lay, governed
-from dualcontrol.people import able_in, may, pools_of, refuse
+from dualcontrol.people import able_in, may, pools_of, proof_of, refuse
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
@@ -253,7 +253,10 @@ class Steps:
         if not events:
             return case, []
         actor = actor_of(command, case)
-        entry = Entry(stream=f"case/{case.id}", seq=case.seq + 1, at=env.now, actor=actor, events=tuple(events))
+        proof = None if type(command) in WITH_ACTOR else proof_of(actor)
+        entry = Entry(
+            stream=f"case/{case.id}", seq=case.seq + 1, at=env.now, actor=actor, events=tuple(events), proof=proof
+        )
         after = replace(after, seq=entry.seq)
         tx.save(case, after, entry, examples=examples.rows(after, events, control, env))
         if isinstance(command, Erase):
@@ -385,8 +388,9 @@ class Steps:
         """Write a new case that begins with these events, in the caller's transaction; a leader notes it."""
         env = self.env(tx.now)
         case, every = self._events(None, events, control, env)
+        actor = command.owner or "program"
         entry = Entry(
-            stream=f"case/{case.id}", seq=1, at=env.now, actor=command.owner or "program", events=tuple(every)
+            stream=f"case/{case.id}", seq=1, at=env.now, actor=actor, events=tuple(every), proof=proof_of(actor)
         )
         case = replace(case, seq=1)
         can_lead = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
@@ -540,7 +544,10 @@ class Steps:
         self, tx: Tx, before: Control, events: Sequence[Event], expected: Control | None, actor: str = "system"
     ) -> Control:  # fmt: skip
         """Write events of a loop as one entry, with the control that they make, in the caller's transaction."""
-        entry = Entry(stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor=actor, events=tuple(events))
+        entry = Entry(
+            stream=f"loop/{before.loop_id}", seq=before.seq + 1, at=tx.now, actor=actor, events=tuple(events),
+            proof=proof_of(actor),
+        )  # fmt: skip
         after = before
         for event in events:
             after = governed_by(after, event)
@@ -631,6 +638,7 @@ AFTER_ERASURE: tuple[type[Command], ...] = (Erase, FinishEffect, LoseEffect, Res
 UNREAD: tuple[type[Command], ...] = (FinishEffect, LoseEffect, Expire)
 BY_CLAIM, BY_PERSON = (GiveAnswer, Commit, Release, Extend), (TakeClaim, Retract)
 BY_PROGRAM = (StartEffect, FinishEffect, Recall)
+WITH_ACTOR = (GiveAnswer, Revoke)  # their events say themselves how the person was known
 IN_TIME: tuple[type[Command], ...] = (GiveAnswer, Retract, StartEffect)
 STARTING: tuple[type[Command], ...] = (*IN_TIME, Timeout)  # an effect starts, or what a timeout lets through
 

@@ -30,7 +30,9 @@ def test_two_programs_start_nothing_once_a_stop_has_returned(desk: dc.Desk, loop
         assert begun(desk) == stopped_at
         amid += 0 < stopped_at < EFFECTS
         desk.resume("Lea", "mended", loop=None if turn % 2 else "pay")
-        time.sleep(0.02)
+        until = time.monotonic() + 2
+        while begun(desk) == stopped_at < EFFECTS and time.monotonic() < until:  # whoever waits comes back
+            time.sleep(0.005)
     assert amid > 0, "no stop came amid the starts"
     assert beside.said() == [str(EFFECTS // 2)] * 2
     assert begun(desk) == EFFECTS

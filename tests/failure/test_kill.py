@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import dualcontrol as dc
 from dualcontrol.events import EVENTS
 
 SCRIPT = Path(__file__).with_name("trips.py")
+Play = Callable[..., tuple[int, dict[str, Any] | None]]
 DURABLE = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
@@ -40,13 +41,46 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
-def play(url: str, witness: Path, *told: str) -> tuple[int, dict[str, Any] | None]:
-    """Run one trip in a child process: its exit status and how it ended."""
-    command = [sys.executable, str(SCRIPT), url, str(witness), *told]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "TZ": "UTC"})
-    if done.returncode not in (0, -signal.SIGKILL):
-        raise AssertionError(done.stderr[-3000:])
-    return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+class Trips:
+    """Plays trips in processes of their own, which are forked from one that has imported everything."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, str(SCRIPT), "serve", str(folder / "scratch.db")]
+        self._folder = folder
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "TZ": "UTC"}
+        )
+
+    def play(self, url: str, witness: Path, *arguments: str) -> tuple[int, dict[str, Any] | None]:
+        """Run one trip: its exit status and how it ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        out, err = self._folder / "out", self._folder / "err"
+        self._process.stdin.write(json.dumps([str(out), str(err), url, str(witness), *arguments]) + "\n")
+        self._process.stdin.flush()
+        lines = self._process.stdout  # what the scratch trip printed came before the first status
+        status = int(lines.readline())
+        if status not in (0, -signal.SIGKILL):
+            raise AssertionError(err.read_text()[-3000:])
+        return status, json.loads(out.read_text().splitlines()[-1]) if status == 0 else None
+
+    def close(self) -> None:
+        """End the process that is forked."""
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def trips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trips]:
+    """Trips in processes of their own."""
+    trips = Trips(tmp_path_factory.mktemp("trips"))
+    yield trips
+    trips.close()
+
+
+@pytest.fixture
+def play(trips: Trips) -> Play:
+    """Play a trip in a process of its own."""
+    return trips.play
 
 
 def without_result(end: dict[str, Any] | None) -> dict[str, Any]:
@@ -55,21 +89,21 @@ def without_result(end: dict[str, Any] | None) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any] | None]:
+def quiet(tmp_path_factory: pytest.TempPathFactory, trips: Trips) -> Callable[[str], dict[str, Any] | None]:
     """How the trip of an event ends where nobody is killed; played once each."""
     ends: dict[str, dict[str, Any] | None] = {}
 
     def end(event: str) -> dict[str, Any] | None:
         if event not in ends:
             folder = tmp_path_factory.mktemp("quiet")
-            ends[event] = play(f"sqlite:///{folder}/dc.db", folder / "witness", event, "never")[1]
+            ends[event] = trips.play(f"sqlite:///{folder}/dc.db", folder / "witness", event, "never")[1]
         return ends[event]
 
     return end
 
 
 @pytest.mark.parametrize(("url", "event"), AFTER, indirect=["url"])
-def test_killed_after_each_kind_of_event(url: str, tmp_path: Path, event: str, quiet: Any) -> None:
+def test_killed_after_each_kind_of_event(url: str, tmp_path: Path, event: str, quiet: Any, play: Play) -> None:
     """The list comes from the code: a new event without a kill point has no trip and fails here."""
     assert event in TRIPS, f"{event} has no kill point in tests/failure/trips.py"
     killed, _ = play(url, tmp_path / "witness", event, "after")
@@ -82,7 +116,9 @@ def test_killed_after_each_kind_of_event(url: str, tmp_path: Path, event: str, q
 
 @pytest.mark.slow
 @pytest.mark.parametrize("event", sorted(EVENTS))
-def test_killed_before_the_commit_of_each_kind_of_event(url: str, tmp_path: Path, event: str, quiet: Any) -> None:
+def test_killed_before_the_commit_of_each_kind_of_event(
+    url: str, tmp_path: Path, event: str, quiet: Any, play: Play
+) -> None:
     """What was not committed did not happen, and is done again."""
     killed, _ = play(url, tmp_path / "witness", event, "before")
     assert killed == -signal.SIGKILL
@@ -96,7 +132,7 @@ def test_killed_before_the_commit_of_each_kind_of_event(url: str, tmp_path: Path
 
 @pytest.mark.parametrize(("trip", "left"), [("Joined", 0), ("joined, one by one", 1)])
 def test_killed_when_a_leader_is_settled_its_follower_is_settled_once(
-    url: str, tmp_path: Path, trip: str, left: int
+    url: str, tmp_path: Path, trip: str, left: int, play: Play
 ) -> None:
     """Both in one transaction, or the second by a sweep of whoever comes next."""
     killed, _ = play(url, tmp_path / "witness", "Concluded", "after", trip)
@@ -115,7 +151,7 @@ def test_killed_when_a_leader_is_settled_its_follower_is_settled_once(
     [("Concluded", "after", 0.9), ("EffectStarted", "before", 0.9), ("SettingOverridden", "after", 0.95)],
 )
 def test_killed_around_an_approved_change_it_is_made_once(
-    url: str, tmp_path: Path, event: str, when: str, threshold: float
+    url: str, tmp_path: Path, event: str, when: str, threshold: float, play: Play
 ) -> None:
     """Between the approval and the change, within it, and right after it."""
     trip = "overridden by two"

@@ -1,6 +1,7 @@
 """Programs that are killed and started again: one for each kind of event, run in a child process.
 
-    python trips.py URL WITNESS EVENT [after|before|never] [TRIP]
+    python trips.py URL WITNESS EVENT after|before|never [TRIP]
+    python trips.py serve SCRATCH.db
 
 Plays the trip in which EVENT happens, or the one that is named.
 With ``after`` the process is killed with SIGKILL right after the transaction with the first such event has
@@ -16,7 +17,9 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -716,5 +719,30 @@ def main(url: str, witness: str, event: str, when: str, trip: str | None = None)
     desk.close()
 
 
+def serve() -> None:
+    """Play a trip for each line of stdin, in a process of its own that begins with everything imported.
+
+    A line is the arguments of `main` and two files for stdout and stderr, as JSON; the answer is the exit status.
+    """
+    with dc.open("sqlite:///" + sys.argv[2], durability="process") as desk:
+        plain(desk, sys.argv[2] + ".witness")
+    assert threading.active_count() == 1, "a thread would be lost in the fork"
+    for line in sys.stdin:
+        out, err, *arguments = json.loads(line)
+        if (child := os.fork()) == 0:
+            for stream, path in ((1, out), (2, err)):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), stream)
+            status = 1
+            try:
+                main(*arguments)
+                sys.stdout.flush()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+            os._exit(status)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve() if sys.argv[1] == "serve" else main(*sys.argv[1:])

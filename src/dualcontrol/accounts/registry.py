@@ -20,7 +20,7 @@ from dualcontrol.control import BY_TWO, Role
 from dualcontrol.errors import AccountError, Pending, UnknownLoopError
 from dualcontrol.events import Entry, Event
 from dualcontrol.names import among, distinct, nearest, same
-from dualcontrol.people import DECIDING, ROLES, Grant
+from dualcontrol.people import DECIDING, ROLES, Grant, proof_of
 from dualcontrol.step import Steps
 from dualcontrol.store import Tx
 from dualcontrol.store.accounts import (
@@ -350,7 +350,7 @@ class Registry:
         """Write what happened to accounts into their stream, and what it means into each loop's."""
         if not events:
             return
-        tx.append(Entry(stream=STREAM, seq=0, at=tx.now, actor=by, events=tuple(events)))
+        tx.append(Entry(stream=STREAM, seq=0, at=tx.now, actor=by, events=tuple(events), proof=proof_of(by)))
         for name in sorted(control.loop for control in self._steps.store.queries.loops()):
             if (control := tx.control(name)) is not None:
                 self._steps.acquaint(tx, control, by)

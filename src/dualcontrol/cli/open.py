@@ -11,12 +11,16 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
-from dualcontrol.case import Case
+from dualcontrol.case import Actor, Case
 from dualcontrol.cli.command import State
+from dualcontrol.cli.read import authenticated
 from dualcontrol.compose import open as open_desk
 from dualcontrol.desk import Desk
 from dualcontrol.errors import StoreUnavailableError, UnknownCaseError, UnknownLoopError
+from dualcontrol.people import through
 from dualcontrol.settings import Settings, load
+
+NO_PERSON = ("system", "program")
 
 
 def case_of(desk: Desk, text: str) -> Case:
@@ -54,9 +58,15 @@ def desk_of(state: State, *, create: bool = False, loop: str | None = None, gove
     try:
         if not govern:
             desk.settings = settings
-        yield desk
+        with through(by_command):
+            yield desk
     finally:
         desk.close()
+
+
+def by_command(name: str) -> Actor | None:
+    """How somebody in whose name a command acts is known; None for what system and programs do."""
+    return None if name in NO_PERSON else Actor(person=name, via="cli", authenticated=authenticated(name))
 
 
 # Where things are: the settings in force, and the file behind a database's address.

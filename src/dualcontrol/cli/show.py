@@ -186,6 +186,8 @@ def event_rows(entries: Sequence[Entry], hidden: Sequence[str]) -> list[list[str
                 shown = {k: v for k, v in fields.items() if k not in ELSEWHERE and v not in (None, "", [], {}, False)}
                 details = one_line(", ".join(f"{name} {_short(name, value)}" for name, value in shown.items()), LINE)
             rows.append([str(entry.seq), stamp(entry.at), who, type(event).__name__, details])
+        if entry.proof is not None and rows[-1][2] == entry.actor:
+            rows.append(["", "", "", "", proof(entry.proof, entry.at)])
     return rows
 
 
@@ -194,6 +196,7 @@ def event_document(entries: Sequence[Entry], hidden: Sequence[str]) -> list[dict
     return [
         {
             "seq": entry.seq, "at": entry.at, "actor": entry.actor, "hash": entry.hash, "pos": entry.pos,
+            **({"proof": entry.proof.to_dict()} if entry.proof else {}),
             "events": [e.to_dict() for e in entry.events if getattr(e, "review_id", None) not in hidden],
         }
         for entry in entries

@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from dualcontrol.case import Value, decoder
+from dualcontrol.case import Actor, Value, decoder
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.events import (
     AlarmRaised,
@@ -156,7 +156,10 @@ ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores 
 
 
 class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """One change and its reason; `segment` is "" where it concerns the whole loop."""
+    """One change and its reason; `segment` is "" where it concerns the whole loop.
+
+    `proof` is how who made it was known, where a person did it at a page, over HTTP or on the command line.
+    """
 
     at: int
     by: str
@@ -168,6 +171,7 @@ class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
     coverage: float | None = None
     pos: int | None = None
     steps: int = 1
+    proof: Actor | None = None
 
 
 def gathered(moves: Iterable[Move]) -> list[Move]:
@@ -190,7 +194,7 @@ def moves(entries: Iterable[Entry]) -> list[Move]:
 
 def move_of(entry: Entry, event: Event) -> Move | None:
     """The change that an event is, or None where it changes nothing that governs."""
-    move = partial(Move, at=entry.at, by=entry.actor)
+    move = partial(Move, at=entry.at, by=entry.actor, proof=entry.proof)
     match event:
         case PolicyChanged():
             guarantee = _SETTINGS.decode(event.settings).guarantee

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
 from dualcontrol import __version__
@@ -57,29 +59,40 @@ def create_app(
     )
     app = FastAPI(
         title="dualcontrol", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json",
-        redirect_slashes=False, dependencies=[Depends(authorised)],
+        redirect_slashes=False, dependencies=[Depends(authorised)],  # of what is added later as well
     )  # fmt: skip
     app.state.desk = desk
     app.state.access = access
     app.state.courses = guarantee.Courses(desk)
     app.state.settler = Settler(desk)
     app.state.pages = Pages(desk, access)
-    bearer: Any = Security(HTTPBearer(auto_error=False, description="The API token that `dualcontrol serve` prints."))
-    api = APIRouter(prefix=API, default_response_class=Response)
-    for resource in RESOURCES:
-        api.include_router(resource, dependencies=[bearer, Depends(check_query)])
-    api.add_api_route("/health", health, tags=["health"], openapi_extra={"security": []}, responses={
-        status: described for status, described in shapes.replies(shapes.Health).items() if status in (200, 421, 503)
-    })  # fmt: skip
-    app.include_router(api)
-    for page in PAGES:
-        app.include_router(page.router)
+    app.router.routes.extend(routes())
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problem.install(app)
     app.openapi = lambda: shapes.describe(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, access=access)
     app.add_middleware(Head)
     return app
+
+
+@functools.cache
+def routes() -> list[BaseRoute]:
+    """The routes of API and pages, each behind the question who may; the same for every server of this process.
+
+    FastAPI works out what each route takes when the route is first asked for, which is half a second for all of them.
+    """
+    bearer: Any = Security(HTTPBearer(auto_error=False, description="The API token that `dualcontrol serve` prints."))
+    every = APIRouter(dependencies=[Depends(authorised)])
+    api = APIRouter(prefix=API, default_response_class=Response)
+    for resource in RESOURCES:
+        api.include_router(resource, dependencies=[bearer, Depends(check_query)])
+    api.add_api_route("/health", health, tags=["health"], openapi_extra={"security": []}, responses={
+        status: described for status, described in shapes.replies(shapes.Health).items() if status in (200, 421, 503)
+    })  # fmt: skip
+    every.include_router(api)
+    for page in PAGES:
+        every.include_router(page.router)
+    return every.routes
 
 
 class Address(NamedTuple):

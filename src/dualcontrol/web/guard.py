@@ -15,9 +15,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dualcontrol.control import PAGE
 from dualcontrol.errors import AccessError, DualcontrolError, PayloadTooLargeError, StoreError, TooManyAttemptsError
+from dualcontrol.names import same
+from dualcontrol.people import Door, through
 from dualcontrol.web.access import Access, Visitor
 from dualcontrol.web.attempts import client_of
+from dualcontrol.web.deps import actor_of
 from dualcontrol.web.problem import refusal
 from dualcontrol.web.reply import API, sign_in_address, strip_suffix, wants_json
 
@@ -88,7 +92,8 @@ class Guard:
                 answer = await run_in_threadpool(refusal, Request(scope), refused.error, refused.status)
             await answer(scope, receive, send_with_headers)
             return
-        await self.app(scope, receive_limited, send_with_headers)
+        with through(door(scope["state"]["visitor"], scope["path"])):
+            await self.app(scope, receive_limited, send_with_headers)
 
     async def _admit(self, scope: Scope) -> None:
         """Note the visitor, or raise `Refused`."""
@@ -146,6 +151,14 @@ class Guard:
             return await run_in_threadpool(self.access.session, cookie.value) if cookie else None
         except StoreError as error:
             raise Refused(error) from error
+
+
+def door(visitor: Visitor | None, path: str) -> Door | None:
+    """How the visitor of an address is known, for what they do there in their own name."""
+    if visitor is None:
+        return None
+    actor = actor_of(visitor, "http" if path.startswith(API) else PAGE)
+    return lambda name: actor if same(name, actor.person) else None
 
 
 class Refused(Exception):

@@ -45,8 +45,8 @@ def ledger(
                 body = {k: v for k, v in body.items() if k not in ("verdict", "reasons", "confidence")}
             events.append(body)
         rows.append(EntryReply(
-            seq=entry.seq, at=entry.at, actor=entry.actor, hash=entry.hash, prev=entry.prev, pos=entry.pos,
-            events=events,
+            seq=entry.seq, at=entry.at, actor=entry.actor, proof=entry.proof, hash=entry.hash, prev=entry.prev,
+            pos=entry.pos, events=events,
         ))  # fmt: skip
     return rows
 

@@ -91,12 +91,13 @@ class Serving:
         beside = [
             threading.Thread(target=self._sweep, name="dualcontrol-sweeper", daemon=True),
             threading.Thread(target=settler.run, name="dualcontrol-settler", daemon=True),
-            threading.Thread(target=self.app.state.pages.warm, name="dualcontrol-templates", daemon=True),
         ]
         if self.trains:
             beside.append(threading.Thread(target=self._train, name="dualcontrol-trainer", daemon=True))
         for thread in beside:
             thread.start()
+        warm = threading.Thread(target=self.app.state.pages.warm, name="dualcontrol-templates", daemon=True)
+        warm.start()  # nobody waits for it at the end
         try:
             self._server.run(sockets=[self.socket])
         finally:

@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from dualcontrol import __version__
 from dualcontrol.case import (
     JSON,
+    Actor,
     Answer,
     Candidate,
     Case,
@@ -99,6 +100,7 @@ class EntryReply(Shape):
     seq: int
     at: int
     actor: str
+    proof: Actor | None
     hash: str
     prev: str
     pos: int | None

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import ALARM, PERSON
 from dualcontrol.guarantee.standing import Standing, some
+from dualcontrol.people import proof
 from dualcontrol.replay.whatif import Asked, WhatIf
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
 from dualcontrol.web.charts import course
@@ -60,7 +61,7 @@ def guarantee(
         state=STATES.get(of.state, STATES["off"]), charts=charts, tabs=tabs(courses, status),
         rows=points[::-1][:: max(1, -(-len(points) // ROWS))],  # the latest first, evenly thinned
         moved=status.reply.moves[::-1][:LATEST], typed=typed, form=form, figures=figures(of),
-        tried=lines(status.reply.what_if), closed=closed,
+        tried=lines(status.reply.what_if), closed=closed, proof=proof,
     )  # fmt: skip
 
 

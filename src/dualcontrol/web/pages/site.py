@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,23 @@ LIMITS = {"most_panes": 24, "most_ranked": 24, "most_alternatives": 24, "most_an
 FIRST = ("base.html", "sign_in.html", "front.html", "inbox.html")
 
 
+@functools.cache
+def environment() -> Environment:
+    """The templates of this process with what they call, compiled once however many servers it runs."""
+    env = Environment(
+        loader=PackageLoader("dualcontrol.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, extensions=["jinja2.ext.do"], finalize=literal.finalize,
+    )  # fmt: skip
+    release = hashlib.sha256()  # of all static files, so that browsers fetch a new release at once
+    for path in sorted(STATIC.iterdir()):
+        release.update(path.read_bytes())
+    env.filters.update(inline=literal.inline, exact=literal.exact)
+    env.globals.update(
+        words=words, named=literal.named, story=history, icon=icon, static=release.hexdigest()[:10], **LIMITS
+    )
+    return env
+
+
 class Pages:
     """Renders templates and twins for one desk."""
 
@@ -38,18 +56,7 @@ class Pages:
         self.desk = desk
         self.access = access
         self.waiting = Waiting(desk)
-        self.env = Environment(
-            loader=PackageLoader("dualcontrol.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-            lstrip_blocks=True, extensions=["jinja2.ext.do"], finalize=literal.finalize,
-        )  # fmt: skip
-        release = hashlib.sha256()  # of all static files, so that browsers fetch a new release at once
-        for path in sorted(STATIC.iterdir()):
-            release.update(path.read_bytes())
-        self.env.filters.update(inline=literal.inline, exact=literal.exact)
-        self.env.globals.update(
-            words=words, named=literal.named, story=history, icon=icon,
-            static=release.hexdigest()[:10], **LIMITS,
-        )  # fmt: skip
+        self.env = environment()
 
     def warm(self) -> None:
         """Compile the templates that people meet first, so that nobody waits for it on their first page."""

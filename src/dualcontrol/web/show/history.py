@@ -24,7 +24,10 @@ SETTLED = {
 
 
 def history(entries: Sequence[EntryReply]) -> list[dict[str, Any]]:
-    """One row an entry: when, who, what in sentences, and the hash that chains it; `skipped` before the last ones."""
+    """One row an entry: when, who, how they were known, what in sentences, and the hash that chains it.
+
+    `skipped` counts those left out before the last ones.
+    """
     over = max(len(entries) - MOST, 0)
     rows = []
     for place, entry in enumerate([*entries[:FIRST], *entries[FIRST + over :]]):
@@ -34,7 +37,8 @@ def history(entries: Sequence[EntryReply]) -> list[dict[str, Any]]:
             sentences.append((icon, inline(sentence(event))))
         rows.append({
             "seq": entry.seq, "at": entry.at, "hash": entry.hash, "actor": words.brief(entry.actor, 60),
-            "told": sentences, "skipped": over if place == FIRST else 0,
+            "told": sentences, "proof": proof(entry.proof, entry.at) if entry.proof else "",
+            "skipped": over if place == FIRST else 0,
         })  # fmt: skip
     return rows
 
