@@ -33,7 +33,7 @@ def test_the_code_that_it_names_is_there() -> None:
 # What crosses modules has a folder of its own, or is listed here; a module's tests carry the module's name.
 ACROSS = {"contract", "docs", "failure", "loop", "snapshots", "typing"}
 BEHAVIOURS = {
-    "test_bad_input", "test_fixtures", "test_postgres_server",
+    "accounts/test_record", "test_bad_input", "test_fixtures", "test_postgres_server",
     "cli/test_answers", "cli/test_blind", "cli/test_care", "cli/test_choosing", "cli/test_help", "cli/test_narrow",
     "cli/test_operate", "cli/test_seen",
     "guarantee/test_bad_input", "guarantee/test_batches", "guarantee/test_bench", "guarantee/test_counting",

@@ -193,13 +193,15 @@ def test_the_history_says_how_it_is_known_who_answered(actor: Actor, sentence: s
     answered = {
         "kind": "Answered", "actor": actor.to_dict(), "verdict": "approve", "at": 10 * MINUTE, "seconds": "4.0",
     }  # fmt: skip
-    entry = EntryReply(seq=1, at=10 * MINUTE, actor="ana", hash="h", prev="", pos=1, events=[answered])
+    entry = EntryReply(seq=1, at=10 * MINUTE, actor="ana", proof=None, hash="h", prev="", pos=1, events=[answered])
     (row,) = history([entry])
     ((_, shown),) = row["told"]
     assert str(shown).removeprefix("<bdi>").removesuffix("</bdi>") == f"Approved after 4 s, {sentence}"
 
 
 def test_an_answer_that_is_hidden_does_not_say_by_which_door() -> None:
-    entry = EntryReply(seq=1, at=1, actor="ana", hash="h", prev="", pos=1, events=[{"kind": "Answered", "at": 1}])
+    entry = EntryReply(
+        seq=1, at=1, actor="ana", proof=None, hash="h", prev="", pos=1, events=[{"kind": "Answered", "at": 1}]
+    )
     ((_, sentence),) = history([entry])[0]["told"]
     assert "hidden" in str(sentence)
