@@ -15,6 +15,8 @@ from product import Promise
 from rivals import POLICIES
 from streams import ERRORS, best
 
+from dualcontrol.control import OVERLOOKED, missed_by_pairs
+
 
 class Bar(NamedTuple):
     """One line: what was measured, what was wanted, and whether it is so."""
@@ -122,6 +124,29 @@ def b5(bench: Bench) -> list[Bar]:
     return found
 
 
+def people(bench: Bench) -> list[Bar]:
+    """Two people who each catch a share of the errors, under what is assumed of them, and under what is true."""
+    assumed, soon = missed_by_pairs(OVERLOOKED), 10_000
+    found = []
+    for stream in ("cal_light", "cal_heavy"):
+        for caught in (0.95, 0.9):
+            cell = Cell(stream, decisions=soon, noise=missed_by_pairs(1.0 - caught), promise=Promise(miss_rate=assumed))
+            opened = float(np.mean([run.opened >= 0 for run in bench.runs_of(cell)]))
+            found.append(most("PE", f"{stream}: catch {caught:g}, violated", _violated(bench, cell), bench.slack(0.05)))
+            found.append(least("PE", f"{stream}: catch {caught:g}, opened by {soon:,}", opened, 0.9))
+        for caught in (0.8, 0.7):
+            noise = missed_by_pairs(1.0 - caught)
+            known = Cell(stream, decisions=soon, noise=noise, promise=Promise(miss_rate=noise))
+            what = f"{stream}: catch {caught:g} and known, violated"
+            found.append(most("PE", what, _violated(bench, known), bench.slack(0.05)))
+        perfect = [Cell(stream, decisions=soon, promise=Promise(miss_rate=rate)) for rate in (assumed, 0.0)]
+        late, now = (float(np.median([run.opened % (soon + 1) for run in bench.runs_of(cell)])) for cell in perfect)
+        found.append(most("PE", f"{stream}: perfect people, opening to that without a miss rate", late / now, 1.5))
+        unsaid = Cell(stream, decisions=soon, noise=missed_by_pairs(0.1))
+        found.append(least("PE", f"{stream}: catch 0.9 and nothing assumed, violated", _violated(bench, unsaid), 0.1))
+    return found
+
+
 def b6(bench: Bench) -> list[Bar]:
     """Errors that are answered later than the rest."""
     found = []
@@ -167,5 +192,5 @@ def _violated(bench: Bench, cell: Cell) -> float:
 
 BARS: dict[str, Callable[[Bench], list[Bar]]] = {
     "B1": b1, "B2": b2, "B3": b3, "B4": b4, "B5": b5, "B6": b6, "B7": b7, "B8": b8,
-    "RM": risk_model, "AG": again,
+    "RM": risk_model, "AG": again, "PE": people,
 }  # fmt: skip

@@ -45,6 +45,7 @@ class Run:
     error_after: float = 0.0
     miscovered: bool = False
     tries: int = 0
+    opened: int = -1
 
 
 class Governed:
@@ -132,6 +133,8 @@ class Governed:
     def judge(self, now: int) -> None:
         """Whether the live region is worse than promised, by the true errors."""
         truth = self.truths[now >= self.stream.change]
+        if self.live < self.nothing and self.run.opened < 0:
+            self.run.opened = now
         if truth[self.live] > self.promise.max_error + 1e-12:
             self.run.violated |= True
             if self.run.bad_since < 0:

@@ -55,6 +55,16 @@ class Rule(Value, frozen=True, kw_only=True):
 
 
 UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody checks
+OVERLOOKED = 0.1  # of errors are taken to be missed by one person, until that is measured
+
+
+def missed_by_pairs(rate: float) -> float:
+    """The share of errors that do not count where one person has to see an error and another to confirm it.
+
+    For misses that are independent; of misses that are alike fewer are lost, since both see an error with probability
+    (1 - rate)^2 + correlation rate (1 - rate).
+    """
+    return round(1.0 - (1.0 - rate) ** 2, 6)
 
 
 class Guarantee(Value, frozen=True, kw_only=True):
@@ -81,10 +91,10 @@ class Guarantee(Value, frozen=True, kw_only=True):
 
     @property
     def missed(self) -> float:
-        """The share of errors that reviewers may let pass: as declared, else none where somebody checks them."""
+        """The share of errors that reviewers may let pass: as declared, else as assumed of people nobody measured."""
         if self.miss_rate is not None:
             return self.miss_rate
-        return 0.0 if self.adjudicate else UNCHECKED
+        return missed_by_pairs(OVERLOOKED) if self.adjudicate else UNCHECKED
 
 
 class Feedback(Value, frozen=True, kw_only=True):

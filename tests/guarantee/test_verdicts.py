@@ -91,7 +91,7 @@ def test_audits_are_adjudicated_as_well(make):
 
 @pytest.mark.parametrize(
     ("given", "missed"),
-    [({"adjudicate": False}, 0.75), ({"adjudicate": True}, 0.0), ({"adjudicate": False, "miss_rate": 0.1}, 0.1)],
+    [({"adjudicate": False}, 0.75), ({"adjudicate": True}, 0.19), ({"adjudicate": False, "miss_rate": 0.1}, 0.1)],
 )
 def test_reviewers_whom_nobody_checks_are_taken_to_miss_errors(make, given, missed: float):
     s = make(guarantee={"max_error": 0.2, "pilot": 0, "launch": 0, **given})

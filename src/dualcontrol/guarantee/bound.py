@@ -21,13 +21,15 @@ GRID: tuple[float, ...] = tuple(0.02 * 45.0 ** (j / 5) for j in range(6))  # 0.0
 class RunningBound:
     """`observe` each audited autopilot case, `skip` the others; `upper` holds for all times at once.
 
-    `floor` is the least inclusion probability that an audited case can have had.
+    `floor` is the least inclusion probability that an audited case can have had; `miss_rate` bounds the share of errors
+    that reviewers let pass.
     """
 
-    def __init__(self, confidence: float = 0.95, *, floor: float = 0.05) -> None:
+    def __init__(self, confidence: float = 0.95, *, floor: float = 0.05, miss_rate: float = 0.0) -> None:
         certificate.share("confidence", confidence, hint=HINTS["confidence"])
         certificate.share("floor", floor, one=True)
-        self.confidence, self.floor = confidence, floor
+        certificate.share("miss_rate", miss_rate, zero=True)
+        self.confidence, self.floor, self.miss_rate = confidence, floor, miss_rate
         self.cases = self.labels = 0
         self.errors = 0.0
         self._sum, self._square, self._mean = 0.0, 0.0, 0.0
@@ -53,28 +55,28 @@ class RunningBound:
 
     @property
     def estimate(self) -> float | None:
-        """The weighted share of errors so far; None before the first case."""
+        """The weighted share of errors that were noticed so far; None before the first case."""
         return min(1.0, self._sum / self.cases) if self.cases else None
 
     @property
     def upper(self) -> float:
-        """The bound; 1 before the first case."""
+        """The bound on all errors, those that nobody noticed too; 1 before the first case."""
         if not self.cases:
             return 1.0
         price = log(len(GRID) / (1.0 - self.confidence))
         sums = [self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor) for share in GRID]
-        return float(min(1.0, min(sums) / self.cases))
+        return float(min(1.0, min(sums) / self.cases / (1.0 - self.miss_rate)))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON."""
-        names = ("confidence", "floor", "cases", "labels", "errors")
+        names = ("confidence", "floor", "cases", "labels", "errors") + (("miss_rate",) if self.miss_rate else ())
         return {name: getattr(self, name) for name in names} | {"sums": [self._sum, self._square, self._mean]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The bound that `to_dict` described."""
         with certificate.read("running bound"):
-            bound = cls(data["confidence"], floor=data["floor"])
+            bound = cls(data["confidence"], floor=data["floor"], miss_rate=data.get("miss_rate", 0.0))
             bound.cases, bound.labels, bound.errors = data["cases"], data["labels"], data["errors"]
             certificate.numbers("counts", [bound.cases, bound.labels, bound.errors], 3, least=0)
             certificate.numbers("sums", list(data["sums"]), 3, least=0)

@@ -246,9 +246,10 @@ class Segment:
         self.certificate, confidence = Certificate(**promise), promise["confidence"]
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
         self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate)
-        self.bound = RunningBound(confidence, floor=floor)
+        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate)
         if before is not None and (before.bound.floor, before.bound.confidence) == (floor, confidence):
-            self.bound = before.bound
+            self.bound = copy(before.bound)
+            self.bound.miss_rate = miss_rate
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = 0

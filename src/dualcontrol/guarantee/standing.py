@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dualcontrol.case import Value
-from dualcontrol.control import Control, Guarantee
+from dualcontrol.control import OVERLOOKED, Control, Guarantee
 from dualcontrol.guarantee import moves
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
@@ -18,6 +18,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
     `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    `miss_rate` is the share of errors that people are taken to let pass.
     """
 
     loop: str
@@ -36,6 +37,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     autopilot_cases: int
     audited_cases: int
     missing: int
+    miss_rate: float
     suspicion: float
     state: str
     reason: str
@@ -77,7 +79,9 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         error_upper=round(bound.upper, 6) if bound and bound.cases else None,
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
-        missing=current.missing if current else 0, suspicion=round(current.monitor.share, 4) if current else 0.0,
+        missing=current.missing if current else 0,
+        miss_rate=certificate.miss_rate if certificate else guarantee.missed if guarantee else 0.0,
+        suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
         closed=closed, counted=counted,
     )  # fmt: skip
@@ -112,9 +116,9 @@ def _counted(control: Control, guarantee: Guarantee, current: Segment, needed: i
     if not certificate.begun:
         left = f"{_answers(certificate.evidence()['pilot_left'], 'more ')} to see how the scores lie"
         return "pilot", _joined(f"{left}; everything goes to humans", late)
-    errors = "A proposal counts as wrong once a second reviewer says so too"
+    unseen = f", and {share(certificate.miss_rate)} of errors are taken to be missed" if certificate.miss_rate else ""
+    errors = f"A proposal counts as wrong once a second reviewer says so too{unseen}"
     if not guarantee.adjudicate:
-        unseen = f", and {share(guarantee.missed)} of errors are taken to be missed" if guarantee.missed else ""
         errors = f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
     if scorer is not None:
         errors += f". Here the score is the chance of being right, learned by {scorer}"
@@ -169,6 +173,10 @@ NOT_YET = (
     "Anything about the error of autopilot. Too little evidence is no smaller promise, it is none: until enough is "
     "counted, no case goes to autopilot by its score."
 )
+NOT_MEASURED = (
+    f" All this is said assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured "
+    "yet."
+)
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
@@ -212,7 +220,9 @@ def words(control: Control, of: Standing) -> Words:
     who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
     if guarantee.adjudicate:
         who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
-    missed = f" Reviewers are taken to miss up to {share(guarantee.missed)} of all errors." if guarantee.missed else ""
+    missed = f" Reviewers are taken to miss up to {share(of.miss_rate)} of all errors." if of.miss_rate else ""
+    if guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
+        missed = NOT_MEASURED
     lapses = f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
     return Words(
         headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of),
