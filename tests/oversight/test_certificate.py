@@ -37,7 +37,7 @@ def test_the_worked_example_lies_above_one_look_by_less_than_a_half() -> None:
     assert (said.caught, said.wrong, said.residual, said.direct) == pytest.approx((104 / 120, 0.06, 0.008, 2 / 300))
     assert (said.disagreement, said.probes) == (None, 120)
     assert said.words == (
-        "the human step catches at least 74.8 % of wrong proposals, confidence 95 %; a mean over 120 probes so far"
+        "the human step catches at least 74.7 % of wrong proposals, confidence 95 %; a mean over 120 probes so far"
     )
 
 
