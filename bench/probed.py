@@ -52,7 +52,7 @@ class Looks(NamedTuple):
 
 
 @cache
-def _mixture(n: int, delta: float) -> np.ndarray:
+def mixture(n: int, delta: float) -> np.ndarray:
     return np.array([rates.upper(k, n, delta) for k in range(n + 1)])
 
 
@@ -83,7 +83,7 @@ def _wilson(n: int, delta: float) -> np.ndarray:
 
 
 BY_COUNT = {
-    "dualcontrol": _mixture, "Beta-binomial mixture": _beta_binomial, "Clopper-Pearson at every look": _clopper_pearson,
+    "dualcontrol": mixture, "Beta-binomial mixture": _beta_binomial, "Clopper-Pearson at every look": _clopper_pearson,
     "Wilson at every look": _wilson,
 }  # fmt: skip
 BERNSTEIN, ONCE = "empirical Bernstein", "Clopper-Pearson once, at the end"
@@ -122,11 +122,11 @@ def looked_at(people: str, desks: int, probes: int, seed: int, delta: float = 0.
         misses += last
         true = total / n
         limits = {name: table(n, delta)[misses] for name, table in BY_COUNT.items()}
-        limits[CERTIFICATE] = _mixture(n, delta / 2)[misses]
+        limits[CERTIFICATE] = mixture(n, delta / 2)[misses]
         limits[BERNSTEIN] = bernstein.observe(last, misses, n)
         limits[ONCE] = limits["Clopper-Pearson at every look"] if n == probes else np.ones(desks)
         now = {name: limit < true - 1e-12 for name, limit in limits.items()}
-        now[BELOW] = 1.0 - _mixture(n, delta)[n - misses] > true + 1e-12
+        now[BELOW] = 1.0 - mixture(n, delta)[n - misses] > true + 1e-12
         for name, out in now.items():
             ever[name] |= out
         if n == probes:
@@ -154,8 +154,8 @@ def paired(miss: float, correlation: float, desks: int, cases: int, seed: int, d
         draw = rng.random(desks)
         first, second = draw < miss, (draw < joint) | ((draw >= miss) & (draw < 2 * miss - joint))
         both, either, singly = both + (first & second), either + (first | second), singly + first
-        upper = _mixture(n, delta)[both]
+        upper = mixture(n, delta)[both]
         failed["joint"] |= upper < joint - 1e-12
-        failed["total"] |= _mixture(n, delta)[either] < 2 * miss - joint - 1e-12
-        failed["squared"] |= _mixture(n, delta)[singly] ** 2 < joint - 1e-12
+        failed["total"] |= mixture(n, delta)[either] < 2 * miss - joint - 1e-12
+        failed["squared"] |= mixture(n, delta)[singly] ** 2 < joint - 1e-12
     return PairLooks(*(float(failed[name].mean()) for name in ("joint", "total", "squared")), float(upper.mean()))

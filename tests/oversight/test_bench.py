@@ -1,0 +1,53 @@
+"""The benchmark of people in short: the product's limits hold, those for one look do not, and its figures are exact."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualcontrol.oversight.certificate import OversightCertificate
+
+pytest.importorskip("scipy")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Any:
+    """The benchmark itself; its modules lie beside each other and import each other by plain name."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+    try:
+        import humans as found
+        import probed  # noqa: F401
+    finally:
+        sys.path.pop(0)
+    return found
+
+
+@pytest.mark.parametrize("people", ["catch .80", "tire, 5 to 60 % within each 200", "careful only after a miss"])
+def test_the_certificate_holds_where_one_look_fails(bench: Any, people: str) -> None:
+    found = bench.looked_at(people, 600, 120, seed=5)
+    assert found[bench.CERTIFICATE].ever <= 0.05
+    assert found["dualcontrol"].ever <= 0.05 + 1.65 * (0.05 * 0.95 / 600) ** 0.5
+    assert found["Clopper-Pearson at every look"].ever > 0.1
+
+
+def test_the_bench_looks_at_what_the_certificate_says(bench: Any) -> None:
+    certificate = OversightCertificate()
+    for n in range(60):
+        certificate.probe(missed=n % 5 == 0)
+    from probed import mixture
+
+    assert certificate.caught_at_least == pytest.approx(1.0 - mixture(60, 0.025)[12], abs=1e-9)
+
+
+def test_a_squared_rate_fails_where_two_people_miss_the_same(bench: Any) -> None:
+    found = bench.paired(0.2, 0.6, 300, 80, seed=1)
+    assert found.squared > 0.3
+    assert max(found.joint, found.total) <= 0.05 + 1.65 * (0.05 * 0.95 / 300) ** 0.5
+
+
+@pytest.mark.parametrize("bar", ["P6", "P7"])
+def test_a_small_run_meets_its_bars(bench: Any, bar: str) -> None:
+    assert [line for line in bench.BARS[bar](bench.Bench(200, 150, 11)) if not line.ok] == []
