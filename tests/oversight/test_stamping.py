@@ -115,3 +115,9 @@ def test_a_probe_without_an_answer_is_refused() -> None:
     with pytest.raises(GuaranteeError, match="neither caught nor missed"):
         test.observe(None)  # type: ignore[arg-type]
     assert test.to_dict() == Stamping().to_dict()
+
+
+def test_who_accepts_to_clear_more_stampers_flags_sooner() -> None:
+    """Two misses are odds of sixteen: at a limit of .6 / .05 = 12 they are enough, at .95 / .05 = 19 not."""
+    eager, strict = Stamping(false_clear=0.4), Stamping()
+    assert [(eager.observe(True), strict.observe(True)) for _ in range(2)][-1] == ("stamping", None)
