@@ -7,7 +7,7 @@ import random
 from math import exp, log
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.errors import GuaranteeError
@@ -28,6 +28,7 @@ def test_what_so_many_probes_say_of_a_catch_rate_of_85_percent(of: int, low: flo
     assert wilson(round(0.85 * of), of) == (pytest.approx(low, abs=0.02), pytest.approx(high, abs=0.02))
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 300), more=st.integers(0, 300))
 def test_the_score_interval_holds_the_share_and_mirrors(count: int, more: int) -> None:
     low, high = wilson(count, count + more)
@@ -51,6 +52,7 @@ def test_who_guesses_has_no_sensitivity_and_nobody_an_infinite_one() -> None:
     assert detection(0, 0, 0, 0).d_prime == 0.0
 
 
+@settings(deadline=None)
 @given(hits=st.integers(0, 60), alarms=st.integers(0, 60))
 def test_who_swaps_the_verdicts_mirrors_the_figures(hits: int, alarms: int) -> None:
     seen, mirrored = detection(hits, 60, alarms, 60), detection(60 - hits, 60, 60 - alarms, 60)

@@ -121,7 +121,7 @@ class Missed(NamedTuple):
 def missed(rate: rates.Rate, assumed: float = MISS) -> Missed:
     """What one person's answer is taken to miss: assumed until `ENOUGH` answers, or until they contradict it."""
     rates.share("assumed", assumed, zero=True)
-    if _assumption_stands(rate.of, rate.lower, assumed):
+    if rate.of < ENOUGH and rate.lower <= assumed:
         return Missed(assumed, False, _assuming(assumed))
     return Missed(rate.upper, True, f"people notice at least {rates.at_least(1.0 - rate.upper)} of wrong proposals; "
                                     f"measured on {rate.of} known-wrong cases")  # fmt: skip
@@ -144,8 +144,21 @@ def missed_by_either(first: rates.Rate, second: rates.Rate, pairs: Pairs, assume
     return Missed(upper, True, f"{words} known-wrong cases each, and on {pairs.of} that both answered")
 
 
-def _assumption_stands(of: int, lower: float, assumed: float) -> bool:
-    return of < ENOUGH and lower <= assumed
+def missed_by_both(
+    first: rates.Rate, second: rates.Rate, pairs: Pairs, assumed: float = MISS, correlation: float = CORRELATION
+) -> Missed:  # fmt: skip
+    """What two people are taken to miss together, where either of them can catch an error.
+
+    The smallest of what pairs say directly and of each one's rate, above which no two are together; the deltas of all
+    three add up.  Assumed: both the miss rate and the correlation.
+    """
+    rates.share("assumed", assumed, zero=True)
+    chance = joint_miss(assumed, assumed, correlation)
+    if pairs.of < ENOUGH and rates.lower(pairs.both, pairs.of, pairs.delta) <= chance:
+        return Missed(chance, False, _assuming(assumed))
+    upper = min(pairs.joint_upper, first.upper, second.upper)
+    words = f"two people together notice at least {rates.at_least(1.0 - upper)} of wrong proposals"
+    return Missed(upper, True, f"{words}; measured on {pairs.of} known-wrong cases that both answered")
 
 
 def _assuming(assumed: float) -> str:
