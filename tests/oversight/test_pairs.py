@@ -138,7 +138,7 @@ def test_both_are_bounded_by_pairs_or_by_the_better_of_the_two() -> None:
     sharp = rate_of(0, 2_000)
     assert missed_by_both(sharp, Rate(), pairs).upper == sharp.upper < pairs.joint_upper
     assert missed_by_both(sharp, Rate(), pairs).words == (
-        "two people together notice at least 99.6 % of wrong proposals; measured on 200 known-wrong cases "
+        "two people together notice at least 99.7 % of wrong proposals; measured on 200 known-wrong cases "
         "that both answered"
     )
 
