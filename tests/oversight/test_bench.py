@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from math import exp
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +20,11 @@ def bench() -> Any:
     """The benchmark itself; its modules lie beside each other and import each other by plain name."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
     try:
+        import broken_humans
         import humans as found
         import probed  # noqa: F401
+
+        found.broken = broken_humans
     finally:
         sys.path.pop(0)
     return found
@@ -51,3 +56,24 @@ def test_a_squared_rate_fails_where_two_people_miss_the_same(bench: Any) -> None
 @pytest.mark.parametrize("bar", ["P6", "P7"])
 def test_a_small_run_meets_its_bars(bench: Any, bar: str) -> None:
     assert [line for line in bench.BARS[bar](bench.Bench(200, 150, 11)) if not line.ok] == []
+
+
+def test_the_true_error_of_a_region_is_that_of_the_cases_that_reach_it(bench: Any) -> None:
+    """By hand: means of .08 exp(-2 q) and .20 exp(-q), six tenths easy, four tenths kept with people by the rule."""
+    run = bench.broken.Run("a rule is deleted", 0, 1)
+    easy, hard = 0.08 * (1 - exp(-2)) / 2, 0.20 * (1 - exp(-1))
+    run.loop = SimpleNamespace(control=SimpleNamespace(thresholds={"": "0.0"}))
+    assert run.risk() == pytest.approx(easy, rel=1e-3)
+    run.rules = ()
+    assert run.risk() == pytest.approx(0.6 * easy + 0.4 * hard, rel=1e-3)
+    run.loop.control.thresholds = {}
+    assert run.risk() is None
+    run.desk.close()
+
+
+def test_a_real_desk_is_played_by_people_who_miss(bench: Any) -> None:
+    """Nothing is certified after 150 decisions; every case has been answered, what was called wrong twice."""
+    found = bench.broken.once(("catch .5", 3, 150))
+    assert (found["opened"], found["broken"], found["coverage"]) == (False, False, 0.0)
+    assert found["answers"] >= 150
+    assert 0 < found["blind"] < 0.2
