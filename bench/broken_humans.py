@@ -31,24 +31,33 @@ from dualcontrol.events import AlarmRaised, ThresholdMoved
 from dualcontrol.testing import FakeClock, seeded_ids
 
 ALPHA, DELTA = 0.05, 0.05
+CHANGE = 0.7  # of the decisions are made under the first rules
 LOOP, PEOPLE = "stream", ("ana", "ben")
 SCORES = (np.arange(BINS) + 0.5) / BINS
-HARD = {"name": "hard cases", "when": "args.hard", "route": "human"}
-EASY = {"name": "easy cases", "when": "!args.hard", "route": "human"}
+HARD = {"name": "hard cases", "when": "meta.hard", "route": "human"}
+EASY = {"name": "easy cases", "when": "!meta.hard", "route": "human"}
 
 
 @dataclass(frozen=True)
 class People:
-    """What first and second answers catch, shown and blind, and how often what is right is called wrong."""
+    """What first and second answers catch, shown and blind, and how often what is right is called wrong.
+
+    Who `tires` catches 95 % at first and 40 % at the end of each 200 answers of their own.
+    """
 
     shown: float = 1.0
     blind: float = 1.0
     false: float = 0.0
+    tires: bool = False
+
+    def catch(self, blind: bool, answers: int) -> float:
+        """The chance of catching an error after so many answers of this person."""
+        return 0.95 - 0.55 * (answers % 200) / 200 if self.tires else self.blind if blind else self.shown
 
 
 @dataclass(frozen=True)
 class World:
-    """Errors by bin of easy and of hard cases, how many are hard, and the rules before and after the middle."""
+    """Errors by bin of easy and of hard cases, how many are hard, and the rules before and after the change."""
 
     easy: np.ndarray
     hard: np.ndarray
@@ -58,8 +67,8 @@ class World:
 
 
 PLAIN = World(ERRORS["cal_light"], ERRORS["cal_light"])  # .106 wrong in all
-DELETED = World(0.08 * np.exp(-2.0 * SCORES), 0.20 * np.exp(-1.0 * SCORES), 0.4, before=(HARD,))
-ADDED = World(np.full(BINS, 0.004), 0.20 * np.exp(-2.0 * SCORES), 0.5, after=(EASY,))
+DELETED = World(0.04 * np.exp(-2.0 * SCORES), 0.25 * np.exp(-1.0 * SCORES), 0.4, before=(HARD,))  # .017, then .074
+ADDED = World(np.full(BINS, 0.001), 0.12 * np.exp(-0.4 * SCORES), 0.25, after=(EASY,))  # .025, then .099
 
 ROWS: dict[str, tuple[World, People]] = {
     "perfect": (PLAIN, People()),
@@ -68,6 +77,7 @@ ROWS: dict[str, tuple[World, People]] = {
     "catch .7": (PLAIN, People(0.7, 0.7)),
     "catch .5": (PLAIN, People(0.5, 0.5)),
     "stamper": (PLAIN, People(0.1, 0.95)),
+    "tire, 5 to 60 %": (PLAIN, People(tires=True)),
     "a rule is deleted": (DELETED, People()),
     "a rule is added": (ADDED, People()),
 }
@@ -79,7 +89,7 @@ class Run:
     def __init__(self, row: str, seed: int, decisions: int) -> None:
         self.world, self.people = ROWS[row]
         self.rng = np.random.default_rng([seed, list(ROWS).index(row)])
-        self.decisions, self.wrong, self.answers, self.blind = decisions, {}, 0, 0
+        self.decisions, self.wrong, self.answers, self.blind = decisions, {}, dict.fromkeys(PEOPLE, 0), 0
         self.clock = FakeClock()
         self.desk = dc.open("sqlite:///:memory:", clock=self.clock, new_id=seeded_ids(seed), durability="process")
         self.loop: dc.Loop = self.under(self.world.before)
@@ -98,7 +108,7 @@ class Run:
     def play(self) -> dict[str, Any]:
         """The whole stream, and what became of the promise."""
         for number in range(self.decisions):
-            if number == self.decisions // 2 and self.world.after != self.world.before:
+            if number == int(CHANGE * self.decisions) and self.world.after != self.world.before:
                 self.loop = self.under(self.world.after)
             self.look(number)
             self.decide()
@@ -111,8 +121,8 @@ class Run:
             "share of time broken": sum(risk > ALPHA + 1e-9 for risk in self.in_force) / self.decisions,
             "opened": self.first is not None, "opened at": self.first,
             "coverage": standing.certified_coverage, "autopilot's errors": float(np.mean(self.alone or [0.0])),
-            "running bound": standing.error_upper, "labels": standing.labels_used, "answers": self.answers,
-            "blind": self.blind / max(self.answers, 1),
+            "running bound": standing.error_upper, "labels": standing.labels_used, "answers": sum(self.answers.values()),
+            "blind": self.blind / max(sum(self.answers.values()), 1),
             "alarms": sum(isinstance(e, AlarmRaised) for e in events),
             "moves": sum(isinstance(e, ThresholdMoved) for e in events),
         }  # fmt: skip
@@ -143,7 +153,7 @@ class Run:
         place, hard = int(self.rng.integers(BINS)), bool(self.rng.random() < self.world.share)
         wrong = bool(self.rng.random() < (self.world.hard if hard else self.world.easy)[place])
         case = self.loop.propose(
-            proposal="yes", args={"hard": hard}, input=f"question {len(self.wrong)}", confidence=float(SCORES[place])
+            proposal="yes", meta={"hard": hard}, input=f"question {len(self.wrong)}", confidence=float(SCORES[place])
         )
         self.wrong[case.id] = wrong
         if case.route is not None and case.route.to == "autopilot":
@@ -154,11 +164,12 @@ class Run:
 
     def answer(self, claim: dc.Claim) -> str:
         """What this person says; who misses an error says what the model said."""
-        self.answers += 1
+        self.answers[claim.person] += 1
         self.blind += claim.review.blind
         if not self.wrong[claim.case.id]:
             return "no" if self.rng.random() < self.people.false else "yes"
-        return "no" if self.rng.random() < (self.people.blind if claim.review.blind else self.people.shown) else "yes"
+        catch = self.people.catch(claim.review.blind, self.answers[claim.person] - 1)
+        return "no" if self.rng.random() < catch else "yes"
 
 
 def once(task: tuple[str, int, int]) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def test_a_small_run_meets_its_bars(bench: Any, bar: str) -> None:
 
 
 def test_the_true_error_of_a_region_is_that_of_the_cases_that_reach_it(bench: Any) -> None:
-    """By hand: means of .08 exp(-2 q) and .20 exp(-q), six tenths easy, four tenths kept with people by the rule."""
+    """By hand: means of .04 exp(-2 q) and .25 exp(-q), six tenths easy, four tenths kept with people by the rule."""
     run = bench.broken.Run("a rule is deleted", 0, 1)
-    easy, hard = 0.08 * (1 - exp(-2)) / 2, 0.20 * (1 - exp(-1))
+    easy, hard = 0.04 * (1 - exp(-2)) / 2, 0.25 * (1 - exp(-1))
     run.loop = SimpleNamespace(control=SimpleNamespace(thresholds={"": "0.0"}))
     assert run.risk() == pytest.approx(easy, rel=1e-3)
     run.rules = ()
