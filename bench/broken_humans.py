@@ -121,7 +121,7 @@ class Run:
             "share of time broken": sum(risk > ALPHA + 1e-9 for risk in self.in_force) / self.decisions,
             "opened": self.first is not None, "opened at": self.first,
             "coverage": standing.certified_coverage, "autopilot's errors": float(np.mean(self.alone or [0.0])),
-            "running bound": standing.error_upper, "labels": standing.labels_used, "answers": sum(self.answers.values()),
+            "running bound": standing.error_upper, "answers": sum(self.answers.values()),
             "blind": self.blind / max(sum(self.answers.values()), 1),
             "alarms": sum(isinstance(e, AlarmRaised) for e in events),
             "moves": sum(isinstance(e, ThresholdMoved) for e in events),

@@ -56,6 +56,33 @@ def test_the_enumeration_would_notice() -> None:
     assert ever_missed(REACTIONS["gives up while unseen"], 11, 0.5, upper_of) > 0.05
 
 
+def worst(of: int, delta: float, limit: Callable[[int, int, float], float], grid: int = 10) -> float:
+    """The same for who knows the limit and chooses each chance to make it fail, by dynamic programming.
+
+    Chances are multiples of 1 / `grid`; a state is the number of answers, of misses, and the sum of chances.
+    """
+
+    @cache
+    def ahead(n: int, missed: int, total: int) -> float:
+        if n and limit(missed, n, delta) < total / grid / n - 1e-12:
+            return 1.0
+        if n == of:
+            return 0.0
+        return max(
+            p / grid * ahead(n + 1, missed + 1, total + p) + (1 - p / grid) * ahead(n + 1, missed, total + p)
+            for p in range(grid + 1)
+        )
+
+    return ahead(0, 0, 0)
+
+
+@pytest.mark.parametrize("delta", [0.05, 0.2, 0.5])
+def test_nobody_who_knows_the_limit_makes_it_fail_more_often_than_delta(delta: float) -> None:
+    exact = cache(lambda wrong, of, delta: binomial.upper(wrong, of, 1.0 - delta))
+    assert delta / 4 < worst(16, delta, upper_of) <= delta
+    assert worst(16, delta, exact) > delta
+
+
 BETS = (0.125, 0.25, 0.5, 1.0, 2.0)  # of the docs, besides the one that stakes everything
 
 
