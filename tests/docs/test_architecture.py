@@ -38,7 +38,7 @@ BEHAVIOURS = {
     "cli/test_operate", "cli/test_seen",
     "guarantee/test_bad_input", "guarantee/test_batches", "guarantee/test_bench", "guarantee/test_counting",
     "guarantee/test_martingale", "guarantee/test_stored",
-    "learn/test_failures", "learn/test_learned_nothing", "learn/test_wiring",
+    "learn/test_failures", "learn/test_learned_nothing", "learn/test_wiring", "oversight/test_bench",
     "web/test_blind", "web/test_browser", "web/test_dead_time", "web/test_schemathesis", "web/test_seen",
 }  # fmt: skip
 
