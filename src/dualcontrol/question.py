@@ -47,6 +47,11 @@ def asked(before: Control | None, after: LoopSettings) -> Asked:
     return Asked("; ".join(words) or None, any(changes[name] is not None for name in ANSWERS))
 
 
+def same_cases(before: LoopSettings, after: LoopSettings) -> bool:
+    """Whether the same cases reach the threshold, and the same answers are right, whatever is promised of them."""
+    return all(_CHANGES[name](before, after) is None for name in ASKS if name != "guarantee")
+
+
 def _value(name: str) -> Callable[[LoopSettings, LoopSettings], str | None]:
     """How a plain value is another."""
 

@@ -162,7 +162,7 @@ class Certificate:
 
         The same label twice is ignored; `GuaranteeError` for one that contradicts, comes too late or is no label.
         """
-        label = _label(seq, score, wrong, inclusion, floor)
+        label = checked(seq, score, wrong, inclusion, floor)
         if seq <= self.seq:
             raise GuaranteeError(
                 f"decision {seq} is not after {self.seq}, up to which everything is counted",
@@ -444,7 +444,7 @@ class Certificate:
         whole("errors", self.errors, 0)
         share("least", self._least, one=True)
         for label in (*self._waiting, *self._piloted):
-            _label(*label)
+            checked(*label)
         seqs = [label.seq for label in self._waiting]
         if seqs != sorted({*seqs}) or (seqs and seqs[0] <= self.seq):
             raise GuaranteeError("labels wait that are counted already, or twice")
@@ -487,7 +487,7 @@ def _copied(values: Any) -> Any:
     return [_copied(value) for value in values] if isinstance(values, list | tuple) else values
 
 
-def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
+def checked(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for anything else."""
     for name, value in (("score", score), ("wrong", wrong), ("inclusion_probability", inclusion)):
         if value is None:
