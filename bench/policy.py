@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
+from streams import drawn
 
 from dualcontrol.case import Signal
 from dualcontrol.control import Control, Guarantee, LoopSettings, Rule
@@ -143,18 +144,19 @@ def chosen(rng: np.random.Generator, share: float, groups: int = 10, labels: int
     return labelled(live, best, rng.random(labels))
 
 
-def opening(rng: np.random.Generator, part: float, error: float = 0.02, most: int = 20_000) -> int:
-    """After how many decisions a first region opens where this part of delta may be spent, by single labels."""
-    live = Certificate(BOUND, 1.0 - (1.0 - CONFIDENCE) * part, pilot=200)
-    wrong, score = rng.random(most), rng.random(most)
-    for n in range(most):
-        live.observe(score=float(score[n]), wrong=int(wrong[n] < error * 3 * (1 - score[n]) ** 2), inclusion=1.0, seq=n)
+def opening(name: str, seed: int, part: float, launch: int) -> int:
+    """After how many decisions of a stream a first region opens, all reviewed, where this part of delta is spent."""
+    stream = drawn(name, 20_000, seed)
+    live = Certificate(BOUND, 1.0 - (1.0 - CONFIDENCE) * part, pilot=200, launch=launch)
+    for n, (score, wrong) in enumerate(zip(stream.scores.tolist(), stream.wrong.tolist(), strict=True)):
+        live.observe(score=score, wrong=int(wrong), inclusion=1.0, seq=n)
         live.tick()
         if live.threshold is not None:
             return n + 1
-    return most
+    return len(stream)
 
 
+STREAMS = ("cal_light", "cal_heavy", "overconf")
 SCHEDULES: dict[str, Callable[[int], float]] = {
     "each epoch all (before)": lambda nth: 1.0,
     "half, then 1 / n (n + 1) of the rest (in force)": lambda nth: counting.part_of(nth),
@@ -191,13 +193,14 @@ def main(runs: int, seed: int) -> None:
     for name, part in {"half of an epoch's delta": 1.0, "a tenth of that": 1.0 / POLICIES}.items():
         rng = np.random.default_rng([seed, 10])
         print(f"{name:58} {sum(chosen(rng, part) for _ in range(runs)) / runs:5.2f}")
-    print("\nmedian opening by single labels, after so many decisions, of the 1st, 2nd, 3rd, 6th, 11th and 20th epoch")
-    for name, schedule in SCHEDULES.items():
-        rows = []
-        for nth in (0, 1, 2, 5, 10, 19):
-            rng = np.random.default_rng([seed, nth])
-            rows.append(median(opening(rng, schedule(nth)) for _ in range(max(5, runs // 10))))
-        print(f"{name:58} {' '.join(f'{row:6,.0f}' for row in rows)}")
+    print("\nmedian opening after so many decisions, in the 1st, 2nd, 6th and 20th epoch")
+    for name in STREAMS:
+        for schedule, part in SCHEDULES.items():
+            rows = [
+                median(opening(name, seed + run, part(nth), 0 if nth else 2_000) for run in range(max(5, runs // 5)))
+                for nth in (0, 1, 5, 19)
+            ]
+            print(f"{name:10} {schedule:48} {' '.join(f'{row:6,.0f}' for row in rows)}")
 
 
 if __name__ == "__main__":
