@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from certify_cases import EASY, problems
+from msgspec.structs import replace
 
 from dualcontrol.control import LoopSettings
-from dualcontrol.events import EpochBegan, EvidenceCounted
+from dualcontrol.events import EpochBegan, EvidenceCounted, PolicyChanged
+from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee.history import moves
+from dualcontrol.guarantee.warm_start import UNKNOWN, reaches
 from dualcontrol.question import ASIDE, ASKS
 
 HARD = {"name": "hard", "when": "input.hard", "route": "human"}
@@ -174,3 +177,57 @@ def test_cases_that_nobody_could_have_seen_leave_nothing_to_begin_with(make):
     assert [label[0] > began.after for e in s.events(EvidenceCounted) if e.epoch == began.epoch for label in e.labels]
     assert {row["seq"] > began.after for row in s.loop.evidence()} == {True}
     assert s.loop.control.thresholds == {}
+
+
+def test_a_case_whose_answer_is_still_awaited_ends_what_is_counted_of_the_record(make):
+    """Slow answers are not like quick ones: what was decided after it waits, and is no evidence for the new policy."""
+    s = make(rules=[HARD])
+    go(s, 30, hard=0.05, wrong=0.05)
+    awaited = s.propose(0.5, wrong=False, input={"hard": True})
+    go(s, 30, hard=0.05, wrong=0.05)
+    declare(s, rules=[])
+    sure(s)
+    s.loop.certify()
+    began = s.events(EpochBegan)[-1]
+    counted = next(e for e in s.events(EvidenceCounted) if e.epoch == began.epoch)
+    assert len(counted.labels) == 30
+    heads = {entry.stream: entry.pos for entry in s.desk.store.feed(0, 10_000, "mail") if entry.seq == 1}
+    assert max(label[0] for label in counted.labels) < heads[f"case/{awaited.id}"]
+
+
+def test_a_case_without_the_score_that_counts_now_leaves_nothing_to_begin_with(make):
+    s = make(rules=[HARD])
+    case = s.propose(0.5, wrong=False, input={"hard": True})
+    s.answer(case=case)
+    declare(s, rules=[])
+    control, case = s.loop.control, s.desk.case(case.id)
+    assert reaches(case, control, "", None) == 0.5
+    assert reaches(case, control, "", "another model") is None
+    assert reaches(case, control, "another segment", None) is None
+    guarantee = replace(control.settings.guarantee, score="risk")
+    learned = replace(control, settings=replace(control.settings, guarantee=guarantee), scorer="risk-1")
+    assert reaches(case, learned, "", None) is UNKNOWN
+
+
+def test_an_override_and_its_end_are_other_questions_too(stream):
+    stream.opened()
+    stream.loop.override("risk_ceiling", "low", by="ana")
+    assert stream.loop.control.thresholds == {}
+    assert sure(stream).to == "human"
+    stream.loop.drop_override("risk_ceiling", by="ana")
+    sure(stream)
+    stream.loop.certify()
+    reasons = [event.reason for event in stream.events(EpochBegan)]
+    assert reasons[-2:] == ["risk_ceiling changed: low, not medium", "risk_ceiling changed: medium, not low"]
+    assert problems(stream.desk) == []
+
+
+def test_settings_of_before_the_question_was_recorded_fold_as_they_did(stream):
+    """A ledger of an older version kept what was certified when a rule changed; its controls stay as they were."""
+    stream.opened()
+    before = stream.loop.control
+    declare(stream, rules=[HARD])
+    event = stream.events(PolicyChanged)[-1]
+    assert event.asks == "rules changed: 'hard' was added"
+    assert governed_by(before, event).thresholds == {}
+    assert governed_by(before, replace(event, asks=None)).thresholds == before.thresholds != {}

@@ -152,7 +152,8 @@ def _asked_since(entries: Sequence[Entry], control: Control) -> int:
 # taken.
 
 
-RECORDED = 10_000  # of the latest decisions are routed again
+RECORDED = 10_000  # of the latest decisions that people may have seen are routed again
+LOOK_BACK = 100_000  # positions of the feed that are looked through for them
 POLICIES = 10  # may have been compared on what is recorded before one was chosen: each has a tenth of its part of delta
 
 
@@ -229,7 +230,7 @@ def _recorded(steps: Steps, control: Control, segment: Segment) -> tuple[list[tu
     True with them where rows of a batch, which leave no case, went where nobody could see them.
     """
     heads: deque[tuple[int, str]] = deque(maxlen=RECORDED)
-    read, unseen = segment.since, False
+    read, unseen = max(segment.since, segment.upto - LOOK_BACK), False
     while entries := steps.store.feed(read, PAGE, control.loop):
         for entry in entries:
             read = entry.pos or read
