@@ -40,13 +40,13 @@ def test_an_audit_that_was_drawn_more_seldom_than_the_next_epoch_counts_on_stops
     s.opened()
     waiting = audited(s)
     assert waiting.route.inclusion < 0.4
-    declare(s, audit=0.8, guarantee=EASY | {"max_error": 0.25})
+    declare(s, audit=0.8, guarantee=EASY | {"confidence": 0.9})
     after = s.propose(0.99, wrong=False)
     s.loop.certify()
     s.answer(case=waiting)
     s.answer(case=after)
     s.loop.certify()
-    assert s.events(EpochBegan)[-1].reason == "the promise changed: max_error is 0.25, not 0.2"
+    assert s.events(EpochBegan)[-1].reason == "the promise changed: confidence is 0.9, not 0.95"
     assert any(counted.stale for counted in s.events(EvidenceCounted)), "it counts for the running bound alone"
     s.go(30)
     assert s.loop.evidence()
