@@ -35,6 +35,7 @@ ROUNDS = 1_000
 ANSWERS = 20
 PAUSE = 1_000_000
 NOT_COUNTED = "not_counted"
+LAST = 3  # changes before the last one that the reason of an epoch names too
 
 
 class Certifier:
@@ -324,7 +325,7 @@ class LoopState:
             if event.relabelled:
                 self.relabelled |= set(self.segments)
             for name in self.segments if event.asks is not None else ():
-                self.asked.setdefault(name, []).append(event.asks or "")
+                self.asked[name] = [*self.asked.get(name, ())[-LAST:], event.asks or ""]
         elif isinstance(event, ModelKept):
             for name in self.segments:
                 self.tried[name] = self.tried.get(name, 0) + 1
