@@ -20,6 +20,7 @@ FULL = {
     "sweep": [sys.executable, str(HERE / "sweeping.py")],
     "capacity": [sys.executable, str(HERE / "capacity.py")],
     "guarantee": [sys.executable, str(HERE / "guarantee.py"), "--bars", "--runs", "400"],
+    "policy": [sys.executable, str(HERE / "policy.py"), "60", "1"],
     "headless demo": [*DUALCONTROL, "demo", "--headless", "--seed", "17", "--database", "sqlite:///:memory:"],
     "help": [*DUALCONTROL, "--help"],
 }
@@ -30,6 +31,7 @@ QUICK = {
     "sweep": [*FULL["sweep"], "--cases", "2000"],
     "capacity": [*FULL["capacity"], "--streams", "8", "--bursts", "3"],
     "guarantee": [*FULL["guarantee"][:2], "--stream", "cal_heavy", "--runs", "4"],
+    "policy": [*FULL["policy"][:2], "2"],
 }
 
 

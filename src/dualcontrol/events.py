@@ -395,12 +395,15 @@ class SegmentEvent(ControlEvent, frozen=True, kw_only=True):
 class SettingsEvent(ControlEvent, frozen=True, kw_only=True):
     """The root of what changes a loop's settings; `settings` are those in force then, as canonical JSON text.
 
-    `relabelled` says that the set of labels is another, so that nothing certified before holds.
+    `asks` says in words what changed of the cases that reach the threshold, or of the promise, so that nothing
+    certified before holds; `relabelled` that what is right is another (labels, schema or mode), so that answers of
+    before are no evidence either.
     """
 
     digest: str
     settings: str
     relabelled: bool = False
+    asks: str | None = None
 
 
 class PolicyChanged(SettingsEvent, frozen=True, kw_only=True):

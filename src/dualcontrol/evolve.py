@@ -238,9 +238,10 @@ def _nothing_certified(control: Control) -> dict[str, Any]:
 
 
 def _settings(control: Control, event: ev.SettingsEvent) -> dict[str, Any]:
-    """Other settings in force; another promise, or other labels, are certified by nothing yet."""
+    """Other settings in force; another promise, or another question that it is about, is certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
-    same = control.version == 0 or (settings.guarantee == control.settings.guarantee and not event.relabelled)
+    promised = settings.guarantee == control.settings.guarantee
+    same = control.version == 0 or (promised and not event.relabelled and event.asks is None)
     changed: dict[str, Any] = {"settings": settings} | ({} if same else _nothing_certified(control))
     changed |= _overrides(control, event)
     # another trainer, or other labels, may do what the last training could not

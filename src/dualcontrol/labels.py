@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dualcontrol.case import ENCODER, JSON, decoder, plain
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.control import LoopSettings
 from dualcontrol.errors import PayloadError, ProposalError
 
 SHOWN = 20
@@ -67,16 +67,6 @@ def _free(name: Any) -> JSON:
     """A class as a label where any will do; a tuple, which may be a key, is the list of the same items."""
     label = plain(name)
     return list(label) if isinstance(label, tuple) else label
-
-
-def relabelled(before: Control | None, after: LoopSettings) -> bool:
-    """Whether new settings change the label set of a loop under a guarantee; the order does not matter."""
-    if before is None or before.settings.guarantee is None:
-        return False
-    one, other = Labels.of(before.settings), Labels.of(after)
-    if one is None or other is None:
-        return one is not other
-    return not one.same_as(other)
 
 
 class Labels:

@@ -24,8 +24,8 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event, OverrideDropped, PolicyChanged, SettingOverridden
 from dualcontrol.evolve import governed_by
-from dualcontrol.labels import relabelled
 from dualcontrol.names import nearest, same
+from dualcontrol.question import asked
 
 Lay = Callable[[LoopSettings, Mapping[str, JSON]], LoopSettings]  # settings with other values by key, checked
 ANY: Any = msgspec.UNSET  # no matter which value is in force
@@ -204,9 +204,10 @@ def _by(override: Override | None) -> str:
 def _parts(control: Control | None, at: int, settings: LoopSettings) -> dict[str, Any]:
     """What every event says by which these settings come into force."""
     version = 1 if control is None else control.version + 1
-    changed = relabelled(control, settings)
+    changed = asked(control, settings)
     return {
-        "version": version, "at": at, "digest": settings.digest, "settings": _text(settings), "relabelled": changed,
+        "version": version, "at": at, "digest": settings.digest, "settings": _text(settings),
+        "relabelled": changed.answers, "asks": changed.words,
     }  # fmt: skip
 
 

@@ -300,7 +300,7 @@ def test_segment_that_is_new_starts_closed_with_its_own_share_of_the_chance(make
     s.go(5, segment="y")
     s.desk.sweep()
     assert s.standing("y").state == "pilot"
-    assert s.pure("y").delta == pytest.approx(0.05 / 2)
+    assert s.pure("y").delta == pytest.approx(0.05 / 2 / 2), "half of its share is for the first epoch"
     assert s.loop.control.thresholds.keys() == {"x"}
     assert problems(s.desk) == []
 
@@ -524,9 +524,9 @@ def test_promise_of_a_loop_says_how_many_answers_it_takes(make, change: dict[str
 
 
 def fed(change: dict[str, Any]) -> int:
-    """Labels without an error until a certificate of one region opens."""
-    segments = len(change.get("segments", "1"))
-    made = Certificate(change.get("max_error", 0.2), edges=[], segments=segments, launch=change.get("launch", 0))
+    """Labels without an error until a certificate of one region opens in a first epoch."""
+    bound, segments, launch = change.get("max_error", 0.2), len(change.get("segments", "1")), change.get("launch", 0)
+    made = Certificate(bound, edges=[], segments=segments, launch=launch, spent=0)
     while made.threshold is None:
         observed(made, seq=made.labels)
         made.tick()

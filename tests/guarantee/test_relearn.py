@@ -106,7 +106,7 @@ def test_confidence_opens_nothing(tmp_path: Path) -> None:
 def test_the_learned_score_opens(played: Played) -> None:
     """Within the bound, and without the cases that only look sure."""
     loop, done = played.stream.loop, played.stream.autopilot
-    assert len(done) > 100
+    assert len(done) > 60
     assert sum(done) <= 0.05 * len(done)
     sure, foreign = pay(loop, "plain", 0.97), pay(loop, "foreign", 0.97)
     assert (sure.route.to, foreign.route.to) == ("autopilot", "human")
@@ -277,7 +277,8 @@ def test_what_a_new_label_model_says_of_earlier_cases_is_no_evidence(played: Pla
     """They have its confidence and no learned score, so that nothing is known before its first case."""
     loop = played.stream.loop
     segment = played.stream.desk.certifier.segments(loop.control)[""]
-    assert warm_start.start(played.stream.desk.steps, loop.control, "", segment, None) == warm_start.Start([], [], [])
+    start = warm_start.start(played.stream.desk.steps, loop.control, "", segment, None)
+    assert (start.evidence, start.pilot, start.floors) == ([], [], [])
 
 
 def test_it_is_learned_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

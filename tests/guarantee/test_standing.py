@@ -27,9 +27,9 @@ def said(stream: Stream, state: str, *parts: str, segment: str = "") -> Any:
     return found
 
 
-def least(max_error: float) -> int:
-    """How many answers without an error the surest fifth of cases takes."""
-    return Certificate(max_error, edges=[]).fewest
+def least(max_error: float, spent: int = 0) -> int:
+    """How many answers without an error the surest fifth of cases takes, after so many epochs."""
+    return Certificate(max_error, edges=[], spent=spent).fewest
 
 
 def closed(stream: Stream, reason: str, segment: str = "") -> None:
@@ -65,7 +65,7 @@ def test_another_promise_waits_again_for_itself(make):
     s.go(25)
     s.settings["guarantee"] = EASY | {"max_error": 0.1}
     s.loop = s.desk.loop("mail", **s.settings)
-    said(s, "waiting", "no decision was counted yet for this promise", f"at least {least(0.1)} answers")
+    said(s, "waiting", "no decision was counted yet for this promise", f"at least {least(0.1, 1)} answers")
 
 
 def test_a_learned_score_is_learned_first(make):

@@ -9,7 +9,7 @@ import pytest
 from certify_cases import problems
 from trained_cases import Sides
 
-from dualcontrol.events import AuditsChanged, AutopilotClosed, EpochBegan, EvidenceCounted
+from dualcontrol.events import AuditsChanged, AutopilotClosed, EpochBegan, EvidenceCounted, ModelKept
 from dualcontrol.learn import serving, training
 
 pytest.importorskip("sklearn")
@@ -152,3 +152,16 @@ def test_each_older_label_says_how_seldom_any_decision_could_have_been_reviewed_
     rows = sides.loop.evidence()[: len(warm.labels)]
     assert [row["floor"] for row in rows] == list(floors.values())
     assert problems(sides.desk, sides.folder / "models") == []
+
+
+def test_each_model_that_was_tried_on_the_same_answers_pays_for_the_look(sides):
+    """A model that was kept back has looked as well: the next one has a sixth of what is for recorded answers."""
+    sides.go(150)
+    kept = ModelKept(at=1, model="sides-0", examples=90, metric="log loss", score="0.5")
+    sides.desk.steps.move("sides", lambda control, now: [kept])
+    assert training.train(sides.desk, "sides").promoted
+    sides.go(25)
+    promises = [json.loads(began.promise) for began in sides.events(EpochBegan)]
+    assert [(promise.get("warm_share"), promise["spent"]) for promise in promises] == [(None, 0), (1 / 6, 1)]
+    warm = next(e for e in sides.events(EvidenceCounted) if e.epoch == sides.events(EpochBegan)[-1].epoch)
+    assert promises[-1]["warm"] == len(warm.labels) > 20

@@ -103,21 +103,27 @@ class Certificate:
     where edges are given.  A full-audit phase of `launch` labels, all with inclusion 1, is tested once and exactly, on
     a quarter of delta.  `floor` is the minimum inclusion probability once autopilot has opened and that phase is over.
     `miss_rate` bounds the share of errors that reviewers let pass.  `again` counts the restarts with another first
-    region so far; a fifth of delta is kept for them (`on_evidence`).
+    region so far; a fifth of delta is kept for them (`on_evidence`).  The first `warm` labels were there before the
+    certificate began, and somebody may have looked at them: they open with `warm_share` of the half of delta that is
+    kept for them (`_lead_by`).  `spent` counts the epochs of this loop and segment that have spent of delta before
+    (`part_of`); None where the promise is for this epoch alone.
     """
 
     def __init__(
         self, max_error: float, confidence: float = 0.95, *, bins: int = 100, edges: Sequence[float] | None = None,
         pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
-        segments: int = 1, first: int | None = None, again: int = 0,
+        segments: int = 1, first: int | None = None, again: int = 0, warm: int = 0, warm_share: float = 1.0,
+        spent: int | None = None,
     ) -> None:  # fmt: skip
         promise(max_error, confidence)
+        share("warm_share", warm_share, one=True)
         share("miss_rate", miss_rate, zero=True)
         share("floor", floor, one=True)
         if start is not None:
             share("start", start, one=True)
         for name, value, least in (
-            ("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0),
+            ("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0), ("warm", warm, 0),
+            ("spent", spent or 0, 0),
         ):  # fmt: skip
             whole(name, value, least)
         if edges is not None:
@@ -125,13 +131,14 @@ class Certificate:
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
         self.miss_rate, self.segments = miss_rate, segments
-        self.delta = (1.0 - confidence) / segments
+        self.warm, self.warm_share, self.spent = warm, warm_share, spent
+        self.delta = (1.0 - confidence) / segments * part_of(spent)
         self._flag = 1.0 / (1.0 - miss_rate)
         ratio = (MOST / LEAST) ** (1.0 / (FRACTIONS - 1))
         self._fractions = [LEAST * ratio**j / (1.0 - max_error) for j in range(FRACTIONS)]
-        spent = on_evidence(self.delta, launch, again)
-        self.again, self._target = again, log(FRACTIONS / spent)
-        self._one_test = on_launch(self.delta, launch) or spent  # of the test that can open first
+        evidence = on_evidence(self.delta, launch, again)
+        self.again, self._target = again, log(FRACTIONS / evidence)
+        self._one_test = (on_launch(self.delta, launch) or evidence) * warm_share  # of the test that can open first
         self._moves: dict[tuple[int, float, float], list[float]] = {}
         self.seq = -1
         self.labels = self.errors = 0
@@ -140,6 +147,7 @@ class Certificate:
         self._piloted: list[Label] = []
         self.launching = launch > 0  # whether every decision is to be labelled still
         self._least = 1.0
+        self._lead: list[list[float]] = []  # by region, what the warm labels make of each log wealth
         self.edges: list[float] = []
         self.begun = False
         if edges is not None:
@@ -154,7 +162,7 @@ class Certificate:
 
         The same label twice is ignored; `GuaranteeError` for one that contradicts, comes too late or is no label.
         """
-        label = _label(seq, score, wrong, inclusion, floor)
+        label = checked(seq, score, wrong, inclusion, floor)
         if seq <= self.seq:
             raise GuaranteeError(
                 f"decision {seq} is not after {self.seq}, up to which everything is counted",
@@ -225,7 +233,7 @@ class Certificate:
         }  # fmt: skip
         if not self.begun:
             return figures | {"state": "pilot", "pilot_left": self.pilot - len(self._piloted)}
-        wealth = wealth_of(self._sums) if self._next >= 0 else None
+        wealth = self._wealth if self._next >= 0 else None
         return figures | {
             "state": "collecting" if self.threshold is None else "certified",
             "next_threshold": None if self._next < 0 else self.score_of(self._next),
@@ -255,7 +263,7 @@ class Certificate:
         if max(gains) <= 0.0:
             return None
         share = self.share_from(self._next) or self.start or START
-        return max(1, round((self._target - wealth_of(self._sums)) / max(gains) / max(share, 1e-9)))
+        return max(1, round((self._target - self._wealth) / max(gains) / max(share, 1e-9)))
 
     @property
     def fewest(self) -> int:
@@ -312,8 +320,10 @@ class Certificate:
         self._logs[place] = [a + b for a, b in zip(self._logs[place], move, strict=True)]
         if place >= self._next >= 0:
             self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
-            while self._next >= 0 and wealth_of(self._sums) >= self._target:
-                self._certify(self._next, "evidence")
+        if self._warming:
+            self._lead_by()
+        elif place >= self._next >= 0:
+            self._widen()
         if self.launching:
             self._launch(place, label)
 
@@ -328,6 +338,38 @@ class Certificate:
                 self._moves.clear()
             move = self._moves[key] = [log1p(min(fraction, cap) * gain) for fraction in self._fractions]
         return move
+
+    @property
+    def _warming(self) -> bool:
+        """Whether the label that was counted last is one of the warm ones."""
+        return len(self._piloted) + self.labels <= self.warm
+
+    @property
+    def _wealth(self) -> float:
+        """Log wealth of the region that is tested next, of its eight bets together."""
+        if not self._lead:
+            return wealth_of(self._sums)
+        return wealth_of([before + after for before, after in zip(self._lead[self._next], self._sums, strict=True)])
+
+    def _widen(self) -> None:
+        """Certify one region after the other, as far as the evidence carries."""
+        while self._next >= 0 and self._wealth >= self._target:
+            self._certify(self._next, "evidence")
+
+    def _lead_by(self) -> None:
+        """After the last warm label: half of delta goes on with a lead by what they say, half without them.
+
+        The mixture of two bets is a bet, and the half without them holds however they were looked at.
+        """
+        if len(self._piloted) + self.labels < self.warm:
+            return
+        sums, leads = [0.0] * FRACTIONS, []
+        for logs in reversed(self._logs):
+            sums = [a + b for a, b in zip(sums, logs, strict=True)]
+            leads.append([_log_sum(log(WARM * self.warm_share) + one, log(1.0 - WARM)) for one in sums])
+        self._lead = leads[::-1]
+        self._logs, self._sums = [[0.0] * FRACTIONS for _ in self._logs], [0.0] * FRACTIONS
+        self._widen()
 
     def _certify(self, place: int, by: str) -> None:
         """Certify a region, and go on to the one below it."""
@@ -374,6 +416,7 @@ class Certificate:
             "seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least,
             "steps": [list(step) for step in self.steps], "waiting": [list(label) for label in self._waiting],
             "piloted": [list(label) for label in self._piloted], "launching": self.launching, "begun": self.begun,
+            **({"lead": _copied(self._lead)} if self._lead else {}),
             **({name: _copied(getattr(self, name)) for name in _COUNTED} if self.begun else {}),
         }  # fmt: skip
 
@@ -388,6 +431,7 @@ class Certificate:
             certificate.steps = [Step(*step) for step in data["steps"]]
             certificate._waiting = [Label(*label) for label in data["waiting"]]
             certificate._piloted = [Label(*label) for label in data["piloted"]]
+            certificate._lead = _copied(data.get("lead", []))
             for name in _COUNTED if certificate.begun else ():
                 setattr(certificate, name, _copied(data[name]))
             certificate._check()
@@ -400,7 +444,7 @@ class Certificate:
         whole("errors", self.errors, 0)
         share("least", self._least, one=True)
         for label in (*self._waiting, *self._piloted):
-            _label(*label)
+            checked(*label)
         seqs = [label.seq for label in self._waiting]
         if seqs != sorted({*seqs}) or (seqs and seqs[0] <= self.seq):
             raise GuaranteeError("labels wait that are counted already, or twice")
@@ -417,7 +461,9 @@ class Certificate:
         numbers("sums", self._sums, bets)
         if len(self._logs) != count:
             raise GuaranteeError(f"logs must be a list of {count} lists")
-        for logs in self._logs:
+        if self._lead and len(self._lead) != count:
+            raise GuaranteeError(f"lead must be a list of {count} lists")
+        for logs in (*self._logs, *self._lead):
             numbers("logs", logs, bets)
         whole("next", self._next, -1)
         places = [count, *(step.bin for step in self.steps)]
@@ -430,7 +476,8 @@ class Certificate:
 
 
 _GIVEN = (
-    "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments", "again",
+    "max_error", "confidence", "bins", "pilot", "start", "launch", "floor", "miss_rate", "segments", "again", "warm",
+    "warm_share", "spent",
 )  # fmt: skip
 _COUNTED = ("edges", "weights", "wrongs", "_logs", "_sums", "_tally", "_missed", "first", "_next")
 
@@ -440,7 +487,7 @@ def _copied(values: Any) -> Any:
     return [_copied(value) for value in values] if isinstance(values, list | tuple) else values
 
 
-def _label(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
+def checked(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for anything else."""
     for name, value in (("score", score), ("wrong", wrong), ("inclusion_probability", inclusion)):
         if value is None:
@@ -477,10 +524,33 @@ def wealth_of(sums: Sequence[float]) -> float:
     return most + log(sum([exp(part - most) for part in sums]))
 
 
-# How a certificate spends its delta: on the exact test of a launch, on evidence, and on restarts.
+def _log_sum(one: float, other: float) -> float:
+    """The log of exp(one) + exp(other)."""
+    most = max(one, other)
+    return most + log1p(exp(min(one, other) - most))
+
+
+# How a loop spends its delta: over its epochs, and in each on the exact test of a launch, on evidence, on what was
+# recorded before, and on restarts.
 #
 # The parts add up to delta, so that the promise holds for all of them together, however often a certificate restarts
-# with another first region (a union bound; alpha spending, Lan and DeMets 1983).
+# with another first region, and however many epochs a loop has (a union bound; alpha spending, Lan and DeMets 1983).
+
+
+FIRST = 0.5  # of delta is for the first epoch that counts, so that a loop opens not much later for those to come
+WARM = 0.5  # of what is for evidence goes on with a lead by warm labels, where there are any
+
+
+def part_of(spent: int | None) -> float:
+    """The part of delta that an epoch may spend after so many others; all parts add up to one, however many come."""
+    if spent is None:
+        return 1.0
+    return FIRST if spent == 0 else (1.0 - FIRST) / (spent * (spent + 1.0))
+
+
+def chance_of(tried: int) -> float:
+    """The part of what is kept for warm labels that candidate number `tried` may spend, of any number of them."""
+    return 1.0 / (tried * (tried + 1.0))
 
 
 LAUNCH = 0.25  # of delta is for the one exact test of a launch; the first try has it for evidence where there is none

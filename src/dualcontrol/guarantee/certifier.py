@@ -9,10 +9,20 @@ from typing import NamedTuple
 
 from dualcontrol.case import Case
 from dualcontrol.control import Control
-from dualcontrol.events import AuditsChanged, Entry, EpochBegan, Event, EvidenceCounted, SettingsEvent
+from dualcontrol.errors import DualcontrolError, GuaranteeError
+from dualcontrol.events import (
+    AlarmRaised,
+    AuditsChanged,
+    Entry,
+    EpochBegan,
+    Event,
+    EvidenceCounted,
+    ModelKept,
+    SettingsEvent,
+)
 from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee import moves, warm_start
-from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, count, ready
+from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, Versions, count, ready
 from dualcontrol.guarantee.monitor import Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.learn.serving import Served
@@ -24,6 +34,8 @@ PAGE = 1_000
 ROUNDS = 1_000
 ANSWERS = 20
 PAUSE = 1_000_000
+NOT_COUNTED = "not_counted"
+LAST = 3  # changes before the last one that the reason of an epoch names too
 
 
 class Certifier:
@@ -34,6 +46,7 @@ class Certifier:
         self._model = model
         self._loops: dict[str, LoopState] = {}
         self._pace: dict[str, tuple[int, int]] = {}
+        self._refused: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def segments(self, control: Control) -> Segments:
@@ -69,10 +82,28 @@ class Certifier:
             return
         try:
             self._run(loop)
-        except Exception:
+            self._refused.pop(loop, None)
+        except Exception as error:
             log.warning("the evidence of loop %s was not counted", loop, exc_info=True)
+            self._raise_alarm(loop, error)
         finally:
             self._lock.release()
+
+    def _raise_alarm(self, loop: str, error: Exception) -> None:
+        """Say on the page that nothing is counted, once for each reason; a store that fails just now is only logged."""
+        if isinstance(error, DualcontrolError) and not isinstance(error, GuaranteeError):
+            return
+        why = (
+            error.message if isinstance(error, GuaranteeError) else f"an error of the program ({type(error).__name__})"
+        )
+        if self._refused.get(loop) == why:
+            return
+        reason = f"answers are not counted since then: {why}; what is certified stays as it is until they are"
+        try:
+            self._steps.move(loop, lambda control, now: [AlarmRaised(code=NOT_COUNTED, reason=reason, at=now)])
+            self._refused[loop] = why
+        except Exception:
+            log.warning("the alarm of loop %s was not recorded", loop, exc_info=True)
 
     def _run(self, loop: str) -> list[Event]:
         events: list[Event] = []
@@ -128,7 +159,7 @@ class Certifier:
                     return None
                 for name, beginning in due.items():
                     if beginning is None:
-                        fresh = self._count(now, name, segments, decisions, tx.now)
+                        fresh = self._count(now, name, segments, decisions, tx.now, state.versions)
                     else:
                         fresh = self._begin(now, name, segments, beginning, tx.now)
                     for event in fresh:
@@ -144,11 +175,13 @@ class Certifier:
             decisions.trim(name, segment.upto)
         return events
 
-    def _count(self, control: Control, name: str, segments: Segments, decisions: Decisions, now: int) -> list[Event]:
+    def _count(
+        self, control: Control, name: str, segments: Segments, decisions: Decisions, now: int, versions: Versions
+    ) -> list[Event]:  # fmt: skip
         """Count what is due in a segment, and what follows: an alarm, a restart, or a new threshold and audits."""
         segment = segments[name]
         certificate, steps = segment.certificate, len(segment.steps)
-        event, alarm = count(name, segment, decisions, control, now)
+        event, alarm, refused = count(name, segment, decisions, control, now, versions)
         if alarm:
             fresh = moves.alarmed(control, name, segment, decisions.read, now, moves.drifted(segment))
         elif (place := moves.elsewhere(certificate)) is not None:
@@ -158,7 +191,7 @@ class Certifier:
         else:
             fresh = moves.moved(control, name, segment, segment.steps[steps:], now)
         apply(segments, *fresh)
-        return fresh if event is None else [event, *fresh]
+        return fresh if event is None else [event, *refused, *fresh]
 
     def _begin(self, control: Control, name: str, segments: Segments, due: Beginning, now: int) -> list[Event]:
         """Begin an epoch; the evidence of a warm start is counted at once."""
@@ -174,7 +207,7 @@ class Certifier:
         segment = segments[name]
         counted = EvidenceCounted(
             at=now, segment=name, epoch=began.epoch, upto=segment.upto, labels=tuple(start.evidence),
-            floors=tuple(start.floors),
+            floors=tuple(start.floors), missing=start.missing,
         )  # fmt: skip
         apply(segments, counted)
         fresh = moves.moved(governed_by(control, began), name, segment, segment.steps, now)
@@ -191,10 +224,18 @@ class Certifier:
         if control.epochs.get(name) != segment.epoch:
             models = (decision.model for decision in decisions.waiting[name] if not decision.batch)
             model, after = control.model or next(models, segment.model), max(first.pos - 1, decisions.changed)
+            words = "; ".join(state.asked.get(name, ()))
             if name in state.relabelled:
-                return Beginning(model, after, "the labels of the loop are others now", cut=LABELS)
-            start = self._warm(control, name, segment, model)
-            return Beginning(model, after, "a new model or promise is in force", start)
+                return Beginning(model, after, words or "the labels of the loop are others now", cut=LABELS)
+            if (
+                words
+                and model == segment.model
+                and control.scores_by == segment.scorer
+                and segment.promises(moves.promised(control, segment))
+            ):
+                return Beginning(model, after, words, warm_start.recounted(self._steps, control, name, segment))
+            start = self._warm(control, name, segment, model, state.tried.get(name, 0) + 1)
+            return Beginning(model, after, words or "a new model or promise is in force", start)
         drift = state.score_drift(name, decisions)
         if drift is not None:
             return Beginning(segment.model, decisions.read, drift, alarm=True)
@@ -203,19 +244,25 @@ class Certifier:
         if first.pos < run.start or first.pos <= segment.after:
             return None
         reason = f"model {run.model or 'without a name'} proposes now"
-        return Beginning(run.model, first.pos - 1, reason, self._warm(control, name, segment, run.model))
+        start = self._warm(control, name, segment, run.model, state.tried.get(name, 0) + 1)
+        return Beginning(run.model, first.pos - 1, reason, start)
 
-    def _warm(self, control: Control, name: str, before: Segment, model: str | None) -> warm_start.Start | None:
-        """The warm start of the loop's own model; there is none for any other."""
+    def _warm(
+        self, control: Control, name: str, before: Segment, model: str | None, tried: int
+    ) -> warm_start.Start | None:  # fmt: skip
+        """The warm start of the loop's own model, number `tried` of those on this evidence; none for any other."""
         own = self._model(control) if model is not None and model == control.model else None
-        return None if own is None else warm_start.start(self._steps, control, name, before, own)
+        return None if own is None else warm_start.start(self._steps, control, name, before, own, tried)
 
     def objection(self, control: Control, model: Served) -> str | None:
         """Why a model should not take over yet: autopilot would lose what is certified; None where it would not."""
-        for name, segment in self.segments(control).items():
+        with self._lock:
+            state = self._caught_up(control)
+            segments, tried = {name: segment.copied() for name, segment in state.segments.items()}, dict(state.tried)
+        for name, segment in segments.items():
             if control.epochs.get(name) != segment.epoch or segment.certificate.threshold is None:
                 continue
-            start = warm_start.start(self._steps, control, name, segment, model)
+            start = warm_start.start(self._steps, control, name, segment, model, tried.get(name, 0) + 1)
             began = moves.began(control, name, None, segment, segment.upto, self._steps.now(), "", start)
             covered, now = warm_start.coverage(began, start), segment.certificate.coverage
             if covered < now:
@@ -225,7 +272,7 @@ class Certifier:
         return None
 
     def _caught_up(self, control: Control) -> LoopState:
-        state = self._loops.setdefault(control.loop, LoopState())
+        state = self._loops.setdefault(control.loop, LoopState(control.loop))
         stream = f"loop/{control.loop_id}"
         state.fold(self._steps.store.queries.entries(stream, after=state.seq, values=False))
         return state
@@ -237,13 +284,16 @@ class Certifier:
 class LoopState:
     """Per-loop state: the segments as the stream has them up to entry `seq`, and the decisions to be counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: str) -> None:
         self.seq = 0
+        self.versions = Versions(loop)
         self.segments: Segments = {}
         self.decisions: Decisions | None = None
         self.scales: dict[tuple[str, int], Scale] = {}
         self.alarms: dict[tuple[str, int], str] = {}
         self.relabelled: set[str] = set()
+        self.asked: dict[str, list[str]] = {}
+        self.tried: dict[str, int] = {}
 
     def score_drift(self, name: str, decisions: Decisions) -> str | None:
         """How the scores of a segment where something is certified have drifted; None while they are as they were."""
@@ -269,11 +319,20 @@ class LoopState:
                 self.note(event)
 
     def note(self, event: Event) -> None:
-        """Track in which segments the labels have changed since their epoch began."""
-        if isinstance(event, SettingsEvent) and event.relabelled:
-            self.relabelled |= set(self.segments)
+        """Track what has changed in each segment since its epoch began: labels, policy, and models that were tried."""
+        self.versions.take(event)
+        if isinstance(event, SettingsEvent):
+            if event.relabelled:
+                self.relabelled |= set(self.segments)
+            for name in self.segments if event.asks is not None else ():
+                self.asked[name] = [*self.asked.get(name, ())[-LAST:], event.asks or ""]
+        elif isinstance(event, ModelKept):
+            for name in self.segments:
+                self.tried[name] = self.tried.get(name, 0) + 1
         elif isinstance(event, EpochBegan):
             self.relabelled.discard(event.segment)
+            self.asked.pop(event.segment, None)
+            self.tried.pop(event.segment, None)
 
 
 class Beginning(NamedTuple):

@@ -12,15 +12,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import repeat
+from math import isfinite
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.case import Case, microseconds
 from dualcontrol.control import Control, LoopSettings
+from dualcontrol.errors import GuaranteeError
 from dualcontrol.events import (
+    AlarmRaised,
     Answered,
     BatchRouted,
     Entry,
     EpochBegan,
+    Event,
     EvidenceCounted,
     Opened,
     Routed,
@@ -29,7 +33,7 @@ from dualcontrol.events import (
 )
 from dualcontrol.evolve import fold, governed_by
 from dualcontrol.guarantee.bound import RunningBound
-from dualcontrol.guarantee.certificate import Certificate, Step
+from dualcontrol.guarantee.certificate import Certificate, Step, checked
 from dualcontrol.guarantee.monitor import Monitor
 from dualcontrol.names import identity
 from dualcontrol.review import adjudication
@@ -144,10 +148,16 @@ MOST_AT_ONCE = 2_000
 
 
 def count(
-    name: str, segment: Segment, decisions: Decisions, control: Control, now: int
-) -> tuple[EvidenceCounted | None, bool]:  # fmt: skip
-    """Count what is due in a segment: what has its label, or has waited for it too long; True with an alarm."""
+    name: str, segment: Segment, decisions: Decisions, control: Control, now: int, versions: Versions
+) -> tuple[EvidenceCounted | None, bool, list[AlarmRaised]]:  # fmt: skip
+    """Count what is due in a segment: what has its label, or has waited for it too long; True with the monitor's alarm.
+
+    An audit that was drawn under a lower share than the certificate's own keeps the floor of the control that drew it.
+    What no certificate can take as it is counts as wrong, and as much as any label may: an alarm says so.
+    """
     labels: list[Counted] = []
+    floors: list[str] = []
+    refused: list[AlarmRaised] = []
     stale: list[int] = []
     missing: list[int] = []
     upto, unseen, alarm, done = 0, 0, False, segment.upto
@@ -169,25 +179,55 @@ def count(
         route = decision.case.route if decision.case is not None else None
         scorer, inclusion = (route.scorer, route.inclusion) if route is not None else (None, 0.0)
         autopilot = route is not None and route.to == "autopilot"
+        version = route.control if route is not None else 0
         older = upto <= segment.after or decision.model != segment.model or scorer != segment.scorer
+        older = older or version < versions.policy
         if older and not autopilot:
             continue
         if older:
             stale.append(upto)
         wrong = 1 if label == MISSING else int(label)
         counted = (upto, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
+        least, floor = min(versions.least(version, name), inclusion), UNSTATED
+        if least < segment.certificate.floor:
+            floor = repr(least)
+        reason = refusal(counted, floor)
+        if reason is not None:
+            floor = repr(segment.certificate.floor)
+            counted = (upto, _placeable(decision.score), 1, floor, int(autopilot), unseen)
+            refused.append(AlarmRaised(code=REFUSED, reason=reason, at=now))
         labels.append(counted)
+        floors.append(floor)
         unseen = 0
-        alarm = segment.count(counted, stale=older)
+        alarm = segment.count(counted, stale=older, floor=floor or None)
     if upto == 0:
-        return None, False
+        return None, False, []
     segment.finish(upto, unseen)
     segment.note_missing(labels, stale, missing)
     event = EvidenceCounted(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
-        stale=tuple(stale), missing=tuple(missing),
+        stale=tuple(stale), missing=tuple(missing), floors=tuple(floors) if any(floors) else (),
     )  # fmt: skip
-    return event, alarm
+    return event, alarm, refused
+
+
+UNSTATED = ""  # the floor of a label for which the certificate's own holds
+REFUSED = "label_refused"
+
+
+def refusal(label: Counted, floor: str) -> str | None:
+    """Why no certificate can take a label as it is; None where it can."""
+    pos, score, wrong, inclusion, _, _ = label
+    try:
+        checked(pos, float(score), wrong, float(inclusion), float(floor) if floor else None)
+    except GuaranteeError as error:
+        return f"{error.message}; it counts as wrong, and as much as any other may, and counting goes on"
+    return None
+
+
+def _placeable(score: float) -> str:
+    """A score that has a bin; one that is no number gets the highest, which is part of every region."""
+    return repr(score if isfinite(score) else 1.0)
 
 
 def ready(name: str, decisions: Decisions, control: Control, now: int) -> bool:
@@ -199,10 +239,15 @@ def _label(decision: CertifiedDecision, control: Control, now: int, *, alone: bo
     """The label of a decision, `MISSING` where it is late; None where nobody was to look at it."""
     if decision.case is None:
         return None
-    label, guarantee = label_of(decision.case, control, alone=alone), control.settings.guarantee
+    label = label_of(decision.case, control, alone=alone)
+    return MISSING if label == PENDING and overdue(decision.opened_at, control, now) else label
+
+
+def overdue(opened_at: int, control: Control, now: int) -> bool:
+    """Whether an answer to a case that opened then is awaited no longer."""
+    guarantee = control.settings.guarantee
     patience = microseconds(guarantee.answer_within) if guarantee else None
-    late = patience is not None and now - decision.opened_at > patience
-    return MISSING if label == PENDING and late else label
+    return patience is not None and now - opened_at > patience
 
 
 # The label of a proposal by what people answered: right, wrong, pending, or missing for good.
@@ -247,8 +292,8 @@ class Segment:
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
         self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate)
         self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate)
-        if before is not None and (before.bound.floor, before.bound.confidence) == (floor, confidence):
-            self.bound = copy(before.bound)
+        if before is not None and before.bound.confidence == confidence and before.bound.floor <= floor:
+            self.bound = copy(before.bound)  # audits of before may still come, drawn at a lower share
             self.bound.miss_rate = miss_rate
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
@@ -260,21 +305,25 @@ class Segment:
     def count(self, label: Counted, *, stale: bool = False, floor: str | None = None) -> bool:
         """Count one label; True when the monitor raises its alarm.
 
-        `floor` is stated for labels that are older than the epoch.
+        `floor` is stated for labels that are older than the epoch, or whose audits were drawn more seldom.
         """
         pos, score, wrong, inclusion, autopilot, unseen = label
         self.bound.skip(unseen)
         self.upto, chance = max(self.upto, pos), float(inclusion)
+        least = None if floor is None else float(floor)
         if autopilot:
+            if chance < self.bound.floor:  # a bound begins anew where audits were drawn more seldom than it counted on
+                self.bound = RunningBound(
+                    self.bound.confidence, floor=min(chance, least or chance), miss_rate=self.bound.miss_rate
+                )
             self.bound.observe(wrong=wrong, inclusion=chance)
         if stale:
             return False
-        least = None if floor is None else float(floor)
         self.certificate.observe(score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least)
         self.certificate.tick(pos)
         if self.first is None and self.certificate.labels:
             self.first, self.missing = pos, 0
-        return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance)
+        return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance, floor=least)
 
     def note_missing(self, labels: Iterable[Counted], stale: Iterable[int], missing: Iterable[int]) -> None:
         """Add how many of the labels that this certificate counts are missing answers."""
@@ -304,6 +353,17 @@ class Segment:
         twin.certificate, twin.monitor, twin.bound = self.certificate.copied(), copy(self.monitor), copy(self.bound)
         return twin
 
+    def promises(self, promise: Mapping[str, Any]) -> bool:
+        """Whether this epoch's promise is the same: of the same bound, with the same chance, by the same people."""
+        own: dict[str, Any] = json.loads(self.promise)
+        names = ("max_error", "confidence", "segments", "miss_rate")
+        return all(own.get(name) == promise.get(name) for name in names)
+
+    @property
+    def spent(self) -> int:
+        """How many epochs have spent of delta once this one ends; one that counted nothing could certify nothing."""
+        return (self.certificate.spent or 0) + (1 if self.certificate.labels else 0)
+
     @property
     def steps(self) -> Sequence[Step]:
         """The certified steps of this epoch."""
@@ -315,7 +375,8 @@ Segments = dict[str, Segment]
 
 def with_floors(event: EvidenceCounted) -> Iterator[tuple[Counted, str | None]]:
     """The labels of an event, each with its minimum inclusion probability where one is stated."""
-    return zip(event.labels, event.floors or repeat(None), strict=False)
+    stated = (floor or None for floor in event.floors)
+    return zip(event.labels, stated if event.floors else repeat(None), strict=False)
 
 
 def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
@@ -339,8 +400,11 @@ def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
 
 
 def floors(entries: Iterable[Entry], control: Control, segment: str) -> dict[int, float]:
-    """The minimum inclusion probability in a segment by version of the control, folded from the loop's stream."""
-    return {now.version: audit.least(now, segment) for now in _versions(entries, control)}
+    """The minimum inclusion probability in a segment by version of the control, folded from the loop's stream.
+
+    Cases that a rule or a list let run are in it: another policy may send them to the threshold.
+    """
+    return {now.version: audit.sparsest(now, segment) for now in versions(entries, control)}
 
 
 class Reach(NamedTuple):
@@ -355,17 +419,45 @@ class Reach(NamedTuple):
 
 def reach(entries: Iterable[Entry], control: Control) -> Reach:
     """Who could see a loop's cases, folded from its stream."""
-    versions = list(_versions(entries, control))
-    guaranteed = any(now.settings.guarantee is not None for now in versions)
-    return Reach({now.version: audit.lowest(now) for now in versions}, guaranteed)
+    controls = list(versions(entries, control))
+    guaranteed = any(now.settings.guarantee is not None for now in controls)
+    return Reach({now.version: audit.lowest(now) for now in controls}, guaranteed)
 
 
-def _versions(entries: Iterable[Entry], control: Control) -> Iterator[Control]:
+def versions(entries: Iterable[Entry], control: Control) -> Iterator[Control]:
     """Every version of a loop's control, from the one before any event on."""
-    now = Control(loop=control.loop, loop_id=control.loop_id, version=0, settings=LoopSettings(name=control.loop))
+    now = _before_any(control.loop)
     yield now
     for event in (event for entry in entries for event in entry.events):
         after = governed_by(now, event)
         if after is not now:
             now = after
             yield now
+
+
+def _before_any(loop: str) -> Control:
+    return Control(loop=loop, loop_id=0, version=0, settings=LoopSettings(name=loop))
+
+
+class Versions:
+    """What the versions of a loop's control say of the decisions that were routed under them.
+
+    `policy` is the version since which the same cases reach the threshold.
+    """
+
+    def __init__(self, loop: str) -> None:
+        self.policy = 0
+        self._now = _before_any(loop)
+        self._least: dict[int, dict[str, float]] = {}  # where not every decision is looked at
+
+    def take(self, event: Event) -> None:
+        """Fold the next event of the loop's stream."""
+        self._now = governed_by(self._now, event)
+        if isinstance(event, SettingsEvent) and event.asks is not None:
+            self.policy = event.version
+        if self._now.audits:
+            self._least[self._now.version] = {name: audit.least(self._now, name) for name in self._now.audits}
+
+    def least(self, version: int, segment: str) -> float:
+        """The least probability with which a decision of a segment was seen under a version."""
+        return self._least.get(version, {}).get(segment, 1.0)

@@ -202,7 +202,8 @@ def move_of(entry: Entry, event: Event) -> Move | None:
                 return move(what="settings changed", reason="without a guarantee")
             parts = f", in segments {', '.join(guarantee.segments)}" if guarantee.segments else ""
             most = f"a guarantee of at most {share(guarantee.max_error)} wrong"
-            return move(what="settings changed", reason=f"{most} at {share(guarantee.confidence)}{parts}")
+            asks = f"; {event.asks}" if event.asks else ""
+            return move(what="settings changed", reason=f"{most} at {share(guarantee.confidence)}{parts}{asks}")
         case SettingOverridden():
             approved = f", approved by {event.approved_by}" if event.approved_by else ""
             return move(what="setting overridden", reason=f"{event.key} is {event.value}, not {event.before}{approved}")

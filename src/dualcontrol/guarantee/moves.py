@@ -38,8 +38,8 @@ def began(
     A restart has the same bins with another `first` region: what was counted chose it, and is no evidence for it.
     """
     promise, old = promised(control, before), None if before is None else before.certificate
-    if old is not None and first is not None:
-        promise |= {"edges": old.edges, "first": first, "again": old.again + 1}
+    if old is not None and first is not None:  # what it spends was kept by the one before
+        promise |= {"edges": old.edges, "first": first, "again": old.again + 1, "spent": old.spent}
     elif cut == DRIFT and old is not None and old.begun:
         promise |= {"edges": old.edges} | ({"first": old.first} if old.again else {})
     if warm is not None:
@@ -60,7 +60,7 @@ def promised(control: Control, before: Segment | None) -> dict[str, Any]:
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
         "segments": max(1, len(guarantee.segments)), "floor": audit.floor_of(audit.declared(control)),
         "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
-        "launch": guarantee.launch if before is None else 0,
+        "launch": guarantee.launch if before is None else 0, "spent": 0 if before is None else before.spent,
     }  # fmt: skip
     return promise if guarantee.pilot else promise | {"edges": [i / 100 for i in range(1, 100)]}
 

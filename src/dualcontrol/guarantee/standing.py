@@ -160,14 +160,14 @@ def _many(count: int, what: str) -> str:
 
 
 LAPSES = (
-    "It lapses when another model proposes, when the promise or the labels in the settings change, and when the "
-    "monitor raises its alarm. Then everything goes to humans until enough is counted anew."
+    "It lapses when another model proposes, when the settings change the promise, the labels or which cases reach the "
+    "threshold, and when the monitor raises its alarm. Then everything goes to humans until enough is counted anew. "
+    "The confidence is that of all of this together, however often it begins again."
 )
 NOT_PROMISED = (
     "That the error stays this low on every day: when cases change, nobody can see it before labels tell. The monitor "
     "notices after hundreds or thousands of decisions, not at once; the bound on the error so far holds meanwhile. "
-    "Nor is anything promised about a single case, about cases that a rule or a list sends to autopilot, or about "
-    "several models taken together."
+    "Nor is anything promised about a single case, or about cases that a rule or a list sends to autopilot."
 )
 NOT_YET = (
     "Anything about the error of autopilot. Too little evidence is no smaller promise, it is none: until enough is "

@@ -52,6 +52,15 @@ def least(control: Control, segment: str) -> float:
     return min((relieved(share, control.relief, floor) for share in table.shares), default=1.0)
 
 
+def sparsest(control: Control, segment: str) -> float:
+    """The least inclusion probability of any case that people could see, also of those that a rule or list let run."""
+    settings = control.settings
+    let_run = settings.autopilot_actions or any(rule.route == "autopilot" for rule in settings.rules)
+    least_seen = least(control, segment)
+    beside = relieved(settings.audit, control.relief) if let_run else 0.0
+    return min(least_seen, beside) if beside > 0.0 else least_seen
+
+
 def lowest(control: Control) -> float:
     """The least inclusion probability of any case that confidence sends somewhere, whatever its segment and score."""
     settings = control.settings
