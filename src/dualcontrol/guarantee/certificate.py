@@ -199,6 +199,9 @@ class Certificate:
                 f"decision {seq} is not after {self.seq}, up to which everything is counted",
                 hint="Each decision counts once; a label that comes after its time was counted as an error.",
             )
+        if not self._waiting or self._waiting[-1].place < label.place:
+            self._waiting.append(label)
+            return
         first = bisect_left(self._waiting, label.place, key=_place)
         together = self._waiting[first : bisect_right(self._waiting, label.place, lo=first, key=_place)]
         for other in together:
@@ -373,15 +376,15 @@ class Certificate:
         proof needs, since no cluster opened later is counted yet; except at the first inclusion below one before
         autopilot opens and at each new least below the declared floor: who has such labels says the floor with each.
         """
-        floors = []
+        floor = 1.0
         for label in cluster:
             if label.floor is not None:
-                floors.append(label.floor)
+                floor = min(floor, label.floor)
                 continue
             self._least = min(self._least, label.inclusion)
-            everything = self._least == 1.0 and (self.launching or not self.steps)
-            floors.append(1.0 if everything else min(self.floor, self._least))
-        return min(floors)
+            if self._least < 1.0 or (self.steps and not self.launching):
+                floor = min(floor, self.floor, self._least)
+        return floor
 
     def _bet(self, place: int, move: list[float]) -> None:
         """Add to the log wealth of every region that this bin lies in."""

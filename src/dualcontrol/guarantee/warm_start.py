@@ -49,10 +49,11 @@ class Start(NamedTuple):
 def start(steps: Steps, control: Control, name: str, segment: Segment, model: Served) -> Start:
     """What a model says of labelled cases that are older than its epoch, in the order of decisions.
 
-    Where a risk model scores, those cases have no score that the new epoch could count.
+    Where a risk model scores, those cases have no score that the new epoch could count; nor are they counted where
+    several belong together, since who was seen of a cluster is not looked up.
     """
-    result = Start([], [], [])
-    if control.learned:
+    result, guarantee = Start([], [], []), control.settings.guarantee
+    if control.learned or (guarantee is not None and guarantee.largest > 1):
         return result
     positions = _unanswered(steps, control, name, segment) | _answered(steps, control, segment)
     entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=False)

@@ -111,13 +111,13 @@ class Tx(Protocol):
 
     def save(
         self, before: Case | None, after: Case, entry: Entry, *, fingerprint: str | None = None,
-        likeness: str | None = None, examples: Sequence[Example] = (),
+        likeness: str | None = None, cluster: str | None = None, examples: Sequence[Example] = (),
     ) -> Entry:  # fmt: skip
         """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
 
         ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
         Who waits for a case that gets its outcome is woken after the commit.
-        With a `likeness` a new case is found by `alike`; erasing it takes that away.
+        With a `likeness` a new case is found by `alike`, with a `cluster` by `together`; erasing it takes both away.
         Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
         `PersonTaken` when the person holds or answered another review of the case.
         """
@@ -127,6 +127,9 @@ class Tx(Protocol):
 
         It is not locked: the caller loads it, and looks again.
         """
+
+    def together(self, loop_id: int, cluster: str) -> str | None:
+        """The newest case of a loop that belongs to a cluster of this hash; it is not locked."""
 
     def followers(self, case_id: str) -> list[str]:
         """The open followers of a case, by id."""
