@@ -226,7 +226,9 @@ class Certificate:
             reason = f"the watermark is {watermark!r:.80}; it must be the number of a decision, or None for all"
             raise GuaranteeError(reason)
         before = len(self.steps)
-        end = len(self._waiting) if watermark is None else bisect_right(self._waiting, watermark, key=_place)
+        end = len(self._waiting)
+        if watermark is not None and end and self._waiting[-1].place > watermark:
+            end = bisect_right(self._waiting, watermark, key=_place)
         due, self._waiting = self._waiting[:end], self._waiting[end:]
         if self.largest == 1:
             for label in due:

@@ -229,9 +229,10 @@ def _labels(
     What was settled with another case of the cluster is as right or wrong as that one, second opinion included.
     """
     cluster, guarantee = first.cluster, control.settings.guarantee
-    several = cluster is not None and guarantee is not None and 1 + len(first.later) < guarantee.largest
-    if several and now - cluster.at <= (microseconds(guarantee.within) or 0) + SLACK:
-        return None
+    if cluster is not None and guarantee is not None:
+        full = 1 + len(first.later) >= guarantee.largest
+        if not full and now - cluster.at <= (microseconds(guarantee.within) or 0) + SLACK:
+            return None
     labels = [(decision, _label(decision, control, now, alone=alone)) for decision in (first, *first.later)]
     if any(label == PENDING for _, label in labels):
         return None
