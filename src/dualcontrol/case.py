@@ -476,7 +476,7 @@ class Quorum(Value, frozen=True, kw_only=True):
         return max(self.answers, self.of or 0)
 
 
-class Cluster(Value, frozen=True, kw_only=True):
+class Cluster(Shown, frozen=True, kw_only=True):
     """The cases that one belongs to: the id of the first, when that was opened, and this one's place, from 1 on."""
 
     first: str

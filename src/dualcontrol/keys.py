@@ -53,10 +53,10 @@ def likeness(secret: bytes, command: Propose, mode: str) -> str:
 def together(secret: bytes, command: Propose, control: Control) -> str | None:
     """HMAC of what a proposal has in common with those that it is one piece of evidence with.
 
-    None where each case stands by itself, or this one does not say.  Each certificate has clusters of its own, since
-    each counts its own cases.
+    None where this one does not say.  Each certificate has clusters of its own, since each counts its own cases.  Where
+    each case is taken to stand by itself it is the question, so that bursts are noticed.
     """
-    by = control.settings.together
+    by = control.settings.together or (QUESTION if control.settings.guarantee is not None else None)
     live = (command.kind, command.origin) == ("live", "live") and control.settings.start != "shadow"
     if by is None or not live:
         return None

@@ -398,7 +398,7 @@ class Steps:
         )
         case = replace(case, seq=1)
         can_lead = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
-        counts = case.route is not None and case.route.cluster is not None
+        counts = case.route is not None and case.route.score is not None
         tx.save(
             None, case, entry, fingerprint=print_, likeness=alike if can_lead else None,
             cluster=together if counts else None,
@@ -720,6 +720,8 @@ def leader_of(tx: Tx, control: Control, likeness: str | None) -> Case | None:
 
 def newest_of(tx: Tx, control: Control, together: str | None, leader: Case | None) -> Case | None:
     """The newest case of a cluster, locked, so that two who propose at once do not take one place."""
+    if control.settings.together is None:
+        return None
     while together is not None and (case_id := tx.together(control.loop_id, together)) is not None:
         case = leader if leader is not None and leader.id == case_id else _readable(tx, case_id, values=False)
         if case is None or tx.together(control.loop_id, together) == case_id:

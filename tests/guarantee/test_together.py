@@ -13,7 +13,8 @@ from certify_cases import EASY, Stream
 import dualcontrol as dc
 from dualcontrol.case import Case
 from dualcontrol.errors import SettingsError
-from dualcontrol.events import EvidenceCounted
+from dualcontrol.events import AlarmRaised, EvidenceCounted
+from dualcontrol.guarantee.standing import words
 from dualcontrol.route.capacity import JOINED
 
 TALKS: dict[str, Any] = {**EASY, "independent_by": "meta.talk", "largest": 3, "within": "1m"}
@@ -214,3 +215,61 @@ def test_settings_that_say_nothing_are_refused(given: dict[str, Any], says: str)
     with dc.open("sqlite:///:memory:") as desk, pytest.raises(SettingsError) as refusal:
         desk.loop("mail", mode="labels", guarantee={"max_error": 0.05, **given})
     assert says in f"{refusal.value} {refusal.value.hint}"
+
+
+# bursts where nothing was declared
+
+
+def burst(stream: Stream, count: int, size: int) -> None:
+    """So many questions, each asked several times and answered each time."""
+    for _ in range(count):
+        question = len(stream.truth)
+        for _ in range(size):
+            stream.answer(case=stream.propose(0.5, input=f"question {question}"))
+
+
+def alarms(stream: Stream) -> list[str]:
+    return [event.reason for event in stream.events(AlarmRaised) if event.code == "bursts"]
+
+
+def test_bursts_that_nobody_declared_are_shown_and_raise_one_alarm(make: Make, tmp_path: Path) -> None:
+    stream = make(f"sqlite:///{tmp_path}/bursts.db", guarantee={**EASY, "pilot": 0, "max_error": 0.01})
+    burst(stream, 4, 20)
+    stream.loop.certify()
+    standing = stream.standing()
+    assert standing.labels_used == 80
+    assert standing.labels_worth == pytest.approx(4.0)
+    assert (
+        "since cases belong together, they are worth about 4 independent ones"
+        in words(stream.loop.control, standing).evidence
+    )
+    (reason,) = alarms(stream)
+    assert reason.endswith('Give guarantee.independent_by = "question", or the field that says what belongs together')
+    assert reason.startswith(
+        "51 labels are worth about 3 independent ones: questions come again, 18.1 times on average"
+    )
+    stream.restart()
+    burst(stream, 4, 20)
+    stream.loop.certify()
+    assert len(alarms(stream)) == 1, "once in an epoch, also after a restart"
+
+
+def test_a_stream_without_bursts_raises_none(make: Make) -> None:
+    stream = make(guarantee={**EASY, "pilot": 0, "max_error": 0.01})
+    burst(stream, 60, 1)
+    burst(stream, 5, 2)
+    stream.loop.certify()
+    assert stream.standing().labels_used == 70
+    assert stream.standing().labels_worth == pytest.approx(70 / (80 / 70), abs=0.1)
+    assert alarms(stream) == []
+
+
+def test_bursts_of_one_segment_are_not_those_of_another(make: Make) -> None:
+    stream = make(guarantee={**EASY, "pilot": 0, "segments": ["eu", "us"]})
+    for n in range(60):
+        for segment, question in (("eu", "always the same"), ("us", f"question {n}")):
+            stream.answer(case=stream.propose(0.5, input=question, segment=segment))
+    stream.loop.certify()
+    assert [stream.standing(segment).labels_worth for segment in ("eu", "us")] == [1.0, 60.0]
+    (reason,) = alarms(stream)
+    assert reason.startswith("segment 'eu': ")

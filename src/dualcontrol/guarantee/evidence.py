@@ -299,6 +299,8 @@ class Segment:
         terms = (floor, confidence, largest)
         if before is not None and (before.bound.floor, before.bound.confidence, before.bound.largest) == terms:
             self.bound = before.bound
+        self.at = began.at
+        self.size = 1.0  # of the mean cluster among the cases that people were to see, as the certifier measures it
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = 0

@@ -106,6 +106,33 @@ class Monitor:
         return monitor
 
 
+# Bursts: whether labels that count as independent are of one question.
+#
+# A label says as much as an independent one divided by the size of its cluster (Kish's design effect where all of a
+# cluster are alike): `size` is the mean of that over the cases that people were to see.
+
+
+BURSTS = "bursts"
+FROM = 50  # labels, before which a few repeats look like many
+FAR = 2.0
+
+
+def worth(labels: int, size: float) -> float:
+    """How many independent labels these are worth."""
+    return labels / max(size, 1.0)
+
+
+def bursty(labels: int, size: float) -> str | None:
+    """What there is to say of labels that are worth far fewer; None where they are not."""
+    if labels < FROM or size < FAR:
+        return None
+    return (
+        f"{labels:,} labels are worth about {worth(labels, size):,.0f} independent ones: questions come again, "
+        f"{size:.1f} times on average, and what is one question is right or wrong together. What is certified may not "
+        'hold. Give guarantee.independent_by = "question", or the field that says what belongs together'
+    )
+
+
 # Score drift: whether a model's scores have become others under the same name.
 #
 # Score bins are put into ten groups of about equal mass.  Window by window the decisions of each group are counted; an

@@ -270,6 +270,12 @@ class Queries(Protocol):
         Taken is when somebody first took one of its reviews, None while nobody has.
         """
 
+    def sizes(self, loop_id: int, segment: str, since: int) -> tuple[int, int]:
+        """How many cases of a segment ("": of the loop) people were to see since a time, the newest 2,000.
+
+        With it the sum of the squared sizes of the clusters among them.
+        """
+
     def following(self, case_id: str) -> int:
         """How many open followers a case has."""
 

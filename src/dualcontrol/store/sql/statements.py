@@ -339,6 +339,23 @@ REPEATS = (
     .order_by(cases.c.opened_at, cases.c.id)
 )
 
+# How many cases people were to see since a time, the newest so many, and the sum of their clusters' squared sizes.
+NEWEST_SEEN = 2_000
+
+
+@cache
+def sizes(by_segment: bool) -> Select[Any]:
+    """Of a loop, or of one segment of it."""
+    seen = select(cases.c.cluster).where(
+        *OPENED_SINCE, cases.c.cluster.is_not(None), (cases.c.route == literal("human")) | cases.c.audited
+    )  # fmt: skip
+    if by_segment:
+        seen = seen.where(cases.c.segment == bindparam("segment"))
+    newest = limited(seen.order_by(cases.c.opened_at.desc()), literal_column(str(NEWEST_SEEN))).subquery()
+    size = select(func.count().label("size")).select_from(newest).group_by(newest.c.cluster).subquery()
+    return select(func.sum(size.c.size), func.sum(size.c.size * size.c.size))
+
+
 # How many open followers a case has.
 FOLLOWING = select(func.count()).select_from(cases).where(
     cases.c.leader_id == bindparam("case_id"), cases.c.state == literal("open"), cases.c.leader_id.is_not(None)
