@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import sys
 from collections.abc import Iterator
 from itertools import product
 from math import exp, log
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.errors import GuaranteeError
+from dualcontrol.guarantee.bound import RunningBound
 from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.monitor import Monitor
 
 EDGES, SCORES = [0.3, 0.6], [0.1, 0.5, 0.9]
 BINS = len(SCORES)
@@ -90,7 +95,7 @@ def unreachable(max_error: float, largest: int, region: int) -> Certificate:
     return Certificate(max_error, 1.0 - 1e-15, edges=EDGES, first=region, largest=largest)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), max_error=st.sampled_from([0.01, 0.05, 0.3]), largest=st.integers(1, 4),
        region=st.integers(0, BINS - 1))  # fmt: skip
 def test_a_bet_on_a_cluster_is_fair_at_the_bound_however_size_and_wrongness_go_together(
@@ -144,15 +149,20 @@ def test_the_sums_of_every_region_are_one_bet_on_the_whole_cluster() -> None:
 
 
 def test_nothing_is_certified_in_the_middle_of_a_cluster() -> None:
-    """Nineteen right cases of a burst would do; its last one is wrong, and so are the rest that count with it."""
-    certificate = Certificate(0.05, edges=[], largest=BURST)
+    """The first right cases of a burst would do; the rest of it, which counts with them, is wrong."""
+    size = 4
+    certificate = Certificate(0.2, edges=[], largest=size)
     first = 0
-    while certificate.evidence()["log_wealth"] < certificate.evidence()["log_wealth_needed"] - 0.03:
+    while certificate.evidence()["log_wealth"] < certificate.evidence()["log_wealth_needed"] - 0.04:
         certificate.observe(score=0.9, wrong=0, inclusion=1.0, seq=first, cluster=first)
         certificate.tick()
         first += 100
-    for n in range(BURST):
-        certificate.observe(score=0.9, wrong=n >= BURST - 2, inclusion=1.0, seq=first + n, cluster=first)
+    right = copied(certificate)
+    for n in range(size):
+        certificate.observe(score=0.9, wrong=n >= size - 2, inclusion=1.0, seq=first + n, cluster=first)
+        if n < size - 2:
+            right.observe(score=0.9, wrong=0, inclusion=1.0, seq=first + n, cluster=first)
+    assert len(right.tick()) == 1
     assert certificate.tick() == []
     assert certificate.threshold is None
 
@@ -188,6 +198,111 @@ def test_what_cannot_be_a_cluster_is_refused() -> None:
         Certificate(0.05, largest=0)
     with pytest.raises(GuaranteeError, match="takes labels to be independent"):
         Certificate(0.05, largest=2, launch=100)
+
+
+# the monitor and the running bound
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), max_error=st.sampled_from([0.05, 0.3]), largest=st.integers(1, 4))
+def test_the_monitor_gains_nothing_at_the_bound_however_size_and_wrongness_go_together(
+    data: st.DataObject, max_error: float, largest: int
+) -> None:
+    """Bet by bet: the mean over every cluster and draw is what it was, where it was above one."""
+    monitor = Monitor(max_error, alarm_at=1e12, largest=largest)
+    monitor.observe(wrong=1, inclusion=0.02, floor=0.02)
+    inclusions = data.draw(st.lists(st.sampled_from(STEPS), min_size=BINS, max_size=BINS))
+    floor, before = min(inclusions), [max(1.0, exp(one)) for one in monitor.to_dict()["logs"]]
+    mean = [0.0] * len(before)
+    for kind in data.draw(nulls(max_error, largest, 0)):
+        for chance, cases in seen(kind, inclusions):
+            later = Monitor.from_dict(json.loads(json.dumps(monitor.to_dict())))
+            if cases:
+                later.observe_together([(wrong, inclusions[place]) for place, wrong in cases], floor=floor)
+            gained = [exp(one) for one in later.to_dict()["logs"]] if cases else before
+            mean = [sum_ + chance * one for sum_, one in zip(mean, gained, strict=True)]
+    assert mean == pytest.approx(before, rel=1e-9)
+
+
+def test_the_monitor_takes_a_burst_that_is_wrong_for_one_event() -> None:
+    """By hand: one bet on the mean excess of twenty errors, where twenty single labels would be an alarm."""
+    together, single = Monitor(0.05, largest=BURST, floor=1.0), Monitor(0.05, floor=1.0)
+    assert not together.observe_together([(1, 1.0)] * BURST)
+    assert any(single.observe(wrong=1, inclusion=1.0) for _ in range(BURST))
+    fractions = [0.02 * 40.0 ** (j / 7) for j in range(8)]
+    assert together.value == pytest.approx(sum(1.0 + fraction * 0.95 for fraction in fractions) / 8)
+    assert together.labels == BURST
+
+
+def uncovered(largest: int, runs: int) -> float:
+    """The share of streams whose running bound was ever below the mean error so far: bursts of twenty, 5 % wrong."""
+    missed = 0
+    for seed in range(runs):
+        noise, bound = random.Random(seed), RunningBound(0.8, floor=0.5, largest=largest)
+        for _ in range(300):
+            wrong = noise.random() < 0.05
+            audited = sum(noise.random() < 0.5 for _ in range(BURST))
+            if largest == 1:
+                for _ in range(audited):
+                    bound.observe(wrong=wrong, inclusion=0.5)
+            elif audited:
+                bound.observe_together([(int(wrong), 0.5)] * audited)
+            bound.skip(BURST - audited)
+            if bound.upper < 0.05:
+                missed += 1
+                break
+    return missed / runs
+
+
+def test_the_running_bound_holds_where_errors_come_in_bursts() -> None:
+    """At a confidence of 80 %: label by label it is below the truth in most streams, cluster by cluster in few."""
+    assert uncovered(1, 40) > 0.4
+    assert uncovered(BURST, 40) <= 0.2
+
+
+@pytest.mark.parametrize("kind", [Monitor, RunningBound])
+def test_more_labels_than_a_cluster_may_have_are_refused(kind: type[Monitor] | type[RunningBound]) -> None:
+    one = kind(0.05, largest=2)
+    with pytest.raises(GuaranteeError, match="3 labels are one cluster, of which 2 were declared"):
+        one.observe_together([(0, 1.0)] * 3)
+    one.observe_together([(1, 1.0), (0, 1.0)])
+    assert kind.from_dict(json.loads(json.dumps(one.to_dict()))).to_dict() == one.to_dict()
+
+
+# bursts, as the benchmark draws them
+
+
+@pytest.mark.slow
+def test_bursts_violate_label_by_label_and_not_cluster_by_cluster(bursts: Any) -> None:
+    """Eight streams each of 10,000 cases whose true error is above the bound, sizes 2 to 50, larger when wrong too."""
+    for name in ("twenty, 8 % wrong", "2 to 50, 5.5 % wrong", "1 to 3, and 2 to 50 when wrong"):
+        kind = bursts.STREAMS[name]
+        single = [bursts.opened(kind, None, 10_000, seed) for seed in range(8)]
+        assert sum(at is not None for at in single) >= 3, name
+        together = [bursts.opened(kind, 50, 10_000, seed) for seed in range(8)]
+        assert together.count(None) >= 7, name
+
+
+def test_the_benchmark_draws_what_it_says(bursts: Any) -> None:
+    """Sizes and the share of wrong cases, counted in what was drawn."""
+    kind = bursts.STREAMS["1 to 3, and 2 to 50 when wrong"]
+    drawn = list(bursts.bursts(kind, 400_000, np.random.default_rng(1)))
+    sizes = {wrong: {size for _, w, size in drawn if w == wrong} for wrong in (0, 1)}
+    assert (sizes[0], min(sizes[1]), max(sizes[1])) == ({1, 2, 3}, 2, 50)
+    error = sum(size for _, wrong, size in drawn if wrong) / sum(size for _, _, size in drawn)
+    assert error == pytest.approx(0.055, abs=0.005)
+    assert kind.error() == pytest.approx(0.055)
+
+
+@pytest.fixture(scope="module")
+def bursts() -> Any:
+    """The benchmark's own module; they lie beside each other and import each other by plain name."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+    try:
+        import bursts
+    finally:
+        sys.path.pop(0)
+    return bursts
 
 
 # as before, where every case stands by itself
