@@ -112,6 +112,19 @@ def test_in_a_loop_with_capacity_a_question_asked_again_goes_to_people(make: Mak
     assert "the same question as the one case" in cases[1].route.reason
 
 
+def test_no_row_of_a_batch_runs_where_what_belongs_together_is_declared(make: Make) -> None:
+    """Who would look it up for a million rows?  They go to people, and are no evidence."""
+    table = {"proposal": ["a"] * 4, "input": ["one", "one", "two", "two"], "confidence": [0.999] * 4}
+    declared = make(guarantee={**EASY, "independent_by": "question"}).opened()
+    batch = declared.loop.propose_batch(table)
+    assert batch.counts == {"autopilot": 0, "human": 4, "blocked": 0, "audited": 0}
+    assert {batch.names[by] for by in batch.by.tolist()} == {"cluster"}
+    cases = [declared.desk.case(case_id) for case_id in batch.cases.values()]
+    assert {(c.route.by, c.route.score) for c in cases} == {("cluster", None)}
+    plain = make(capacity={"reviewers": 3}, respond_within="15m").opened()
+    assert plain.loop.propose_batch(table).counts["autopilot"] == 4
+
+
 # that they count once
 
 

@@ -151,7 +151,7 @@ BY, MODEL, CLUSTER = "threshold", "model", "cluster"
 def assured(routes: BatchRoutes, source_of: Callable[[int], JSON], secret: bytes, batch_id: str) -> BatchRoutes:
     """The routes as one by one they would be: by the certificate's model, each row with its own audit share.
 
-    What rows belong together is not looked up: where the guarantee asks for it, no row runs because of its score.
+    What rows belong together is not looked up: where the guarantee declares it, no row runs because of its score.
     """
     if routes.control.settings.guarantee is None or routes.control.settings.start == "shadow":
         return routes
@@ -160,7 +160,7 @@ def assured(routes: BatchRoutes, source_of: Callable[[int], JSON], secret: bytes
     shares = np.full(len(to), routes.share)
     unseen: Counter[str] = Counter()
     certified = (to == AUTOPILOT) & (by == (names.index(BY) if BY in names else -1))
-    if control.settings.together is not None:
+    if routes.control.settings.guarantee.independent_by is not None:
         to[certified], by[certified], audited[certified] = HUMAN, len(names) - 2, False
         certified[:] = False
     for row in np.flatnonzero(certified).tolist():

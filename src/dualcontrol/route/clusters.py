@@ -23,11 +23,11 @@ def placed(usual: Route, control: Control, now: int, facts: Facts) -> Route:
     by, guarantee = control.settings.together, control.settings.guarantee
     if by is None or guarantee is None or usual.score is None:
         return usual
+    if not facts.placed and guarantee.independent_by is None:  # of a batch, whose rows no other is settled with
+        return usual
     if not facts.placed:
-        what = "what belongs together with it is not known in a batch"
-        if by != QUESTION:
-            what = f"it has no {by}, which tells the guarantee what belongs together"
-        return _to_people(usual, what)
+        why = "in a batch nobody looks up the question" if by == QUESTION else f"it has no {by}"
+        return _to_people(usual, f"{why}, which tells the guarantee what belongs together")
     before = facts.before.route.cluster if facts.before is not None and facts.before.route is not None else None
     if before is None or now - before.at > (microseconds(guarantee.within) or 0):
         return replace(usual, cluster=Cluster(first="", at=now))
