@@ -476,8 +476,19 @@ class Quorum(Value, frozen=True, kw_only=True):
         return max(self.answers, self.of or 0)
 
 
+class Cluster(Shown, frozen=True, kw_only=True):
+    """The cases that one belongs to: the id of the first, when that was opened, and this one's place, from 1 on."""
+
+    first: str
+    at: int
+    place: int = 1
+
+
 class Route(Shown, frozen=True, kw_only=True):
-    """Autopilot or human, by what, why, and with what probability a human sees the case."""
+    """Autopilot or human, by what, why, and with what probability a human sees the case.
+
+    `cluster` says which cases it counts together with, where the loop's guarantee tells.
+    """
 
     to: RouteTo
     by: str
@@ -496,6 +507,7 @@ class Route(Shown, frozen=True, kw_only=True):
     scorer: str | None = None
     model: str | None = None
     relief: Relief | None = None
+    cluster: Cluster | None = None
 
 
 class Review(Shown, frozen=True, kw_only=True):

@@ -73,7 +73,8 @@ class Guarantee(Value, frozen=True, kw_only=True):
     `launch` is the length of the full-audit phase, before audits become rare; `pilot` that of the burn-in, whose cases
     choose the bins and are no evidence; `evidence` is the share of human answers that never trains a model.  Where
     `score` is "risk", the chance of being right that is learned from `learn_from` decided cases stands in the place
-    of confidence.
+    of confidence.  Cases with the same `independent_by` are one piece of evidence: the first `largest` of them `within`
+    that time; the rest go to people and are no evidence.
     """
 
     max_error: Annotated[float, "promise"]
@@ -88,6 +89,9 @@ class Guarantee(Value, frozen=True, kw_only=True):
     blind: bool = True
     miss_rate: Annotated[float, Bounds(0, 1, "[)")] | None = None
     answer_within: Duration = "7d"
+    independent_by: Annotated[str, "independent_by"] | None = None
+    largest: Annotated[int, Bounds(1, 1000)] = 1
+    within: Duration = "1d"
 
     @property
     def missed(self) -> float:
@@ -108,6 +112,9 @@ class Feedback(Value, frozen=True, kw_only=True):
 
 PAGE = "web"  # the door of an answer that was given on a page of the console
 UNDO_ON_PAGES = 10_000_000  # microseconds: a hand slips on a page, not in a program
+
+
+QUESTION, RUN = "question", "run"  # of cases that are one piece of evidence: what is asked, and the run
 
 
 class Capacity(Value, frozen=True, kw_only=True):
@@ -173,6 +180,16 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         if self.undo is None:
             return UNDO_ON_PAGES if via == PAGE else 0
         return microseconds(self.undo) or 0
+
+    @property
+    def together(self) -> str | None:
+        """What makes cases one piece of evidence: "question", "run" or a path; None where each stands by itself.
+
+        Where load shedding may settle equal questions with one answer, and nothing is declared, it is the question.
+        """
+        if self.guarantee is None or self.guarantee.independent_by is not None:
+            return None if self.guarantee is None else self.guarantee.independent_by
+        return QUESTION if self.capacity is not None else None
 
     @property
     def shown_meta(self) -> tuple[str, ...]:
@@ -432,13 +449,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `leader` is the locked case that this one may join, or has joined; `score` the learned chance that the proposal is
     right; `followers` how many cases an answer will count for as well; `draw` the probability with which this row of a
-    batch is audited, and whether it is, drawn together with all others.
+    batch is audited, and whether it is, drawn together with all others.  `before` is the newest case that this one
+    would be one piece of evidence with, and `placed` whether what these have in common is known.
     """
 
     leader: Case | None = None
     score: float | None = None
     followers: int = 0
     draw: tuple[float, bool] | None = None
+    before: Case | None = None
+    placed: bool = False
 
 
 class Env(msgspec.Struct, frozen=True, kw_only=True):

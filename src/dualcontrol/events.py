@@ -17,6 +17,7 @@ from dualcontrol.case import (
     JSON,
     Actor,
     By,
+    Cluster,
     Content,
     Quorum,
     Relief,
@@ -103,6 +104,7 @@ class Routed(Event, frozen=True, kw_only=True):
     scorer: str | None = None
     model: str | None = None
     relief: Relief | None = None
+    cluster: Cluster | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -467,6 +469,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
     earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
     Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.
+    Where cases count together, `clusters` names the first position of each label's cluster; `upto` is one of those.
     """
 
     at: int
@@ -478,6 +481,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     stale: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
     floors: tuple[str, ...] = ()
+    clusters: tuple[int, ...] = ()
 
 
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):

@@ -52,6 +52,7 @@ def _routed(case: Case, e: ev.Routed | ev.Rerouted | ev.Parted | ev.Recalled) ->
             to=e.to, by=e.by, reason=e.reason, control=e.control, inclusion=float(e.inclusion), audited=e.audited,
             epoch=e.epoch, bin=e.bin, group=e.group, quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at,
             on_timeout=e.on_timeout, score=_number(e.score), scorer=e.scorer, model=e.model, relief=e.relief,
+            cluster=e.cluster,
         )  # fmt: skip
         return replace(case, route=route, due_at=e.due_at)
     if case.route is None:

@@ -1,4 +1,4 @@
-"""Idempotency keys of cases: which are valid, and the fingerprint of the content that a key stands for."""
+"""Keyed hashes of proposals: idempotency keys, likeness of questions, and what makes cases one piece of evidence."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dualcontrol.case import ENCODER, JSON
 from dualcontrol.commands import Propose
+from dualcontrol.control import QUESTION, RUN, Control
 from dualcontrol.errors import KeyFormatError, PayloadError
 
 MAX_KEY = 65_536
@@ -47,6 +48,34 @@ def likeness(secret: bytes, command: Propose, mode: str) -> str:
     question = [candidates, command.proposed, command.input, command.history, command.meta or {}]
     origin = [command.segment, command.requires_approval, command.risk, command.owner, command.parent]
     return hmac.digest(secret, json_text(["likeness", mode, question, origin]), "sha256").hex()
+
+
+def together(secret: bytes, command: Propose, control: Control) -> str | None:
+    """HMAC of what a proposal has in common with those that it is one piece of evidence with.
+
+    None where this one does not say.  Each certificate has clusters of its own, since each counts its own cases.  Where
+    each case is taken to stand by itself it is the question, so that bursts are noticed.
+    """
+    by = control.settings.together or (QUESTION if control.settings.guarantee is not None else None)
+    live = (command.kind, command.origin) == ("live", "live") and control.settings.start != "shadow"
+    if by is None or not live:
+        return None
+    if by == QUESTION:
+        value: JSON = likeness(secret, command, control.settings.mode)
+    else:
+        value = command.run if by == RUN else _at(by, {"input": command.input, "meta": command.meta})
+    if value is None:
+        return None
+    common = ["cluster", control.loop, control.certificate_for(command.segment), by, value]
+    return hmac.digest(secret, json_text(common), "sha256").hex()
+
+
+def _at(path: str, content: Mapping[str, JSON]) -> JSON:
+    """What lies at a dotted path; None where there is nothing."""
+    value: JSON = dict(content)
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def json_text(value: JSON) -> bytes:

@@ -16,13 +16,13 @@ from dualcontrol.labels import Labels
 # Settings that decide which cases reach the threshold, which certificate speaks for them, or what a right answer is.
 ASKS = (
     "mode", "guarantee", "risk_ceiling", "human_actions", "autopilot_actions", "block_actions", "labels", "schema",
-    "rules",
+    "rules", "capacity",
 )  # fmt: skip
 # Settings that do not: who is asked, how long, what is shown, how often is audited (each label keeps the probability
 # with which it came), and what happens to a case that people have.  `threshold` is for loops without a guarantee, and
 # `start` decides what a certified region may do: nobody counts what nobody was asked in the shadow.
 ASIDE = (
-    "name", "threshold", "audit", "respond_within", "capacity", "on_timeout", "context", "meta", "rationale",
+    "name", "threshold", "audit", "respond_within", "on_timeout", "context", "meta", "rationale",
     "markdown", "group", "quorum", "start", "feedback", "lease", "undo", "dead_time", "approval_lasts", "on_unknown",
     "effect_lease", "changes", "groups",
 )  # fmt: skip
@@ -99,6 +99,13 @@ def _rules(before: LoopSettings, after: LoopSettings) -> str | None:
     return _listed("rules", dropped, added, others)
 
 
+def _together(before: LoopSettings, after: LoopSettings) -> str | None:
+    """Whether a capacity makes equal questions one piece of evidence, of which the guarantee does not say what is."""
+    if (before.capacity is None) == (after.capacity is None) or before.together == after.together:
+        return None
+    return f"capacity changed: equal questions {'count one by one' if after.capacity is None else 'count once'}"
+
+
 def _sends(rule: Rule) -> tuple[Any, ...]:
     """What a rule says of where a case goes; its name says nothing of that."""
     return rule.when, rule.route, rule.risk
@@ -145,5 +152,5 @@ def _few(names: Sequence[Any]) -> str:
 _CHANGES: dict[str, Callable[[LoopSettings, LoopSettings], str | None]] = {
     "mode": _value("mode"), "guarantee": _promise, "risk_ceiling": _value("risk_ceiling"),
     **{name: _actions(name) for name in ("human_actions", "autopilot_actions", "block_actions")},
-    "labels": _labels, "schema": _schema, "rules": _rules,
+    "labels": _labels, "schema": _schema, "rules": _rules, "capacity": _together,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
-from dualcontrol import apply, review, route
+from dualcontrol import apply, keys, review, route
 from dualcontrol.case import Case, Review, is_high, microseconds
 from dualcontrol.commands import (
     Command,
@@ -326,9 +326,13 @@ class Steps:
                 if case is None:
                     admitted(command, control)
                     alike = self.alike(command, control)
-                    facts = Facts(score=self.scores.current(control, score), leader=leader_of(tx, control, alike))
+                    leader, together = leader_of(tx, control, alike), keys.together(self.secret, command, control)
+                    facts = Facts(
+                        score=self.scores.current(control, score), leader=leader,
+                        before=newest_of(tx, control, together, leader), placed=together is not None,
+                    )  # fmt: skip
                     events = HANDLERS[Propose](None, command, control, self.env(tx.now, facts))
-                    case = self.open(tx, command, control, events, print_, alike)
+                    case = self.open(tx, command, control, events, print_, alike, together)
                 return Proposed(*self._started(tx, case, start), new)
         raise ConflictError
 
@@ -383,7 +387,7 @@ class Steps:
 
     def open(
         self, tx: Tx, command: Propose, control: Control, events: Sequence[Event], print_: str | None = None,
-        alike: str | None = None,
+        alike: str | None = None, together: str | None = None,
     ) -> Case:  # fmt: skip
         """Write a new case that begins with these events, in the caller's transaction; a leader notes it."""
         env = self.env(tx.now)
@@ -394,7 +398,11 @@ class Steps:
         )
         case = replace(case, seq=1)
         can_lead = case.route is not None and case.route.to == "human" and not is_high(case.route.risk)
-        tx.save(None, case, entry, fingerprint=print_, likeness=alike if can_lead else None)
+        counts = case.route is not None and case.route.score is not None
+        tx.save(
+            None, case, entry, fingerprint=print_, likeness=alike if can_lead else None,
+            cluster=together if counts else None,
+        )  # fmt: skip
         if case.leader is not None:
             join = JoinCase(case_id=case.leader, follower=case.id)
             self._step(tx, self._load(tx, join), join)
@@ -708,6 +716,17 @@ def leader_of(tx: Tx, control: Control, likeness: str | None) -> Case | None:
         return None
     case_id = tx.alike(control.loop_id, likeness)
     return None if case_id is None else _readable(tx, case_id)
+
+
+def newest_of(tx: Tx, control: Control, together: str | None, leader: Case | None) -> Case | None:
+    """The newest case of a cluster, locked, so that two who propose at once do not take one place."""
+    if control.settings.together is None:
+        return None
+    while together is not None and (case_id := tx.together(control.loop_id, together)) is not None:
+        case = leader if leader is not None and leader.id == case_id else _readable(tx, case_id, values=False)
+        if case is None or tx.together(control.loop_id, together) == case_id:
+            return case
+    return None
 
 
 def _readable(tx: Tx, case_id: str, values: bool = True) -> Case | None:

@@ -639,23 +639,24 @@ def test_an_erased_leader_decides_nothing_that_was_left_to_the_sweep(
 # under a guarantee
 
 
-def test_a_follower_gives_a_label_and_a_wrong_one_is_asked_of_somebody_else(desk: dc.Desk) -> None:
+def test_a_leader_and_its_followers_are_one_label_and_one_second_opinion(desk: dc.Desk) -> None:
     promise = {"max_error": 0.1}
     loop = opened(desk, mode="labels", labels=["a", "b"], threshold=None, guarantee=promise, group="two")
     given = {"proposal": "a", "input": "x", "confidence": 0.5}
-    leader, follower = loop.propose(**given), loop.propose(**given)
-    assert follower.leader == leader.id
+    leader, *followers = (loop.propose(**given) for _ in range(3))
+    assert [follower.leader for follower in followers] == [leader.id] * 2
+    assert [case.route.score for case in (leader, *followers)] == [0.5, None, None]
     claimed(desk).label("b")
-    found = desk.case(follower.id)
-    assert [(r.kind, r.state, r.excludes) for r in found.reviews] == [("second", "open", ("ana",))]
+    assert [desk.case(follower.id).reviews for follower in followers] == [(), ()]
+    assert [desk.case(follower.id).decision.value for follower in followers] == ["b", "b"]
     assert desk.claim("ana", "pay") is None
-    for _ in range(2):
-        claimed(desk, "ben").label("b")
+    assert claimed(desk, "ben").label("b").id == leader.id
+    assert desk.claim("ben", "pay") is None
     loop.certify()
-    assert [row["wrong"] for row in loop.evidence()] == [1, 1]
+    assert [row["wrong"] for row in loop.evidence()] == [1]
 
 
-def test_a_follower_of_a_case_that_was_not_answered_counts_as_any_other(desk: dc.Desk, clock: FakeClock) -> None:
+def test_a_leader_that_was_not_answered_is_one_label_too(desk: dc.Desk, clock: FakeClock) -> None:
     loop = opened(desk, threshold=None, guarantee={"max_error": 0.1})
     cases = [loop.propose(**PAY) for _ in range(2)]
     assert cases[1].leader == cases[0].id
@@ -663,7 +664,7 @@ def test_a_follower_of_a_case_that_was_not_answered_counts_as_any_other(desk: dc
     desk.sweep()
     assert [desk.case(c.id).outcome.by for c in cases] == ["timeout", "timeout"]
     loop.certify()
-    assert [row["wrong"] for row in loop.evidence()] == [1, 1]
+    assert [row["wrong"] for row in loop.evidence()] == [1]
 
 
 # what is measured

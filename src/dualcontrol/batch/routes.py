@@ -145,18 +145,24 @@ def _has_gaps(confidence: Column | None, start: int, stop: int) -> bool:
 # A batch under a guarantee: rows of a model that no certificate is for go to people, and audits follow its table.
 
 
-BY, MODEL = "threshold", "model"
+BY, MODEL, CLUSTER = "threshold", "model", "cluster"
 
 
 def assured(routes: BatchRoutes, source_of: Callable[[int], JSON], secret: bytes, batch_id: str) -> BatchRoutes:
-    """The routes as one by one they would be: by the certificate's model, each row with its own audit share."""
+    """The routes as one by one they would be: by the certificate's model, each row with its own audit share.
+
+    What rows belong together is not looked up: where the guarantee declares it, no row runs because of its score.
+    """
     if routes.control.settings.guarantee is None or routes.control.settings.start == "shadow":
         return routes
-    control, names = routes.control, (*routes.names, MODEL)
+    control, names = routes.control, (*routes.names, CLUSTER, MODEL)
     to, by, audited = routes.to.copy(), routes.by.astype(np.uint16), routes.audited.copy()
     shares = np.full(len(to), routes.share)
     unseen: Counter[str] = Counter()
     certified = (to == AUTOPILOT) & (by == (names.index(BY) if BY in names else -1))
+    if routes.control.settings.guarantee.independent_by is not None:
+        to[certified], by[certified], audited[certified] = HUMAN, len(names) - 2, False
+        certified[:] = False
     for row in np.flatnonzero(certified).tolist():
         signal = routes.columns.row(row).signal
         key = control.certificate_for(signal.segment) or ""

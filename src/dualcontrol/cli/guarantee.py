@@ -14,7 +14,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.history import Move, gathered, moves
 from dualcontrol.guarantee.offline import share
-from dualcontrol.guarantee.standing import UNNAMED, Standing, some, words
+from dualcontrol.guarantee.standing import UNNAMED, Standing, some, words, worth_of
 
 app = group("guarantee", "What is guaranteed.")
 SHOWN = 40
@@ -90,7 +90,7 @@ def _facts(of: Standing) -> list[tuple[str, str]]:
     return [
         ("threshold", "none: all to humans" if of.threshold is None else f"{of.threshold:.4g}"),
         ("certified coverage", share(of.certified_coverage)),
-        ("labels used", f"{of.labels_used:,}"),
+        ("labels used", ", ".join(filter(None, (f"{of.labels_used:,}", worth_of(of))))),
         ("labels to the next step", "unknown" if of.labels_needed is None else some(of.labels_needed)),
         ("error so far", error),
         ("monitor", f"{share(of.suspicion)} of the way to an alarm"),

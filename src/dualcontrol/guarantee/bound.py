@@ -7,7 +7,7 @@ when the certificate's assumption does not; it says what has happened, not what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log, log1p
 from typing import Any, Self
 
@@ -22,28 +22,42 @@ class RunningBound:
     """`observe` each audited autopilot case, `skip` the others; `upper` holds for all times at once.
 
     `floor` is the least inclusion probability that an audited case can have had; `miss_rate` bounds the share of errors
-    that reviewers let pass.
+    that reviewers let pass.  Of cases that belong together `largest` at most are one term of the sum
+    (`observe_together`): what a cluster adds lies from 0 to largest / floor, and its variance is taken about 0, since
+    its size is not known before.
     """
 
-    def __init__(self, confidence: float = 0.95, *, floor: float = 0.05, miss_rate: float = 0.0) -> None:
+    def __init__(
+        self, confidence: float = 0.95, *, floor: float = 0.05, miss_rate: float = 0.0, largest: int = 1
+    ) -> None:  # fmt: skip
         certificate.share("confidence", confidence, hint=HINTS["confidence"])
         certificate.share("floor", floor, one=True)
         certificate.share("miss_rate", miss_rate, zero=True)
-        self.confidence, self.floor, self.miss_rate = confidence, floor, miss_rate
+        certificate.whole("largest", largest, 1)
+        self.confidence, self.floor, self.miss_rate, self.largest = confidence, floor, miss_rate, largest
         self.cases = self.labels = 0
         self.errors = 0.0
         self._sum, self._square, self._mean = 0.0, 0.0, 0.0
 
     def observe(self, *, wrong: bool | int, inclusion: float) -> None:
         """Count an audited case."""
-        certificate.seen(wrong, inclusion, None)
-        if inclusion < self.floor:
-            raise GuaranteeError(f"the inclusion probability {inclusion!r} is below the floor {self.floor}")
-        weighted = int(wrong) / inclusion
+        self.observe_together([(wrong, inclusion)])
+
+    def observe_together(self, labels: Sequence[tuple[bool | int, float]]) -> None:
+        """Count the (wrong, inclusion) of the audited cases of one cluster."""
+        if len(labels) > self.largest:
+            raise GuaranteeError(f"{len(labels)} labels are one cluster, of which {self.largest} were declared")
+        weighted = 0.0
+        for wrong, inclusion in labels:
+            certificate.seen(wrong, inclusion, None)
+            if inclusion < self.floor:
+                raise GuaranteeError(f"the inclusion probability {inclusion!r} is below the floor {self.floor}")
+            weighted += int(wrong) / inclusion
+            self.errors += int(wrong)
         self._square += (weighted - self._mean) ** 2
         self._sum += weighted
-        self.cases, self.labels, self.errors = self.cases + 1, self.labels + 1, self.errors + int(wrong)
-        self._mean = min(1.0, self._sum / self.cases)  # the prediction for what comes next, fixed before it comes
+        self.cases, self.labels = self.cases + len(labels), self.labels + len(labels)
+        self._predict()
 
     def skip(self, cases: int = 1) -> None:
         """Count autopilot cases that nobody audited."""
@@ -51,7 +65,11 @@ class RunningBound:
             raise GuaranteeError(f"{cases} cases cannot be skipped")
         self._square += cases * self._mean**2
         self.cases += cases
-        self._mean = min(1.0, self._sum / self.cases) if self.cases else 0.0
+        self._predict()
+
+    def _predict(self) -> None:
+        """What a case that stands by itself is expected to add, fixed before it comes."""
+        self._mean = min(1.0, self._sum / self.cases) if self.cases and self.largest == 1 else 0.0
 
     @property
     def estimate(self) -> float | None:
@@ -64,19 +82,24 @@ class RunningBound:
         if not self.cases:
             return 1.0
         price = log(len(GRID) / (1.0 - self.confidence))
-        sums = [self._sum + (price + _psi(share, self.floor) * self._square) / (share * self.floor) for share in GRID]
+        least = self.floor / self.largest  # one over the most that a term can be
+        sums = [self._sum + (price + _psi(share, least) * self._square) / (share * least) for share in GRID]
         return float(min(1.0, min(sums) / self.cases / (1.0 - self.miss_rate)))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON."""
-        names = ("confidence", "floor", "cases", "labels", "errors") + (("miss_rate",) if self.miss_rate else ())
+        names = ["confidence", "floor", "cases", "labels", "errors"]
+        names += ["miss_rate"] * (self.miss_rate > 0.0) + ["largest"] * (self.largest > 1)
         return {name: getattr(self, name) for name in names} | {"sums": [self._sum, self._square, self._mean]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The bound that `to_dict` described."""
         with certificate.read("running bound"):
-            bound = cls(data["confidence"], floor=data["floor"], miss_rate=data.get("miss_rate", 0.0))
+            bound = cls(
+                data["confidence"], floor=data["floor"], miss_rate=data.get("miss_rate", 0.0),
+                largest=data.get("largest", 1),
+            )  # fmt: skip
             bound.cases, bound.labels, bound.errors = data["cases"], data["labels"], data["errors"]
             certificate.numbers("counts", [bound.cases, bound.labels, bound.errors], 3, least=0)
             certificate.numbers("sums", list(data["sums"]), 3, least=0)

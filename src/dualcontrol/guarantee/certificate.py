@@ -6,6 +6,21 @@ while the hypothesis is true, whatever the (predictable) audit probabilities.  E
 and Ramdas 2024), weights are inverse inclusion probabilities (Horvitz and Thompson 1952), and a region is certified
 when its wealth reaches 1 / delta (Ville 1939).  Regions are tested in one fixed sequence from few cases to many, so
 that no delta is divided over them (Angelopoulos et al. 2021; for e-processes Xu et al., arXiv 2406.10490).
+
+Labels that belong together (of one question, run or conversation) are a cluster, and no more independent than one
+label is.  The promise stays about cases: the error of a region is R = E[wrong of a cluster in it] / E[cases of a
+cluster in it].  A cluster of at most M cases is one bet: it multiplies the wealth by 1 + lambda S / M, where S sums
+(max_error - wrong) / inclusion over its labels in the region.
+
+- The mean of S is max_error E[cases] - E[wrong] = (max_error - R) E[cases]: at most zero while the error is above the
+  bound, so the factor's mean is at most one, however size and wrongness go together.
+- S / M is at least -(1 - max_error) / floor, since a cluster has at most M labels: the cap on lambda that keeps the
+  wealth of a single label above 0 keeps that of a cluster above 0.
+- lambda is fixed before the cluster: it knows the clusters that were opened earlier, never this one's size or labels.
+- Clusters count in the order of their opening, each once it is closed: where the full ones counted first, and these
+  are the worse or the better ones, the mean would not be that of a cluster.
+- Of a cluster's labels, those of higher bins first, each adds the difference that it makes to log(1 + lambda S / M):
+  the sums of any region telescope to the bet on it, and are kept by bin as for single labels (M = 1).
 """
 
 from __future__ import annotations
@@ -14,7 +29,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import exp, isfinite, log, log1p
 from numbers import Integral, Real
 from operator import index
@@ -76,13 +91,26 @@ KEPT_MOVES = 10_000
 
 
 class Label(NamedTuple):
-    """One labelled decision; `floor` is the minimum inclusion probability in force then, None where unstated."""
+    """One labelled decision; `floor` is the minimum inclusion probability in force then, None where unstated.
+
+    `cluster` is the first decision of those that it belongs to, None where it stands by itself.
+    """
 
     seq: int
     score: float
     wrong: int
     inclusion: float
     floor: float | None = None
+    cluster: int | None = None
+
+    @property
+    def place(self) -> int:
+        """Its place in the order in which labels count: that of the first decision of its cluster."""
+        return self.seq if self.cluster is None else self.cluster
+
+    def stored(self) -> list[Any]:
+        """The label as plain JSON; without a cluster as it was before there were clusters."""
+        return list(self if self.cluster is not None else self[:-1])
 
 
 class Step(NamedTuple):
@@ -107,13 +135,15 @@ class Certificate:
     certificate began, and somebody may have looked at them: they open with `warm_share` of the half of delta that is
     kept for them (`_lead_by`).  `spent` counts the epochs of this loop and segment that have spent of delta before
     (`part_of`); None where the promise is for this epoch alone.
+    `largest` is the most cases of a cluster that may run on autopilot or count; above 1 there is no exact test, which
+    takes labels to be independent.
     """
 
     def __init__(
         self, max_error: float, confidence: float = 0.95, *, bins: int = 100, edges: Sequence[float] | None = None,
         pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
         segments: int = 1, first: int | None = None, again: int = 0, warm: int = 0, warm_share: float = 1.0,
-        spent: int | None = None,
+        spent: int | None = None, largest: int = 1,
     ) -> None:  # fmt: skip
         promise(max_error, confidence)
         share("warm_share", warm_share, one=True)
@@ -123,14 +153,20 @@ class Certificate:
             share("start", start, one=True)
         for name, value, least in (
             ("bins", bins, 1), ("segments", segments, 1), ("pilot", pilot, 0), ("launch", launch, 0), ("warm", warm, 0),
-            ("spent", spent or 0, 0),
+            ("spent", spent or 0, 0), ("largest", largest, 1),
         ):  # fmt: skip
             whole(name, value, least)
+        if launch and largest > 1:
+            raise GuaranteeError(
+                f"launch is {launch} where clusters have up to {largest} cases; its exact test takes labels to be "
+                "independent",
+                hint="With `largest` above 1 give launch=0: each cluster is then one bet.",
+            )
         if edges is not None:
             binned(edges, first)
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
-        self.miss_rate, self.segments = miss_rate, segments
+        self.miss_rate, self.segments, self.largest = miss_rate, segments, largest
         self.warm, self.warm_share, self.spent = warm, warm_share, spent
         self.delta = (1.0 - confidence) / segments * part_of(spent)
         self._flag = 1.0 / (1.0 - miss_rate)
@@ -156,39 +192,58 @@ class Certificate:
     # labels
 
     def observe(
-        self, *, score: float, wrong: bool | int, inclusion: float, seq: int, floor: float | None = None
+        self, *, score: float, wrong: bool | int, inclusion: float, seq: int, floor: float | None = None,
+        cluster: int | None = None,
     ) -> None:  # fmt: skip
         """Take the label of one decision; it counts once `tick` has passed its place in the order of decisions.
 
-        The same label twice is ignored; `GuaranteeError` for one that contradicts, comes too late or is no label.
+        `cluster` is the first decision of those that it belongs to: they count together, at the place of that one.
+        The same label twice is ignored; `GuaranteeError` for one that contradicts, comes too late or is no label, and
+        for one more of a cluster than `largest`.
         """
-        label = checked(seq, score, wrong, inclusion, floor)
-        if seq <= self.seq:
+        label = checked(seq, score, wrong, inclusion, floor, cluster)
+        if label.place <= self.seq:
             raise GuaranteeError(
                 f"decision {seq} is not after {self.seq}, up to which everything is counted",
                 hint="Each decision counts once; a label that comes after its time was counted as an error.",
             )
-        place = bisect_right(self._waiting, (label.seq,))
-        if place < len(self._waiting) and self._waiting[place].seq == seq:
-            if self._waiting[place] != label:
-                raise GuaranteeError(f"decision {seq} has another label already", hint="A decision has one label.")
+        if not self._waiting or self._waiting[-1].place < label.place:
+            self._waiting.append(label)
             return
-        insort(self._waiting, label)
+        first = bisect_left(self._waiting, label.place, key=_place)
+        together = self._waiting[first : bisect_right(self._waiting, label.place, lo=first, key=_place)]
+        for other in together:
+            if other.seq == seq:
+                if other != label:
+                    raise GuaranteeError(f"decision {seq} has another label already", hint="A decision has one label.")
+                return
+        if len(together) >= self.largest:
+            raise GuaranteeError(
+                f"decision {seq} is one more of its cluster than the {self.largest} that were declared",
+                hint="What exceeds `largest` goes to people, and is no evidence: leave it out.",
+            )
+        insort(self._waiting, label, key=_order)
 
     def tick(self, watermark: int | None = None) -> list[Step]:
         """Count, in the order of decisions, every label up to and with `watermark` (None: all); the steps it made.
 
-        The watermark is the last decision up to which no label is outstanding: in the order of arrival, errors that
-        are answered later than the rest would come too late.
+        The watermark is the last decision up to which no label is outstanding, and no cluster open: in the order of
+        arrival, errors that are answered later than the rest would come too late.
         """
         if watermark is not None and not _counts(watermark):
             reason = f"the watermark is {watermark!r:.80}; it must be the number of a decision, or None for all"
             raise GuaranteeError(reason)
         before = len(self.steps)
-        end = len(self._waiting) if watermark is None else bisect_right(self._waiting, (watermark, float("inf")))
+        end = len(self._waiting)
+        if watermark is not None and end and self._waiting[-1].place > watermark:
+            end = bisect_right(self._waiting, watermark, key=_place)
         due, self._waiting = self._waiting[:end], self._waiting[end:]
-        for label in due:
-            self._count(label)
+        if self.largest == 1:
+            for label in due:
+                self._count((label,))
+        else:
+            for _, cluster in groupby(due, key=_place):
+                self._count(tuple(cluster))
         if watermark is not None:
             self.seq = max(self.seq, watermark)
         return self.steps[before:]
@@ -258,6 +313,7 @@ class Certificate:
         risk = (wrong + self.max_error / 4) / (seen + 1.0)
         gains = []  # the mean growth of each log wealth a label, at this risk
         for fraction in self._fractions:
+            fraction /= self.largest
             up, down = log1p(fraction * self.max_error), 1.0 - fraction * (self._flag - self.max_error)
             gains.append((1.0 - risk) * up + risk * (log(down) if down > 0 else LOST))
         if max(gains) <= 0.0:
@@ -275,7 +331,9 @@ class Certificate:
 
     @property
     def _at_once(self) -> int:
-        """How many labels without a single error one exact test takes."""
+        """How many labels without a single error one exact test takes; with clusters there is none, and bets do."""
+        if self.largest > 1:
+            return self.fewest
         return binomial.needed(self.max_error * (1.0 - self.miss_rate), 1.0 - self._one_test)
 
     def _to_begin(self) -> int:
@@ -297,46 +355,73 @@ class Certificate:
         self.first = start if start is not None else max(0, min(count - 1, int(count * (1.0 - (self.start or START)))))
         self._next = self.first
 
-    def _count(self, label: Label) -> None:
-        self.seq = label.seq
+    def _count(self, cluster: Sequence[Label]) -> None:
+        """Count the labels of one cluster; nothing is certified before the last of them."""
+        self.seq = cluster[0].place
         if not self.begun:
-            self._piloted.append(label)
+            self._piloted.extend(cluster)
             if len(self._piloted) >= self.pilot:
                 edges = edges_of([piloted.score for piloted in self._piloted], self.bins)
                 self._begin(edges, first_of(edges, self._piloted, self.max_error, self.start))
             return
-        self.labels, self.errors = self.labels + 1, self.errors + label.wrong
-        place, floor = bisect_right(self.edges, label.score), label.floor
-        self.weights[place] += 1.0 / label.inclusion
-        self.wrongs[place] += label.wrong / label.inclusion
-        if floor is None:
-            # The minimum in force at this decision: one while all is labelled, else the declared.  Predictable, as the
-            # proof needs, except at the first inclusion below one before autopilot opens and at each new least below
-            # the declared floor: who has such labels says the floor with each.
-            self._least = min(self._least, label.inclusion)
-            everything = self._least == 1.0 and (self.launching or not self.steps)
-            floor = 1.0 if everything else min(self.floor, self._least)
-        move = self._move(label.wrong, label.inclusion, floor)
-        self._logs[place] = [a + b for a, b in zip(self._logs[place], move, strict=True)]
-        if place >= self._next >= 0:
-            self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
+        floor, place, label = self._floor_of(cluster), 0, cluster[0]
+        for label in cluster:
+            self.labels, self.errors = self.labels + 1, self.errors + label.wrong
+            place = bisect_right(self.edges, label.score)
+            self.weights[place] += 1.0 / label.inclusion
+            self.wrongs[place] += label.wrong / label.inclusion
+        if len(cluster) == 1:
+            self._bet(place, self._move(label.wrong, label.inclusion, floor))
+        else:
+            self._bet_on(cluster, floor)
         if self._warming:
             self._lead_by()
-        elif place >= self._next >= 0:
+        elif place >= self._next >= 0 or len(cluster) > 1:
             self._widen()
         if self.launching:
             self._launch(place, label)
 
+    def _floor_of(self, cluster: Sequence[Label]) -> float:
+        """The least inclusion probability that its labels can have had: as stated, else by what is certified.
+
+        The minimum in force at these decisions is one while all is labelled, else the declared.  Predictable, as the
+        proof needs, since no cluster opened later is counted yet; except at the first inclusion below one before
+        autopilot opens and at each new least below the declared floor: who has such labels says the floor with each.
+        """
+        floor = 1.0
+        for label in cluster:
+            if label.floor is not None:
+                floor = min(floor, label.floor)
+                continue
+            self._least = min(self._least, label.inclusion)
+            if self._least < 1.0 or (self.steps and not self.launching):
+                floor = min(floor, self.floor, self._least)
+        return floor
+
+    def _bet(self, place: int, move: list[float]) -> None:
+        """Add to the log wealth of every region that this bin lies in."""
+        self._logs[place] = [a + b for a, b in zip(self._logs[place], move, strict=True)]
+        if place >= self._next >= 0:
+            self._sums = [a + b for a, b in zip(self._sums, move, strict=True)]
+
+    def _bet_on(self, cluster: Sequence[Label], floor: float) -> None:
+        """One bet on several labels together: each adds, from high bins to low, what it changes (telescoping)."""
+        fractions, total, before = self._capped(floor), 0.0, [0.0] * FRACTIONS
+        for place, label in sorted(((self.bin_of(label.score), label) for label in cluster), reverse=True):
+            total += (self.max_error - label.wrong * self._flag) / label.inclusion / self.largest
+            after = [log1p(fraction * total) for fraction in fractions]
+            self._bet(place, [a - b for a, b in zip(after, before, strict=True)])
+            before = after
+
     def _move(self, wrong: int, inclusion: float, floor: float) -> list[float]:
-        """The increment of each log wealth by one label; fractions are capped, so that wealth stays above 0."""
+        """The increment of each log wealth by one label that stands by itself."""
         key = (wrong, inclusion, floor)
         move = self._moves.get(key)
         if move is None:
-            cap = MOST * floor / (self._flag - self.max_error)
-            gain = (self.max_error - wrong * self._flag) / inclusion
+            gain = (self.max_error - wrong * self._flag) / inclusion / self.largest
             if len(self._moves) >= KEPT_MOVES:
                 self._moves.clear()
-            move = self._moves[key] = [log1p(min(fraction, cap) * gain) for fraction in self._fractions]
+            move = self._moves[key] = [log1p(fraction * gain) for fraction in self._capped(floor)]
         return move
 
     @property
@@ -370,6 +455,11 @@ class Certificate:
         self._lead = leads[::-1]
         self._logs, self._sums = [[0.0] * FRACTIONS for _ in self._logs], [0.0] * FRACTIONS
         self._widen()
+
+    def _capped(self, floor: float) -> list[float]:
+        """The fractions, capped so that wealth stays above 0 if all of a cluster is wrong, each at the floor."""
+        cap = MOST * floor / (self._flag - self.max_error)
+        return [min(fraction, cap) for fraction in self._fractions]
 
     def _certify(self, place: int, by: str) -> None:
         """Certify a region, and go on to the one below it."""
@@ -412,10 +502,11 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """Everything as it is now, as plain JSON; floats survive bit for bit."""
         return {
-            "given": {name: getattr(self, name) for name in _GIVEN},
+            "given": {name: getattr(self, name) for name in _GIVEN}
+            | ({"largest": self.largest} if self.largest > 1 else {}),
             "seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least,
-            "steps": [list(step) for step in self.steps], "waiting": [list(label) for label in self._waiting],
-            "piloted": [list(label) for label in self._piloted], "launching": self.launching, "begun": self.begun,
+            "steps": [list(step) for step in self.steps], "waiting": [label.stored() for label in self._waiting],
+            "piloted": [label.stored() for label in self._piloted], "launching": self.launching, "begun": self.begun,
             **({"lead": _copied(self._lead)} if self._lead else {}),
             **({name: _copied(getattr(self, name)) for name in _COUNTED} if self.begun else {}),
         }  # fmt: skip
@@ -445,9 +536,11 @@ class Certificate:
         share("least", self._least, one=True)
         for label in (*self._waiting, *self._piloted):
             checked(*label)
-        seqs = [label.seq for label in self._waiting]
-        if seqs != sorted({*seqs}) or (seqs and seqs[0] <= self.seq):
+        order = [_order(label) for label in self._waiting]
+        if order != sorted({*order}) or (order and order[0][0] <= self.seq):
             raise GuaranteeError("labels wait that are counted already, or twice")
+        if any(len(list(cluster)) > self.largest for _, cluster in groupby(self._waiting, key=_place)):
+            raise GuaranteeError(f"more labels of a cluster wait than the {self.largest} that were declared")
         if {type(self.begun), type(self.launching)} != {bool}:
             raise GuaranteeError("begun and launching must be true or false")
         if not self.begun:
@@ -487,13 +580,26 @@ def _copied(values: Any) -> Any:
     return [_copied(value) for value in values] if isinstance(values, list | tuple) else values
 
 
-def checked(seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None) -> Label:
+def _place(label: Label) -> int:
+    return label.place
+
+
+def _order(label: Label) -> tuple[int, int]:
+    return label.place, label.seq
+
+
+def checked(
+    seq: int, score: float, wrong: bool | int, inclusion: float, floor: float | None, cluster: int | None = None
+) -> Label:  # fmt: skip
     """A label in plain Python numbers, so that it can be stored; `GuaranteeError` for anything else."""
     for name, value in (("score", score), ("wrong", wrong), ("inclusion_probability", inclusion)):
         if value is None:
             raise GuaranteeError(f"decision {seq!r:.80} has no {name.replace('_', ' ')}", hint=LACKING[name])
     try:
-        label = Label(index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor))
+        label = Label(
+            index(seq), float(score), int(wrong), float(inclusion), None if floor is None else float(floor),
+            None if cluster is None else index(cluster),
+        )  # fmt: skip
     except (TypeError, ValueError, OverflowError) as error:
         raise GuaranteeError(f"the label of decision {seq!r} is no label: {error}") from None
     if not isfinite(label.score):
@@ -502,6 +608,9 @@ def checked(seq: int, score: float, wrong: bool | int, inclusion: float, floor: 
     if wrong not in (0, 1):
         raise GuaranteeError(f"wrong of decision {label.seq} is {wrong!r}; it must be 0 or 1",
                              hint="A decision that nobody answered in time counts as wrong.")  # fmt: skip
+    if label.place > label.seq:
+        raise GuaranteeError(f"decision {label.seq} comes before {label.cluster}, the first of its cluster",
+                             hint="A cluster is named by the first of its decisions.")  # fmt: skip
     least = label.inclusion if label.floor is None else label.floor
     if not 0.0 < label.inclusion <= 1.0:
         raise GuaranteeError(

@@ -23,7 +23,7 @@ from dualcontrol.events import (
 from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee import moves, warm_start
 from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, Versions, count, ready
-from dualcontrol.guarantee.monitor import Scale
+from dualcontrol.guarantee.monitor import BURSTS, FROM, Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.learn.serving import Served
 from dualcontrol.step import Steps
@@ -36,6 +36,7 @@ ANSWERS = 20
 PAUSE = 1_000_000
 NOT_COUNTED = "not_counted"
 LAST = 3  # changes before the last one that the reason of an epoch names too
+GROWN = 1.25  # times as many labels, after which it is looked at again whether they are of few questions
 
 
 class Certifier:
@@ -52,7 +53,15 @@ class Certifier:
     def segments(self, control: Control) -> Segments:
         """The segments of a loop as its stream has them now, as copies."""
         with self._lock:
-            return {name: segment.copied() for name, segment in self._caught_up(control).segments.items()}
+            segments = {name: segment.copied() for name, segment in self._caught_up(control).segments.items()}
+        for name, segment in segments.items():
+            segment.size = self._size(control, name, segment)
+        return segments
+
+    def _size(self, control: Control, name: str, segment: Segment) -> float:
+        """How many cases of one cluster people were to see in this epoch, on the average over those cases."""
+        cases, squares = self._steps.store.queries.sizes(control.loop_id, name, segment.at)
+        return squares / cases if cases else 1.0
 
     def run(self, loop: str) -> list[Event]:
         """Count what is due in a loop and move its control; the events that were written."""
@@ -152,6 +161,7 @@ class Certifier:
         """Count on copies, in the transaction that writes, and only when nobody else has written since."""
         segments = {name: old.copied() if name in due else old for name, old in state.segments.items()}
         events: list[Event] = []
+        sizes = {name: self._size(control, name, segments[name]) for name in due if state.may_be_bursts(control, name)}
         try:
             with self._steps.store.transaction() as tx:
                 now = self._steps.control(tx, control.loop)
@@ -164,6 +174,8 @@ class Certifier:
                         fresh = self._begin(now, name, segments, beginning, tx.now)
                     for event in fresh:
                         now = governed_by(now, event)
+                    if name in sizes:
+                        fresh = [*fresh, *moves.bursty(name, segments[name], sizes[name], tx.now)]
                     events += fresh
                 seq = self._steps.moved(tx, control, events, expected=control).seq if events else state.seq
         except Conflict:
@@ -294,6 +306,20 @@ class LoopState:
         self.relabelled: set[str] = set()
         self.asked: dict[str, list[str]] = {}
         self.tried: dict[str, int] = {}
+        self.bursts: set[str] = set()  # segments of which it was said in this epoch that questions come again
+        self.looked: dict[str, tuple[int, int]] = {}  # the epoch and its labels when that was looked at last
+
+    def may_be_bursts(self, control: Control, name: str) -> bool:
+        """Whether to look if questions come again: where nothing says what belongs together, and labels have grown."""
+        segment = self.segments.get(name)
+        if segment is None or control.settings.together is not None or name in self.bursts:
+            return False
+        epoch, labels = self.looked.get(name, (0, 0))
+        count = segment.certificate.labels
+        due = count >= FROM and (epoch != segment.epoch or count >= GROWN * labels)
+        if due:
+            self.looked[name] = segment.epoch, count
+        return due
 
     def score_drift(self, name: str, decisions: Decisions) -> str | None:
         """How the scores of a segment where something is certified have drifted; None while they are as they were."""
@@ -333,6 +359,9 @@ class LoopState:
             self.relabelled.discard(event.segment)
             self.asked.pop(event.segment, None)
             self.tried.pop(event.segment, None)
+            self.bursts.discard(event.segment)
+        elif isinstance(event, AlarmRaised) and event.code == BURSTS:
+            self.bursts |= {name for name in self.segments if moves.named(name, event.reason)}
 
 
 class Beginning(NamedTuple):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, field
+from itertools import groupby, repeat
 from math import isfinite
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
-from dualcontrol.case import Case, microseconds
+from dualcontrol.case import Case, Cluster, microseconds
 from dualcontrol.control import Control, LoopSettings
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.events import (
@@ -48,7 +49,8 @@ TURN = 20  # decisions in a row by one model, after which the certificate is for
 class CertifiedDecision:
     """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
-    `batch` rows of a batch, where nobody looks, stand together.
+    `batch` rows of a batch, where nobody looks, stand together.  Where cases count together, `later` are those of its
+    `cluster` that came after it.
     """
 
     pos: int
@@ -57,6 +59,8 @@ class CertifiedDecision:
     opened_at: int
     case: Case | None
     batch: int = 0
+    cluster: Cluster | None = None
+    later: list[CertifiedDecision] = field(default_factory=list)
 
 
 class ModelRun(NamedTuple):
@@ -83,6 +87,7 @@ class Decisions:
         self.changed = 0
         self.scores: defaultdict[str, list[tuple[str | None, float]]] = defaultdict(list)
         self._open: dict[str, CertifiedDecision] = {}
+        self._first: dict[str, CertifiedDecision] = {}  # of each cluster that is not counted yet, by its case
 
     def take(self, entries: Iterable[Entry], control: Control) -> int:
         """Take entries of the feed in; returns how many there were."""
@@ -114,9 +119,12 @@ class Decisions:
         """Stop following what is counted."""
         waiting = self.waiting.get(segment)
         while waiting and waiting[0].pos <= upto:
-            counted = waiting.popleft().case
-            if counted is not None:
-                self._open.pop(counted.id, None)
+            first = waiting.popleft()
+            for counted in (first, *first.later):
+                if counted.case is not None:
+                    self._open.pop(counted.case.id, None)
+            if first.cluster is not None:
+                self._first.pop(first.cluster.first, None)
 
     def _opened(self, entry: Entry, control: Control) -> None:
         """Note a new case, where a score routed it and a certificate speaks for it."""
@@ -129,14 +137,25 @@ class Decisions:
             return
         seen = routed.to == "human" or routed.audited
         case = fold(None, entry.events) if seen else None
-        decision = CertifiedDecision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
+        cluster = routed.cluster
+        decision = CertifiedDecision(
+            entry.pos or 0, float(routed.score), routed.model, opened.at, case, cluster=cluster
+        )  # fmt: skip
         run = self.runs.get(segment)
         if run is None or run.model != decision.model:
             run = ModelRun(decision.model, decision.pos, 0)
         self.runs[segment] = ModelRun(run.model, run.start, run.length + 1)
         if not (opened.key or "").startswith(BATCH):
             self.scores[segment].append((decision.model, decision.score))
-        self.waiting[segment].append(decision)
+        if cluster is not None and cluster.place > 1:
+            first = self._first.get(cluster.first)
+            if first is None:  # the cluster was closed and counted, with this case
+                return
+            first.later.append(decision)
+        else:
+            self.waiting[segment].append(decision)
+            if cluster is not None:
+                self._first[cluster.first] = decision
         if case is not None:
             self._open[case.id] = decision
 
@@ -157,49 +176,54 @@ def count(
     """
     labels: list[Counted] = []
     floors: list[str] = []
+    clusters: list[int] = []
     refused: list[AlarmRaised] = []
     stale: list[int] = []
     missing: list[int] = []
     upto, unseen, alarm, done = 0, 0, False, segment.upto
     alone = len(decisions.people) < 2
-    for decision in decisions.waiting.get(name, ()):
+    for first in decisions.waiting.get(name, ()):
         if alarm or len(labels) >= MOST_AT_ONCE:
             break
-        if decision.pos <= done:  # another process counted it already
+        if first.pos <= done:  # another process counted it already
             continue
-        label = _label(decision, control, now, alone=alone)
-        if label == PENDING:
+        known = _labels(first, control, now, alone=alone)
+        if known is None:
             break
-        upto = decision.pos
-        if label is None:
-            unseen += decision.batch or 1
-            continue
-        if label == MISSING:
-            missing.append(upto)
-        route = decision.case.route if decision.case is not None else None
-        scorer, inclusion = (route.scorer, route.inclusion) if route is not None else (None, 0.0)
-        autopilot = route is not None and route.to == "autopilot"
-        version = route.control if route is not None else 0
-        older = upto <= segment.after or decision.model != segment.model or scorer != segment.scorer
-        older = older or version < versions.policy
-        if older and not autopilot:
-            continue
-        if older:
-            stale.append(upto)
-        wrong = 1 if label == MISSING else int(label)
-        counted = (upto, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
-        least, floor = min(versions.least(version, name), inclusion), UNSTATED
-        if least < segment.certificate.floor:
-            floor = repr(least)
-        reason = refusal(counted, floor)
-        if reason is not None:
-            floor = repr(segment.certificate.floor)
-            counted = (upto, _placeable(decision.score), 1, floor, int(autopilot), unseen)
-            refused.append(AlarmRaised(code=REFUSED, reason=reason, at=now))
-        labels.append(counted)
-        floors.append(floor)
-        unseen = 0
-        alarm = segment.count(counted, stale=older, floor=floor or None)
+        upto, cluster = first.pos, len(labels)
+        for decision, label in known:
+            if label is None:
+                unseen += decision.batch or 1
+                continue
+            if label == MISSING:
+                missing.append(decision.pos)
+            route = decision.case.route if decision.case is not None else None
+            scorer, inclusion = (route.scorer, route.inclusion) if route is not None else (None, 0.0)
+            autopilot = route is not None and route.to == "autopilot"
+            version = route.control if route is not None else 0
+            older = upto <= segment.after or decision.model != segment.model or scorer != segment.scorer
+            older = older or version < versions.policy
+            if older and not autopilot:
+                continue
+            if older:
+                stale.append(decision.pos)
+            wrong = 1 if label == MISSING else int(label)
+            counted = (decision.pos, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
+            least, floor = min(versions.least(version, name), inclusion), UNSTATED
+            if least < segment.certificate.floor:
+                floor = repr(least)
+            reason = refusal(counted, floor)
+            if reason is not None:
+                floor = repr(segment.certificate.floor)
+                counted = (decision.pos, _placeable(decision.score), 1, floor, int(autopilot), unseen)
+                refused.append(AlarmRaised(code=REFUSED, reason=reason, at=now))
+            labels.append(counted)
+            floors.append(floor)
+            clusters.append(upto)
+            unseen = 0
+        if len(labels) > cluster:
+            stated = [floor or None for floor in floors[cluster:]]
+            alarm = segment.count_together(upto, list(zip(labels[cluster:], stated, strict=True)), frozenset(stale))
     if upto == 0:
         return None, False, []
     segment.finish(upto, unseen)
@@ -207,6 +231,7 @@ def count(
     event = EvidenceCounted(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
         stale=tuple(stale), missing=tuple(missing), floors=tuple(floors) if any(floors) else (),
+        clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
     )  # fmt: skip
     return event, alarm, refused
 
@@ -232,7 +257,32 @@ def _placeable(score: float) -> str:
 
 def ready(name: str, decisions: Decisions, control: Control, now: int) -> bool:
     """Whether the next decision of a segment can be counted."""
-    return _label(decisions.waiting[name][0], control, now, alone=len(decisions.people) < 2) != PENDING
+    return _labels(decisions.waiting[name][0], control, now, alone=len(decisions.people) < 2) is not None
+
+
+SLACK = 60_000_000  # microseconds after which nobody is still writing a case that was opened before
+
+
+def _labels(
+    first: CertifiedDecision, control: Control, now: int, *, alone: bool
+) -> list[tuple[CertifiedDecision, int | str | None]] | None:  # fmt: skip
+    """The labels of a decision and of those that count with it; None while one is outstanding, or one more may come.
+
+    What was settled with another case of the cluster is as right or wrong as that one, second opinion included.
+    """
+    cluster, guarantee = first.cluster, control.settings.guarantee
+    if cluster is not None and guarantee is not None:
+        full = 1 + len(first.later) >= guarantee.largest
+        if not full and now - cluster.at <= (microseconds(guarantee.within) or 0) + SLACK:
+            return None
+    labels = [(decision, _label(decision, control, now, alone=alone)) for decision in (first, *first.later)]
+    if any(label == PENDING for _, label in labels):
+        return None
+    own = {decision.case.id: label for decision, label in labels if decision.case is not None}
+    return [
+        (decision, label if decision.case is None else own.get(decision.case.leader or "", label))
+        for decision, label in labels
+    ]
 
 
 def _label(decision: CertifiedDecision, control: Control, now: int, *, alone: bool) -> int | str | None:
@@ -290,11 +340,15 @@ class Segment:
         promise: dict[str, Any] = json.loads(began.promise)
         self.certificate, confidence = Certificate(**promise), promise["confidence"]
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
-        self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate)
-        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate)
-        if before is not None and before.bound.confidence == confidence and before.bound.floor <= floor:
-            self.bound = copy(before.bound)  # audits of before may still come, drawn at a lower share
+        largest = self.certificate.largest
+        self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate, largest=largest)
+        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest)
+        old = None if before is None else before.bound
+        if old is not None and (old.confidence, old.largest) == (confidence, largest) and old.floor <= floor:
+            self.bound = copy(old)  # audits of before may still come, drawn at a lower share
             self.bound.miss_rate = miss_rate
+        self.at = began.at
+        self.size = 1.0  # of the mean cluster among the cases that people were to see, as the certifier measures it
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = 0
@@ -303,27 +357,56 @@ class Segment:
         self.boosted = False
 
     def count(self, label: Counted, *, stale: bool = False, floor: str | None = None) -> bool:
-        """Count one label; True when the monitor raises its alarm.
+        """Count one label that stands by itself; True when the monitor raises its alarm.
 
         `floor` is stated for labels that are older than the epoch, or whose audits were drawn more seldom.
         """
-        pos, score, wrong, inclusion, autopilot, unseen = label
-        self.bound.skip(unseen)
-        self.upto, chance = max(self.upto, pos), float(inclusion)
-        least = None if floor is None else float(floor)
-        if autopilot:
-            if chance < self.bound.floor:  # a bound begins anew where audits were drawn more seldom than it counted on
-                self.bound = RunningBound(
-                    self.bound.confidence, floor=min(chance, least or chance), miss_rate=self.bound.miss_rate
-                )
-            self.bound.observe(wrong=wrong, inclusion=chance)
-        if stale:
+        return self.count_together(label[0], [(label, floor)], frozenset((label[0],)) if stale else frozenset())
+
+    def count_together(
+        self, first: int, labels: Sequence[tuple[Counted, str | None]], stale: Collection[int]
+    ) -> bool:  # fmt: skip
+        """The same with the labels of one cluster, which is that of the decision at position `first`, and floors."""
+        certificate = self.certificate
+        cluster = first if certificate.largest > 1 else None
+        self.upto, fresh = max(self.upto, first), False
+        audited: list[tuple[int, float]] = []
+        watched: list[tuple[int, float]] = []
+        floors: list[float] = []
+        for (pos, score, wrong, inclusion, autopilot, unseen), floor in labels:
+            self.bound.skip(unseen)
+            chance, least = float(inclusion), None if floor is None else float(floor)
+            if autopilot:
+                audited.append((wrong, chance))
+                floors.append(chance if least is None else least)
+            if pos in stale:
+                continue
+            fresh = True
+            certificate.observe(
+                score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least, cluster=cluster
+            )  # fmt: skip
+            if autopilot:
+                watched.append((wrong, chance))
+        if audited:
+            self._bounded(audited, min(floors))
+        if not fresh:
             return False
-        self.certificate.observe(score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least)
-        self.certificate.tick(pos)
-        if self.first is None and self.certificate.labels:
-            self.first, self.missing = pos, 0
-        return bool(autopilot) and self.monitor.observe(wrong=wrong, inclusion=chance, floor=least)
+        certificate.tick(first)
+        if self.first is None and certificate.labels:
+            self.first, self.missing = first, 0
+        stated = [float(floor) for _, floor in labels if floor is not None]
+        return bool(watched) and self.monitor.observe_together(
+            watched, floor=min(*stated, self.monitor.floor) if stated else None
+        )
+
+    def _bounded(self, audited: Sequence[tuple[int, float]], floor: float) -> None:
+        """Count audits of one cluster; the bound begins anew where they were drawn more seldom than it counted on."""
+        bound = self.bound
+        if min(chance for _, chance in audited) < bound.floor:
+            self.bound = RunningBound(
+                bound.confidence, floor=floor, miss_rate=bound.miss_rate, largest=bound.largest
+            )  # fmt: skip
+        self.bound.observe_together(audited)
 
     def note_missing(self, labels: Iterable[Counted], stale: Iterable[int], missing: Iterable[int]) -> None:
         """Add how many of the labels that this certificate counts are missing answers."""
@@ -338,8 +421,8 @@ class Segment:
     def fold(self, event: EvidenceCounted) -> None:
         """Count the labels of an event of the stream."""
         stale = frozenset(event.stale)
-        for label, floor in with_floors(event):
-            self.count(label, stale=label[0] in stale, floor=floor)
+        for first, labels in together(event):
+            self.count_together(first, labels, stale)
         self.note_missing(event.labels, event.stale, event.missing)
         self.finish(event.upto, event.unseen)
 
@@ -373,10 +456,13 @@ class Segment:
 Segments = dict[str, Segment]
 
 
-def with_floors(event: EvidenceCounted) -> Iterator[tuple[Counted, str | None]]:
-    """The labels of an event, each with its minimum inclusion probability where one is stated."""
+def together(event: EvidenceCounted) -> Iterator[tuple[int, list[tuple[Counted, str | None]]]]:
+    """The labels of an event by cluster: its first position, and its labels, with minimum inclusion where stated."""
     stated = (floor or None for floor in event.floors)
-    return zip(event.labels, stated if event.floors else repeat(None), strict=False)
+    labels = zip(event.labels, stated if event.floors else repeat(None), strict=False)
+    firsts = event.clusters or [label[0] for label in event.labels]
+    for first, several in groupby(zip(firsts, labels, strict=True), key=itemgetter(0)):
+        yield first, [label for _, label in several]
 
 
 def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
@@ -386,10 +472,12 @@ def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
         if isinstance(event, EpochBegan) and event.segment == segment:
             rows = []
         elif isinstance(event, EvidenceCounted) and event.segment == segment:
-            for (pos, score, wrong, inclusion, _, _), floor in with_floors(event):
-                if pos not in event.stale:
-                    row = {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
-                    rows.append(row if floor is None else row | {"floor": float(floor)})
+            for first, labels in together(event):
+                for (pos, score, wrong, inclusion, _, _), floor in labels:
+                    if pos not in event.stale:
+                        row = {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
+                        row |= {} if floor is None else {"floor": float(floor)}
+                        rows.append(row | {"cluster": first} if event.clusters else row)
     return rows
 
 

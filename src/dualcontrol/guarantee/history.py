@@ -33,7 +33,7 @@ from dualcontrol.events import (
 )
 from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee.curve import wilson
-from dualcontrol.guarantee.evidence import Segment, with_floors
+from dualcontrol.guarantee.evidence import Segment, together
 from dualcontrol.guarantee.offline import share
 
 MOST = 240  # points between marks; twice as many and every other one goes
@@ -69,13 +69,13 @@ class Trail:
         """Take the labels of an event, and note a point here and there."""
         segment, stale = self.segment, frozenset(event.stale)
         certificate = segment.certificate
-        for label, floor in with_floors(event):
-            pos, score, wrong, inclusion, _, unseen = label
-            alarm = segment.count(label, stale=pos in stale, floor=floor)
-            if pos not in stale and certificate.begun and certificate.labels:
-                self.tally.add(certificate.bin_of(float(score)), float(score), wrong, float(inclusion))
-            self.decisions, self.seen = self.decisions + 1 + unseen, self.seen + 1
-            if alarm or self.seen % self.stride == 0:
+        for first, labels in together(event):
+            alarm, before = segment.count_together(first, labels, stale), self.seen
+            for (pos, score, wrong, inclusion, _, unseen), _ in labels:
+                if pos not in stale and certificate.begun and certificate.labels:
+                    self.tally.add(certificate.bin_of(float(score)), float(score), wrong, float(inclusion))
+                self.decisions, self.seen = self.decisions + 1 + unseen, self.seen + 1
+            if alarm or self.seen // self.stride > before // self.stride:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen
         segment.note_missing(event.labels, event.stale, event.missing)

@@ -24,33 +24,46 @@ class Monitor:
     """Sums of evidence that the live region errs more than `max_error`; see the module.
 
     `floor` is the least inclusion probability of an autopilot case; `observe` may say another one for its decision.
+    Of cases that belong together `largest` at most are one bet (`observe_together`), as in the certificate: the mean
+    time to a false alarm is then counted in clusters.
     """
 
     def __init__(
-        self, max_error: float, *, floor: float = 0.05, alarm_at: float = ALARM_AT, miss_rate: float = 0.0
+        self, max_error: float, *, floor: float = 0.05, alarm_at: float = ALARM_AT, miss_rate: float = 0.0,
+        largest: int = 1,
     ) -> None:  # fmt: skip
         certificate.promise(max_error, 0.95)
         certificate.share("floor", floor, one=True)
         certificate.share("miss_rate", miss_rate, zero=True)
         if not certificate.real(alarm_at) or alarm_at <= 1.0:
             raise GuaranteeError(f"alarm_at is {alarm_at!r:.80}; it must be a number above 1")
+        certificate.whole("largest", largest, 1)
         self.max_error, self.floor, self.alarm_at, self.miss_rate = max_error, floor, alarm_at, miss_rate
+        self.largest = largest
         self.labels = 0
         self._least = 1.0
         self._logs = [0.0] * len(FRACTIONS)
 
     def observe(self, *, wrong: bool | int, inclusion: float, floor: float | None = None) -> bool:
         """Count the label of one autopilot case; True when the alarm goes off, after which it begins anew."""
-        certificate.seen(wrong, inclusion, floor)
-        self._least = min(self._least, inclusion)
+        return self.observe_together([(wrong, inclusion)], floor=floor)
+
+    def observe_together(self, labels: Sequence[tuple[bool | int, float]], *, floor: float | None = None) -> bool:
+        """The same with the (wrong, inclusion) of the audited autopilot cases of one cluster, as one bet."""
+        if len(labels) > self.largest:
+            raise GuaranteeError(f"{len(labels)} labels are one cluster, of which {self.largest} were declared")
+        gain = 0.0
+        for wrong, inclusion in labels:
+            certificate.seen(wrong, inclusion, floor)
+            self._least = min(self._least, inclusion)
+            gain += (int(wrong) / (1.0 - self.miss_rate) - self.max_error) / inclusion / self.largest
         least = min(self.floor, self._least) if floor is None else floor
-        gain = (int(wrong) / (1.0 - self.miss_rate) - self.max_error) / inclusion
         cap = MOST * least / self.max_error
         self._logs = [
             max(wealth, 0.0) + log1p(min(fraction, cap) * gain)
             for wealth, fraction in zip(self._logs, FRACTIONS, strict=True)
         ]
-        self.labels += 1
+        self.labels += len(labels)
         if self.value < self.alarm_at:
             return False
         self._logs = [0.0] * len(FRACTIONS)
@@ -76,7 +89,8 @@ class Monitor:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON."""
-        promise = {name: getattr(self, name) for name in ("max_error", "floor", "alarm_at", "miss_rate")}
+        names = ("max_error", "floor", "alarm_at", "miss_rate", *(("largest",) if self.largest > 1 else ()))
+        promise = {name: getattr(self, name) for name in names}
         return {"given": promise, "labels": self.labels, "least": self._least, "logs": self._logs}
 
     @classmethod
@@ -90,6 +104,33 @@ class Monitor:
             certificate.share("least", monitor._least, one=True)
             certificate.numbers("logs", monitor._logs, len(FRACTIONS))
         return monitor
+
+
+# Bursts: whether labels that count as independent are of one question.
+#
+# A label says as much as an independent one divided by the size of its cluster (Kish's design effect where all of a
+# cluster are alike): `size` is the mean of that over the cases that people were to see.
+
+
+BURSTS = "bursts"
+FROM = 50  # labels, before which a few repeats look like many
+FAR = 2.0
+
+
+def worth(labels: int, size: float) -> float:
+    """How many independent labels these are worth."""
+    return labels / max(size, 1.0)
+
+
+def bursty(labels: int, size: float) -> str | None:
+    """What there is to say of labels that are worth far fewer; None where they are not."""
+    if labels < FROM or size < FAR:
+        return None
+    return (
+        f"{labels:,} labels are worth about {worth(labels, size):,.0f} independent ones: questions come again, "
+        f"{size:.1f} times on average, and what is one question is right or wrong together. What is certified may not "
+        'hold. Give guarantee.independent_by = "question", or the field that says what belongs together'
+    )
 
 
 # Score drift: whether a model's scores have become others under the same name.

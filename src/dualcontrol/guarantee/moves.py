@@ -18,6 +18,7 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.evolve import governed_by
+from dualcontrol.guarantee import monitor
 from dualcontrol.guarantee.certificate import START, Certificate, Step, promising
 from dualcontrol.guarantee.evidence import DRIFT, Segment
 from dualcontrol.guarantee.monitor import WINDOW, Scale
@@ -62,6 +63,8 @@ def promised(control: Control, before: Segment | None) -> dict[str, Any]:
         "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0, "spent": 0 if before is None else before.spent,
     }  # fmt: skip
+    if guarantee.largest > 1:  # the exact test of a launch takes labels to be independent
+        promise |= {"largest": guarantee.largest, "launch": 0}
     return promise if guarantee.pilot else promise | {"edges": [i / 100 for i in range(1, 100)]}
 
 
@@ -137,6 +140,19 @@ def rescaled(segment: Segment, scale: Scale, group: int) -> str:
         f"that the scores are not what they were: {share(scale.risen)} of the last {WINDOW} lie from "
         f"{score(first):.4g} to {upto}, where {share(scale.shares[group])} did"
     )
+
+
+def bursty(name: str, segment: Segment, size: float, now: int) -> list[Event]:
+    """An alarm where labels that were counted as independent are of few questions; nothing closes by it."""
+    reason = monitor.bursty(segment.certificate.labels, size)
+    if reason is None:
+        return []
+    return [AlarmRaised(code=monitor.BURSTS, reason=f"segment {name!r}: {reason}" if name else reason, at=now)]
+
+
+def named(name: str, reason: str) -> bool:
+    """Whether the reason of an alarm is about this segment."""
+    return reason.startswith(f"segment {name!r}: ") if name else not reason.startswith("segment ")
 
 
 def alarmed(

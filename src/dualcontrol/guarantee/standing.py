@@ -7,6 +7,7 @@ from dualcontrol.control import OVERLOOKED, Control, Guarantee
 from dualcontrol.guarantee import moves
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
+from dualcontrol.guarantee.monitor import worth
 from dualcontrol.guarantee.moves import promised
 from dualcontrol.guarantee.offline import share
 
@@ -17,8 +18,9 @@ SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
-    `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
-    `miss_rate` is the share of errors that people are taken to let pass.
+    `labels_worth` is how many independent labels those used are worth, where questions come again or cases belong
+    together.  `miss_rate` is the share of errors that people are taken to let pass.  `reason` says all of it; of its
+    parts `closed` is what closed autopilot, and `counted` what the evidence says.
     """
 
     loop: str
@@ -31,6 +33,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     threshold: float | None
     certified_coverage: float
     labels_used: int
+    labels_worth: float | None
     labels_needed: int | None
     error_upper: float | None
     error_estimate: float | None
@@ -76,6 +79,7 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         threshold=control.threshold_for(name) if guarantee else None,
         certified_coverage=round(certificate.coverage, 6) if certificate else 0.0,
         labels_used=certificate.labels if certificate else 0, labels_needed=needed,
+        labels_worth=round(worth(certificate.labels, segment.size), 1) if certificate and segment else None,
         error_upper=round(bound.upper, 6) if bound and bound.cases else None,
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
@@ -173,15 +177,13 @@ NOT_YET = (
     "Anything about the error of autopilot. Too little evidence is no smaller promise, it is none: until enough is "
     "counted, no case goes to autopilot by its score."
 )
-NOT_MEASURED = (
-    f" All this is said assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured "
-    "yet."
-)
+NOT_MEASURED = f" This is said assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
 }
 UNNAMED = "Cases of a segment that the settings do not name go to humans; name it in guarantee.segments to certify it."
+LESS = 0.9  # of the labels: what they are worth is said where it is less
 MANY = 50_000  # beyond this an estimate says only that it is far away
 
 
@@ -251,6 +253,8 @@ def _evidence(of: Standing) -> str:
     many = "1 answer was" if of.labels_used == 1 else f"{of.labels_used:,} answers were"
     counted = f"{many} counted in this epoch, in the order of the decisions they are about"
     late = f", {of.missing:,} of them as wrong because nobody gave them in time" if of.missing else ""
+    if less := worth_of(of):
+        late += f"; since cases belong together, they are {less}"
     if of.error_upper is None:
         return f"{counted}{late}. Autopilot has done nothing yet."
     return (
@@ -259,6 +263,13 @@ def _evidence(of: Standing) -> str:
         f"{share(of.error_upper)} with {share(of.confidence or 0.0)} confidence. This last bound takes nothing for "
         "granted, not even that cases stay as they are, so it is wider than what the certificate says."
     )
+
+
+def worth_of(of: Standing) -> str:
+    """What the labels are worth, where that is less than their number; else nothing."""
+    if of.labels_worth is None or of.labels_worth >= LESS * of.labels_used:
+        return ""
+    return f"worth about {of.labels_worth:,.0f} independent ones"
 
 
 def _span(seconds: str | int | float) -> str:

@@ -64,10 +64,11 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
     """What a model says of labelled cases that are older than its epoch, in the order of decisions.
 
     `tried` is its number among the models that were tried on them; each pays for the look.  Where a risk model scores,
-    those cases have no score that the new epoch could count; those of another policy were other cases.
+    those cases have no score that the new epoch could count; those of another policy were other cases.  Nor are they
+    counted where several belong together, since who was seen of a cluster is not looked up.
     """
-    result = Start([], [], [], chance_of(tried))
-    if control.learned:
+    result, guarantee = Start([], [], [], chance_of(tried)), control.settings.guarantee
+    if control.learned or (guarantee is not None and guarantee.largest > 1):
         return result
     positions = _unanswered(steps, control, name, segment) | _answered(steps, control, segment)
     entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=False)
@@ -162,7 +163,9 @@ def recounted(steps: Steps, control: Control, name: str, segment: Segment) -> St
 
     Missing answers count as errors; so do erased cases, since nobody can say any more where they would go.
     """
-    nothing = Start([], [], [])
+    nothing, guarantee = Start([], [], []), control.settings.guarantee
+    if guarantee is not None and guarantee.largest > 1:  # who was seen of a cluster is not looked up
+        return nothing
     heads, unseen = _recorded(steps, control, segment)
     if unseen:
         return nothing

@@ -62,6 +62,8 @@ def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) ->
         return []
     if _first_word(case) != 1 or _agreed(case) or any(r.adjudicates for r in case.reviews):
         return []
+    if case.leader is not None:  # settled with it: one second opinion on one question, and that is the leader's
+        return []
     group = rows.group_of(case.route, control)
     if rows.left(case, group, control) == 0:
         reason = f"nobody else of group {group!r} is eligible to say whether the proposal was wrong"

@@ -23,15 +23,16 @@ from dualcontrol.case import (
     microseconds,
 )
 from dualcontrol.commands import Propose
-from dualcontrol.control import Control, Env, LoopSettings
+from dualcontrol.control import Control, Env, Facts, LoopSettings
 from dualcontrol.errors import ProposalError
 from dualcontrol.events import Event, Opened, Routed, real
-from dualcontrol.route import audit, precedence
+from dualcontrol.route import audit, clusters, precedence
 from dualcontrol.route.capacity import JOINED, LATER, SHED
 from dualcontrol.route.precedence import Ruling, rule_on
 from dualcontrol.route.rules import Failure, Findings, Subject, compiled
 
 MODEL = 200  # characters of a model's name that are kept
+NO_FACTS = Facts()
 SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
 
 
@@ -59,7 +60,11 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     subject = subject_in(command)._replace(score=env.facts.score)
     live = opened.origin == "live" and opened.case_kind == "live"
     leader = env.facts.leader
-    chosen = by_its_model(route(subject, control, env.now, ease=live, leader=leader), candidate, subject, control)
+    usual = route(subject, control, env.now, ease=live, facts=env.facts)
+    chosen = by_its_model(usual, candidate, subject, control)
+    cluster = chosen.cluster
+    if cluster is not None and not cluster.first:
+        cluster = replace(cluster, first=opened.case_id)
     inclusion = 0.0 if opened.origin == "shadow" else chosen.inclusion
     if chosen.to == "autopilot" and env.facts.draw is not None:  # a row of a batch
         inclusion, audited = env.facts.draw
@@ -71,7 +76,7 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
         audited=audited, epoch=chosen.epoch, bin=chosen.bin, group=chosen.group, quorum=chosen.quorum,
         risk=real(chosen.risk), due_at=chosen.due_at if audited or chosen.to == "human" else None,
         on_timeout=chosen.on_timeout, score=real(chosen.score), scorer=chosen.scorer, model=chosen.model,
-        relief=chosen.relief,
+        relief=chosen.relief, cluster=cluster,
     )  # fmt: skip
     if routed.relief == "joined" and leader is not None:
         opened = replace(opened, leader=leader.id)
@@ -147,12 +152,11 @@ def subject_of(
 
 
 def route(
-    subject: Subject, control: Control, now: int, *, ease: bool = False, leader: Case | None = None
+    subject: Subject, control: Control, now: int, *, ease: bool = False, facts: Facts = NO_FACTS
 ) -> Route:  # fmt: skip
     """The route of a subject with nothing drawn; whatever fails on the way sends it to a human.
 
-    `ease` lets the relief in force do its part, which an edit of a case already open knows nothing of; `leader` is an
-    older case that asks the same, where there is one.
+    `ease` lets clusters and the relief in force do their part, which an edit of a case already open knows nothing of.
     """
     settings, segment = control.settings, subject.signal.segment
     try:
@@ -169,7 +173,10 @@ def route(
             risk=need.risk, due_at=None if need.within is None or ruling.to == "block" else now + need.within,
             on_timeout=timeout(settings, ruling, need.risk),
         )  # fmt: skip
-        return eased(usual, control, now, leader) if ease and not ruling.failed else usual
+        if not ease or ruling.failed:
+            return usual
+        return clusters.apart(eased(clusters.placed(usual, control, now, facts), control, now, facts.leader),
+                              facts.leader)  # fmt: skip
     except Exception as error:  # rule 1 of the product: an error is never an approval
         return Route(
             to="human", by="error", reason=f"routing failed ({type(error).__name__})", control=control.version,

@@ -58,6 +58,12 @@ def _exclusive(loop: LoopSettings, place: Place) -> None:
                 f"threshold ({at}) and guarantee are both given in {place.table}: "
                 "give one, a guarantee finds its own threshold"
             )
+        here = guarantee.child("largest")
+        if loop.guarantee.largest > 1 and loop.guarantee.independent_by is None:
+            raise here.error(
+                f"{here.words} is {loop.guarantee.largest}, and nothing says which cases belong together: "
+                'give independent_by too, "question", "run" or a field such as "meta.conversation"'
+            )
     if loop.labels is not None and loop.mode != "labels":
         raise place.child("labels").error(
             f'labels in {place.table} need mode = "labels", not {loop.mode!r}', near="labels"

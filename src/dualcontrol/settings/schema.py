@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dualcontrol.case import ENCODER, RISK_LEVELS, Bounds, People, Quorum, Value, microseconds
-from dualcontrol.control import ContextLevel, Feedback, LoopSettings, ProperShare, Rule
+from dualcontrol.control import QUESTION, RUN, ContextLevel, Feedback, LoopSettings, ProperShare, Rule
 from dualcontrol.guarantee.offline import HINTS, beyond
 from dualcontrol.learn.trainers import NONE, TRAINERS, known
 from dualcontrol.names import identity, nearest, written
@@ -283,6 +283,20 @@ def context(value: Any, place: Place) -> str | tuple[str, ...]:
     return fields
 
 
+def independent_by(value: Any, place: Place) -> str:
+    """What makes cases one piece of evidence: the question, the run, or a field of input or meta by its dotted path."""
+    field = text(value, place)
+    if field in (QUESTION, RUN):
+        return field
+    head, *rest = field.split(".")
+    if head not in ("input", "meta"):
+        near = nearest(head, (QUESTION, RUN, "input", "meta"))
+        raise place.wrong('"question", "run", or a field such as "meta.conversation" or "input.customer"', value, near)
+    if not rest or not all(rest):
+        raise place.error(f"{place.words} is {field!r}: name the field, such as {head}.conversation")
+    return field
+
+
 def markdown(value: Any, place: Place) -> tuple[str, ...]:
     """The fields that hold markdown, each named once; ``input.mail`` names a field of a field."""
     fields = texts(value, place)
@@ -494,8 +508,8 @@ class Rows:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        base_url, context, credential, database_url, duration, issuer, key_material, labels, markdown, pause, people,
-        promise, risk, schema, scopes, segments, settle, trainer,
+        base_url, context, credential, database_url, duration, independent_by, issuer, key_material, labels, markdown,
+        pause, people, promise, risk, schema, scopes, segments, settle, trainer,
     )
 }  # fmt: skip
 PLAIN: dict[Any, Check] = {str: text, bool: flag, tuple[str, ...]: texts}

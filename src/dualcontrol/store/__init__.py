@@ -111,13 +111,13 @@ class Tx(Protocol):
 
     def save(
         self, before: Case | None, after: Case, entry: Entry, *, fingerprint: str | None = None,
-        likeness: str | None = None, examples: Sequence[Example] = (),
+        likeness: str | None = None, cluster: str | None = None, examples: Sequence[Example] = (),
     ) -> Entry:  # fmt: skip
         """One guarded write of case row, changed reviews, payload rows, examples and the sealed entry.
 
         ``entry.seq`` must be ``before.seq + 1`` (1 for a new case) and ``after.seq == entry.seq``.
         Who waits for a case that gets its outcome is woken after the commit.
-        With a `likeness` a new case is found by `alike`; erasing it takes that away.
+        With a `likeness` a new case is found by `alike`, with a `cluster` by `together`; erasing it takes both away.
         Raises `Conflict` when the row has moved on, `KeyTaken` when the key is another case's,
         `PersonTaken` when the person holds or answered another review of the case.
         """
@@ -127,6 +127,9 @@ class Tx(Protocol):
 
         It is not locked: the caller loads it, and looks again.
         """
+
+    def together(self, loop_id: int, cluster: str) -> str | None:
+        """The newest case of a loop that belongs to a cluster of this hash; it is not locked."""
 
     def followers(self, case_id: str) -> list[str]:
         """The open followers of a case, by id."""
@@ -265,6 +268,12 @@ class Queries(Protocol):
         """(likeness, risk, opened at, taken at) of live cases since a time, in order, of each likeness met twice.
 
         Taken is when somebody first took one of its reviews, None while nobody has.
+        """
+
+    def sizes(self, loop_id: int, segment: str, since: int) -> tuple[int, int]:
+        """How many cases of a segment ("": of the loop) people were to see since a time, the newest 2,000.
+
+        With it the sum of the squared sizes of the clusters among them.
         """
 
     def following(self, case_id: str) -> int:

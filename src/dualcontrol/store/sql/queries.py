@@ -130,6 +130,12 @@ class SqlQueries:
         repeats = self._read(statements.REPEATS, loop_id=loop_id, since=since)
         return [(likeness, unreal(risk), opened_at, taken_at) for likeness, risk, opened_at, taken_at in repeats]
 
+    def sizes(self, loop_id: int, segment: str, since: int) -> tuple[int, int]:
+        """How many cases of a segment people were to see since a time, and their clusters' squared sizes summed."""
+        named = {"segment": segment} if segment else {}
+        cases, squares = self._read(statements.sizes(bool(segment)), loop_id=loop_id, since=since, **named)[0]
+        return int(cases or 0), int(squares or 0)
+
     def following(self, case_id: str) -> int:
         """How many open followers a case has."""
         return int(self._read(statements.FOLLOWING, case_id=case_id)[0][0])

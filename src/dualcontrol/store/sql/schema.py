@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "dualcontrol_schema"
 
@@ -124,6 +124,7 @@ cases = Table(
     Column("effect_until", BigInteger),
     Column("snapshot", Text, nullable=False),
     Column("likeness", String(64)),  # a keyed hash of what a human is asked, so that equal questions are found
+    Column("cluster", String(64)),  # a keyed hash of what makes cases of a loop one piece of evidence
 )  # fmt: skip
 
 entries = Table(
@@ -315,6 +316,10 @@ _partial("cases_running", cases.c.effect_until, where=cases.c.effect == "started
 _partial(
     "cases_alike", cases.c.loop_id, cases.c.likeness, cases.c.opened_at, cases.c.id,
     where=(cases.c.state == "open") & cases.c.leader_id.is_(None) & cases.c.likeness.is_not(None),
+)  # fmt: skip
+_partial(
+    "cases_together", cases.c.loop_id, cases.c.cluster, cases.c.opened_at, cases.c.id,
+    where=cases.c.cluster.is_not(None),
 )  # fmt: skip
 _partial(
     "cases_following", cases.c.leader_id, cases.c.id, where=(cases.c.state == "open") & cases.c.leader_id.is_not(None)

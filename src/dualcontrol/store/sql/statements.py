@@ -163,7 +163,7 @@ class Hot(Statements):
         self.case = self._add(row, "case_id")
         self.case_locked = self._add(row.with_for_update(of=cases), "case_id")
         self.case_head = self._add(select(cases.c.seq, cases.c.head).where(by_id).with_for_update(), "case_id")
-        self.new_case = self._insert(cases, (*CASE_FIXED, *CASE_MOVING, "likeness"))
+        self.new_case = self._insert(cases, (*CASE_FIXED, *CASE_MOVING, "likeness", "cluster"))
         guarded = update(cases).where(by_id, cases.c.seq == bindparam("expected"))
         self.move_case = self._update(guarded, CASE_MOVING, "case_id", "expected")
         self.note_case = self._update(guarded, CASE_NOTED, "case_id", "expected")
@@ -179,10 +179,16 @@ class Hot(Statements):
             cases.c.likeness == bindparam("likeness"), cases.c.likeness.is_not(None), ~claimed,
         )  # fmt: skip
         self.alike = self._add(limited(alike.order_by(cases.c.opened_at, cases.c.id), ONE), "loop_id", "likeness")
+        together = select(cases.c.id).where(
+            cases.c.loop_id == bindparam("loop_id"), cases.c.cluster == bindparam("cluster"),
+            cases.c.cluster.is_not(None),
+        )  # fmt: skip
+        newest = together.order_by(cases.c.opened_at.desc(), cases.c.id.desc())
+        self.together = self._add(limited(newest, ONE), "loop_id", "cluster")
         with_it = (waiting, cases.c.leader_id == bindparam("leader"), cases.c.leader_id.is_not(None))
         self.followers = self._add(select(cases.c.id).where(*with_it).order_by(cases.c.id), "leader")
         one_case = update(cases).where(by_id)
-        self.unlike = self._add(one_case.values(likeness=null()), "case_id")
+        self.unlike = self._add(one_case.values(likeness=null(), cluster=null()), "case_id")
         self.part = self._add(one_case.values(leader_id=null()), "case_id")
 
     def _content(self) -> None:
@@ -332,6 +338,23 @@ REPEATS = (
     .where(*OPENED_SINCE, *_comparable, cases.c.likeness.in_(_several.having(func.count() > ONE)))
     .order_by(cases.c.opened_at, cases.c.id)
 )
+
+# How many cases people were to see since a time, the newest so many, and the sum of their clusters' squared sizes.
+NEWEST_SEEN = 2_000
+
+
+@cache
+def sizes(by_segment: bool) -> Select[Any]:
+    """Of a loop, or of one segment of it."""
+    seen = select(cases.c.cluster).where(
+        *OPENED_SINCE, cases.c.cluster.is_not(None), (cases.c.route == literal("human")) | cases.c.audited
+    )  # fmt: skip
+    if by_segment:
+        seen = seen.where(cases.c.segment == bindparam("segment"))
+    newest = limited(seen.order_by(cases.c.opened_at.desc()), literal_column(str(NEWEST_SEEN))).subquery()
+    size = select(func.count().label("size")).select_from(newest).group_by(newest.c.cluster).subquery()
+    return select(func.sum(size.c.size), func.sum(size.c.size * size.c.size))
+
 
 # How many open followers a case has.
 FOLLOWING = select(func.count()).select_from(cases).where(

@@ -364,7 +364,7 @@ class SqlTx(StreamTx, WorkTx):
 
     def save(
         self, before: Case | None, after: Case, entry: Entry, *, fingerprint: str | None = None,
-        likeness: str | None = None, examples: Sequence[Example] = (),
+        likeness: str | None = None, cluster: str | None = None, examples: Sequence[Example] = (),
     ) -> Entry:  # fmt: skip
         """One guarded write of the case's row, changed reviews, payloads, examples and the sealed entry."""
         loop_id, head = self._loop_id(after.loop), self._head(before, after, entry)
@@ -372,7 +372,7 @@ class SqlTx(StreamTx, WorkTx):
         try:
             entry = sealed(entry, head)
             snapshot = rows.encode_case(after).decode()
-            batch = self._case_writes(before, after, entry, snapshot, loop_id, fingerprint, likeness)
+            batch = self._case_writes(before, after, entry, snapshot, loop_id, fingerprint, (likeness, cluster))
         except UnicodeEncodeError as error:
             raise PayloadError(f"the case holds text that UTF-8 cannot carry: {error.reason}") from error
         if slots and before is None and len(slots) <= SLOTS_AT_ONCE and len({s.slot for s in slots}) == len(slots):
@@ -418,7 +418,7 @@ class SqlTx(StreamTx, WorkTx):
 
     def _case_writes(
         self, before: Case | None, after: Case, entry: Entry, snapshot: str, loop_id: int, fingerprint: str | None,
-        likeness: str | None,
+        hashes: tuple[str | None, str | None],
     ) -> list[Write]:  # fmt: skip
         hot = self._hot
         new_entry = self._new_entry(entry, loop_id)
@@ -430,7 +430,7 @@ class SqlTx(StreamTx, WorkTx):
             parted = [Write(hot.part, ((after.id,),))] if before.leader != after.leader else []
             return [Write(hot.move_case, ((*moving, after.id, before.seq),)), new_entry, *parted]
         row = rows.case_row(after, loop_id, entry.hash, snapshot)
-        batch = [Write(hot.new_case, ((*row, likeness),)), new_entry]
+        batch = [Write(hot.new_case, ((*row, *hashes),)), new_entry]
         if after.key is not None:
             key = (loop_id, key_digest(after.key), after.id, fingerprint or "")
             batch.append(Write(hot.new_key, (key,)))
@@ -470,6 +470,11 @@ class SqlTx(StreamTx, WorkTx):
     def alike(self, loop_id: int, likeness: str) -> str | None:
         """The oldest open case of this likeness that follows no other and that nobody holds or has answered."""
         row = self.session.one(self._hot.alike, (loop_id, likeness))
+        return None if row is None else str(row[0])
+
+    def together(self, loop_id: int, cluster: str) -> str | None:
+        """The newest case of a loop that belongs to a cluster of this hash."""
+        row = self.session.one(self._hot.together, (loop_id, cluster))
         return None if row is None else str(row[0])
 
     def followers(self, case_id: str) -> list[str]:

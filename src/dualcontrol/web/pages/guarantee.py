@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.control import ALARM, PERSON
-from dualcontrol.guarantee.standing import Standing, some
+from dualcontrol.guarantee.standing import Standing, some, worth_of
 from dualcontrol.people import proof
 from dualcontrol.replay.whatif import Asked, WhatIf
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
@@ -118,6 +118,7 @@ def figures(of: Standing) -> list[tuple[str, str, str]]:
     needed = "more alone would not certify more" if of.labels_used else "none yet"
     if of.labels_needed is not None:
         needed = f"{some(of.labels_needed)} more to {'the next step' if of.state == 'certified' else 'open'}"
+    needed = "; ".join(filter(None, (worth_of(of), needed)))
     return [
         ("Autopilot from", "–" if of.threshold is None else f"{of.threshold:.4g}",
          "everything goes to humans" if of.threshold is None else "confidence and above"),
