@@ -148,8 +148,9 @@ def test_the_sums_of_every_region_are_one_bet_on_the_whole_cluster() -> None:
         assert wealth(certificate) == pytest.approx(by_hand, rel=1e-9)
 
 
-def test_nothing_is_certified_in_the_middle_of_a_cluster() -> None:
-    """The first right cases of a burst would do; the rest of it, which counts with them, is wrong."""
+@pytest.mark.parametrize("wrong", [(0, 1), (2, 3)])
+def test_nothing_is_certified_in_the_middle_of_a_cluster(wrong: tuple[int, ...]) -> None:
+    """The right cases of a burst would do; the others of it, which count with them, are wrong."""
     size = 4
     certificate = Certificate(0.2, edges=[], largest=size)
     first = 0
@@ -159,8 +160,8 @@ def test_nothing_is_certified_in_the_middle_of_a_cluster() -> None:
         first += 100
     right = copied(certificate)
     for n in range(size):
-        certificate.observe(score=0.9, wrong=n >= size - 2, inclusion=1.0, seq=first + n, cluster=first)
-        if n < size - 2:
+        certificate.observe(score=0.9, wrong=n in wrong, inclusion=1.0, seq=first + n, cluster=first)
+        if n not in wrong:
             right.observe(score=0.9, wrong=0, inclusion=1.0, seq=first + n, cluster=first)
     assert len(right.tick()) == 1
     assert certificate.tick() == []
