@@ -477,7 +477,11 @@ class Quorum(Value, frozen=True, kw_only=True):
 
 
 class Route(Shown, frozen=True, kw_only=True):
-    """Autopilot or human, by what, why, and with what probability a human sees the case."""
+    """Autopilot or human, by what, why, and with what probability a human sees the case.
+
+    Where people decide under a guarantee, `evidence` is the probability with which they are asked `blind`, without
+    the proposal, so that their answer is evidence; None says that their answers count however they were asked.
+    """
 
     to: RouteTo
     by: str
@@ -496,6 +500,18 @@ class Route(Shown, frozen=True, kw_only=True):
     scorer: str | None = None
     model: str | None = None
     relief: Relief | None = None
+    evidence: float | None = None
+    blind: bool = False
+
+    @property
+    def labelled(self) -> float:
+        """The probability with which a case of this route has a label that counts."""
+        return self.inclusion if self.to != "human" or self.evidence is None else self.evidence
+
+    @property
+    def shown(self) -> bool:
+        """Whether people decide with the proposal before them, so that their answers are work and no evidence."""
+        return self.to == "human" and self.evidence is not None and not self.blind
 
 
 class Review(Shown, frozen=True, kw_only=True):

@@ -84,7 +84,11 @@ class Opened(Event, frozen=True, kw_only=True):
 
 
 class Routed(Event, frozen=True, kw_only=True):
-    """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw."""
+    """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw.
+
+    So does `evidence`, the probability with which people are asked `blind`; without it their answers count however
+    they were asked.
+    """
 
     to: RouteTo
     by: str
@@ -103,6 +107,8 @@ class Routed(Event, frozen=True, kw_only=True):
     scorer: str | None = None
     model: str | None = None
     relief: Relief | None = None
+    evidence: str | None = None
+    blind: bool = False
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -463,7 +469,8 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     A label is (position, score, wrong, inclusion, autopilot, unseen before it): `unseen` autopilot cases that nobody
     reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
     earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
-    Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.
+    Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Of `shown`
+    decisions people saw the proposal before they answered, so that they are no evidence.
     """
 
     at: int
@@ -475,15 +482,20 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     stale: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
     floors: tuple[str, ...] = ()
+    shown: int = 0
 
 
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
-    """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up."""
+    """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up.
+
+    `blind` is the probability with which people who decide are asked without the proposal.
+    """
 
     edges: tuple[str, ...]
     shares: tuple[str, ...]
     reason: str
     floor: str | None = None
+    blind: str = "1.0"
 
 
 class AutopilotClosed(SegmentEvent, frozen=True, kw_only=True):

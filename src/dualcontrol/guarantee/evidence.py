@@ -44,7 +44,8 @@ TURN = 20  # decisions in a row by one model, after which the certificate is for
 class CertifiedDecision:
     """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
-    `batch` rows of a batch, where nobody looks, stand together.
+    `batch` rows of a batch, where nobody looks, stand together; at one that is `shown` people look, and see the
+    proposal.
     """
 
     pos: int
@@ -53,6 +54,7 @@ class CertifiedDecision:
     opened_at: int
     case: Case | None
     batch: int = 0
+    shown: bool = False
 
 
 class ModelRun(NamedTuple):
@@ -123,9 +125,12 @@ class Decisions:
         segment = control.certificate_for(opened.segment)
         if segment is None or opened.origin != "live" or opened.case_kind != "live":
             return
-        seen = routed.to == "human" or routed.audited
+        shown = routed.to == "human" and routed.evidence is not None and not routed.blind
+        seen = (routed.to == "human" and not shown) or routed.audited
         case = fold(None, entry.events) if seen else None
-        decision = CertifiedDecision(entry.pos or 0, float(routed.score), routed.model, opened.at, case)
+        decision = CertifiedDecision(
+            entry.pos or 0, float(routed.score), routed.model, opened.at, case, shown=shown
+        )  # fmt: skip
         run = self.runs.get(segment)
         if run is None or run.model != decision.model:
             run = ModelRun(decision.model, decision.pos, 0)
@@ -150,7 +155,7 @@ def count(
     labels: list[Counted] = []
     stale: list[int] = []
     missing: list[int] = []
-    upto, unseen, alarm, done = 0, 0, False, segment.upto
+    upto, unseen, shown, alarm, done = 0, 0, 0, False, segment.upto
     alone = len(decisions.people) < 2
     for decision in decisions.waiting.get(name, ()):
         if alarm or len(labels) >= MOST_AT_ONCE:
@@ -161,13 +166,16 @@ def count(
         if label == PENDING:
             break
         upto = decision.pos
+        if decision.shown:
+            shown += 1
+            continue
         if label is None:
             unseen += decision.batch or 1
             continue
         if label == MISSING:
             missing.append(upto)
         route = decision.case.route if decision.case is not None else None
-        scorer, inclusion = (route.scorer, route.inclusion) if route is not None else (None, 0.0)
+        scorer, inclusion = (route.scorer, route.labelled) if route is not None else (None, 0.0)
         autopilot = route is not None and route.to == "autopilot"
         older = upto <= segment.after or decision.model != segment.model or scorer != segment.scorer
         if older and not autopilot:
@@ -181,11 +189,11 @@ def count(
         alarm = segment.count(counted, stale=older)
     if upto == 0:
         return None, False
-    segment.finish(upto, unseen)
+    segment.finish(upto, unseen, shown)
     segment.note_missing(labels, stale, missing)
     event = EvidenceCounted(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
-        stale=tuple(stale), missing=tuple(missing),
+        stale=tuple(stale), missing=tuple(missing), shown=shown,
     )  # fmt: skip
     return event, alarm
 
@@ -251,7 +259,7 @@ class Segment:
             self.bound = before.bound
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
-        self.missing = 0
+        self.missing = self.shown = 0
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
@@ -280,8 +288,9 @@ class Segment:
         counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
         self.missing += len(counted.intersection(missing))
 
-    def finish(self, upto: int, unseen: int) -> None:
-        """Count the unreviewed decisions after the last label."""
+    def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
+        """Count the unreviewed decisions after the last label, and those that people were `shown`."""
+        self.shown += shown
         self.bound.skip(unseen)
         self.upto = max(self.upto, upto)
 
@@ -291,7 +300,7 @@ class Segment:
         for label, floor in with_floors(event):
             self.count(label, stale=label[0] in stale, floor=floor)
         self.note_missing(event.labels, event.stale, event.missing)
-        self.finish(event.upto, event.unseen)
+        self.finish(event.upto, event.unseen, event.shown)
 
     def shared(self) -> None:
         """Remember that audit shares were computed from the present counts."""

@@ -67,7 +67,9 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
         except ReadOnlyError:
             continue
         # the certificate speaks for the case, and a model can be given its input; an erased one has none
-        if case is None or case.route is None or case.route.score is None or case.origin != "live" or case.erased:
+        if case is None or case.route is None or case.route.shown:  # what people said of it is no evidence
+            continue
+        if case.route.score is None or case.origin != "live" or case.erased:
             continue
         if case.input is not None and control.certificate_for(case.segment) == name:
             # what is counted here was counted before: where nobody gave a second word, the first one stood
@@ -76,10 +78,10 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
     scores = model.score_all([row[2] for row in rows]) if rows else []
     for (pos, route, _, truth, evidence), score in zip(rows, scores, strict=True):
         wrong = int(truth is None or mark(score.label) != mark(truth))
-        label = (pos, repr(float(score.confidence)), wrong, repr(route.inclusion), 0, 0)
+        label = (pos, repr(float(score.confidence)), wrong, repr(route.labelled), 0, 0)
         (result.evidence if evidence else result.pilot).append(label)
         if evidence:
-            result.floors.append(repr(min(least.get(route.control, 1.0), route.inclusion)))
+            result.floors.append(repr(min(least.get(route.control, 1.0), route.labelled)))
     return result
 
 

@@ -40,8 +40,7 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
 
     In the shadow no human sees a case, so that nothing is drawn.
     """
-    candidate = proposed(command)
-    settings = control.settings
+    candidate, settings = proposed(command), control.settings
     shadow = settings.start == "shadow" and command.origin == "live"
     content: dict[str, JSON] = {}
     for slot in SLOTS:
@@ -56,10 +55,22 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
         confidence=real(command.confidence), risk=real(command.risk), requires_approval=command.requires_approval,
         segment=command.segment, effect=command.effect, content=Content(content),
     )  # fmt: skip
+    leader = env.facts.leader
+    routed = _routed(opened, command, control, env, leader)
+    if routed.relief == "joined" and leader is not None:
+        if asked_alike(routed, leader):
+            routed, opened = replace(routed, blind=asked_blind(leader)), replace(opened, leader=leader.id)
+        else:
+            routed = _routed(opened, command, control, env, None)
+    return [opened, routed]
+
+
+def _routed(opened: Opened, command: Propose, control: Control, env: Env, leader: Case | None) -> Routed:
+    """The route of a new case with its draws: whether an audit looks at it, and whether people are asked blind."""
     subject = subject_in(command)._replace(score=env.facts.score)
     live = opened.origin == "live" and opened.case_kind == "live"
-    leader = env.facts.leader
-    chosen = by_its_model(route(subject, control, env.now, ease=live, leader=leader), candidate, subject, control)
+    usual = route(subject, control, env.now, ease=live, leader=leader)
+    chosen = by_its_model(usual, proposed(command), subject, control)
     inclusion = 0.0 if opened.origin == "shadow" else chosen.inclusion
     if chosen.to == "autopilot" and env.facts.draw is not None:  # a row of a batch
         inclusion, audited = env.facts.draw
@@ -73,9 +84,34 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
         on_timeout=chosen.on_timeout, score=real(chosen.score), scorer=chosen.scorer, model=chosen.model,
         relief=chosen.relief,
     )  # fmt: skip
-    if routed.relief == "joined" and leader is not None:
-        opened = replace(opened, leader=leader.id)
-    return [opened, routed]
+    return with_blind(opened, routed, control, env)
+
+
+# Blind answers: which of the cases that a score sends to people are asked without the proposal.
+#
+# The probability is fixed by control, segment and model before the draw, and stands beside it.  Under load shedding a
+# case that joins another is answered with it, so that the draw of the one that waits is the draw of both.
+
+
+def with_blind(opened: Opened, routed: Routed, control: Control, env: Env) -> Routed:
+    """The route with the probability with which its people are asked blind, and whether they are."""
+    score = None if routed.score is None else float(routed.score)
+    chance = audit.blind(control, opened.segment, score, routed.model, opened.mode)
+    live = opened.origin == "live" and opened.case_kind == "live" and opened.proposed is not None
+    if routed.to != "human" or not live or chance is None:
+        return replace(routed, evidence=None, blind=False)
+    return replace(routed, evidence=repr(chance), blind=env.draw(audit.BLIND, opened.case_id) < chance)
+
+
+def asked_blind(leader: Case) -> bool:
+    """Whether the case that another joins is asked blind."""
+    return leader.route is not None and leader.route.blind
+
+
+def asked_alike(routed: Routed, leader: Case) -> bool:
+    """Whether the case that another would join is asked blind with the very same probability."""
+    chance = None if routed.evidence is None else float(routed.evidence)
+    return leader.route is not None and leader.route.evidence == chance
 
 
 def proposed(command: Propose) -> dict[str, JSON] | None:
