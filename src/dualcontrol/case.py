@@ -479,8 +479,8 @@ class Quorum(Value, frozen=True, kw_only=True):
 class Route(Shown, frozen=True, kw_only=True):
     """Autopilot or human, by what, why, and with what probability a human sees the case.
 
-    Where people decide under a guarantee, `evidence` is the probability with which they are asked `blind`, without
-    the proposal, so that their answer is evidence; None says that their answers count however they were asked.
+    Where people decide under a guarantee, `evidence` is the probability with which they are asked blind, so that what
+    they answer is evidence, and `asked_blind` says whether they are; None says that any answer counts.
     """
 
     to: RouteTo
@@ -501,7 +501,7 @@ class Route(Shown, frozen=True, kw_only=True):
     model: str | None = None
     relief: Relief | None = None
     evidence: float | None = None
-    blind: bool = False
+    asked_blind: bool | None = None
 
     @property
     def labelled(self) -> float:
@@ -511,7 +511,7 @@ class Route(Shown, frozen=True, kw_only=True):
     @property
     def shown(self) -> bool:
         """Whether people decide with the proposal before them, so that their answers are work and no evidence."""
-        return self.to == "human" and self.evidence is not None and not self.blind
+        return self.to == "human" and self.evidence is not None and not self.asked_blind
 
 
 class Review(Shown, frozen=True, kw_only=True):

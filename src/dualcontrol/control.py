@@ -222,13 +222,13 @@ class Audits(Value, frozen=True, kw_only=True):
     """How likely an autopilot case is reviewed too, by score bin; `edges` are the lower scores of bin 1 and up.
 
     `floor` is the minimum inclusion probability that the certificate was promised; load shedding leaves it alone.
-    `blind` is how likely people who decide are asked without the proposal.
+    `blind` is how likely people who decide are asked without the proposal; all are where an older version says nothing.
     """
 
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     floor: float | None = None
-    blind: float = 1.0
+    blind: float | None = None
 
     def share(self, score: float) -> float:
         """The probability at a score."""

@@ -86,8 +86,8 @@ class Opened(Event, frozen=True, kw_only=True):
 class Routed(Event, frozen=True, kw_only=True):
     """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw.
 
-    So does `evidence`, the probability with which people are asked `blind`; without it their answers count however
-    they were asked.
+    So does `evidence`, the probability of being `asked_blind`; without it people's answers count however they were
+    asked.
     """
 
     to: RouteTo
@@ -108,7 +108,7 @@ class Routed(Event, frozen=True, kw_only=True):
     model: str | None = None
     relief: Relief | None = None
     evidence: str | None = None
-    blind: bool = False
+    asked_blind: bool | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -488,14 +488,14 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
     """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up.
 
-    `blind` is the probability with which people who decide are asked without the proposal.
+    `blind` is the probability with which people who decide are asked without the proposal; None stands for all.
     """
 
     edges: tuple[str, ...]
     shares: tuple[str, ...]
     reason: str
     floor: str | None = None
-    blind: str = "1.0"
+    blind: str | None = None
 
 
 class AutopilotClosed(SegmentEvent, frozen=True, kw_only=True):

@@ -164,7 +164,8 @@ def described(url: str) -> dict[str, Any]:
     return {"loops": loops, "cases": cases, "events": events, "rest": _digest(rest), "heads": _digest(heads)}
 
 
-LATER = ("signed_in_at", "stepped_up_at")  # what is said of an actor since that release; empty in what it wrote
+# What is said of an actor and of a route since that release; empty in what it wrote.
+LATER = ("signed_in_at", "stepped_up_at", "evidence", "asked_blind")
 
 
 def of_then(value: Any) -> Any:

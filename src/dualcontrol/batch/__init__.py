@@ -159,8 +159,9 @@ def _written(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRout
             draw = (routes.chance(row), bool(routes.audited[row]))
             env = steps.env(tx.now, Facts(leader=leader_of(tx, control, alike), draw=draw))
             opened, routed = HANDLERS[Propose](None, proposal, control, env)
-            same = repr(routes.subject(row)) == repr(subject_in(proposal)) or not isinstance(opened, Opened)
-            if not same and isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined":
+            same = repr(routes.subject(row)) == repr(subject_in(proposal))
+            asked_by_itself = isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined"
+            if not same and asked_by_itself and isinstance(opened, Opened) and isinstance(routed, Routed):
                 route = routes.route(row, env.now)
                 routed = replace(
                     routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(routes.chance(row)),

@@ -125,7 +125,7 @@ class Decisions:
         segment = control.certificate_for(opened.segment)
         if segment is None or opened.origin != "live" or opened.case_kind != "live":
             return
-        shown = routed.to == "human" and routed.evidence is not None and not routed.blind
+        shown = routed.to == "human" and routed.evidence is not None and not routed.asked_blind
         seen = (routed.to == "human" and not shown) or routed.audited
         case = fold(None, entry.events) if seen else None
         decision = CertifiedDecision(

@@ -107,7 +107,7 @@ def _audits(
             return None
         if not certificate.launching and not everything and certificate.labels - segment.shared_at < REFRESH:
             return None
-    blind = 1.0  # of what people decide; one exact test takes nothing that was not labelled for sure
+    blind = None  # all of what people decide: one exact test takes nothing that was not labelled for sure
     shares, reason = (1.0,) * (len(certificate.edges) + 1), "every case is reviewed until the first answers are in"
     if not certificate.launching:
         blind = audit.blind_share(control, certificate.floor)
@@ -119,7 +119,7 @@ def _audits(
     return AuditsChanged(
         version=version, at=now, segment=name, edges=tuple(map(repr, certificate.edges)),
         shares=tuple(map(repr, shares)), reason=reason, floor=repr(certificate.floor),
-        blind=repr(blind),
+        blind=real(blind),
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def label(case: Case, source: Answer | None) -> int | None:
     if source is None:
         return None
     blind = {review.id for review in case.reviews if review.blind and not review.beside}
-    if case.route is None or not case.route.blind or source.review_id in blind:
+    if case.route is None or not case.route.asked_blind or source.review_id in blind:
         return wrong(case, source)
     words = [wrong(case, case.answer(a.review_id)) for a in case.answered if a.review_id in blind]
     return max((word for word in words if word is not None), default=None)

@@ -168,7 +168,7 @@ ABSENT = object()
 def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) -> bool:
     """Whether a row opened now is blind: what is evidence for a guarantee is, unless its settings say otherwise."""
     if kind in ("decide", "arbiter") and about is None:
-        return case.route is not None and case.route.blind
+        return case.route is not None and bool(case.route.asked_blind)
     guarantee = control.settings.guarantee
     evidence = kind == "audit" or (kind == "second" and about is None)
     return evidence and guarantee is not None and guarantee.blind and case.mode in MODES and case.proposed is not None

@@ -51,7 +51,8 @@ def least(control: Control, segment: str) -> float:
     if table is None:
         return 1.0
     floor = floor_of(declared(control)) if table.floor is None else table.floor
-    return min([table.blind, *(relieved(share, control.relief, floor) for share in table.shares)])
+    people = 1.0 if table.blind is None else table.blind
+    return min([people, *(relieved(share, control.relief, floor) for share in table.shares)])
 
 
 def blind(
@@ -70,7 +71,9 @@ def blind(
         return 0.0
     segment = control.certificate_for(segment) or ""
     table = control.audits.get(segment)
-    return 1.0 if table is None or model != control.models.get(segment) else table.blind
+    if table is None or table.blind is None or model != control.models.get(segment):
+        return 1.0
+    return table.blind
 
 
 COMPARED = ("number", "integer", "boolean")
@@ -121,10 +124,10 @@ def declared(control: Control) -> float:
     return control.settings.audit or SHARE
 
 
-def blind_share(control: Control, floor: float) -> float:
+def blind_share(control: Control, floor: float) -> float | None:
     """The share of what people decide that is asked blind once autopilot is open; a certificate's floor holds on."""
     guarantee = control.settings.guarantee
-    return max(guarantee.blind_share, floor) if guarantee is not None and guarantee.blind else 1.0
+    return max(guarantee.blind_share, floor) if guarantee is not None and guarantee.blind else None
 
 
 def floor_for(control: Control) -> float:

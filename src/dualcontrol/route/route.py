@@ -57,10 +57,11 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     )  # fmt: skip
     leader = env.facts.leader
     routed = _routed(opened, command, control, env, leader)
-    if routed.relief == "joined" and leader is not None:
-        if asked_alike(routed, leader):
-            routed, opened = replace(routed, blind=asked_blind(leader)), replace(opened, leader=leader.id)
-        else:
+    if routed.relief == "joined" and leader is not None and leader.route is not None:
+        chance = None if routed.evidence is None else float(routed.evidence)
+        if leader.route.evidence == chance:
+            routed, opened = replace(routed, asked_blind=leader.route.asked_blind), replace(opened, leader=leader.id)
+        else:  # not with the very same probability: it is asked by itself
             routed = _routed(opened, command, control, env, None)
     return [opened, routed]
 
@@ -99,19 +100,9 @@ def with_blind(opened: Opened, routed: Routed, control: Control, env: Env) -> Ro
     chance = audit.blind(control, opened.segment, score, routed.model, opened.mode)
     live = opened.origin == "live" and opened.case_kind == "live" and opened.proposed is not None
     if routed.to != "human" or not live or chance is None:
-        return replace(routed, evidence=None, blind=False)
-    return replace(routed, evidence=repr(chance), blind=env.draw(audit.BLIND, opened.case_id) < chance)
-
-
-def asked_blind(leader: Case) -> bool:
-    """Whether the case that another joins is asked blind."""
-    return leader.route is not None and leader.route.blind
-
-
-def asked_alike(routed: Routed, leader: Case) -> bool:
-    """Whether the case that another would join is asked blind with the very same probability."""
-    chance = None if routed.evidence is None else float(routed.evidence)
-    return leader.route is not None and leader.route.evidence == chance
+        return replace(routed, evidence=None, asked_blind=None)
+    drawn = env.draw(audit.BLIND, opened.case_id) < chance
+    return replace(routed, evidence=repr(chance), asked_blind=drawn)
 
 
 def proposed(command: Propose) -> dict[str, JSON] | None:
