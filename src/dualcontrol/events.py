@@ -470,7 +470,8 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
     earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
     Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Of `shown`
-    decisions people saw the proposal before they answered, so that they are no evidence.
+    decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
+    labels nobody had.
     """
 
     at: int
@@ -483,6 +484,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     missing: tuple[int, ...] = ()
     floors: tuple[str, ...] = ()
     shown: int = 0
+    blind: bool = False
 
 
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ def count(
     stale: list[int] = []
     missing: list[int] = []
     upto, unseen, shown, alarm, done = 0, 0, 0, False, segment.upto
-    alone = len(decisions.people) < 2
+    alone, blind = len(decisions.people) < 2, True
     for decision in decisions.waiting.get(name, ()):
         if alarm or len(labels) >= MOST_AT_ONCE:
             break
@@ -182,6 +182,8 @@ def count(
             continue
         if older:
             stale.append(upto)
+        elif decision.case is not None:
+            blind = blind and adjudication.blind(decision.case)
         wrong = 1 if label == MISSING else int(label)
         counted = (upto, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
         labels.append(counted)
@@ -193,8 +195,9 @@ def count(
     segment.note_missing(labels, stale, missing)
     event = EvidenceCounted(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
-        stale=tuple(stale), missing=tuple(missing), shown=shown,
+        stale=tuple(stale), missing=tuple(missing), shown=shown, blind=blind and len(labels) > len(stale),
     )  # fmt: skip
+    segment.note_blind(event)
     return event, alarm
 
 
@@ -260,6 +263,7 @@ class Segment:
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = self.shown = 0
+        self.blind = True  # of all that count nobody had seen the proposal
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
@@ -288,6 +292,10 @@ class Segment:
         counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
         self.missing += len(counted.intersection(missing))
 
+    def note_blind(self, event: EvidenceCounted) -> None:
+        """Note whether all labels of an event that count were given without the proposal."""
+        self.blind = self.blind and (event.blind or len(event.labels) == len(event.stale))
+
     def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
         """Count the unreviewed decisions after the last label, and those that people were `shown`."""
         self.shown += shown
@@ -300,6 +308,7 @@ class Segment:
         for label, floor in with_floors(event):
             self.count(label, stale=label[0] in stale, floor=floor)
         self.note_missing(event.labels, event.stale, event.missing)
+        self.note_blind(event)
         self.finish(event.upto, event.unseen, event.shown)
 
     def shared(self) -> None:

@@ -9,6 +9,7 @@ from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
 from dualcontrol.guarantee.moves import promised
 from dualcontrol.guarantee.offline import share
+from dualcontrol.route import audit
 
 WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will be counted"}
 SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all the same"}
@@ -18,6 +19,8 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
     `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    `shown` decisions are no evidence, since people saw the proposal before they answered; `blind` says that of all that
+    is evidence nobody had.
     """
 
     loop: str
@@ -36,6 +39,8 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     autopilot_cases: int
     audited_cases: int
     missing: int
+    shown: int
+    blind: bool
     suspicion: float
     state: str
     reason: str
@@ -64,6 +69,8 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
     else:
         needed = current.certificate.labels_needed()
         state, counted = _counted(control, guarantee, current, needed)
+    if guarantee is not None and guarantee.blind and not audit.comparable(control.settings):
+        needed, counted = None, FREE
     if guarantee is not None and closed is not None:  # what the evidence says comes after that, as a sentence
         stands = f"What is certified stands by for when it opens: {counted}"
         state, counted = "closed", stands if state == "certified" else counted[:1].upper() + counted[1:]
@@ -77,7 +84,9 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         error_upper=round(bound.upper, 6) if bound and bound.cases else None,
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
-        missing=current.missing if current else 0, suspicion=round(current.monitor.share, 4) if current else 0.0,
+        missing=current.missing if current else 0, shown=current.shown if current else 0,
+        blind=guarantee is not None and guarantee.blind and (current is None or current.blind),
+        suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
         closed=closed, counted=counted,
     )  # fmt: skip
@@ -155,6 +164,15 @@ def _many(count: int, what: str) -> str:
 # A guarantee in plain words: what is promised, for what, on what evidence, what counts as wrong, when it lapses.
 
 
+ASSUMED = (
+    " People see the proposal before they answer (blind = false): what is promised assumes that they find as many errors "
+    "as they would have found without seeing it."
+)
+FREE = (
+    "A free response is never quite what was proposed, so that people cannot be asked without the proposal, and what "
+    "they answer with it is not counted. With a schema of a number, a yes or no, or a choice it could be compared; "
+    "blind = false counts answers to what was shown, and assumes that people notice what is wrong with it"
+)
 LAPSES = (
     "It lapses when another model proposes, when the promise or the labels in the settings change, and when the "
     "monitor raises its alarm. Then everything goes to humans until enough is counted anew."
@@ -212,11 +230,12 @@ def words(control: Control, of: Standing) -> Words:
     who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
     if guarantee.adjudicate:
         who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
+    assumed = "" if guarantee.blind else ASSUMED
     missed = f" Reviewers are taken to miss up to {share(guarantee.missed)} of all errors." if guarantee.missed else ""
     lapses = f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
     return Words(
-        headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of),
-        errors=f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}",
+        headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of, guarantee),
+        errors=f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}{assumed}",
         lapses=lapses if certified else _opens(of),
         not_promised=NOT_PROMISED if certified else NOT_YET,
     )  # fmt: skip
@@ -237,10 +256,17 @@ def _for(control: Control, guarantee: Guarantee, of: Standing) -> str:
     )
 
 
-def _evidence(of: Standing) -> str:
-    many = "1 answer was" if of.labels_used == 1 else f"{of.labels_used:,} answers were"
+def _evidence(of: Standing, guarantee: Guarantee) -> str:
+    blind = "blind " if of.blind else ""
+    many = f"1 {blind}answer was" if of.labels_used == 1 else f"{of.labels_used:,} {blind}answers were"
     counted = f"{many} counted in this epoch, in the order of the decisions they are about"
     late = f", {of.missing:,} of them as wrong because nobody gave them in time" if of.missing else ""
+    if of.blind and of.labels_used:
+        late += ". Nobody had seen the proposal before they gave them"
+    elif guarantee.blind and of.labels_used:
+        late += ". Some are of a time when answers counted although the proposal had been shown"
+    if of.shown:
+        late += f"; {_many(of.shown, 'more decision')} with the proposal shown did not count"
     if of.error_upper is None:
         return f"{counted}{late}. Autopilot has done nothing yet."
     return (

@@ -34,6 +34,7 @@ class Start(NamedTuple):
     evidence: list[Counted]
     pilot: list[Counted]
     floors: list[str]
+    shown: list[int]  # which of the evidence people gave with the proposal before them
 
     def promise(self, max_error: float) -> dict[str, Any]:
         """Bins and first region by the burn-in; one exact test of the evidence if all of it was labelled for sure."""
@@ -51,13 +52,13 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
 
     Where a risk model scores, those cases have no score that the new epoch could count.
     """
-    result = Start([], [], [])
+    result = Start([], [], [], [])
     if control.learned:
         return result
     positions = _unanswered(steps, control, name, segment) | _answered(steps, control, segment)
     entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=False)
     least = floors(entries, control, name)
-    rows: list[tuple[int, Route, JSON, JSON, bool]] = []
+    rows: list[tuple[int, Route, JSON, JSON, bool, bool]] = []
     for case_id, (pos, trained) in positions.items():
         evidence = for_evidence(steps.secret, control, case_id) and not trained
         if not evidence and not for_comparison(steps.secret, control, case_id):
@@ -73,15 +74,17 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
             continue
         if case.input is not None and control.certificate_for(case.segment) == name:
             # what is counted here was counted before: where nobody gave a second word, the first one stood
-            rows.append((pos, case.route, case.input, adjudication.truth(case, alone=True), evidence))
+            truth = adjudication.truth(case, alone=True)
+            rows.append((pos, case.route, case.input, truth, evidence, adjudication.blind(case)))
     rows.sort(key=itemgetter(0))
     scores = model.score_all([row[2] for row in rows]) if rows else []
-    for (pos, route, _, truth, evidence), score in zip(rows, scores, strict=True):
+    for (pos, route, _, truth, evidence, blind), score in zip(rows, scores, strict=True):
         wrong = int(truth is None or mark(score.label) != mark(truth))
         label = (pos, repr(float(score.confidence)), wrong, repr(route.labelled), 0, 0)
         (result.evidence if evidence else result.pilot).append(label)
         if evidence:
             result.floors.append(repr(min(least.get(route.control, 1.0), route.labelled)))
+            result.shown.extend([] if blind else [pos])
     return result
 
 

@@ -41,6 +41,12 @@ def verdict(case: Case, control: Control) -> Adjudicated:
     return Adjudicated(state="final", wrong=first if second is None else second)
 
 
+def blind(case: Case) -> bool:
+    """Whether the label of a case comes from people who were asked without the proposal."""
+    drawn = case.route is not None and bool(case.route.asked_blind)
+    return drawn or any(review.kind == "audit" and review.blind for review in case.reviews)
+
+
 def truth(case: Case, *, alone: bool = False) -> JSON:
     """The true label of a case, by the latest answer; None outside labels mode and while adjudication is open.
 
