@@ -165,8 +165,8 @@ def _many(count: int, what: str) -> str:
 
 
 ASSUMED = (
-    " People see the proposal before they answer (blind = false): what is promised assumes that they find as many errors "
-    "as they would have found without seeing it."
+    " People see the proposal before they answer (blind = false): what is promised assumes that they find as many "
+    "errors as they would have found without seeing it."
 )
 FREE = (
     "A free response is never quite what was proposed, so that people cannot be asked without the proposal, and what "
