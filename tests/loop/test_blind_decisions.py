@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from certify_cases import EASY, Stream
 
 import dualcontrol as dc
 from dualcontrol.errors import CommitError
-from dualcontrol.events import AuditsChanged, EvidenceCounted, Routed
-from dualcontrol.guarantee.evidence import label_of
+from dualcontrol.events import AuditsChanged, EpochBegan, EvidenceCounted, ReliefChanged, Routed
+from dualcontrol.guarantee.evidence import floors, label_of
 from dualcontrol.review.adjudication import verdict
 from dualcontrol.testing import FakeClock
 
@@ -277,8 +278,6 @@ def test_a_case_that_joins_shares_the_draw_of_the_one_that_waits():
 
 
 def relief(version: int, at: int) -> Any:
-    from dualcontrol.events import ReliefChanged
-
     return ReliefChanged(
         version=version, at=at, level=1, name="joined", demand="9.0", capacity="1.0", understaffed=1, reason="busy"
     )
@@ -297,3 +296,34 @@ def test_in_the_shadow_nobody_is_asked_and_nothing_drawn():
     s = Stream("sqlite:///:memory:", guarantee=BLIND, start="shadow", clock=FakeClock())
     case = s.propose()
     assert (routed(s.desk, case).evidence, case.reviews) == (None, ())
+
+
+def test_a_case_that_would_join_one_with_another_probability_is_asked_by_itself():
+    s = Stream("sqlite:///:memory:", guarantee=BLIND, capacity={"reviewers": 1}, respond_within="1h")
+    low: dict[str, Any] = {"input": "the same", "risk": "low"}
+    leader = s.propose(0.001, **low)  # before autopilot opens
+    s.clock.tick(8 * 86_400)  # it counts as wrong, and holds nothing up
+    s.opened()
+    s.desk.steps.move("mail", lambda now, at: [relief(now.version + 1, at)])
+    first, second = s.propose(0.001, **low), s.propose(0.001, **low)
+    assert routed(s.desk, leader).evidence == "1.0"
+    assert [(routed(s.desk, c).evidence, routed(s.desk, c).relief) for c in (first, second)] == [
+        ("0.3", None), ("0.3", "joined"),
+    ]  # fmt: skip
+
+
+# the least probability that any decision can have had: bets are as large as it allows
+
+
+@pytest.mark.parametrize(("audit", "share", "floor"), [(0.0, 0.02, 0.02), (0.0, 0.3, 0.05), (0.6, 0.2, 0.2)])
+def test_the_floor_is_the_least_of_audits_and_blind_answers(audit: float, share: float, floor: float):
+    s = Stream("sqlite:///:memory:", guarantee=BLIND | {"blind_share": share}, audit=audit)
+    s.opened()
+    (began,) = s.events(EpochBegan)
+    assert json.loads(began.promise)["floor"] == floor
+    assert {e.floor for e in s.events(AuditsChanged)} == {str(floor)}
+    entries = list(s.desk.store.queries.entries(s.loop.stream))
+    least = floors(entries, s.loop.control, "")
+    opened = [e.version for e in s.events(AuditsChanged)]
+    assert all(least[version] == 1.0 for version in least if version < opened[0])
+    assert all(floor <= least[version] <= share for version in least if version >= opened[0])
