@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from certify_cases import EASY, Stream
+from certify_cases import EASY, Stream, problems
 
 import dualcontrol as dc
 from dualcontrol.errors import CommitError
@@ -152,6 +152,7 @@ def test_shown_answers_are_no_evidence_and_blind_ones_count_by_one_over_their_pr
     assert stream.standing().shown == sum(e.shown for e in stream.events(EvidenceCounted)) == shown + 60 - sum(drawn)
     assert stream.standing().blind
     stream.check()
+    assert problems(stream.desk) == []
 
 
 def test_nobody_waits_for_an_answer_that_does_not_count(stream):
