@@ -300,10 +300,11 @@ def test_in_the_shadow_nobody_is_asked_and_nothing_drawn():
 
 
 def test_a_case_that_would_join_one_with_another_probability_is_asked_by_itself():
-    s = Stream("sqlite:///:memory:", guarantee=BLIND, capacity={"reviewers": 1}, respond_within="1h")
+    quick = BLIND | {"answer_within": "10m"}
+    s = Stream("sqlite:///:memory:", guarantee=quick, capacity={"reviewers": 1}, respond_within="9h")
     low: dict[str, Any] = {"input": "the same", "risk": "low"}
     leader = s.propose(0.001, **low)  # before autopilot opens
-    s.clock.tick(8 * 86_400)  # it counts as wrong, and holds nothing up
+    s.clock.tick(601)  # it counts as wrong, and holds nothing up
     s.opened()
     s.desk.steps.move("mail", lambda now, at: [relief(now.version + 1, at)])
     first, second = s.propose(0.001, **low), s.propose(0.001, **low)
