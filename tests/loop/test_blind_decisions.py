@@ -305,10 +305,11 @@ def test_a_case_that_would_join_one_with_another_probability_is_asked_by_itself(
     low: dict[str, Any] = {"input": "the same", "risk": "low"}
     leader = s.propose(0.001, **low)  # before autopilot opens
     s.clock.tick(601)  # it counts as wrong, and holds nothing up
-    s.opened()
+    while not s.loop.control.thresholds:
+        s.answer(case=s.propose())
     s.desk.steps.move("mail", lambda now, at: [relief(now.version + 1, at)])
     first, second = s.propose(0.001, **low), s.propose(0.001, **low)
-    assert routed(s.desk, leader).evidence == "1.0"
+    assert (routed(s.desk, leader).evidence, s.desk.case(leader.id).reviews[0].state) == ("1.0", "open")
     assert [(routed(s.desk, c).evidence, routed(s.desk, c).relief) for c in (first, second)] == [
         ("0.3", None), ("0.3", "joined"),
     ]  # fmt: skip
