@@ -97,6 +97,13 @@ def test_after_an_alarm_everything_is_blind_until_autopilot_opens_again(stream):
     assert routed(stream.desk, stream.propose(0.001)).evidence == "0.3"
 
 
+def test_the_share_begins_after_the_phase_in_which_everything_is_reviewed():
+    """Its one exact test takes every case, and is over at the first that was not to be labelled for sure."""
+    s = Stream("sqlite:///:memory:", guarantee=BLIND | {"launch": 2_000}).opened()
+    assert [e.blind for e in s.events(AuditsChanged)] == [None]
+    assert routed(s.desk, s.propose(0.001)).evidence == "1.0"
+
+
 def test_another_models_cases_are_all_blind(stream):
     """They are to be the first evidence of its own certificate, and no draw of the present one may thin them out."""
     stream.opened()
@@ -299,20 +306,24 @@ def test_in_the_shadow_nobody_is_asked_and_nothing_drawn():
     assert (routed(s.desk, case).evidence, case.reviews) == (None, ())
 
 
-def test_a_case_that_would_join_one_with_another_probability_is_asked_by_itself():
+def test_a_case_that_joins_an_older_one_has_its_probability_unless_that_is_too_low():
+    """After the opening with one of before, which is asked for sure; before another opening by itself."""
     quick = BLIND | {"answer_within": "10m"}
     s = Stream("sqlite:///:memory:", guarantee=quick, capacity={"reviewers": 1}, respond_within="9h")
     low: dict[str, Any] = {"input": "the same", "risk": "low"}
-    leader = s.propose(0.001, **low)  # before autopilot opens
+    old = s.propose(0.001, **low)
     s.clock.tick(601)  # it counts as wrong, and holds nothing up
     while not s.loop.control.thresholds:
         s.answer(case=s.propose())
+    young = s.propose(0.001, **low | {"input": "another"})
     s.desk.steps.move("mail", lambda now, at: [relief(now.version + 1, at)])
-    first, second = s.propose(0.001, **low), s.propose(0.001, **low)
-    assert (routed(s.desk, leader).evidence, s.desk.case(leader.id).reviews[0].state) == ("1.0", "open")
-    assert [(routed(s.desk, c).evidence, routed(s.desk, c).relief) for c in (first, second)] == [
-        ("0.3", None), ("0.3", "joined"),
-    ]  # fmt: skip
+    other = {"proposal": {"value": "a", "source": {"model": "other"}}}
+    joining = [s.propose(0.001, **low), s.propose(0.001, **low | {"input": "another"} | other)]
+    assert [routed(s.desk, case).evidence for case in (old, young)] == ["1.0", "0.3"]
+    assert [(routed(s.desk, c).evidence, routed(s.desk, c).relief) for c in joining] == [
+        ("1.0", "joined"),
+        ("1.0", None),
+    ]
 
 
 # the least probability that any decision can have had: bets are as large as it allows

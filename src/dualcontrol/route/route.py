@@ -58,10 +58,13 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
     leader = env.facts.leader
     routed = _routed(opened, command, control, env, leader)
     if routed.relief == "joined" and leader is not None and leader.route is not None:
-        chance = None if routed.evidence is None else float(routed.evidence)
-        if leader.route.evidence == chance:
-            routed, opened = replace(routed, asked_blind=leader.route.asked_blind), replace(opened, leader=leader.id)
-        else:  # not with the very same probability: it is asked by itself
+        chance, there = routed.evidence, leader.route.evidence
+        if chance is None:
+            opened = replace(opened, leader=leader.id)
+        elif there is not None and there >= float(chance):
+            opened = replace(opened, leader=leader.id)
+            routed = replace(routed, evidence=repr(there), asked_blind=leader.route.asked_blind)
+        else:  # people are asked less often there than they have to be here
             routed = _routed(opened, command, control, env, None)
     return [opened, routed]
 
@@ -91,7 +94,8 @@ def _routed(opened: Opened, command: Propose, control: Control, env: Env, leader
 # Blind answers: which of the cases that a score sends to people are asked without the proposal.
 #
 # The probability is fixed by control, segment and model before the draw, and stands beside it.  Under load shedding a
-# case that joins another is answered with it, so that the draw of the one that waits is the draw of both.
+# case that joins another is answered with it, so that probability and draw of the one that waits are those of both; a
+# probability that is too low for the case that comes lets it be asked by itself.
 
 
 def with_blind(opened: Opened, routed: Routed, control: Control, env: Env) -> Routed:
