@@ -87,7 +87,7 @@ def test_a_blind_decision_is_given_without_a_script_and_at_a_high_risk_twice(
         **web_cases.seen(web, address), "verdict": "label", "value": '"ham"'
     })  # fmt: skip
     if risk == "high":
-        assert (tells(page.text), desk.case(case.id).outcome) == ([], None)
+        assert (tells(page.text), desk.case(case.id).decision) == ([], None)
         fields = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page.text))
         time.sleep(0.5)  # the dead time of the second page
         page = web.post(f"{address}/answer", data={n: v.replace("&#34;", '"') for n, v in fields.items()})
