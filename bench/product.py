@@ -19,13 +19,14 @@ SHARES_EVERY = 10
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised, and how it is kept."""
+    """What is promised, and how it is kept; `blind` is the share of what people decide that is evidence, once open."""
 
     max_error: float = 0.05
     delta: float = 0.05
     share: float = 0.10
     miss_rate: float = 0.0
     launch: int = 2_000
+    blind: float = 0.2
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Governed:
                 self.bound.observe(wrong=wrong, inclusion=chance)
                 alarm |= self.monitor.observe(wrong=wrong, inclusion=chance)
         self.bound.skip(skipped)
-        self.reviewed += int(reviewed.sum())
+        self.reviewed += int((reviewed | ~automated).sum())
         self.refresh(alarm, start, end)
 
     def refresh(self, alarm: bool, start: int, end: int) -> None:
@@ -120,6 +121,7 @@ class Governed:
                 max_error=self.promise.max_error, boosted=suspicious,
             )
         )  # fmt: skip
+        self.shares[: self.live] = self.promise.blind
 
     def alarm(self, now: int) -> None:
         """Autopilot closes; later epochs know no launch."""

@@ -488,6 +488,8 @@ class Route(Shown, frozen=True, kw_only=True):
     """Autopilot or human, by what, why, and with what probability a human sees the case.
 
     `cluster` says which cases it counts together with, where the loop's guarantee tells.
+    Where people decide under a guarantee, `evidence` is the probability with which they are asked blind, so that what
+    they answer is evidence, and `asked_blind` says whether they are; None says that any answer counts.
     """
 
     to: RouteTo
@@ -508,6 +510,18 @@ class Route(Shown, frozen=True, kw_only=True):
     model: str | None = None
     relief: Relief | None = None
     cluster: Cluster | None = None
+    evidence: float | None = None
+    asked_blind: bool | None = None
+
+    @property
+    def labelled(self) -> float:
+        """The probability with which a case of this route has a label that counts."""
+        return self.inclusion if self.to != "human" or self.evidence is None else self.evidence
+
+    @property
+    def shown(self) -> bool:
+        """Whether people decide with the proposal before them, so that their answers are work and no evidence."""
+        return self.to == "human" and self.evidence is not None and not self.asked_blind
 
 
 class Review(Shown, frozen=True, kw_only=True):

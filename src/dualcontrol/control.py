@@ -71,7 +71,9 @@ class Guarantee(Value, frozen=True, kw_only=True):
     """The bound on autopilot error: at most `max_error`, with probability `confidence`, and how evidence is had.
 
     `launch` is the length of the full-audit phase, before audits become rare; `pilot` that of the burn-in, whose cases
-    choose the bins and are no evidence; `evidence` is the share of human answers that never trains a model.  Where
+    choose the bins and are no evidence; `evidence` is the share of human answers that never trains a model.  With
+    `blind` only answers given without the proposal are evidence: all until autopilot opens, then the share
+    `blind_share` of what people decide, and audits.  Where
     `score` is "risk", the chance of being right that is learned from `learn_from` decided cases stands in the place
     of confidence.  Cases with the same `independent_by` are one piece of evidence: the first `largest` of them `within`
     that time; the rest go to people and are no evidence.
@@ -87,6 +89,7 @@ class Guarantee(Value, frozen=True, kw_only=True):
     evidence: ProperShare = 0.2
     adjudicate: bool = True
     blind: bool = True
+    blind_share: Annotated[float, Bounds(0, 1, "(]")] = 0.2
     miss_rate: Annotated[float, Bounds(0, 1, "[)")] | None = None
     answer_within: Duration = "7d"
     independent_by: Annotated[str, "independent_by"] | None = None
@@ -246,11 +249,13 @@ class Audits(Value, frozen=True, kw_only=True):
     """How likely an autopilot case is reviewed too, by score bin; `edges` are the lower scores of bin 1 and up.
 
     `floor` is the minimum inclusion probability that the certificate was promised; load shedding leaves it alone.
+    `blind` is how likely people who decide are asked without the proposal; all are where an older version says nothing.
     """
 
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     floor: float | None = None
+    blind: float | None = None
 
     def share(self, score: float) -> float:
         """The probability at a score."""

@@ -85,7 +85,11 @@ class Opened(Event, frozen=True, kw_only=True):
 
 
 class Routed(Event, frozen=True, kw_only=True):
-    """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw."""
+    """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw.
+
+    So does `evidence`, the probability of being `asked_blind`; without it people's answers count however they were
+    asked.
+    """
 
     to: RouteTo
     by: str
@@ -105,6 +109,8 @@ class Routed(Event, frozen=True, kw_only=True):
     model: str | None = None
     relief: Relief | None = None
     cluster: Cluster | None = None
+    evidence: str | None = None
+    asked_blind: bool | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -468,8 +474,10 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     A label is (position, score, wrong, inclusion, autopilot, unseen before it): `unseen` autopilot cases that nobody
     reviewed came between it and the label before, and `unseen` of the event after the last.  `stale` labels are of an
     earlier epoch and count for the running bound alone; `missing` are the positions that nobody answered in time.
-    Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.
-    Where cases count together, `clusters` names the first position of each label's cluster; `upto` is one of those.
+    Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Where cases
+    count together, `clusters` names the first position of each label's cluster; `upto` is one of those.  Of `shown`
+    decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
+    labels nobody had.
     """
 
     at: int
@@ -482,15 +490,21 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     missing: tuple[int, ...] = ()
     floors: tuple[str, ...] = ()
     clusters: tuple[int, ...] = ()
+    shown: int = 0
+    blind: bool = False
 
 
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
-    """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up."""
+    """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up.
+
+    `blind` is the probability with which people who decide are asked without the proposal; None stands for all.
+    """
 
     edges: tuple[str, ...]
     shares: tuple[str, ...]
     reason: str
     floor: str | None = None
+    blind: str | None = None
 
 
 class AutopilotClosed(SegmentEvent, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ def _routed(case: Case, e: ev.Routed | ev.Rerouted | ev.Parted | ev.Recalled) ->
             to=e.to, by=e.by, reason=e.reason, control=e.control, inclusion=float(e.inclusion), audited=e.audited,
             epoch=e.epoch, bin=e.bin, group=e.group, quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at,
             on_timeout=e.on_timeout, score=_number(e.score), scorer=e.scorer, model=e.model, relief=e.relief,
-            cluster=e.cluster,
+            cluster=e.cluster, evidence=_number(e.evidence), asked_blind=e.asked_blind,
         )  # fmt: skip
         return replace(case, route=route, due_at=e.due_at)
     if case.route is None:
@@ -269,7 +269,10 @@ def _certificate(control: Control, event: ev.EpochBegan | ev.ThresholdMoved | ev
     """What a segment's certificate allows from here on; nothing is certified in a new epoch."""
     if isinstance(event, ev.AuditsChanged):
         floor = None if event.floor is None else float(event.floor)
-        audits = Audits(edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)), floor=floor)
+        audits = Audits(
+            edges=tuple(map(float, event.edges)), shares=tuple(map(float, event.shares)), floor=floor,
+            blind=_number(event.blind),
+        )  # fmt: skip
         return {"audits": {**control.audits, event.segment: audits}}
     thresholds = _without(control.thresholds, event.segment)
     if isinstance(event, ev.ThresholdMoved):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from certify_cases import EASY, Stream
 
-from dualcontrol.events import AlarmRaised, AutopilotClosed, ThresholdMoved
+from dualcontrol.events import AlarmRaised, AutopilotClosed, EvidenceCounted, ThresholdMoved
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.standing import words
 
@@ -224,3 +224,41 @@ def test_a_threshold_that_moves_says_by_what(make, launch: int, how: str):
     assert moved.reason.startswith(how), moved.reason
     assert "on at most 40 % are wrong, with 95 % confidence; that is " in moved.reason
     assert not [word for word in JARGON if word in moved.reason]
+
+
+def test_it_says_which_answers_counted(make):
+    s = make(guarantee=EASY | {"blind": True}).opened()
+    for _ in range(30):
+        s.answer(case=s.propose(0.001))
+    s.loop.certify()
+    found = s.standing()
+    assert found.blind
+    assert found.shown > 10
+    evidence = words(s.loop.control, found).evidence
+    assert f"{found.labels_used} blind answers were counted" in evidence
+    assert "Nobody had seen the proposal before they gave them" in evidence
+    assert f"{found.shown} more decisions with the proposal shown did not count" in evidence
+    assert "blind = false" not in words(s.loop.control, found).errors
+
+
+def test_where_shown_answers_count_it_says_what_that_assumes(make):
+    s = make().opened()
+    found = s.standing()
+    text = words(s.loop.control, found)
+    assert (found.blind, found.shown) == (False, 0)
+    assert "blind answers" not in text.evidence
+    assert "(blind = false): what is promised assumes that they find as many errors" in text.errors
+
+
+def test_evidence_of_before_is_not_called_blind(make):
+    """What an older version counted says nothing of how people were asked."""
+    s = make(guarantee=EASY | {"blind": True})
+    s.go(40)
+    s.loop.certify()
+    assert s.standing().blind
+    labels = ((10**6, "0.5", 0, "1.0", 0, 0),)
+    s.desk.steps.move("mail", lambda now, at: [
+        EvidenceCounted(at=at, segment="", epoch=now.epochs[""], upto=10**6, labels=labels)
+    ])  # fmt: skip
+    assert not s.standing().blind
+    assert "of a time when answers counted although the proposal" in words(s.loop.control, s.standing()).evidence

@@ -9,7 +9,15 @@ import pytest
 from certify_cases import problems
 from trained_cases import Sides
 
-from dualcontrol.events import AuditsChanged, AutopilotClosed, EpochBegan, EvidenceCounted, ModelKept
+from dualcontrol.events import (
+    AuditsChanged,
+    AutopilotClosed,
+    EpochBegan,
+    EvidenceCounted,
+    ModelKept,
+    ThresholdMoved,
+)
+from dualcontrol.guarantee import warm_start
 from dualcontrol.learn import serving, training
 
 pytest.importorskip("sklearn")
@@ -165,3 +173,29 @@ def test_each_model_that_was_tried_on_the_same_answers_pays_for_the_look(sides):
     assert [(promise.get("warm_share"), promise["spent"]) for promise in promises] == [(None, 0), (1 / 6, 1)]
     warm = next(e for e in sides.events(EvidenceCounted) if e.epoch == sides.events(EpochBegan)[-1].epoch)
     assert promises[-1]["warm"] == len(warm.labels) > 20
+
+
+def test_what_people_answered_with_the_proposal_shown_is_no_evidence_for_a_new_model(sides):
+    sides.guarantee |= {"blind": True, "blind_share": 0.3}
+    sides.settle()
+    sides.go(150)
+    assert training.train(sides.desk, "sides").promoted
+
+    sides.go(60)
+    sides.desk.steps.move("sides", lambda now, at: [  # so that people go on with what the model is not sure of
+        ThresholdMoved(version=now.version + 1, at=at, segment="", threshold="0.5", reason="for this test")
+    ])  # fmt: skip
+    control, cases = sides.loop.control, []
+    source = {"model": "sides", "version": control.model}
+    for _ in range(40):
+        cases.append(sides.loop.propose(input={"x": -0.5}, proposal="left", confidence=0.0, source=source))
+        sides.desk.claim("ana", case=cases[-1]).label("left")
+    sides.loop.certify()
+    shown = {case.id for case in cases if not case.route.asked_blind}
+    blind = {case.id for case in cases} - shown
+    segment, model = sides.desk.certifier.segments(control)[""], serving.current_model(sides.desk, "sides")
+    start = warm_start.start(sides.desk.steps, control, "", segment, model)
+    taken = {case_at(sides, label[0]): label[3] for label in (*start.evidence, *start.pilot)}
+    assert not taken.keys() & shown
+    assert {taken[case_id] for case_id in taken.keys() & blind} == {"0.3"}
+    assert all(float(floor) <= float(label[3]) for label, floor in zip(start.evidence, start.floors, strict=True))

@@ -114,8 +114,18 @@ def test_the_second_is_blind_to_the_first_as_well(desk):
     }  # fmt: skip
 
 
-def test_a_second_beside_a_decision_is_blind_too(desk):
+def test_who_decides_what_a_score_sent_is_asked_blind_and_so_is_the_second(desk):
     case = labels(desk, rules=[], audit=0.0).propose(input="a mail", **SPAM)
+    first = held(desk, case)
+    assert (first.review.kind, first.view["blind"], first.view["proposal"]) == ("decide", True, None)
+    first.label("ham")
+    assert held(desk, case, "ben").view["proposal"] is None
+
+
+def test_a_second_beside_a_decision_is_blind_where_the_first_was_not(desk):
+    """A rule sent it, so that no certificate speaks for it: the proposal is shown to who decides."""
+    rule = {**TO_AUTOPILOT, "route": "human"}
+    case = labels(desk, rules=[rule], audit=0.0).propose(input="a mail", **SPAM)
     seen = held(desk, case)
     assert (seen.view.get("blind"), seen.view["proposal"]["value"]) == (None, "spam")
     seen.label("ham")

@@ -151,7 +151,8 @@ def test_only_who_holds_the_claim_commits(desk):
 
 @pytest.mark.parametrize("promise", [{"blind": False}, None])
 def test_a_review_that_is_not_blind_asks_for_none(desk, promise: dict[str, Any] | None):
-    loop = refunds(desk, promise=promise) if promise else refunds(desk, autopilot_actions=[], audit=0.0)
+    by_rule = {"autopilot_actions": [], "human_actions": ["refund"]}
+    loop = refunds(desk, promise=promise) if promise else refunds(desk, **by_rule)
     claim = desk.claim("ana", case=proposed(loop))
     assert ("committed" in claim.view, claim.view["proposal"]["value"]["to"]) == (False, "MARKER")
     with pytest.raises(CommitError, match="asks for no commitment"):
@@ -161,7 +162,7 @@ def test_a_review_that_is_not_blind_asks_for_none(desk, promise: dict[str, Any] 
 
 def test_the_second_after_a_decision_commits_too(desk):
     case = proposed(refunds(desk, autopilot_actions=[], audit=0.0))
-    desk.claim("ana", case=case).reject("MARKER")
+    desk.claim("ana", case=case).commit("happen").reject("MARKER")
     second = desk.claim("ben", case=case)
     assert (second.view["committed"], "MARKER" in json.dumps(second.view)) == (None, False)
     assert second.commit("happen").view["answers"] == []

@@ -60,7 +60,54 @@ def review(web: TestClient, case: dc.Case) -> str:
     return str(page.url.path)
 
 
-@pytest.mark.parametrize("make", [mail, chat])
+def decided_mail(desk: dc.Desk, **given: Any) -> dc.Case:
+    """A mail that a score sends to people who decide it."""
+    loop = desk.loop(
+        "mail", mode="labels", context="minimal", labels=["spam", "ham"], guarantee=PROMISE, risk_ceiling="critical"
+    )  # fmt: skip
+    scores = {"spam": 0.98765, "ham": 0.01235}
+    known = {k: v for k, v in TELLING.items() if k != "confidence"}
+    return loop.propose(input="a mail", proposal="spam", scores=scores, **{**known, **given})
+
+
+def decided_sum(desk: dc.Desk) -> dc.Case:
+    """A number that a score sends to people who decide it."""
+    loop = desk.loop("sums", mode="fallback", context="minimal", guarantee=PROMISE, schema={"type": "number"})
+    return loop.propose(input="1 + 1", proposal=0.98765, **TELLING)
+
+
+@pytest.mark.parametrize("risk", ["low", "high"])
+def test_a_blind_decision_is_given_without_a_script_and_at_a_high_risk_twice(
+    web: TestClient, desk: dc.Desk, risk: str
+) -> None:  # fmt: skip
+    case = decided_mail(desk, risk=risk)
+    assert [(r.kind, r.blind) for r in case.reviews] == [("decide", True)]
+    address = review(web, case)
+    page = web.post(f"{address}/answer", data={
+        **web_cases.seen(web, address), "verdict": "label", "value": '"ham"'
+    })  # fmt: skip
+    if risk == "high":
+        assert (tells(page.text), desk.case(case.id).decision) == ([], None)
+        fields = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page.text))
+        time.sleep(0.5)  # the dead time of the second page
+        page = web.post(f"{address}/answer", data={n: v.replace("&#34;", '"') for n, v in fields.items()})
+    assert page.status_code == 200
+    assert desk.case(case.id).decision.value == "ham"
+
+
+def test_a_blind_decision_about_an_action_commits_first(web: TestClient, desk: dc.Desk) -> None:
+    loop = desk.loop("refunds", context="minimal", guarantee=PROMISE)
+    case = loop.propose(action="refund", args={"to": MARKER}, input="pay me", **TELLING)
+    address = review(web, case)
+    page = web.get(address).text
+    assert ("This review is blind" in page, tells(page), 'name="should"' in page) == (True, [], True)
+    web.post(f"{address}/commit", data={**web_cases.seen(web, address), "should": "not", "to": ""})
+    assert MARKER in web.get(address).text
+    web.post(f"{address}/answer", data={**web_cases.seen(web, address), "verdict": "approve"})
+    assert desk.case(case.id).decision.wrong == 1
+
+
+@pytest.mark.parametrize("make", [mail, chat, decided_mail, decided_sum])
 def test_a_blind_review_page_and_its_twin_tell_nothing(web: TestClient, desk: dc.Desk, make: Any) -> None:
     case = make(desk)
     address = review(web, case)
@@ -73,7 +120,7 @@ def test_a_blind_review_page_and_its_twin_tell_nothing(web: TestClient, desk: dc
         assert button not in page
 
 
-@pytest.mark.parametrize("make", [mail, chat])
+@pytest.mark.parametrize("make", [mail, chat, decided_mail, decided_sum])
 @pytest.mark.parametrize("claimed", [False, True])
 def test_nor_do_the_pages_around_it(web: TestClient, desk: dc.Desk, make: Any, claimed: bool) -> None:
     case = make(desk)
@@ -246,7 +293,8 @@ def relabelled_mail(desk: dc.Desk) -> dc.Case:
 def answered_chat(desk: dc.Desk) -> dc.Case:
     """A question that ben answered himself: ana may be asked for an answer."""
     loop = desk.loop("chat", mode="fallback", context="minimal", guarantee=PROMISE)
-    case = loop.propose(input="hello", proposal=f"Hi {MARKER}.", alternatives=[f"Bye {MARKER}."], **SECRET, **KNOWN)
+    unscored = {**SECRET, "confidence": None}  # else a free response would be no evidence, and nobody asked again
+    case = loop.propose(input="hello", proposal=f"Hi {MARKER}.", alternatives=[f"Bye {MARKER}."], **unscored, **KNOWN)
     claim = desk.claim("ben", case=case)
     assert claim is not None
     claim.respond(FIRST)

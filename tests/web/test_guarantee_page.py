@@ -234,3 +234,15 @@ def test_closed_for_another_reason(web: TestClient, api: TestClient, desk: dc.De
     assert "The monitor found the file of the model missing" in page
     assert f"What was certified still stands; autopilot opens {when}" in page
     assert api.get(API).json()["points"][-1]["threshold"] is None
+
+
+def test_it_says_which_answers_counted(web: TestClient, desk: dc.Desk) -> None:
+    """Those given without the proposal; and of the others that they did not."""
+    here = world(desk, blind=True)
+    here.decisions(160, wrong=0.0)
+    shown = here.loop.guarantee()[0]
+    page = web.get(PAGE).text
+    assert f"{shown.labels_used} blind answers were counted" in page
+    assert "Nobody had seen the proposal before they gave them" in page
+    (twin,) = web.get(f"{PAGE}.json").json()["segments"]
+    assert (twin["blind"], twin["shown"]) == (True, shown.shown)

@@ -23,10 +23,10 @@ from dualcontrol.case import JSON, Value, scalar
 from dualcontrol.commands import Propose, checked
 from dualcontrol.control import Control, Facts
 from dualcontrol.errors import DualcontrolError, KeyFormatError, PayloadError, ProposalError
-from dualcontrol.events import Entry, Routed, real
+from dualcontrol.events import Entry, Opened, Routed, real
 from dualcontrol.keys import check_key, fingerprint
 from dualcontrol.propose import as_row, command
-from dualcontrol.route.route import subject_in
+from dualcontrol.route.route import subject_in, with_blind
 from dualcontrol.step import HANDLERS, Steps, leader_of
 
 CHUNK = 8192
@@ -160,12 +160,14 @@ def _written(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRout
             env = steps.env(tx.now, Facts(leader=leader_of(tx, control, alike), draw=draw))
             opened, routed = HANDLERS[Propose](None, proposal, control, env)
             same = repr(routes.subject(row)) == repr(subject_in(proposal))
-            if not same and isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined":
+            asked_by_itself = isinstance(routed, Routed) and routed.by != "model" and routed.relief != "joined"
+            if not same and asked_by_itself and isinstance(opened, Opened) and isinstance(routed, Routed):
                 route = routes.route(row, env.now)
                 routed = replace(
                     routed, to=route.to, by=route.by, reason=route.reason, inclusion=repr(routes.chance(row)),
                     audited=route.audited, due_at=route.due_at, risk=real(route.risk),
                 )  # fmt: skip
+                routed = with_blind(opened, routed, control, env)
             print_ = fingerprint(steps.secret, proposal)
             cases[row] = steps.open(tx, proposal, control, [opened, routed], print_, alike).id
         part = record.part(routes, cases)

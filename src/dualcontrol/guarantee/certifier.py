@@ -219,7 +219,7 @@ class Certifier:
         segment = segments[name]
         counted = EvidenceCounted(
             at=now, segment=name, epoch=began.epoch, upto=segment.upto, labels=tuple(start.evidence),
-            floors=tuple(start.floors), missing=start.missing,
+            floors=tuple(start.floors), missing=start.missing, blind=not start.shown,
         )  # fmt: skip
         apply(segments, counted)
         fresh = moves.moved(governed_by(control, began), name, segment, segment.steps, now)

@@ -49,8 +49,8 @@ TURN = 20  # decisions in a row by one model, after which the certificate is for
 class CertifiedDecision:
     """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
-    `batch` rows of a batch, where nobody looks, stand together.  Where cases count together, `later` are those of its
-    `cluster` that came after it.
+    `batch` rows of a batch, where nobody looks, stand together; at one that is `shown` people look, and see the
+    proposal.  Where cases count together, `later` are those of its `cluster` that came after it.
     """
 
     pos: int
@@ -61,6 +61,7 @@ class CertifiedDecision:
     batch: int = 0
     cluster: Cluster | None = None
     later: list[CertifiedDecision] = field(default_factory=list)
+    shown: bool = False
 
 
 class ModelRun(NamedTuple):
@@ -135,11 +136,12 @@ class Decisions:
         segment = control.certificate_for(opened.segment)
         if segment is None or opened.origin != "live" or opened.case_kind != "live":
             return
-        seen = routed.to == "human" or routed.audited
+        shown = routed.to == "human" and routed.evidence is not None and not routed.asked_blind
+        seen = (routed.to == "human" and not shown) or routed.audited
         case = fold(None, entry.events) if seen else None
         cluster = routed.cluster
         decision = CertifiedDecision(
-            entry.pos or 0, float(routed.score), routed.model, opened.at, case, cluster=cluster
+            entry.pos or 0, float(routed.score), routed.model, opened.at, case, cluster=cluster, shown=shown
         )  # fmt: skip
         run = self.runs.get(segment)
         if run is None or run.model != decision.model:
@@ -180,8 +182,8 @@ def count(
     refused: list[AlarmRaised] = []
     stale: list[int] = []
     missing: list[int] = []
-    upto, unseen, alarm, done = 0, 0, False, segment.upto
-    alone = len(decisions.people) < 2
+    upto, unseen, shown, alarm, done = 0, 0, 0, False, segment.upto
+    alone, blind = len(decisions.people) < 2, True
     for first in decisions.waiting.get(name, ()):
         if alarm or len(labels) >= MOST_AT_ONCE:
             break
@@ -192,13 +194,16 @@ def count(
             break
         upto, cluster = first.pos, len(labels)
         for decision, label in known:
+            if decision.shown:
+                shown += 1
+                continue
             if label is None:
                 unseen += decision.batch or 1
                 continue
             if label == MISSING:
                 missing.append(decision.pos)
             route = decision.case.route if decision.case is not None else None
-            scorer, inclusion = (route.scorer, route.inclusion) if route is not None else (None, 0.0)
+            scorer, inclusion = (route.scorer, route.labelled) if route is not None else (None, 0.0)
             autopilot = route is not None and route.to == "autopilot"
             version = route.control if route is not None else 0
             older = upto <= segment.after or decision.model != segment.model or scorer != segment.scorer
@@ -207,6 +212,8 @@ def count(
                 continue
             if older:
                 stale.append(decision.pos)
+            elif decision.case is not None:
+                blind = blind and adjudication.blind(decision.case)
             wrong = 1 if label == MISSING else int(label)
             counted = (decision.pos, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
             least, floor = min(versions.least(version, name), inclusion), UNSTATED
@@ -226,13 +233,15 @@ def count(
             alarm = segment.count_together(upto, list(zip(labels[cluster:], stated, strict=True)), frozenset(stale))
     if upto == 0:
         return None, False, []
-    segment.finish(upto, unseen)
+    segment.finish(upto, unseen, shown)
     segment.note_missing(labels, stale, missing)
     event = EvidenceCounted(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
         stale=tuple(stale), missing=tuple(missing), floors=tuple(floors) if any(floors) else (),
         clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
+        shown=shown, blind=blind and len(labels) > len(stale),
     )  # fmt: skip
+    segment.note_blind(event)
     return event, alarm, refused
 
 
@@ -351,7 +360,8 @@ class Segment:
         self.size = 1.0  # of the mean cluster among the cases that people were to see, as the certifier measures it
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
-        self.missing = 0
+        self.missing = self.shown = 0
+        self.blind = True  # of all that count nobody had seen the proposal
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
@@ -413,8 +423,13 @@ class Segment:
         counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
         self.missing += len(counted.intersection(missing))
 
-    def finish(self, upto: int, unseen: int) -> None:
-        """Count the unreviewed decisions after the last label."""
+    def note_blind(self, event: EvidenceCounted) -> None:
+        """Note whether all labels of an event that count were given without the proposal."""
+        self.blind = self.blind and (event.blind or len(event.labels) == len(event.stale))
+
+    def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
+        """Count the unreviewed decisions after the last label, and those that people were `shown`."""
+        self.shown += shown
         self.bound.skip(unseen)
         self.upto = max(self.upto, upto)
 
@@ -424,7 +439,8 @@ class Segment:
         for first, labels in together(event):
             self.count_together(first, labels, stale)
         self.note_missing(event.labels, event.stale, event.missing)
-        self.finish(event.upto, event.unseen)
+        self.note_blind(event)
+        self.finish(event.upto, event.unseen, event.shown)
 
     def shared(self) -> None:
         """Remember that audit shares were computed from the present counts."""

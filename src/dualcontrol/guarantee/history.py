@@ -77,9 +77,10 @@ class Trail:
                 self.decisions, self.seen = self.decisions + 1 + unseen, self.seen + 1
             if alarm or self.seen // self.stride > before // self.stride:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
-        self.decisions += event.unseen
+        self.decisions += event.unseen + event.shown
         segment.note_missing(event.labels, event.stale, event.missing)
-        segment.finish(event.upto, event.unseen)
+        segment.note_blind(event)
+        segment.finish(event.upto, event.unseen, event.shown)
 
     def note(self, at: int, threshold: float | None, *, mark: bool, suspicion: float | None = None) -> None:
         """Keep a point of what stands now; marks are never thinned out."""

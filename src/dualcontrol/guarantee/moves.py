@@ -59,7 +59,7 @@ def promised(control: Control, before: Segment | None) -> dict[str, Any]:
         raise ValueError("no guarantee, no certificate")
     promise: dict[str, Any] = {
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
-        "segments": max(1, len(guarantee.segments)), "floor": audit.floor_of(audit.declared(control)),
+        "segments": max(1, len(guarantee.segments)), "floor": audit.floor_for(control),
         "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0, "spent": 0 if before is None else before.spent,
     }  # fmt: skip
@@ -110,8 +110,10 @@ def _audits(
             return None
         if not certificate.launching and not everything and certificate.labels - segment.shared_at < REFRESH:
             return None
+    blind = None  # all of what people decide: one exact test takes nothing that was not labelled for sure
     shares, reason = (1.0,) * (len(certificate.edges) + 1), "every case is reviewed until the first answers are in"
     if not certificate.launching:
+        blind = audit.blind_share(control, certificate.floor)
         shares = audit.shares(
             certificate.wrongs, certificate.weights, certificate.bin, share=audit.declared(control),
             max_error=certificate.max_error, floor=certificate.floor, boosted=boosted,
@@ -120,6 +122,7 @@ def _audits(
     return AuditsChanged(
         version=version, at=now, segment=name, edges=tuple(map(repr, certificate.edges)),
         shares=tuple(map(repr, shares)), reason=reason, floor=repr(certificate.floor),
+        blind=real(blind),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
 from dualcontrol.guarantee.monitor import worth
 from dualcontrol.guarantee.moves import promised
 from dualcontrol.guarantee.offline import share
+from dualcontrol.route import audit
 
 WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will be counted"}
 SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all the same"}
@@ -19,8 +20,9 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
     `labels_worth` is how many independent labels those used are worth, where questions come again or cases belong
-    together.  `miss_rate` is the share of errors that people are taken to let pass.  `reason` says all of it; of its
-    parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    together.  `miss_rate` is the share of errors that people are taken to let pass.  `shown` decisions are no evidence,
+    since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `reason`
+    says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
     """
 
     loop: str
@@ -41,6 +43,8 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     audited_cases: int
     missing: int
     miss_rate: float
+    shown: int
+    blind: bool
     suspicion: float
     state: str
     reason: str
@@ -69,6 +73,8 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
     else:
         needed = current.certificate.labels_needed()
         state, counted = _counted(control, guarantee, current, needed)
+    if guarantee is not None and guarantee.blind and not audit.comparable(control.settings):
+        needed, counted = None, FREE
     if guarantee is not None and closed is not None:  # what the evidence says comes after that, as a sentence
         stands = f"What is certified stands by for when it opens: {counted}"
         state, counted = "closed", stands if state == "certified" else counted[:1].upper() + counted[1:]
@@ -83,7 +89,8 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         error_upper=round(bound.upper, 6) if bound and bound.cases else None,
         error_estimate=round(bound.estimate, 6) if bound and bound.estimate is not None else None,
         autopilot_cases=bound.cases if bound else 0, audited_cases=bound.labels if bound else 0,
-        missing=current.missing if current else 0,
+        missing=current.missing if current else 0, shown=current.shown if current else 0,
+        blind=guarantee is not None and guarantee.blind and (current is None or current.blind),
         miss_rate=certificate.miss_rate if certificate else guarantee.missed if guarantee else 0.0,
         suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
@@ -163,6 +170,15 @@ def _many(count: int, what: str) -> str:
 # A guarantee in plain words: what is promised, for what, on what evidence, what counts as wrong, when it lapses.
 
 
+ASSUMED = (
+    " People see the proposal before they answer (blind = false): what is promised assumes that they find as many "
+    "errors as they would have found without seeing it."
+)
+FREE = (
+    "A free response is never quite what was proposed, so that people cannot be asked without the proposal, and what "
+    "they answer with it is not counted. With a schema of a number, a yes or no, or a choice it could be compared; "
+    "blind = false counts answers to what was shown, and assumes that people notice what is wrong with it"
+)
 LAPSES = (
     "It lapses when another model proposes, when the settings change the promise, the labels or which cases reach the "
     "threshold, and when the monitor raises its alarm. Then everything goes to humans until enough is counted anew. "
@@ -177,7 +193,8 @@ NOT_YET = (
     "Anything about the error of autopilot. Too little evidence is no smaller promise, it is none: until enough is "
     "counted, no case goes to autopilot by its score."
 )
-NOT_MEASURED = f" This is said assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
+NOTICED = f"assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
+NOT_MEASURED = f" All this is said {NOTICED}"
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
     "shadow": ' The loop only watches so far (start = "shadow"): nobody is asked, so nothing is counted.',
@@ -222,13 +239,14 @@ def words(control: Control, of: Standing) -> Words:
     who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
     if guarantee.adjudicate:
         who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
+    assumed = "" if guarantee.blind else ASSUMED
     missed = f" Reviewers are taken to miss up to {share(of.miss_rate)} of all errors." if of.miss_rate else ""
     if guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
         missed = NOT_MEASURED
     lapses = f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
     return Words(
-        headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of),
-        errors=f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}",
+        headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of, guarantee),
+        errors=f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}{assumed}",
         lapses=lapses if certified else _opens(of),
         not_promised=NOT_PROMISED if certified else NOT_YET,
     )  # fmt: skip
@@ -249,12 +267,19 @@ def _for(control: Control, guarantee: Guarantee, of: Standing) -> str:
     )
 
 
-def _evidence(of: Standing) -> str:
-    many = "1 answer was" if of.labels_used == 1 else f"{of.labels_used:,} answers were"
+def _evidence(of: Standing, guarantee: Guarantee) -> str:
+    blind = "blind " if of.blind else ""
+    many = f"1 {blind}answer was" if of.labels_used == 1 else f"{of.labels_used:,} {blind}answers were"
     counted = f"{many} counted in this epoch, in the order of the decisions they are about"
     late = f", {of.missing:,} of them as wrong because nobody gave them in time" if of.missing else ""
     if less := worth_of(of):
         late += f"; since cases belong together, they are {less}"
+    if of.blind and of.labels_used:
+        late += ". Nobody had seen the proposal before they gave them"
+    elif guarantee.blind and of.labels_used:
+        late += ". Some are of a time when answers counted although the proposal had been shown"
+    if of.shown:
+        late += f"; {_many(of.shown, 'more decision')} with the proposal shown did not count"
     if of.error_upper is None:
         return f"{counted}{late}. Autopilot has done nothing yet."
     return (

@@ -47,6 +47,7 @@ class Start(NamedTuple):
     floors: list[str]
     share: float = 1.0
     missing: tuple[int, ...] = ()
+    shown: tuple[int, ...] = ()  # which of the evidence people gave with the proposal before them
 
     def promise(self, max_error: float) -> dict[str, Any]:
         """Bins and first region by the burn-in; one exact test of the evidence if all of it was labelled for sure."""
@@ -73,7 +74,7 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
     positions = _unanswered(steps, control, name, segment) | _answered(steps, control, segment)
     entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=False)
     least, policy = floors(entries, control, name), _asked_since(entries, control)
-    rows: list[tuple[int, Route, JSON, JSON, bool]] = []
+    rows: list[tuple[int, Route, JSON, JSON, bool, bool]] = []
     for case_id, (pos, trained) in positions.items():
         evidence = for_evidence(steps.secret, control, case_id) and not trained
         if not evidence and not for_comparison(steps.secret, control, case_id):
@@ -83,22 +84,27 @@ def start(steps: Steps, control: Control, name: str, segment: Segment, model: Se
         except ReadOnlyError:
             continue
         # the certificate speaks for the case, and a model can be given its input; an erased one has none
-        if case is None or case.route is None or case.route.score is None or case.origin != "live" or case.erased:
+        if case is None or case.route is None or case.route.shown:  # what people said of it is no evidence
+            continue
+        if case.route.score is None or case.origin != "live" or case.erased:
             continue
         if case.route.control < policy:
             continue
         if case.input is not None and control.certificate_for(case.segment) == name:
             # what is counted here was counted before: where nobody gave a second word, the first one stood
-            rows.append((pos, case.route, case.input, adjudication.truth(case, alone=True), evidence))
+            truth = adjudication.truth(case, alone=True)
+            rows.append((pos, case.route, case.input, truth, evidence, adjudication.blind(case)))
     rows.sort(key=itemgetter(0))
     scores = model.score_all([row[2] for row in rows]) if rows else []
-    for (pos, route, _, truth, evidence), score in zip(rows, scores, strict=True):
+    shown: list[int] = []
+    for (pos, route, _, truth, evidence, blind), score in zip(rows, scores, strict=True):
         wrong = int(truth is None or mark(score.label) != mark(truth))
-        label = (pos, repr(float(score.confidence)), wrong, repr(route.inclusion), 0, 0)
+        label = (pos, repr(float(score.confidence)), wrong, repr(route.labelled), 0, 0)
         (result.evidence if evidence else result.pilot).append(label)
         if evidence:
-            result.floors.append(repr(min(least.get(route.control, 1.0), route.inclusion)))
-    return result
+            result.floors.append(repr(min(least.get(route.control, 1.0), route.labelled)))
+            shown += [] if blind else [pos]
+    return result._replace(shown=tuple(shown))
 
 
 def coverage(began: EpochBegan, start: Start) -> float:
@@ -184,8 +190,12 @@ def recounted(steps: Steps, control: Control, name: str, segment: Segment) -> St
         score = reaches(case, control, name, segment.model)
         if score is None:
             continue
-        if score is UNKNOWN or case.route.inclusion == 0.0:
+        if score is UNKNOWN or case.route.labelled == 0.0:
             return nothing
+        if case.route.shown:
+            continue
+        if guarantee is not None and guarantee.blind and not adjudication.blind(case):
+            return nothing  # nobody was asked without the proposal, as where a rule kept such cases with people
         label = MISSING if case.erased else label_of(case, control, alone=True)
         if label == PENDING:
             if not overdue(case.opened_at, control, now):
@@ -194,8 +204,8 @@ def recounted(steps: Steps, control: Control, name: str, segment: Segment) -> St
         if label == MISSING:
             missing.append(pos)
         wrong = 1 if label == MISSING else int(label)
-        labels.append((pos, repr(score), wrong, repr(case.route.inclusion), 0, 0))
-        minima.append(repr(min(least.get(case.route.control, 1.0), case.route.inclusion)))
+        labels.append((pos, repr(score), wrong, repr(case.route.labelled), 0, 0))
+        minima.append(repr(min(least.get(case.route.control, 1.0), case.route.labelled)))
     return Start(labels, [], minima, 1.0 / POLICIES, tuple(missing))
 
 

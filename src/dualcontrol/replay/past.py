@@ -39,8 +39,8 @@ class Rerouting(NamedTuple):
 class Past(NamedTuple):
     """A past case on which the threshold speaks: its score, whether the proposal was wrong (None: nobody said).
 
-    `inclusion` is the probability with which a human saw it, `seen` whether one was asked; `control` and `epoch` are
-    those in force then.  In the `shadow` nobody is.
+    `inclusion` is the probability with which a human was asked so that the answer is evidence, `seen` whether one was;
+    `control` and `epoch` are those in force then.  In the `shadow` nobody is.
     """
 
     score: float
@@ -134,7 +134,7 @@ def _past(case: Case, route: Route, control: Control, group: str | None) -> Past
         value = getattr(case, group) if group in FIELDS else case.meta.get(group.removeprefix("meta."))
     return Past(
         score=float((route.score if control.learned else case.confidence) or 0.0), wrong=verdict(case, control).wrong,
-        inclusion=route.inclusion, seen=route.to == "human" or route.audited,
+        inclusion=route.labelled, seen=(route.to == "human" and not route.shown) or route.audited,
         group=NO_GROUP if value is None else str(value), control=route.control, epoch=route.epoch,
         shadow=case.origin == "shadow",
     )  # fmt: skip

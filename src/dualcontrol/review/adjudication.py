@@ -41,6 +41,12 @@ def verdict(case: Case, control: Control) -> Adjudicated:
     return Adjudicated(state="final", wrong=first if second is None else second)
 
 
+def blind(case: Case) -> bool:
+    """Whether the label of a case comes from people who were asked without the proposal."""
+    drawn = case.route is not None and bool(case.route.asked_blind)
+    return drawn or any(review.kind == "audit" and review.blind for review in case.reviews)
+
+
 def truth(case: Case, *, alone: bool = False) -> JSON:
     """The true label of a case, by the latest answer; None outside labels mode and while adjudication is open.
 
@@ -59,6 +65,8 @@ def truth(case: Case, *, alone: bool = False) -> JSON:
 def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) -> list[Event]:
     """Open a second review beside the outcome where the first said "wrong"; an alarm if nobody is eligible."""
     if not _wanted(control) or (isinstance(event, Audited) and event.review != "audit"):
+        return []
+    if case.route is not None and case.route.shown:  # no evidence, whatever a second says
         return []
     if _first_word(case) != 1 or _agreed(case) or any(r.adjudicates for r in case.reviews):
         return []
@@ -80,7 +88,8 @@ def _first_word(case: Case) -> int | None:
     """Whether the proposal was wrong by the decision, else by the audit; None where no human has said so."""
     if case.kind != "live" or case.proposed is None or case.concluded is None:
         return None
-    if case.concluded.by == "human":
+    audited = case.route is not None and case.route.audited  # and recalled, where a human decided it
+    if case.concluded.by == "human" and not audited:
         return case.settled.wrong if case.settled is not None else None
     return next((a["wrong"] for a in case.audits if a["kind"] == "audit"), None)
 
@@ -90,8 +99,14 @@ def _asking(case: Case) -> bool:
 
 
 def _agreed(case: Case) -> bool:
-    """Whether two or more people settled the case unanimously: that is adjudication already."""
+    """Whether two or more people settled the case unanimously: that is adjudication already.
+
+    Of those who were asked blind each has to say the same of the proposal, before they saw it as well.
+    """
     if case.settled is None:
         return False
     answers = [case.answer(i) for i in case.settled.answers]
-    return len({identity(a.actor.person) for a in answers}) > 1 and len({quorum.shape(case, a) for a in answers}) == 1
+    if len({identity(a.actor.person) for a in answers}) < 2 or len({quorum.shape(case, a) for a in answers}) > 1:
+        return False
+    blind = {review.id for review in case.reviews if review.blind}
+    return len({quorum.wrong(case, a) for a in answers if a.review_id in blind}) < 2

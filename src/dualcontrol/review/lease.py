@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from msgspec.structs import replace
+
 from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.commands import Expire, Extend, Release, TakeClaim
 from dualcontrol.control import Control, Env
@@ -55,7 +57,12 @@ def meta_for(review: Review, control: Control) -> tuple[str, ...]:
 
 
 def seen_by(case: Case, review: Review) -> tuple[str, ...]:
-    """The earlier reviews that a claim made now will show; later ones are not added."""
+    """The earlier reviews that a claim made now will show; later ones are not added.
+
+    To an arbiter who commits first it shows them after that.
+    """
+    if review.kind == "arbiter" and view.commits_first(case, review):
+        review = replace(review, blind=False)
     answers = (a.review_id for a in visible_answers(case, review))
     return (*answers, *(r.id for r in passed_up(case, review)))
 

@@ -112,13 +112,37 @@ def _meant(case: Case, value: JSON) -> list[str]:
     return [identity(str(value["action"])), meaning(value["args"], schema)]
 
 
+def said_first(case: Case, answer: Answer) -> str | None:
+    """The verdict to which a blind review of an action was committed before it was seen; None for any other answer."""
+    review = case.review(answer.review_id)
+    committed = review is not None and review.blind and case.mode == "approval" and isinstance(answer.first, dict)
+    return str(answer.first["verdict"]) if committed else None
+
+
+def label(case: Case, source: Answer | None) -> int | None:
+    """Whether the proposal was wrong by the answer that settled a case.
+
+    In a case that is asked blind only blind answers say so: where the one that settled it was not, any that was.
+    """
+    if source is None:
+        return None
+    blind = {review.id for review in case.reviews if review.blind and not review.beside}
+    if case.route is None or not case.route.asked_blind or source.review_id in blind:
+        return wrong(case, source)
+    words = [wrong(case, case.answer(a.review_id)) for a in case.answered if a.review_id in blind]
+    return max((word for word in words if word is not None), default=None)
+
+
 def wrong(case: Case, answer: Answer) -> int | None:
     """Whether the proposal was wrong by this answer, 0 or 1; None where it says nothing of that.  The one definition.
 
     approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose,
-    but in a blind review 0 if it says the very same; label 1 if unequal; else none.
+    but in a blind review 0 if it says the very same; label 1 if unequal; else none.  Who said that an action should not
+    happen before they saw it has said that it is wrong, whatever they let happen then.
     """
     spec, proposal = VERDICTS[answer.verdict], case.proposal
+    if said_first(case, answer) == "reject" and case.proposed is not None:
+        return 1
     if spec.value == "response":
         review = case.review(answer.review_id)
         if review is None or not review.blind or proposal is None:

@@ -70,7 +70,7 @@ def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.
         verdict=source.verdict if source else case.answers[-1].verdict, answers=votes.answers,
         settled_by=votes.settled_by or "",
         effective_at=max([env.now, *(at + undo for at, undo in undo_times if undo)]),
-        wrong=quorum.wrong(case, source) if source else None, source=source.review_id if source else None,
+        wrong=quorum.label(case, source), source=source.review_id if source else None,
         risk=real(edits.decided_risk(case, source, control, env)),
         until=min((a.until for a in answers if a.until is not None), default=None),
     )  # fmt: skip

@@ -108,7 +108,7 @@ def edit_under_review(case: Case, review: Review) -> dict[str, JSON] | None:
 
 def visible_answers(case: Case, review: Review) -> tuple[Answer, ...]:
     """The earlier answers that this review may see; while it is claimed, those that there were at the claim."""
-    if not case.answered or review.adjudicates or review.blind:
+    if not case.answered or review.adjudicates or (review.blind and (review.kind != "arbiter" or hidden(review))):
         return ()
     over = case.concluded is not None and review.kind == "decide"
     if review.seen is not None and not over:
@@ -148,7 +148,8 @@ def passed_up(case: Case, review: Review) -> list[Review]:
     return chain
 
 
-# Blind reviews: an audit or an adjudicating answer is worth something only if the proposal has not led to it.
+# Blind reviews: an answer is evidence only if the proposal has not led to it.  So are audits, adjudicating answers, and
+# every row that can settle a case which was drawn for it when it was routed.
 #
 # What tells of the proposal is taken out of the case before anybody sees it: value, candidates, scores, signal,
 # rationale, what the route says of them, what others said, and what came of it.  Input and history stay as the caller
@@ -166,6 +167,8 @@ ABSENT = object()
 
 def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) -> bool:
     """Whether a row opened now is blind: what is evidence for a guarantee is, unless its settings say otherwise."""
+    if kind in ("decide", "arbiter") and about is None:
+        return case.route is not None and bool(case.route.asked_blind)
     guarantee = control.settings.guarantee
     evidence = kind == "audit" or (kind == "second" and about is None)
     return evidence and guarantee is not None and guarantee.blind and case.mode in MODES and case.proposed is not None

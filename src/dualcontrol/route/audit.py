@@ -2,6 +2,8 @@
 
 Under a guarantee the share goes where errors are likely: proportional to the root of the smoothed error of a case's
 score bin (Neyman 1934), never below half the declared share, five times as often while the monitor is suspicious.
+There a share of what people decide is drawn as well, to be asked blind: an answer to a proposal that was shown repeats
+it too often to be evidence.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, sqrt
 
-from dualcontrol.case import RouteTo
-from dualcontrol.control import Control
+from dualcontrol.case import JSON, RouteTo
+from dualcontrol.control import Control, LoopSettings
 from dualcontrol.route.capacity import AUDITS, FEWER
 
-PURPOSE = "audit"
+PURPOSE, BLIND = "audit", "blind"  # of draws
 SHARE = 0.10
 BOOST = 5.0
 WIDTH, REACH = 3.0, 6
@@ -49,7 +51,45 @@ def least(control: Control, segment: str) -> float:
     if table is None:
         return 1.0
     floor = floor_of(declared(control)) if table.floor is None else table.floor
-    return min((relieved(share, control.relief, floor) for share in table.shares), default=1.0)
+    people = 1.0 if table.blind is None else table.blind
+    return min([people, *(relieved(share, control.relief, floor) for share in table.shares)])
+
+
+def blind(
+    control: Control, segment: str | None, score: float | None, model: str | None, mode: str
+) -> float | None:  # fmt: skip
+    """The probability with which people who decide a case are asked blind; None where any answer counts, or none does.
+
+    All are while nothing is certified for the segment and the model that proposes, so that no evidence waits; what is
+    drawn later is one share for all scores.  Where no answer can be compared with the proposal unseen, nobody is asked
+    blind and nothing is evidence.
+    """
+    guarantee = control.settings.guarantee
+    if guarantee is None or not guarantee.blind or score is None or mode not in ("labels", "approval", "fallback"):
+        return None
+    if not comparable(control.settings):
+        return 0.0
+    segment = control.certificate_for(segment) or ""
+    table = control.audits.get(segment)
+    if table is None or table.blind is None or model != control.models.get(segment):
+        return 1.0
+    return table.blind
+
+
+COMPARED = ("number", "integer", "boolean")
+
+
+def comparable(settings: LoopSettings) -> bool:
+    """Whether what people say without the proposal can be compared with it: anything but a free response.
+
+    A number, a yes or no, and a choice can be equal; two texts that mean the same seldom are.
+    """
+    if settings.mode != "fallback":
+        return True
+    schema: dict[str, JSON] = settings.schema or {}
+    kinds = schema.get("type")
+    typed = kinds if isinstance(kinds, list) else [kinds]
+    return "enum" in schema or "const" in schema or all(kind in COMPARED for kind in typed)
 
 
 def sparsest(control: Control, segment: str) -> float:
@@ -91,6 +131,18 @@ def fewer(control: Control) -> float:
 def declared(control: Control) -> float:
     """The audit share of a loop under a guarantee: a tenth where the settings name none."""
     return control.settings.audit or SHARE
+
+
+def blind_share(control: Control, floor: float) -> float | None:
+    """The share of what people decide that is asked blind once autopilot is open; a certificate's floor holds on."""
+    guarantee = control.settings.guarantee
+    return max(guarantee.blind_share, floor) if guarantee is not None and guarantee.blind else None
+
+
+def floor_for(control: Control) -> float:
+    """The minimum inclusion probability that a certificate which begins now is promised."""
+    guarantee, floor = control.settings.guarantee, floor_of(declared(control))
+    return min(floor, guarantee.blind_share) if guarantee is not None and guarantee.blind else floor
 
 
 def floor_of(share: float) -> float:

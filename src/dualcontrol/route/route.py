@@ -41,8 +41,7 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
 
     In the shadow no human sees a case, so that nothing is drawn.
     """
-    candidate = proposed(command)
-    settings = control.settings
+    candidate, settings = proposed(command), control.settings
     shadow = settings.start == "shadow" and command.origin == "live"
     content: dict[str, JSON] = {}
     for slot in SLOTS:
@@ -57,11 +56,26 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
         confidence=real(command.confidence), risk=real(command.risk), requires_approval=command.requires_approval,
         segment=command.segment, effect=command.effect, content=Content(content),
     )  # fmt: skip
+    leader = env.facts.leader
+    routed = _routed(opened, command, control, env, leader)
+    if routed.relief == "joined" and leader is not None and leader.route is not None:
+        chance, there = routed.evidence, leader.route.evidence
+        if chance is None:
+            opened = replace(opened, leader=leader.id)
+        elif there is not None and there >= float(chance):
+            opened = replace(opened, leader=leader.id)
+            routed = replace(routed, evidence=repr(there), asked_blind=leader.route.asked_blind)
+        else:  # people are asked less often there than they have to be here
+            routed = _routed(opened, command, control, env, None)
+    return [opened, routed]
+
+
+def _routed(opened: Opened, command: Propose, control: Control, env: Env, leader: Case | None) -> Routed:
+    """The route of a new case with its draws: whether an audit looks at it, and whether people are asked blind."""
     subject = subject_in(command)._replace(score=env.facts.score)
     live = opened.origin == "live" and opened.case_kind == "live"
-    leader = env.facts.leader
-    usual = route(subject, control, env.now, ease=live, facts=env.facts)
-    chosen = by_its_model(usual, candidate, subject, control)
+    usual = route(subject, control, env.now, ease=live, facts=replace(env.facts, leader=leader))
+    chosen = by_its_model(usual, proposed(command), subject, control)
     cluster = chosen.cluster
     if cluster is not None and not cluster.first:
         cluster = replace(cluster, first=opened.case_id)
@@ -78,9 +92,25 @@ def propose(case: None, command: Propose, control: Control, env: Env) -> list[Ev
         on_timeout=chosen.on_timeout, score=real(chosen.score), scorer=chosen.scorer, model=chosen.model,
         relief=chosen.relief, cluster=cluster,
     )  # fmt: skip
-    if routed.relief == "joined" and leader is not None:
-        opened = replace(opened, leader=leader.id)
-    return [opened, routed]
+    return with_blind(opened, routed, control, env)
+
+
+# Blind answers: which of the cases that a score sends to people are asked without the proposal.
+#
+# The probability is fixed by control, segment and model before the draw, and stands beside it.  Under load shedding a
+# case that joins another is answered with it, so that probability and draw of the one that waits are those of both; a
+# probability that is too low for the case that comes lets it be asked by itself.
+
+
+def with_blind(opened: Opened, routed: Routed, control: Control, env: Env) -> Routed:
+    """The route with the probability with which its people are asked blind, and whether they are."""
+    score = None if routed.score is None else float(routed.score)
+    chance = audit.blind(control, opened.segment, score, routed.model, opened.mode)
+    live = opened.origin == "live" and opened.case_kind == "live" and opened.proposed is not None
+    if routed.to != "human" or not live or chance is None:
+        return replace(routed, evidence=None, asked_blind=None)
+    drawn = env.draw(audit.BLIND, opened.case_id) < chance
+    return replace(routed, evidence=repr(chance), asked_blind=drawn)
 
 
 def proposed(command: Propose) -> dict[str, JSON] | None:

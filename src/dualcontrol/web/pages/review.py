@@ -228,10 +228,13 @@ def check_seen(request: Request, claim: Claim, form: Form, control: Control) -> 
 
 
 def asks_again(claim: Claim, verdict: str, value: JSON, control: Control) -> bool:
-    """Whether a verdict takes a second act: the risk that this reviewer sees is high, or that of the edited action."""
+    """Whether a verdict takes a second act: the risk that this reviewer sees is high, or that of the edited action.
+
+    What a blind answer decides takes it as well: by then it is given, and the risk can lead nobody to it.
+    """
     if verdict not in ACTS:
         return False
-    case, _ = as_seen(claim.case, claim.review)
+    case = as_seen(claim.case, claim.review)[0] if claim.review.beside else claim.case
     risks = [case.risk, case.route.risk if case.route else None]
     if verdict == "edit" and case.action is not None:
         edited = Candidate(id="edit", action=value["action"], value=value["args"])
