@@ -14,7 +14,7 @@ from dualcontrol.errors import NotFoundError
 
 # Where a reader would look for the answer to a question of the demo; the others have none in the docs.
 ANSWERED = {
-    "What is an epoch?": ["glossary.md"],
+    "What is an epoch?": ["glossary.md", "guarantee.md"],
     "How do I restore a backup?": ["operations.md"],
     "How do I take back an answer?": ["settings.md", "events.md"],
     "What does the gate do with async functions?": ["howto/gate.md"],

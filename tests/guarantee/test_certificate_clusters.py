@@ -318,10 +318,13 @@ def test_without_clusters_it_is_the_certificate_that_it_was_bit_for_bit() -> Non
         certificate.observe(score=score, wrong=noise.random() < 0.06 * (1 - score), inclusion=inclusion, seq=seq)
         if seq % 7 == 0:
             certificate.tick(seq - 3)
-    stored = json.dumps(certificate.to_dict(), sort_keys=True)
+    state = certificate.to_dict()
+    state["given"] = {name: value for name, value in state["given"].items() if name not in SINCE}
+    stored = json.dumps(state, sort_keys=True)
     assert [(step.seq, step.bin, step.by) for step in certificate.steps] == STEPS_BEFORE
     assert hashlib.sha256(stored.encode()).hexdigest() == STATE_BEFORE
 
 
+SINCE = ("warm", "warm_share", "spent")  # parameters that came later, each as if it were not there
 STEPS_BEFORE = [(774, 16, "evidence"), (774, 15, "evidence"), (774, 14, "evidence"), (799, 2, "launch")]
 STATE_BEFORE = "67bf78e32f6e604d1b3e11119073c2d2df4697ec8b909c38a9a4be84fd63a0e6"

@@ -8,12 +8,12 @@ import pytest
 from certify_cases import EASY, problems
 from msgspec.structs import replace
 
-from dualcontrol.control import LoopSettings
+from dualcontrol.control import Capacity, LoopSettings
 from dualcontrol.events import EpochBegan, EvidenceCounted, PolicyChanged
 from dualcontrol.evolve import governed_by
 from dualcontrol.guarantee.history import moves
 from dualcontrol.guarantee.warm_start import UNKNOWN, reaches
-from dualcontrol.question import ASIDE, ASKS
+from dualcontrol.question import ASIDE, ASKS, asked, same_cases
 
 HARD = {"name": "hard", "when": "input.hard", "route": "human"}
 EASIER = {"name": "easy", "when": "!input.hard", "route": "human"}
@@ -57,7 +57,7 @@ def opened(stream: Any, **rates: float) -> None:
 # Every setting either asks another question or does not; a new one has to be put in one of the two lists.
 
 OTHERS: dict[str, Any] = {
-    "respond_within": "3h", "capacity": {"reviewers": 3}, "on_timeout": "reject", "context": "standard",
+    "respond_within": "3h", "on_timeout": "reject", "context": "standard",
     "meta": ["plan"], "rationale": "required", "markdown": ["input"], "group": "leads", "quorum": {"answers": 2},
     "start": "suggest", "feedback": {"retrain_every": 50}, "lease": "20m", "undo": "3s", "dead_time": "200ms",
     "approval_lasts": "1d", "on_unknown": "retry", "effect_lease": "9m", "changes": "two", "audit": 0.3,
@@ -76,7 +76,7 @@ OTHER_QUESTIONS: dict[str, tuple[Any, str]] = {
 def test_every_setting_is_in_one_of_the_two_lists():
     assert sorted((*ASKS, *ASIDE)) == sorted(LoopSettings.__struct_fields__)
     assert {*OTHERS, "name", "threshold", "groups"} == {*ASIDE}, "each that does not ask is tried below"
-    assert {*OTHER_QUESTIONS, "mode", "schema"} == {*ASKS}
+    assert {*OTHER_QUESTIONS, "mode", "schema", "capacity"} == {*ASKS}
 
 
 def test_other_settings_leave_what_is_certified_in_force(stream):
@@ -88,6 +88,16 @@ def test_other_settings_leave_what_is_certified_in_force(stream):
         assert after.version > before.version, name
         assert after.thresholds
         assert (after.thresholds, after.epochs, after.epoch) == (before.thresholds, before.epochs, before.epoch), name
+
+
+def test_a_capacity_by_which_equal_questions_count_once_asks_another_question(stream):
+    """Another number of reviewers does not, nor a capacity where the guarantee says what belongs together."""
+    declare(stream, respond_within="3h")
+    before, now = stream.loop.control.settings, replace(stream.loop.control.settings, capacity=Capacity(reviewers=3))
+    assert asked(stream.loop.control, now).words == "capacity changed: equal questions count once"
+    assert same_cases(now, replace(now, capacity=Capacity(reviewers=5)))
+    declared = replace(before.guarantee, independent_by="run")
+    assert same_cases(replace(before, guarantee=declared), replace(now, guarantee=declared))
 
 
 @pytest.mark.parametrize("name", OTHER_QUESTIONS)

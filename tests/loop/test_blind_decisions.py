@@ -273,7 +273,8 @@ def test_a_committed_arbiter_sees_what_the_others_said(desk):
 # load shedding, batches, the shadow
 
 
-def test_a_case_that_joins_shares_the_draw_of_the_one_that_waits():
+def test_a_case_that_joins_is_no_evidence_where_equal_questions_count_once():
+    """One answer settles the leader and its followers, and is one label: the leader's, if it was drawn."""
     s = Stream("sqlite:///:memory:", guarantee=BLIND, capacity={"reviewers": 1}, respond_within="1h")
     s.opened()
     low: dict[str, Any] = {"input": "the same", "risk": "low"}
@@ -282,7 +283,8 @@ def test_a_case_that_joins_shares_the_draw_of_the_one_that_waits():
     followers = [s.propose(0.001, **low) for _ in range(12)]
     routes = [routed(s.desk, case) for case in followers]
     assert {r.relief for r in routes} == {"joined"}
-    assert {(r.evidence, r.asked_blind) for r in routes} == {("0.3", routed(s.desk, leader).asked_blind)}
+    assert routed(s.desk, leader).evidence == "0.3"
+    assert {(r.evidence, r.asked_blind, r.score) for r in routes} == {(None, None, None)}
 
 
 def relief(version: int, at: int) -> Any:
@@ -306,8 +308,8 @@ def test_in_the_shadow_nobody_is_asked_and_nothing_drawn():
     assert (routed(s.desk, case).evidence, case.reviews) == (None, ())
 
 
-def test_a_case_that_joins_an_older_one_has_its_probability_unless_that_is_too_low():
-    """After the opening with one of before, which is asked for sure; before another opening by itself."""
+def test_what_joins_a_case_of_another_probability_is_no_evidence_either():
+    """After the opening one of before, which is asked for sure, and one of another model, which would have been."""
     quick = BLIND | {"answer_within": "10m"}
     s = Stream("sqlite:///:memory:", guarantee=quick, capacity={"reviewers": 1}, respond_within="9h")
     low: dict[str, Any] = {"input": "the same", "risk": "low"}
@@ -321,8 +323,8 @@ def test_a_case_that_joins_an_older_one_has_its_probability_unless_that_is_too_l
     joining = [s.propose(0.001, **low), s.propose(0.001, **low | {"input": "another"} | other)]
     assert [routed(s.desk, case).evidence for case in (old, young)] == ["1.0", "0.3"]
     assert [(routed(s.desk, c).evidence, routed(s.desk, c).relief) for c in joining] == [
-        ("1.0", "joined"),
-        ("1.0", None),
+        (None, "joined"),
+        (None, "joined"),
     ]
 
 

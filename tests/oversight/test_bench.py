@@ -76,4 +76,4 @@ def test_a_real_desk_is_played_by_people_who_miss(bench: Any) -> None:
     found = bench.broken.once(("catch .5", 3, 150))
     assert (found["opened"], found["broken"], found["coverage"]) == (False, False, 0.0)
     assert found["answers"] >= 150
-    assert 0 < found["blind"] < 0.2
+    assert found["blind"] == 1.0  # until something is certified nobody is shown a proposal

@@ -280,6 +280,9 @@ def _labels(
     What was settled with another case of the cluster is as right or wrong as that one, second opinion included.
     """
     cluster, guarantee = first.cluster, control.settings.guarantee
+    if cluster is None and not first.later:
+        label = _label(first, control, now, alone=alone)
+        return None if label == PENDING else [(first, label)]
     if cluster is not None and guarantee is not None:
         full = 1 + len(first.later) >= guarantee.largest
         if not full and now - cluster.at <= (microseconds(guarantee.within) or 0) + SLACK:
