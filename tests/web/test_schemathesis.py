@@ -77,9 +77,14 @@ def staffed() -> Iterator[tuple[Any, dict[str, dict[str, str]]]]:
         yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers={"Host": "localhost"}), of_role
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [
+    role if role in ("nobody", "reviewer") else pytest.param(role, marks=pytest.mark.slow) for role in ROLES
+])  # fmt: skip
 def test_as_each_role(staffed: tuple[Any, dict[str, dict[str, str]]], role: str) -> None:
-    """With a token of each role and without any: every reply is one that is described, refusals included."""
+    """With a token of each role and without any: every reply is one that is described, refusals included.
+
+    Half of the loops that are named exist.
+    """
     schema, of_role = staffed
 
     def asked(case: Any) -> None:
@@ -89,15 +94,7 @@ def test_as_each_role(staffed: tuple[Any, dict[str, dict[str, str]]], role: str)
         excluded = [positive_data_acceptance, negative_data_rejection, ignored_auth]
         case.call_and_validate(headers=of_role[role], excluded_checks=excluded)
 
-    assert fuzz(schema, 3, asked) > 25
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("role", ROLES)
-def test_as_each_role_at_length(staffed: tuple[Any, dict[str, dict[str, str]]], role: str) -> None:
-    schema, of_role = staffed
-    excluded = [positive_data_acceptance, negative_data_rejection, ignored_auth]
-    assert fuzz(schema, 20, lambda case: case.call_and_validate(headers=of_role[role], excluded_checks=excluded)) > 25
+    assert fuzz(schema, 3 if role in ("nobody", "reviewer") else 12, asked) > 25
 
 
 def fuzz(schema: Any, examples: int, check: Callable[[Any], None]) -> int:
@@ -157,4 +154,4 @@ def test_proposals_to_a_loop(described: Any) -> None:
 @pytest.mark.parametrize("tag", TAGS)
 def test_as_described_at_length(described: Any, tag: str) -> None:
     """A long run."""
-    assert fuzz(described.include(tag=tag), 120, as_described) > 0
+    assert fuzz(described.include(tag=tag), 60, as_described) > 0
