@@ -54,7 +54,10 @@ def waits(desk: dc.Desk, *case_ids: str) -> str:
 
 
 def starts(desk: dc.Desk, *case_ids: str) -> str:
-    """Start every effect, each as soon as it may be; how many that were."""
+    """Start every effect, each as soon as it may be, with a pause in which another process comes to write.
+
+    Returns how many that were.
+    """
     loop, begun = desk.loop("pay"), 0
     for case_id in case_ids:
         while True:
@@ -64,6 +67,7 @@ def starts(desk: dc.Desk, *case_ids: str) -> str:
             except StoppedError:
                 time.sleep(0.001)
         begun += 1
+        time.sleep(0.01)
     return str(begun)
 
 
