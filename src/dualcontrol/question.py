@@ -43,7 +43,7 @@ def asked(before: Control | None, after: LoopSettings) -> Asked:
     if before is None or before.settings.guarantee is None:
         return Asked()
     changes = {name: _CHANGES[name](before.settings, after) for name in ASKS}
-    words = [said for said in changes.values() if said is not None]
+    words = [change for change in changes.values() if change is not None]
     return Asked("; ".join(words) or None, any(changes[name] is not None for name in ANSWERS))
 
 

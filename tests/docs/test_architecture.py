@@ -33,13 +33,14 @@ def test_the_code_that_it_names_is_there() -> None:
 # What crosses modules has a folder of its own, or is listed here; a module's tests carry the module's name.
 ACROSS = {"contract", "docs", "failure", "loop", "snapshots", "typing"}
 BEHAVIOURS = {
-    "accounts/test_record", "test_bad_input", "test_fixtures", "test_postgres_server",
+    "test_bad_input", "test_fixtures", "test_postgres_server",
     "cli/test_answers", "cli/test_blind", "cli/test_care", "cli/test_choosing", "cli/test_help", "cli/test_narrow",
     "cli/test_operate", "cli/test_seen",
     "guarantee/test_bad_input", "guarantee/test_batches", "guarantee/test_bench", "guarantee/test_counting",
     "guarantee/test_martingale", "guarantee/test_stored",
     "learn/test_failures", "learn/test_learned_nothing", "learn/test_wiring", "oversight/test_bench",
-    "web/test_blind", "web/test_browser", "web/test_dead_time", "web/test_schemathesis", "web/test_seen",
+    "web/test_blind", "web/test_browser", "web/test_dead_time", "web/test_record", "web/test_schemathesis",
+    "web/test_seen",
 }  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,29 +12,15 @@ import pytest
 import web_cases
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from team import People, csrf, session, team
+from team import People, csrf, session
 
 import dualcontrol as dc
 from dualcontrol.case import Actor
 from dualcontrol.cli import main
 from dualcontrol.doctor import examine
 from dualcontrol.events import Entry
-from dualcontrol.web.app import create_app
 
 BASE = "http://127.0.0.1:8765"
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[dc.Desk]:
-    with dc.open(f"sqlite:///{tmp_path}/dc.db", durability="process") as desk:
-        web_cases.define(desk)
-        team(desk)
-        yield desk
-
-
-@pytest.fixture
-def app(desk: dc.Desk) -> FastAPI:
-    return create_app(desk, token="a-token-of-the-tests")
 
 
 def browser(app: FastAPI, desk: dc.Desk, name: str) -> TestClient:
