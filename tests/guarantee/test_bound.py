@@ -52,6 +52,19 @@ def test_it_covers_the_mean_error_so_far_at_all_times(path: str) -> None:
     assert sum(miscovered(path, seed) for seed in range(20)) <= 5
 
 
+def test_errors_that_people_let_pass_are_allowed_for() -> None:
+    """Of a tenth that is wrong people notice half: without the rate the bound ends below the truth."""
+    bounds = [RunningBound(0.9, floor=0.5, miss_rate=rate) for rate in (0.5, 0.0)]
+    rng = random.Random(3)
+    for _ in range(20_000):
+        noticed = rng.random() < 0.1 and rng.random() < 0.5
+        for bound in bounds:
+            bound.observe(wrong=noticed, inclusion=1.0)
+    allowing, believing = (bound.upper for bound in bounds)
+    assert believing < 0.1 <= allowing < 0.13
+    assert RunningBound.from_dict(bounds[0].to_dict()).upper == allowing
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_it_covers_in_many_runs(path: str) -> None:

@@ -189,6 +189,20 @@ def test_cases_that_nobody_could_have_seen_leave_nothing_to_begin_with(make):
     assert s.loop.control.thresholds == {}
 
 
+@pytest.mark.parametrize("blind", [True, False])
+def test_what_a_rule_kept_with_people_is_of_the_record_only_where_shown_answers_count(make, blind: bool):
+    """It was answered with the proposal shown: where only blind answers are evidence, the new policy begins cold."""
+    s = make(rules=[HARD], guarantee=EASY | {"blind": blind})
+    go(s, 60, hard=0.05, wrong=0.05)
+    declare(s, rules=[])
+    sure(s)
+    s.loop.certify()
+    began = s.events(EpochBegan)[-1]
+    labels = [label for e in s.events(EvidenceCounted) if e.epoch == began.epoch for label in e.labels]
+    recorded = sum(label[0] <= began.after for label in labels)
+    assert recorded == 0 if blind else recorded > 50
+
+
 def test_a_case_whose_answer_is_still_awaited_ends_what_is_counted_of_the_record(make):
     """Slow answers are not like quick ones: what was decided after it waits, and is no evidence for the new policy."""
     s = make(rules=[HARD])

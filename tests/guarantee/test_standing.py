@@ -133,6 +133,30 @@ def test_it_says_whose_errors_count(make, guarantee: dict[str, Any], says: str):
     said(s, "collecting", says)
 
 
+def test_it_says_what_is_assumed_of_people_whom_nobody_has_measured(make):
+    s = make(guarantee=EASY | {"adjudicate": True, "miss_rate": None})
+    s.go(25)
+    s.loop.certify()
+    (status,) = s.loop.guarantee()
+    assert status.miss_rate == 0.19
+    assumed = "assuming that people notice at least 90 % of wrong proposals; not measured yet"
+    assert assumed in words(s.loop.control, status).errors
+    declared = make(guarantee=EASY | {"adjudicate": True, "miss_rate": 0.1})
+    declared.go(25)
+    assert assumed not in words(declared.loop.control, declared.loop.guarantee()[0]).errors
+
+
+def test_the_running_bound_goes_on_under_another_miss_rate(make):
+    s = make().opened()
+    before = s.desk.certifier.segments(s.loop.control)[""].bound
+    s.loop = s.desk.loop("mail", **(s.settings | {"guarantee": EASY | {"miss_rate": 0.5}}))
+    s.go(3)
+    s.loop.certify()
+    after = s.desk.certifier.segments(s.loop.control)[""].bound
+    assert (after.miss_rate, before.miss_rate) == (0.5, 0.0)
+    assert after.cases >= before.cases > 0
+
+
 def test_what_is_certified_is_said_in_one_sentence(make):
     s = make().opened()
     threshold = s.loop.control.thresholds[""]
