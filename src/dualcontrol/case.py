@@ -216,6 +216,7 @@ class Case(Value, frozen=True, kw_only=True):
     closed_at: int | None = None
     erased: bool = False
     read_only: str | None = None
+    scored: Scored | None = None
     content: Content = Content()
 
     # Content of the caller
@@ -410,6 +411,7 @@ class Case(Value, frozen=True, kw_only=True):
 RouteTo = Literal["autopilot", "human", "block"]
 ReviewKind = Literal["decide", "second", "arbiter", "audit", "probe"]
 ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
+ProbeKind = Literal["replayed", "mutated", "authored"]
 CaseState = Literal["open", "decided", "closed"]
 EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknown"]
 By = Literal["autopilot", "human", "timeout", "withdrawn"]
@@ -527,7 +529,8 @@ class Route(Shown, frozen=True, kw_only=True):
 class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
-    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
+    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `addressee` the one
+    person whom it is meant for, `seen` the
     other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
     the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
     until that person is the one who has `committed`.
@@ -556,6 +559,7 @@ class Review(Shown, frozen=True, kw_only=True):
     committed: str | None = None
     followers: int = 0
     meta: tuple[str, ...] = ()
+    addressee: str | None = None
 
     @property
     def adjudicates(self) -> bool:
@@ -619,6 +623,23 @@ class Decision(Shown, frozen=True, kw_only=True):
     source: str | None = None
     risk: str | float | None = None
     until: int | None = None
+
+
+class Scored(Shown, frozen=True, kw_only=True):
+    """How a probe ended: what its key says of the proposal, and what was answered; see the event `ProbeScored`."""
+
+    review_id: str
+    at: int
+    wrong: bool
+    how: ProbeKind
+    rejected: bool | None = None
+    blind: bool = False
+    weight: float = 1.0
+
+    @property
+    def missed(self) -> bool | None:
+        """Whether a wrong proposal came through; None where it was right, or nobody answered."""
+        return None if self.rejected is None or not self.wrong else not self.rejected
 
 
 class Effect(Value, frozen=True, kw_only=True):

@@ -128,6 +128,34 @@ class Capacity(Value, frozen=True, kw_only=True):
     late: ProperShare = 0.05
 
 
+class Corruption(Value, frozen=True, kw_only=True):
+    """A way to make a right action wrong, for probes: one field of its arguments, and what is done to it.
+
+    Exactly one of `times` and `plus` (numbers), `to` (any value), and `swap` (the value of another case's field);
+    `cue` is what a reviewer is told who missed it.
+    """
+
+    field: str
+    cue: str
+    times: Annotated[float, Bounds(-1e9, 1e9)] | None = None
+    plus: Annotated[float, Bounds(-1e9, 1e9)] | None = None
+    to: Annotated[JSON, "constant"] = None
+    swap: bool = False
+
+
+PROBE_SHARE = 0.05  # of the answers of a loop's people, at most
+
+
+class Probes(Value, frozen=True, kw_only=True):
+    """Cases whose right answer is known, put among the others to measure what people let pass.
+
+    At most the `share` of answers goes to them; 0 asks none.
+    """
+
+    share: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
+    corruptions: tuple[Corruption, ...] = ()
+
+
 class LoopSettings(Value, frozen=True, kw_only=True):
     """The settings of one loop; `docs/settings.md` says what each means."""
 
@@ -160,6 +188,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     on_unknown: Literal["ask", "retry"] = "ask"
     effect_lease: Duration = "5m"
     changes: Literal["one", "two"] = "one"
+    probes: Probes | None = None
     rules: tuple[Rule, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
 
@@ -177,6 +206,16 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     def dead(self) -> int:
         """`dead_time` in microseconds."""
         return microseconds(self.dead_time) or 0
+
+    @property
+    def probe_share(self) -> float:
+        """The share of answers that may go to probes: as declared, else a twentieth where answers can be compared.
+
+        Labels, numbers and choices need no declaration of what is wrong; actions and texts do.
+        """
+        if self.probes is not None:
+            return self.probes.share
+        return PROBE_SHARE if self.mode == "labels" else 0.0
 
     def undo_for(self, via: str) -> int:
         """For how many microseconds an answer by this door may be taken back: as declared, else on pages alone."""

@@ -56,6 +56,7 @@ from dualcontrol.step import Proposed, Steps
 from dualcontrol.stop import stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
+from dualcontrol.vigilance.draw import Prober
 from dualcontrol.wait import Waiters
 
 P = ParamSpec("P")
@@ -163,6 +164,7 @@ class Desk:
         self.runs.renew()
         self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop))
         self.riskiness = Riskiness(self, self.certifier)
+        self.prober = Prober(self.steps)
 
     @property
     def people(self) -> Registry:
@@ -354,6 +356,7 @@ class Desk:
         """Count what an answer is evidence of, once it stands."""
         self.certifier.answered(after)
         self.riskiness.answered(after)
+        self.prober.answered(after)
         changes.answered(self, after)
 
     def commit(self, claim_id: str, should: str, to: JSON = None) -> Claim:

@@ -19,6 +19,7 @@ from dualcontrol.case import (
     By,
     Cluster,
     Content,
+    ProbeKind,
     Quorum,
     Relief,
     ReviewKind,
@@ -158,6 +159,7 @@ class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
     about: str | None = None
     after: str | None = None
     blind: bool = False
+    addressee: str | None = None
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):
@@ -275,6 +277,21 @@ class Audited(ReviewEvent, frozen=True, kw_only=True):
     review: ReviewKind
     verdict: Verdict
     wrong: int | None = None
+
+
+class ProbeScored(ReviewEvent, frozen=True, kw_only=True):
+    """A probe is over, and its answer key, sealed when it was opened, is compared with the answer.
+
+    `wrong` is what the key says of the proposal, `rejected` what the answer said, None where nobody answered: it was
+    passed on, or its time ran out.  `weight` was fixed with the key: what the probe counts for in the loop's rate.
+    """
+
+    at: int
+    wrong: bool
+    how: ProbeKind
+    rejected: bool | None = None
+    blind: bool = False
+    weight: str = "1.0"
 
 
 class TimedOut(Event, frozen=True, kw_only=True):

@@ -8,7 +8,19 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from dualcontrol import events as ev
-from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route, decoder
+from dualcontrol.case import (
+    Answer,
+    Case,
+    Content,
+    Decision,
+    Effect,
+    Outcome,
+    Review,
+    ReviewState,
+    Route,
+    Scored,
+    decoder,
+)
 from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Override, Stop, Untrained
 from dualcontrol.events import Event, unreal
 from dualcontrol.names import identity
@@ -91,7 +103,7 @@ def _review_changed(
         review = Review(
             id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
             due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
-            about=e.about, after=e.after, blind=e.blind,
+            about=e.about, after=e.after, blind=e.blind, addressee=e.addressee,
         )  # fmt: skip
         return replace(case, reviews=(*case.reviews, review))
     if isinstance(e, ev.Claimed):
@@ -176,6 +188,15 @@ def _concluded(case: Case, e: ev.Concluded | ev.Revoked) -> Case:
     )  # fmt: skip
 
 
+def _scored(case: Case, e: ev.ProbeScored) -> Case:
+    """The probe as it ended: nothing follows from it."""
+    scored = Scored(
+        review_id=e.review_id, at=e.at, wrong=e.wrong, how=e.how, rejected=e.rejected, blind=e.blind,
+        weight=float(e.weight),
+    )  # fmt: skip
+    return replace(case, scored=scored, state="closed", closed_at=e.at, due_at=None)
+
+
 def _effect_changed(
     case: Case, e: ev.EffectStarted | ev.EffectLost | ev.EffectSucceeded | ev.EffectFailed | ev.EffectResolved
 ) -> Case:  # fmt: skip
@@ -201,6 +222,7 @@ _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     **dict.fromkeys((ev.Decided, ev.Retracted), _decision_changed),
     **dict.fromkeys((ev.Joined, ev.AlarmRaised, ev.Audited, ev.TimedOut, ev.Withdrawn), _noted),
     **dict.fromkeys((ev.Concluded, ev.Revoked), _concluded),
+    ev.ProbeScored: _scored,
     **dict.fromkeys(
         (ev.EffectStarted, ev.EffectLost, ev.EffectSucceeded, ev.EffectFailed, ev.EffectResolved), _effect_changed
     ),

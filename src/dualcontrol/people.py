@@ -25,7 +25,7 @@ from dualcontrol.errors import (
     StepUpError,
 )
 from dualcontrol.layout import before
-from dualcontrol.names import among, identity, same
+from dualcontrol.names import among, identity, own_pool, same
 
 Verb = Literal[
     "overview", "read", "audit", "propose", "run", "withdraw", "claim", "answer", "escalate", "retract", "revoke",
@@ -204,6 +204,8 @@ def _not_to_claim(person: str, control: Control, case: Case, review_id: str) -> 
             else f"is, or answers for, {case.submitter or case.owner}, who proposed"
         )
         return EligibilityError(f"{person} {why} case {case.id} and does not review it")
+    if review.addressee is not None and not same(review.addressee, person):
+        return EligibilityError(f"review {review.id} is meant for somebody else")
     if not belongs(person, review.group, control):
         return EligibilityError(f"{person} is not a member of group {review.group!r}")
     humans = humans_of((*review.excludes, *(r.person for r in case.reviews if r.id != review.id and r.person)), control)
@@ -323,9 +325,12 @@ def pools_of(person: str | None, control: Control) -> list[tuple[int, str]]:
     """The pools of a loop that a person may take reviews from: open groups, and groups they belong to; else all."""
     if person is not None and control.people is not None and may(person, "claim", control) is not None:
         return []
-    return [
+    pools = [
         (control.loop_id, group) for group in control.pools() if person is None or belongs(person, group, control)
     ]  # fmt: skip
+    if person is not None and control.settings.probe_share > 0.0:
+        pools.append((control.loop_id, own_pool(person)))
+    return pools
 
 
 def arbiter_of(case: Case, control: Control) -> str | None:

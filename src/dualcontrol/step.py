@@ -59,7 +59,7 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged
+from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged, Routed
 from dualcontrol.evolve import all_stopped, fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels
@@ -67,6 +67,7 @@ from dualcontrol.learn import examples
 from dualcontrol.names import same
 from dualcontrol.overrides import Lay, governed
 from dualcontrol.people import able_in, may, pools_of, proof_of, refuse
+from dualcontrol.probe import unaddressed
 from dualcontrol.propose import admit
 from dualcontrol.review import lease, reactions, values
 from dualcontrol.review.edits import outstanding
@@ -335,6 +336,12 @@ class Steps:
                     case = self.open(tx, command, control, events, print_, alike, together)
                 return Proposed(*self._started(tx, case, start), new)
         raise ConflictError
+
+    def rehearsed(self, command: Propose, control: Control) -> Routed | None:
+        """Dry run of a proposal under a control: how it would be routed; its draws are those of no real case."""
+        env = self.env(self.now(), Facts())
+        events = HANDLERS[Propose](None, checked(command), control, env)
+        return next((event for event in events if isinstance(event, Routed)), None)
 
     def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
         """The case that was opened with this key, brought up to date; refused where its content was another."""
@@ -870,6 +877,7 @@ def case_of_claim(claim_id: str) -> str:
 
 def as_listed(row: InboxRow) -> InboxRow:
     """A row of the inbox as anybody may see it: that of a blind review says nothing of the proposal."""
+    row = replace(row, review=unaddressed(row.review))
     if not row.review.blind:
         return row
     return replace(row, review=bare(row.review), action=None, risk=None, confidence=None, reason=REASON)
@@ -877,9 +885,10 @@ def as_listed(row: InboxRow) -> InboxRow:
 
 def listed_as(row: CaseRow, seen: PersonalView) -> CaseRow:
     """A row of the list of cases as somebody may see it whose view of the case this is."""
+    case = seen.case
+    row = replace(row, kind=case.kind)
     if not seen.kept:
         return row
-    case = seen.case
     return replace(
         row, state=case.state, action=None, verdict=None, by=None, wrong=None, confidence=None, closed_at=None,
         effect=case.effect.state,

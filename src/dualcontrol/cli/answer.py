@@ -157,6 +157,7 @@ def _give(
             case_id = case_of(desk, target).id
             case = desk.steps.answer_case(case_id, who, lambda c, r: command(c, r, r.claim_id or "", who))
         desk.certifier.answered(case)
+        desk.prober.answered(case)
         changes.answered(desk, case)
     rows = [("case", case.id), ("answered", f"{verdict} by {who}")]
     followers = max((review.followers for review in case.reviews if same(review.person, who)), default=0)

@@ -6,6 +6,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from dualcontrol import probe
 from dualcontrol.case import JSON, Case, Content, Review, risk_number
 from dualcontrol.commands import Commit, GiveAnswer, Retract
 from dualcontrol.control import Control, Env
@@ -54,6 +55,8 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
             confidence=real(command.confidence), presented=review.presented, seconds=seconds, shown=shown,
             content=Content({slot: content} if content else {}),
         )  # fmt: skip
+        if case.kind == "probe":  # asked of nobody else
+            return [passed, probe.scored(case, review, env, rejected=None)]
         return [passed, reopened(case, review, command.actor.person, to, control, env)]
     edit = edit_under_review(case, review) if verdict == "approve" else None
     content = {"value": value} | ({} if edit is None else {"approved": edit}) | optional

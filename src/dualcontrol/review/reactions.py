@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from dualcontrol import events as ev
-from dualcontrol.case import Case
+from dualcontrol import probe
+from dualcontrol.case import Case, ReviewKind
 from dualcontrol.control import Control, Env
 from dualcontrol.events import Event, real
 from dualcontrol.evolve import fold
@@ -17,6 +20,8 @@ from dualcontrol.review import adjudication, edits, joined, quorum, rows
 def _opened_by_route(case: Case, event: ev.Routed, control: Control, env: Env) -> list[Event]:
     """The rows of a case for people, or the one of an audit beside autopilot."""
     route = case.route
+    if case.kind == "probe":
+        return _probe_asked(case, control, env)
     if route is None or case.origin == "shadow" or route.relief in ("reject", "joined"):
         return []
     if route.to == "human":
@@ -26,11 +31,26 @@ def _opened_by_route(case: Case, event: ev.Routed, control: Control, env: Env) -
     return []
 
 
+def _probe_asked(case: Case, control: Control, env: Env) -> list[Event]:
+    """The one row of a probe: a decision, or an audit where autopilot would have acted, for the person it is meant for.
+
+    One that is meant for nobody is over at once, and kept to be copied.
+    """
+    key, route = probe.key_of(case), case.route
+    if key is None or not key.person or route is None or route.to == "block":
+        return [probe.scored(case, None, env, rejected=None)]
+    kind: ReviewKind = "audit" if route.to == "autopilot" else "decide"
+    row = rows.row(case, kind, rows.group_of(route, control), 1, control, env)
+    return [replace(row, addressee=key.person)]
+
+
 def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) -> list[Event]:
     """What an answer leads to: an audit's result, a decision, more people for an edit, an arbiter, or more votes."""
     review, route = case.review(event.review_id), case.route
     if review is None:
         return []
+    if case.kind == "probe":
+        return [probe.scored(case, review, env, rejected=bool(quorum.wrong(case, case.answer(review.id))))]
     if review.beside or case.concluded is not None:
         answer = case.answer(review.id)
         wrong = quorum.wrong(case, answer)

@@ -27,6 +27,7 @@ from dualcontrol.case import (
 from dualcontrol.control import Control
 from dualcontrol.names import same
 from dualcontrol.people import may
+from dualcontrol.probe import concealed, unaddressed
 
 
 def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
@@ -191,6 +192,7 @@ def committed(case: Case, review: Review) -> JSON:
 
 def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
     """Case and review as this reviewer may see them; what is hidden is not there."""
+    case, review = concealed(case), unaddressed(review)
     if not hidden(review):
         return case, review
     return _masked(case, review.presented), bare(review)
@@ -209,7 +211,8 @@ def seen_by(case: Case, person: str, control: Control) -> PersonalView:
     Nothing of the proposal and of what came of it where they hold a blind review or may take one; else all of it, and
     of meta what the loop shows.
     """
-    if kept_from(case, person, control):
+    kept, case = kept_from(case, person, control), concealed(case)
+    if kept:
         return PersonalView(_masked(case), kept=True)
     values = case.content.values
     if "meta" in values:

@@ -38,6 +38,11 @@ def check_loop(loop: LoopSettings, place: Place) -> None:
         raise here.error(
             f"{here.words} is {loop.dead_time!r}, and {why} takes {span}: a second tap must not answer the next page"
         )
+    for index, corruption in enumerate(loop.probes.corruptions if loop.probes is not None else ()):
+        here = place.child("probes").child("corruptions").child(index)
+        ways = [corruption.times is not None or corruption.plus is not None, corruption.to is not None, corruption.swap]
+        if sum(ways) != 1:
+            raise here.error(f"{here.table} takes one of times and plus, to, and swap: what becomes of the field")
     # Capacity is how many people answer within a promise: both have to be known.
     here = place.child("capacity")
     if loop.capacity is not None and loop.respond_within is None:

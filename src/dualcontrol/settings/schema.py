@@ -187,6 +187,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
+def constant(value: Any, place: Place) -> Any:
+    """A text, a number or a flag."""
+    if isinstance(value, bool) or _is_number(value) or isinstance(value, str):
+        return value
+    raise place.wrong("a text, a number, true or false", value)
+
+
 def promise(value: Any, place: Place) -> float:
     """A share that can be promised: not 0, not 1, and not so small that no number of labels carries it."""
     share = float(check_of(ProperShare)(value, place))
@@ -501,14 +508,14 @@ class Rows:
             missing = next((key for key in self.item.required if key not in rows[-1]), None)
             if missing is not None:
                 needed = ", ".join(self.item.required)
-                raise here.error(f"{here.table} has no {missing!r}: a rule needs {needed}")
+                raise here.error(f"{here.table} has no {missing!r}: a {self.item.kind.__name__.lower()} needs {needed}")
         return rows
 
 
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        base_url, context, credential, database_url, duration, independent_by, issuer, key_material, labels, markdown,
+        base_url, constant, context, credential, database_url, duration, independent_by, issuer, key_material, labels, markdown,
         pause, people, promise, risk, schema, scopes, segments, settle, trainer,
     )
 }  # fmt: skip
@@ -611,6 +618,9 @@ def build_loop(sources: Sources, name: str, groups: Mapping[str, tuple[str, ...]
     for key, check in LOOP.keys.items():
         if isinstance(check, TomlTable) and values.get(key) is not None:
             complete = {*check.required} <= {*values[key]}
+            for part, listing in check.keys.items():
+                if isinstance(listing, Rows) and part in values[key]:
+                    values[key][part] = tuple(listing.item.kind(**row) for row in values[key][part])
             values[key] = check.kind(**values[key]) if complete else None  # refused below, where it says what is wrong
     loop = LoopSettings(
         name=name, quorum=Quorum(**quorum), rules=tuple(Rule(**rule) for rule in rules), groups=dict(groups), **values

@@ -279,6 +279,12 @@ class Queries(Protocol):
     def following(self, case_id: str) -> int:
         """How many open followers a case has."""
 
+    def probes(self, loop_id: int, since: int) -> Iterator[Case]:
+        """The probes of a loop that were closed since a time, with their content, the oldest first."""
+
+    def probes_opened(self, loop_id: int, since: int) -> int:
+        """How many probes of a loop were opened since a time."""
+
     def handling(self, loop_id: int, since: int, limit: int) -> list[tuple[str, float]]:
         """(reviewer, seconds held) of what was answered or passed, in the newest cases that people saw.
 

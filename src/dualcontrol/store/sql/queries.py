@@ -11,7 +11,7 @@ from sqlalchemy import Select
 
 from dualcontrol.case import JSON, Case, Content, Example, ModelRow, Review
 from dualcontrol.control import Control
-from dualcontrol.errors import NotFoundError
+from dualcontrol.errors import NotFoundError, ReadOnlyError
 from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.names import identity
 from dualcontrol.store import CaseRow, InboxRow, KeyRow, Page, SlotRow, Stray, key_digest
@@ -92,10 +92,13 @@ class SqlQueries:
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
         limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
-        """Cases, newest first, as `CaseRow`s; the state "decided" is of all that people have decided, closed or not."""
+        """Cases, newest first, as `CaseRow`s; the state "decided" is of all that people have decided, closed or not.
+
+        Of the kind "listed" are live cases and the probes that are still to be answered.
+        """
         at, last = _position(cursor)
         construct = statements.list_cases(
-            loop is not None, state is not None, state == "decided", kind is not None, cursor is not None
+            loop is not None, state is not None, state == "decided", kind, cursor is not None
         )
         records = self._read(construct, loop=loop, state=state, kind=kind, at=at, last=last, rows=limit + 1)
         named = [dict(zip(statements.CASE_ROW, row, strict=True)) for row in records[:limit]]
@@ -150,6 +153,18 @@ class SqlQueries:
     def of_run(self, loop_id: int, run: str) -> list[str]:
         """The cases that calls of a named run have opened in a loop, in their order."""
         return [row[0] for row in self._read(statements.OF_RUN, loop_id=loop_id, run=run)]
+
+    def probes(self, loop_id: int, since: int) -> Iterator[Case]:
+        """The probes of a loop that were closed since a time: see the port."""
+        for case_id, *_ in self._read(statements.PROBES, loop_id=loop_id, since=since):
+            with suppress(ReadOnlyError):
+                case = self.case(case_id)
+                if case is not None:
+                    yield case
+
+    def probes_opened(self, loop_id: int, since: int) -> int:
+        """How many probes of a loop were opened since a time."""
+        return int(self._read(statements.PROBES_OPENED, loop_id=loop_id, since=since)[0][0])
 
     def handling(self, loop_id: int, since: int, limit: int) -> list[tuple[str, float]]:
         """(reviewer, seconds held) of what was answered or passed: see the port."""

@@ -276,7 +276,7 @@ def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
 
 
 @cache
-def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool) -> Select[Any]:
+def list_cases(loop: bool, state: bool, decided: bool, kind: str | None, cursor: bool) -> Select[Any]:
     """Cases, newest first; each flag says whether that filter is on.
 
     What is decided is all that people have decided: most of it is closed by then.
@@ -293,7 +293,9 @@ def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool)
         statement = statement.where((cases.c.state == literal("decided")) | (cases.c.by == literal("human")))
     elif state:
         statement = statement.where(cases.c.state == bindparam("state"))
-    if kind:
+    if kind == "listed":
+        statement = statement.where(LIVE | ((cases.c.kind == literal("probe")) & (cases.c.state == literal("open"))))
+    elif kind is not None:
         statement = statement.where(cases.c.kind == bindparam("kind"))
     if cursor:
         statement = statement.where(tuple_(cases.c.opened_at, cases.c.id) < AT)
@@ -378,6 +380,17 @@ HANDLING = (
     .select_from(_newest.join(reviews, reviews.c.case_id == _newest.c.id))
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
+
+# Probes: those closed since a time, and how many were opened.
+_of_loop, _probe = cases.c.loop_id == bindparam("loop_id"), cases.c.kind == literal("probe")
+PROBES = (
+    select(cases.c.id)
+    .where(_of_loop, cases.c.closed_at >= bindparam("since", type_=BigInteger), cases.c.closed_at.is_not(None), _probe)
+    .order_by(cases.c.closed_at, cases.c.id)
+)
+PROBES_OPENED = select(func.count()).select_from(cases).where(
+    _of_loop, cases.c.opened_at >= bindparam("since", type_=BigInteger), _probe
+)  # fmt: skip
 
 # The slots that a list of cases shows; of a large one only how it begins.
 _start = func.substr(payloads.c.body, ONE, bindparam("begins", type_=Integer))

@@ -100,7 +100,9 @@ def listed(
 ) -> Response:  # fmt: skip
     """Cases, newest first; `decided` are those that people have decided, whether closed by now or not."""
     controls = {control.loop: control for control in readable(desk, visitor, loop)}
-    page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)
+    page = desk.store.queries.cases(
+        loop=loop or None, state=state or None, kind="listed", limit=limit, cursor=cursor or None
+    )
     rows = [row_for(desk, visitor, row, controls[row.loop], state) for row in page.rows if row.loop in controls]
     return reply(CasePage(rows=[row for row in rows if row is not None], next=page.next))
 

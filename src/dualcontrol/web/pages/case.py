@@ -39,7 +39,7 @@ def listed(
     state: Literal["open", "decided", "closed", ""] = "", cursor: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """All cases, newest first."""
-    page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
+    page = desk.store.queries.cases(loop=loop or None, state=state or None, kind="listed", limit=50, cursor=cursor)
     controls = {control.loop: control for control in readable(desk, visitor, loop)}
     lines = [item(desk, row, visitor.person, controls[row.loop], state) for row in page.rows if row.loop in controls]
     items = [line for line in lines if line is not None]

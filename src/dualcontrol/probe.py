@@ -1,0 +1,102 @@
+"""Probes: cases whose right answer is known, asked of one person as any other case is, to measure what people miss.
+
+The answer key is content of the case, so that the ledger commits to it before anybody answers (a salted hash), and
+whoever has the salt can check it after.  A probe ends with its answer: no decision, no effect, no example, no audit
+follows.  Until then `concealed` takes out of a case whatever tells it from a live one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from dualcontrol.case import JSON, Case, Content, ProbeKind, Review
+from dualcontrol.control import Env
+from dualcontrol.events import Event, Opened, ProbeScored, ReviewCancelled, ReviewOpened
+
+SLOT = "answer_key"
+WAITING = ("open", "claimed")
+
+
+class AnswerKey(NamedTuple):
+    """What is right: whether the proposal is `wrong`, how it came to be, for whom, and what shows it.
+
+    `right` is the right value, where one is known; `source` the case that it was made of, with the `run` of that;
+    `cue` is what the reviewer is told after the answer; `weight` what the answer counts for in the loop's rate, and
+    `blind` whether it is asked without the proposal, where some are.
+    """
+
+    person: str
+    wrong: bool
+    how: ProbeKind
+    right: JSON = None
+    source: str | None = None
+    run: str | None = None
+    cue: str = ""
+    weight: float = 1.0
+    blind: bool = False
+
+    def content(self) -> dict[str, JSON]:
+        """The key as content of a case."""
+        return self._asdict()
+
+
+def key_of(case: Case) -> AnswerKey | None:
+    """The answer key of a probe; None where it was erased, or the case is none."""
+    value: dict[str, Any] | None = case.content.get(SLOT)
+    return None if value is None else AnswerKey(**{k: v for k, v in value.items() if k in AnswerKey._fields})
+
+
+def scored(case: Case, review: Review | None, env: Env, *, rejected: bool | None) -> ProbeScored:
+    """The probe's end: its key beside what was answered; without a key there is nothing to compare."""
+    key = key_of(case) or AnswerKey(person="", wrong=False, how="authored")
+    return ProbeScored(
+        review_id="" if review is None else review.id, at=env.now, wrong=key.wrong, how=key.how,
+        rejected=rejected if key.person else None, blind=review is not None and review.blind, weight=repr(key.weight),
+    )  # fmt: skip
+
+
+def given_up(case: Case, env: Env) -> list[Event]:
+    """The end of a probe that nobody answered."""
+    waiting = [r for r in case.reviews if r.state in WAITING]
+    cancelled: list[Event] = [ReviewCancelled(review_id=r.id, reason="over") for r in waiting]
+    return [*cancelled, scored(case, case.reviews[0] if case.reviews else None, env, rejected=None)]
+
+
+# Concealment: what tells a probe from a live case, until it is over.
+
+
+def is_concealed(case: Case) -> bool:
+    """Whether a case is a probe that is still to be answered, which nobody is to know."""
+    waits = case.concluded is None or case.concluded.by == "autopilot"
+    return case.kind == "probe" and case.scored is None and waits
+
+
+def concealed(case: Case) -> Case:
+    """The case as a live one would look, where it is a probe that is still to be answered."""
+    if not is_concealed(case):
+        return case
+    key = key_of(case)
+    content = Content(
+        {slot: value for slot, value in case.content.values.items() if slot != SLOT},
+        {slot: seal for slot, seal in case.content.seals.items() if slot != SLOT},
+    )
+    return replace(
+        case, kind="live", content=content, reviews=tuple(map(unaddressed, case.reviews)), parent=None,
+        run=None if key is None else key.run, wants_effect=case.mode == "approval",
+    )  # fmt: skip
+
+
+def unaddressed(review: Review) -> Review:
+    """A row without the name of the one person whom it is meant for."""
+    return review if review.addressee is None else replace(review, addressee=None)
+
+
+def concealed_event(event: Event) -> Event:
+    """An event of a concealed case as that of a live one."""
+    if isinstance(event, Opened):
+        seals = {slot: seal for slot, seal in event.content.seals.items() if slot != SLOT}
+        values = {slot: value for slot, value in event.content.values.items() if slot != SLOT}
+        return replace(event, case_kind="live", parent=None, content=Content(values, seals))
+    return replace(event, addressee=None) if isinstance(event, ReviewOpened) else event

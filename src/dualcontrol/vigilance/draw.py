@@ -1,0 +1,182 @@
+"""Which probe is asked of whom, and when: drawn after an answer, by what is not known yet of who gave it.
+
+An answer to a live case draws a probe for its person with the declared share, half of that where the last 30 days say
+enough of them.  A probe counts by the inverse, so that rates are of the work as it is done.  At most the declared share
+of the loop's answers goes to probes, one waits at a time for each person, and none is asked while load is shed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from dualcontrol.case import Case, Review
+from dualcontrol.commands import Propose
+from dualcontrol.control import Control, draw
+from dualcontrol.errors import DualcontrolError, ReadOnlyError
+from dualcontrol.names import identity, own_pool
+from dualcontrol.people import may
+from dualcontrol.step import Steps
+from dualcontrol.vigilance import sources
+from dualcontrol.vigilance.record import DAY, Figures, Record
+
+log = logging.getLogger("dualcontrol.vigilance")
+PURPOSE, KIND, PLACE, WAY, BLIND = "probe", "probe/wrong", "probe/source", "probe/way", "probe/blind"  # of draws
+MONTH = 30 * DAY
+ENOUGH = 30  # known-wrong probes in a month, after which half as many are asked
+WRONG = 0.7  # of probes; the others are right, so that false alarms are measured too
+SOURCES, TRIES, PAGE = 5_000, 40, 1_000
+EXPOSURES = 20  # people who have seen a probe of one source, after which it is retired
+RECOUNT = 60_000_000  # microseconds after which answers are counted again
+MOST_ANSWERS = 20_000
+
+
+class Sheet:
+    """What a process keeps of one loop between draws: the probes so far, the answers by person, and the sources."""
+
+    def __init__(self) -> None:
+        self.record = Record()
+        self.answers: Counter[str] = Counter()
+        self.opened = self.counted_at = self.after = 0
+        self.cases: deque[str] = deque(maxlen=SOURCES)
+
+
+class Prober:
+    """Opens probes after answers; one for each desk, and any number of desks on one database."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._sheets: dict[str, Sheet] = {}
+        self._lock = threading.Lock()
+
+    def answered(self, case: Case) -> Case | None:
+        """After an answer: the probe that it draws, if any; an error here never fails the answer."""
+        if case.kind != "live" or case.origin != "live":
+            return None
+        done = [review for review in case.reviews if review.state == "answered" and review.person]
+        if not done or not self._lock.acquire(blocking=False):
+            return None
+        review = max(done, key=lambda r: (r.answered_at or 0, r.id))
+        try:
+            return self._drawn(case.loop, review)
+        except Exception:
+            log.warning("no probe was drawn in loop %s", case.loop, exc_info=True)
+            return None
+        finally:
+            self._lock.release()
+
+    def figures(self, control: Control) -> Figures:
+        """What the probes of a loop say, as far as they are answered now."""
+        with self._lock:
+            sheet = self._sheets.setdefault(control.loop, Sheet())
+            self._read(control, sheet)
+            return sheet.record.figures()
+
+    def _read(self, control: Control, sheet: Sheet) -> None:
+        queries = self._steps.store.queries
+        sheet.record.read(lambda since: queries.probes(control.loop_id, since))
+
+    def _drawn(self, loop: str, review: Review) -> Case | None:
+        """The probe that an answer draws for who gave it; None where it draws none."""
+        control = next((c for c in self._steps.store.queries.loops() if c.loop == loop), None)
+        person = review.person or ""
+        if control is None or control.relief or control.stopped is not None or control.settings.start != "gate":
+            return None
+        share = control.settings.probe_share
+        chance = draw(self._steps.secret, PURPOSE, review.id)
+        if chance >= share:
+            return None
+        sheet = self._sheets.setdefault(loop, Sheet())
+        self._read(control, sheet)
+        figures, now = sheet.record.figures(), self._steps.now()
+        self._recount(control, sheet, now)
+        if chance >= share * need(figures, person, now) or not self._affordable(control, sheet, person, share):
+            return None
+        return self._opened(control, sheet, person, review.id, weight(figures, sheet.answers, person, now))
+
+    def _recount(self, control: Control, sheet: Sheet, now: int) -> None:
+        """Count the answers and probes of the last month, at most once a minute."""
+        if sheet.counted_at and now - sheet.counted_at < RECOUNT:
+            return
+        queries = self._steps.store.queries
+        sheet.answers = Counter(person for person, _ in queries.handling(control.loop_id, now - MONTH, MOST_ANSWERS))
+        sheet.opened, sheet.counted_at = queries.probes_opened(control.loop_id, now - MONTH), now
+
+    def _affordable(self, control: Control, sheet: Sheet, person: str, share: float) -> bool:
+        """Whether one more probe leaves their share of the answers as declared, and none waits for this person."""
+        if sheet.opened + 1 > share * (sheet.answers.total() + sheet.opened + 1) or may(person, "claim", control):
+            return False
+        waiting = [(control.loop_id, own_pool(person))]
+        return not self._steps.store.queries.inbox(waiting, limit=1).rows
+
+    def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float) -> Case | None:
+        """Open a probe for somebody, of a source that they do not know and that routes to people; None without one."""
+        wrong = draw(self._steps.secret, KIND, seed) < WRONG
+        for case in self._candidates(control, sheet, seed):
+            other = self._other(sheet, seed)
+            source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
+            exposed = sheet.record.exposed[case.id]
+            known = sources.worked_on(case) | exposed
+            if source is None or identity(person) in known or len(exposed) >= EXPOSURES:
+                continue
+            blind = self._blind(sources.proposal(source, control, person), control, seed)
+            if blind is None or (blind and source.how == "mutated"):  # unseen, what was put in says nothing
+                continue
+            command = sources.proposal(source, control, person, weight, blind=blind)
+            sheet.opened += 1
+            exposed.add(identity(person))
+            return self._steps.propose(command, own=True).case
+        return None
+
+    def _candidates(self, control: Control, sheet: Sheet, seed: str) -> Iterator[Case]:
+        """Settled cases, from a drawn place on."""
+        queries = self._steps.store.queries
+        while page := queries.examples(control.loop_id, after=sheet.after, limit=PAGE):
+            sheet.after = page[-1].id or 0
+            sheet.cases.extend(example.case_id for example in page if example.wrong is not None)
+        count = len(sheet.cases)
+        first = int(draw(self._steps.secret, PLACE, seed) * count) if count else 0
+        for step in range(min(count, TRIES)):
+            case = self._case(sheet.cases[(first + step) % count])
+            if case is not None:
+                yield case
+
+    def _other(self, sheet: Sheet, seed: str) -> Case | None:
+        place = int(draw(self._steps.secret, f"{PLACE}/other", seed) * len(sheet.cases))
+        return self._case(sheet.cases[place]) if sheet.cases else None
+
+    def _case(self, case_id: str) -> Case | None:
+        try:
+            return self._steps.store.queries.case(case_id)
+        except (ReadOnlyError, DualcontrolError):
+            return None
+
+    def _blind(self, command: Propose, control: Control, seed: str) -> bool | None:
+        """Whether a probe is asked blind, with the probability of a live case; None where it would reach nobody."""
+        routed = self._steps.rehearsed(command, control)
+        if routed is None or routed.to == "block" or routed.relief is not None:
+            return None
+        if routed.to == "autopilot":  # as an audit, which is blind under a guarantee
+            guarantee = control.settings.guarantee
+            return guarantee is not None and guarantee.blind
+        return routed.evidence is not None and draw(self._steps.secret, BLIND, seed) < float(routed.evidence)
+
+
+def need(figures: Figures, person: str, now: int) -> float:
+    """How much of the share somebody gets: all while little is known of them, or the test leans towards stamping."""
+    known = figures.known_wrong(person, now - MONTH) >= ENOUGH
+    return 0.5 if known and not figures.suspected(person) else 1.0
+
+
+def weight(figures: Figures, answers: Counter[str], person: str, now: int) -> float:
+    """What a probe of somebody counts for: the mean need of all answers over their own need.
+
+    With it the rate of probes is that of the work as it is done; the mean weight is 1.
+    """
+    total = answers.total()
+    if not total:
+        return 1.0
+    mean = sum(count * need(figures, name, now) for name, count in answers.items()) / total
+    return mean / need(figures, person, now)

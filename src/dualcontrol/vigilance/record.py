@@ -1,0 +1,145 @@
+"""The record of a loop's probes: what people answered to them, folded into rates, scorecards and alarms.
+
+It is read from the cases themselves, and kept in memory; any process folds the same record again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from dualcontrol.case import Case, Value
+from dualcontrol.control import LoopSettings
+from dualcontrol.names import identity
+from dualcontrol.oversight.certificate import OversightCertificate
+from dualcontrol.oversight.rates import Team
+from dualcontrol.oversight.scorecard import Scorecard
+from dualcontrol.oversight.stamping import Stamping
+
+OVERLAP = 60_000_000  # microseconds that are read again, since who closed a case first may have committed last
+DAY = 86_400_000_000
+LARGEST = 2.0  # weight of a probe: those whom it is not needed of get half as many
+DELTA = 0.05
+FASTEST = 0.001  # seconds: a program answers faster, and its times say nothing of people
+
+
+class Answered(Value, frozen=True, kw_only=True):
+    """One probe that somebody answered."""
+
+    case_id: str
+    person: str
+    at: int
+    wrong: bool
+    rejected: bool
+    blind: bool
+    how: str
+    weight: float
+    seconds: float | None
+    verdict: str
+    first_wrong: bool | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says what people miss: a wrong proposal in view, or the model's own error asked blind.
+
+        Without the proposal nobody can miss that another one was put in its place.
+        """
+        return self.wrong and (not self.blind or self.how != "mutated")
+
+
+class Flag(NamedTuple):
+    """When somebody was flagged by the rubber-stamp test, and by which probe."""
+
+    person: str
+    at: int
+    case_id: str
+
+
+def answered(case: Case) -> Answered | None:
+    """The probe of a case, if it is one that somebody answered."""
+    scored = case.scored
+    if case.kind != "probe" or scored is None or scored.rejected is None:
+        return None
+    review, answer = case.review(scored.review_id), next(
+        (a for a in case.answered if a.review_id == scored.review_id), None
+    )  # fmt: skip
+    if review is None or answer is None:
+        return None
+    first = case.content.get(f"first/{review.id}")
+    return Answered(
+        case_id=case.id, person=answer.actor.person, at=scored.at, wrong=scored.wrong, rejected=scored.rejected,
+        blind=scored.blind, how=scored.how, weight=scored.weight, verdict=answer.verdict,
+        seconds=answer.seconds if answer.seconds is not None and answer.seconds >= FASTEST else None,
+        first_wrong=None if first is None else first.get("should") == "not",
+    )  # fmt: skip
+
+
+class Record:
+    """All answered probes of a loop in order of time, and what they come to."""
+
+    def __init__(self) -> None:
+        self.probes: dict[str, Answered] = {}
+        self.exposed: defaultdict[str, set[str]] = defaultdict(set)  # who has seen a probe of a source, by its case
+        self.since = 0
+
+    def read(self, closed: Callable[[int], Iterable[Case]]) -> None:
+        """Read on; `closed` gives the probes that were closed since a time, the oldest first."""
+        for case in closed(max(0, self.since - OVERLAP)):
+            self.since = max(self.since, case.closed_at or 0)
+            for review in case.reviews:
+                if case.parent is not None and review.addressee is not None:
+                    self.exposed[case.parent].add(identity(review.addressee))
+            probe = answered(case)
+            if probe is not None:
+                self.probes[case.id] = probe
+
+    def ordered(self) -> list[Answered]:
+        """The probes in the order in which they were answered."""
+        return sorted(self.probes.values(), key=lambda probe: (probe.at, probe.case_id))
+
+    def figures(self, settings: LoopSettings | None = None) -> Figures:
+        """Everything that the probes say."""
+        return Figures(self.ordered())
+
+
+class Figures:
+    """Rates of both kinds with their limits, a scorecard for each person, and the flags of the rubber-stamp test."""
+
+    def __init__(self, probes: list[Answered]) -> None:
+        self.probes = probes
+        self.names: dict[str, str] = {}
+        self.shown, self.blind = Team("shown", DELTA), Team("blind", DELTA)
+        self.certificate = OversightCertificate(1.0 - DELTA, largest=LARGEST)
+        self.cards: defaultdict[str, Scorecard] = defaultdict(Scorecard)
+        self.team = Scorecard()
+        self.tests: defaultdict[str, Stamping] = defaultdict(Stamping)
+        self.flags: list[Flag] = []
+        for probe in probes:
+            self._count(probe)
+
+    def _count(self, probe: Answered) -> None:
+        person = identity(probe.person)
+        self.names[person] = probe.person
+        if not probe.blind:
+            for card in (self.team, self.cards[person]):
+                card.observe(wrong=probe.wrong, rejected=probe.rejected, seconds=probe.seconds)
+        if not probe.counts:
+            return
+        missed = not probe.rejected
+        team = self.blind if probe.blind else self.shown
+        team.observe(person, missed=missed, kind=team.kind)
+        if not probe.blind:
+            self.certificate.probe(missed=missed, weight=probe.weight)
+        if self.tests[person].observe(missed) == "stamping":
+            self.flags.append(Flag(probe.person, probe.at, probe.case_id))
+
+    def known_wrong(self, person: str, since: int) -> int:
+        """How many probes that count somebody has answered since a time."""
+        key = identity(person)
+        return sum(p.counts and p.at >= since and identity(p.person) == key for p in self.probes)
+
+    def suspected(self, person: str) -> bool:
+        """Whether the test leans towards stamping."""
+        test = self.tests.get(identity(person))
+        return test is not None and test.evidence > 0.0
