@@ -23,7 +23,7 @@ from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
-from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
+from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Probes, Rule
 from dualcontrol.errors import (
     AnswerError,
     ArgumentError,
@@ -226,6 +226,7 @@ class Desk:
         on_unknown: Literal["ask", "retry"] | None = UNSET,
         effect_lease: str | float | None = UNSET,
         changes: Literal["one", "two"] | None = UNSET,
+        probes: Probes | Mapping[str, Any] | None = UNSET,
     ) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it.
 
@@ -403,7 +404,10 @@ class Desk:
         return self.steps.run(do.ResolveEffect(case_id=case_id, happened=happened, by=by, result=result))
 
     def erase(self, case_id: str, by: str = "operator") -> Case:
-        """Erase a case's content; the evidence stays."""
+        """Erase a case's content, and that of every probe that was made of it; the evidence stays."""
+        control = self.governing(self.case(case_id).loop)
+        for probe in self.store.queries.probes_of(control.loop_id, case_id):
+            self.steps.run(do.Erase(case_id=probe, by=by))
         return self.steps.run(do.Erase(case_id=case_id, by=by))
 
     @exact

@@ -27,6 +27,7 @@ from typing import Any
 import dualcontrol as dc
 from dualcontrol import step
 from dualcontrol.case import Case
+from dualcontrol.commands import Propose
 from dualcontrol.errors import EffectError, EffectUnknownError
 from dualcontrol.events import (
     AuditsChanged,
@@ -37,11 +38,13 @@ from dualcontrol.events import (
     EvidenceCounted,
     ModelKept,
     ModelPromoted,
+    ProbeScored,
     ReliefChanged,
     ScoreChanged,
     ThresholdMoved,
     TrainingFailed,
 )
+from dualcontrol.probe import AnswerKey
 
 SHORT = 0.4
 STOPPING = ("LoopStopped", "LoopResumed", "AllStopped", "AllResumed")
@@ -352,6 +355,26 @@ def audited(desk: dc.Desk, witness: str) -> dict[str, Any]:
         trip.answer("reject")
         time.sleep(0.05)
     return trip.end(result) | {"audited": trip.happened("Audited")}
+
+
+def probed(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A probe for one person: it is asked and scored once, and nothing runs."""
+    trip = Trip(desk, witness, probes={"share": 0.05})
+    key = AnswerKey(person="ana", wrong=True, how="authored", cue="there is no such order")
+    pay = {"id": "c1", "action": "pay", "value": {"order": "A-18", "amount": 420.0}}
+    if not desk.store.queries.cases(kind="probe").rows:
+        desk.steps.propose(Propose(loop="pay", kind="probe", candidates=(pay,), proposed=0, given=("alternatives",),
+                                   answer_key=key.content(), **PAY))  # fmt: skip
+    for _ in range(40):
+        trip.answer("reject")
+        (row,) = desk.store.queries.cases(kind="probe").rows
+        case = desk.case(row.id)
+        if case.scored is not None:
+            break
+        time.sleep(0.05)
+    desk.sweep()
+    scores = [e.rejected for e in desk.events(case.id) if isinstance(e, ProbeScored)]
+    return {"scores": scores, "state": desk.case(case.id).state, "witness": trip.lines()}
 
 
 def committed(desk: dc.Desk, witness: str) -> dict[str, Any]:
@@ -679,6 +702,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Decided": plain,
     "Retracted": retracted,
     "Audited": audited,
+    "ProbeScored": probed,
     "Revoked": revoked,
     "Recalled": recalled,
     "TimedOut": timed_out,

@@ -282,6 +282,9 @@ class Queries(Protocol):
     def probes(self, loop_id: int, since: int) -> Iterator[Case]:
         """The probes of a loop that were closed since a time, with their content, the oldest first."""
 
+    def probes_of(self, loop_id: int, case_id: str) -> list[str]:
+        """The probes that were made of a case and still have their content."""
+
     def probes_opened(self, loop_id: int, since: int) -> int:
         """How many probes of a loop were opened since a time."""
 

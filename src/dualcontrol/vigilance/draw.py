@@ -84,11 +84,11 @@ class Prober:
         person = review.person or ""
         if control is None or control.relief or control.stopped is not None or control.settings.start != "gate":
             return None
-        share = control.settings.probe_share
+        share, sheet = control.settings.probe_share, self._sheets.setdefault(loop, Sheet())
+        sheet.answers[identity(person)] += 1
         chance = draw(self._steps.secret, PURPOSE, review.id)
         if chance >= share:
             return None
-        sheet = self._sheets.setdefault(loop, Sheet())
         self._read(control, sheet)
         figures, now = sheet.record.figures(), self._steps.now()
         self._recount(control, sheet, now)

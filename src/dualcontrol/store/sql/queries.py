@@ -162,6 +162,10 @@ class SqlQueries:
                 if case is not None:
                     yield case
 
+    def probes_of(self, loop_id: int, case_id: str) -> list[str]:
+        """The probes that were made of a case: see the port."""
+        return [row[0] for row in self._read(statements.PROBES_OF, loop_id=loop_id, case_id=case_id)]
+
     def probes_opened(self, loop_id: int, since: int) -> int:
         """How many probes of a loop were opened since a time."""
         return int(self._read(statements.PROBES_OPENED, loop_id=loop_id, since=since)[0][0])

@@ -388,6 +388,10 @@ PROBES = (
     .where(_of_loop, cases.c.closed_at >= bindparam("since", type_=BigInteger), cases.c.closed_at.is_not(None), _probe)
     .order_by(cases.c.closed_at, cases.c.id)
 )
+PROBES_OF = select(cases.c.id).where(
+    _of_loop, _probe, cases.c.parent_id == bindparam("case_id"),
+    exists().where(payloads.c.case_id == cases.c.id),
+)  # fmt: skip
 PROBES_OPENED = select(func.count()).select_from(cases).where(
     _of_loop, cases.c.opened_at >= bindparam("since", type_=BigInteger), _probe
 )  # fmt: skip
