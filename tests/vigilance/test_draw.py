@@ -13,6 +13,7 @@ from dualcontrol.case import Case
 from dualcontrol.errors import ClaimError, EligibilityError, SettingsError
 from dualcontrol.events import Answered, Audited, Concluded, Decided, EffectStarted, Opened, ProbeScored
 from dualcontrol.testing import FakeClock, seeded_ids
+from dualcontrol.vigilance import draw
 
 TEAM = ("ana", "ben", "cleo")
 LABELS = ["spam", "ham", "note"]
@@ -152,6 +153,20 @@ def test_nobody_gets_a_case_that_they_know_nor_the_same_source_twice(stamped):
 def test_at_most_the_declared_share_of_answers_goes_to_probes():
     team = Team(probes={"share": 0.04}, guarantee=CLOSED).days(500)
     assert 10 <= len(team.probes) <= 0.04 * sum(team.answers.values())
+    team.desk.close()
+
+
+def test_the_share_holds_at_every_moment_however_many_draws_fall(monkeypatch):
+    """Every answer draws a probe here: what is declared is the only limit."""
+    drawn = draw.draw
+    monkeypatch.setattr(draw, "draw", lambda key, purpose, of: 0.0 if purpose == "probe" else drawn(key, purpose, of))
+    team = Team(probes={"share": 0.1}, guarantee=CLOSED)
+    for _ in range(150):
+        team.propose()
+        team.work()
+        opened = team.desk.store.queries.probes_opened(team.loop.control.loop_id, 0)
+        assert opened <= 0.1 * (sum(team.answers.values()) + 1)
+    assert opened >= 8
     team.desk.close()
 
 
