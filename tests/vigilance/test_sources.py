@@ -61,6 +61,18 @@ def test_without_a_guarantee_two_who_say_the_same_make_it_known(desk):
     assert truth_of(known(desk, loop, "note", "note"), loop.control) == Truth(True, "note")
 
 
+def test_an_action_that_one_person_approved_is_made_wrong_but_never_asked_as_right(desk):
+    corruptions = [{"field": "amount", "times": 10, "cue": "ten times"}]
+    loop = desk.loop("pay", context="minimal", guarantee={"max_error": 0.05}, probes={"corruptions": corruptions})
+    case = loop.propose(action="refund", args={"amount": 4}, input="x", confidence=0.5)
+    desk.claim("ana", case=case.id).commit("happen").approve()
+    case = desk.case(case.id)
+    assert truth_of(case, loop.control) == Truth(False, {"action": "refund", "args": {"amount": 4}}, sure=False)
+    assert made_of(case, loop.control, False, 0.5) is None
+    source = made_of(case, loop.control, True, 0.5)
+    assert (source.candidates[0]["value"], source.cue, source.how) == ({"amount": 40}, "ten times", "mutated")
+
+
 def test_an_error_of_the_model_is_shown_as_it_was(desk):
     loop = mails(desk, guarantee={"max_error": 0.05})
     source = made_of(known(desk, loop, "spam", "spam"), loop.control, True, 0.5)
@@ -108,7 +120,7 @@ VALUE = {"amount": 40, "to": {"name": "ana", "iban": "DE1"}, "fast": True}
 )  # fmt: skip
 def test_a_corruption_changes_one_field_or_does_not_apply(corruption, value):
     assert corrupted(VALUE, Corruption(cue="x", **corruption), None) == value
-    assert VALUE["amount"] == 40 and VALUE["to"]["iban"] == "DE1"
+    assert (VALUE["amount"], VALUE["to"]["iban"]) == (40, "DE1")
 
 
 def test_a_swapped_field_comes_from_another_case(desk):

@@ -122,8 +122,8 @@ class Prober:
             if source is None or identity(person) in known or len(exposed) >= EXPOSURES:
                 continue
             blind = self._blind(sources.proposal(source, control, person), control, seed)
-            if blind is None or (blind and source.how == "mutated"):  # unseen, what was put in says nothing
-                continue
+            if blind is None or (blind and source.how == "mutated" and case.mode != "approval"):
+                continue  # what nobody sees says nothing; an action is shown once its reviewer has committed
             command = sources.proposal(source, control, person, weight, blind=blind)
             sheet.opened += 1
             exposed.add(identity(person))

@@ -37,15 +37,16 @@ class Answered(Value, frozen=True, kw_only=True):
     weight: float
     seconds: float | None
     verdict: str
+    mode: str = "labels"
     first_wrong: bool | None = None
 
     @property
     def counts(self) -> bool:
         """Whether it says what people miss: a wrong proposal in view, or the model's own error asked blind.
 
-        Without the proposal nobody can miss that another one was put in its place.
+        Without the proposal nobody can miss that another one was put in its place; an action is seen in the end.
         """
-        return self.wrong and (not self.blind or self.how != "mutated")
+        return self.wrong and (not self.blind or self.how != "mutated" or self.mode == "approval")
 
 
 class Flag(NamedTuple):
@@ -69,7 +70,7 @@ def answered(case: Case) -> Answered | None:
     first = case.content.get(f"first/{review.id}")
     return Answered(
         case_id=case.id, person=answer.actor.person, at=scored.at, wrong=scored.wrong, rejected=scored.rejected,
-        blind=scored.blind, how=scored.how, weight=scored.weight, verdict=answer.verdict,
+        blind=scored.blind, how=scored.how, weight=scored.weight, verdict=answer.verdict, mode=case.mode,
         seconds=answer.seconds if answer.seconds is not None and answer.seconds >= FASTEST else None,
         first_wrong=None if first is None else first.get("should") == "not",
     )  # fmt: skip

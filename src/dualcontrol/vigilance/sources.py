@@ -20,10 +20,15 @@ from dualcontrol.review import adjudication, quorum
 
 
 class Truth(NamedTuple):
-    """Whether the proposal of a settled case was wrong, and what is right, where one value is."""
+    """Whether the proposal of a settled case was wrong, and what is right, where one value is.
+
+    Not `sure` is that an action is right which one person approved: who commits to "happen" may stamp what comes.  Made
+    wrong it is wrong all the same.
+    """
 
     wrong: bool
     right: JSON = None
+    sure: bool = True
 
 
 def truth_of(case: Case, control: Control) -> Truth | None:
@@ -44,7 +49,8 @@ def truth_of(case: Case, control: Control) -> Truth | None:
     right = adjudication.truth(case)
     if right is None and case.settled is not None and case.mode == "fallback":
         right = case.resolved_value()
-    return Truth(bool(first), case.proposed_value() if first == 0 else right)
+    sure = first == 1 or alike or case.mode != "approval"
+    return Truth(bool(first), case.proposed_value() if first == 0 else right, sure)
 
 
 def _people(case: Case, answers: Sequence[str]) -> int:
@@ -87,6 +93,8 @@ def made_of(case: Case, control: Control, wrong: bool, draw: float, other: Case 
     if truth is None or case.proposed is None or (truth.wrong and not wrong):
         return None
     rows = tuple(dict(row) for row in case.content.get("candidates", ()))
+    if not wrong and not truth.sure:
+        return None
     if not wrong:
         return Source(case, False, "replayed", truth.right, "", rows, case.proposed)
     if truth.wrong:
