@@ -167,8 +167,8 @@ def show(result: dict[str, Any], url: str, console: Console) -> None:
     console.print(table)
     share = result["probes"] / max(result["answers"] + result["probes"], 1)
     measured_by = (
-        f"Measured by {result['probes']} probes, {share:.1%} of all answers: refunds whose right answer is known, asked "
-        "like any other. Limits hold at every look, for all people together with 95 % confidence."
+        f"Measured by {result['probes']} probes, {share:.1%} of all answers: refunds whose right answer is known, "
+        "asked like any other. Limits hold at every look, for all people together with 95 % confidence."
     )
     console.print(measured_by, markup=False)
     opened = result["opened_at"]
