@@ -131,6 +131,7 @@ def _head(case: Case, stop: Stop | None, now: int) -> list[tuple[str, str]]:
         ("route", (f"{route.to} by {route.by}" if route.by else route.to) if route else None),
         ("why", route.reason if route else None),
         ("joined to", case.leader),
+        ("debriefing", case.debriefing),
         ("due", f"{due(case.due_at, now)}, then {route.on_timeout}" if case.due_at and route else None),
         ("erased", "its content was erased; the evidence stays" if case.erased else None),
         ("read only", case.read_only),

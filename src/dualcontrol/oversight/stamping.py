@@ -60,6 +60,10 @@ class Stamping:
         """The log likelihood ratio since the test began anew."""
         return self.missed * self._miss + self.caught * self._catch
 
+    def after(self, missed: bool | int) -> float:
+        """The evidence that one more probe would make."""
+        return self.evidence + (self._miss if missed else self._catch)
+
     @property
     def share(self) -> float:
         """How far the evidence has come on the way to a flag, from 0 to 1."""

@@ -282,6 +282,9 @@ class Queries(Protocol):
     def probes(self, loop_id: int, since: int) -> Iterator[Case]:
         """The probes of a loop that were closed since a time, with their content, the oldest first."""
 
+    def probes_waiting(self, loop_id: int) -> dict[str, int]:
+        """How many probes of a loop wait for an answer, by the names under which `counts` has live cases."""
+
     def probes_opened(self, loop_id: int, since: int) -> int:
         """How many probes of a loop were opened since a time."""
 

@@ -27,6 +27,7 @@ from dualcontrol.case import (
     Outcome,
     Review,
     Route,
+    Scored,
     Signal,
 )
 from dualcontrol.control import Override
@@ -46,11 +47,15 @@ class Shape(msgspec.Struct, kw_only=True):
 
 
 class CaseReply(Shape):
-    """One case: one JSON for four modes."""
+    """One case: one JSON for four modes.
+
+    Of a test case (kind "probe") `scored` says after the answer how it ended, and `debriefing` says it in words.
+    """
 
     id: str
     loop: str
     mode: Mode
+    kind: Literal["live", "probe", "practice"]
     state: CaseState
     effect: Effect
     opened_at: int
@@ -67,6 +72,8 @@ class CaseReply(Shape):
     answers_hidden: int
     decision: Decision | None
     outcome: Outcome | None
+    scored: Scored | None
+    debriefing: str | None
     seq: int
 
 
@@ -297,6 +304,7 @@ def case_reply(case: Case) -> dict[str, JSON]:
     fields = case.to_dict()
     del fields["content"]
     fields["answers_hidden"] = 0
+    fields |= {"scored": case.scored and case.scored.to_dict(), "debriefing": case.debriefing}
     if blind(case):
         fields |= {"answers": [], "answers_hidden": len(case.answered)}
         if case.mode == "preference":
@@ -309,7 +317,7 @@ def case_reply(case: Case) -> dict[str, JSON]:
 
 def blind(case: Case) -> bool:
     """Whether a case still asks people who must not see each other's answers."""
-    undecided = case.settled is None and case.concluded is None
+    undecided = case.settled is None and case.concluded is None and case.scored is None
     return undecided and (case.route is None or case.route.quorum.blind)
 
 

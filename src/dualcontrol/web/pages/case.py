@@ -10,7 +10,7 @@ from starlette.responses import Response
 from dualcontrol.case import Case
 from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Desk
-from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.errors import DualcontrolError, NotFoundError, UnknownCaseError
 from dualcontrol.people import may
 from dualcontrol.review.view import seen_by, with_own_claims
 from dualcontrol.step import case_of_claim, listed_as
@@ -51,11 +51,13 @@ def listed(
 def item(desk: Desk, row: CaseRow, person: str, control: Control, state: str) -> dict[str, Any] | None:
     """What one line of the list shows; a case that cannot be read is named by what its row says.
 
-    None where its state, which was asked for, is not for this person: that would tell what came of it.
+    None where it is not for this person, or its state, which was asked for: that would tell what came of it.
     """
     try:
         whole, start = desk.glance(row.id)
         seen = seen_by(whole, person, control)
+    except UnknownCaseError:
+        return None
     except DualcontrolError:
         return {"row": row, **unread(row), "kept": False}
     if seen.kept and state:

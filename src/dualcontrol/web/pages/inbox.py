@@ -105,15 +105,21 @@ def holds(review: Review, person: str, now: int) -> bool:
     return review.state == "claimed" and same(review.person, person) and (review.lease_until or 0) > now
 
 
+def missed(case: Case) -> bool:
+    """Whether a probe was answered otherwise than its key says: let pass, or turned down for nothing."""
+    return case.scored is not None and case.scored.rejected is not None and case.scored.rejected != case.scored.wrong
+
+
 def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None:
     """What this person last did to a case, with the way back while there is one; read from the case itself."""
     if not case_id:
         return None
     try:
         case = desk.case(case_id)
+        control = desk.governing(case.loop)
+        title = titles.title(seen_by(case, person, control).case)
     except DualcontrolError:
         return None
-    control = desk.governing(case.loop)
     answer = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
     until = None
     if answer is None:
@@ -128,8 +134,8 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
             until = answer.at + control.settings.undo_for(answer.actor.via)
         elif answer.review_id in case.settled.answers:
             until = case.settled.effective_at
-    undoable = case.concluded is None and until and until > desk.steps.now()
+    undoable = case.concluded is None and case.scored is None and until and until > desk.steps.now()
     return {
-        "case": case.id, "title": titles.title(seen_by(case, person, control).case), "said": deed,
-        "undo_until": until if undoable else None,
+        "case": case.id, "loop": case.loop, "title": title, "said": deed,
+        "undo_until": until if undoable else None, "debriefing": case.debriefing, "missed": missed(case),
     }  # fmt: skip
