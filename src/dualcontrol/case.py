@@ -320,12 +320,13 @@ class Case(Value, frozen=True, kw_only=True):
 
     @property
     def debriefing(self) -> str | None:
-        """What the reviewer of a probe is told right after the answer; None before that, and of every other case."""
+        """What the reviewer of a test or training case is told right after the answer; None of every other."""
         scored = self.scored
-        if self.kind != "probe" or scored is None or not scored.review_id:
+        if scored is None or not scored.review_id:
             return None
+        what = f"That was a {'test' if self.kind == 'probe' else 'training'} case."
         if scored.rejected is None:
-            return "That was a test case. Nobody answered it, so it says nothing of anybody."
+            return f"{what} Nobody answered it, so it says nothing of anybody."
         if scored.blind:
             came = "your answer is another one" if scored.rejected else "your answer is the same"
             sides = {
@@ -338,7 +339,7 @@ class Case(Value, frozen=True, kw_only=True):
             sides = {True: "The proposal was wrong;", False: "The proposal was right;"}
         key: dict[str, JSON] = self.content.get("answer_key") or {}
         shows = f" What shows it: {key['cue'].rstrip('.')}." if key.get("cue") else ""
-        return f"That was a test case. {sides[scored.wrong]} {came}.{shows}"
+        return f"{what} {sides[scored.wrong]} {came}.{shows}"
 
     def resolved_value(self) -> JSON:
         """The value the program continues with: proposed on autopilot or approval, else what was answered."""

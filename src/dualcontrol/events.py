@@ -396,8 +396,8 @@ class Erased(Event, frozen=True, kw_only=True):
 
 CASE_EVENTS: tuple[type[Event], ...] = (
     Opened, Routed, Rerouted, Joined, Parted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired,
-    Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded,
-    Recalled, Revoked, EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
+    Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, ProbeScored, TimedOut, Withdrawn,
+    Concluded, Recalled, Revoked, EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip
 
 

@@ -23,8 +23,8 @@ class AnswerKey(NamedTuple):
     """What is right: whether the proposal is `wrong`, how it came to be, for whom, and what shows it.
 
     `right` is the right value, where one is known; `source` the case that it was made of, with its `run`; `effect`
-    whether a program takes one; `author` who wrote it, where somebody did.  `cue` is what the reviewer is told after the
-    answer; `level` how much context its loop asks for; `weight` what the answer counts for in the loop's rate, and
+    whether a program takes one; `author` who wrote it, where somebody did.  `cue` is what the reviewer is told after
+    the answer; `level` how much context its loop asks for; `weight` what the answer counts for in the loop's rate, and
     `blind` whether it is asked without the proposal, where some are.
     """
 
@@ -85,18 +85,24 @@ def is_concealed(case: Case) -> bool:
 
 
 def concealed(case: Case) -> Case:
-    """The case as a live one would look, where it is a probe that is still to be answered."""
+    """The case as a live one would look, where it is a probe that is still to be answered; no key before an answer."""
+    key = key_of(case)
+    if case.scored is None and SLOT in case.content.seals | case.content.values:
+        case = replace(case, content=without_key(case.content))
     if not is_concealed(case):
         return case
-    key = key_of(case)
-    content = Content(
-        {slot: value for slot, value in case.content.values.items() if slot != SLOT},
-        {slot: seal for slot, seal in case.content.seals.items() if slot != SLOT},
-    )
     return replace(
-        case, kind="live", content=content, reviews=tuple(map(unaddressed, case.reviews)), parent=None,
+        case, kind="live", reviews=tuple(map(unaddressed, case.reviews)), parent=None,
         wants_effect=case.mode == "approval" and (key is None or key.effect),
     )  # fmt: skip
+
+
+def without_key(content: Content) -> Content:
+    """Content without the answer key, and without what commits to it."""
+    return Content(
+        {slot: value for slot, value in content.values.items() if slot != SLOT},
+        {slot: seal for slot, seal in content.seals.items() if slot != SLOT},
+    )
 
 
 def unaddressed(review: Review) -> Review:
@@ -113,11 +119,9 @@ def anonymous(case: Case) -> Case:
 def event_as_seen(event: Event, case: Case) -> Event:
     """An event of a case as somebody may see it who sees the case so: it names nothing that the case does not."""
     if isinstance(event, Opened):
-        slots = {SLOT} if case.kind == "live" else set()
-        values = {slot: value for slot, value in event.content.values.items() if slot not in slots}
-        seals = {slot: seal for slot, seal in event.content.seals.items() if slot not in slots}
         return replace(
             event, case_kind=case.kind, key=case.key, run=case.run, parent=case.parent,
-            effect="ready" if case.wants_effect else "none", content=Content(values, seals),
+            effect="ready" if case.wants_effect else "none",
+            content=event.content if case.scored is not None else without_key(event.content),
         )  # fmt: skip
     return replace(event, addressee=None) if isinstance(event, ReviewOpened) and case.kind == "live" else event

@@ -10,20 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from dualcontrol.case import Case, Review
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control, draw
 from dualcontrol.errors import DualcontrolError, ReadOnlyError
 from dualcontrol.names import identity, own_pool
-from dualcontrol.people import human_of, humans_of, may
+from dualcontrol.people import may
 from dualcontrol.step import Steps
 from dualcontrol.vigilance import sources
 from dualcontrol.vigilance.record import DAY, Figures, Record
 
 log = logging.getLogger("dualcontrol.vigilance")
 PURPOSE, KIND, PLACE, WAY, BLIND = "probe", "probe/wrong", "probe/source", "probe/way", "probe/blind"  # of draws
+WRITTEN = "probe/written"
 MONTH = 30 * DAY
 ENOUGH = 30  # known-wrong probes in a month, after which half as many are asked
 WRONG = 0.7  # of probes; the others are right, so that false alarms are measured too
@@ -115,15 +116,12 @@ class Prober:
     def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float) -> Case | None:
         """Open a probe for somebody, of a source that they do not know and that routes to people; None without one."""
         wrong = draw(self._steps.secret, KIND, seed) < WRONG
-        other = self._other(sheet, seed)
-        for case, written in self._candidates(control, sheet, seed):
-            if written:
-                source = sources.authored(case, control, wrong, person, other)
-            else:
-                source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
+        for case in self._candidates(control, sheet, seed):
+            other = self._other(sheet, seed)
+            source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
             exposed = sheet.record.exposed[case.id]
-            known = humans_of(sources.worked_on(case) | exposed, control)
-            if source is None or human_of(person, control) in known or len(exposed) >= EXPOSURES:
+            known = sources.worked_on(case) | exposed
+            if source is None or identity(person) in known or len(exposed) >= EXPOSURES:
                 continue
             blind = self._blind(sources.proposal(source, control, person), control, seed)
             if blind is None or (blind and source.how != "replayed"):  # unseen, what was put in says nothing
@@ -134,31 +132,19 @@ class Prober:
             return self._steps.propose(command, own=True).case
         return None
 
-    def _candidates(self, control: Control, sheet: Sheet, seed: str) -> Iterator[tuple[Case, bool]]:
-        """What a probe may be made of, and whether somebody wrote it as one: those first for half of the draws."""
-        chosen = draw(self._steps.secret, f"{PLACE}/authored", seed)
-        order = [(self._written(sheet, seed), True), (self._settled(control, sheet, seed), False)]
-        for cases, written in order if chosen < AUTHORED else reversed(order):
-            yield from ((case, written) for case in cases)
-
-    def _written(self, sheet: Sheet, seed: str) -> Iterator[Case]:
-        """Probes that somebody wrote, from a drawn place on."""
-        return self._from(list(sheet.record.authored), f"{PLACE}/written", seed)
-
-    def _settled(self, control: Control, sheet: Sheet, seed: str) -> Iterator[Case]:
-        """Settled cases, from a drawn place on."""
+    def _candidates(self, control: Control, sheet: Sheet, seed: str) -> Iterator[Case]:
+        """Settled cases, from a drawn place on; before them, for half of the draws, probes that somebody wrote."""
+        written = list(sheet.record.authored) if draw(self._steps.secret, WRITTEN, seed) < AUTHORED else []
+        first = int(draw(self._steps.secret, f"{WRITTEN}/source", seed) * len(written))
+        yield from filter(None, map(self._case, [*written[first:], *written[:first]][:TRIES]))
         queries = self._steps.store.queries
         while page := queries.examples(control.loop_id, after=sheet.after, limit=PAGE):
             sheet.after = page[-1].id or 0
             sheet.cases.extend(example.case_id for example in page if example.wrong is not None)
-        yield from self._from(sheet.cases, PLACE, seed)
-
-    def _from(self, ids: Sequence[str], purpose: str, seed: str) -> Iterator[Case]:
-        """Cases of a list, from a drawn place on; as many as are tried."""
-        count = len(ids)
-        first = int(draw(self._steps.secret, purpose, seed) * count) if count else 0
+        count = len(sheet.cases)
+        first = int(draw(self._steps.secret, PLACE, seed) * count) if count else 0
         for step in range(min(count, TRIES)):
-            case = self._case(ids[(first + step) % count])
+            case = self._case(sheet.cases[(first + step) % count])
             if case is not None:
                 yield case
 

@@ -51,14 +51,11 @@ class Answered(Value, frozen=True, kw_only=True):
 
 
 class Flag(NamedTuple):
-    """When somebody was flagged by the rubber-stamp test, by which probe, and what that run of the test had counted."""
+    """When somebody was flagged by the rubber-stamp test, and by which probe."""
 
     person: str
     at: int
     case_id: str
-    missed: int = 0
-    of: int = 0
-    evidence: float = 0.0  # log likelihood ratio
 
 
 def answered(case: Case) -> Answered | None:
@@ -144,11 +141,8 @@ class Figures:
             levels.observe(probe.level, missed=missed, kind=levels.kind)
         if not probe.blind:
             self.certificate.probe(missed=missed, weight=probe.weight)
-        test = self.tests[person]
-        run = test.missed + missed, test.missed + test.caught + 1  # before it begins anew
-        evidence = test.after(missed)
-        if test.observe(missed) == "stamping":
-            self.flags.append(Flag(probe.person, probe.at, probe.case_id, *run, evidence))
+        if self.tests[person].observe(missed) == "stamping":
+            self.flags.append(Flag(probe.person, probe.at, probe.case_id))
 
     def known_wrong(self, person: str, since: int) -> int:
         """How many probes that count somebody has answered since a time."""

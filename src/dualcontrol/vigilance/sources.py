@@ -17,7 +17,6 @@ from dualcontrol.commands import Propose
 from dualcontrol.control import Control, Corruption, LoopSettings
 from dualcontrol.labels import mark
 from dualcontrol.names import identity
-from dualcontrol.people import human_of, humans_of
 from dualcontrol.probe import AnswerKey, key_of
 from dualcontrol.review import adjudication, quorum
 
@@ -83,10 +82,12 @@ class Source(NamedTuple):
 
 
 def made_of(case: Case, control: Control, wrong: bool, draw: float, other: Case | None = None) -> Source | None:
-    """A probe made of a settled case, wrong or right; None where it cannot be.
+    """A probe made of a settled case, or of one that somebody wrote, wrong or right; None where it cannot be.
 
     `draw` in [0, 1) chooses among several ways; `other` is another case, whose values may be swapped in.
     """
+    if case.kind == "probe":
+        return authored(case, wrong, other)
     truth = truth_of(case, control)
     if truth is None or case.proposed is None or (truth.wrong and not wrong):
         return None
@@ -207,19 +208,17 @@ def _short(value: JSON) -> str:
     return repr(text[:60]) if isinstance(value, str) else text[:60]
 
 
-def authored(case: Case, control: Control, wrong: bool, person: str, like: Case | None = None) -> Source | None:
+def authored(case: Case, wrong: bool, like: Case | None = None) -> Source | None:
     """A copy of a probe that somebody wrote, as of the program that proposed the case that it is to be `like`.
 
     None where its content was erased, or it is not of the kind that is asked for.
     """
-    key = key_of(case)
-    if key is None or key.wrong != wrong or case.proposed is None or case.erased:
+    key, proposed = key_of(case), case.proposed
+    if key is None or key.wrong != wrong or proposed is None or case.erased:
         return None
-    rows, proposed = tuple(dict(row) for row in case.content.get("candidates", ())), case.proposed
-    if like is not None:
-        proposers = humans_of(filter(None, (like.owner, like.submitter)), control)
-        if human_of(person, control) not in proposers:
-            case = replace(case, owner=like.owner, submitter=like.submitter)
+    rows = tuple(dict(row) for row in case.content.get("candidates", ()))
+    if like is not None and like.submitter is not None:
+        case = replace(case, owner=like.owner, submitter=like.submitter)
     return Source(case, key.wrong, "authored", key.right, key.cue, rows, proposed)
 
 

@@ -6,6 +6,8 @@ their names: fewer than a hundred probes do not tell them apart.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from math import exp
 
 from dualcontrol.case import Value
@@ -15,7 +17,7 @@ from dualcontrol.oversight.certificate import Disagreement
 from dualcontrol.oversight.rates import RANKED, Rate, at_least
 from dualcontrol.oversight.scorecard import Diagnosis, Scorecard, wilson
 from dualcontrol.oversight.stamping import Stamping
-from dualcontrol.vigilance.record import DELTA, Figures, Flag
+from dualcontrol.vigilance.record import DELTA, Figures
 
 DIAGNOSES: dict[Diagnosis, str] = {
     "too few probes": "too few test cases to say what it points to; it takes 30 wrong and 30 right ones",
@@ -104,7 +106,7 @@ class Oversight(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     loop: str
     share: float
-    words: str
+    statement: str
     whole: bool
     certificate: Certified | None
     team: Watched | None
@@ -112,11 +114,17 @@ class Oversight(Value, frozen=True, kw_only=True, omit_defaults=False):
     levels: tuple[Watched, ...]
     flags: tuple[Flagged, ...]
 
+    def last_flags(self) -> list[tuple[Flagged, int]]:
+        """The last flag of each person, the newest first, and how many there are of them."""
+        counts = Counter(identity(flag.person) for flag in self.flags)
+        last = {identity(flag.person): flag for flag in reversed(self.flags)}
+        return [(last[key], counts[key]) for key in sorted(last, key=lambda key: (-last[key].at, key))]
+
     def own(self, person: str) -> Oversight:
         """What of it is one person's own."""
         mine = tuple(each for each in self.people if same(each.name, person))
         return Oversight(
-            loop=self.loop, share=self.share, words=_own_words(mine[0] if mine else None), whole=False,
+            loop=self.loop, share=self.share, statement=_own_words(mine[0] if mine else None), whole=False,
             certificate=None, team=None, people=mine, levels=(),
             flags=tuple(flag for flag in self.flags if same(flag.person, person)),
         )  # fmt: skip
@@ -140,13 +148,13 @@ def oversight(control: Control, figures: Figures) -> Oversight:
     certificate = figures.certificate.figures()
     return Oversight(
         loop=control.loop, share=control.settings.probe_share, whole=True,
-        words=certificate.words if certificate.probes else NOBODY,
+        statement=certificate.words if certificate.probes else NOBODY,
         certificate=Certified(
             confidence=figures.certificate.confidence,
             **{name: value for name, value in certificate._asdict().items() if name != "words"},
         ),
         team=_watched("", figures.shown.all, figures.blind.all, figures.team) if figures.probes else None,
-        people=people, levels=levels, flags=tuple(_flagged(flag, figures) for flag in reversed(figures.flags)),
+        people=people, levels=levels, flags=tuple(_flags(figures))[::-1],
     )  # fmt: skip
 
 
@@ -182,22 +190,27 @@ def _share(rate: Rate | None) -> Share:
     return Share(share=rate.estimate, low=low, high=high, of=rate.of)
 
 
-def _flagged(flag: Flag, figures: Figures) -> Flagged:
-    """A flag in words: who lets what pass, how sure that is, and how it was measured."""
-    key, test = identity(flag.person), Stamping()
-    odds = int(exp(flag.evidence) + 1e-9)
-    parts = [
-        f"{flag.person} let {flag.missed} of the last {flag.of} wrong proposals pass: {odds} times as likely of "
-        f"somebody who misses {at_least(test.stamping)} of them as of somebody who misses {at_least(test.healthy)}"
-    ]
-    for rate, how in ((figures.shown.people.get(key), "in view"), (figures.blind.people.get(key), "not in view")):
-        if rate is not None and rate.lower > 0.0:
-            parts.append(
-                f"of all {rate.of} test cases with a wrong proposal {how} at least {at_least(rate.lower)} came "
-                f"through, confidence {at_least(1.0 - DELTA)}"
-            )
-    parts.append("measured with cases whose right answer is known, by a sequential test (Wald 1945)")
-    return Flagged(person=flag.person, at=flag.at, case_id=flag.case_id, words="; ".join(parts))
+def _flags(figures: Figures) -> Iterator[Flagged]:
+    """Every flag in words, in order of time: who lets what pass, how sure that is, and how it was measured."""
+    places: Counter[str] = Counter()
+    for flag in figures.flags:
+        key = identity(flag.person)
+        test, place = figures.tests[key], places[key]
+        run = test.flagged[place]
+        places[key] += 1
+        parts = [
+            f"{flag.person} missed {run.missed} of the last {run.of} wrong proposals: {int(exp(run.evidence) + 1e-9)} "
+            f"times as likely of somebody who misses {at_least(test.stamping)} of them as of somebody who misses "
+            f"{at_least(test.healthy)}"
+        ]
+        for rate, how in ((figures.shown.people.get(key), "in view"), (figures.blind.people.get(key), "not in view")):
+            if rate is not None and rate.lower > 0.0:
+                parts.append(
+                    f"of all {rate.of} test cases with a wrong proposal {how} at least {at_least(rate.lower)} came "
+                    f"through, confidence {at_least(1.0 - DELTA)}"
+                )
+        parts.append("measured with cases whose right answer is known, by a sequential test (Wald 1945)")
+        yield Flagged(person=flag.person, at=flag.at, case_id=flag.case_id, words="; ".join(parts))
 
 
 def _own_words(own: Watched | None) -> str:

@@ -38,6 +38,7 @@ from dualcontrol.replay.whatif import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
 from dualcontrol.store.accounts import AccountKind, AccountState
 from dualcontrol.verdicts import Mode
+from dualcontrol.vigilance.standing import Certified, Flagged, Watched
 
 REF = "#/components/schemas/{name}"
 
@@ -204,6 +205,20 @@ class GuaranteeReply(Shape):
     what_if: WhatIf | None
 
 
+class OversightReply(Shape):
+    """What test cases say of a loop's people; not `whole` where it is the visitor's own figures alone."""
+
+    loop: str
+    share: float
+    statement: str
+    whole: bool
+    certificate: Certified | None
+    team: Watched | None
+    people: list[Watched]
+    levels: list[Watched]
+    flags: list[Flagged]
+
+
 class PersonReply(Shape):
     """Somebody with an account, or a service: roles (without a loop: in all), groups, who else is that human."""
 
@@ -256,7 +271,7 @@ class Problem(Shape):
 
 SHAPES: tuple[type[Shape], ...] = (
     CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, FingerprintReply, GuaranteeReply,
-    Health, InboxPage, KnownCases, LoopPage, LoopReply, PeoplePage, PersonReply, Problem, SettingsReply,
+    Health, InboxPage, KnownCases, LoopPage, LoopReply, OversightReply, PeoplePage, PersonReply, Problem, SettingsReply,
 )  # fmt: skip
 REASONS = {
     400: "The body cannot be read.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.case import Case, Review
+from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
@@ -41,9 +43,14 @@ def inbox(
     rows = [replace(row, review=without_claim(row.review, visitor.person)) for row in page.rows]
     return pages_of(request).show(
         request, "inbox.html", {"rows": rows, "next": page.next, "loop": loop},
-        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names,
+        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names, probed=probed(controls),
         flash=flash(desk, done, visitor.person),
     )  # fmt: skip
+
+
+def probed(controls: Sequence[Control]) -> list[str]:
+    """The loops of which some cases are known ones, which the people who review there are told."""
+    return [control.loop for control in controls if control.settings.probe_share > 0.0]
 
 
 def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
