@@ -217,7 +217,8 @@ def seen_by(case: Case, person: str, control: Control) -> PersonalView:
     kept, case = kept_from(case, person, control), concealed(case)
     if kept:
         return PersonalView(_masked(case), kept=True)
-    case = anonymous(case) if control.settings.probe_share > 0.0 else case
+    if control.settings.probe_share > 0.0 and may(person, "claim", control) is None:
+        case = anonymous(case)
     values = case.content.values
     if "meta" in values:
         values = {**values, "meta": fields_of(case.meta, control.settings.shown_meta)}
