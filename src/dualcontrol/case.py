@@ -318,6 +318,29 @@ class Case(Value, frozen=True, kw_only=True):
         rationale = (self._decisive_content() if revoked is None else revoked).get("rationale")
         return msgspec.structs.replace(self.concluded, value=self.resolved_value(), rationale=rationale, effect=effect)
 
+    @property
+    def debriefing(self) -> str | None:
+        """What the reviewer of a test or training case is told right after the answer; None of every other."""
+        scored = self.scored
+        if scored is None or not scored.review_id:
+            return None
+        what = f"That was a {'test' if self.kind == 'probe' else 'training'} case."
+        if scored.rejected is None:
+            return f"{what} Nobody answered it, so it says nothing of anybody."
+        if scored.blind:
+            came = "your answer is another one" if scored.rejected else "your answer is the same"
+            sides = {
+                True: "What the AI proposed, unseen by you, was wrong;",
+                False: "The AI, unseen by you, was right;",
+            }
+        else:
+            came = {(True, True): "you noticed", (True, False): "you let it pass", (False, True): "you turned it down",
+                    (False, False): "you let it through"}[scored.wrong, scored.rejected]  # fmt: skip
+            sides = {True: "The proposal was wrong;", False: "The proposal was right;"}
+        key: dict[str, JSON] = self.content.get("answer_key") or {}
+        shows = f" What shows it: {key['cue'].rstrip('.')}." if key.get("cue") else ""
+        return f"{what} {sides[scored.wrong]} {came}.{shows}"
+
     def resolved_value(self) -> JSON:
         """The value the program continues with: proposed on autopilot or approval, else what was answered."""
         outcome = self.concluded

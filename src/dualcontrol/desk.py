@@ -20,7 +20,7 @@ from dualcontrol.accounts import Registry, SignIns, Tokens
 from dualcontrol.aio import Aio
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
-from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, scalar
+from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, plain, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
 from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Probes, Rule
@@ -57,6 +57,8 @@ from dualcontrol.stop import stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
 from dualcontrol.vigilance.draw import Prober
+from dualcontrol.vigilance.standing import Oversight, oversight
+from dualcontrol.vigilance.written import written
 from dualcontrol.wait import Waiters
 
 P = ParamSpec("P")
@@ -925,6 +927,51 @@ class Loop:
         """The status of the loop's guarantee, in numbers and words, for each segment."""
         control = self.control
         return standing(control, self.desk.certifier.segments(control))
+
+    @exact
+    def add_probe(
+        self,
+        *,
+        wrong: bool,
+        by: str,
+        right: JSON = None,
+        cue: str = "",
+        action: str = UNSET,
+        args: JSON = UNSET,
+        proposal: JSON = UNSET,
+        input: JSON = UNSET,
+        alternatives: Sequence[JSON] | None = UNSET,
+        schema: dict[str, JSON] | None = UNSET,
+        source: dict[str, JSON] | None = UNSET,
+        confidence: float | None = UNSET,
+        risk: str | float | None = UNSET,
+        requires_approval: bool = UNSET,
+        scores: Sequence[float] | Mapping[Any, float] | None = UNSET,
+        segment: str | None = UNSET,
+        rationale: str | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | None = UNSET,
+        effect: Literal["none", "ready"] | None = UNSET,
+    ) -> Case:
+        """Write a test case, whose right answer is known: copies of it are asked of people, as any other case is.
+
+        `wrong` says whether what it proposes is wrong, `right` what is right, `cue` what shows it, which is told right
+        after the answer.  `by` wrote it, and is never asked it.  The rest is as for `propose`, and is to look as a live
+        case does.  Returns the closed case that is copied; the very same probe is kept once.
+
+        Raises ProposalError or a subclass; then nothing is written.
+        """
+        fields = stated(locals(), "wrong", "by", "right", "cue")
+        kept = written(
+            command(self.settings, **fields), self.settings, self.desk.steps.secret, wrong=wrong, right=plain(right),
+            cue=cue, by=by,
+        )  # fmt: skip
+        return self.desk.steps.propose(kept, own=True).case
+
+    def oversight(self, person: str | None = None) -> Oversight:
+        """What the loop's probes say of its people; with `person`, what that person sees of it: their own figures."""
+        whole = oversight(self.control, self.desk.prober.figures(self.control))
+        return whole if person is None else whole.own(named(person))
 
     def evidence(self, segment: str = "") -> list[dict[str, JSON]]:
         """The labels that the certificate of this epoch has counted, in order, as `Certificate.observe` takes them."""

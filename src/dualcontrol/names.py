@@ -50,6 +50,11 @@ def own_pool(person: str) -> str:
     return f"\x1f{identity(person)}"
 
 
+def is_own(pool: str) -> bool:
+    """Whether a pool is one person's alone."""
+    return pool.startswith("\x1f")
+
+
 def among(name: str | None, names: Iterable[str]) -> bool:
     """Whether a name is in a list, however it is spelled there."""
     key = identity(name or "")

@@ -22,8 +22,9 @@ WAITING = ("open", "claimed")
 class AnswerKey(NamedTuple):
     """What is right: whether the proposal is `wrong`, how it came to be, for whom, and what shows it.
 
-    `right` is the right value, where one is known; `source` the case that it was made of, with the `run` of that;
-    `cue` is what the reviewer is told after the answer; `weight` what the answer counts for in the loop's rate, and
+    `right` is the right value, where one is known; `source` the case that it was made of, with its `run`; `effect`
+    whether a program takes one; `author` who wrote it, where somebody did.  `cue` is what the reviewer is told after
+    the answer; `level` how much context its loop asks for; `weight` what the answer counts for in the loop's rate, and
     `blind` whether it is asked without the proposal, where some are.
     """
 
@@ -36,6 +37,9 @@ class AnswerKey(NamedTuple):
     cue: str = ""
     weight: float = 1.0
     blind: bool = False
+    effect: bool = True
+    author: str = ""
+    level: str = ""
 
     def content(self) -> dict[str, JSON]:
         """The key as content of a case."""
@@ -57,11 +61,18 @@ def scored(case: Case, review: Review | None, env: Env, *, rejected: bool | None
     )  # fmt: skip
 
 
+def over(case: Case, review: Review | None, env: Env, *, rejected: bool | None) -> list[Event]:
+    """The probe's end with the answer of a review, or without one: its other rows are needed no more."""
+    waiting = [r for r in case.reviews if r.state in WAITING and r is not review]
+    cancelled: list[Event] = [ReviewCancelled(review_id=r.id, reason="over") for r in waiting]
+    return [*cancelled, scored(case, review, env, rejected=rejected)]
+
+
 def given_up(case: Case, env: Env) -> list[Event]:
     """The end of a probe that nobody answered."""
-    waiting = [r for r in case.reviews if r.state in WAITING]
-    cancelled: list[Event] = [ReviewCancelled(review_id=r.id, reason="over") for r in waiting]
-    return [*cancelled, scored(case, case.reviews[0] if case.reviews else None, env, rejected=None)]
+    first = case.reviews[0] if case.reviews else None
+    ended = scored(case, first, env, rejected=None)
+    return [*over(case, None, env, rejected=None)[:-1], ended]
 
 
 # Concealment: what tells a probe from a live case, until it is over.
@@ -74,18 +85,24 @@ def is_concealed(case: Case) -> bool:
 
 
 def concealed(case: Case) -> Case:
-    """The case as a live one would look, where it is a probe that is still to be answered."""
+    """The case as a live one would look, where it is a probe that is still to be answered; no key before an answer."""
+    key = key_of(case)
+    if case.scored is None and SLOT in case.content.seals | case.content.values:
+        case = replace(case, content=without_key(case.content))
     if not is_concealed(case):
         return case
-    key = key_of(case)
-    content = Content(
-        {slot: value for slot, value in case.content.values.items() if slot != SLOT},
-        {slot: seal for slot, seal in case.content.seals.items() if slot != SLOT},
-    )
     return replace(
-        case, kind="live", content=content, reviews=tuple(map(unaddressed, case.reviews)), parent=None,
-        run=None if key is None else key.run, wants_effect=case.mode == "approval",
+        case, kind="live", reviews=tuple(map(unaddressed, case.reviews)), parent=None,
+        wants_effect=case.mode == "approval" and (key is None or key.effect),
     )  # fmt: skip
+
+
+def without_key(content: Content) -> Content:
+    """Content without the answer key, and without what commits to it."""
+    return Content(
+        {slot: value for slot, value in content.values.items() if slot != SLOT},
+        {slot: seal for slot, seal in content.seals.items() if slot != SLOT},
+    )
 
 
 def unaddressed(review: Review) -> Review:
@@ -93,10 +110,18 @@ def unaddressed(review: Review) -> Review:
     return review if review.addressee is None else replace(review, addressee=None)
 
 
-def concealed_event(event: Event) -> Event:
-    """An event of a concealed case as that of a live one."""
+def anonymous(case: Case) -> Case:
+    """A case that waits for people without what is its program's own, since no probe has a key or a run of its own."""
+    waits = any(review.state in WAITING for review in case.reviews)
+    return replace(case, key=None, run=None, parent=None) if waits else case
+
+
+def event_as_seen(event: Event, case: Case) -> Event:
+    """An event of a case as somebody may see it who sees the case so: it names nothing that the case does not."""
     if isinstance(event, Opened):
-        seals = {slot: seal for slot, seal in event.content.seals.items() if slot != SLOT}
-        values = {slot: value for slot, value in event.content.values.items() if slot != SLOT}
-        return replace(event, case_kind="live", parent=None, content=Content(values, seals))
-    return replace(event, addressee=None) if isinstance(event, ReviewOpened) else event
+        return replace(
+            event, case_kind=case.kind, key=case.key, run=case.run, parent=case.parent,
+            effect="ready" if case.wants_effect else "none",
+            content=event.content if case.scored is not None else without_key(event.content),
+        )  # fmt: skip
+    return replace(event, addressee=None) if isinstance(event, ReviewOpened) and case.kind == "live" else event

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -19,6 +20,7 @@ from dualcontrol.events import Entry
 from dualcontrol.layout import one_line, written
 from dualcontrol.names import same
 from dualcontrol.people import proof
+from dualcontrol.probe import event_as_seen
 from dualcontrol.review.joined import alike
 from dualcontrol.review.view import seen_by
 
@@ -47,6 +49,7 @@ def show_case(
         now, control = desk.steps.now(), desk.governing(shown.loop)
         followers = desk.steps.followers(shown)
     shown, blind = seen_by(shown, who, control)
+    entries = [replace(entry, events=tuple(event_as_seen(e, shown) for e in entry.events)) for entry in entries]
     hidden = () if blind else blind_to(shown, who)
     if state.as_json:
         more = {"events": event_document(entries, hidden)} if events else {}
@@ -131,6 +134,7 @@ def _head(case: Case, stop: Stop | None, now: int) -> list[tuple[str, str]]:
         ("route", (f"{route.to} by {route.by}" if route.by else route.to) if route else None),
         ("why", route.reason if route else None),
         ("joined to", case.leader),
+        ("debriefing", case.debriefing),
         ("due", f"{due(case.due_at, now)}, then {route.on_timeout}" if case.due_at and route else None),
         ("erased", "its content was erased; the evidence stays" if case.erased else None),
         ("read only", case.read_only),

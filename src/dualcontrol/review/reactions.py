@@ -32,7 +32,7 @@ def _opened_by_route(case: Case, event: ev.Routed, control: Control, env: Env) -
 
 
 def _probe_asked(case: Case, control: Control, env: Env) -> list[Event]:
-    """The one row of a probe: a decision, or an audit where autopilot would have acted, for the person it is meant for.
+    """The rows of a probe, all for the person it is meant for: those of a live case, or an audit beside autopilot.
 
     One that is meant for nobody is over at once, and kept to be copied.
     """
@@ -40,8 +40,10 @@ def _probe_asked(case: Case, control: Control, env: Env) -> list[Event]:
     if key is None or not key.person or route is None or route.to == "block":
         return [probe.scored(case, None, env, rejected=None)]
     kind: ReviewKind = "audit" if route.to == "autopilot" else "decide"
-    row = rows.row(case, kind, rows.group_of(route, control), 1, control, env)
-    return [replace(row, addressee=key.person)]
+    asked = rows.first(case, control, env) if kind == "decide" else []
+    if all(getattr(event, "review", kind) != kind for event in asked):  # an arbiter alone is somebody else
+        asked = [rows.row(case, kind, rows.group_of(route, control), 1, control, env)]
+    return [replace(event, addressee=key.person) if isinstance(event, ev.ReviewOpened) else event for event in asked]
 
 
 def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) -> list[Event]:
@@ -50,7 +52,7 @@ def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) ->
     if review is None:
         return []
     if case.kind == "probe":
-        return [probe.scored(case, review, env, rejected=bool(quorum.wrong(case, case.answer(review.id))))]
+        return probe.over(case, review, env, rejected=bool(quorum.wrong(case, case.answer(review.id))))
     if review.beside or case.concluded is not None:
         answer = case.answer(review.id)
         wrong = quorum.wrong(case, answer)

@@ -25,9 +25,10 @@ from dualcontrol.case import (
     Route,
 )
 from dualcontrol.control import Control
-from dualcontrol.names import same
+from dualcontrol.errors import UnknownCaseError
+from dualcontrol.names import identity, same
 from dualcontrol.people import may
-from dualcontrol.probe import concealed, unaddressed
+from dualcontrol.probe import anonymous, concealed, unaddressed
 
 
 def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
@@ -209,15 +210,26 @@ def seen_by(case: Case, person: str, control: Control) -> PersonalView:
     """The case as a person may see it who holds no review of it: page, list, flash, command line, refusals.
 
     Nothing of the proposal and of what came of it where they hold a blind review or may take one; else all of it, and
-    of meta what the loop shows.
+    of meta what the loop shows.  Raises UnknownCaseError for a probe of somebody else, which is not theirs to see.
     """
+    if withheld(case, person, control):
+        raise UnknownCaseError(f"there is no case {case.id}", case_id=case.id)
     kept, case = kept_from(case, person, control), concealed(case)
     if kept:
         return PersonalView(_masked(case), kept=True)
+    if control.settings.probe_share > 0.0 and may(person, "claim", control) is None:
+        case = anonymous(case)
     values = case.content.values
     if "meta" in values:
         values = {**values, "meta": fields_of(case.meta, control.settings.shown_meta)}
     return PersonalView(replace(case, content=Content(values, case.content.seals)), kept=False)
+
+
+def withheld(case: Case, person: str, control: Control) -> bool:
+    """Whether a probe is not for this person: neither asked of them, nor may they see how others are measured."""
+    if case.kind == "live" or not control.people or identity(person) not in control.people:
+        return False  # who has no account holds the database itself
+    return not any(same(r.addressee, person) for r in case.reviews) and may(person, "audit", control) is not None
 
 
 def fields_of(meta: dict[str, JSON], names: tuple[str, ...]) -> dict[str, JSON]:

@@ -285,6 +285,9 @@ class Queries(Protocol):
     def probes_of(self, loop_id: int, case_id: str) -> list[str]:
         """The probes that were made of a case and still have their content."""
 
+    def probes_waiting(self, loop_id: int) -> dict[str, int]:
+        """How many probes of a loop wait for an answer, by the names under which `counts` has live cases."""
+
     def probes_opened(self, loop_id: int, since: int) -> int:
         """How many probes of a loop were opened since a time."""
 

@@ -24,9 +24,11 @@ from dualcontrol.vigilance.record import DAY, Figures, Record
 
 log = logging.getLogger("dualcontrol.vigilance")
 PURPOSE, KIND, PLACE, WAY, BLIND = "probe", "probe/wrong", "probe/source", "probe/way", "probe/blind"  # of draws
+WRITTEN = "probe/written"
 MONTH = 30 * DAY
 ENOUGH = 30  # known-wrong probes in a month, after which half as many are asked
 WRONG = 0.7  # of probes; the others are right, so that false alarms are measured too
+AUTHORED = 0.5  # of draws that look first among the probes that somebody wrote
 SOURCES, TRIES, PAGE = 5_000, 40, 1_000
 EXPOSURES = 20  # people who have seen a probe of one source, after which it is retired
 RECOUNT = 60_000_000  # microseconds after which answers are counted again
@@ -122,7 +124,7 @@ class Prober:
             if source is None or identity(person) in known or len(exposed) >= EXPOSURES:
                 continue
             blind = self._blind(sources.proposal(source, control, person), control, seed)
-            if blind is None or (blind and source.how == "mutated" and case.mode != "approval"):
+            if blind is None or (blind and source.how != "replayed" and case.mode != "approval"):
                 continue  # what nobody sees says nothing; an action is shown once its reviewer has committed
             command = sources.proposal(source, control, person, weight, blind=blind)
             sheet.opened += 1
@@ -131,7 +133,10 @@ class Prober:
         return None
 
     def _candidates(self, control: Control, sheet: Sheet, seed: str) -> Iterator[Case]:
-        """Settled cases, from a drawn place on."""
+        """Settled cases, from a drawn place on; before them, for half of the draws, probes that somebody wrote."""
+        written = list(sheet.record.authored) if draw(self._steps.secret, WRITTEN, seed) < AUTHORED else []
+        first = int(draw(self._steps.secret, f"{WRITTEN}/source", seed) * len(written))
+        yield from filter(None, map(self._case, [*written[first:], *written[:first]][:TRIES]))
         queries = self._steps.store.queries
         while page := queries.examples(control.loop_id, after=sheet.after, limit=PAGE):
             sheet.after = page[-1].id or 0
@@ -160,7 +165,9 @@ class Prober:
             return None
         if routed.to == "autopilot":  # as an audit, which is blind under a guarantee
             guarantee = control.settings.guarantee
-            return guarantee is not None and guarantee.blind
+            if guarantee is not None and guarantee.blind:
+                return True
+            return None if control.settings.mode == "approval" else False  # no effect stands beside it
         return routed.evidence is not None and draw(self._steps.secret, BLIND, seed) < float(routed.evidence)
 
 

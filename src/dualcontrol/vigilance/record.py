@@ -16,6 +16,7 @@ from dualcontrol.oversight.certificate import OversightCertificate
 from dualcontrol.oversight.rates import Team
 from dualcontrol.oversight.scorecard import Scorecard
 from dualcontrol.oversight.stamping import Stamping
+from dualcontrol.probe import key_of
 
 OVERLAP = 60_000_000  # microseconds that are read again, since who closed a case first may have committed last
 DAY = 86_400_000_000
@@ -39,6 +40,7 @@ class Answered(Value, frozen=True, kw_only=True):
     verdict: str
     mode: str = "labels"
     first_wrong: bool | None = None
+    level: str = ""
 
     @property
     def counts(self) -> bool:
@@ -46,7 +48,7 @@ class Answered(Value, frozen=True, kw_only=True):
 
         Without the proposal nobody can miss that another one was put in its place; an action is seen in the end.
         """
-        return self.wrong and (not self.blind or self.how != "mutated" or self.mode == "approval")
+        return self.wrong and (not self.blind or self.how == "replayed" or self.mode == "approval")
 
 
 class Flag(NamedTuple):
@@ -67,12 +69,12 @@ def answered(case: Case) -> Answered | None:
     )  # fmt: skip
     if review is None or answer is None:
         return None
-    first = case.content.get(f"first/{review.id}")
+    first, key = case.content.get(f"first/{review.id}"), key_of(case)
     return Answered(
         case_id=case.id, person=answer.actor.person, at=scored.at, wrong=scored.wrong, rejected=scored.rejected,
         blind=scored.blind, how=scored.how, weight=scored.weight, verdict=answer.verdict, mode=case.mode,
         seconds=answer.seconds if answer.seconds is not None and answer.seconds >= FASTEST else None,
-        first_wrong=None if first is None else first.get("should") == "not",
+        first_wrong=None if first is None else first.get("should") == "not", level=key.level if key else "",
     )  # fmt: skip
 
 
@@ -82,6 +84,7 @@ class Record:
     def __init__(self) -> None:
         self.probes: dict[str, Answered] = {}
         self.exposed: defaultdict[str, set[str]] = defaultdict(set)  # who has seen a probe of a source, by its case
+        self.authored: dict[str, None] = {}  # cases that somebody wrote as probes, to be copied
         self.since = 0
 
     def read(self, closed: Callable[[int], Iterable[Case]]) -> None:
@@ -91,6 +94,8 @@ class Record:
             for review in case.reviews:
                 if case.parent is not None and review.addressee is not None:
                     self.exposed[case.parent].add(identity(review.addressee))
+            if case.scored is not None and case.scored.how == "authored" and not case.reviews and not case.erased:
+                self.authored[case.id] = None
             probe = answered(case)
             if probe is not None:
                 self.probes[case.id] = probe
@@ -114,6 +119,8 @@ class Figures:
         self.certificate = OversightCertificate(1.0 - DELTA, largest=LARGEST)
         self.cards: defaultdict[str, Scorecard] = defaultdict(Scorecard)
         self.team = Scorecard()
+        self.levels, self.levels_blind = Team("shown", DELTA), Team("blind", DELTA)  # by context level
+        self.level_cards: defaultdict[str, Scorecard] = defaultdict(Scorecard)
         self.tests: defaultdict[str, Stamping] = defaultdict(Stamping)
         self.flags: list[Flag] = []
         for probe in probes:
@@ -123,13 +130,16 @@ class Figures:
         person = identity(probe.person)
         self.names[person] = probe.person
         if not probe.blind:
-            for card in (self.team, self.cards[person]):
+            for card in (self.team, self.cards[person], *([self.level_cards[probe.level]] if probe.level else ())):
                 card.observe(wrong=probe.wrong, rejected=probe.rejected, seconds=probe.seconds)
         if not probe.counts:
             return
         missed = not probe.rejected
         team = self.blind if probe.blind else self.shown
         team.observe(person, missed=missed, kind=team.kind)
+        if probe.level:
+            levels = self.levels_blind if probe.blind else self.levels
+            levels.observe(probe.level, missed=missed, kind=levels.kind)
         if not probe.blind:
             self.certificate.probe(missed=missed, weight=probe.weight)
         if self.tests[person].observe(missed) == "stamping":

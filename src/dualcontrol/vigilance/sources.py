@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from dualcontrol.case import JSON, Case, ProbeKind
 from dualcontrol.commands import Propose
-from dualcontrol.control import Control, Corruption
+from dualcontrol.control import Control, Corruption, LoopSettings
 from dualcontrol.labels import mark
 from dualcontrol.names import identity
 from dualcontrol.probe import AnswerKey, key_of
@@ -67,8 +69,9 @@ def _blind(case: Case) -> bool:
 
 
 def worked_on(case: Case) -> set[str]:
-    """Who knows a case: its reviewers, whose names are `identity`, and who proposed it."""
-    people = [review.person for review in case.reviews] + [case.owner, case.submitter]
+    """Who knows a case: its reviewers, whose names are `identity`, and who proposed or wrote it."""
+    key = key_of(case)
+    people = [review.person for review in case.reviews] + [case.owner, case.submitter, key.author if key else None]
     return {identity(person) for person in people if person}
 
 
@@ -85,10 +88,12 @@ class Source(NamedTuple):
 
 
 def made_of(case: Case, control: Control, wrong: bool, draw: float, other: Case | None = None) -> Source | None:
-    """A probe made of a settled case, wrong or right; None where it cannot be.
+    """A probe made of a settled case, or of one that somebody wrote, wrong or right; None where it cannot be.
 
     `draw` in [0, 1) chooses among several ways; `other` is another case, whose values may be swapped in.
     """
+    if case.kind == "probe":
+        return authored(case, wrong, other)
     truth = truth_of(case, control)
     if truth is None or case.proposed is None or (truth.wrong and not wrong):
         return None
@@ -101,13 +106,16 @@ def made_of(case: Case, control: Control, wrong: bool, draw: float, other: Case 
         cue = "the AI was wrong here, as people found who looked at it without the proposal"
         cue += "" if truth.right is None else f"; they say {_short(truth.right)}"
         return Source(case, True, "replayed", truth.right, cue, rows, case.proposed)
-    return _with_other_label(case, control, rows, draw) or _corrupted(case, control, rows, draw, other)
+    return _with_other_label(case, control, rows, draw, other) or _corrupted(case, control, rows, draw, other)
 
 
 def _with_other_label(
-    case: Case, control: Control, rows: tuple[dict[str, JSON], ...], draw: float
+    case: Case, control: Control, rows: tuple[dict[str, JSON], ...], draw: float, other: Case | None
 ) -> Source | None:  # fmt: skip
-    """A case of labels with another label proposed: the likeliest of the others, which takes over its score."""
+    """A case of labels with another label proposed: the likeliest of the others, which takes over its score.
+
+    It takes over the place too, and the id that goes with it, unless the program lists labels in an order of its own.
+    """
     if case.mode != "labels" or case.proposed is None:
         return None
     right = rows[case.proposed]
@@ -120,13 +128,24 @@ def _with_other_label(
                 rows[likeliest].get("score"), right.get("score"),
             )  # fmt: skip
         order = list(range(len(rows)))
-        order[case.proposed], order[likeliest] = likeliest, case.proposed  # so that their places tell nothing
-        chosen = tuple(_without_none(swapped[index]) for index in order)
+        if _by_score(rows) and (other is None or _by_score(other.content.get("candidates", ()))):
+            order[case.proposed], order[likeliest] = likeliest, case.proposed
+        numbered = all(row["id"] == f"c{place}" for place, row in enumerate(rows, 1))
+        chosen = tuple(
+            _without_none(swapped[index]) | ({"id": rows[place]["id"]} if numbered else {})
+            for place, index in enumerate(order)
+        )
         return _labelled(case, chosen, order.index(likeliest), right["value"])
     labels = [label for label in control.settings.labels or () if mark(label) != mark(right["value"])]
     if not labels:
         return None
     return _labelled(case, ({**right, "value": labels[int(draw * len(labels))]},), 0, right["value"])
+
+
+def _by_score(rows: Sequence[Mapping[str, JSON]]) -> bool:
+    """Whether candidates come in the order of their scores, as far as they have any."""
+    scores = [float(row.get("score") or 0.0) for row in rows]
+    return scores == sorted(scores, reverse=True)
 
 
 def _labelled(case: Case, rows: tuple[dict[str, JSON], ...], proposed: int, right: JSON) -> Source:
@@ -197,13 +216,30 @@ def _short(value: JSON) -> str:
     return repr(text[:60]) if isinstance(value, str) else text[:60]
 
 
-def authored(case: Case, draw: float) -> Source | None:
-    """A copy of a probe that somebody wrote; None where its content was erased."""
-    key = key_of(case)
-    if key is None or case.proposed is None or case.erased:
+def authored(case: Case, wrong: bool, like: Case | None = None) -> Source | None:
+    """A copy of a probe that somebody wrote, as of the program that proposed the case that it is to be `like`.
+
+    None where its content was erased, or it is not of the kind that is asked for.
+    """
+    key, proposed = key_of(case), case.proposed
+    if key is None or key.wrong != wrong or proposed is None or case.erased:
         return None
     rows = tuple(dict(row) for row in case.content.get("candidates", ()))
-    return Source(case, key.wrong, "authored", key.right, key.cue, rows, case.proposed)
+    if like is not None and like.submitter is not None:
+        case = replace(case, owner=like.owner, submitter=like.submitter)
+    return Source(case, key.wrong, "authored", key.right, key.cue, rows, proposed)
+
+
+def _has_effect(case: Case) -> bool:
+    """Whether a program takes the effect of a case like this; of an authored one its key says so."""
+    key = key_of(case)
+    return case.wants_effect if key is None else key.effect
+
+
+def level_of(settings: LoopSettings) -> str:
+    """How much context a loop asks for: the name of its level, or the fields."""
+    context = settings.context
+    return context if isinstance(context, str) else ", ".join(context)[:80]
 
 
 def proposal(source: Source, control: Control, person: str, weight: float = 1.0, *, blind: bool = False) -> Propose:
@@ -211,7 +247,7 @@ def proposal(source: Source, control: Control, person: str, weight: float = 1.0,
     case = source.case
     key = AnswerKey(
         person=person, wrong=source.wrong, how=source.how, right=source.right, source=case.id, run=case.run,
-        cue=source.cue, weight=weight, blind=blind,
+        cue=source.cue, weight=weight, blind=blind, effect=_has_effect(case), level=level_of(control.settings),
     )  # fmt: skip
     scores = [row.get("score") for row in source.candidates] if case.content.get("scores") is not None else None
     return Propose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -165,6 +166,13 @@ class SqlQueries:
     def probes_of(self, loop_id: int, case_id: str) -> list[str]:
         """The probes that were made of a case: see the port."""
         return [row[0] for row in self._read(statements.PROBES_OF, loop_id=loop_id, case_id=case_id)]
+
+    def probes_waiting(self, loop_id: int) -> dict[str, int]:
+        """How many probes of a loop wait for an answer, as counts of live cases: see the port."""
+        waiting: Counter[str] = Counter()
+        for state, route, many in self._read(statements.PROBES_WAITING, loop_id=loop_id):
+            waiting.update({state: many, route: many, **({"audited": many} if route == "autopilot" else {})})
+        return dict(waiting)
 
     def probes_opened(self, loop_id: int, since: int) -> int:
         """How many probes of a loop were opened since a time."""

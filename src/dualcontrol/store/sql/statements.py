@@ -275,6 +275,9 @@ def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
 # Cases
 
 
+_waits = exists().where(reviews.c.case_id == cases.c.id, reviews.c.state.in_([literal("open"), literal("claimed")]))
+
+
 @cache
 def list_cases(loop: bool, state: bool, decided: bool, kind: str | None, cursor: bool) -> Select[Any]:
     """Cases, newest first; each flag says whether that filter is on.
@@ -294,7 +297,7 @@ def list_cases(loop: bool, state: bool, decided: bool, kind: str | None, cursor:
     elif state:
         statement = statement.where(cases.c.state == bindparam("state"))
     if kind == "listed":
-        statement = statement.where(LIVE | ((cases.c.kind == literal("probe")) & (cases.c.state == literal("open"))))
+        statement = statement.where(LIVE | ((cases.c.kind == literal("probe")) & _waits))
     elif kind is not None:
         statement = statement.where(cases.c.kind == bindparam("kind"))
     if cursor:
@@ -391,6 +394,12 @@ PROBES = (
 PROBES_OF = select(cases.c.id).where(
     _of_loop, _probe, cases.c.parent_id == bindparam("case_id"),
     exists().where(payloads.c.case_id == cases.c.id),
+)  # fmt: skip
+_asked = select(reviews.c.case_id).where(reviews.c.loop_id == bindparam("loop_id"))
+_waiting = union_all(*(_asked.where(reviews.c.state == literal(state)) for state in ("open", "claimed")))
+PROBES_WAITING = (  # by what they look like in the counts
+    select(cases.c.state, cases.c.route, func.count()).where(cases.c.id.in_(_waiting), _probe)
+    .group_by(cases.c.state, cases.c.route)
 )  # fmt: skip
 PROBES_OPENED = select(func.count()).select_from(cases).where(
     _of_loop, cases.c.opened_at >= bindparam("since", type_=BigInteger), _probe

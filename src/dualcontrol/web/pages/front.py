@@ -50,6 +50,7 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
             "others": 0 if waiting.more else max(counts["open"] - waiting.open + waiting.audits, 0),
             "autopilot_from": control.threshold_for(None), "guarantee": settings.guarantee,
             "certified": sorted(control.thresholds) if settings.guarantee else [],
+            "probed": settings.probe_share > 0.0,
             "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
             "stopped": control.stopped is not None,
             "load": counts["human"] / routed if routed else None,

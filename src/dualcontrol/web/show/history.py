@@ -79,6 +79,11 @@ def _decided(e: dict[str, JSON]) -> str:
     return f"Decided: {words.VERDICTS[e['verdict']].lower()} ({how}{wrong})"
 
 
+def _probe_scored(e: dict[str, JSON]) -> str:
+    end = {True: "was turned down", False: "came through", None: "was answered by nobody"}[e.get("rejected")]
+    return f"A test case: {WRONG[int(e['wrong'])]}, and it {end}"
+
+
 def _concluded(e: dict[str, JSON]) -> str:
     verdict = words.VERDICTS.get(e.get("verdict") or "", "goes through as proposed")
     return f"Outcome by {words.BY[e['by']]}: {verdict.lower()}"
@@ -107,6 +112,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Decided": ("check", _decided),
     "Retracted": ("undo", lambda e: _with("{} took the decision back", e["person"])),
     "Audited": ("shield", lambda e: f"Audited: {WRONG.get(e.get('wrong', -1), 'no judgement')}"),
+    "ProbeScored": ("shield", _probe_scored),
     "TimedOut": ("clock", lambda e: f"The response time passed: {words.TIMEOUTS[e['how']]}"),
     "Withdrawn": ("x", lambda e: _with("Withdrawn by {}", e["by"])),
     "Concluded": ("flag", _concluded),
