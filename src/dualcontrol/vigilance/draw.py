@@ -12,6 +12,8 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dualcontrol.case import Case, Review
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control, draw
@@ -20,6 +22,7 @@ from dualcontrol.names import identity, own_pool
 from dualcontrol.people import may
 from dualcontrol.step import Steps
 from dualcontrol.vigilance import sources
+from dualcontrol.vigilance.ladder import Ask, Ladder
 from dualcontrol.vigilance.record import DAY, Figures, Record
 
 log = logging.getLogger("dualcontrol.vigilance")
@@ -46,14 +49,16 @@ class Sheet:
 class Prober:
     """Opens probes after answers; one for each desk, and any number of desks on one database."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, ask: Ask | None = None) -> None:
         self._steps = steps
+        self.ladder = Ladder(steps, self, ask or (lambda args, key: None))
         self._sheets: dict[str, Sheet] = {}
         self._lock = threading.Lock()
 
     def answered(self, case: Case) -> Case | None:
-        """After an answer: the probe that it draws, if any; an error here never fails the answer."""
+        """After an answer: the probe that it draws, or what a probe leads to; an error here never fails the answer."""
         if case.kind != "live" or case.origin != "live":
+            self.ladder.answered(case)
             return None
         done = [review for review in case.reviews if review.state == "answered" and review.person]
         if not done or not self._lock.acquire(blocking=False):
@@ -114,23 +119,46 @@ class Prober:
     def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float) -> Case | None:
         """Open a probe for somebody, of a source that they do not know and that routes to people; None without one."""
         wrong = draw(self._steps.secret, KIND, seed) < WRONG
-        for case in self._candidates(control, sheet, seed):
-            other = self._other(sheet, seed)
-            source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
-            exposed = sheet.record.exposed[case.id]
-            known = sources.worked_on(case) | exposed
-            if source is None or identity(person) in known or len(exposed) >= EXPOSURES:
-                continue
+        for source in self._sources(control, sheet, person, seed, wrong):
             blind = self._blind(sources.proposal(source, control, person), control, seed)
             if blind is None or (blind and source.how == "mutated"):  # unseen, what was put in says nothing
                 continue
             command = sources.proposal(source, control, person, weight, blind=blind)
             sheet.opened += 1
-            exposed.add(identity(person))
+            sheet.record.exposed[source.case.id].add(identity(person))
             return self._steps.propose(command, own=True).case
         return None
 
-    def _candidates(self, control: Control, sheet: Sheet, seed: str) -> Iterator[Case]:
+    def training(self, control: Control, person: str, seed: str, *, wrong: bool) -> Propose | None:
+        """A training case for somebody, announced as one; of the other kind where there is none of this."""
+        with self._lock:
+            sheet = self._sheets.setdefault(control.loop, Sheet())
+            for kind in (wrong, not wrong):
+                for source in self._sources(control, sheet, person, seed, kind, SOURCES):
+                    return replace(sources.proposal(source, control, person), kind="practice", key=seed)
+        return None
+
+    def practised(self, control: Control, person: str, since: int) -> tuple[int, int]:
+        """How many training cases of somebody, opened since a time, are over, and how many of these were answered."""
+        with self._lock:
+            sheet = self._sheets.setdefault(control.loop, Sheet())
+            self._read(control, sheet)
+            mine = [p for p in sheet.record.practised.values() if p.person == identity(person) and p.opened_at >= since]
+        return len(mine), sum(p.answered for p in mine)
+
+    def _sources(
+        self, control: Control, sheet: Sheet, person: str, seed: str, wrong: bool, tries: int = TRIES
+    ) -> Iterator[sources.Source]:  # fmt: skip
+        """What a probe for somebody can be made of, from a drawn place on: nothing that they know."""
+        for case in self._candidates(control, sheet, seed, tries):
+            other = self._other(sheet, seed)
+            source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
+            exposed = sheet.record.exposed[case.id]
+            known = identity(person) in sources.worked_on(case) | exposed
+            if source is not None and not known and len(exposed) < EXPOSURES:
+                yield source
+
+    def _candidates(self, control: Control, sheet: Sheet, seed: str, tries: int) -> Iterator[Case]:
         """Settled cases, from a drawn place on."""
         queries = self._steps.store.queries
         while page := queries.examples(control.loop_id, after=sheet.after, limit=PAGE):
@@ -138,7 +166,7 @@ class Prober:
             sheet.cases.extend(example.case_id for example in page if example.wrong is not None)
         count = len(sheet.cases)
         first = int(draw(self._steps.secret, PLACE, seed) * count) if count else 0
-        for step in range(min(count, TRIES)):
+        for step in range(min(count, tries)):
             case = self._case(sheet.cases[(first + step) % count])
             if case is not None:
                 yield case

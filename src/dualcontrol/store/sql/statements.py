@@ -233,6 +233,8 @@ class Hot(Statements):
         )
         locked = limited(first, ONE).with_for_update(of=(cases, reviews), skip_locked=True)
         self.lock_review = self._add(locked, *names)
+        self.worked_closed = self._add(worked(True), "since", "person", "since")
+        self.worked_open = self._add(worked(False), "opened", "person", "since")
 
 
 # The constructs of the read side; what is not `live` is left out in one place, here
@@ -381,11 +383,40 @@ HANDLING = (
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
 
-# Probes: those closed since a time, and how many were opened.
+# The same with the times themselves, and what one person has answered or holds by the risk of its case: in cases closed
+# since a time, and in those not closed that were opened since another.
+TIMES = (
+    select(reviews.c.person, reviews.c.claimed_at, reviews.c.answered_at)
+    .select_from(_newest.join(reviews, reviews.c.case_id == _newest.c.id))
+    .where(reviews.c.person.is_not(None) & (reviews.c.state == literal("answered")))
+)
+
+
+@cache
+def worked(closed: bool) -> Select[Any]:
+    """How much of each risk one person has answered since a time, or holds, in cases that are closed or not."""
+    since = bindparam("since", type_=BigInteger)
+    times = (
+        (cases.c.closed_at >= since,)
+        if closed
+        else (cases.c.opened_at >= bindparam("opened", type_=BigInteger), cases.c.closed_at.is_(None))
+    )
+    mine = reviews.c.person.is_not(None) & (reviews.c.person == bindparam("person", type_=Text))
+    done = (reviews.c.state == literal("answered")) & (reviews.c.answered_at >= since)
+    return (
+        select(cases.c.risk, func.count())
+        .select_from(cases.join(reviews, reviews.c.case_id == cases.c.id))
+        .where(cases.c.loop_id.in_(select(loops.c.id)), *times, mine, done | (reviews.c.state == literal("claimed")))
+        .group_by(cases.c.risk)
+    )
+
+
+# Probes and training cases: those closed since a time, and how many probes were opened.
 _of_loop, _probe = cases.c.loop_id == bindparam("loop_id"), cases.c.kind == literal("probe")
+_asked = cases.c.kind.in_([literal("probe"), literal("practice")])
 PROBES = (
     select(cases.c.id)
-    .where(_of_loop, cases.c.closed_at >= bindparam("since", type_=BigInteger), cases.c.closed_at.is_not(None), _probe)
+    .where(_of_loop, cases.c.closed_at >= bindparam("since", type_=BigInteger), cases.c.closed_at.is_not(None), _asked)
     .order_by(cases.c.closed_at, cases.c.id)
 )
 PROBES_OPENED = select(func.count()).select_from(cases).where(
