@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from dualcontrol.people import may
 from dualcontrol.step import Steps
 from dualcontrol.vigilance import sources
 from dualcontrol.vigilance.ladder import Ask, Ladder
+from dualcontrol.vigilance.pace import Drift, Timed, break_due, drift
 from dualcontrol.vigilance.record import DAY, Figures, Record
 
 log = logging.getLogger("dualcontrol.vigilance")
@@ -34,6 +35,8 @@ SOURCES, TRIES, PAGE = 5_000, 40, 1_000
 EXPOSURES = 20  # people who have seen a probe of one source, after which it is retired
 RECOUNT = 60_000_000  # microseconds after which answers are counted again
 MOST_ANSWERS = 20_000
+TIMES = 2_000
+LONG = 20  # cases that wait, at least, for a queue to be long
 
 
 class Sheet:
@@ -53,10 +56,16 @@ class Prober:
         self._steps = steps
         self.ladder = Ladder(steps, self, ask or (lambda args, key: None))
         self._sheets: dict[str, Sheet] = {}
+        self._times: dict[str, deque[int]] = {}  # of the answers of each person that this process took
         self._lock = threading.Lock()
 
     def answered(self, case: Case) -> Case | None:
         """After an answer: the probe that it draws, or what a probe leads to; an error here never fails the answer."""
+        for review in case.reviews:
+            if review.state == "answered" and review.person and review.answered_at:
+                times = self._times.setdefault(identity(review.person), deque(maxlen=TIMES))
+                if not times or times[-1] < review.answered_at:
+                    times.append(review.answered_at)
         if case.kind != "live" or case.origin != "live":
             self.ladder.answered(case)
             return None
@@ -71,6 +80,28 @@ class Prober:
             return None
         finally:
             self._lock.release()
+
+    def drift(self, control: Control) -> Drift:
+        """How the people of a loop fare over a shift and over weeks, and each one's pace, by the last 60 days."""
+        figures, now, queries = self.figures(control), self._steps.now(), self._steps.store.queries
+        answers = [Timed(*answer) for answer in queries.times(control.loop_id, now - 2 * MONTH, MOST_ANSWERS)]
+        a_day = sum(answer.at >= now - DAY for answer in answers)
+        waiting = queries.counts(control.loop_id)["open"]
+        return drift(answers, figures.probes, names=figures.names, long_queue=waiting > max(a_day, LONG))
+
+    def break_due(self, person: str) -> bool:
+        """Whether to suggest a pause to somebody, by their answers that this process took."""
+        return break_due(list(self._times.get(identity(person), ())), self._steps.now())
+
+    def notices(self, person: str, controls: Sequence[Control], case: Case | None = None) -> list[str]:
+        """What a page tells somebody: where they stand, that a case is for training, that a pause is due."""
+        standings = [(control.loop, self.ladder.standing(control, person)) for control in controls if control.rungs]
+        notices = [f"{loop}: {standing.words}" for loop, standing in standings if standing is not None]
+        if case is not None and case.kind == "practice":
+            notices.append("This is a training case: what is right is known, and nothing comes of it.")
+        if self.break_due(person):
+            notices.append("You have worked for 40 minutes without a pause. A short one helps; nothing is lost by it.")
+        return notices
 
     def figures(self, control: Control) -> Figures:
         """What the probes of a loop say, as far as they are answered now."""

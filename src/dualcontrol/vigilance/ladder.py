@@ -24,6 +24,7 @@ from dualcontrol.control import (
     SUSPENDED,
     TRAINING,
     Control,
+    LoopSettings,
     Rung,
     draw,
 )
@@ -105,6 +106,35 @@ WORDS = {
     "decide.",
     SUSPENDED: "You take no cases here until a lead lets you.",
 }
+
+
+def disclosure(settings: LoopSettings) -> list[str]:
+    """What is measured of the people of a loop and what follows from it, as it is to be told to them; none where not.
+
+    Plain sentences, for a page of each person and for works councils; they say what the settings in force do.
+    """
+    if settings.probe_share == 0.0:
+        return []
+    lines = [
+        f"Up to {settings.probe_share:.0%} of your cases here are checks: what is right is known, and nothing comes of "
+        "them. After your answer you are told, and what was right.",
+        "Measured are: how many wrong proposals you let pass and how many right ones you turn down, how long you take, "
+        "and where you say first what should happen, whether you leave what was right or what was wrong.",
+        "Shown by hour of a shift and by week for all together; nobody is compared with others below 100 checks.",
+    ]
+    steps = [THEN[step] for step in range(NOTICE, settings.ladder + 1)]
+    if steps:
+        lines.append("Who lets far more pass than one in ten goes one step up, who does well again one step down.")
+        lines.append(f"The steps are: {'; '.join(steps)}.")
+    lines.append("No statistic takes anybody's work away: a suspension is decided by people, and ended by people.")
+    return lines
+
+
+THEN = {
+    NOTICE: "a notice to you and the leads", TRAINING: f"{BURST} training cases, announced as such",
+    COMMIT_FIRST: "you say what is right before you see the proposal",
+    SECOND_REVIEW: "a second person confirms what you decide", SUSPENDED: "the leads are asked whether to suspend you",
+}  # fmt: skip
 
 
 class ProberPort(Protocol):
@@ -238,6 +268,6 @@ def _stepped(control: Control, at: int, person: str, move: Move, place: int = 0)
 
 
 def _key(what: str, control: Control, rung: Rung) -> str:
-    """A key for what follows once from a step of somebody."""
+    """A key for what follows once from a verdict on somebody."""
     person = hashlib.sha256(identity(rung.name).encode()).hexdigest()[:16]
-    return f"{what}/{control.loop_id}/{person}/{rung.at}"
+    return f"{what}/{control.loop_id}/{person}/{rung.verdicts}"

@@ -383,11 +383,13 @@ HANDLING = (
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
 
-# The same with the times themselves, and what one person has answered or holds by the risk of its case: in cases closed
-# since a time, and in those not closed that were opened since another.
+# The same with the times themselves, probes included; and what one person has answered or holds by the risk of its case,
+# in cases closed since a time, and in those not closed that were opened since another.
+_since = (cases.c.loop_id == bindparam("loop_id"), cases.c.opened_at >= bindparam("since", type_=BigInteger))
+_latest = limited(select(cases.c.id).where(*_since, _shown).order_by(cases.c.opened_at.desc())).subquery()
 TIMES = (
     select(reviews.c.person, reviews.c.claimed_at, reviews.c.answered_at)
-    .select_from(_newest.join(reviews, reviews.c.case_id == _newest.c.id))
+    .select_from(_latest.join(reviews, reviews.c.case_id == _latest.c.id))
     .where(reviews.c.person.is_not(None) & (reviews.c.state == literal("answered")))
 )
 
