@@ -383,7 +383,7 @@ HANDLING = (
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
 
-# The same with the times themselves, probes included; and what one person has answered or holds by the risk of its case,
+# The same with the times themselves, probes included; and what one person has answered or holds by risk of the case,
 # in cases closed since a time, and in those not closed that were opened since another.
 _since = (cases.c.loop_id == bindparam("loop_id"), cases.c.opened_at >= bindparam("since", type_=BigInteger))
 _latest = limited(select(cases.c.id).where(*_since, _shown).order_by(cases.c.opened_at.desc())).subquery()
