@@ -9,7 +9,9 @@ import pytest
 from ladder_cases import answer, clear, flag, happened, mail, pay, probe, settled, steps
 
 import dualcontrol as dc
-from dualcontrol.control import BY_TWO
+from dualcontrol.case import Actor
+from dualcontrol.commands import GiveAnswer
+from dualcontrol.control import BY_TWO, Control, LoopSettings
 from dualcontrol.errors import (
     CommitError,
     EligibilityError,
@@ -21,7 +23,9 @@ from dualcontrol.errors import (
     VerdictError,
 )
 from dualcontrol.events import Decided, Rerouted, ReviewerStepped
+from dualcontrol.evolve import governed_by
 from dualcontrol.probe import key_of
+from dualcontrol.review.view import seen_by
 from dualcontrol.testing import FakeClock
 from dualcontrol.vigilance.ladder import ASK, BURST, CLEAR, FLAG, SCARCE, TRAINED, disclosure, moves
 from dualcontrol.vigilance.record import Verdict
@@ -400,3 +404,84 @@ def test_switches_of_who_commits_first_are_counted(desk: dc.Desk) -> None:
     claim.approve()
     card = desk.prober.figures(loop.control).cards["ana"]
     assert (card.harmful, card.could_harm, card.helpful, card.could_help) == (1, 2, 1, 1)
+
+
+# through a whole climb, on every database; and killed in between
+
+
+def test_a_whole_climb_is_in_the_record_and_folds_again(database_url: str) -> None:
+    with dc.open(database_url, durability="process", groups=GROUPS) as desk:
+        loop = mail(desk, quorum={"answers": 2})
+        settled(desk, loop, 25)
+        flag(desk, loop, "ana", 2)
+        while loop.control.in_training("ana"):
+            desk.claim("ana", "mail").label("a")
+        flag(desk, loop, "ana", 3)
+        desk.claim("lee", BY_TWO).approve()
+        assert [step for _, step, _ in steps(desk, loop)] == [1, 2, 2, 3, 4, 4, 5]
+        stored = loop.control
+        folded = Control(loop="mail", loop_id=stored.loop_id, version=0, settings=LoopSettings(name="mail"))
+        for entry in desk.store.queries.entries(loop.stream):
+            for event in entry.events:
+                folded = governed_by(folded, event)
+        assert folded.rungs == stored.rungs
+        assert folded.version == stored.version
+        assert stored.rungs["ana"].verdicts == 5
+
+
+def unattended(desk: dc.Desk, case: dc.Case) -> None:
+    """A careless answer whose program is killed before anything follows from it."""
+    desk.steps.answer_case(
+        case.id, "ana",
+        lambda _, review: GiveAnswer(
+            case_id=case.id, claim_id=review.claim_id or "", verdict="label", value="b", actor=Actor(person="ana")
+        ),
+    )  # fmt: skip
+
+
+def test_a_flag_that_was_not_heeded_is_heeded_with_the_next_answer(desk: dc.Desk) -> None:
+    loop = mail(desk)
+    for _ in range(3):
+        unattended(desk, probe(desk, loop, "ana"))
+    assert steps(desk, loop) == []
+    answer(desk, probe(desk, loop, "ana"), "ana", careless=False)
+    assert steps(desk, loop) == [("ana", 1, FLAG)]
+
+
+def test_a_training_case_that_was_not_opened_is_opened_by_the_sweep_once(desk: dc.Desk) -> None:
+    loop = mail(desk, quorum={"answers": 2})
+    settled(desk, loop, 3)
+    put(desk, 2, FLAG, training=True)
+    assert desk.claim("ana", "mail") is None
+    desk.sweep()
+    desk.sweep()
+    assert len(practised(desk)) == 1
+    assert desk.claim("ana", "mail").case.kind == "practice"
+
+
+def test_a_suspension_that_was_not_asked_for_is_asked_for_by_the_sweep_once(tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path}/dc.db"
+    with dc.open(url, groups=GROUPS) as one, dc.open(url, groups=GROUPS) as other:
+        mail(one)
+        put(one, 4, ASK)
+        for desk in (one, other, one):
+            desk.sweep()
+        assert len(one.store.queries.cases(loop=BY_TWO).rows) == 1
+        one.claim("lee", BY_TWO).reject("no")
+        other.sweep()
+        assert len(one.store.queries.cases(loop=BY_TWO).rows) == 1
+
+
+def put(desk: dc.Desk, step: int, because: str, *, training: bool = False) -> None:
+    """Where somebody stands when a program is killed right after that was written."""
+    desk.steps.move("mail", lambda now, at: [
+        ReviewerStepped(version=now.version + 1, at=at, person="ana", step=step, because=because, training=training)
+    ])  # fmt: skip
+
+
+def test_who_is_in_training_sees_no_more_of_a_blind_case_than_before(desk: dc.Desk) -> None:
+    loop = mail(desk, guarantee={"max_error": 0.1})
+    case = loop.propose(proposal="b", alternatives=["a", "c"], input="live", confidence=0.5)
+    assert seen_by(desk.case(case.id), "ana", loop.control).kept
+    put(desk, 2, FLAG, training=True)
+    assert seen_by(desk.case(case.id), "ana", loop.control).kept
