@@ -1129,7 +1129,7 @@ def test_every_other_example_of_the_page_loads() -> None:
 
 def test_defaults_in_the_page_are_the_defaults() -> None:
     text = "[loop.x]\nguarantee.max_error = 0.1\nfeedback.retrain_every = 1\n"
-    text += "respond_within = 60\ncapacity.reviewers = 3\n" + PROVIDER
+    text += "respond_within = 60\ncapacity.reviewers = 3\nprobes.share = 0.05\n" + PROVIDER
     actual = {key: value for key, value, origin in masked(settings(text)) if origin == "default"}
     literals = [(key, re.search(r"Default: `([^`]+)`\.$", body, re.MULTILINE)) for key, body in _sections()]
     said = {key.replace("NAME", "x"): tomllib.loads(f"v = {found[1]}")["v"] for key, found in literals if found}

@@ -81,7 +81,7 @@ def timeout(case: Case, command: do.Timeout, control: Control, env: Env) -> list
     route = case.route
     if case.state != "open" or case.due_at is None or case.due_at > env.now or route is None or route.to != "human":
         return []
-    if case.kind == "probe":  # what nobody answered in time says nothing of anybody
+    if case.kind != "live":  # what nobody answered in time says nothing of anybody
         return [ev.TimedOut(how="hold", at=env.now), *probe.given_up(case, env)]
     how = route.on_timeout
     if how == "autopilot" and not _may_run_unseen(case, control):

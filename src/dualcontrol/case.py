@@ -556,7 +556,8 @@ class Review(Shown, frozen=True, kw_only=True):
     person whom it is meant for, `seen` the
     other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
     the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
-    until that person is the one who has `committed`.
+    until that person is the one who has `committed`; `by_step` says that it is blind for its holder alone, who commits
+    first by their step of the ladder.
     """
 
     id: str
@@ -583,6 +584,7 @@ class Review(Shown, frozen=True, kw_only=True):
     followers: int = 0
     meta: tuple[str, ...] = ()
     addressee: str | None = None
+    by_step: bool = False
 
     @property
     def adjudicates(self) -> bool:

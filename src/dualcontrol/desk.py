@@ -23,7 +23,19 @@ from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, plain, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
-from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Probes, Rule
+from dualcontrol.control import (
+    BY_TWO,
+    READMIT,
+    SUSPEND,
+    Cap,
+    Capacity,
+    Control,
+    Feedback,
+    Guarantee,
+    LoopSettings,
+    Probes,
+    Rule,
+)
 from dualcontrol.errors import (
     AnswerError,
     ArgumentError,
@@ -166,7 +178,7 @@ class Desk:
         self.runs.renew()
         self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop))
         self.riskiness = Riskiness(self, self.certifier)
-        self.prober = Prober(self.steps)
+        self.prober = Prober(self.steps, lambda args, key: changes.suggest_suspension(self, args, key))
 
     @property
     def people(self) -> Registry:
@@ -229,6 +241,7 @@ class Desk:
         effect_lease: str | float | None = UNSET,
         changes: Literal["one", "two"] | None = UNSET,
         probes: Probes | Mapping[str, Any] | None = UNSET,
+        cap: Cap | Mapping[str, Any] | None = UNSET,
     ) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it.
 
@@ -445,6 +458,7 @@ class Desk:
         done = sweep(self.steps, seconds=seconds) + changes.run_all(self)
         self.certifier.run_all(self.loops())
         self.riskiness.run_all(self.loops())
+        self.prober.ladder.run_all(self.loops())
         return done
 
     def objection(self, control: Control, model: Any) -> str | None:
@@ -918,6 +932,19 @@ class Loop:
         Raises NotFoundError where it is, and Pending as `override` does.
         """
         return changes.drop_override(self.desk, self.name, change(key, by, approved_by=approved_by))
+
+    @exact
+    def suspend(self, person: str, *, by: str, because: str) -> Control:
+        """Let somebody take no more cases of this loop, by the word of a lead; returns the new control.
+
+        Raises Pending where the loop takes changes by two, RoleError for who is no lead, EligibilityError for oneself.
+        """
+        return changes.move_person(self.desk, self.name, SUSPEND, person, by, because)
+
+    @exact
+    def readmit(self, person: str, *, by: str, because: str) -> Control:
+        """Let somebody take cases again who was suspended, as `suspend` does; they begin below the ladder."""
+        return changes.move_person(self.desk, self.name, READMIT, person, by, because)
 
     def certify(self) -> list[Event]:
         """Count the evidence that is due now, without waiting for the next answers; returns the events written."""

@@ -172,7 +172,10 @@ class AlarmRaised(Event, frozen=True, kw_only=True):
 
 
 class Claimed(ReviewEvent, frozen=True, kw_only=True):
-    """A reviewer took a review for a time; `claim_id` is the fencing token."""
+    """A reviewer took a review for a time; `claim_id` is the fencing token.
+
+    `by_step` says that it is blind for this person, who commits first by their step of the ladder.
+    """
 
     person: str
     claim_id: str
@@ -182,6 +185,7 @@ class Claimed(ReviewEvent, frozen=True, kw_only=True):
     seen: tuple[str, ...] | None = None
     followers: int = 0
     meta: tuple[str, ...] = ()
+    by_step: bool = False
 
 
 class Released(ReviewEvent, frozen=True, kw_only=True):
@@ -670,10 +674,27 @@ class GroupChanged(ControlEvent, frozen=True, kw_only=True):
     people: tuple[str, ...] | None
 
 
+class ReviewerStepped(ControlEvent, frozen=True, kw_only=True):
+    """Somebody went up or down the ladder of the rubber-stamp test, or stays where they are for a reason that counts.
+
+    `step` is from 0, none, to 5, suspended; see `control.Rung` for `training` and `verdicts`.  `case_id` is the probe
+    that ended the test, or the case in which `approved_by` agreed.
+    """
+
+    person: str
+    step: int
+    because: str
+    by: str = "system"
+    training: bool = False
+    verdicts: int = 0
+    approved_by: str | None = None
+    case_id: str | None = None
+
+
 LOOP_EVENTS: tuple[type[Event], ...] = (
     PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged,
     AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
-    TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
+    TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged, ReviewerStepped,
 )  # fmt: skip
 
 

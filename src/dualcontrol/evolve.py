@@ -21,7 +21,7 @@ from dualcontrol.case import (
     Scored,
     decoder,
 )
-from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Override, Stop, Untrained
+from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Override, Rung, Stop, Untrained
 from dualcontrol.events import Event, unreal
 from dualcontrol.names import identity
 
@@ -90,6 +90,12 @@ _UNCLAIMED: dict[str, Any] = {
 }  # fmt: skip
 
 
+def _unclaimed(case: Case, review_id: str) -> dict[str, Any]:
+    """What a review is that nobody holds; what was blind for its holder alone is shown to the next."""
+    review = case.review(review_id)
+    return _UNCLAIMED | ({"blind": False, "by_step": False} if review is not None and review.by_step else {})
+
+
 def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
     reviews = tuple(replace(r, **changes) if r.id == review_id else r for r in case.reviews)
     return replace(case, reviews=reviews)
@@ -110,12 +116,15 @@ def _review_changed(
         return _with_review(
             case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
             lease_until=e.until, presented=e.presented, seen=e.seen, followers=e.followers, meta=e.meta,
+            **({"blind": True, "by_step": True} if e.by_step else {}),
         )  # fmt: skip
     if isinstance(e, ev.Extended):
         return _with_review(case, e.review_id, lease_until=e.until)
     if isinstance(e, ev.ReviewCancelled):
         return _with_review(case, e.review_id, state="cancelled", lease_until=None)
-    return _with_review(case, e.review_id, state="open", lease_until=None, presented=(), **_UNCLAIMED)
+    return _with_review(
+        case, e.review_id, state="open", lease_until=None, presented=(), **_unclaimed(case, e.review_id)
+    )
 
 
 def _answered(case: Case, e: ev.Committed | ev.Answered | ev.Passed) -> Case:
@@ -145,7 +154,7 @@ def _without_answer(case: Case, review_id: str, state: ReviewState) -> Case:
         {s: v for s, v in case.content.seals.items() if s != slot},
     )
     answered = tuple(a for a in case.answered if a.review_id != review_id)
-    case = _with_review(case, review_id, state=state, answered_at=None, **_UNCLAIMED)
+    case = _with_review(case, review_id, state=state, answered_at=None, **_unclaimed(case, review_id))
     return replace(case, answered=answered, content=content)
 
 
@@ -358,6 +367,15 @@ def _people(control: Control, event: ev.PeopleChanged | ev.GroupChanged) -> dict
     return {"groups": groups if event.people is None else {**groups, event.group: event.people}}
 
 
+def _stepped(control: Control, event: ev.ReviewerStepped) -> dict[str, Any]:
+    """Where somebody stands on the ladder from here on."""
+    rung = Rung(
+        name=event.person, step=event.step, at=event.at, because=event.because, by=event.approved_by or event.by,
+        training=event.training, verdicts=event.verdicts,
+    )  # fmt: skip
+    return {"rungs": {**control.rungs, identity(event.person): rung}}
+
+
 # A batch is routed under a version, evidence is counted under one, and a training that failed changes nothing that
 # governs; every other event of a loop makes a new version.
 CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
@@ -368,4 +386,5 @@ CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     ev.ReliefChanged: lambda control, event: {"relief": event.level},
     **dict.fromkeys((ev.ModelPromoted, ev.ModelKept, ev.ScoreChanged), _model),
     **dict.fromkeys((ev.PeopleChanged, ev.GroupChanged), _people),
+    ev.ReviewerStepped: _stepped,
 }

@@ -24,7 +24,7 @@ ASKS = (
 ASIDE = (
     "name", "threshold", "audit", "respond_within", "on_timeout", "context", "meta", "rationale",
     "markdown", "group", "quorum", "start", "feedback", "lease", "undo", "dead_time", "approval_lasts", "on_unknown",
-    "effect_lease", "changes", "groups", "probes",
+    "effect_lease", "changes", "groups", "probes", "cap",
 )  # fmt: skip
 ANSWERS = ("mode", "labels", "schema")  # what a right answer is: recorded answers were given to another question
 SHOWN = 3  # names in a reason; of more only the count

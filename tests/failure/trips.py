@@ -40,6 +40,7 @@ from dualcontrol.events import (
     ModelPromoted,
     ProbeScored,
     ReliefChanged,
+    ReviewerStepped,
     ScoreChanged,
     ThresholdMoved,
     TrainingFailed,
@@ -635,6 +636,10 @@ def untrained(control: Any, now: int) -> Any:
     return [TrainingFailed(at=now, what="model", trainer="x:Y", **failure)]
 
 
+def stepped(control: Any, now: int) -> Any:
+    return [ReviewerStepped(version=control.version + 1, at=now, person="zed", step=1, because="test", verdicts=1)]
+
+
 def scored(control: Any, now: int) -> Any:
     return [ScoreChanged(version=control.version + 1, at=now, model="r1", examples=500, reason="test")]
 
@@ -732,6 +737,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "ModelKept": control_event(model(ModelKept), lambda c: c.version > 1),
     "ScoreChanged": control_event(scored, lambda c: c.scorer == "r1"),
     "BatchRouted": batch,
+    "ReviewerStepped": control_event(stepped, lambda c: "zed" in c.rungs),
 }
 
 

@@ -55,7 +55,7 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
             confidence=real(command.confidence), presented=review.presented, seconds=seconds, shown=shown,
             content=Content({slot: content} if content else {}),
         )  # fmt: skip
-        if case.kind == "probe":  # asked of nobody else
+        if case.kind != "live":  # asked of nobody else
             return [passed, *probe.over(case, review, env, rejected=None)]
         return [passed, reopened(case, review, command.actor.person, to, control, env)]
     edit = edit_under_review(case, review) if verdict == "approve" else None

@@ -10,17 +10,17 @@ from msgspec.structs import replace
 from dualcontrol import events as ev
 from dualcontrol import probe
 from dualcontrol.case import Case, ReviewKind
-from dualcontrol.control import Control, Env
+from dualcontrol.control import SECOND_REVIEW, Control, Env
 from dualcontrol.events import Event, real
 from dualcontrol.evolve import fold
-from dualcontrol.people import arbiter_of
+from dualcontrol.people import arbiter_of, humans_of
 from dualcontrol.review import adjudication, edits, joined, quorum, rows
 
 
 def _opened_by_route(case: Case, event: ev.Routed, control: Control, env: Env) -> list[Event]:
     """The rows of a case for people, or the one of an audit beside autopilot."""
     route = case.route
-    if case.kind == "probe":
+    if case.kind != "live":
         return _probe_asked(case, control, env)
     if route is None or case.origin == "shadow" or route.relief in ("reject", "joined"):
         return []
@@ -51,7 +51,7 @@ def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) ->
     review, route = case.review(event.review_id), case.route
     if review is None:
         return []
-    if case.kind == "probe":
+    if case.kind != "live":
         return probe.over(case, review, env, rejected=bool(quorum.wrong(case, case.answer(review.id))))
     if review.beside or case.concluded is not None:
         answer = case.answer(review.id)
@@ -60,6 +60,8 @@ def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) ->
     votes = quorum.votes(case)
     if votes.settled_by is not None:
         more = edits.more(case, votes, control, env)
+        if more is None and _settles_alone(case, votes, control):
+            return [_with_a_second(case, votes, control)]
         return [_decided(case, votes, control, env)] if more is None else more
     if votes.dispute:
         arbitrating = any(r.kind == "arbiter" and r.state in rows.WAITING for r in case.reviews)
@@ -79,6 +81,31 @@ def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) ->
         )
         for _ in range(1 if route.quorum.ordered else lacking)
     ]  # fmt: skip
+
+
+def _settles_alone(case: Case, votes: quorum.Votes, control: Control) -> bool:
+    """Whether the answer of one person alone settles a case, whose answers need a second by the ladder.
+
+    A veto stops something at once, whoever gives it, and who is under second review arbitrates nothing.
+    """
+    if not control.rungs or votes.source is None or votes.settled_by in ("veto", "arbiter"):
+        return False
+    says = quorum.shape(case, votes.source)
+    agreeing = [a.actor.person for a in case.answers if a.review_id in votes.answers and quorum.shape(case, a) == says]
+    alone = len(humans_of(agreeing, control)) == 1
+    return alone and any(control.step_of(person) >= SECOND_REVIEW for person in agreeing)
+
+
+def _with_a_second(case: Case, votes: quorum.Votes, control: Control) -> ev.Rerouted:
+    """The route by which one more person has to agree; of an edit they read what was edited."""
+    route, source = case.route, votes.source
+    asked = route.quorum if route else control.settings.quorum
+    settle = asked.settle + 1 if isinstance(asked.settle, int) else asked.settle
+    return ev.Rerouted(
+        by="ladder", reason="one person's answer does not settle this case alone", group=route.group if route else None,
+        quorum=replace(asked, answers=len(votes.answers) + 1, settle=settle), risk=real(route.risk if route else None),
+        about=source.review_id if source is not None and source.verdict == "edit" else None,
+    )  # fmt: skip
 
 
 def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.Decided:
@@ -107,6 +134,8 @@ def _escalated(case: Case, event: ev.TimedOut, control: Control, env: Env) -> li
 def _by_reroute(case: Case, event: ev.Rerouted, control: Control, env: Env) -> list[Event]:
     """What was asked about the original is over; the people whom the edit demands are asked about the edit."""
     cancelled = _cancelled(case, "rerouted")
+    if event.about is None:
+        return [*cancelled, *rows.seats(fold(case, cancelled), "decide", control, env, rows=1, people=1, settling=1)]
     return [*cancelled, *edits.seconds(fold(case, cancelled), event, control, env)]
 
 

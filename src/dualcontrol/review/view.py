@@ -24,8 +24,8 @@ from dualcontrol.case import (
     ReviewKind,
     Route,
 )
-from dualcontrol.control import Control
-from dualcontrol.errors import UnknownCaseError
+from dualcontrol.control import COMMIT_FIRST, Control
+from dualcontrol.errors import TrainingError, UnknownCaseError
 from dualcontrol.names import identity, same
 from dualcontrol.people import may
 from dualcontrol.probe import anonymous, concealed, unaddressed
@@ -75,6 +75,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "due_at": review.due_at,
         "opened_at": review.opened_at,
         **({"followers": review.followers} if review.followers else {}),
+        **({"practice": True} if case.kind == "practice" else {}),
         **blindness,
     }
 
@@ -174,6 +175,17 @@ def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) ->
     guarantee = control.settings.guarantee
     evidence = kind == "audit" or (kind == "second" and about is None)
     return evidence and guarantee is not None and guarantee.blind and case.mode in MODES and case.proposed is not None
+
+
+def by_step(case: Case, review: Review, person: str, control: Control) -> bool:
+    """Whether a review is blind for this person alone, who commits first by their step of the ladder.
+
+    Not a reading of somebody's edit, which is about what was edited, and no training case, which is to be seen.
+    """
+    return (
+        control.step_of(person) >= COMMIT_FIRST and not review.blind and review.about is None
+        and case.mode in MODES and case.proposed is not None and case.kind != "practice"
+    )  # fmt: skip
 
 
 def hidden(review: Review) -> bool:
@@ -300,6 +312,7 @@ def kept_from(case: Case, person: str, control: Control) -> bool:
             if hidden(review):
                 return True
             continue
-        if may(person, "claim", control, case, review.id) is None:  # now, or once its holder gives it back
+        refusal = may(person, "claim", control, case, review.id)
+        if refusal is None or isinstance(refusal, TrainingError):  # now, or once it is given back or they are trained
             return True
     return False

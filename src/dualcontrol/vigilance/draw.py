@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from dualcontrol.case import Case, Review
 from dualcontrol.commands import Propose
@@ -20,6 +22,8 @@ from dualcontrol.names import identity, own_pool
 from dualcontrol.people import may
 from dualcontrol.step import Steps
 from dualcontrol.vigilance import sources
+from dualcontrol.vigilance.ladder import Ask, Ladder
+from dualcontrol.vigilance.pace import Drift, Timed, break_due, drift
 from dualcontrol.vigilance.record import DAY, Figures, Record
 
 log = logging.getLogger("dualcontrol.vigilance")
@@ -33,6 +37,8 @@ SOURCES, TRIES, PAGE = 5_000, 40, 1_000
 EXPOSURES = 20  # people who have seen a probe of one source, after which it is retired
 RECOUNT = 60_000_000  # microseconds after which answers are counted again
 MOST_ANSWERS = 20_000
+TIMES = 2_000
+LONG = 20  # cases that wait, at least, for a queue to be long
 
 
 class Sheet:
@@ -48,14 +54,22 @@ class Sheet:
 class Prober:
     """Opens probes after answers; one for each desk, and any number of desks on one database."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, ask: Ask | None = None) -> None:
         self._steps = steps
+        self.ladder = Ladder(steps, self, ask or (lambda args, key: None))
         self._sheets: dict[str, Sheet] = {}
+        self._times: dict[str, deque[int]] = {}  # of the answers of each person that this process took
         self._lock = threading.Lock()
 
     def answered(self, case: Case) -> Case | None:
-        """After an answer: the probe that it draws, if any; an error here never fails the answer."""
+        """After an answer: the probe that it draws, or what a probe leads to; an error here never fails the answer."""
+        for review in case.reviews:
+            if review.state == "answered" and review.person and review.answered_at:
+                times = self._times.setdefault(identity(review.person), deque(maxlen=TIMES))
+                if not times or times[-1] < review.answered_at:
+                    times.append(review.answered_at)
         if case.kind != "live" or case.origin != "live":
+            self.ladder.answered(case)
             return None
         done = [review for review in case.reviews if review.state == "answered" and review.person]
         if not done or not self._lock.acquire(blocking=False):
@@ -68,6 +82,28 @@ class Prober:
             return None
         finally:
             self._lock.release()
+
+    def drift(self, control: Control) -> Drift:
+        """How the people of a loop fare over a shift and over weeks, and each one's pace, by the last 60 days."""
+        figures, now, queries = self.figures(control), self._steps.now(), self._steps.store.queries
+        answers = [Timed(*answer) for answer in queries.times(control.loop_id, now - 2 * MONTH, MOST_ANSWERS)]
+        a_day = sum(answer.at >= now - DAY for answer in answers)
+        waiting = queries.counts(control.loop_id)["open"]
+        return drift(answers, figures.probes, names=figures.names, long_queue=waiting > max(a_day, LONG))
+
+    def break_due(self, person: str) -> bool:
+        """Whether to suggest a pause to somebody, by their answers that this process took."""
+        return break_due(list(self._times.get(identity(person), ())), self._steps.now())
+
+    def notices(self, person: str, controls: Sequence[Control], case: Case | None = None) -> list[str]:
+        """What a page tells somebody: where they stand, that a case is for training, that a pause is due."""
+        standings = [(control.loop, self.ladder.standing(control, person)) for control in controls if control.rungs]
+        notices = [f"{loop}: {standing.words}" for loop, standing in standings if standing is not None]
+        if case is not None and case.kind == "practice":
+            notices.append("This is a training case: what is right is known, and nothing comes of it.")
+        if self.break_due(person):
+            notices.append("You have worked for 40 minutes without a pause. A short one helps; nothing is lost by it.")
+        return notices
 
     def figures(self, control: Control) -> Figures:
         """What the probes of a loop say, as far as they are answered now."""
@@ -116,34 +152,57 @@ class Prober:
     def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float) -> Case | None:
         """Open a probe for somebody, of a source that they do not know and that routes to people; None without one."""
         wrong = draw(self._steps.secret, KIND, seed) < WRONG
-        for case in self._candidates(control, sheet, seed):
-            other = self._other(sheet, seed)
-            source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
-            exposed = sheet.record.exposed[case.id]
-            known = sources.worked_on(case) | exposed
-            if source is None or identity(person) in known or len(exposed) >= EXPOSURES:
-                continue
+        for source in self._sources(control, sheet, person, seed, wrong):
             blind = self._blind(sources.proposal(source, control, person), control, seed)
-            if blind is None or (blind and source.how != "replayed" and case.mode != "approval"):
+            if blind is None or (blind and source.how != "replayed" and control.settings.mode != "approval"):
                 continue  # what nobody sees says nothing; an action is shown once its reviewer has committed
             command = sources.proposal(source, control, person, weight, blind=blind)
             sheet.opened += 1
-            exposed.add(identity(person))
+            sheet.record.exposed[source.case.id].add(identity(person))
             return self._steps.propose(command, own=True).case
         return None
 
-    def _candidates(self, control: Control, sheet: Sheet, seed: str) -> Iterator[Case]:
+    def training(self, control: Control, person: str, seed: str, *, wrong: bool) -> Propose | None:
+        """A training case for somebody, announced as one; of the other kind where there is none of this."""
+        with self._lock:
+            sheet = self._sheets.setdefault(control.loop, Sheet())
+            for kind in (wrong, not wrong):
+                for source in self._sources(control, sheet, person, seed, kind, SOURCES):
+                    return replace(sources.proposal(source, control, person), kind="practice", key=seed)
+        return None
+
+    def practised(self, control: Control, person: str, since: int) -> tuple[int, int]:
+        """How many training cases of somebody, opened since a time, are over, and how many of these were answered."""
+        with self._lock:
+            sheet = self._sheets.setdefault(control.loop, Sheet())
+            self._read(control, sheet)
+            mine = [p for p in sheet.record.practised.values() if p.person == identity(person) and p.opened_at >= since]
+        return len(mine), sum(p.answered for p in mine)
+
+    def _sources(
+        self, control: Control, sheet: Sheet, person: str, seed: str, wrong: bool, tries: int = TRIES
+    ) -> Iterator[sources.Source]:  # fmt: skip
+        """What a probe for somebody can be made of, from a drawn place on: nothing that they know."""
+        for case in self._candidates(control, sheet, seed, tries):
+            other = self._other(sheet, seed)
+            source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
+            exposed = sheet.record.exposed[case.id]
+            known = identity(person) in sources.worked_on(case) | exposed
+            if source is not None and not known and len(exposed) < EXPOSURES:
+                yield source
+
+    def _candidates(self, control: Control, sheet: Sheet, seed: str, tries: int) -> Iterator[Case]:
         """Settled cases, from a drawn place on; before them, for half of the draws, probes that somebody wrote."""
         written = list(sheet.record.authored) if draw(self._steps.secret, WRITTEN, seed) < AUTHORED else []
         first = int(draw(self._steps.secret, f"{WRITTEN}/source", seed) * len(written))
-        yield from filter(None, map(self._case, [*written[first:], *written[:first]][:TRIES]))
+        yield from filter(None, map(self._case, [*written[first:], *written[:first]][:tries]))
         queries = self._steps.store.queries
         while page := queries.examples(control.loop_id, after=sheet.after, limit=PAGE):
             sheet.after = page[-1].id or 0
             sheet.cases.extend(example.case_id for example in page if example.wrong is not None)
         count = len(sheet.cases)
         first = int(draw(self._steps.secret, PLACE, seed) * count) if count else 0
-        for step in range(min(count, TRIES)):
+        for step in range(min(count, tries)):
             case = self._case(sheet.cases[(first + step) % count])
             if case is not None:
                 yield case

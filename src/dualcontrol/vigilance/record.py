@@ -17,6 +17,7 @@ from dualcontrol.oversight.rates import Team
 from dualcontrol.oversight.scorecard import Scorecard
 from dualcontrol.oversight.stamping import Stamping
 from dualcontrol.probe import key_of
+from dualcontrol.schema import plain_text
 
 OVERLAP = 60_000_000  # microseconds that are read again, since who closed a case first may have committed last
 DAY = 86_400_000_000
@@ -39,6 +40,8 @@ class Answered(Value, frozen=True, kw_only=True):
     seconds: float | None
     verdict: str
     mode: str = "labels"
+    by_step: bool = False
+    correct: bool | None = None
     first_wrong: bool | None = None
     level: str = ""
 
@@ -49,6 +52,41 @@ class Answered(Value, frozen=True, kw_only=True):
         Without the proposal nobody can miss that another one was put in its place; an action is seen in the end.
         """
         return self.wrong and (not self.blind or self.how == "replayed" or self.mode == "approval")
+
+    @property
+    def slip(self) -> bool | None:
+        """Whether it is a miss for the rubber-stamp test; None where it says nothing.
+
+        Of who commits first by their step it is what they say at last of an action, and whether a label is right.
+        """
+        if not self.by_step:
+            return not self.rejected if self.counts else None
+        if self.mode == "approval":
+            return self.verdict == "approve" if self.wrong else None
+        return None if self.correct is None else not self.correct
+
+    @property
+    def switch(self) -> dict[str, bool] | None:
+        """What a commitment and the answer after it were, for `Scorecard.switch`; None where nobody committed.
+
+        Where an action was made wrong the right one should happen, and not the one that was shown then.
+        """
+        if self.first_wrong is None:
+            return None
+        should = not self.wrong or self.how == "mutated"
+        return {
+            "right_before": should is not self.first_wrong, "ai_right": not self.wrong,
+            "right_after": (self.verdict != "approve") is self.wrong,
+        }  # fmt: skip
+
+
+class Verdict(NamedTuple):
+    """How a run of the rubber-stamp test ended for somebody, and by which probe."""
+
+    person: str
+    at: int
+    case_id: str
+    stamping: bool
 
 
 class Flag(NamedTuple):
@@ -70,12 +108,24 @@ def answered(case: Case) -> Answered | None:
     if review is None or answer is None:
         return None
     first, key = case.content.get(f"first/{review.id}"), key_of(case)
+    said = case.content.get(f"answer/{review.id}") or {}
+    known = key is not None and key.right is not None and case.mode != "approval"
     return Answered(
         case_id=case.id, person=answer.actor.person, at=scored.at, wrong=scored.wrong, rejected=scored.rejected,
         blind=scored.blind, how=scored.how, weight=scored.weight, verdict=answer.verdict, mode=case.mode,
+        by_step=review.by_step,
+        correct=plain_text(said.get("value")) == plain_text(key.right) if known and key is not None else None,
         seconds=answer.seconds if answer.seconds is not None and answer.seconds >= FASTEST else None,
         first_wrong=None if first is None else first.get("should") == "not", level=key.level if key else "",
     )  # fmt: skip
+
+
+class Practised(NamedTuple):
+    """A training case that is over: for whom, when it was opened, and whether it was answered."""
+
+    person: str
+    opened_at: int
+    answered: bool
 
 
 class Record:
@@ -83,6 +133,7 @@ class Record:
 
     def __init__(self) -> None:
         self.probes: dict[str, Answered] = {}
+        self.practised: dict[str, Practised] = {}
         self.exposed: defaultdict[str, set[str]] = defaultdict(set)  # who has seen a probe of a source, by its case
         self.authored: dict[str, None] = {}  # cases that somebody wrote as probes, to be copied
         self.since = 0
@@ -96,6 +147,9 @@ class Record:
                     self.exposed[case.parent].add(identity(review.addressee))
             if case.scored is not None and case.scored.how == "authored" and not case.reviews and not case.erased:
                 self.authored[case.id] = None
+            if case.kind == "practice" and case.scored is not None and case.reviews:
+                person = identity(case.reviews[0].addressee or "")
+                self.practised[case.id] = Practised(person, case.opened_at, case.scored.rejected is not None)
             probe = answered(case)
             if probe is not None:
                 self.probes[case.id] = probe
@@ -122,6 +176,7 @@ class Figures:
         self.levels, self.levels_blind = Team("shown", DELTA), Team("blind", DELTA)  # by context level
         self.level_cards: defaultdict[str, Scorecard] = defaultdict(Scorecard)
         self.tests: defaultdict[str, Stamping] = defaultdict(Stamping)
+        self.verdicts: defaultdict[str, list[Verdict]] = defaultdict(list)
         self.flags: list[Flag] = []
         for probe in probes:
             self._count(probe)
@@ -132,6 +187,10 @@ class Figures:
         if not probe.blind:
             for card in (self.team, self.cards[person], *([self.level_cards[probe.level]] if probe.level else ())):
                 card.observe(wrong=probe.wrong, rejected=probe.rejected, seconds=probe.seconds)
+        if (switch := probe.switch) is not None:
+            for card in (self.team, self.cards[person]):
+                card.switch(**switch)
+        self._test(probe, person)
         if not probe.counts:
             return
         missed = not probe.rejected
@@ -142,7 +201,13 @@ class Figures:
             levels.observe(probe.level, missed=missed, kind=levels.kind)
         if not probe.blind:
             self.certificate.probe(missed=missed, weight=probe.weight)
-        if self.tests[person].observe(missed) == "stamping":
+
+    def _test(self, probe: Answered, person: str) -> None:
+        """Go on with somebody's rubber-stamp test; a run of it that ends is a verdict."""
+        ending = None if probe.slip is None else self.tests[person].observe(probe.slip)
+        if ending is not None:
+            self.verdicts[person].append(Verdict(probe.person, probe.at, probe.case_id, ending == "stamping"))
+        if ending == "stamping":
             self.flags.append(Flag(probe.person, probe.at, probe.case_id))
 
     def known_wrong(self, person: str, since: int) -> int:

@@ -183,6 +183,12 @@ class SqlQueries:
         durations = self._read(statements.HANDLING, loop_id=loop_id, since=since, rows=limit)
         return [(person, int(duration) / 1_000_000) for person, duration in durations if duration is not None]
 
+    def times(self, loop_id: int, since: int, limit: int) -> list[tuple[str, int, int]]:
+        """(reviewer, claimed at, answered at) of what was answered: see the port."""
+        answers = self._read(statements.TIMES, loop_id=loop_id, since=since, rows=limit)
+        whole = ((person, claimed, at) for person, claimed, at in answers if claimed is not None and at is not None)
+        return sorted(((person, int(claimed), int(at)) for person, claimed, at in whole), key=lambda one: one[2])
+
     def counts(self, loop_id: int) -> dict[str, int]:
         """How much of each there is: see the port."""
         with self._reading() as session:

@@ -44,7 +44,7 @@ def inbox(
     return pages_of(request).show(
         request, "inbox.html", {"rows": rows, "next": page.next, "loop": loop},
         items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names, probed=probed(controls),
-        flash=flash(desk, done, visitor.person),
+        flash=flash(desk, done, visitor.person), notices=desk.prober.notices(visitor.person, controls),
     )  # fmt: skip
 
 
