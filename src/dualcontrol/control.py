@@ -149,10 +149,12 @@ PROBE_SHARE = 0.05  # of the answers of a loop's people, at most
 class Probes(Value, frozen=True, kw_only=True):
     """Cases whose right answer is known, put among the others to measure what people let pass.
 
-    At most the `share` of answers goes to them; 0 asks none.
+    At most the `share` of answers goes to them; 0 asks none.  Of what people decide with the proposal before them the
+    share `again` is asked once more, of somebody else and without it, under a guarantee.
     """
 
     share: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
+    again: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
     corruptions: tuple[Corruption, ...] = ()
 
 
@@ -216,6 +218,13 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         if self.probes is not None:
             return self.probes.share
         return PROBE_SHARE if self.mode == "labels" else 0.0
+
+    @property
+    def again_share(self) -> float:
+        """The share of what people decide with the proposal shown that is asked again; none where nothing is probed."""
+        if self.probe_share == 0.0:
+            return 0.0
+        return PROBE_SHARE if self.probes is None else self.probes.again
 
     def undo_for(self, via: str) -> int:
         """For how many microseconds an answer by this door may be taken back: as declared, else on pages alone."""

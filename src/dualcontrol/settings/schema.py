@@ -515,8 +515,8 @@ class Rows:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        base_url, constant, context, credential, database_url, duration, independent_by, issuer, key_material, labels, markdown,
-        pause, people, promise, risk, schema, scopes, segments, settle, trainer,
+        base_url, constant, context, credential, database_url, duration, independent_by, issuer, key_material, labels,
+        markdown, pause, people, promise, risk, schema, scopes, segments, settle, trainer,
     )
 }  # fmt: skip
 PLAIN: dict[Any, Check] = {str: text, bool: flag, tuple[str, ...]: texts}

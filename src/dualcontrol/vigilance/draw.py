@@ -1,8 +1,10 @@
 """Which probe is asked of whom, and when: drawn after an answer, by what is not known yet of who gave it.
 
 An answer to a live case draws a probe for its person with the declared share, half of that where the last 30 days say
-enough of them.  A probe counts by the inverse, so that rates are of the work as it is done.  At most the declared share
-of the loop's answers goes to probes, one waits at a time for each person, and none is asked while load is shed.
+enough of them.  A probe counts by the inverse, so that rates are of the work as it is done; those that are asked blind
+are not halved, and all count alike.  Two people get the same error of the model where that can be, since what two miss
+is measured by pairs.  At most the declared share of the loop's answers goes to probes, one waits at a time for each
+person, and none is asked while load is shed.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import chain
 
 from dualcontrol.case import Case, Review
 from dualcontrol.commands import Propose
 from dualcontrol.control import Control, draw
 from dualcontrol.errors import DualcontrolError, ReadOnlyError
 from dualcontrol.names import identity, own_pool
+from dualcontrol.oversight.allowance import Blind
 from dualcontrol.people import may
 from dualcontrol.step import Steps
 from dualcontrol.vigilance import sources
+from dualcontrol.vigilance.direct import DISAGREES
 from dualcontrol.vigilance.record import DAY, Figures, Record
 
 log = logging.getLogger("dualcontrol.vigilance")
@@ -28,6 +33,8 @@ MONTH = 30 * DAY
 ENOUGH = 30  # known-wrong probes in a month, after which half as many are asked
 WRONG = 0.7  # of probes; the others are right, so that false alarms are measured too
 SOURCES, TRIES, PAGE = 5_000, 40, 1_000
+LOOK = 20  # answers between two looks whether probes and the direct figure agree
+HALVES = 10  # of the cases that one person has answered so far, that another may answer
 EXPOSURES = 20  # people who have seen a probe of one source, after which it is retired
 RECOUNT = 60_000_000  # microseconds after which answers are counted again
 MOST_ANSWERS = 20_000
@@ -39,7 +46,8 @@ class Sheet:
     def __init__(self) -> None:
         self.record = Record()
         self.answers: Counter[str] = Counter()
-        self.opened = self.counted_at = self.after = 0
+        self.opened = self.counted_at = self.after = self.looked = self.seq = 0
+        self.disagreed = False  # whether the loop's stream has the alarm of it, up to entry `seq`
         self.cases: deque[str] = deque(maxlen=SOURCES)
 
 
@@ -60,6 +68,7 @@ class Prober:
             return None
         review = max(done, key=lambda r: (r.answered_at or 0, r.id))
         try:
+            self._compared(case.loop)
             return self._drawn(case.loop, review)
         except Exception:
             log.warning("no probe was drawn in loop %s", case.loop, exc_info=True)
@@ -74,9 +83,19 @@ class Prober:
             self._read(control, sheet)
             return sheet.record.figures()
 
+    def blind(self, control: Control) -> Blind:
+        """What the blind answers to the model's own errors say, as far as they are there now."""
+        with self._lock:
+            sheet = self._sheets.setdefault(control.loop, Sheet())
+            self._read(control, sheet)
+            return sheet.record.blind()
+
     def _read(self, control: Control, sheet: Sheet) -> None:
         queries = self._steps.store.queries
         sheet.record.read(lambda since: queries.probes(control.loop_id, since))
+        direct = sheet.record.direct
+        while direct.take(self._steps.store.feed(direct.read, PAGE, control.loop)) == PAGE:
+            pass
 
     def _drawn(self, loop: str, review: Review) -> Case | None:
         """The probe that an answer draws for who gave it; None where it draws none."""
@@ -92,9 +111,28 @@ class Prober:
         self._read(control, sheet)
         figures, now = sheet.record.figures(), self._steps.now()
         self._recount(control, sheet, now)
-        if chance >= share * need(figures, person, now) or not self._affordable(control, sheet, person, share):
+        if not self._affordable(control, sheet, person, share):
             return None
-        return self._opened(control, sheet, person, review.id, weight(figures, sheet.answers, person, now))
+        halved = chance >= share * need(figures, person, now)
+        counts = None if halved else weight(figures, sheet.answers, person, now)
+        return self._opened(control, sheet, person, review.id, counts)
+
+    def _compared(self, loop: str) -> None:
+        """Every few answers: whether probes and the direct figure exclude each other, which is said once."""
+        sheet, store = self._sheets.setdefault(loop, Sheet()), self._steps.store
+        sheet.looked += 1
+        control = None if sheet.looked % LOOK else next((c for c in store.queries.loops() if c.loop == loop), None)
+        if control is None or control.settings.again_share == 0.0 or sheet.disagreed:
+            return
+        self._read(control, sheet)
+        alarm = sheet.record.direct.alarm(sheet.record.figures().certificate, self._steps.now())
+        if alarm is None:
+            return
+        for entry in store.queries.entries(f"loop/{control.loop_id}", after=sheet.seq, values=False):
+            sheet.seq = entry.seq
+            sheet.disagreed |= any(getattr(event, "code", None) == DISAGREES for event in entry.events)
+        if not sheet.disagreed:  # and nobody has written since
+            self._steps.move(loop, lambda now, at: [alarm] if now.seq == sheet.seq else [])
 
     def _recount(self, control: Control, sheet: Sheet, now: int) -> None:
         """Count the answers and probes of the last month, at most once a minute."""
@@ -111,10 +149,15 @@ class Prober:
         waiting = [(control.loop_id, own_pool(person))]
         return not self._steps.store.queries.inbox(waiting, limit=1).rows
 
-    def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float) -> Case | None:
-        """Open a probe for somebody, of a source that they do not know and that routes to people; None without one."""
-        wrong = draw(self._steps.secret, KIND, seed) < WRONG
-        for case in self._candidates(control, sheet, seed):
+    def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float | None) -> Case | None:
+        """Open a probe for somebody, of a source that they do not know and that routes to people; None without one.
+
+        Without a `weight` only a blind one is opened.
+        """
+        wrong, blind_answers = draw(self._steps.secret, KIND, seed) < WRONG, sheet.record.blind()
+        halves = dict.fromkeys(blind_answers.halves()[:HALVES] if wrong else ())
+        again = filter(None, map(self._case, halves))
+        for case in chain(again, self._candidates(control, sheet, seed)):
             other = self._other(sheet, seed)
             source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
             exposed = sheet.record.exposed[case.id]
@@ -124,7 +167,12 @@ class Prober:
             blind = self._blind(sources.proposal(source, control, person), control, seed)
             if blind is None or (blind and source.how == "mutated"):  # unseen, what was put in says nothing
                 continue
-            command = sources.proposal(source, control, person, weight, blind=blind)
+            if not blind and (weight is None or case.id in halves):
+                continue
+            if blind and case.id in blind_answers.sources and case.id not in halves:  # a third answer is no pair
+                continue
+            counts = 1.0 if blind or weight is None else weight
+            command = sources.proposal(source, control, person, counts, blind=blind)
             sheet.opened += 1
             exposed.add(identity(person))
             return self._steps.propose(command, own=True).case
