@@ -23,7 +23,7 @@ from dualcontrol.batch import Batch, propose_batch
 from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
-from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
+from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Probes, Rule
 from dualcontrol.errors import (
     AnswerError,
     ArgumentError,
@@ -226,6 +226,7 @@ class Desk:
         on_unknown: Literal["ask", "retry"] | None = UNSET,
         effect_lease: str | float | None = UNSET,
         changes: Literal["one", "two"] | None = UNSET,
+        probes: Probes | Mapping[str, Any] | None = UNSET,
     ) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it.
 

@@ -166,8 +166,11 @@ class Certifier:
 
     def _lost(self, control: Control) -> Lost | None:
         """How many errors are lost by people who miss them, as blind probes say; None where none were answered."""
-        guarantee, blind = control.settings.guarantee, self._blind(control)
-        if guarantee is None or not guarantee.blind or blind is None or not blind.answers:
+        guarantee = control.settings.guarantee
+        if guarantee is None or not guarantee.blind or control.settings.probe_share == 0.0:
+            return None
+        blind = self._blind(control)
+        if blind is None or not blind.answers:
             return None
         return blind.lost((1.0 - guarantee.confidence) * KEPT, confirmed=guarantee.adjudicate)
 

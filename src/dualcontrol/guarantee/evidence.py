@@ -424,16 +424,18 @@ class Segment:
         self, first: int, labels: Sequence[tuple[Counted, str | None]], stale: Collection[int]
     ) -> bool:  # fmt: skip
         """Give the labels of one cluster to the certificate; whether it counts any of them."""
-        cluster = first if self.certificate.largest > 1 else None
-        fresh = [label for label in labels if label[0][0] not in stale]
-        for (pos, score, wrong, inclusion, _, _), floor in fresh:
+        cluster, fresh = first if self.certificate.largest > 1 else None, False
+        for (pos, score, wrong, inclusion, _, _), floor in labels:
+            if pos in stale:
+                continue
+            fresh = True
             self.certificate.observe(
                 score=float(score), wrong=wrong, inclusion=float(inclusion), seq=pos,
                 floor=None if floor is None else float(floor), cluster=cluster,
             )  # fmt: skip
         if fresh:
             self.certificate.tick(first)
-        return bool(fresh)
+        return fresh
 
     def _bounded(self, audited: Sequence[tuple[int, float]], floor: float) -> None:
         """Count audits of one cluster; the bound begins anew where they were drawn more seldom than it counted on."""

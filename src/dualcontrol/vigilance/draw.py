@@ -79,9 +79,15 @@ class Prober:
     def figures(self, control: Control) -> Figures:
         """What the probes of a loop say, as far as they are answered now."""
         with self._lock:
-            sheet = self._sheets.setdefault(control.loop, Sheet())
-            self._read(control, sheet)
-            return sheet.record.figures()
+            return self._figures(control, self._sheets.setdefault(control.loop, Sheet()))
+
+    def _figures(self, control: Control, sheet: Sheet) -> Figures:
+        """What the probes say, beside what is looked at directly."""
+        self._read(control, sheet)
+        direct = sheet.record.direct
+        while direct.take(self._steps.store.feed(direct.read, PAGE, control.loop)) == PAGE:
+            pass
+        return sheet.record.figures()
 
     def blind(self, control: Control) -> Blind:
         """What the blind answers to the model's own errors say, as far as they are there now."""
@@ -93,9 +99,6 @@ class Prober:
     def _read(self, control: Control, sheet: Sheet) -> None:
         queries = self._steps.store.queries
         sheet.record.read(lambda since: queries.probes(control.loop_id, since))
-        direct = sheet.record.direct
-        while direct.take(self._steps.store.feed(direct.read, PAGE, control.loop)) == PAGE:
-            pass
 
     def _drawn(self, loop: str, review: Review) -> Case | None:
         """The probe that an answer draws for who gave it; None where it draws none."""
@@ -124,8 +127,7 @@ class Prober:
         control = None if sheet.looked % LOOK else next((c for c in store.queries.loops() if c.loop == loop), None)
         if control is None or control.settings.again_share == 0.0 or sheet.disagreed:
             return
-        self._read(control, sheet)
-        alarm = sheet.record.direct.alarm(sheet.record.figures().certificate, self._steps.now())
+        alarm = sheet.record.direct.alarm(self._figures(control, sheet).certificate, self._steps.now())
         if alarm is None:
             return
         for entry in store.queries.entries(f"loop/{control.loop_id}", after=sheet.seq, values=False):
