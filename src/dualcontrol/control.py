@@ -159,10 +159,12 @@ class Probes(Value, frozen=True, kw_only=True):
     """Cases whose right answer is known, put among the others to measure what people let pass.
 
     At most the `share` of answers goes to them; 0 asks none.  `ladder` is the last step that is taken by itself where
-    the rubber-stamp test flags somebody; "suspension" asks the leads for it.
+    the rubber-stamp test flags somebody; "suspension" asks the leads for it.  Of what people decide with the proposal
+    before them the share `again` is asked once more, of somebody else and without it, under a guarantee.
     """
 
     share: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
+    again: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
     corruptions: tuple[Corruption, ...] = ()
     ladder: LadderEnd = "commit_first"
 
@@ -272,6 +274,13 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         """The last step that follows by itself from a flag: as declared, none where no probes are asked."""
         probes = self.probes or Probes()
         return STEP_NAMES.index(probes.ladder) if self.probe_share > 0.0 else 0
+
+    @property
+    def again_share(self) -> float:
+        """The share of what people decide with the proposal shown that is asked again; none where nothing is probed."""
+        if self.probe_share == 0.0:
+            return 0.0
+        return PROBE_SHARE if self.probes is None else self.probes.again
 
     def undo_for(self, via: str) -> int:
         """For how many microseconds an answer by this door may be taken back: as declared, else on pages alone."""

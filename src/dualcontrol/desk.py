@@ -176,9 +176,9 @@ class Desk:
         """Make the parts that hold locks and threads; a forked process makes its own."""
         self._waiters = Waiters(self.steps)
         self.runs.renew()
-        self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop))
-        self.riskiness = Riskiness(self, self.certifier)
         self.prober = Prober(self.steps, lambda args, key: changes.suggest_suspension(self, args, key))
+        self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop), self.prober.blind)
+        self.riskiness = Riskiness(self, self.certifier)
 
     @property
     def people(self) -> Registry:

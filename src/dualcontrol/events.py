@@ -147,7 +147,10 @@ class ReviewEvent(Event, frozen=True, kw_only=True):
 
 
 class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
-    """A row for one reviewer came into the queue."""
+    """A row for one reviewer came into the queue.
+
+    `again` is the probability with which a decision of people is asked about once more, where this row was drawn so.
+    """
 
     review: ReviewKind
     group: str
@@ -160,6 +163,7 @@ class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
     after: str | None = None
     blind: bool = False
     addressee: str | None = None
+    again: str | None = None
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):
@@ -478,6 +482,8 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
     `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
+    One that is `carried` counts the evidence of the epoch before again, all of it and with the same part of delta, by
+    another allowance for what people miss; `measured` are the known-wrong cases that an allowance rests on.
     """
 
     epoch: int
@@ -487,6 +493,8 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     scorer: str | None = None
     after: int = 0
     cut: str | None = None
+    carried: bool = False
+    measured: int | None = None
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):

@@ -241,7 +241,7 @@ def count(
         clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
         shown=shown, blind=blind and len(labels) > len(stale),
     )  # fmt: skip
-    segment.note_blind(event)
+    segment.note(event)
     return event, alarm, refused
 
 
@@ -328,7 +328,7 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
         return PENDING
     if case.route.to == "human" and case.concluded.by != "human":
         return MISSING  # its time ran out, or the program did not want it any more
-    if any(r.kind == "audit" and r.state in AWAITED for r in case.reviews):
+    if not case.route.shown and any(r.kind == "audit" and r.state in AWAITED for r in case.reviews):
         return PENDING
     verdict = adjudication.verdict(case, control)
     if verdict.state == "pending":
@@ -341,6 +341,7 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
 
 DRIFT, SCALE, LABELS = "drift", "scale", "labels"  # what cuts off the evidence of before
 Counted = tuple[int, str, int, str, int, int]
+CARRIED = ("at", "upto", "since", "missing", "shown", "blind", "first")  # of a segment whose evidence is counted again
 
 
 class Segment:
@@ -352,13 +353,14 @@ class Segment:
         promise: dict[str, Any] = json.loads(began.promise)
         self.certificate, confidence = Certificate(**promise), promise["confidence"]
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
-        largest = self.certificate.largest
+        largest, kept = self.certificate.largest, self.certificate.kept
+        self.measured = began.measured  # known-wrong cases that the miss rate was measured on; None where it was not
         self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate, largest=largest)
-        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest)
+        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest, kept=kept)
         old = None if before is None else before.bound
         if old is not None and (old.confidence, old.largest) == (confidence, largest) and old.floor <= floor:
             self.bound = copy(old)  # audits of before may still come, drawn at a lower share
-            self.bound.miss_rate = miss_rate
+            self.bound.miss_rate, self.bound.kept = miss_rate, kept
         self.at = began.at
         self.size = 1.0  # of the mean cluster among the cases that people were to see, as the certifier measures it
         self.upto: int = before.upto if before else began.after
@@ -368,6 +370,21 @@ class Segment:
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
+        self.counted: list[EvidenceCounted] = []  # what this certificate has counted, so that it can be counted again
+        if began.carried and before is not None:
+            self._carried(before)
+
+    def _carried(self, before: Segment) -> None:
+        """Count again, by this certificate, what the one before has counted; the monitor and the rest go on."""
+        self.counted = before.counted.copy()
+        for event in self.counted:
+            stale = frozenset(event.stale)
+            for first, labels in together(event):
+                self._certified(first, labels, stale)
+        self.monitor, rate = copy(before.monitor), self.monitor.miss_rate
+        self.monitor.miss_rate = rate
+        for name in CARRIED:
+            setattr(self, name, getattr(before, name))
 
     def count(self, label: Counted, *, stale: bool = False, floor: str | None = None) -> bool:
         """Count one label that stands by itself; True when the monitor raises its alarm.
@@ -380,44 +397,52 @@ class Segment:
         self, first: int, labels: Sequence[tuple[Counted, str | None]], stale: Collection[int]
     ) -> bool:  # fmt: skip
         """The same with the labels of one cluster, which is that of the decision at position `first`, and floors."""
-        certificate = self.certificate
-        cluster = first if certificate.largest > 1 else None
-        self.upto, fresh = max(self.upto, first), False
+        self.upto = max(self.upto, first)
         audited: list[tuple[int, float]] = []
         watched: list[tuple[int, float]] = []
         floors: list[float] = []
-        for (pos, score, wrong, inclusion, autopilot, unseen), floor in labels:
+        for (pos, _, wrong, inclusion, autopilot, unseen), floor in labels:
             self.bound.skip(unseen)
             chance, least = float(inclusion), None if floor is None else float(floor)
             if autopilot:
                 audited.append((wrong, chance))
                 floors.append(chance if least is None else least)
-            if pos in stale:
-                continue
-            fresh = True
-            certificate.observe(
-                score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least, cluster=cluster
-            )  # fmt: skip
-            if autopilot:
+            if autopilot and pos not in stale:
                 watched.append((wrong, chance))
         if audited:
             self._bounded(audited, min(floors))
-        if not fresh:
+        if not self._certified(first, labels, stale):
             return False
-        certificate.tick(first)
-        if self.first is None and certificate.labels:
+        if self.first is None and self.certificate.labels:
             self.first, self.missing = first, 0
         stated = [float(floor) for _, floor in labels if floor is not None]
         return bool(watched) and self.monitor.observe_together(
             watched, floor=min(*stated, self.monitor.floor) if stated else None
         )
 
+    def _certified(
+        self, first: int, labels: Sequence[tuple[Counted, str | None]], stale: Collection[int]
+    ) -> bool:  # fmt: skip
+        """Give the labels of one cluster to the certificate; whether it counts any of them."""
+        cluster, fresh = first if self.certificate.largest > 1 else None, False
+        for (pos, score, wrong, inclusion, _, _), floor in labels:
+            if pos in stale:
+                continue
+            fresh = True
+            self.certificate.observe(
+                score=float(score), wrong=wrong, inclusion=float(inclusion), seq=pos,
+                floor=None if floor is None else float(floor), cluster=cluster,
+            )  # fmt: skip
+        if fresh:
+            self.certificate.tick(first)
+        return fresh
+
     def _bounded(self, audited: Sequence[tuple[int, float]], floor: float) -> None:
         """Count audits of one cluster; the bound begins anew where they were drawn more seldom than it counted on."""
         bound = self.bound
         if min(chance for _, chance in audited) < bound.floor:
             self.bound = RunningBound(
-                bound.confidence, floor=floor, miss_rate=bound.miss_rate, largest=bound.largest
+                bound.confidence, floor=floor, miss_rate=bound.miss_rate, largest=bound.largest, kept=bound.kept
             )  # fmt: skip
         self.bound.observe_together(audited)
 
@@ -426,8 +451,9 @@ class Segment:
         counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
         self.missing += len(counted.intersection(missing))
 
-    def note_blind(self, event: EvidenceCounted) -> None:
-        """Note whether all labels of an event that count were given without the proposal."""
+    def note(self, event: EvidenceCounted) -> None:
+        """Keep what was counted, and whether all labels of it that count were given without the proposal."""
+        self.counted.append(event)
         self.blind = self.blind and (event.blind or len(event.labels) == len(event.stale))
 
     def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
@@ -442,7 +468,7 @@ class Segment:
         for first, labels in together(event):
             self.count_together(first, labels, stale)
         self.note_missing(event.labels, event.stale, event.missing)
-        self.note_blind(event)
+        self.note(event)
         self.finish(event.upto, event.unseen, event.shown)
 
     def shared(self) -> None:
@@ -453,6 +479,7 @@ class Segment:
         """An independent copy."""
         twin = copy(self)
         twin.certificate, twin.monitor, twin.bound = self.certificate.copied(), copy(self.monitor), copy(self.bound)
+        twin.counted = self.counted.copy()
         return twin
 
     def promises(self, promise: Mapping[str, Any]) -> bool:
@@ -489,7 +516,7 @@ def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for event in (event for entry in entries for event in entry.events):
         if isinstance(event, EpochBegan) and event.segment == segment:
-            rows = []
+            rows = rows if event.carried else []
         elif isinstance(event, EvidenceCounted) and event.segment == segment:
             for first, labels in together(event):
                 for (pos, score, wrong, inclusion, _, _), floor in labels:

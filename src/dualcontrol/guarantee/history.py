@@ -79,7 +79,7 @@ class Trail:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen + event.shown
         segment.note_missing(event.labels, event.stale, event.missing)
-        segment.note_blind(event)
+        segment.note(event)
         segment.finish(event.upto, event.unseen, event.shown)
 
     def note(self, at: int, threshold: float | None, *, mark: bool, suspicion: float | None = None) -> None:

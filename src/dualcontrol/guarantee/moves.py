@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dualcontrol.control import ALARM, Control
+from dualcontrol.control import ALARM, Control, Guarantee
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -24,6 +24,8 @@ from dualcontrol.guarantee.evidence import DRIFT, Segment
 from dualcontrol.guarantee.monitor import WINDOW, Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.guarantee.warm_start import Start
+from dualcontrol.oversight.allowance import KEPT, Allowance, Lost
+from dualcontrol.oversight.rates import at_least
 from dualcontrol.route import audit
 
 SUSPICIOUS = "the monitor suspects that errors have become more frequent: reviewed five times as often"
@@ -49,6 +51,7 @@ def began(
         version=control.version + 1, at=now, segment=name,
         epoch=control.epoch if before is None else max(control.epoch, before.epoch + 1), reason=reason, model=model,
         scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut,
+        measured=allowance(control, before).measured,
     )  # fmt: skip
 
 
@@ -60,9 +63,12 @@ def promised(control: Control, before: Segment | None) -> dict[str, Any]:
     promise: dict[str, Any] = {
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
         "segments": max(1, len(guarantee.segments)), "floor": audit.floor_for(control),
-        "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
+        "miss_rate": allowance(control, before).rate, "pilot": guarantee.pilot,
+        "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0, "spent": 0 if before is None else before.spent,
     }  # fmt: skip
+    if measures(control):
+        promise |= {"kept": KEPT}
     if guarantee.largest > 1:  # the exact test of a launch takes labels to be independent
         promise |= {"largest": guarantee.largest, "launch": 0}
     return promise if guarantee.pilot else promise | {"edges": [i / 100 for i in range(1, 100)]}
@@ -169,6 +175,62 @@ def alarmed(
     closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, cause=ALARM, reason=reason)
     epoch = began(governed_by(control, closed), name, segment.model, segment, after, now, code, cut=code)
     return [closed, alarm, epoch]
+
+
+# Allowance: what is allowed for people who miss errors, assumed or declared until blind probes have measured it.
+#
+# Another allowance counts the same evidence again.  Whatever made somebody choose it, that costs no part of delta: by a
+# higher one every bet of the certificate wins less and loses more, so that what an allowance above the true rate
+# certifies the true rate would have certified too (decision 0040).
+
+
+MISSES = "people_miss"  # the code of the alarm that people miss more than is declared or assumed
+
+
+def measures(control: Control) -> bool:
+    """Whether what people miss is to be measured: where answers given blind are evidence, and nothing is declared."""
+    guarantee = control.settings.guarantee
+    return (
+        guarantee is not None and guarantee.blind and guarantee.miss_rate is None and control.settings.probe_share > 0.0
+    )
+
+
+def allowance(control: Control, before: Segment | None) -> Allowance:
+    """The allowance that a new epoch begins with: what was measured goes on, else what is declared or assumed."""
+    guarantee = control.settings.guarantee
+    if guarantee is None:
+        raise ValueError("no guarantee, no allowance")
+    if before is not None and before.measured is not None and measures(control):
+        return Allowance(before.certificate.miss_rate, before.measured)
+    return Allowance(guarantee.missed)
+
+
+def recounted(control: Control, name: str, segment: Segment, allowed: Allowance, now: int) -> EpochBegan:
+    """An epoch that counts the evidence of the one before again, by another allowance."""
+    before = segment.certificate.miss_rate
+    more = "more" if allowed.rate > before else "less"
+    reason = (
+        f"people miss {more} than was allowed for: {share(allowed.rate)} of errors are taken to be missed instead of "
+        f"{share(before)}, by {allowed.measured} answers to known-wrong cases; what is counted is counted again"
+    )
+    promise = json.loads(segment.promise) | {"miss_rate": allowed.rate}
+    return EpochBegan(
+        version=control.version + 1, at=now, segment=name, epoch=max(control.epoch, segment.epoch + 1), reason=reason,
+        model=segment.model, scorer=segment.scorer, after=segment.after, promise=json.dumps(promise, sort_keys=True),
+        cut=segment.cut, carried=True, measured=allowed.measured,
+    )  # fmt: skip
+
+
+def missing_more(guarantee: Guarantee, lost: Lost, now: int) -> AlarmRaised | None:
+    """The alarm where people certainly miss more errors than is declared or assumed."""
+    if lost.lower <= guarantee.missed:
+        return None
+    known = "assumed" if guarantee.miss_rate is None else "declared (miss_rate)"
+    reason = (
+        f"people miss more than is {known}: at least {at_least(lost.lower)} of errors do not count, where "
+        f"{share(guarantee.missed)} are allowed for, by {lost.answers} answers to known-wrong cases"
+    )
+    return AlarmRaised(code=MISSES, reason=reason, at=now)
 
 
 # Restart: where the first region turns out to be wrong too often, another one is tried on new decisions.

@@ -10,6 +10,7 @@ from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
 from dualcontrol.guarantee.monitor import worth
 from dualcontrol.guarantee.moves import promised
 from dualcontrol.guarantee.offline import share
+from dualcontrol.oversight.rates import at_least
 from dualcontrol.route import audit
 
 WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will be counted"}
@@ -20,9 +21,10 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
     `labels_worth` is how many independent labels those used are worth, where questions come again or cases belong
-    together.  `miss_rate` is the share of errors that people are taken to let pass.  `shown` decisions are no evidence,
-    since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `reason`
-    says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    together.  `miss_rate` is the share of errors that people are taken to let pass, `measured` by so many answers to
+    known-wrong cases, None where it is assumed or declared.  `shown` decisions are no evidence, since people saw the
+    proposal before they answered; `blind` says that of all that is evidence nobody had.  `reason` says all of it; of
+    its parts `closed` is what closed autopilot, and `counted` what the evidence says.
     """
 
     loop: str
@@ -43,6 +45,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     audited_cases: int
     missing: int
     miss_rate: float
+    measured: int | None
     shown: int
     blind: bool
     suspicion: float
@@ -92,6 +95,7 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         missing=current.missing if current else 0, shown=current.shown if current else 0,
         blind=guarantee is not None and guarantee.blind and (current is None or current.blind),
         miss_rate=certificate.miss_rate if certificate else guarantee.missed if guarantee else 0.0,
+        measured=current.measured if current else None,
         suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
         closed=closed, counted=counted,
@@ -194,6 +198,7 @@ NOT_YET = (
     "counted, no case goes to autopilot by its score."
 )
 NOTICED = f"assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
+MEASURED = "measured on {:,} answers to known-wrong cases"
 NOT_MEASURED = f" All this is said {NOTICED}"
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
@@ -241,7 +246,11 @@ def words(control: Control, of: Standing) -> Words:
         who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
     assumed = "" if guarantee.blind else ASSUMED
     missed = f" Reviewers are taken to miss up to {share(of.miss_rate)} of all errors." if of.miss_rate else ""
-    if guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
+    if of.measured is not None:
+        second = ", and a second person sees them too" if guarantee.adjudicate else ""
+        noticed = f"people notice at least {at_least(1.0 - of.miss_rate)} of wrong proposals{second}"
+        missed = f" All this allows for what people miss: {noticed}; {MEASURED.format(of.measured)}."
+    elif guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
         missed = NOT_MEASURED
     lapses = f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
     return Words(

@@ -23,7 +23,7 @@ def rows(case: Case, events: Sequence[Event], control: Control, env: Env) -> lis
     for event in events:
         if isinstance(event, Concluded) and event.by == "human" and case.settled is not None:
             verdicts.append((event.verdict or "", case.settled.wrong))
-        elif isinstance(event, Audited) and event.verdict in KINDS:
+        elif isinstance(event, Audited) and event.verdict in KINDS and not _asked_again(case, event):
             verdicts.append((event.verdict, event.wrong))
     route = case.route
     return [
@@ -34,6 +34,11 @@ def rows(case: Case, events: Sequence[Event], control: Control, env: Env) -> lis
         )
         for verdict, wrong in verdicts
     ]  # fmt: skip
+
+
+def _asked_again(case: Case, event: Audited) -> bool:
+    """Whether this is what somebody said of a case that people had decided: one example of it is there already."""
+    return event.review == "audit" and case.route is not None and case.route.shown
 
 
 # The data set: every example with what it was about and where it comes from.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec.structs import replace
+
 from dualcontrol.case import JSON, Case, Value
 from dualcontrol.control import Control, Env
-from dualcontrol.events import AlarmRaised, Audited, Concluded, Event
+from dualcontrol.events import AlarmRaised, Audited, Concluded, Event, real
 from dualcontrol.names import identity
 from dualcontrol.review import quorum, rows
 
@@ -77,6 +79,26 @@ def asked(case: Case, event: Concluded | Audited, control: Control, env: Env) ->
         reason = f"nobody else of group {group!r} is eligible to say whether the proposal was wrong"
         return [AlarmRaised(code=NOBODY, reason=reason, at=env.now)]
     return [rows.row(case, "second", group, rows.next_round(case), control, env, excludes=rows.workers(case))]
+
+
+AGAIN = "again"  # the purpose of its draw
+
+
+def asked_again(case: Case, event: Concluded, control: Control, env: Env) -> list[Event]:
+    """Ask somebody else, blind, about a share of what people decided with the proposal shown: what slips through?
+
+    It is no evidence for a guarantee and no example; nobody is asked about a "wrong" of it once more.
+    """
+    share, route = control.settings.again_share, case.route
+    if event.by != "human" or route is None or not route.shown or case.settled is None or case.leader is not None:
+        return []
+    if control.relief or env.draw(AGAIN, case.id) >= share:
+        return []
+    group = rows.group_of(route, control)
+    if rows.left(case, group, control) == 0:
+        return []
+    row = rows.row(case, "audit", group, rows.next_round(case), control, env, excludes=rows.workers(case))
+    return [replace(row, again=real(share))] if row.blind else []
 
 
 def _wanted(control: Control) -> bool:

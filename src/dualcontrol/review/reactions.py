@@ -145,11 +145,14 @@ def _taken_back(case: Case, event: ev.Retracted, control: Control, env: Env) -> 
 
 
 def _over(case: Case, event: ev.Decided | ev.Concluded | ev.Erased, control: Control, env: Env) -> list[Event]:
-    """Cancel what waits; at the conclusion ask a second person where the first said that the proposal was wrong."""
+    """Cancel what waits; at the conclusion ask a second person where the first said "wrong", or where it was drawn."""
     if isinstance(event, ev.Erased):
         return _cancelled(case, "erased", beside=True)
     cancelled = _cancelled(case, "decided" if case.settled else "over")
-    return [*cancelled, *(adjudication.asked(case, event, control, env) if isinstance(event, ev.Concluded) else ())]
+    if not isinstance(event, ev.Concluded):
+        return cancelled
+    asked = adjudication.asked(case, event, control, env)
+    return [*cancelled, *asked, *adjudication.asked_again(case, event, control, env)]
 
 
 def _cancelled(case: Case, reason: str, *, beside: bool = False, about: str | None = None) -> list[Event]:

@@ -1,8 +1,10 @@
 """Which probe is asked of whom, and when: drawn after an answer, by what is not known yet of who gave it.
 
 An answer to a live case draws a probe for its person with the declared share, half of that where the last 30 days say
-enough of them.  A probe counts by the inverse, so that rates are of the work as it is done.  At most the declared share
-of the loop's answers goes to probes, one waits at a time for each person, and none is asked while load is shed.
+enough of them.  A probe counts by the inverse, so that rates are of the work as it is done; those that are asked blind
+are not halved, and all count alike.  Two people get the same error of the model where that can be, since what two miss
+is measured by pairs.  At most the declared share of the loop's answers goes to probes, one waits at a time for each
+person, and none is asked while load is shed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -19,9 +22,11 @@ from dualcontrol.commands import Propose
 from dualcontrol.control import Control, draw
 from dualcontrol.errors import DualcontrolError, ReadOnlyError
 from dualcontrol.names import identity, own_pool
+from dualcontrol.oversight.allowance import Blind
 from dualcontrol.people import may
 from dualcontrol.step import Steps
 from dualcontrol.vigilance import sources
+from dualcontrol.vigilance.direct import DISAGREES
 from dualcontrol.vigilance.ladder import Ask, Ladder
 from dualcontrol.vigilance.pace import Drift, Timed, break_due, drift
 from dualcontrol.vigilance.record import DAY, Figures, Record
@@ -34,6 +39,8 @@ ENOUGH = 30  # known-wrong probes in a month, after which half as many are asked
 WRONG = 0.7  # of probes; the others are right, so that false alarms are measured too
 AUTHORED = 0.5  # of draws that look first among the probes that somebody wrote
 SOURCES, TRIES, PAGE = 5_000, 40, 1_000
+LOOK = 20  # answers between two looks whether probes and the direct figure agree
+HALVES = 10  # of the cases that one person has answered so far, that another may answer
 EXPOSURES = 20  # people who have seen a probe of one source, after which it is retired
 RECOUNT = 60_000_000  # microseconds after which answers are counted again
 MOST_ANSWERS = 20_000
@@ -47,7 +54,8 @@ class Sheet:
     def __init__(self) -> None:
         self.record = Record()
         self.answers: Counter[str] = Counter()
-        self.opened = self.counted_at = self.after = 0
+        self.opened = self.counted_at = self.after = self.looked = self.seq = 0
+        self.disagreed = False  # whether the loop's stream has the alarm of it, up to entry `seq`
         self.cases: deque[str] = deque(maxlen=SOURCES)
 
 
@@ -76,6 +84,7 @@ class Prober:
             return None
         review = max(done, key=lambda r: (r.answered_at or 0, r.id))
         try:
+            self._compared(case.loop)
             return self._drawn(case.loop, review)
         except Exception:
             log.warning("no probe was drawn in loop %s", case.loop, exc_info=True)
@@ -108,9 +117,22 @@ class Prober:
     def figures(self, control: Control) -> Figures:
         """What the probes of a loop say, as far as they are answered now."""
         with self._lock:
+            return self._figures(control, self._sheets.setdefault(control.loop, Sheet()))
+
+    def _figures(self, control: Control, sheet: Sheet) -> Figures:
+        """What the probes say, beside what is looked at directly."""
+        self._read(control, sheet)
+        direct = sheet.record.direct
+        while direct.take(self._steps.store.feed(direct.read, PAGE, control.loop)) == PAGE:
+            pass
+        return sheet.record.figures()
+
+    def blind(self, control: Control) -> Blind:
+        """What the blind answers to the model's own errors say, as far as they are there now."""
+        with self._lock:
             sheet = self._sheets.setdefault(control.loop, Sheet())
             self._read(control, sheet)
-            return sheet.record.figures()
+            return sheet.record.blind()
 
     def _read(self, control: Control, sheet: Sheet) -> None:
         queries = self._steps.store.queries
@@ -130,9 +152,27 @@ class Prober:
         self._read(control, sheet)
         figures, now = sheet.record.figures(), self._steps.now()
         self._recount(control, sheet, now)
-        if chance >= share * need(figures, person, now) or not self._affordable(control, sheet, person, share):
+        if not self._affordable(control, sheet, person, share):
             return None
-        return self._opened(control, sheet, person, review.id, weight(figures, sheet.answers, person, now))
+        halved = chance >= share * need(figures, person, now)
+        counts = None if halved else weight(figures, sheet.answers, person, now)
+        return self._opened(control, sheet, person, review.id, counts)
+
+    def _compared(self, loop: str) -> None:
+        """Every few answers: whether probes and the direct figure exclude each other, which is said once."""
+        sheet, store = self._sheets.setdefault(loop, Sheet()), self._steps.store
+        sheet.looked += 1
+        control = None if sheet.looked % LOOK else next((c for c in store.queries.loops() if c.loop == loop), None)
+        if control is None or control.settings.again_share == 0.0 or sheet.disagreed:
+            return
+        alarm = sheet.record.direct.alarm(self._figures(control, sheet).certificate, self._steps.now())
+        if alarm is None:
+            return
+        for entry in store.queries.entries(f"loop/{control.loop_id}", after=sheet.seq, values=False):
+            sheet.seq = entry.seq
+            sheet.disagreed |= any(getattr(event, "code", None) == DISAGREES for event in entry.events)
+        if not sheet.disagreed:  # and nobody has written since
+            self._steps.move(loop, lambda now, at: [alarm] if now.seq == sheet.seq else [])
 
     def _recount(self, control: Control, sheet: Sheet, now: int) -> None:
         """Count the answers and probes of the last month, at most once a minute."""
@@ -149,14 +189,23 @@ class Prober:
         waiting = [(control.loop_id, own_pool(person))]
         return not self._steps.store.queries.inbox(waiting, limit=1).rows
 
-    def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float) -> Case | None:
-        """Open a probe for somebody, of a source that they do not know and that routes to people; None without one."""
-        wrong = draw(self._steps.secret, KIND, seed) < WRONG
-        for source in self._sources(control, sheet, person, seed, wrong):
-            blind = self._blind(sources.proposal(source, control, person), control, seed)
+    def _opened(self, control: Control, sheet: Sheet, person: str, seed: str, weight: float | None) -> Case | None:
+        """Open a probe for somebody, of a source that they do not know and that routes to people; None without one.
+
+        Without a `weight` only a blind one is opened.
+        """
+        wrong, blind_answers = draw(self._steps.secret, KIND, seed) < WRONG, sheet.record.blind()
+        halves = dict.fromkeys(blind_answers.halves()[:HALVES] if wrong else ())
+        for source in self._sources(control, sheet, person, seed, wrong, first=tuple(halves)):
+            half, blind = source.case.id in halves, self._blind(sources.proposal(source, control, person), control, seed)
             if blind is None or (blind and source.how != "replayed" and control.settings.mode != "approval"):
                 continue  # what nobody sees says nothing; an action is shown once its reviewer has committed
-            command = sources.proposal(source, control, person, weight, blind=blind)
+            if not blind and (weight is None or half):
+                continue
+            if blind and source.case.id in blind_answers.sources and not half:  # a third answer is no pair
+                continue
+            counts = 1.0 if blind or weight is None else weight
+            command = sources.proposal(source, control, person, counts, blind=blind)
             sheet.opened += 1
             sheet.record.exposed[source.case.id].add(identity(person))
             return self._steps.propose(command, own=True).case
@@ -180,10 +229,12 @@ class Prober:
         return len(mine), sum(p.answered for p in mine)
 
     def _sources(
-        self, control: Control, sheet: Sheet, person: str, seed: str, wrong: bool, tries: int = TRIES
+        self, control: Control, sheet: Sheet, person: str, seed: str, wrong: bool, tries: int = TRIES,
+        first: Sequence[str] = (),
     ) -> Iterator[sources.Source]:  # fmt: skip
-        """What a probe for somebody can be made of, from a drawn place on: nothing that they know."""
-        for case in self._candidates(control, sheet, seed, tries):
+        """What a probe for somebody can be made of: cases named `first`, then from a drawn place on; none that they know."""
+        named = filter(None, map(self._case, first))
+        for case in chain(named, self._candidates(control, sheet, seed, tries)):
             other = self._other(sheet, seed)
             source = sources.made_of(case, control, wrong, draw(self._steps.secret, WAY, seed), other)
             exposed = sheet.record.exposed[case.id]

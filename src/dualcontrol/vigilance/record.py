@@ -12,12 +12,14 @@ from typing import NamedTuple
 from dualcontrol.case import Case, Value
 from dualcontrol.control import LoopSettings
 from dualcontrol.names import identity
+from dualcontrol.oversight.allowance import Blind, BlindAnswer
 from dualcontrol.oversight.certificate import OversightCertificate
 from dualcontrol.oversight.rates import Team
 from dualcontrol.oversight.scorecard import Scorecard
 from dualcontrol.oversight.stamping import Stamping
 from dualcontrol.probe import key_of
 from dualcontrol.schema import plain_text
+from dualcontrol.vigilance.direct import Direct
 
 OVERLAP = 60_000_000  # microseconds that are read again, since who closed a case first may have committed last
 DAY = 86_400_000_000
@@ -44,6 +46,7 @@ class Answered(Value, frozen=True, kw_only=True):
     correct: bool | None = None
     first_wrong: bool | None = None
     level: str = ""
+    source: str | None = None
 
     @property
     def counts(self) -> bool:
@@ -117,6 +120,7 @@ def answered(case: Case) -> Answered | None:
         correct=plain_text(said.get("value")) == plain_text(key.right) if known and key is not None else None,
         seconds=answer.seconds if answer.seconds is not None and answer.seconds >= FASTEST else None,
         first_wrong=None if first is None else first.get("should") == "not", level=key.level if key else "",
+        source=case.parent,
     )  # fmt: skip
 
 
@@ -136,6 +140,7 @@ class Record:
         self.practised: dict[str, Practised] = {}
         self.exposed: defaultdict[str, set[str]] = defaultdict(set)  # who has seen a probe of a source, by its case
         self.authored: dict[str, None] = {}  # cases that somebody wrote as probes, to be copied
+        self.direct = Direct()
         self.since = 0
 
     def read(self, closed: Callable[[int], Iterable[Case]]) -> None:
@@ -158,18 +163,24 @@ class Record:
         """The probes in the order in which they were answered."""
         return sorted(self.probes.values(), key=lambda probe: (probe.at, probe.case_id))
 
+    def blind(self) -> Blind:
+        """The blind answers to the model's own errors: what evidence loses by people who miss them."""
+        known = (probe for probe in self.ordered() if probe.blind and probe.counts)
+        return Blind(BlindAnswer(probe.source or probe.case_id, not probe.rejected) for probe in known)
+
     def figures(self, settings: LoopSettings | None = None) -> Figures:
         """Everything that the probes say."""
-        return Figures(self.ordered())
+        return Figures(self.ordered(), self.direct)
 
 
 class Figures:
     """Rates of both kinds with their limits, a scorecard for each person, and the flags of the rubber-stamp test."""
 
-    def __init__(self, probes: list[Answered]) -> None:
+    def __init__(self, probes: list[Answered], direct: Direct | None = None) -> None:
         self.probes = probes
         self.names: dict[str, str] = {}
         self.shown, self.blind = Team("shown", DELTA), Team("blind", DELTA)
+        self._sources: set[str] = set()  # whose first blind answer has counted
         self.certificate = OversightCertificate(1.0 - DELTA, largest=LARGEST)
         self.cards: defaultdict[str, Scorecard] = defaultdict(Scorecard)
         self.team = Scorecard()
@@ -180,6 +191,8 @@ class Figures:
         self.flags: list[Flag] = []
         for probe in probes:
             self._count(probe)
+        if direct is not None:
+            direct.tell(self.certificate)
 
     def _count(self, probe: Answered) -> None:
         person = identity(probe.person)
@@ -195,7 +208,10 @@ class Figures:
             return
         missed = not probe.rejected
         team = self.blind if probe.blind else self.shown
-        team.observe(person, missed=missed, kind=team.kind)
+        source = probe.source or probe.case_id
+        team.observe(person, missed=missed, kind=team.kind, again=probe.blind and source in self._sources)
+        if probe.blind:
+            self._sources.add(source)
         if probe.level:
             levels = self.levels_blind if probe.blind else self.levels
             levels.observe(probe.level, missed=missed, kind=levels.kind)

@@ -39,8 +39,11 @@ def truth_of(case: Case, control: Control) -> Truth | None:
         return None
     second = next((audit["wrong"] for audit in case.audits if audit["kind"] == "second"), None)
     first = case.settled.wrong if case.settled is not None else None
+    audit = next((audit["wrong"] for audit in case.audits if audit["kind"] == "audit"), None)
     if first is None:
-        first = next((audit["wrong"] for audit in case.audits if audit["kind"] == "audit"), None)
+        first = audit
+    elif second is None:  # people decided, and somebody else was asked again, blind
+        second = audit
     if first is None or (second is not None and second != first):
         return None
     alike = case.settled is not None and _people(case, case.settled.answers) > 1

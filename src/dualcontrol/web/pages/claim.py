@@ -113,6 +113,8 @@ def why(case: Case, control: Control, review: Review | None = None) -> dict[str,
     kind = review.kind if review is not None else "decide"
     if kind == "audit":
         reason = "Autopilot acted; this case was drawn at random for an audit. What was done stands."
+        if route is not None and route.shown:
+            reason = "People have decided; this case was drawn at random to be asked again. What was decided stands."
     elif kind == "arbiter":
         reason = "The reviewers disagree, or nobody answered in time: your answer settles it."
     elif review is not None and review.adjudicates:
