@@ -38,6 +38,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
+from dualcontrol.guarantee.breakdown import Breakdown, Breakdowns
 from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.relearn import Riskiness
@@ -918,6 +919,10 @@ class Loop:
         """The status of the loop's guarantee, in numbers and words, for each segment."""
         control = self.control
         return standing(control, self.desk.certifier.segments(control))
+
+    def breakdown(self) -> list[Breakdown]:
+        """How often autopilot is wrong in each class and group, with intervals that hold at every look."""
+        return Breakdowns(self.desk.store).of(self.control)
 
     def evidence(self, segment: str = "") -> list[dict[str, JSON]]:
         """The labels that the certificate of this epoch has counted, in order, as `Certificate.observe` takes them."""
