@@ -101,6 +101,11 @@ class Guarantee(Value, frozen=True, kw_only=True):
     within: Duration = "1d"
 
     @property
+    def promise(self) -> Guarantee:
+        """What is promised of which cases, whatever is shown of it."""
+        return replace(self, breakdown=())
+
+    @property
     def missed(self) -> float:
         """The share of errors that reviewers may let pass: as declared, else as assumed of people nobody measured."""
         if self.miss_rate is not None:

@@ -275,7 +275,9 @@ def mend(control: Control, of: Breakdown) -> str | None:
     if guarantee is None or not of.exceeding:
         return None
     if of.by == guarantee.per or of.by == SEGMENT:
-        return "Its own certificate is for a bound that it does not keep now: the monitor closes it when that is certain."
+        return (
+            "Its own certificate is for a bound that it does not keep now: the monitor closes it when that is certain."
+        )
     if of.by == CLASS or of.by.startswith("meta."):
         named = "" if of.by == CLASS and control.settings.labels else ", segments = [the values that may run]"
         return f'With guarantee = {{ ..., per = "{of.by}"{named} }} each has a certificate of its own, which takes more answers.'

@@ -124,9 +124,7 @@ def by_part(control: Control, of: Breakdown) -> dict[str, Any]:
                 f"about {percent(part.estimate)}, between {percent(part.low)} and {percent(part.high)}; "
                 f"{percent(of.max_error)} is promised for all together"
             )
-        rows.append(
-            {"part": part, "chart": whisker(part.low, part.estimate, part.high, of.max_error, top, label)}
-        )
+        rows.append({"part": part, "chart": whisker(part.low, part.estimate, part.high, of.max_error, top, label)})
     return {
         "of": of, "rows": rows, "top": top, "more": len(of.parts) - len(rows), "warning": warning(of),
         "mend": mend(control, of),
