@@ -41,8 +41,8 @@ from dualcontrol.gate import OWNER, Gate, described, paused_inside
 from dualcontrol.guarantee.breakdown import Breakdown, Breakdowns
 from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import evidence
-from dualcontrol.guarantee.relearn import Riskiness
 from dualcontrol.guarantee.one_look import OneLook, look_once
+from dualcontrol.guarantee.relearn import Riskiness
 from dualcontrol.guarantee.standing import Standing, standing
 from dualcontrol.keys import fingerprint
 from dualcontrol.learn.examples import TrainingRow, dataset

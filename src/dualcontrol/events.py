@@ -674,8 +674,8 @@ class GroupChanged(ControlEvent, frozen=True, kw_only=True):
 
 
 LOOP_EVENTS: tuple[type[Event], ...] = (
-    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, LookTaken, ThresholdMoved, AuditsChanged,
-    AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
+    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, LookTaken, ThresholdMoved,
+    AuditsChanged, AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
     TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
 )  # fmt: skip
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from dualcontrol.case import JSON
 from dualcontrol.cli.command import LoopName, State, group, verb
 from dualcontrol.cli.open import desk_of
 from dualcontrol.cli.screen import ago, document, facts, show, styled, table
 from dualcontrol.cli.stop import said
-from dualcontrol.case import JSON
 from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.breakdown import Breakdown, mend, warning

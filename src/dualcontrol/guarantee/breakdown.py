@@ -280,5 +280,6 @@ def mend(control: Control, of: Breakdown) -> str | None:
         )
     if of.by == CLASS or of.by.startswith("meta."):
         named = "" if of.by == CLASS and control.settings.labels else ", segments = [the values that may run]"
-        return f'With guarantee = {{ ..., per = "{of.by}"{named} }} each has a certificate of its own, which takes more answers.'
+        own = "each has a certificate of its own, which takes more answers"
+        return f'With guarantee = {{ ..., per = "{of.by}"{named} }} {own}.'
     return None

@@ -3,7 +3,7 @@
 Where the rules of today are those that the answers were counted under, these are the recorded labels of the epoch, each
 with the inclusion probability and the least one of then, in clusters as they were counted; where other cases reach the
 threshold by now, past cases are routed again and counted as a new epoch would count them.  The certificate has the
-promise of the epoch: its part of the chance of being wrong, its bins, its exact test, and what people are taken to miss.
+promise of the epoch: its part of the chance of being wrong, its bins, its exact test, and what people may miss.
 """
 
 from __future__ import annotations

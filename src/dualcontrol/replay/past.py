@@ -315,11 +315,11 @@ def remarks(replayed: Replayed, options: Options) -> list[str]:
     guarantee = replayed.guarantee
     if guarantee is None:
         return [*remarks, NO_LIVE, *([] if options.miss_rate is not None else [UNALLOWED])]
-    if not options.threshold and replayed.recorded:
-        return [*remarks, *_live(replayed, guarantee, options)]
     epochs = len({case.epoch for case in replayed.past if case.seen})
     if epochs > 1:
-        remarks.append(f"the cases are of {epochs} epochs, of which the loop's own guarantee counts the last only")
+        remarks.append(f"the errors are of {epochs} epochs, of which the loop's own guarantee counts the last only")
+    if options.threshold is None and replayed.recorded:
+        return [*remarks, *_live(replayed, guarantee, options)]
     return [*remarks, *_own(replayed, guarantee)]
 
 
@@ -335,8 +335,8 @@ def _live(replayed: Replayed, guarantee: Guarantee, options: Options) -> Iterato
     for record in replayed.recorded:
         if record.changed and not record.why_not:
             yield (
-                f"by today's rules other cases reach the threshold ({record.changed}): past ones were routed again, and "
-                "counted with the part of the chance of being wrong that a new epoch keeps for them"
+                f"by today's rules other cases reach the threshold ({record.changed}): past ones were routed again, "
+                "and counted with the part of the chance of being wrong that a new epoch keeps for them"
             )
     same = (options.max_error, options.confidence) == (guarantee.max_error, guarantee.confidence)
     if same and options.miss_rate is None and replayed.own and not any(r.changed for r in replayed.recorded):

@@ -91,12 +91,12 @@ def _per(loop: LoopSettings, place: Place) -> None:
             f"{place.words} is {per!r}: name the {what} that get a certificate of their own in segments; "
             "they share the chance of being wrong, so they have to be known before"
         )
-    names = [label_name(label) for label in loop.labels or ()]
-    other = next((name for name in guarantee.segments if name not in names), None) if per == CLASS and names else None
-    if other is not None or len(set(names)) < len(names) and per == CLASS:
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if other is None:
-            raise place.error(f"{place.words}: two labels go by the name {twice!r}; write them so that they differ")
+    names = [label_name(label) for label in loop.labels or ()] if per == CLASS else []
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise place.error(f"{place.words}: two labels go by the name {twice!r}; write them so that they differ")
+    other = next((name for name in guarantee.segments if name not in names), None) if names else None
+    if other is not None:
         raise here.error(f"{here.words} names {other!r}, which is no label of the loop", near=nearest(other, names))
 
 
