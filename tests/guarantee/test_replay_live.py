@@ -1,4 +1,4 @@
-"""A replay of a loop under a guarantee certifies what the live certificate has, or says in plain words why it cannot."""
+"""A replay of a loop under a guarantee certifies what the live certificate has, or says plainly why it cannot."""
 
 from __future__ import annotations
 
@@ -177,4 +177,3 @@ def test_segments_have_a_certificate_each(make):
     assert {name: part.threshold for name, part in result.segments.items()} == {
         "x": s.loop.control.thresholds["x"], "y": None,
     }  # fmt: skip
-

@@ -2,7 +2,7 @@
 
 A bound that holds on the whole can be far exceeded in one part of it.  For each part the labels of autopilot cases
 that the certificate has counted, weighted by one over their inclusion probability (Horvitz and Thompson 1952), give
-an estimate and an interval: the errors that a betting martingale has not refused yet (Waudby-Smith and Ramdas 2024),
+an estimate and an interval: the errors that a betting martingale does not refuse by now (Waudby-Smith and Ramdas 2024),
 so that it holds at every look (Ville 1939), while the part's error stays as it is.  The chance that any interval is
 wrong is shared over tables, parts and both ends (Bonferroni), so that all hold at once.
 """
@@ -24,7 +24,7 @@ from dualcontrol.control import CLASS, Control
 from dualcontrol.errors import ReadOnlyError
 from dualcontrol.events import Entry, EpochBegan, EvidenceCounted
 from dualcontrol.guarantee.evidence import together
-from dualcontrol.guarantee.offline import Floats, peak, share
+from dualcontrol.guarantee.offline import BETS, CAP, Floats, share
 from dualcontrol.labels import label_name
 from dualcontrol.segments import at, class_name
 from dualcontrol.store import Queries, Store
@@ -234,7 +234,7 @@ def limits(audits: Sequence[Audit], chance: float, largest: int = 1) -> tuple[fl
     wrong = _each([sum(audit.wrong / audit.inclusion for audit in cluster) for cluster in clusters]) / largest
     cases = _each([sum(1.0 / audit.inclusion for audit in cluster) for cluster in clusters]) / largest
     floors = _each([min(audit.floor for audit in cluster) for cluster in clusters])
-    target = log(1.0 / chance)
+    bets, target = np.minimum(BETS[None, :], CAP * floors[:, None]), log(1.0 / chance)
 
     def end(refused: bool, low: float) -> float:
         """The lowest error that is not refused as too low, or (not `refused`) the lowest that is as too high."""
@@ -243,12 +243,18 @@ def limits(audits: Sequence[Audit], chance: float, largest: int = 1) -> tuple[fl
             middle = (low + high) / 2
             # what a bet can lose is small where the error is: by that it may be the larger
             gains = wrong / middle - cases if refused else (middle * cases - wrong) / (1.0 - middle)
-            up = (peak(gains, floors) >= target) is refused
+            up = (wealth(gains, bets) >= target) is refused
             low, high = (middle, high) if up else (low, middle)
         return low if refused else high
 
     low = end(True, 0.0)
     return low, end(False, low)
+
+
+def wealth(gains: Floats, bets: Floats) -> float:
+    """The log wealth by now, spread evenly over the bets; not its maximum, since errors may have become others."""
+    stakes: Floats = np.log1p(bets * gains[:, None]).sum(axis=0)
+    return float(stakes.max() + np.log(np.exp(stakes - stakes.max()).mean()))
 
 
 def _each(values: list[float]) -> Floats:
