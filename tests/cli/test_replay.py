@@ -503,3 +503,56 @@ def test_a_loop_that_watched_first_is_judged_by_what_came_after(run, folder, aft
         "30 cases went in the shadow, where nobody is asked, and are left out",
         *BARE,
     ]
+
+
+# one look
+
+
+WATCHED = PROMISED.replace("launch = 0", "launch = 100000").replace("audit = 0.05", "audit = 1.0")
+
+
+def test_one_look_says_what_it_certified_and_is_not_taken_twice(run, folder):
+    promised(folder, 160, settings=WATCHED)
+    told = run("replay", "--loop", "mail", "--once", "150", "--json")
+    assert told.json["note"].startswith("One look: it holds for these labels once.")
+    assert (told.json["labels"], told.json["max_error"], told.json["again"]) == (150, 0.1, False)
+    assert told.code == int(told.json["threshold"] is None)
+    again = run("replay", "--loop", "mail", "--once", "150")
+    assert "this look was taken before: this is its answer, and no second look" in again.err
+    assert "Do not look at them again" in again.out
+    if told.json["threshold"] is not None:
+        assert f"autopilot from {told.json['threshold']!r}" in again.out
+    other = run("replay", "--loop", "mail", "--once", "140")
+    assert (other.code, "a look was taken at the labels of 'mail' already" in other.err) == (5, True), other.err
+    shown = run("guarantee", "mail", "--history")
+    assert "one look" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("--once", "10"), "give a file of scores and truths, or --loop LOOP"),
+        (("--loop", "mail", "--once", "10", "--threshold", "0.5"), "it takes no other option"),
+        (("--loop", "mail", "--once", "10", "--miss-rate", "0.1"), "it takes no other option"),
+        (("--loop", "mail", "--segment", "eu"), "--segment names what --once looks at"),
+        (("scored.csv", "--miss-rate", "0.1"), "--miss-rate is a share from 0 on and below 1"),
+        (("--loop", "mail", "--miss-rate", "1"), "--miss-rate is a share from 0 on and below 1"),
+    ],
+)
+def test_options_of_a_look_that_mean_nothing_are_refused(run, files, given, says):
+    refused = run("replay", *given)
+    assert (refused.code, says in " ".join(refused.err.split())) == (2, True), refused.err
+
+
+def test_what_people_may_miss_counts_in_a_loop_without_a_guarantee(run, folder):
+    mails(folder, 1.0, 150)
+    bare = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json
+    told = run("replay", "--loop", "mail", "--max-error", "0.2", "--miss-rate", "0.5", "--json").json
+    assert (bare["threshold"] or 1.0) < (told["threshold"] or 1.0)
+    assert "people are taken to miss 50 % of errors, so 10 % are tested" in told["reason"]
+    assert BARE[1] not in told["remarks"]
+    same = run("replay", "--loop", "mail", "--threshold", "0.5", "--max-error", "0.9", "--json").json
+    wider = run(
+        "replay", "--loop", "mail", "--threshold", "0.5", "--max-error", "0.9", "--miss-rate", "0.5", "--json"
+    ).json
+    assert wider["error_interval"][1] == pytest.approx(min(1.0, 2 * same["error_interval"][1]))

@@ -1,4 +1,4 @@
-"""The error of autopilot by class and group: estimates, intervals at every look, and a warning where one is far above."""
+"""The error of autopilot by class and group: estimates, intervals at every look, and when a warning stands."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_worst_class_is_named_with_what_it_is_wrong_in(make, database_url: s
     assert s.loop.control.thresholds
     (classes, countries) = s.loop.breakdown()
     assert (classes.by, countries.by) == ("class", "meta.country")
-    assert [part.name for part in classes.parts][0] == "c"
+    assert next(part.name for part in classes.parts) == "c"
     assert [part.name for part in classes.exceeding] == ["c"]
     worst = classes.parts[0]
     assert 0.2 < worst.low <= (worst.estimate or 0.0) <= worst.high

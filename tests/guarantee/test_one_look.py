@@ -59,7 +59,9 @@ def test_the_same_question_gets_the_answer_that_was_given(stream):
     assert len(stream.events(LookTaken)) == 1
 
 
-@pytest.mark.parametrize("other", [{"labels": 120}, {"labels": 100, "max_error": 0.3}, {"labels": 90, "confidence": 0.9}])
+@pytest.mark.parametrize(
+    "other", [{"labels": 120}, {"labels": 100, "max_error": 0.3}, {"labels": 90, "confidence": 0.9}]
+)
 def test_a_second_look_at_the_same_labels_is_refused(stream, other: dict[str, Any]):
     stream.go(150)
     stream.loop.look_once(100)

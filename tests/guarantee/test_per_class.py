@@ -78,7 +78,10 @@ def test_a_field_of_meta_makes_the_segment(make):
 def test_an_action_is_a_class(make):
     promise = {**EASY, "per": "class", "segments": ["refund", "reply"], "blind": False}
     s = make(mode="approval", guarantee=promise, risk_ceiling="high")
-    cases = [s.loop.propose(action=name, args={}, input="x", confidence=0.5, risk="low") for name in ("refund", "reply", "drop")]
+    cases = [
+        s.loop.propose(action=name, args={}, input="x", confidence=0.5, risk="low")
+        for name in ("refund", "reply", "drop")
+    ]
     assert [case.segment for case in cases] == ["refund", "reply", None]
 
 
@@ -102,7 +105,7 @@ def test_scores_by_class_propose_the_likeliest(make):
 
 def test_a_segment_that_the_program_names_itself_is_refused(make):
     s = make(guarantee=PER, labels=LABELS)
-    with pytest.raises(SignalError, match="the segment is 'b', where guarantee.per = 'class'") as refused:
+    with pytest.raises(SignalError, match=r"the segment is 'b', where guarantee\.per = 'class'") as refused:
         s.propose(0.5, proposal="a", segment="b")
     assert "Leave the segment away" in refused.value.hint
     assert s.propose(0.5, proposal="a", segment="a").segment == "a"
@@ -142,4 +145,3 @@ def test_each_class_alone_is_another_question_and_what_is_shown_is_none(make):
     s.loop = s.desk.loop("mail", **s.settings)
     assert s.loop.control.thresholds == {}
     assert "per is class, not None" in s.events(PolicyChanged)[-1].asks
-
