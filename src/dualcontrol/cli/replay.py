@@ -28,6 +28,7 @@ app = group("replay", "Replay.")
     "dualcontrol replay scored.parquet --threshold 0.9 --group country --minute-price 0.8 --error-loss 40",
     "dualcontrol replay scored.jsonl --score confidence --proposal predicted --truth label",
     "dualcontrol replay --loop refunds --max-error 0.02",
+    "dualcontrol replay --loop mail --max-error 0.05 --once 4000",
 )  # fmt: skip
 def replay(
     state: State,
@@ -122,6 +123,8 @@ def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
         for remark in remarks:
             note(remark)
         show(*lines(result, wish))
+        if wish.max_error is not None:
+            note("one look: it holds for these rows once; another bound, or more rows later, is a second look")
     return 1 if result.refused else 0
 
 
