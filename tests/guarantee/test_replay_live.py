@@ -148,10 +148,13 @@ def test_a_rule_dropped_since_is_routed_again_and_counted_with_the_part_for_reco
     mine = threshold_of(result)
     assert mine is not None
     assert mine >= live
+    mine_in_figures = figures(s)
     s.loop = s.desk.loop("mail", **s.settings)
     s.propose(0.99)
     s.loop.certify()
     assert mine == s.loop.control.thresholds.get("")
+    live_in_figures = s.desk.certifier.segments(s.loop.control)[""].certificate.evidence()
+    assert {**mine_in_figures, "seq": 0} == {**live_in_figures, "seq": 0}
 
 
 def test_answers_that_were_shown_are_why_a_rule_dropped_certifies_nothing(make):
