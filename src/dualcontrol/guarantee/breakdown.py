@@ -53,9 +53,13 @@ class Part(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Breakdown(Value, frozen=True, kw_only=True, omit_defaults=False):
-    """The parts by one field, the worst first; `by` is "class", "segment" or a field of meta."""
+    """The parts by one field, the worst first; `by` is "class", "segment" or a field of meta.
+
+    `each` says that every part has a certificate of its own, so that the bound is promised for each.
+    """
 
     by: str
+    each: bool
     max_error: float
     confidence: float
     parts: tuple[Part, ...]
@@ -100,7 +104,8 @@ class Breakdowns:
         alone = (1.0 - guarantee.confidence) / len(tables)
         return [
             Breakdown(
-                by=by, max_error=guarantee.max_error, confidence=guarantee.confidence,
+                by=by, each=by in (guarantee.per, SEGMENT), max_error=guarantee.max_error,
+                confidence=guarantee.confidence,
                 parts=parted([(a, names[by]) for a, names in named], declared(control, by), control, alone),
             )
             for by in tables
@@ -261,6 +266,11 @@ def _each(values: list[float]) -> Floats:
     return np.array(values, dtype=float)
 
 
+def scope(of: Breakdown) -> str:
+    """What the bound is promised for."""
+    return "for each" if of.each else "for all together"
+
+
 def warning(breakdown: Breakdown) -> str | None:
     """What to say of parts that exceed the bound; None where none does."""
     worse = breakdown.exceeding
@@ -272,7 +282,7 @@ def warning(breakdown: Breakdown) -> str | None:
         for part in worse[:3]
     )
     more = f"; and {len(worse) - 3} more" if len(worse) > 3 else ""
-    return f"{said}{more}, where at most {share(breakdown.max_error)} is promised for all together"
+    return f"{said}{more}, where at most {share(breakdown.max_error)} is promised {scope(breakdown)}"
 
 
 def mend(control: Control, of: Breakdown) -> str | None:

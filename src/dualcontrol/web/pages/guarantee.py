@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from dualcontrol.control import ALARM, PERSON, Control
-from dualcontrol.guarantee.breakdown import Breakdown, mend, warning
+from dualcontrol.guarantee.breakdown import Breakdown, mend, scope, warning
 from dualcontrol.guarantee.standing import Standing, some, worth_of
 from dualcontrol.people import proof
 from dualcontrol.replay.whatif import Asked, WhatIf
@@ -118,15 +118,16 @@ def by_part(control: Control, of: Breakdown) -> dict[str, Any]:
     top = min(1.0, max(2 * of.max_error, *(part.high for part in of.parts if part.labels)))
     rows = []
     for part in of.parts[:PARTS]:
-        label = f"not audited yet; {percent(of.max_error)} is promised for all together"
+        label = f"not audited yet; {percent(of.max_error)} is promised {scope(of)}"
         if part.estimate is not None:
             label = (
                 f"about {percent(part.estimate)}, between {percent(part.low)} and {percent(part.high)}; "
-                f"{percent(of.max_error)} is promised for all together"
+                f"{percent(of.max_error)} is promised {scope(of)}"
             )
         rows.append({"part": part, "chart": whisker(part.low, part.estimate, part.high, of.max_error, top, label)})
     return {
-        "of": of, "rows": rows, "top": top, "more": len(of.parts) - len(rows), "warning": warning(of),
+        "of": of, "rows": rows, "top": top, "more": len(of.parts) - len(rows),
+        "scope": scope(of), "warning": warning(of),
         "mend": mend(control, of),
     }  # fmt: skip
 
