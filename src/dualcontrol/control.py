@@ -78,12 +78,16 @@ class Guarantee(Value, frozen=True, kw_only=True):
     `blind_share` of what people decide, and audits.  Where
     `score` is "risk", the chance of being right that is learned from `learn_from` decided cases stands in the place
     of confidence.  Cases with the same `independent_by` are one piece of evidence: the first `largest` of them `within`
-    that time; the rest go to people and are no evidence.
+    that time; the rest go to people and are no evidence.  With `per` the segment of a case is the class that is
+    proposed, or a field of its meta, as far as `segments` names it; `breakdown` are fields by whose values the error
+    of autopilot is shown, beside that of each class.
     """
 
     max_error: Annotated[float, "promise"]
     confidence: Annotated[float, "promise"] = 0.95
     segments: Annotated[tuple[str, ...], "segments"] = ()
+    per: Annotated[str, "per"] | None = None
+    breakdown: Annotated[tuple[str, ...], "meta_fields"] = ()
     score: Literal["confidence", "risk"] = "confidence"
     learn_from: Annotated[int, Bounds(20, 1_000_000)] = 500
     pilot: Cases = 200
@@ -97,6 +101,11 @@ class Guarantee(Value, frozen=True, kw_only=True):
     independent_by: Annotated[str, "independent_by"] | None = None
     largest: Annotated[int, Bounds(1, 1000)] = 1
     within: Duration = "1d"
+
+    @property
+    def promise(self) -> Guarantee:
+        """What is promised of which cases, whatever is shown of it."""
+        return replace(self, breakdown=())
 
     @property
     def missed(self) -> float:
@@ -119,6 +128,7 @@ PAGE = "web"  # the door of an answer that was given on a page of the console
 UNDO_ON_PAGES = 10_000_000  # microseconds: a hand slips on a page, not in a program
 
 
+CLASS = "class"  # what has a certificate of its own, or an error of its own on the page: what is proposed
 QUESTION, RUN = "question", "run"  # of cases that are one piece of evidence: what is asked, and the run
 
 

@@ -50,8 +50,10 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
+from dualcontrol.guarantee.breakdown import Breakdown, Breakdowns
 from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import evidence
+from dualcontrol.guarantee.one_look import OneLook, look_once
 from dualcontrol.guarantee.relearn import Riskiness
 from dualcontrol.guarantee.standing import Standing, standing
 from dualcontrol.keys import fingerprint
@@ -999,6 +1001,25 @@ class Loop:
         """What the loop's probes say of its people; with `person`, what that person sees of it: their own figures."""
         whole = oversight(self.control, self.desk.prober.figures(self.control))
         return whole if person is None else whole.own(named(person))
+
+    def breakdown(self) -> list[Breakdown]:
+        """How often autopilot is wrong in each class and group, with intervals that hold at every look."""
+        return Breakdowns(self.desk.store).of(self.control)
+
+    @exact
+    def look_once(
+        self, labels: int, *, max_error: float | None = None, confidence: float | None = None, segment: str = ""
+    ) -> OneLook:  # fmt: skip
+        """One decision at the first so many labels of this epoch, by an exact test; recorded, and never taken twice.
+
+        Bound and confidence are the guarantee's unless given; autopilot does not act by it.  Raises GuaranteeError
+        where there are too few labels, some were not certain to be seen, or they were looked at already.
+        """
+        self.certify()
+        return look_once(
+            self.desk.steps, self.control, scalar(labels), scalar(max_error), scalar(confidence),
+            known_as(segment, RequestError, "a segment"),
+        )  # fmt: skip
 
     def evidence(self, segment: str = "") -> list[dict[str, JSON]]:
         """The labels that the certificate of this epoch has counted, in order, as `Certificate.observe` takes them."""

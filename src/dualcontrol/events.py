@@ -523,6 +523,26 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     blind: bool = False
 
 
+class LookTaken(Event, frozen=True, kw_only=True):
+    """One look was taken at so many labels of a segment, up to position `upto`: they certify by it, once and no more.
+
+    `threshold` is what it certified, None for nothing; `after` is the position that its labels come after, and
+    `missed` the share of errors that people were taken to let pass.  Autopilot does not act by it.
+    """
+
+    at: int
+    segment: str
+    epoch: int
+    labels: int
+    after: int
+    upto: int
+    max_error: str
+    confidence: str
+    missed: str
+    wrong: int
+    threshold: str | None = None
+
+
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
     """How often autopilot cases of each score bin are reviewed too; `edges` are the lower scores of bin 1 and up.
 
@@ -700,8 +720,8 @@ class ReviewerStepped(ControlEvent, frozen=True, kw_only=True):
 
 
 LOOP_EVENTS: tuple[type[Event], ...] = (
-    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged,
-    AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
+    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, LookTaken, ThresholdMoved,
+    AuditsChanged, AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
     TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged, ReviewerStepped,
 )  # fmt: skip
 

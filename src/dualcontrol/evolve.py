@@ -272,7 +272,8 @@ def _nothing_certified(control: Control) -> dict[str, Any]:
 def _settings(control: Control, event: ev.SettingsEvent) -> dict[str, Any]:
     """Other settings in force; another promise, or another question that it is about, is certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
-    promised = settings.guarantee == control.settings.guarantee
+    old, new = control.settings.guarantee, settings.guarantee
+    promised = old is not None and new is not None and old.promise == new.promise if old != new else True
     same = control.version == 0 or (promised and not event.relabelled and event.asks is None)
     changed: dict[str, Any] = {"settings": settings} | ({} if same else _nothing_certified(control))
     changed |= _overrides(control, event)

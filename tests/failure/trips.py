@@ -36,6 +36,7 @@ from dualcontrol.events import (
     Entry,
     EpochBegan,
     EvidenceCounted,
+    LookTaken,
     ModelKept,
     ModelPromoted,
     ProbeScored,
@@ -619,6 +620,19 @@ def counted(control: Any, now: int) -> Any:
     return [EvidenceCounted(at=now, segment="", epoch=0, upto=7, labels=((7, "0.5", 0, "1.0", 0, 0),))]
 
 
+def looked(control: Any, now: int) -> Any:
+    figures = {
+        "labels": 9,
+        "after": 0,
+        "upto": 9,
+        "max_error": "0.05",
+        "confidence": "0.95",
+        "missed": "0.0",
+        "wrong": 0,
+    }
+    return [LookTaken(at=now, segment="", epoch=0, threshold="0.9", **figures)]
+
+
 def audits(control: Any, now: int) -> Any:
     return [AuditsChanged(version=2, at=now, segment="", edges=("0.5",), shares=("1.0", "0.1"), reason="test")]
 
@@ -726,6 +740,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
     "EpochBegan": control_event(began, lambda c: c.epoch == 1),
     "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),
+    "LookTaken": control_event(looked, lambda c: c.seq > 1),
     "AuditsChanged": control_event(audits, lambda c: bool(c.audits)),
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),

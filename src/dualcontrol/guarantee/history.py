@@ -23,6 +23,7 @@ from dualcontrol.events import (
     EpochBegan,
     Event,
     EvidenceCounted,
+    LookTaken,
     LoopResumed,
     LoopStopped,
     ModelPromoted,
@@ -224,6 +225,12 @@ def move_of(entry: Entry, event: Event) -> Move | None:
             return move(what=PLAIN[type(event)], reason=event.reason, segment=event.segment)
         case LoopStopped() | LoopResumed():
             return move(what=PLAIN[type(event)], reason=event.because)
+        case LookTaken():
+            said = "nothing" if event.threshold is None else f"from {float(event.threshold):.4g} on"
+            many = f"{event.labels:,} labels at {share(float(event.max_error))} and {share(float(event.confidence))}"
+            return move(
+                what="one look", reason=f"at {many}: {said} is certified", segment=event.segment, epoch=event.epoch
+            )
         case AlarmRaised():
             return move(what="alarm", reason=event.reason)
         case ModelPromoted():

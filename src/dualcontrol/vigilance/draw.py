@@ -197,7 +197,8 @@ class Prober:
         wrong, blind_answers = draw(self._steps.secret, KIND, seed) < WRONG, sheet.record.blind()
         halves = dict.fromkeys(blind_answers.halves()[:HALVES] if wrong else ())
         for source in self._sources(control, sheet, person, seed, wrong, first=tuple(halves)):
-            half, blind = source.case.id in halves, self._blind(sources.proposal(source, control, person), control, seed)
+            half = source.case.id in halves
+            blind = self._blind(sources.proposal(source, control, person), control, seed)
             if blind is None or (blind and source.how != "replayed" and control.settings.mode != "approval"):
                 continue  # what nobody sees says nothing; an action is shown once its reviewer has committed
             if not blind and (weight is None or half):
@@ -232,7 +233,7 @@ class Prober:
         self, control: Control, sheet: Sheet, person: str, seed: str, wrong: bool, tries: int = TRIES,
         first: Sequence[str] = (),
     ) -> Iterator[sources.Source]:  # fmt: skip
-        """What a probe for somebody can be made of: cases named `first`, then from a drawn place on; none that they know."""
+        """What a probe for somebody can be made of: the cases `first`, then from a drawn place on; none that they know."""
         named = filter(None, map(self._case, first))
         for case in chain(named, self._candidates(control, sheet, seed, tries)):
             other = self._other(sheet, seed)

@@ -31,6 +31,7 @@ from dualcontrol.case import (
     Signal,
 )
 from dualcontrol.control import Override
+from dualcontrol.guarantee.breakdown import Breakdown
 from dualcontrol.guarantee.history import Move, Point, Rate
 from dualcontrol.guarantee.standing import Standing, Words
 from dualcontrol.people import Grant
@@ -201,6 +202,7 @@ class GuaranteeReply(Shape):
     segments: list[Standing]
     points: list[Point]
     reliability: list[Rate]
+    breakdowns: list[Breakdown]
     moves: list[Move]
     what_if: WhatIf | None
 
