@@ -17,7 +17,7 @@ from dualcontrol.vigilance import draw
 
 TEAM = ("ana", "ben", "cleo")
 LABELS = ["spam", "ham", "note"]
-OFTEN = {"share": 0.5}
+OFTEN = {"share": 0.5, "ladder": "off"}  # who is flagged goes on as before
 CLOSED = {"max_error": 0.01, "pilot": 0, "launch": 0}  # never certified here, so that people answer everything
 
 

@@ -233,7 +233,7 @@ class Prober:
         self, control: Control, sheet: Sheet, person: str, seed: str, wrong: bool, tries: int = TRIES,
         first: Sequence[str] = (),
     ) -> Iterator[sources.Source]:  # fmt: skip
-        """What a probe for somebody can be made of: the cases `first`, then from a drawn place on; none that they know."""
+        """What a probe for somebody can be made of: the cases `first`, then from a drawn place on; none they know."""
         named = filter(None, map(self._case, first))
         for case in chain(named, self._candidates(control, sheet, seed, tries)):
             other = self._other(sheet, seed)
