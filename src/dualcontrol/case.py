@@ -527,10 +527,11 @@ class Route(Shown, frozen=True, kw_only=True):
 class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
-    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
-    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
-    the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
-    until that person is the one who has `committed`.
+    `about` is the review whose edit it asks about, `against` the one whose answer it compares with the proposal,
+    `after` the passed review whose place it takes, `seen` the other reviews that its holder has been told of,
+    `followers` how many cases were to be settled with it then, `meta` the fields of the case's meta that its holder is
+    shown; `blind` hides the proposal from its holder, in approval mode until that person is the one who has
+    `committed`.
     """
 
     id: str
@@ -550,6 +551,7 @@ class Review(Shown, frozen=True, kw_only=True):
     presented: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     about: str | None = None
+    against: str | None = None
     after: str | None = None
     seen: tuple[str, ...] | None = None
     blind: bool = False
@@ -604,6 +606,13 @@ class Answer(Shown, frozen=True, kw_only=True):
     seconds: float | None = None
     at: int = 0
     until: int | None = None
+
+    @property
+    def by_side(self) -> dict[str, str]:
+        """What was said of two texts, "a" and "b", by whose each was; empty where that was erased."""
+        said: dict[str, str] = self.value if isinstance(self.value, dict) else {}
+        names = dict(zip(self.presented, "ab", strict=False))
+        return {side: said[names[side]] for side in ("proposal", "answer") if names.get(side) in said}
 
 
 class Decision(Shown, frozen=True, kw_only=True):

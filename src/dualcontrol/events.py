@@ -158,6 +158,7 @@ class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
     about: str | None = None
     after: str | None = None
     blind: bool = False
+    against: str | None = None
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):

@@ -91,7 +91,7 @@ def _review_changed(
         review = Review(
             id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
             due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
-            about=e.about, after=e.after, blind=e.blind,
+            about=e.about, after=e.after, blind=e.blind, against=e.against,
         )  # fmt: skip
         return replace(case, reviews=(*case.reviews, review))
     if isinstance(e, ev.Claimed):

@@ -332,7 +332,8 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
         return PENDING
     verdict = adjudication.verdict(case, control)
     if verdict.state == "pending":
-        return 1 if alone else PENDING
+        compared = any(review.against for review in case.reviews)  # nothing was said of the proposal yet
+        return 1 if alone and not compared else PENDING
     return MISSING if verdict.wrong is None else verdict.wrong
 
 

@@ -73,7 +73,7 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
     else:
         needed = current.certificate.labels_needed()
         state, counted = _counted(control, guarantee, current, needed)
-    if guarantee is not None and guarantee.blind and not audit.comparable(control.settings):
+    if control.settings.side_by_side and not audit.judges(control):
         needed, counted = None, FREE
     if guarantee is not None and closed is not None:  # what the evidence says comes after that, as a sentence
         stands = f"What is certified stands by for when it opens: {counted}"
@@ -129,7 +129,9 @@ def _counted(control: Control, guarantee: Guarantee, current: Segment, needed: i
         return "pilot", _joined(f"{left}; everything goes to humans", late)
     unseen = f", and {share(certificate.miss_rate)} of errors are taken to be missed" if certificate.miss_rate else ""
     errors = f"A proposal counts as wrong once a second reviewer says so too{unseen}"
-    if not guarantee.adjudicate:
+    if control.settings.side_by_side:
+        errors = f"{SIDE_BY_SIDE}{unseen}"
+    elif not guarantee.adjudicate:
         errors = f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
     if scorer is not None:
         errors += f". Here the score is the chance of being right, learned by {scorer}"
@@ -175,9 +177,14 @@ ASSUMED = (
     "errors as they would have found without seeing it."
 )
 FREE = (
-    "A free response is never quite what was proposed, so that people cannot be asked without the proposal, and what "
-    "they answer with it is not counted. With a schema of a number, a yes or no, or a choice it could be compared; "
-    "blind = false counts answers to what was shown, and assumes that people notice what is wrong with it"
+    "A free response is never quite what was proposed, so that a second person has to judge both side by side, and the "
+    "group has nobody else. What one person answers is not counted. With a schema of a number, a yes or no, or a "
+    "choice it could be; blind = false counts answers to what was shown, and assumes that people notice what is wrong "
+    "with it"
+)
+SIDE_BY_SIDE = (
+    "A proposal counts as wrong when a person finds it not acceptable beside the answer that somebody else wrote "
+    "without seeing it, and is not told whose is whose"
 )
 LAPSES = (
     "It lapses when another model proposes, when the settings change the promise, the labels or which cases reach the "
@@ -237,7 +244,9 @@ def words(control: Control, of: Standing) -> Words:
         most = f"At most {share(of.max_error)} of what autopilot does is wrong"
         headline = f"{most}, with {share(of.confidence)} confidence."
     who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
-    if guarantee.adjudicate:
+    if control.settings.side_by_side:
+        who = SIDE_BY_SIDE
+    elif guarantee.adjudicate:
         who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
     assumed = "" if guarantee.blind else ASSUMED
     missed = f" Reviewers are taken to miss up to {share(of.miss_rate)} of all errors." if of.miss_rate else ""
