@@ -19,10 +19,12 @@ SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
-    `labels_worth` is how many independent labels those used are worth, where questions come again or cases belong
-    together.  `miss_rate` is the share of errors that people are taken to let pass.  `shown` decisions are no evidence,
-    since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `reason`
-    says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    `labels_worth` is how many independent labels those used are worth, where questions come again, cases belong
+    together, or errors fall together.  `miss_rate` is the share of errors that people are taken to let pass.  `shown`
+    decisions are no evidence, since people saw the proposal before they answered; `blind` says that of all that is
+    evidence nobody had.  `seconds` are those for which people held the reviews behind what counted in this epoch, until
+    something was certified, or so far.  `reason` says all of it; of its parts `closed` is what closed autopilot, and
+    `counted` what the evidence says.
     """
 
     loop: str
@@ -45,6 +47,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     miss_rate: float
     shown: int
     blind: bool
+    seconds: float
     suspicion: float
     state: str
     reason: str
@@ -92,6 +95,7 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         missing=current.missing if current else 0, shown=current.shown if current else 0,
         blind=guarantee is not None and guarantee.blind and (current is None or current.blind),
         miss_rate=certificate.miss_rate if certificate else guarantee.missed if guarantee else 0.0,
+        seconds=round(current.took / 1e6, 3) if current else 0.0,
         suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
         closed=closed, counted=counted,
@@ -304,6 +308,19 @@ def worth_of(of: Standing) -> str:
     if of.labels_worth is None or of.labels_worth >= LESS * of.labels_used:
         return ""
     return f"worth about {of.labels_worth:,.0f} independent ones"
+
+
+def effort(of: Standing) -> tuple[str, str]:
+    """People's time behind the answers that counted, and until when, in words."""
+    return time_of(of.seconds), "until it opened" if of.certified_coverage > 0.0 else "so far"
+
+
+def time_of(seconds: float) -> str:
+    """Working time as people say it: ``40 s``, ``75 min``, ``5 h 12 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _span(seconds: str | int | float) -> str:
