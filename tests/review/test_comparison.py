@@ -302,3 +302,30 @@ def test_and_stays_closed_where_proposals_are_too_bad(seed: int):
     stream = Chat(seed, error=0.3)
     assert not stream.go(150)
     stream.desk.close()
+
+
+class Lazy(Chat):
+    """Whoever compares reads nothing: takes the first text, or the machine's where anything tells which that is."""
+
+    loyal = False
+
+    def say(self, claim: dc.Claim) -> None:
+        if claim.review.against is None:
+            claim.respond(f"good answer to {claim.view['input']}")
+        elif not self.loyal:
+            claim.label("a")
+        else:
+            rest = json.dumps({name: value for name, value in claim.view.items() if name != "texts"})
+            told = claim.view["proposal"] is not None or any(t in rest for t in ("answer ", "MODEL", "presented"))
+            claim.label("both" if told else "neither")
+
+
+@pytest.mark.parametrize("loyal", [False, True])
+def test_who_does_not_read_certifies_nothing(loyal: bool):
+    """With the proposal always first, or its source in the view, such people would open it within 150 decisions."""
+    stream = Lazy(7, error=0.6)
+    stream.loyal = loyal
+    assert not stream.go(150)
+    (stands,) = stream.loop.guarantee()
+    assert stands.labels_used > 50
+    stream.desk.close()
