@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.events import AlarmRaised, EvidenceCounted
-from dualcontrol.guarantee.alike import crowding, likeness, pairing
+from dualcontrol.guarantee.alike import alarming, crowding, likeness, pairing
 from dualcontrol.guarantee.history import moves
 from dualcontrol.guarantee.standing import words
 
@@ -60,6 +60,24 @@ def test_the_correlation_of_a_table_is_that_of_the_analysis_of_variance():
     assert (found.correlation, found.size) == (pytest.approx(rho), 4.0)
     assert found.effect == pytest.approx(1 + 3 * rho)
     assert 0.73 < rho < 0.74
+
+
+def table(*wrongs: int, clusters: int = 25, size: int = 20) -> list[tuple[int, str | None]]:
+    """So many clusters of a size, the first of which have so many wrong."""
+    return [
+        (int(place < (wrongs[cluster] if cluster < len(wrongs) else 0)), str(cluster))
+        for cluster in range(clusters) for place in range(size)
+    ]  # fmt: skip
+
+
+def test_few_errors_that_lie_together_are_no_alarm_yet():
+    """Four of eight in one of 25 clusters: labels may be worth half, and chance does it once in a few hundred times."""
+    few, many = likeness("run", table(4, 1, 1, 1, 1)), likeness("run", table(20, 20))
+    assert few.effect > 2.0
+    assert 1e-6 < few.chance < 0.01
+    assert alarming(500, few, 50, 2.0) is None
+    assert 'independent_by = "run"' in str(alarming(500, many, 50, 2.0))
+    assert alarming(49, many, 50, 2.0) is None
 
 
 SIZES = st.lists(st.integers(1, 4), min_size=2, max_size=5).filter(lambda sizes: 4 <= sum(sizes) <= 11)
