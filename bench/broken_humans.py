@@ -87,7 +87,7 @@ ROWS: dict[str, tuple[World, People]] = {
     "catch .7": (PLAIN, People(0.7, 0.7)),
     "catch .5": (PLAIN, People(0.5, 0.5)),
     "stamper": (PLAIN, People(0.1, 0.95)),
-    "tire, 5 to 60 %": (PLAIN, People(tires=True)),
+    "tires, 5 to 60 %": (PLAIN, People(tires=True)),
     "a rule is deleted": (DELETED, People()),
     "a rule is added": (ADDED, People()),
     "bursts of twenty": (TWENTY, People()),
@@ -228,10 +228,18 @@ def summed_up(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def row_named(beginning: str) -> str:
+    """The row of that name, or the only one that begins so."""
+    names = [row for row in ROWS if row == beginning] or [row for row in ROWS if row.startswith(beginning)]
+    if len(names) != 1:
+        raise argparse.ArgumentTypeError(f"{beginning!r} names no one row; there are: {', '.join(ROWS)}")
+    return names[0]
+
+
 def main() -> int:
     """Run what was asked for and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", "--row", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--rows", "--row", nargs="+", type=row_named, default=list(ROWS), help="by beginning")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--decisions", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=0)
