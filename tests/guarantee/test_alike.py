@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualcontrol.events import AlarmRaised, EvidenceCounted
-from dualcontrol.guarantee.alike import alarming, crowding, likeness, pairing
+from dualcontrol.guarantee.alike import Alike, alarming, crowding, likeness, pairing
 from dualcontrol.guarantee.history import moves
 from dualcontrol.guarantee.standing import words
 
@@ -78,6 +78,17 @@ def test_few_errors_that_lie_together_are_no_alarm_yet():
     assert alarming(500, few, 50, 2.0) is None
     assert 'independent_by = "run"' in str(alarming(500, many, 50, 2.0))
     assert alarming(49, many, 50, 2.0) is None
+
+
+def test_three_that_lie_together_by_chance_take_nothing_from_the_labels():
+    labels = table(3, 1, 1, 1, 1, 1)
+    chance = likeness("run", labels)
+    assert (chance.effect > 1.1, chance.chance > 0.01) == (True, True)
+    few, many = Alike(), Alike()
+    few.take([(0, "", wrong) for wrong, _ in labels], {"run": [str(mark) for _, mark in labels]})
+    assert few.worst().effect == 1.0
+    many.take([(0, "", wrong) for wrong, _ in table(20, 20)], {"run": [str(mark) for _, mark in table()]})
+    assert many.worst().effect > 15.0
 
 
 SIZES = st.lists(st.integers(1, 4), min_size=2, max_size=5).filter(lambda sizes: 4 <= sum(sizes) <= 11)
