@@ -552,10 +552,10 @@ class Route(Shown, frozen=True, kw_only=True):
 class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
-    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `addressee` the one
-    person whom it is meant for, `seen` the
-    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
-    the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
+    `about` is the review whose edit it asks about, `against` the one whose answer it compares with the proposal,
+    `after` the passed review whose place it takes, `addressee` the one person whom it is meant for, `seen` the other
+    reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta` the
+    fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
     until that person is the one who has `committed`; `by_step` says that it is blind for its holder alone, who commits
     first by their step of the ladder.
     """
@@ -577,6 +577,7 @@ class Review(Shown, frozen=True, kw_only=True):
     presented: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     about: str | None = None
+    against: str | None = None
     after: str | None = None
     seen: tuple[str, ...] | None = None
     blind: bool = False
@@ -633,6 +634,13 @@ class Answer(Shown, frozen=True, kw_only=True):
     seconds: float | None = None
     at: int = 0
     until: int | None = None
+
+    @property
+    def by_side(self) -> dict[str, str]:
+        """What was said of two texts, "a" and "b", by whose each was; empty where that was erased."""
+        said: dict[str, str] = self.value if isinstance(self.value, dict) else {}
+        names = dict(zip(self.presented, "ab", strict=False))
+        return {side: said[names[side]] for side in ("proposal", "answer") if names.get(side) in said}
 
 
 class Decision(Shown, frozen=True, kw_only=True):

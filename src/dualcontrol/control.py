@@ -309,6 +309,21 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         return QUESTION if self.capacity is not None else None
 
     @property
+    def free_text(self) -> bool:
+        """Whether answers hardly ever equal a proposal: responses that are no number, truth value or choice."""
+        if self.mode != "fallback":
+            return False
+        schema: dict[str, JSON] = self.schema or {}
+        kinds = schema.get("type")
+        typed = kinds if isinstance(kinds, list) else [kinds]
+        return not ("enum" in schema or "const" in schema or all(kind in COMPARED for kind in typed))
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether a second person judges proposal and answer, since an answer alone says nothing of the proposal."""
+        return self.free_text and self.guarantee is not None and self.guarantee.blind
+
+    @property
     def shown_meta(self) -> tuple[str, ...]:
         """The fields of `meta` that reviewers see: those named, and those that the context contract names."""
         required = () if isinstance(self.context, str) else self.context
@@ -326,6 +341,7 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         return _in_full(getattr(self, key))
 
 
+COMPARED = ("number", "integer", "boolean")  # types of responses that equal a proposal or do not
 BY_TWO = "changes"  # the program's own loop, in which a second person approves changes
 SUSPEND, READMIT = "suspend_reviewer", "readmit_reviewer"  # changes that leads decide on, not policy owners
 LEADS = "leads"  # the group of the loop of changes that is asked about people

@@ -164,6 +164,7 @@ class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
     blind: bool = False
     addressee: str | None = None
     again: str | None = None
+    against: str | None = None
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):
@@ -506,7 +507,8 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Where cases
     count together, `clusters` names the first position of each label's cluster; `upto` is one of those.  Of `shown`
     decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
-    labels nobody had.
+    labels nobody had.  People held the reviews behind the labels for `took` microseconds.  `alike` has, by what cases
+    may share (run, submitter, fields of meta), a keyed hash of each label's, "" where there is none.
     """
 
     at: int
@@ -521,6 +523,8 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     clusters: tuple[int, ...] = ()
     shown: int = 0
     blind: bool = False
+    took: int = 0
+    alike: dict[str, tuple[str, ...]] = {}
 
 
 class LookTaken(Event, frozen=True, kw_only=True):

@@ -109,7 +109,7 @@ def _review_changed(
         review = Review(
             id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
             due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
-            about=e.about, after=e.after, blind=e.blind, addressee=e.addressee,
+            about=e.about, after=e.after, blind=e.blind, addressee=e.addressee, against=e.against,
         )  # fmt: skip
         return replace(case, reviews=(*case.reviews, review))
     if isinstance(e, ev.Claimed):

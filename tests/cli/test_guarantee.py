@@ -11,6 +11,7 @@ import pytest
 from guarantee_cases import World
 
 import dualcontrol as dc
+from dualcontrol.testing import FakeClock
 
 KEYS = {
     "loop", "segment", "epoch", "max_error", "confidence", "threshold", "certified_coverage", "labels_used",
@@ -153,3 +154,21 @@ def test_names_cannot_act_on_the_terminal(run, desk):
     said = run("guarantee", "mail", "--history", *URL)
     assert said.code == 1
     assert "\u202e" not in said.out
+
+
+def test_peoples_time_is_said_until_it_opened_and_in_the_history(run, folder):
+    clock = FakeClock()
+    with dc.open("sqlite:///here.db", durability="process", clock=clock) as desk:
+        loop = guarantee_cases.define(desk)
+        while not loop.control.thresholds:
+            claim = desk.claim("ana", case=loop.propose(proposal="ham", input="x", confidence=0.5))
+            clock.tick(240.0)
+            claim.label("ham")
+        hours, minutes = divmod(round(loop.guarantee()[0].seconds / 60), 60)
+    told = run("guarantee", "mail", "--json", "--history", *URL).json
+    assert hours >= 2
+    assert told["seconds"] % 60 == 0
+    assert next(move["seconds"] for move in told["history"] if move["what"] == "threshold moved") == told["seconds"]
+    said = " ".join(run("guarantee", "mail", "--history", *URL).out.split())
+    assert f"people's time {hours} h {minutes} min until it opened" in said
+    assert f"it took people {hours} h {minutes} min" in said

@@ -71,7 +71,8 @@ def test_what_is_certified(web: TestClient, api: TestClient, desk: dc.Desk) -> N
     assert shown["state"] == "certified"
     assert "At most 20 % of what autopilot does is wrong, with 90 % confidence." in page
     assert f"confidence of {shown['threshold']:.4g} or more" in page
-    for words in ("When it lapses", "What is not promised", "What counts as wrong", "Threshold moved to"):
+    parts = ("When it lapses", "What is not promised", "What counts as wrong", "Threshold moved to", "People’s time")
+    for words in parts:
         assert words in page
     for chart in charts(page):
         title, described = chart[0], chart[1]

@@ -17,7 +17,7 @@ from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.breakdown import Breakdown, mend, warning
 from dualcontrol.guarantee.history import Move, gathered, moves
 from dualcontrol.guarantee.offline import share
-from dualcontrol.guarantee.standing import UNNAMED, Standing, some, words, worth_of
+from dualcontrol.guarantee.standing import UNNAMED, Standing, effort, some, time_of, words, worth_of
 
 app = group("guarantee", "What is guaranteed.")
 SHOWN = 40
@@ -85,7 +85,8 @@ def _print(
         what = move.what if move.steps == 1 else f"{move.what} in {move.steps} steps"
         threshold = "" if move.threshold is None else f"{move.threshold:.4g}"
         segment = [move.segment] if named else []
-        rows.append([ago(move.at, now), *segment, epoch, what, threshold, move.reason])
+        why = move.reason if not move.seconds else f"{move.reason}; it took people {time_of(move.seconds)}"
+        rows.append([ago(move.at, now), *segment, epoch, what, threshold, why])
     columns = ["when", *named, "epoch", "what", "from", "why"]
     show(table(columns, rows, whole=("when", "epoch", "from"), spare=["epoch", *named]))
     if len(moved) > SHOWN:
@@ -137,6 +138,7 @@ def _facts(of: Standing) -> list[tuple[str, str]]:
         ("threshold", "none: all to humans" if of.threshold is None else f"{of.threshold:.4g}"),
         ("certified coverage", share(of.certified_coverage)),
         ("labels used", ", ".join(filter(None, (f"{of.labels_used:,}", worth_of(of))))),
+        ("people's time", " ".join(effort(of))),
         ("labels to the next step", "unknown" if of.labels_needed is None else some(of.labels_needed)),
         ("error so far", error),
         ("monitor", f"{share(of.suspicion)} of the way to an alarm"),

@@ -21,7 +21,8 @@ from dualcontrol.events import (
     SettingsEvent,
 )
 from dualcontrol.evolve import governed_by
-from dualcontrol.guarantee import moves, warm_start
+from dualcontrol.guarantee import alike, moves, warm_start
+from dualcontrol.guarantee.alike import Marks
 from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, Versions, count, ready
 from dualcontrol.guarantee.monitor import BURSTS, FROM, Scale
 from dualcontrol.guarantee.offline import share
@@ -60,12 +61,19 @@ class Certifier:
             segments = {name: segment.copied() for name, segment in self._caught_up(control).segments.items()}
         for name, segment in segments.items():
             segment.size = self._size(control, name, segment)
+            if not _declared(control):
+                segment.size = max(segment.size, segment.alike.worst().effect)
         return segments
 
     def _size(self, control: Control, name: str, segment: Segment) -> float:
         """How many cases of one cluster people were to see in this epoch, on the average over those cases."""
         cases, squares = self._steps.store.queries.sizes(control.loop_id, name, segment.at)
         return squares / cases if cases else 1.0
+
+    def _marks(self, case: Case) -> Marks:
+        """What a case may share with others, by its content as far as that is still there."""
+        whole = self._steps.store.queries.case(case.id, recent=True)
+        return alike.marks(self._steps.secret, case if whole is None else whole)
 
     def run(self, loop: str) -> list[Event]:
         """Count what is due in a loop and move its control; the events that were written."""
@@ -181,7 +189,9 @@ class Certifier:
         """Count on copies, in the transaction that writes, and only when nobody else has written since."""
         segments = {name: old.copied() if name in due else old for name, old in state.segments.items()}
         events: list[Event] = [] if alarm is None else [alarm]
-        sizes = {name: self._size(control, name, segments[name]) for name in due if state.may_be_bursts(control, name)}
+        due_sizes = [name for name in due if state.may_be_bursts(control, name)]
+        one = bool(due_sizes) and control.settings.together is not None  # equal questions are one label already
+        sizes = {name: 1.0 if one else self._size(control, name, segments[name]) for name in due_sizes}
         try:
             with self._steps.store.transaction() as tx:
                 now = self._steps.control(tx, control.loop)
@@ -215,7 +225,9 @@ class Certifier:
         """Count what is due in a segment, and what follows: an alarm, a restart, or a new threshold and audits."""
         segment = segments[name]
         certificate, steps = segment.certificate, len(segment.steps)
-        event, alarm, refused = count(name, segment, decisions, control, now, versions)
+        guarantee = control.settings.guarantee
+        marks = self._marks if guarantee is not None and guarantee.independent_by is None else None
+        event, alarm, refused = count(name, segment, decisions, control, now, versions, marks)
         if alarm:
             fresh = moves.alarmed(control, name, segment, decisions.read, now, moves.drifted(segment))
         elif (place := moves.elsewhere(certificate)) is not None:
@@ -347,9 +359,9 @@ class LoopState:
         return None if guarantee is None or self.missing_more else moves.missing_more(guarantee, lost, now)
 
     def may_be_bursts(self, control: Control, name: str) -> bool:
-        """Whether to look if questions come again: where nothing says what belongs together, and labels have grown."""
+        """Whether to look if labels are alike: where nobody said what belongs together, and labels have grown."""
         segment = self.segments.get(name)
-        if segment is None or control.settings.together is not None or name in self.bursts:
+        if segment is None or _declared(control) or name in self.bursts:
             return False
         epoch, labels = self.looked.get(name, (0, 0))
         count = segment.certificate.labels
@@ -402,6 +414,11 @@ class LoopState:
             self.missing_more = True
         elif isinstance(event, AlarmRaised) and event.code == BURSTS:
             self.bursts |= {name for name in self.segments if moves.named(name, event.reason)}
+
+
+def _declared(control: Control) -> bool:
+    """Whether the settings name what makes cases one piece of evidence."""
+    return control.settings.guarantee is not None and control.settings.guarantee.independent_by is not None
 
 
 class Beginning(NamedTuple):

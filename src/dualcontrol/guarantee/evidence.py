@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import groupby, repeat
@@ -33,6 +33,7 @@ from dualcontrol.events import (
     SettingsEvent,
 )
 from dualcontrol.evolve import fold, governed_by
+from dualcontrol.guarantee.alike import Alike, Marks, columns
 from dualcontrol.guarantee.bound import RunningBound
 from dualcontrol.guarantee.certificate import Certificate, Step, checked
 from dualcontrol.guarantee.monitor import Monitor
@@ -169,13 +170,17 @@ MOST_AT_ONCE = 2_000
 
 
 def count(
-    name: str, segment: Segment, decisions: Decisions, control: Control, now: int, versions: Versions
+    name: str, segment: Segment, decisions: Decisions, control: Control, now: int, versions: Versions,
+    marks: Callable[[Case], Marks] | None = None,
 ) -> tuple[EvidenceCounted | None, bool, list[AlarmRaised]]:  # fmt: skip
     """Count what is due in a segment: what has its label, or has waited for it too long; True with the monitor's alarm.
 
     An audit that was drawn under a lower share than the certificate's own keeps the floor of the control that drew it.
-    What no certificate can take as it is counts as wrong, and as much as any label may: an alarm says so.
+    What no certificate can take as it is counts as wrong, and as much as any label may: an alarm says so.  `marks` are
+    what a case may share with others, where that is to be looked at.
     """
+    shared: list[Marks] = []
+    took = 0
     labels: list[Counted] = []
     floors: list[str] = []
     clusters: list[int] = []
@@ -214,6 +219,9 @@ def count(
                 stale.append(decision.pos)
             elif decision.case is not None:
                 blind = blind and adjudication.blind(decision.case)
+                took += held(decision.case)
+            answered = marks is not None and label != MISSING and not older and decision.case is not None
+            own = marks(decision.case) if answered and marks is not None and decision.case is not None else {}
             wrong = 1 if label == MISSING else int(label)
             counted = (decision.pos, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
             least, floor = min(versions.least(version, name), inclusion), UNSTATED
@@ -226,6 +234,7 @@ def count(
                 refused.append(AlarmRaised(code=REFUSED, reason=reason, at=now))
             labels.append(counted)
             floors.append(floor)
+            shared.append(own)
             clusters.append(upto)
             unseen = 0
         if len(labels) > cluster:
@@ -239,10 +248,21 @@ def count(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
         stale=tuple(stale), missing=tuple(missing), floors=tuple(floors) if any(floors) else (),
         clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
-        shown=shown, blind=blind and len(labels) > len(stale),
+        shown=shown, blind=blind and len(labels) > len(stale), took=took,
+        alike=columns(shared) if any(shared) else {},
     )  # fmt: skip
     segment.note(event)
     return event, alarm, refused
+
+
+def held(case: Case) -> int:
+    """For how many microseconds people held the reviews that they answered; what joined another case cost nobody."""
+    if case.leader is not None:
+        return 0
+    seconds = 0.0
+    for answer in case.answered:
+        seconds += answer.seconds or 0.0
+    return round(1_000_000 * seconds)
 
 
 UNSTATED = ""  # the floor of a label for which the certificate's own holds
@@ -332,7 +352,8 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
         return PENDING
     verdict = adjudication.verdict(case, control)
     if verdict.state == "pending":
-        return 1 if alone else PENDING
+        compared = any(review.against for review in case.reviews)  # nothing was said of the proposal yet
+        return 1 if alone and not compared else PENDING
     return MISSING if verdict.wrong is None else verdict.wrong
 
 
@@ -367,6 +388,9 @@ class Segment:
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = self.shown = 0
         self.blind = True  # of all that count nobody had seen the proposal
+        self.took = 0  # microseconds of people until something was certified, or so far
+        self.opened = False
+        self.alike = Alike()
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
@@ -452,9 +476,12 @@ class Segment:
         self.missing += len(counted.intersection(missing))
 
     def note(self, event: EvidenceCounted) -> None:
-        """Keep what was counted, and whether all labels of it that count were given without the proposal."""
+        """Keep what was counted: if all labels that count were given blind, what they took, and what is alike."""
         self.counted.append(event)
         self.blind = self.blind and (event.blind or len(event.labels) == len(event.stale))
+        self.took += 0 if self.opened else event.took
+        self.opened = self.opened or bool(self.certificate.steps)
+        self.alike.take(event.labels, event.alike)
 
     def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
         """Count the unreviewed decisions after the last label, and those that people were `shown`."""
@@ -480,6 +507,7 @@ class Segment:
         twin = copy(self)
         twin.certificate, twin.monitor, twin.bound = self.certificate.copied(), copy(self.monitor), copy(self.bound)
         twin.counted = self.counted.copy()
+        twin.alike = Alike(self.alike.labels)
         return twin
 
     def promises(self, promise: Mapping[str, Any]) -> bool:

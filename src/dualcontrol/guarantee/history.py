@@ -109,6 +109,7 @@ class History:
         self.seq = 0
         self.moves: list[Move] = []
         self.trails: dict[str, Trail] = {}
+        self._spent = Spent()
         self._control = Control(loop=loop, loop_id=0, version=0, settings=LoopSettings(name=loop))
 
     def fold(self, entries: Iterable[Entry]) -> History:
@@ -116,7 +117,7 @@ class History:
         for entry in entries:
             self.seq = entry.seq
             for event in entry.events:
-                if (move := move_of(entry, event)) is not None:
+                if (move := self._spent.on(event, move_of(entry, event))) is not None:
                     self.moves.append(move)
                 self._control = governed_by(self._control, event)
                 if isinstance(event, EpochBegan):
@@ -160,7 +161,8 @@ ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores 
 class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One change and its reason; `segment` is "" where it concerns the whole loop.
 
-    `proof` is how who made it was known, where a person did it at a page, over HTTP or on the command line.
+    `proof` is how who made it was known, where a person did it at a page, over HTTP or on the command line.  The first
+    threshold of an epoch has the `seconds` of people behind it.
     """
 
     at: int
@@ -174,6 +176,7 @@ class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
     pos: int | None = None
     steps: int = 1
     proof: Actor | None = None
+    seconds: float | None = None
 
 
 def gathered(moves: Iterable[Move]) -> list[Move]:
@@ -183,7 +186,7 @@ def gathered(moves: Iterable[Move]) -> list[Move]:
         before = result[-1] if result and move.threshold is not None else None
         place = (move.at, move.what, move.segment)
         if before is not None and (before.at, before.what, before.segment) == place:
-            result[-1] = replace(move, steps=before.steps + move.steps)
+            result[-1] = replace(move, steps=before.steps + move.steps, seconds=before.seconds)
         else:
             result.append(move)
     return result
@@ -191,7 +194,27 @@ def gathered(moves: Iterable[Move]) -> list[Move]:
 
 def moves(entries: Iterable[Entry]) -> list[Move]:
     """Every change in order."""
-    return [move for entry in entries for event in entry.events if (move := move_of(entry, event)) is not None]
+    spent = Spent()
+    changes = (spent.on(event, move_of(entry, event)) for entry in entries for event in entry.events)
+    return [move for move in changes if move is not None]
+
+
+class Spent:
+    """People's time by segment since its epoch began, until that certifies something."""
+
+    def __init__(self) -> None:
+        self._took: dict[str, int] = {}
+
+    def on(self, event: Event, move: Move | None) -> Move | None:
+        """The move of an event; the first threshold of an epoch with the time that people took for it."""
+        if isinstance(event, EpochBegan):
+            self._took[event.segment] = 0
+        elif isinstance(event, EvidenceCounted) and event.segment in self._took:
+            self._took[event.segment] += event.took
+        elif isinstance(event, ThresholdMoved) and move is not None and move.threshold is not None:
+            took = self._took.pop(event.segment, None)
+            return move if took is None else replace(move, seconds=round(took / 1e6, 3))
+        return move
 
 
 def move_of(entry: Entry, event: Event) -> Move | None:

@@ -18,7 +18,7 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.evolve import governed_by
-from dualcontrol.guarantee import monitor
+from dualcontrol.guarantee import alike, monitor
 from dualcontrol.guarantee.certificate import START, Certificate, Step, promising
 from dualcontrol.guarantee.evidence import DRIFT, Segment
 from dualcontrol.guarantee.monitor import WINDOW, Scale
@@ -152,8 +152,9 @@ def rescaled(segment: Segment, scale: Scale, group: int) -> str:
 
 
 def bursty(name: str, segment: Segment, size: float, now: int) -> list[Event]:
-    """An alarm where labels that were counted as independent are of few questions; nothing closes by it."""
-    reason = monitor.bursty(segment.certificate.labels, size)
+    """An alarm where labels that were counted as independent are alike; nothing closes by it."""
+    labels = segment.certificate.labels
+    reason = monitor.bursty(labels, size) or alike.alarming(labels, segment.alike.worst(), monitor.FROM, monitor.FAR)
     if reason is None:
         return []
     return [AlarmRaised(code=monitor.BURSTS, reason=f"segment {name!r}: {reason}" if name else reason, at=now)]

@@ -14,7 +14,7 @@ from dualcontrol.errors import CapError, ClaimError, SettledError, UnknownCaseEr
 from dualcontrol.events import Answered, Claimed, Event, Extended, LeaseExpired, Passed, Released, ReviewCancelled
 from dualcontrol.names import same
 from dualcontrol.people import may, refuse
-from dualcontrol.review import view
+from dualcontrol.review import comparison, view
 from dualcontrol.review.view import passed_up, visible_answers
 
 
@@ -59,7 +59,12 @@ def risk_of(case: Case) -> str | float | None:
 
 
 def presentation(case: Case, review: Review, person: str, control: Control, env: Env) -> tuple[str, ...]:
-    """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's."""
+    """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's.
+
+    Where two texts are compared it is the order of these.
+    """
+    if review.against is not None:
+        return comparison.order(case, person, env)
     if view.hidden(review):
         # of the loop's labels; in none where only some of them are candidates: these few would tell what is likely
         by_label = {ENCODER.encode(c["value"]): c["id"] for c in case.content.get("candidates", ())}

@@ -55,7 +55,7 @@ def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) ->
         return probe.over(case, review, env, rejected=bool(quorum.wrong(case, case.answer(review.id))))
     if review.beside or case.concluded is not None:
         answer = case.answer(review.id)
-        wrong = quorum.wrong(case, answer)
+        wrong = quorum.wrong(case, answer, free=control.settings.side_by_side)
         return [ev.Audited(review_id=review.id, review=review.kind, verdict=answer.verdict, wrong=wrong)]
     votes = quorum.votes(case)
     if votes.settled_by is not None:
@@ -110,7 +110,7 @@ def _with_a_second(case: Case, votes: quorum.Votes, control: Control) -> ev.Rero
 
 def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.Decided:
     """The decision that the answers came to, effective once none of them can be retracted any more."""
-    source = votes.source
+    source, free = votes.source, control.settings.side_by_side
     answers = [a for a in case.answered if a.review_id in votes.answers]
     # Effective once everybody whose answer settles the case has had the time to retract it that their door gives;
     # without such a time it is effective now, whatever another's clock says.
@@ -119,7 +119,7 @@ def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.
         verdict=source.verdict if source else case.answers[-1].verdict, answers=votes.answers,
         settled_by=votes.settled_by or "",
         effective_at=max([env.now, *(at + undo for at, undo in undo_times if undo)]),
-        wrong=quorum.label(case, source), source=source.review_id if source else None,
+        wrong=quorum.label(case, source, free=free), source=source.review_id if source else None,
         risk=real(edits.decided_risk(case, source, control, env)),
         until=min((a.until for a in answers if a.until is not None), default=None),
     )  # fmt: skip

@@ -29,6 +29,7 @@ from dualcontrol.errors import TrainingError, UnknownCaseError
 from dualcontrol.names import identity, same
 from dualcontrol.people import may
 from dualcontrol.probe import anonymous, concealed, unaddressed
+from dualcontrol.review import comparison
 
 
 def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
@@ -37,9 +38,9 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     Other reviewers' answers stay hidden while a blind quorum is open; the arbiter, and the second reviewer of an
     edit, see those before theirs.  From the claim on nothing in it changes, so that the digest at the answer is that
     of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources; a
-    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  Of `meta`
-    it shows what the loop names.  `followers` says how many more cases ask the same, for which the answer counts as
-    well.
+    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  Where an
+    answer is compared with the proposal, `texts` are the two, unnamed.  Of `meta` it shows what the loop names.
+    `followers` says how many more cases ask the same, for which the answer counts as well.
     """
     seen, shown = as_seen(case, review)
     proposal, route = proposal_for(seen, shown), seen.route
@@ -47,6 +48,8 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     if commits_first(case, review):  # the actions to choose among, where one would not be the one
         names = sorted({str(c["action"]) for c in case.content.get("candidates", ()) if c.get("action")})
         blindness |= {"committed": committed(case, review), "actions": names if len(names) > 1 else []}
+    if review.against is not None:
+        blindness["texts"] = comparison.texts(case, review)
     candidates: list[dict[str, JSON]] = list(seen.content.get("candidates", ()))
     if shown.presented:  # in this reviewer's own order
         by_id = {c["id"]: c for c in candidates}
@@ -208,7 +211,8 @@ def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
     case, review = concealed(case), unaddressed(review)
     if not hidden(review):
         return case, review
-    return _masked(case, review.presented), bare(review)
+    # the order of two texts that are compared is no order of candidates
+    return _masked(case, review.presented if review.against is None else ()), bare(review)
 
 
 class PersonalView(NamedTuple):

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import ALARM, PERSON, Control
 from dualcontrol.guarantee.breakdown import Breakdown, mend, scope, warning
-from dualcontrol.guarantee.standing import Standing, some, worth_of
+from dualcontrol.guarantee.standing import Standing, effort, some, time_of, worth_of
 from dualcontrol.people import proof
 from dualcontrol.replay.whatif import Asked, WhatIf
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
@@ -65,6 +65,7 @@ def guarantee(
         rows=points[::-1][:: max(1, -(-len(points) // ROWS))],  # the latest first, evenly thinned
         moved=status.reply.moves[::-1][:LATEST], typed=typed, form=form, figures=figures(of),
         tried=lines(status.reply.what_if), closed=closed, proof=proof,
+        time_of=time_of,
     )  # fmt: skip
 
 
@@ -147,6 +148,7 @@ def figures(of: Standing) -> list[tuple[str, str, str]]:
         ("Certified coverage", percent(of.certified_coverage), "of decisions may go to autopilot"),
         ("Error so far, at most", percent(of.error_upper), estimated),
         ("Answers counted", f"{of.labels_used:,}", needed),
+        ("People’s time", *effort(of)),
     ]  # fmt: skip
 
 

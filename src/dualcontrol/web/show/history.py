@@ -48,6 +48,11 @@ def _with(form: str, *names: JSON) -> Markup:
     return Markup(form).format(*(inline(words.brief(name, 300)) for name in names))
 
 
+def _review_opened(e: dict[str, JSON]) -> str:
+    kind = words.COMPARISON if e.get("against") else words.KINDS[e["review"]]
+    return _with(f"{kind} opened for {{}}", e["group"])
+
+
 def _routed(e: dict[str, JSON]) -> str:
     where = {"autopilot": "Sent to autopilot", "human": "Sent to a human", "block": "Blocked"}[e["to"]]
     return _with(f"{where}: {{}}{' (drawn for an audit)' if e.get('audited') else ''}", e["reason"])
@@ -99,7 +104,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Rerouted": ("route", lambda e: _with("The edit asks for more: {}", e["reason"])),
     "Joined": ("list", lambda e: "Another case asks the same; it is settled with this one"),
     "Parted": ("list", lambda e: "Settled with another case no longer: it is asked by itself"),
-    "ReviewOpened": ("list", lambda e: _with(f"{words.KINDS[e['review']]} opened for {{}}", e["group"])),
+    "ReviewOpened": ("list", _review_opened),
     "AlarmRaised": ("alert", lambda e: _with("Alarm: {}", e["reason"])),
     "Claimed": ("user", lambda e: _with("{} took the review", e["person"])),
     "Released": ("undo", lambda e: "Given back to the queue"),
