@@ -113,9 +113,9 @@ def shown(doors: Doors) -> dict[str, Callable[[dc.Case], str]]:
 
 def test_nothing_that_is_shown_tells_a_probe_from_a_live_case(doors: Doors) -> None:
     """Before the claim and while it is held: pages, lists, queue, JSON, ledger, feed and headers."""
+    claims: dict[str, str] = {}
     for held in (False, True):
         if held:
-            claims = {}
             for case in (doors.probe, doors.live):
                 claimed = doors.api.post("/api/v1/claims", json={"person": "ana", "case": case.id})
                 assert claimed.status_code == 201, claimed.text
@@ -139,6 +139,8 @@ def test_the_command_line_shows_no_difference(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOGNAME", "ana")
 
+    everything = ("--limit", "500")
+
     def run(*arguments: str) -> str:
         capsys.readouterr()
         assert main([*arguments, "--database", doors.url]) == 0
@@ -146,7 +148,7 @@ def test_the_command_line_shows_no_difference(
 
     commands: dict[str, Callable[[dc.Case], str]] = {
         "inbox": lambda case: of(json.loads(run("inbox", "--json", "--limit", "500")), case),
-        "inbox --person": lambda case: of(json.loads(run("inbox", "--json", "--person", "ana", "--limit", "500")), case),
+        "inbox --person": lambda case: of(json.loads(run("inbox", "--json", "--person", "ana", *everything)), case),
         "show": lambda case: run("show", case.id, "--person", "ana"),
         "show --json": lambda case: run("show", case.id, "--person", "ana", "--json"),
         "show --events": lambda case: run("show", case.id, "--person", "ana", "--events"),
