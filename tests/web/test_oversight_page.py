@@ -14,7 +14,10 @@ from team import People, session, team
 
 import dualcontrol as dc
 from dualcontrol.testing import FakeClock, seeded_ids
+from dualcontrol.vigilance import sources
+from dualcontrol.vigilance.standing import oversight
 from dualcontrol.web.app import create_app
+from dualcontrol.web.pages.oversight import ALARMS, parts
 
 BASE, TOKEN = "http://127.0.0.1:8765", "a-token-of-the-tests"
 PAGE, API = "/loops/mail/oversight", "/api/v1/loops/mail/oversight"
@@ -129,8 +132,6 @@ def test_one_that_is_passed_on_says_nothing_of_anybody(place: Place) -> None:
 
 def answered(desk: dc.Desk, loop: dc.Loop, person: str, *, wrong: bool, rejects: bool) -> None:
     """A probe that somebody answered: one that was written by eva is opened for them alone."""
-    from dualcontrol.vigilance import sources
-
     template = loop.add_probe(
         wrong=wrong, by="eva", proposal="b", right="a" if wrong else None, cue="it says so", confidence=0.6,
         input=f"{person} {len(list(desk.store.queries.probes(loop.control.loop_id, 0)))}",
@@ -240,12 +241,18 @@ def test_those_who_are_measured_are_told_where_they_work(place: Place) -> None:
     assert "known ones" not in place.browsers["ana"].get("/inbox").text
 
 
-def test_where_the_two_figures_exclude_each_other_the_page_alarms(place: Place) -> None:
-    """The words of both directions; which of them it is comes from the certificate."""
-    from dualcontrol.web.pages.oversight import ALARMS, parts
-
-    measured(place)
-    of = place.desk.loop("mail").oversight().certificate
+def test_what_is_left_after_review_is_said_twice_and_an_alarm_where_the_two_exclude_each_other(place: Place) -> None:
+    """A tenth of what reaches people is wrong by blind labels, a fifth of what they decided by blind audits."""
+    loop = measured(place)
+    figures = place.desk.prober.figures(loop.control)
+    for number in range(2000):
+        figures.certificate.label(wrong=number % 10 == 0)
+        figures.certificate.audit(passed_wrong=number % 5 == 0)
+    of = oversight(loop.control, figures).certificate
     assert of is not None
-    assert set(ALARMS) == {"more gets through", "less gets through"}
-    assert dict(parts(of))["Wrong after review, directly"].startswith("not known yet")
+    assert of.disagreement == "more gets through"
+    assert "Believe the direct figure" in ALARMS[of.disagreement][1]
+    said = dict(parts(of))
+    assert said["Wrong after review, directly"] == "at most 23 % of decisions, about 20 %"
+    assert said["Wrong after review, by test cases"].startswith("at most 1")
+    assert "at most 12 % of the proposals that reach people is wrong" in said["Wrong after review, by test cases"]

@@ -146,7 +146,9 @@ def test_the_command_line_shows_no_difference(
 
     commands: dict[str, Callable[[dc.Case], str]] = {
         "inbox": lambda case: of(json.loads(run("inbox", "--json", "--limit", "500")), case),
-        "inbox --person": lambda case: of(json.loads(run("inbox", "--json", "--person", "ana", "--limit", "500")), case),
+        "inbox --person": lambda case: of(
+            json.loads(run("inbox", "--json", "--person", "ana", "--limit", "500")), case
+        ),
         "show": lambda case: run("show", case.id, "--person", "ana"),
         "show --json": lambda case: run("show", case.id, "--person", "ana", "--json"),
         "show --events": lambda case: run("show", case.id, "--person", "ana", "--events"),
