@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dualcontrol as dc
+from dualcontrol.testing import FakeClock
 
 LABELS = ["a", "b", "c"]
 CUE = "the amount is ten times that of the order"
@@ -46,13 +47,17 @@ def answer(claim: dc.Claim, label: str = "a") -> dc.Case:
     return claim.label(label)
 
 
-def work(desk: dc.Desk, kind: str, person: str = "ana", *, wrong: bool | None = None) -> dc.Case:
+def work(
+    desk: dc.Desk, kind: str, person: str = "ana", *, wrong: bool | None = None, clock: FakeClock | None = None
+) -> dc.Case:  # fmt: skip
     """Let ben and cleo answer some cases, then ana too, until a probe waits for this person; it is given back.
 
     With `wrong`, one whose proposal is wrong, or right.
     """
     loop = loop_of(desk, kind)
     for number in range(80):
+        if clock is not None:
+            clock.tick(61)  # after which answers are counted again
         loop.propose(**content(kind, number))
         for name in ("ben", "cleo") if number < 10 else ("ana", "ben", "cleo"):
             while (claim := desk.claim(name, "mail")) is not None:

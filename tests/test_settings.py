@@ -338,8 +338,9 @@ PROBED = "[loop.e.probes]\nshare = 0.1\n[[loop.e.probes.corruptions]]\nfield = '
 
 
 def test_every_key_is_shown_with_its_origin() -> None:
-    bound = "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n"
-    text = DESIGN + bound + STAFFED + PROBED + PROVIDER
+    text = (
+        DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED + PROBED + PROVIDER
+    )
     found = settings(text)
     shown = {key: (value, origin) for key, value, origin in masked(found)}
     assert set(shown) == set(found.origins)

@@ -37,9 +37,8 @@ def written(
             raise labels.refusal(right)
     value = proposal.candidates[proposal.proposed].get("value")
     if right is not None and wrong == (ENCODER.encode(right) == ENCODER.encode(value)):
-        raise ProposalError(
-            f"the probe says that its proposal is {'wrong' if wrong else 'right'}, and its right value not"
-        )
+        states = "wrong, and right" if wrong else "right, and wrong"
+        raise ProposalError(f"the probe says that its proposal is {states} by the value that it calls right")
     key = AnswerKey(
         person="", wrong=wrong, how="authored", right=right, cue=cue.strip(), author=person(by),
         effect=proposal.effect == "ready",
