@@ -11,7 +11,7 @@ from ladder_cases import answer, clear, flag, happened, mail, pay, probe, settle
 import dualcontrol as dc
 from dualcontrol.case import Actor
 from dualcontrol.commands import GiveAnswer
-from dualcontrol.control import BY_TWO, Control, LoopSettings
+from dualcontrol.control import BY_TWO, Control, LoopSettings, Rung
 from dualcontrol.errors import (
     CommitError,
     EligibilityError,
@@ -137,6 +137,10 @@ def test_moves_by_hand() -> None:
         (1, FLAG, 1), (2, FLAG, 2), (1, CLEAR, 4), (2, FLAG, 5),
     ]  # fmt: skip
     assert [m.training for m in listed] == [False, True, False, True]
+    up = Rung(name="ana", step=3, at=now - DAY, because=FLAG, verdicts=2)
+    assert [(m.step, m.training) for m in moves(up, runs, 5, now)] == [(2, False), (3, False)]
+    top = Rung(name="ana", step=2, at=now - DAY, because=FLAG, verdicts=4)
+    assert [(m.step, m.training) for m in moves(top, runs, 2, now)] == [(2, False)]  # no second burst
     assert moves(None, runs, 0, now) == []
     assert moves(None, runs, 5, now + 40 * DAY) == []
 
