@@ -352,6 +352,22 @@ def test_a_lead_ends_a_suspension_and_what_was_before_counts_no_more(desk: dc.De
     assert loop.control.step_of("ana") == 0
 
 
+def test_what_only_somebody_suspended_could_answer_goes_to_the_arbiter() -> None:
+    with dc.open("sqlite:///:memory:", groups={"solo": ["ana"], "leads": ["lee"]}) as desk:
+        loop = mail(desk, group="solo", quorum={"arbiter": "leads"})
+        case = loop.propose(proposal="b", alternatives=["a", "c"], input="live", confidence=0.5)
+        loop.suspend("ana", by="lee", because="stamps")
+        desk.sweep()
+        claim = desk.claim("lee", case=case)
+        assert claim is not None
+        assert claim.review.kind == "arbiter"
+        later = loop.propose(proposal="b", alternatives=["a", "c"], input="later", confidence=0.5)
+        assert [review.kind for review in later.reviews] == ["arbiter"]
+        loop.readmit("ana", by="lee", because="trained")
+        last = loop.propose(proposal="b", alternatives=["a", "c"], input="last", confidence=0.5)
+        assert desk.claim("ana", case=last) is not None
+
+
 def test_a_suspension_takes_two_where_changes_do(desk: dc.Desk) -> None:
     loop = mail(desk, changes="two")
     with pytest.raises(dc.Pending) as waits:
