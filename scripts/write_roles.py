@@ -52,7 +52,8 @@ Beside the table:
 [linked](glossary.md).
 - The proposer of a case decides nothing about it, nor does the owner of the service that proposed it; accounts of \
 one human are one person.
-- Decisions about changes that take two are those of policy owners; whether somebody is suspended is decided by leads, and never by that person.
+- Decisions about changes that take two are those of policy owners.
+- Whether somebody is suspended is decided by leads, never by that person.
 - Where a person signs in, an answer that lets something of a high risk happen takes a sign-in of the last five \
 minutes: [DC-STEP-UP](errors/DC-STEP-UP.md).
 - What [test cases](oversight.md) say of people is for themselves, each their own, and for who may audit; before the \

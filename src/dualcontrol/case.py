@@ -587,6 +587,11 @@ class Review(Shown, frozen=True, kw_only=True):
     addressee: str | None = None
     by_step: bool = False
 
+    def to_dict(self) -> dict[str, JSON]:
+        """This review as plain JSON values; for whom alone it is, and its holder's step, only where there is any."""
+        rare = {"addressee": None, "by_step": False}
+        return {name: value for name, value in super().to_dict().items() if name not in rare or value != rare[name]}
+
     @property
     def adjudicates(self) -> bool:
         """Whether it is a second answer about the proposal itself, after a first one said that it was wrong."""

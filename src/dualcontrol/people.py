@@ -381,12 +381,16 @@ def available(case: Case, group: str, control: Control, excludes: tuple[str, ...
 
 
 def able_in(group: str, control: Control) -> tuple[str, ...] | None:
-    """The members of a group whose roles let them answer; None when it is open to everybody, accounts or not."""
-    members, people = control.members(group), control.people
-    if people is None:
-        return members
-    permitted = frozenset(permitted_roles("claim", control, group))
-    deciding = {key: m.name for key, m in people.items() if permitted.intersection(m.roles) and "admin" not in m.roles}
-    if members is None:
-        return tuple(deciding.values())
-    return tuple(name for name in members if identity(name) in deciding)
+    """The members of a group whose roles let them answer; None when it is open to everybody, accounts or not.
+
+    Nobody who is suspended is among them.
+    """
+    able, people = control.members(group), control.people
+    if people is not None:
+        permitted = frozenset(permitted_roles("claim", control, group))
+        deciding = {k: m.name for k, m in people.items() if permitted.intersection(m.roles) and "admin" not in m.roles}
+        named = tuple(deciding.values()) if able is None else able
+        able = tuple(name for name in named if identity(name) in deciding)
+    if able is None or not control.rungs:
+        return able
+    return tuple(name for name in able if control.step_of(name) != SUSPENDED)

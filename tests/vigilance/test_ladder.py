@@ -11,7 +11,7 @@ from ladder_cases import answer, clear, flag, happened, mail, pay, probe, settle
 import dualcontrol as dc
 from dualcontrol.case import Actor
 from dualcontrol.commands import GiveAnswer
-from dualcontrol.control import BY_TWO, Control, LoopSettings
+from dualcontrol.control import BY_TWO, Control, LoopSettings, Rung
 from dualcontrol.errors import (
     CommitError,
     EligibilityError,
@@ -137,6 +137,10 @@ def test_moves_by_hand() -> None:
         (1, FLAG, 1), (2, FLAG, 2), (1, CLEAR, 4), (2, FLAG, 5),
     ]  # fmt: skip
     assert [m.training for m in listed] == [False, True, False, True]
+    up = Rung(name="ana", step=3, at=now - DAY, because=FLAG, verdicts=2)
+    assert [(m.step, m.training) for m in moves(up, runs, 5, now)] == [(2, False), (3, False)]
+    top = Rung(name="ana", step=2, at=now - DAY, because=FLAG, verdicts=4)
+    assert [(m.step, m.training) for m in moves(top, runs, 2, now)] == [(2, False)]  # no second burst
     assert moves(None, runs, 0, now) == []
     assert moves(None, runs, 5, now + 40 * DAY) == []
 
@@ -346,6 +350,22 @@ def test_a_lead_ends_a_suspension_and_what_was_before_counts_no_more(desk: dc.De
     assert steps(desk, loop)[-2:] == [("ana", 5, "stamps"), ("ana", 0, "trained")]
     answer(desk, probe(desk, loop, "ana"), "ana", careless=False)
     assert loop.control.step_of("ana") == 0
+
+
+def test_what_only_somebody_suspended_could_answer_goes_to_the_arbiter() -> None:
+    with dc.open("sqlite:///:memory:", groups={"solo": ["ana"], "leads": ["lee"]}) as desk:
+        loop = mail(desk, group="solo", quorum={"arbiter": "leads"})
+        case = loop.propose(proposal="b", alternatives=["a", "c"], input="live", confidence=0.5)
+        loop.suspend("ana", by="lee", because="stamps")
+        desk.sweep()
+        claim = desk.claim("lee", case=case)
+        assert claim is not None
+        assert claim.review.kind == "arbiter"
+        later = loop.propose(proposal="b", alternatives=["a", "c"], input="later", confidence=0.5)
+        assert [review.kind for review in later.reviews] == ["arbiter"]
+        loop.readmit("ana", by="lee", because="trained")
+        last = loop.propose(proposal="b", alternatives=["a", "c"], input="last", confidence=0.5)
+        assert desk.claim("ana", case=last) is not None
 
 
 def test_a_suspension_takes_two_where_changes_do(desk: dc.Desk) -> None:

@@ -105,7 +105,7 @@ def test_who_hurries_while_more_comes_through_is_an_alarm() -> None:
     [
         (5.0, [False] * 30, False, None),  # quick, and as good as ever: experience
         (5.0, [], False, None),
-        (5.0, [True] * 7, False, None),  # too few probes to say
+        (5.0, [False] * 7 + [True] * 8, False, None),  # too few probes to say
         (5.0, [], True, "ana answers in 50% of their usual time, while the queue is long"),
         (6.8, [False] * 20 + [True] * 8, True, None),  # not quick enough
         (20.0, [False] * 20 + [True] * 8, True, None),

@@ -67,3 +67,15 @@ def test_a_page_says_where_somebody_stands_and_that_a_case_is_for_training(
     page = web.get(f"/claims/{held.id}").text
     assert "This is a training case" in page
     assert "40 minutes" not in page
+
+
+def test_a_colleague_is_not_told_who_commits_first(api: TestClient, desk: dc.Desk, loop: dc.Loop) -> None:
+    case = live(loop)
+    flag(desk, loop, "ana", 3)
+    held = desk.claim("ana", case=case)
+    assert held is not None
+    held.label("a")
+    for door in (f"/api/v1/cases/{case.id}", f"/api/v1/cases/{case.id}/events"):
+        reply = api.get(door)
+        assert reply.status_code == 200, reply.text
+        assert "by_step" not in reply.text

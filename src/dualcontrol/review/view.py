@@ -270,8 +270,10 @@ def bare(review: Review) -> Review:
 
 
 def without_claim(review: Review, person: str) -> Review:
-    """A review without the id of its claim, which is a fencing token, unless this person holds it."""
-    return review if review.claim_id is None or same(review.person, person) else replace(review, claim_id=None)
+    """A review without the id of its claim, which is a fencing token, and the step of who held it: theirs alone."""
+    if same(review.person, person) or not (review.claim_id or review.by_step):
+        return review
+    return replace(review, claim_id=None, by_step=False)
 
 
 def with_own_claims(case: Case, person: str) -> Case:

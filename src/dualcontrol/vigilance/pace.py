@@ -168,7 +168,7 @@ def pace(
 def _besides(missed: Sequence[bool], *, long_queue: bool) -> str | None:
     """What makes a quick pace worth a look: more misses than before, or a long queue."""
     late, early = missed[-PROBES:], missed[:-PROBES]
-    if len(late) == PROBES and len(early) >= PROBES and sum(late) / len(late) > sum(early) / len(early):
+    if len(early) >= PROBES and sum(late) / len(late) > sum(early) / len(early):
         return "letting more wrong proposals pass than before"
     return "the queue is long" if long_queue else None
 

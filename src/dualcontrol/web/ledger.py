@@ -31,7 +31,8 @@ def ledger(
         for event in (event_as_seen(event, case) for event in entry.events):
             body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
             if "claim_id" in body and not own_claim(event, entry.actor, person):
-                del body["claim_id"]  # a fencing token is its holder's alone
+                del body["claim_id"]  # a fencing token is its holder's alone, and so is their step of the ladder
+                body.pop("by_step", None)
             content = getattr(event, "content", None)
             if content is not None and content.seals:
                 slots = content.values
