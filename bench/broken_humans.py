@@ -4,7 +4,8 @@
     python bench/broken_humans.py --rows "catch .7" stamper --runs 5     two of them
 
 A desk on SQLite in memory, a loop in labels mode under a guarantee of 5 %, scripted reviewers who answer at once; two
-of them, so that a "wrong" is adjudicated.  The model, the truth, and what a rule sends to people are simulated, so that
+of them, so that a "wrong" is adjudicated, or five, so that errors can be replayed to those who do not know them; who is
+asked first is drawn.  The model, the truth, and what a rule sends to people are simulated, so that
 the true error of any region is known.  A run is broken when, at any moment, the region in force (the scores from the
 live threshold up, of the cases that the policy then in force lets reach it) had a true error above the bound.
 Exit status 1 when more than the share delta of the runs of any row, and 1.65 standard errors, is broken.
@@ -32,9 +33,10 @@ from dualcontrol.testing import FakeClock, seeded_ids
 
 ALPHA, DELTA = 0.05, 0.05
 CHANGE = 0.7  # of the decisions are made under the first rules
-LOOP, PEOPLE = "stream", ("ana", "ben")
+LOOP, PEOPLE, FIVE = "stream", ("ana", "ben"), ("ana", "ben", "cal", "dan", "eve")
 SCORES = (np.arange(BINS) + 0.5) / BINS
 HARD = {"name": "hard cases", "when": "meta.hard", "route": "human"}
+OTHER = {"yes": "no", "no": "yes"}
 EASY = {"name": "easy cases", "when": "!meta.hard", "route": "human"}
 
 
@@ -76,6 +78,8 @@ ROWS: dict[str, tuple[World, People]] = {
     "catch .9": (PLAIN, People(0.9, 0.9)),
     "catch .7": (PLAIN, People(0.7, 0.7)),
     "catch .5": (PLAIN, People(0.5, 0.5)),
+    "five catch .9": (PLAIN, People(0.9, 0.9)),
+    "five catch .7": (PLAIN, People(0.7, 0.7)),
     "stamper": (PLAIN, People(0.1, 0.95)),
     "tire, 5 to 60 %": (PLAIN, People(tires=True)),
     "a rule is deleted": (DELETED, People()),
@@ -89,7 +93,8 @@ class Run:
     def __init__(self, row: str, seed: int, decisions: int) -> None:
         self.world, self.people = ROWS[row]
         self.rng = np.random.default_rng([seed, list(ROWS).index(row)])
-        self.decisions, self.wrong, self.answers, self.blind = decisions, {}, dict.fromkeys(PEOPLE, 0), 0
+        self.team = FIVE if row.startswith("five") else PEOPLE
+        self.decisions, self.truth, self.answers, self.blind = decisions, {}, dict.fromkeys(self.team, 0), 0
         self.clock = FakeClock()
         self.desk = dc.open("sqlite:///:memory:", clock=self.clock, new_id=seeded_ids(seed), durability="process")
         self.loop: dc.Loop = self.under(self.world.before)
@@ -120,6 +125,7 @@ class Run:
             "at the end": self.risk(), "broken": max(self.in_force, default=0.0) > ALPHA + 1e-9,
             "share of time broken": sum(risk > ALPHA + 1e-9 for risk in self.in_force) / self.decisions,
             "opened": self.first is not None, "opened at": self.first,
+            "miss rate": standing.miss_rate,
             "coverage": standing.certified_coverage, "autopilot's errors": float(np.mean(self.alone or [0.0])),
             "running bound": standing.error_upper, "answers": sum(self.answers.values()),
             "blind": self.blind / max(sum(self.answers.values()), 1),
@@ -153,12 +159,13 @@ class Run:
         place, hard = int(self.rng.integers(BINS)), bool(self.rng.random() < self.world.share)
         wrong = bool(self.rng.random() < (self.world.hard if hard else self.world.easy)[place])
         case = self.loop.propose(
-            proposal="yes", meta={"hard": hard}, input=f"question {len(self.wrong)}", confidence=float(SCORES[place])
+            proposal="yes", meta={"hard": hard}, input=f"question {len(self.truth)}", confidence=float(SCORES[place])
         )
-        self.wrong[case.id] = wrong
+        self.truth[f"question {len(self.truth)}"] = "no" if wrong else "yes"
         if case.route is not None and case.route.to == "autopilot":
             self.alone.append(wrong)
-        for person in PEOPLE:
+        order = self.rng.permutation(len(self.team)) if self.team is FIVE else range(len(self.team))
+        for person in (self.team[place] for place in order):
             while (claim := self.desk.claim(person, LOOP)) is not None:
                 claim.label(self.answer(claim))
 
@@ -166,10 +173,12 @@ class Run:
         """What this person says; who misses an error says what the model said."""
         self.answers[claim.person] += 1
         self.blind += claim.review.blind
-        if not self.wrong[claim.case.id]:
-            return "no" if self.rng.random() < self.people.false else "yes"
+        truth, shown = self.truth[claim.view["input"]], claim.view["proposal"]
+        proposed = "yes" if shown is None else shown["value"]
+        if proposed == truth:
+            return OTHER[truth] if self.rng.random() < self.people.false else truth
         catch = self.people.catch(claim.review.blind, self.answers[claim.person] - 1)
-        return "no" if self.rng.random() < catch else "yes"
+        return truth if self.rng.random() < catch else proposed
 
 
 def once(task: tuple[str, int, int]) -> dict[str, Any]:
@@ -181,7 +190,7 @@ def summed_up(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the runs of a row came to; the widest region by its mean and its worst."""
     opened = [run["opened at"] for run in runs if run["opened"]]
     bounds = [run["running bound"] for run in runs if run["running bound"] is not None]
-    names = ("share of time broken", "coverage", "autopilot's errors", "answers", "blind", "alarms")
+    names = ("share of time broken", "miss rate", "coverage", "autopilot's errors", "answers", "blind", "alarms")
     mean: dict[str, float | None] = {name: float(np.mean([run[name] for run in runs])) for name in names}
     mean["running bound"] = float(np.mean(bounds)) if bounds else None
     return {
