@@ -5,7 +5,8 @@
     python bench/broken_humans.py --rows "bursts of twenty" --undeclared   where nobody says what belongs together
 
 A desk on SQLite in memory, a loop in labels mode under a guarantee of 5 %, scripted reviewers who answer at once; two
-of them, so that a "wrong" is adjudicated.  The model, the truth, and what a rule sends to people are simulated, so that
+of them, so that a "wrong" is adjudicated, or five, so that errors can be replayed to those who do not know them; who is
+asked first is drawn.  The model, the truth, and what a rule sends to people are simulated, so that
 the true error of any region is known.  A run is broken when, at any moment, the region in force (the scores from the
 live threshold up, of the cases that the policy then in force lets reach it) had a true error above the bound.
 Questions that come in bursts are declared (independent_by = "question"), so that the promise is about the first of
@@ -38,9 +39,10 @@ from dualcontrol.testing import FakeClock, seeded_ids
 ALPHA, DELTA = 0.05, 0.05
 CHANGE = 0.7  # of the decisions are made under the first rules
 SECONDS = 10.0  # of an answer
-LOOP, PEOPLE = "stream", ("ana", "ben")
+LOOP, PEOPLE, FIVE = "stream", ("ana", "ben"), ("ana", "ben", "cal", "dan", "eve")
 SCORES = (np.arange(BINS) + 0.5) / BINS
 HARD = {"name": "hard cases", "when": "meta.hard", "route": "human"}
+OTHER = {"yes": "no", "no": "yes"}
 EASY = {"name": "easy cases", "when": "!meta.hard", "route": "human"}
 
 
@@ -86,6 +88,8 @@ ROWS: dict[str, tuple[World, People]] = {
     "catch .9": (PLAIN, People(0.9, 0.9)),
     "catch .7": (PLAIN, People(0.7, 0.7)),
     "catch .5": (PLAIN, People(0.5, 0.5)),
+    "five catch .9": (PLAIN, People(0.9, 0.9)),
+    "five catch .7": (PLAIN, People(0.7, 0.7)),
     "stamper": (PLAIN, People(0.1, 0.95)),
     "tires, 5 to 60 %": (PLAIN, People(tires=True)),
     "a rule is deleted": (DELETED, People()),
@@ -103,7 +107,9 @@ class Run:
         self.declared = declared
         self.burst: tuple[int, bool, int] = (0, False, 0)  # bin, wrongness, and how often it still comes
         self.rng = np.random.default_rng([seed, list(ROWS).index(row)])
-        self.decisions, self.wrong, self.answers, self.blind = decisions, {}, dict.fromkeys(PEOPLE, 0), 0
+        self.number = 0  # of decisions
+        self.team = FIVE if row.startswith("five") else PEOPLE
+        self.decisions, self.truth, self.answers, self.blind = decisions, {}, dict.fromkeys(self.team, 0), 0
         self.clock = FakeClock()
         self.desk = dc.open("sqlite:///:memory:", clock=self.clock, new_id=seeded_ids(seed), durability="process")
         self.loop: dc.Loop = self.under(self.world.before)
@@ -136,6 +142,7 @@ class Run:
             "share of time broken": sum(risk > ALPHA + 1e-9 for risk in self.in_force) / self.decisions,
             "opened": self.first is not None, "opened at": self.first,
             "hours": standing.seconds / 3600 if self.first is not None else None,
+            "miss rate": standing.miss_rate,
             "coverage": standing.certified_coverage, "autopilot's errors": float(np.mean(self.alone or [0.0])),
             "running bound": standing.error_upper, "answers": sum(self.answers.values()),
             "blind": self.blind / max(sum(self.answers.values()), 1),
@@ -172,10 +179,12 @@ class Run:
         case = self.loop.propose(
             proposal="yes", meta={"hard": hard}, input=f"question {question}", confidence=float(SCORES[place])
         )
-        self.wrong[case.id] = wrong
+        self.number += 1
+        self.truth[f"question {question}"] = "no" if wrong else "yes"
         if case.route is not None and case.route.to == "autopilot":
             self.alone.append(wrong)
-        for person in PEOPLE:
+        order = self.rng.permutation(len(self.team)) if self.team is FIVE else range(len(self.team))
+        for person in (self.team[place] for place in order):
             while (claim := self.desk.claim(person, LOOP)) is not None:
                 said = self.answer(claim)
                 self.clock.tick(SECONDS)
@@ -186,13 +195,13 @@ class Run:
         if self.world.bursts is None:
             place, hard = int(self.rng.integers(BINS)), bool(self.rng.random() < self.world.share)
             wrong = bool(self.rng.random() < (self.world.hard if hard else self.world.easy)[place])
-            return place, hard, wrong, len(self.wrong)
+            return place, hard, wrong, self.number
         place, wrong, left = self.burst
         if left == 0:
             place, wrong = int(self.rng.integers(BINS)), bool(self.rng.random() < self.world.bursts.share)
             sizes = self.world.bursts.wrong if wrong else self.world.bursts.right
             left = int(self.rng.integers(*sizes, endpoint=True))
-            self.question = len(self.wrong)
+            self.question = self.number
         self.burst = place, wrong, left - 1
         return place, False, wrong, self.question
 
@@ -200,10 +209,12 @@ class Run:
         """What this person says; who misses an error says what the model said."""
         self.answers[claim.person] += 1
         self.blind += claim.review.blind
-        if not self.wrong[claim.case.id]:
-            return "no" if self.rng.random() < self.people.false else "yes"
+        truth, shown = self.truth[claim.view["input"]], claim.view["proposal"]
+        proposed = "yes" if shown is None else shown["value"]
+        if proposed == truth:
+            return OTHER[truth] if self.rng.random() < self.people.false else truth
         catch = self.people.catch(claim.review.blind, self.answers[claim.person] - 1)
-        return "no" if self.rng.random() < catch else "yes"
+        return truth if self.rng.random() < catch else proposed
 
 
 def once(task: tuple[str, int, int, bool]) -> dict[str, Any]:
@@ -216,7 +227,7 @@ def summed_up(row: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     opened = [run["opened at"] for run in runs if run["opened"]]
     hours = [run["hours"] for run in runs if run["hours"] is not None]
     bounds = [run["running bound"] for run in runs if run["running bound"] is not None]
-    names = ("share of time broken", "coverage", "autopilot's errors", "answers", "blind", "alarms")
+    names = ("share of time broken", "miss rate", "coverage", "autopilot's errors", "answers", "blind", "alarms")
     mean: dict[str, float | None] = {name: float(np.mean([run[name] for run in runs])) for name in names}
     mean["running bound"] = float(np.mean(bounds)) if bounds else None
     return {

@@ -78,15 +78,15 @@ def test_when_another_allowance_takes_its_place(lost: Lost, now: Allowance, then
     assert allowed(lost, now) == then
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
 def test_a_measured_allowance_is_seldom_below_the_truth(correlation: float) -> None:
-    """600 teams whose two people miss a tenth each, looked at after every pair: below the truth in at most delta."""
+    """200 teams whose two people miss a tenth each, looked at after every pair: below the truth in at most delta."""
     miss, delta, rng = 0.1, 0.1, np.random.default_rng(3)
     both = miss * miss + correlation * miss * (1 - miss)
     true, failed = 2 * miss - both, 0
-    for _ in range(600):
+    for _ in range(200):
         counted, now, wrong = Blind(), ASSUMED, False
-        for n, draw in enumerate(rng.random(60)):
+        for n, draw in enumerate(rng.random(40)):
             first = draw < miss
             second = draw < both or miss <= draw < 2 * miss - both
             counted.observe(BlindAnswer(str(n), bool(first)))
@@ -94,4 +94,4 @@ def test_a_measured_allowance_is_seldom_below_the_truth(correlation: float) -> N
             now = allowed(counted.lost(delta, confirmed=True), now)
             wrong |= now.measured is not None and now.rate < true - 1e-12
         failed += wrong
-    assert failed / 600 <= delta
+    assert failed / 200 <= delta

@@ -11,8 +11,9 @@ from certify_cases import EASY, Stream, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualcontrol.events import AlarmRaised, EpochBegan, ProbeScored, SettingsEvent
+from dualcontrol.events import AlarmRaised, EpochBegan, EvidenceCounted, ProbeScored, SettingsEvent
 from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.evidence import Segment
 from dualcontrol.guarantee.standing import words
 
 TEAM = ("ana", "ben", "cal", "dan", "eve")
@@ -86,7 +87,10 @@ def test_what_was_counted_is_counted_again_and_spends_nothing(make):
     assert {**after, "miss_rate": None} == {**before, "miss_rate": None}
     counted = sum(len(event.labels) - len(event.stale) for event in p.stream.events() if hasattr(event, "labels"))
     assert len(p.stream.loop.evidence()) == counted  # from the first label on
-    assert p.stream.check().labels == counted - PROMISE["pilot"]
+    live, pure = p.stream.desk.certifier.segments(p.stream.loop.control)[""].certificate, p.stream.check()
+    assert pure.labels == counted - PROMISE["pilot"]
+    assert live.miss_rate == pure.miss_rate == miss_rate(last)
+    assert {**live.to_dict(), "seq": 0} == {**pure.to_dict(), "seq": 0}
 
 
 def test_a_region_closes_that_the_new_allowance_does_not_carry(make):
@@ -234,7 +238,7 @@ LABELS = st.lists(
 def test_a_higher_allowance_certifies_no_region_earlier(labels, one: float, other: float, largest: int):
     low, high = sorted((one, other))
     certificates = [
-        Certificate(0.4, 0.6, edges=[i / 10 for i in range(1, 10)], floor=0.1, miss_rate=rate, largest=largest)
+        Certificate(0.4, 0.6, edges=[0.3, 0.6], first=1, floor=0.1, miss_rate=rate, largest=largest)
         for rate in (low, high)
     ]
     for seq, (place, wrong, inclusion) in enumerate(labels):
@@ -246,8 +250,11 @@ def test_a_higher_allowance_certifies_no_region_earlier(labels, one: float, othe
         if seq % largest == largest - 1:
             for certificate in certificates:
                 certificate.tick(seq)
-            lenient, strict = (99 if c.bin is None else c.bin for c in certificates)
-            assert lenient <= strict
+            lenient, strict = (c.evidence() for c in certificates)
+            reached, needed = (1.0 if e["threshold"] is None else e["threshold"] for e in (lenient, strict))
+            assert reached <= needed
+            if lenient["next_threshold"] == strict["next_threshold"] is not None:
+                assert strict["log_wealth"] <= lenient["log_wealth"] + 1e-9
 
 
 @settings(max_examples=60, deadline=None)
@@ -263,3 +270,28 @@ def test_nor_does_the_exact_test_of_a_launch(wrongs, one: float, other: float):
         certificate.tick()
     lenient, strict = (99 if c.bin is None else c.bin for c in certificates)
     assert lenient <= strict
+
+
+# The monitor and the running bound go on
+
+
+def test_the_monitor_and_the_running_bound_go_on_with_the_other_allowance():
+    promise = {"max_error": 0.1, "confidence": 0.95, "edges": [0.5], "floor": 0.1}
+    common = {"version": 1, "at": 1, "segment": "", "reason": "test"}
+    first = EpochBegan(epoch=1, promise=json.dumps(promise), **common)
+    labels = tuple((pos, "0.9", int(pos % 5 == 0), "0.5", 1, 3) for pos in range(1, 41))
+    counted = EvidenceCounted(at=2, segment="", epoch=1, upto=40, labels=labels)
+    segment = Segment(first, None)
+    segment.fold(counted)
+    other = EpochBegan(epoch=2, promise=json.dumps(promise | {"miss_rate": 0.5}), carried=True, measured=40, **common)
+    carried = Segment(other, segment)
+    assert carried.monitor.value == segment.monitor.value > 2.0
+    assert (carried.monitor.labels, carried.monitor.miss_rate) == (40, 0.5)
+    assert carried.bound.cases == segment.bound.cases == 160
+    assert carried.bound.upper == pytest.approx(min(1.0, 2 * segment.bound.upper))
+    assert carried.upto == 40
+    assert carried.certificate.labels == segment.certificate.labels == 40
+    again = EvidenceCounted(at=3, segment="", epoch=2, upto=41, labels=((41, "0.9", 1, "0.5", 1, 0),))
+    carried.fold(again)
+    segment.fold(again)
+    assert carried.monitor.value > segment.monitor.value  # an error weighs twice as much from here on
