@@ -136,8 +136,6 @@ def test_the_command_line_shows_no_difference(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOGNAME", "ana")
 
-    everything = ("--limit", "500")
-
     def run(*arguments: str) -> str:
         capsys.readouterr()
         assert main([*arguments, "--database", doors.url]) == 0
