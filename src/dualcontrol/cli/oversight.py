@@ -29,9 +29,10 @@ def oversight(
         str | None, typer.Option("--person", metavar="PERSON", help="Only what this person sees: their own figures.")
     ] = None,
 ) -> None:
-    """Say what the people of a loop catch of wrong proposals, measured with cases whose right answer is known.
+    """Say what the people of a loop catch of wrong proposals, and how sure that is.
 
-    Figures of team, people and context levels stand with their limits, in the order of names.
+    It is measured with cases whose right answer is known.  Figures of team, people and context levels stand with their
+    limits, in the order of names.
     """
     with desk_of(state) as desk:
         measured, now = desk.loop(loop).oversight(person), desk.steps.now()
