@@ -484,8 +484,7 @@ class Steps:
         for control in controls:
             names |= {key for key, member in (control.people or {}).items() if member.human in human}
         for name in names:
-            for risk, count in tx.worked(name, tx.now - A_DAY, tx.now - 7 * A_DAY):
-                counts[level_of(risk)] += count
+            counts.update(map(level_of, tx.worked(name, tx.now - A_DAY)))
         return counts
 
     @retrying
