@@ -277,7 +277,8 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         """
         if self.probes is not None:
             return self.probes.share
-        return PROBE_SHARE if self.mode == "labels" else 0.0
+        compared = self.mode == "labels" or (self.mode == "fallback" and not self.free_text)
+        return PROBE_SHARE if compared else 0.0
 
     @property
     def ladder(self) -> int:

@@ -181,6 +181,31 @@ def test_a_loop_of_labels_asks_them_by_itself_and_one_of_actions_does_not():
         one.desk.close()
 
 
+def test_a_loop_of_numbers_asks_them_by_itself_too():
+    """What people respond is compared with the proposal, in view or not; the model's own errors are the wrong ones."""
+    with dc.open("sqlite:///:memory:", groups={"team": list(TEAM)}, clock=FakeClock(), new_id=seeded_ids(2)) as desk:
+        loop = desk.loop(
+            "sums", mode="fallback", schema={"type": "number"}, context="minimal", group="team",
+            guarantee=CLOSED | {"blind": True}, quorum={"answers": 1},
+        )  # fmt: skip
+        assert loop.settings.probe_share == 0.05
+        loop = desk.loop(
+            "sums", mode="fallback", schema={"type": "number"}, context="minimal", group="team",
+            guarantee=CLOSED, probes={"share": 0.5, "ladder": "off"},
+        )  # fmt: skip
+        probes = []
+        for number in range(90):
+            loop.propose(proposal=number + (number % 5 == 0), input=f"{number} + 0", confidence=0.6)
+            for place in range(3):
+                while (claim := desk.claim(TEAM[(number + place) % 3], "sums")) is not None:
+                    after = claim.respond(int(claim.view["input"].split()[0]))
+                    probes += [after] if after.kind == "probe" else []
+        seen = Counter((p.scored.wrong, p.scored.rejected) for p in probes)
+        assert set(seen) == {(True, True), (False, False)}
+        assert min(seen.values()) >= 3
+    assert dc.open("sqlite:///:memory:").loop("chat", mode="fallback").settings.probe_share == 0.0
+
+
 # Nothing follows
 
 

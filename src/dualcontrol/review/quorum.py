@@ -148,7 +148,8 @@ def wrong(case: Case, answer: Answer, *, free: bool = False) -> int | None:
     if said_first(case, answer) == "reject" and case.proposed is not None:
         return 1
     if spec.value == "response":
-        if review is None or not review.blind or proposal is None:
+        unseen = review is not None and review.blind
+        if proposal is None or not (unseen or case.kind == "probe"):  # of a probe it is known what there was to see
             return 1
         same = plain_text(answer.value) in (plain_text(proposal.value), plain_text({"text": proposal.value}))
         return 0 if same else None if free else 1
