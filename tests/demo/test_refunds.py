@@ -43,3 +43,12 @@ def test_it_is_shown_as_a_table_and_as_json(tmp_path):
     out = io.StringIO()
     refunds.main(1, f"sqlite:///{tmp_path}/two.db", limit=40, as_json=True, out=out, err=err)
     assert {row["person"] for row in json.loads(out.getvalue())["people"]} == {"Ana", "Ben", "Cleo", "Zoe"}
+
+
+@pytest.mark.slow
+def test_with_a_stamper_autopilot_stays_closed_and_without_one_it_opens(tmp_path):
+    with_one, _ = refunds.run(2, f"sqlite:///{tmp_path}/with.db")
+    without, _ = refunds.run(2, f"sqlite:///{tmp_path}/without.db", stamper=False)
+    assert with_one["opened_at"] is None
+    assert "of errors are taken to be missed" in with_one["reason"]
+    assert without["opened_at"] is not None
