@@ -335,11 +335,17 @@ def test_a_capacity_needs_people_to_count() -> None:
 PROVIDER = "[web.oidc]\nissuer = 'https://id.example.org'\nclient_id = 'desk'\n"
 STAFFED = "[loop.d]\nrespond_within = '1h'\ncapacity = { reviewers = 3 }\n"
 PROBED = "[loop.e.probes]\nshare = 0.1\n[[loop.e.probes.corruptions]]\nfield = 'amount'\ntimes = 10\ncue = 'tenfold'\n"
+CAPPED = "[loop.f.cap]\nlow = 90\nmedium = 80\nhigh = 70\ncritical = 60\ntotal = 99\n"
 
 
 def test_every_key_is_shown_with_its_origin() -> None:
     text = (
-        DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED + PROBED + PROVIDER
+        DESIGN
+        + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n"
+        + STAFFED
+        + PROBED
+        + CAPPED
+        + PROVIDER
     )
     found = settings(text)
     shown = {key: (value, origin) for key, value, origin in masked(found)}
