@@ -88,7 +88,7 @@ class Routed(Event, frozen=True, kw_only=True):
     """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw.
 
     So does `evidence`, the probability of being `asked_blind`; without it people's answers count however they were
-    asked.
+    asked.  `chance` is the learned chance of being right by `chance_by`, where it orders cases beside `score`.
     """
 
     to: RouteTo
@@ -111,6 +111,8 @@ class Routed(Event, frozen=True, kw_only=True):
     cluster: Cluster | None = None
     evidence: str | None = None
     asked_blind: bool | None = None
+    chance: str | None = None
+    chance_by: str | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -442,7 +444,7 @@ class OverrideDropped(SettingsEvent, frozen=True, kw_only=True):
 
 
 class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
-    """The confidence from which autopilot may act moved, and why."""
+    """The score from which autopilot may act moved, and why; `order` is "risk" where the learned one acts beside it."""
 
     threshold: str | None
     reason: str
@@ -450,6 +452,7 @@ class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
     pos: int | None = None
     bin: int | None = None
     coverage: str | None = None
+    order: str = ""
 
 
 class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
@@ -457,6 +460,7 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
     `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
+    With `order` it is a certificate of one of two orders, "confidence" or "risk", within the epoch: the other goes on.
     """
 
     epoch: int
@@ -466,6 +470,7 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     scorer: str | None = None
     after: int = 0
     cut: str | None = None
+    order: str = ""
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):
@@ -477,7 +482,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Where cases
     count together, `clusters` names the first position of each label's cluster; `upto` is one of those.  Of `shown`
     decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
-    labels nobody had.
+    labels nobody had.  `chances` are the scores of the learned order beside it, "" for a label without one.
     """
 
     at: int
@@ -492,6 +497,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     clusters: tuple[int, ...] = ()
     shown: int = 0
     blind: bool = False
+    chances: tuple[str, ...] = ()
 
 
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
@@ -605,7 +611,8 @@ class TrainingFailed(Event, frozen=True, kw_only=True):
 class ScoreChanged(ControlEvent, frozen=True, kw_only=True):
     """A risk model was learned from people's decisions: its score is compared from here on, and nothing is certified.
 
-    Only decisions from here on are evidence for it.
+    Only decisions from here on are evidence for it.  `beside` says that it orders cases beside confidence, whose
+    certificates go on.
     """
 
     model: str
@@ -613,6 +620,7 @@ class ScoreChanged(ControlEvent, frozen=True, kw_only=True):
     reason: str
     file: str | None = None
     sha256: str | None = None
+    beside: bool = False
 
 
 class BatchRouted(Event, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.history import Move, gathered, moves
 from dualcontrol.guarantee.offline import share
-from dualcontrol.guarantee.standing import UNNAMED, Standing, some, words, worth_of
+from dualcontrol.guarantee.standing import UNNAMED, Order, Standing, some, words, worth_of
 
 app = group("guarantee", "What is guaranteed.")
 SHOWN = 40
@@ -64,7 +64,7 @@ def _print(control: Control, standings: list[Standing], moved: list[Move], now: 
         name = f"{of.loop}, segment {of.segment}" if of.segment else of.loop
         show(styled(f"{name}: {of.state}", COLOURS.get(of.state, "yellow")), text.headline)
         show(*([] if of.state in ("certified", "off") else [f"Why: {of.reason}."]))
-        show(*filter(None, (text.promised_for, text.evidence, text.errors, text.lapses)))
+        show(*filter(None, (text.promised_for, text.evidence, text.orders, text.errors, text.lapses)))
         show(f"Not promised: {text.not_promised}", "")
         show(facts(_facts(of)), "")
     if not moved:
@@ -83,6 +83,17 @@ def _print(control: Control, standings: list[Standing], moved: list[Move], now: 
         show(f"and {len(moved) - SHOWN} before; --json lists all")
 
 
+ORDERS = {"confidence": "confidence", "risk": "learned score"}
+
+
+def _by(one: Order) -> str:
+    """What an order lets through, in one line."""
+    if one.threshold is None:
+        return f"nothing certified, {one.labels_used:,} labels"
+    acts = "acts: " if one.acts else ""
+    return f"{acts}{share(one.through)} of the latest cases from {one.threshold:.4g} on, {one.labels_used:,} labels"
+
+
 def _facts(of: Standing) -> list[tuple[str, str]]:
     error = "autopilot has done nothing yet"
     if of.error_upper is not None:
@@ -90,6 +101,7 @@ def _facts(of: Standing) -> list[tuple[str, str]]:
     return [
         ("threshold", "none: all to humans" if of.threshold is None else f"{of.threshold:.4g}"),
         ("certified coverage", share(of.certified_coverage)),
+        *((f"by {ORDERS[one.order]}", _by(one)) for one in of.orders),
         ("labels used", ", ".join(filter(None, (f"{of.labels_used:,}", worth_of(of))))),
         ("labels to the next step", "unknown" if of.labels_needed is None else some(of.labels_needed)),
         ("error so far", error),

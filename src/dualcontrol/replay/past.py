@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Case, Route
-from dualcontrol.control import Control, Guarantee
+from dualcontrol.control import RISK, Control, Guarantee
 from dualcontrol.desk import Desk
 from dualcontrol.errors import FileError, ReadOnlyError, UnknownLoopError
 from dualcontrol.guarantee.binomial import needed
@@ -19,7 +19,7 @@ from dualcontrol.guarantee.offline import Offline, share
 from dualcontrol.layout import some
 from dualcontrol.replay.whatif import Options, ThresholdResult, plain, threshold_result, weighted
 from dualcontrol.review.adjudication import verdict
-from dualcontrol.route.route import route, subject_of
+from dualcontrol.route.route import learned_of, route, subject_of
 
 STEP = "threshold"  # what speaks where confidence is compared
 FIELDS, NO_GROUP = ("segment", "action"), "none"
@@ -123,8 +123,13 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
     guarantee = stored.settings.guarantee
     return Replayed(
         loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored,
-        {} if guarantee is None else stored.thresholds, guarantee,
+        {} if guarantee is None else by_score(stored), guarantee,
     )  # fmt: skip
+
+
+def by_score(control: Control) -> dict[str, float]:
+    """The thresholds in force on the score that this replay tests: of two orders those of confidence."""
+    return {name: at for name, at in control.thresholds.items() if control.learned or control.acting(name) != RISK}
 
 
 def _past(case: Case, route: Route, control: Control, group: str | None) -> Past:
@@ -145,8 +150,8 @@ def routed(case: Case, control: Control) -> tuple[str, str, str]:
     proposal = case.proposal
     action, value = (proposal.action, proposal.value) if proposal else (None, None)
     subject = subject_of(action, value, case.input, case.signal, case.meta, proposal is not None)
-    if case.route is not None and case.route.scorer == control.scores_by:
-        subject = subject._replace(score=case.route.score)
+    if case.route is not None:
+        subject = subject._replace(score=learned_of(case.route, control))
     routing = route(subject, control, case.opened_at)
     return routing.to, routing.by, routing.reason
 
