@@ -161,7 +161,7 @@ class Loop:
         self.halves = 2 if policy == "both" else 1
         self.first = Confidence(self.errors, promise, self.halves)
         self.second: Learned | None = None
-        self.latest = orders.Latest
+        self.chances = np.zeros(decisions)
         self.window: list[tuple[float, float | None, float]] = []
         self.reviewed, self.weights = np.zeros(decisions, bool), np.ones(decisions)
         self.live: tuple[str, int] | None = None
@@ -196,7 +196,7 @@ class Loop:
         """Fifty decisions under one threshold; one draw and one probability each, for both orders."""
         rows, inclusion = self.rows[start:end], np.ones(end - start)
         confidence = rows[:, 0]
-        chance = self.second.scores(rows) if self.second is not None else None
+        chance = self.chances[start:end] if self.second is not None else None
         automated = np.zeros(end - start, bool)
         if self.live is not None:
             order, live = self.live
@@ -243,7 +243,10 @@ class Loop:
 
     def choose(self, due: bool) -> None:
         """The order that acts, its region and its audit shares; whether that region is as promised."""
-        order = self.wider()
+        if self.live is not None and not due:
+            order = self.live[0]
+        else:
+            order = self.wider()
         certificate = self.certificate(order)
         if certificate.bin is None:
             return
@@ -280,7 +283,7 @@ class Loop:
         if self.policy == "confidence":
             return
         of = self.reviewed[self.told : end]
-        if of.sum() < self.next:
+        if end % (4 * REFRESH) or of.sum() < self.next:
             return
         if self.second is not None:
             certificate = self.second.certificate
@@ -296,6 +299,7 @@ class Loop:
         self.second = Learned(
             rows, seen, self.weights[self.told : end][of], self.promise, self.halves, self.spent, launch, self.seed
         )  # fmt: skip
+        self.chances = self.second.scores(self.rows)  # each is looked at after the model was there
         self.window = [(confidence, None, weight) for confidence, _, weight in self.window]
         self.next, self.out.learned = 2 * len(rows), self.out.learned + 1
 
