@@ -19,6 +19,7 @@ SECRET = "5eed" * 16
 # A loose promise, so that a stream of a few hundred cases opens autopilot.
 EASY: dict[str, Any] = {
     "max_error": 0.2, "adjudicate": False, "miss_rate": 0.0, "blind": False, "pilot": 20, "launch": 0,
+    "score": "confidence",
 }  # fmt: skip
 
 

@@ -252,7 +252,12 @@ def test_a_batch_has_no_learned_scores(played: Played) -> None:
     """While the learned order acts, its rows go to people, as they would one by one without a score."""
     loop = played.stream.loop
     batch = loop.propose_batch(
-        {"action": ["pay"] * 5, "proposal": [{"kind": "plain", "amount": 3.0}] * 5, "confidence": np.full(5, 0.99), "input": [{"bill": 7}] * 5}
+        {
+            "action": ["pay"] * 5,
+            "proposal": [{"kind": "plain", "amount": 3.0}] * 5,
+            "confidence": np.full(5, 0.99),
+            "input": [{"bill": 7}] * 5,
+        }
     )
     assert batch.counts["autopilot"] == 0
 
