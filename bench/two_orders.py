@@ -109,9 +109,9 @@ class Learned:
 
     def __init__(
         self, rows: np.ndarray, seen: np.ndarray, weights: np.ndarray, promise: Promise, halves: int, spent: int,
-        launch: int, seed: int,
+        launch: int, seed: int, model: RiskModel | None = None,
     ) -> None:  # fmt: skip
-        self.model = RiskModel.fit(rows, seen, weights, seed=seed)
+        self.model = RiskModel.fit(rows, seen, weights, seed=seed) if model is None else model
         self.given: dict[str, Any] = {
             "max_error": promise.max_error, "confidence": 1.0 - promise.delta, "pilot": PILOT, "start": None,
             "floor": audit.floor_of(promise.share), "miss_rate": promise.miss_rate, "segments": halves, "spent": spent,
@@ -149,8 +149,11 @@ def regions(truth: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray
 class Loop:
     """One loop under a guarantee with one or two orders, refreshed every fifty decisions."""
 
-    def __init__(self, name: str, policy: str, decisions: int, promise: Promise, noise: float, seed: int) -> None:
-        self.name, self.policy, self.promise, self.seed = name, policy, promise, seed
+    def __init__(
+        self, name: str, policy: str, decisions: int, promise: Promise, noise: float, seed: int,
+        model: RiskModel | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self.policy, self.promise, self.seed, self.model = name, policy, promise, seed, model
         rng = np.random.default_rng([seed, sorted(TRUTH).index(name)])
         self.errors = TRUTH[name]
         self.rows = np.column_stack([rng.random(decisions), rng.integers(0, CLASSES, decisions)])
@@ -297,7 +300,8 @@ class Loop:
             return
         launch = self.promise.launch if self.policy == "learned" and self.second is None else 0
         self.second = Learned(
-            rows, seen, self.weights[self.told : end][of], self.promise, self.halves, self.spent, launch, self.seed
+            rows, seen, self.weights[self.told : end][of], self.promise, self.halves, self.spent, launch, self.seed,
+            self.model,
         )  # fmt: skip
         self.chances = self.second.scores(self.rows)  # each is looked at after the model was there
         self.window = [(confidence, None, weight) for confidence, _, weight in self.window]
@@ -323,7 +327,13 @@ class Loop:
         self.out.violated |= self.figures()[0] > self.promise.max_error + 1e-9
 
 
-def once(task: tuple[str, str, int, Promise, float, int]) -> Outcome:
+def elsewhere(name: str, seed: int) -> RiskModel:
+    """A risk model that was learned from a thousand decisions of another stream of this kind."""
+    other = Loop(name, "confidence", 1_000, Promise(), 0.0, 1_000_000 + seed)
+    return RiskModel.fit(other.rows, other.seen, seed=seed)
+
+
+def once(task: tuple[str, str, int, Promise, float, int, RiskModel | None]) -> Outcome:
     """One run."""
     return Loop(*task).run()
 
@@ -338,6 +348,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--miss-rate", type=float, default=0.19, help="what is assumed, and what reviewers miss")
     parser.add_argument("--noise", type=float, help="what reviewers miss, where it is not what is assumed")
+    parser.add_argument("--one-model", action="store_true", help="one risk model for all runs, of another stream")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -357,7 +368,9 @@ def main() -> int:
 
 def row_of(asked: argparse.Namespace, promise: Promise, noise: float, name: str, policy: str) -> dict[str, Any]:
     """The figures of one policy on one stream."""
-    tasks = [(name, policy, asked.decisions, promise, noise, asked.seed + run) for run in range(asked.runs)]
+    model = elsewhere(name, asked.seed) if asked.one_model else None
+    seeds = range(asked.seed, asked.seed + asked.runs)
+    tasks = [(name, policy, asked.decisions, promise, noise, seed, model) for seed in seeds]
     with get_context("fork").Pool(asked.jobs) as pool:
         done = pool.map(once, tasks, chunksize=4)
     oracle = best(name, promise.max_error)

@@ -165,7 +165,7 @@ def described(url: str) -> dict[str, Any]:
 
 
 # What is said of an actor and of a route since that release; empty in what it wrote.
-LATER = ("signed_in_at", "stepped_up_at", "cluster", "evidence", "asked_blind")
+LATER = ("signed_in_at", "stepped_up_at", "cluster", "evidence", "asked_blind", "chance", "chance_by")
 
 
 def of_then(value: Any) -> Any:

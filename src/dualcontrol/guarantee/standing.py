@@ -137,7 +137,7 @@ def _orders(control: Control, name: str, current: Segment | None) -> tuple[Order
             through=round(lets, 6),
             labels_used=certificate.labels,
             labels_needed=certificate.labels_needed(),
-        )  # fmt: skip
+        )
         for (order, scorer, certificate), lets in zip(both, through, strict=True)
     )
 
@@ -347,8 +347,8 @@ def _ordered(guarantee: Guarantee, of: Standing) -> str:
     if not of.orders:
         many = f"{guarantee.learn_from:,} decided cases"
         return "" if not of.kept else (
-            "Confidence alone orders the cases so far. Half of the chance of being wrong is kept for a second order, by "
-            f"a chance of being right that is learned from about {many}: these count for confidence and not for it."
+            "Confidence alone orders the cases so far. Half of the chance of being wrong is kept for a second order, "
+            f"by a chance of being right that is learned from about {many}: these count for confidence and not for it."
         )  # fmt: skip
     confidence, chance = of.orders
     acts, rests = (chance, confidence) if chance.acts else (confidence, chance)
