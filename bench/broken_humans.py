@@ -102,7 +102,7 @@ class Run:
         self.rules = rules
         return self.desk.loop(
             LOOP, mode="labels", labels=["yes", "no"], context="minimal", audit=0.10, rules=list(rules),
-            guarantee={"max_error": ALPHA, "confidence": 1.0 - DELTA},
+            guarantee={"max_error": ALPHA, "confidence": 1.0 - DELTA, "score": "confidence"},
         )  # fmt: skip
 
     def play(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from risk_cases import Stream, define, opened, pay
 
@@ -230,6 +230,27 @@ def test_where_no_risk_model_can_be_learned_confidence_has_all_of_delta(
         ]  # fmt: skip
 
 
+def test_a_case_that_another_model_scored_counts_for_confidence_alone(tmp_path: Path) -> None:
+    """The next model may have learned from it, or from what it was like."""
+    with opened(tmp_path) as desk:
+        loop = define(desk, "both", learn_from=60, pilot=0)
+        Stream(desk, loop).go(90)
+        waits, first = pay(loop, "plain", 0.4), loop.control.scorer
+        second = learn_risk(desk, "pay").version
+        later = pay(loop, "plain", 0.4)
+        assert (waits.route.chance_by, later.route.chance_by) == (first, second)
+        for case in (waits, later):
+            desk.claim("ana", case=case).approve()
+        loop.certify()
+        chances: dict[int, str] = {}
+        for event in recorded(desk, EvidenceCounted):
+            chances |= dict(zip((label[0] for label in event.labels), event.chances, strict=False))
+        feed = desk.store.feed(0, 100_000, "pay")
+        opened_at = {entry.stream.partition("/")[2]: entry.pos for entry in feed if entry.seq == 1}
+        assert [chances[opened_at[case.id]] != "" for case in (waits, later)] == [False, True]
+        assert loop.evidence()[-2]["seq"] == opened_at[waits.id]
+
+
 @pytest.mark.parametrize("harm", ["gone", "altered"])
 def test_a_lost_file_closes_nothing(tmp_path: Path, played: Played, harm: str) -> None:
     """What the learned order would let through goes to people; confidence goes on."""
@@ -298,6 +319,8 @@ def test_routes_of_before_keep_their_bytes() -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@example(["confidence", "label", "both", *["model", "label"] * 4])
+@example([*["model", "label"] * 4, *["confidence", "label"] * 4])
 @given(st.lists(st.sampled_from(["label", "model", "alarm", "both", "confidence", "risk", "again"]), max_size=40))
 def test_all_certificates_of_a_loop_spend_delta_once(story: list[str]) -> None:
     def control(score: str, scorer: str | None) -> Control:
