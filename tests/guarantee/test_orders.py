@@ -59,11 +59,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(relearn, "fitted", noted)
         with opened(folder) as desk:
-            first = Stream(desk, define(desk, "both")).go(1_300)
+            first = Stream(desk, define(desk, "both", max_error=0.1, learn_from=250)).go(650)
         with opened(folder, 1) as desk:
             stream = Stream(desk, desk.loop("pay"), 1)
             stream.asked, stream.autopilot = first.asked, first.autopilot
-            yield Played(stream.go(1_200), folder, learned)
+            yield Played(stream.go(500), folder, learned)
 
 
 def recorded(desk: dc.Desk, *kinds: type) -> list[Any]:
@@ -76,7 +76,7 @@ def test_the_learned_order_acts_where_confidence_certifies_nothing(played: Playe
     """Within the bound, without the cases that only look sure; each case carries both scores."""
     loop, done = played.stream.loop, played.stream.autopilot
     assert len(done) > 100
-    assert sum(done) <= 0.05 * len(done)
+    assert sum(done) <= 0.1 * len(done)
     assert (loop.control.orders, loop.control.acting(None)) == ({"": RISK}, RISK)
     sure, foreign = pay(loop, "plain", 0.97).route, pay(loop, "foreign", 0.97).route
     assert (sure.to, foreign.to) == ("autopilot", "human")
