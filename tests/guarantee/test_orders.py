@@ -206,7 +206,7 @@ def test_with_confidence_alone_there_is_no_second_order(tmp_path: Path) -> None:
         assert json.loads(recorded(desk, EpochBegan)[0].promise)["segments"] == 1
         assert stream.asked[-1].route.chance is None
         [standing] = stream.loop.guarantee()
-        assert (standing.orders, standing.kept, words(control, standing).orders) == ((), False, "")
+        assert (standing.orders, standing.kept, words(control, standing).orders) == ([], False, "")
 
 
 def test_where_no_risk_model_can_be_learned_confidence_has_all_of_delta(

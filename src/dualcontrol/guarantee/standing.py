@@ -69,7 +69,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     closed: str | None
     counted: str
     kept: bool = False
-    orders: tuple[Order, ...] = ()
+    orders: list[Order] = []
 
 
 def standing(control: Control, segments: Segments) -> list[Standing]:
@@ -120,14 +120,14 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
     )  # fmt: skip
 
 
-def _orders(control: Control, name: str, current: Segment | None) -> tuple[Order, ...]:
+def _orders(control: Control, name: str, current: Segment | None) -> list[Order]:
     """Both orders of a segment, where a learned one counts beside confidence."""
     if current is None or current.second is None:
-        return ()
+        return []
     learned = current.second
     through = learned.through(current.certificate.threshold, learned.certificate.threshold)
     both = ((CONFIDENCE, None, current.certificate), (RISK, learned.scorer, learned.certificate))
-    return tuple(
+    return [
         Order(
             order=order,
             acts=control.acting(name) == order,
@@ -139,7 +139,7 @@ def _orders(control: Control, name: str, current: Segment | None) -> tuple[Order
             labels_needed=certificate.labels_needed(),
         )
         for (order, scorer, certificate), lets in zip(both, through, strict=True)
-    )
+    ]
 
 
 def _waiting(control: Control, guarantee: Guarantee, fresh: Certificate, before: Segment | None) -> str:
