@@ -12,7 +12,7 @@ import numpy as np
 from cells import PATHS, Bench, Cell
 from costs import costs
 from product import Promise
-from rivals import POLICIES
+from rivals import LATER, POLICIES
 from streams import ERRORS, best
 
 from dualcontrol.control import OVERLOOKED, missed_by_pairs
@@ -186,11 +186,25 @@ def risk_model(bench: Bench) -> list[Bar]:
     ]
 
 
+def one_look(bench: Bench) -> list[Bar]:
+    """A single decision at four thousand labels, beside what the live certificate has by then, and others."""
+    found = []
+    for stream, wanted in (("cal_light", 0.92), ("cal_heavy", 0.97), ("topwrong", 0.90), ("overconf", 0.60)):
+        once, live = Cell(stream, "one look", decisions=LATER + 1), Cell(stream, decisions=LATER)
+        for policy in ("ltt 4,000", "sgr 4,000", "peeking", "naive"):  # for the table
+            bench.runs_of(Cell(stream, policy, decisions=LATER + 1))
+        final, by_then = bench.mean(once, "final"), bench.mean(live, "final")
+        found.append(least("OL", f"{stream}: one look at {LATER:,}, to oracle", final, wanted))
+        found.append(least("OL", f"{stream}: that to the live certificate's", final / by_then, 1.0))
+        found.append(most("OL", f"{stream}: one look, violated", _violated(bench, once), bench.slack(0.05)))
+    return found
+
+
 def _violated(bench: Bench, cell: Cell) -> float:
     return bench.mean(cell, "violated")
 
 
 BARS: dict[str, Callable[[Bench], list[Bar]]] = {
     "B1": b1, "B2": b2, "B3": b3, "B4": b4, "B5": b5, "B6": b6, "B7": b7, "B8": b8,
-    "RM": risk_model, "AG": again, "PE": people,
+    "RM": risk_model, "AG": again, "PE": people, "OL": one_look,
 }  # fmt: skip

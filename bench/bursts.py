@@ -3,6 +3,7 @@
     python bench/bursts.py --runs 300                        violations by stream and by how labels are counted
     python bench/bursts.py --opening --runs 60               when streams without bursts open with M = 1, 5 and 20
     python bench/bursts.py --desks 5 --cases 4000            bursts of twenty through the desk, joined by load shedding
+    python bench/bursts.py --noticed --runs 300              alarms about runs that nobody declared, right and false
 
 A burst is one question asked several times: its cases have one score and are all right, or all wrong.  Scores say
 nothing here, so that every region errs as often as the whole stream; where that is above the bound, whatever is
@@ -25,7 +26,10 @@ from streams import EDGES, ERRORS, drawn, oracle, upwards
 import dualcontrol as dc
 from dualcontrol.control import Control
 from dualcontrol.events import ReliefChanged
+from dualcontrol.guarantee.alike import LATEST, alarming, likeness
 from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.certifier import GROWN
+from dualcontrol.guarantee.monitor import FAR, FROM
 from dualcontrol.route.capacity import JOINED, LEVELS
 from dualcontrol.testing import FakeClock, seeded_ids
 
@@ -131,6 +135,51 @@ def openings(runs: int, decisions: int) -> list[dict[str, Any]]:
     return rows
 
 
+# Runs that nobody declared: sizes (from, to), the share of wrong cases, and which part of the runs is wrong as a whole;
+# in the others each case is wrong by itself.
+UNDECLARED = {
+    "by itself, 1 % wrong": [((size, size), 0.01, 0.0) for size in (2, 5, 20)],
+    "by itself, 5 % wrong": [((size, size), 0.05, 0.0) for size in (2, 5, 20)],
+    "by itself, 20 % wrong": [((size, size), 0.2, 0.0) for size in (2, 5, 20)],
+    "by itself, 1 to 40 a run": [((1, 40), error, 0.0) for error in (0.01, 0.05, 0.2)],
+    "runs of 2 together": [((2, 2), 0.05, 1.0)],
+    "runs of 5 together": [((5, 5), 0.05, 1.0)],
+    "runs of 20 together": [((20, 20), 0.08, 1.0)],
+    "runs of 20, a half together": [((20, 20), 0.08, 0.5)],
+    "runs of 2 to 50 together": [((2, 50), 0.055, 1.0)],
+}
+
+
+def noticed(runs: int, cases: int) -> list[dict[str, Any]]:
+    """How often undeclared runs raise an alarm by the labels so many, and after how many; looked at as a desk does."""
+    rows = []
+    for name, kinds in UNDECLARED.items():
+        for place, (sizes, error, together) in enumerate(kinds):
+            times = [alarm_at(sizes, error, together, cases, [seed, place, len(name)]) for seed in range(runs)]
+            raised = [time for time in times if time is not None]
+            rows.append({
+                "runs": name, "size": f"{sizes[0]}" if sizes[0] == sizes[1] else f"{sizes[0]} to {sizes[1]}",
+                "error": error, "alarm": len(raised) / runs, "median": int(np.median(raised)) if raised else None,
+            })  # fmt: skip
+    return rows
+
+
+def alarm_at(sizes: tuple[int, int], error: float, together: float, cases: int, seed: list[int]) -> int | None:
+    """The number of labels at which an alarm is raised; None where none is."""
+    rng, labels, run = np.random.default_rng(seed), list[tuple[int, str | None]](), 0
+    while len(labels) < cases:
+        size, whole = int(rng.integers(*sizes, endpoint=True)), rng.random() < together
+        wrongs = np.full(size, rng.random() < error) if whole else rng.random(size) < error
+        labels += [(int(wrong), str(run)) for wrong in wrongs]
+        run += 1
+    count = FROM
+    while count <= cases:
+        if alarming(count, likeness("run", labels[max(count - LATEST, 0) : count]), FROM, FAR) is not None:
+            return count
+        count = int(GROWN * count) + 1
+    return None
+
+
 LABELS = ("a", "b")
 
 
@@ -192,10 +241,13 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--stream", nargs="+", choices=list(STREAMS), default=list(STREAMS))
     parser.add_argument("--opening", action="store_true", help="when streams without bursts open")
+    parser.add_argument("--noticed", action="store_true", help="alarms about runs that nobody declared")
     parser.add_argument("--desks", type=int, default=0, help="so many desks instead")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    if asked.desks:
+    if asked.noticed:
+        rows = noticed(asked.runs, asked.cases)
+    elif asked.desks:
         rows = desks(asked.desks, asked.cases)
     else:
         rows = openings(asked.runs, asked.cases) if asked.opening else violations(asked.runs, asked.cases, asked.stream)

@@ -3,6 +3,7 @@
 fixed trusts what the scores claim.  naive takes the widest region whose weighted error so far is within the bound.
 peeking takes Clopper and Pearson's bound anew every fifty decisions.  SGR (Geifman and El-Yaniv 2017) and LTT
 (Angelopoulos et al. 2021; the exact binomial p-value, fixed sequence) look once, at the first labels, and freeze.
+"one look" is the product's own at four thousand labels, `dualcontrol replay --once 4000`, and LTT and SGR look as late.
 """
 
 from __future__ import annotations
@@ -14,35 +15,43 @@ from product import REFRESH, Promise, Run
 from scipy.special import bdtr
 from streams import BINS, Stream, claimed, oracle, risks, upwards
 
+from dualcontrol.guarantee.offline import certify
+
 START = 80
 ONCE = 2_000
 WARM_UP = 200
 LEAST = 30
 POLICIES = ("fixed", "naive", "peeking", "sgr", "ltt")
+LATER = 4_000
+LOOKS = {"one look": ("one look", LATER), "sgr 4,000": ("sgr", LATER), "ltt 4,000": ("ltt", LATER)}
 
 
 def rival(policy: str, stream: Stream, promise: Promise) -> Run:
     """Run one of them over a stream."""
     if policy in ("naive", "peeking"):
         return _adaptive(policy, stream, promise)
-    first = 0 if policy == "fixed" else ONCE
-    live = frozen(policy, stream, promise)
+    policy, first = LOOKS.get(policy, (policy, 0 if policy == "fixed" else ONCE))
+    live = frozen(policy, stream, promise, first)
     return _figures(stream, promise, np.repeat([BINS, live], [first, len(stream) - first]), 0.0)
 
 
-def frozen(policy: str, stream: Stream, promise: Promise) -> int:
-    """The first bin on autopilot of a policy that decides once; BINS where nothing is."""
+def frozen(policy: str, stream: Stream, promise: Promise, once: int = ONCE) -> int:
+    """The first bin on autopilot of a policy that decides once, at so many labels; BINS where nothing is."""
+    if policy == "one look":
+        scores, seen = stream.scores[:once], stream.seen[:once]
+        threshold = certify(scores, seen, promise.max_error * (1.0 - promise.miss_rate), 1.0 - promise.delta).threshold
+        return BINS if threshold is None else int(threshold * BINS)
     if policy == "fixed":
         return _first(risks(claimed(stream.name))[:-1] <= promise.max_error)
-    wrong, of = tallies(stream)
+    wrong, of = tallies(stream, once)
     p = bdtr(wrong, of, promise.max_error)
-    return _searched(p, promise.delta) if policy == "sgr" else in_sequence(p, promise.delta)
+    return _searched(p, promise.delta, once) if policy == "sgr" else in_sequence(p, promise.delta)
 
 
-def tallies(stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+def tallies(stream: Stream, once: int = ONCE) -> tuple[np.ndarray, np.ndarray]:
     """Errors and labels in each region, among the first labels."""
-    places = stream.places[:ONCE]
-    wrong = np.bincount(places, stream.seen[:ONCE], BINS)
+    places = stream.places[:once]
+    wrong = np.bincount(places, stream.seen[:once], BINS)
     return upwards(wrong)[:-1], upwards(np.bincount(places, minlength=BINS).astype(float))[:-1]
 
 
@@ -53,12 +62,12 @@ def in_sequence(p: np.ndarray, delta: float) -> int:
     return START - held + 1 if held else BINS
 
 
-def _searched(p: np.ndarray, delta: float) -> int:
+def _searched(p: np.ndarray, delta: float, once: int) -> int:
     """SGR's binary search, delta divided by its steps."""
     low, high, best = 0, BINS - 1, BINS
     for _ in range(ceil(log2(BINS))):
         middle = (low + high) // 2
-        if p[middle] <= delta / ceil(log2(ONCE)):
+        if p[middle] <= delta / ceil(log2(once)):
             best, high = min(best, middle), middle
         else:
             low = min(middle + 1, BINS - 1)

@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "roles.md"
 MEANINGS: dict[Verb, str] = {
     "overview": "see which loops there are, and how much waits",
     "read": "see cases, as far as a review of them may be seen",
-    "audit": "see the ledger, the evidence of a guarantee, and who has which role",
+    "audit": "see the ledger, the evidence of a guarantee, who has which role, and what test cases say of each person",
     "propose": "open cases",
     "run": "start effects, and report how they ended",
     "withdraw": "say that nobody needs an answer",
@@ -53,8 +53,11 @@ Beside the table:
 - The proposer of a case decides nothing about it, nor does the owner of the service that proposed it; accounts of \
 one human are one person.
 - Decisions about changes that take two are those of policy owners.
+- Whether somebody is suspended is decided by leads, never by that person.
 - Where a person signs in, an answer that lets something of a high risk happen takes a sign-in of the last five \
 minutes: [DC-STEP-UP](errors/DC-STEP-UP.md).
+- What [test cases](oversight.md) say of people is for themselves, each their own, and for who may audit; before the \
+first account everybody sees all. A test case that was answered is seen by who answered it and by who may audit.
 - A program that holds the database may withdraw and erase under a name that has no account; under the name of an \
 account it may what that account may.
 - Before the first account any name is taken, as far as its group allows.

@@ -270,6 +270,7 @@ def test_what_takes_the_database_is_refused(both: Both) -> None:
     for refused in (
         lambda: both.program.people.accounts(), lambda: both.program.sweep(), lambda: loop.export("x.csv"),
         lambda: loop.propose_batch({"proposal": ["x"]}), lambda: both.program.erase("x"), loop.guarantee, loop.certify,
+        loop.breakdown, lambda: loop.look_once(10),
         lambda: loop.override("threshold", 0.5, "ana"), lambda: both.program.loop("pay", threshold=0.1),
     ):  # fmt: skip
         assert told(refused)[0] is errors.RequestError

@@ -334,10 +334,13 @@ def test_a_capacity_needs_people_to_count() -> None:
 
 PROVIDER = "[web.oidc]\nissuer = 'https://id.example.org'\nclient_id = 'desk'\n"
 STAFFED = "[loop.d]\nrespond_within = '1h'\ncapacity = { reviewers = 3 }\n"
+PROBED = "[loop.e.probes]\nshare = 0.1\n[[loop.e.probes.corruptions]]\nfield = 'amount'\ntimes = 10\ncue = 'tenfold'\n"
 
 
 def test_every_key_is_shown_with_its_origin() -> None:
-    text = DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED + PROVIDER
+    text = (
+        DESIGN + "[loop.b.guarantee]\nmax_error = 0.02\n[loop.c]\nfeedback = 'export'\n" + STAFFED + PROBED + PROVIDER
+    )
     found = settings(text)
     shown = {key: (value, origin) for key, value, origin in masked(found)}
     assert set(shown) == set(found.origins)
@@ -1128,7 +1131,7 @@ def test_every_other_example_of_the_page_loads() -> None:
 
 def test_defaults_in_the_page_are_the_defaults() -> None:
     text = "[loop.x]\nguarantee.max_error = 0.1\nfeedback.retrain_every = 1\n"
-    text += "respond_within = 60\ncapacity.reviewers = 3\n" + PROVIDER
+    text += "respond_within = 60\ncapacity.reviewers = 3\nprobes.share = 0.05\n" + PROVIDER
     actual = {key: value for key, value, origin in masked(settings(text)) if origin == "default"}
     literals = [(key, re.search(r"Default: `([^`]+)`\.$", body, re.MULTILINE)) for key, body in _sections()]
     said = {key.replace("NAME", "x"): tomllib.loads(f"v = {found[1]}")["v"] for key, found in literals if found}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from dualcontrol import commands as do
 from dualcontrol import events as ev
+from dualcontrol import probe
 from dualcontrol.case import JSON, By, Candidate, Case, Content, Route, microseconds, risk_number
 from dualcontrol.control import Control, Env
 from dualcontrol.errors import (
@@ -80,6 +81,8 @@ def timeout(case: Case, command: do.Timeout, control: Control, env: Env) -> list
     route = case.route
     if case.state != "open" or case.due_at is None or case.due_at > env.now or route is None or route.to != "human":
         return []
+    if case.kind != "live":  # what nobody answered in time says nothing of anybody
+        return [ev.TimedOut(how="hold", at=env.now), *probe.given_up(case, env)]
     how = route.on_timeout
     if how == "autopilot" and not _may_run_unseen(case, control):
         how = "reject"

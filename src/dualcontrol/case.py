@@ -216,6 +216,7 @@ class Case(Value, frozen=True, kw_only=True):
     closed_at: int | None = None
     erased: bool = False
     read_only: str | None = None
+    scored: Scored | None = None
     content: Content = Content()
 
     # Content of the caller
@@ -317,6 +318,29 @@ class Case(Value, frozen=True, kw_only=True):
         rationale = (self._decisive_content() if revoked is None else revoked).get("rationale")
         return msgspec.structs.replace(self.concluded, value=self.resolved_value(), rationale=rationale, effect=effect)
 
+    @property
+    def debriefing(self) -> str | None:
+        """What the reviewer of a test or training case is told right after the answer; None of every other."""
+        scored = self.scored
+        if scored is None or not scored.review_id:
+            return None
+        what = f"That was a {'test' if self.kind == 'probe' else 'training'} case."
+        if scored.rejected is None:
+            return f"{what} Nobody answered it, so it says nothing of anybody."
+        if scored.blind:
+            came = "your answer is another one" if scored.rejected else "your answer is the same"
+            sides = {
+                True: "What the AI proposed, unseen by you, was wrong;",
+                False: "The AI, unseen by you, was right;",
+            }
+        else:
+            came = {(True, True): "you noticed", (True, False): "you let it pass", (False, True): "you turned it down",
+                    (False, False): "you let it through"}[scored.wrong, scored.rejected]  # fmt: skip
+            sides = {True: "The proposal was wrong;", False: "The proposal was right;"}
+        key: dict[str, JSON] = self.content.get("answer_key") or {}
+        shows = f" What shows it: {key['cue'].rstrip('.')}." if key.get("cue") else ""
+        return f"{what} {sides[scored.wrong]} {came}.{shows}"
+
     def resolved_value(self) -> JSON:
         """The value the program continues with: proposed on autopilot or approval, else what was answered."""
         outcome = self.concluded
@@ -410,6 +434,7 @@ class Case(Value, frozen=True, kw_only=True):
 RouteTo = Literal["autopilot", "human", "block"]
 ReviewKind = Literal["decide", "second", "arbiter", "audit", "probe"]
 ReviewState = Literal["open", "claimed", "answered", "passed", "cancelled"]
+ProbeKind = Literal["replayed", "mutated", "authored"]
 CaseState = Literal["open", "decided", "closed"]
 EffectState = Literal["none", "ready", "started", "succeeded", "failed", "unknown"]
 By = Literal["autopilot", "human", "timeout", "withdrawn"]
@@ -531,10 +556,12 @@ class Route(Shown, frozen=True, kw_only=True):
 class Review(Shown, frozen=True, kw_only=True):
     """One reviewer's work on one case; the row in the queue.
 
-    `about` is the review whose edit it asks about, `after` the passed review whose place it takes, `seen` the
-    other reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta`
-    the fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
-    until that person is the one who has `committed`.
+    `about` is the review whose edit it asks about, `against` the one whose answer it compares with the proposal,
+    `after` the passed review whose place it takes, `addressee` the one person whom it is meant for, `seen` the other
+    reviews that its holder has been told of, `followers` how many cases were to be settled with it then, `meta` the
+    fields of the case's meta that its holder is shown; `blind` hides the proposal from its holder, in approval mode
+    until that person is the one who has `committed`; `by_step` says that it is blind for its holder alone, who commits
+    first by their step of the ladder.
     """
 
     id: str
@@ -554,12 +581,20 @@ class Review(Shown, frozen=True, kw_only=True):
     presented: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     about: str | None = None
+    against: str | None = None
     after: str | None = None
     seen: tuple[str, ...] | None = None
     blind: bool = False
     committed: str | None = None
     followers: int = 0
     meta: tuple[str, ...] = ()
+    addressee: str | None = None
+    by_step: bool = False
+
+    def to_dict(self) -> dict[str, JSON]:
+        """This review as plain JSON values; for whom alone it is, and its holder's step, only where there is any."""
+        rare = {"addressee": None, "by_step": False}
+        return {name: value for name, value in super().to_dict().items() if name not in rare or value != rare[name]}
 
     @property
     def adjudicates(self) -> bool:
@@ -609,6 +644,13 @@ class Answer(Shown, frozen=True, kw_only=True):
     at: int = 0
     until: int | None = None
 
+    @property
+    def by_side(self) -> dict[str, str]:
+        """What was said of two texts, "a" and "b", by whose each was; empty where that was erased."""
+        said: dict[str, str] = self.value if isinstance(self.value, dict) else {}
+        names = dict(zip(self.presented, "ab", strict=False))
+        return {side: said[names[side]] for side in ("proposal", "answer") if names.get(side) in said}
+
 
 class Decision(Shown, frozen=True, kw_only=True):
     """The settled result of one or more answers, decided at `risk`; an effect of it may begin before `until`."""
@@ -623,6 +665,23 @@ class Decision(Shown, frozen=True, kw_only=True):
     source: str | None = None
     risk: str | float | None = None
     until: int | None = None
+
+
+class Scored(Shown, frozen=True, kw_only=True):
+    """How a probe ended: what its key says of the proposal, and what was answered; see the event `ProbeScored`."""
+
+    review_id: str
+    at: int
+    wrong: bool
+    how: ProbeKind
+    rejected: bool | None = None
+    blind: bool = False
+    weight: float = 1.0
+
+    @property
+    def missed(self) -> bool | None:
+        """Whether a wrong proposal came through; None where it was right, or nobody answered."""
+        return None if self.rejected is None or not self.wrong else not self.rejected
 
 
 class Effect(Value, frozen=True, kw_only=True):

@@ -18,13 +18,13 @@ from dualcontrol import stop
 from dualcontrol.accounts import registry
 from dualcontrol.case import JSON, Actor, Case, Value, plain
 from dualcontrol.commands import known_as, person
-from dualcontrol.control import BY_TWO, Control, LoopSettings
-from dualcontrol.errors import DualcontrolError, Pending, RequestError, SettingsError, StoreError
-from dualcontrol.events import Event
+from dualcontrol.control import BY_TWO, LEADS, READMIT, SUSPEND, SUSPENDED, Control, LoopSettings, Rule
+from dualcontrol.errors import DualcontrolError, EligibilityError, Pending, RequestError, SettingsError, StoreError
+from dualcontrol.events import Event, ReviewerStepped
 from dualcontrol.keys import json_text
 from dualcontrol.learn.serving import check_one, started
 from dualcontrol.learn.trainers import DeskPort
-from dualcontrol.names import same
+from dualcontrol.names import identity, same
 from dualcontrol.overrides import Change, dropped, overridden
 from dualcontrol.people import Grant, Verb, human_of, may, refuse
 from dualcontrol.propose import command
@@ -37,6 +37,7 @@ OWNER = "changes"  # who carries one out
 WAITS = "a second person has to approve this change"
 OPEN = "open_autopilot"
 PAGE = 100
+ABOUT_PEOPLE = Rule(name="people", when=f'action in ["{SUSPEND}", "{READMIT}"]', route="human", group=LEADS)
 
 
 class ChangingDesk(DeskPort, Protocol):
@@ -76,9 +77,12 @@ def applies(action: str) -> Callable[[Applier], Applier]:
 # Asking for a change
 
 
-def propose(desk: ChangingDesk, action: str, args: Mapping[str, JSON], by: str, reason: str = "") -> Case:
+def propose(
+    desk: ChangingDesk, action: str, args: Mapping[str, JSON], by: str, reason: str = "", key: str | None = None
+) -> Case:  # fmt: skip
     """The case of a change that waits for a second person; the one that is open, where the author has asked already.
 
+    With a `key` it is asked for once, whatever came of it.
     Raises RequestError for an action that nothing carries out, and EligibilityError for no person.
     """
     if action not in APPLIERS:
@@ -87,11 +91,11 @@ def propose(desk: ChangingDesk, action: str, args: Mapping[str, JSON], by: str, 
     settings = ruled(desk).settings
     for row in _cases(desk, "open"):
         case = desk.case(row.id)
-        if row.action == action and same(case.owner, author) and _args(case) == json_text(dict(args)):
+        if key is None and row.action == action and same(case.owner, author) and _args(case) == json_text(dict(args)):
             return case
     proposal = command(
         settings, action=action, args=dict(args), input={"asked_by": author}, rationale=reason or None, owner=author,
-        requires_approval=True, effect="ready",
+        requires_approval=True, effect="ready", key=key,
     )  # fmt: skip
     return desk.steps.propose(proposal, own=True).case
 
@@ -104,9 +108,10 @@ def ruled(desk: ChangingDesk) -> Control:
             hint="Let changes = \"one\" stand in the other loops, or begin a new database without that loop.",
         )  # fmt: skip
     groups = getattr(desk.settings, "groups", None) or {}
-    return desk.steps.govern(
-        LoopSettings(name=BY_TWO, group=GROUP, context="minimal", undo=0, changes="two", groups=dict(groups))
+    own = LoopSettings(
+        name=BY_TWO, group=GROUP, context="minimal", undo=0, changes="two", groups=dict(groups), rules=(ABOUT_PEOPLE,)
     )
+    return desk.steps.govern(own)
 
 
 def _own(desk: ChangingDesk) -> Control | None:
@@ -218,7 +223,15 @@ class AutopilotArgs(Value, frozen=True, kw_only=True, forbid_unknown_fields=True
     because: str
 
 
-Args = SettingArgs | DropArgs | AutopilotArgs
+class PersonArgs(Value, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """Somebody who is to take no more cases of a loop, or to take them again."""
+
+    loop: str
+    person: str
+    because: str
+
+
+Args = SettingArgs | DropArgs | AutopilotArgs | PersonArgs
 Make = Callable[[Control, int], Any]
 
 
@@ -400,3 +413,60 @@ def _resume(steps: Steps, tx: Tx, approved: Approved) -> None:
     args: ResumeArgs = _read(ResumeArgs, approved.args)
     actor = Actor(person=approved.by, via="changes", authenticated="approval")
     _moved(steps, tx, args.loop, approved, lambda now, at: stop.resumed(now, at, actor, args.because, False))
+
+
+# Suspension: a statistic asks for it, the leads decide, and a lead ends it
+
+
+def suggest_suspension(desk: ChangingDesk, args: Mapping[str, JSON], key: str) -> None:
+    """Ask the leads, once for a key, whether somebody is to take no more cases of a loop."""
+    propose(desk, SUSPEND, args, "system", str(args["because"]), key)
+
+
+def suspended(now: Control, at: int, person: str, because: str, approved: Approved | None, by: str) -> list[Event]:
+    """Nobody is suspended twice."""
+    return [] if now.step_of(person) == SUSPENDED else [_stepped(now, at, person, SUSPENDED, because, approved, by)]
+
+
+def readmitted(now: Control, at: int, person: str, because: str, approved: Approved | None, by: str) -> list[Event]:
+    """Who was suspended begins below the ladder; what the test said of them before counts no more."""
+    return [_stepped(now, at, person, 0, because, approved, by)] if now.step_of(person) == SUSPENDED else []
+
+
+def _stepped(
+    now: Control, at: int, person: str, step: int, because: str, approved: Approved | None, by: str
+) -> ReviewerStepped:  # fmt: skip
+    rung = now.rungs.get(identity(person))
+    return ReviewerStepped(
+        version=now.version + 1, at=at, person=rung.name if rung else person, step=step, because=because, by=by,
+        verdicts=rung.verdicts if rung else 0, approved_by=approved.approved_by if approved else None,
+        case_id=approved.case_id if approved else None,
+    )  # fmt: skip
+
+
+def move_person(desk: ChangingDesk, loop: str, action: str, who: str, by: str, because: str) -> Control:
+    """Suspend or readmit somebody, as a lead; Pending where the loop takes two, EligibilityError for oneself."""
+    make = suspended if action == SUSPEND else readmitted
+    stop.checked_reason(because, "suspend" if action == SUSPEND else "readmit")
+
+    def change(now: Control, at: int) -> list[Event]:
+        if human_of(who, now) == human_of(by, now):
+            raise EligibilityError(f"{by} decides nothing about themselves")
+        return make(now, at, person(who), because, None, by)
+
+    args = PersonArgs(loop=loop, person=person(who), because=because)
+    return _by_one_or_two(desk, loop, Change("", by), change, action, lambda control: args, because, "resume")
+
+
+@applies(SUSPEND)
+def _suspend(steps: Steps, tx: Tx, approved: Approved) -> None:
+    args: PersonArgs = _read(PersonArgs, approved.args)
+    _moved(steps, tx, args.loop, approved,
+           lambda now, at: suspended(now, at, args.person, args.because, approved, approved.by))  # fmt: skip
+
+
+@applies(READMIT)
+def _readmit(steps: Steps, tx: Tx, approved: Approved) -> None:
+    args: PersonArgs = _read(PersonArgs, approved.args)
+    _moved(steps, tx, args.loop, approved,
+           lambda now, at: readmitted(now, at, args.person, args.because, approved, approved.by))  # fmt: skip

@@ -55,6 +55,7 @@ class Propose(Command, frozen=True, kw_only=True):
     owner: Person | None = None
     submitter: Person | None = None
     effect: Literal["none", "ready"] = "none"
+    answer_key: dict[str, JSON] | None = None
 
 
 class CaseCommand(Command, frozen=True, kw_only=True):

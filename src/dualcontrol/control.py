@@ -27,7 +27,9 @@ from dualcontrol.case import (
     Value,
     decoder,
     microseconds,
+    risk_number,
 )  # fmt: skip
+from dualcontrol.names import identity
 
 V = TypeVar("V", bound=Value)
 
@@ -78,12 +80,16 @@ class Guarantee(Value, frozen=True, kw_only=True):
     `score` is "risk", the chance of being right that is learned from `learn_from` decided cases stands in the place
     of confidence; where it is "both", each orders the cases for a certificate on half of the chance of being wrong,
     and the wider one acts.  Cases with the same `independent_by` are one piece of evidence: the first `largest` of
-    them `within` that time; the rest go to people and are no evidence.
+    them `within` that time; the rest go to people and are no evidence.  With `per` the segment of a case is the class
+    that is proposed, or a field of its meta, as far as `segments` names it; `breakdown` are fields by whose values the
+    error of autopilot is shown, beside that of each class.
     """
 
     max_error: Annotated[float, "promise"]
     confidence: Annotated[float, "promise"] = 0.95
     segments: Annotated[tuple[str, ...], "segments"] = ()
+    per: Annotated[str, "per"] | None = None
+    breakdown: Annotated[tuple[str, ...], "meta_fields"] = ()
     score: Literal["both", "confidence", "risk"] = "both"
     learn_from: Annotated[int, Bounds(20, 1_000_000)] = 500
     pilot: Cases = 200
@@ -97,6 +103,11 @@ class Guarantee(Value, frozen=True, kw_only=True):
     independent_by: Annotated[str, "independent_by"] | None = None
     largest: Annotated[int, Bounds(1, 1000)] = 1
     within: Duration = "1d"
+
+    @property
+    def promise(self) -> Guarantee:
+        """What is promised of which cases, whatever is shown of it."""
+        return replace(self, breakdown=())
 
     @property
     def missed(self) -> float:
@@ -119,6 +130,7 @@ PAGE = "web"  # the door of an answer that was given on a page of the console
 UNDO_ON_PAGES = 10_000_000  # microseconds: a hand slips on a page, not in a program
 
 
+CLASS = "class"  # what has a certificate of its own, or an error of its own on the page: what is proposed
 QUESTION, RUN = "question", "run"  # of cases that are one piece of evidence: what is asked, and the run
 
 
@@ -128,6 +140,83 @@ class Capacity(Value, frozen=True, kw_only=True):
     reviewers: People | None = None
     availability: Annotated[float, Bounds(0, 1, "(]")] = 0.85
     late: ProperShare = 0.05
+
+
+class Corruption(Value, frozen=True, kw_only=True):
+    """A way to make a right action wrong, for probes: one field of its arguments, and what is done to it.
+
+    Exactly one of `times` and `plus` (numbers), `to` (any value), and `swap` (the value of another case's field);
+    `cue` is what a reviewer is told who missed it.
+    """
+
+    field: str
+    cue: str
+    times: Annotated[float, Bounds(-1e9, 1e9)] | None = None
+    plus: Annotated[float, Bounds(-1e9, 1e9)] | None = None
+    to: Annotated[JSON, "constant"] = None
+    swap: bool = False
+
+
+PROBE_SHARE = 0.05  # of the answers of a loop's people, at most
+
+# The steps of the ladder: what follows for somebody whom the rubber-stamp test flags.
+NOTICE, TRAINING, COMMIT_FIRST, SECOND_REVIEW, SUSPENDED = 1, 2, 3, 4, 5
+LadderEnd = Literal["off", "notice", "training", "commit_first", "second_review", "suspension"]
+STEP_NAMES: tuple[LadderEnd, ...] = (
+    "off", "notice", "training", "commit_first", "second_review", "suspension",
+)  # fmt: skip
+
+
+class Probes(Value, frozen=True, kw_only=True):
+    """Cases whose right answer is known, put among the others to measure what people let pass.
+
+    At most the `share` of answers goes to them; 0 asks none.  `ladder` is the last step that is taken by itself where
+    the rubber-stamp test flags somebody; "suspension" asks the leads for it.  Of what people decide with the proposal
+    before them the share `again` is asked once more, of somebody else and without it, under a guarantee.
+    """
+
+    share: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
+    again: Annotated[float, Bounds(0, 0.5)] = PROBE_SHARE
+    corruptions: tuple[Corruption, ...] = ()
+    ladder: LadderEnd = "commit_first"
+
+
+A_DAY = 86_400_000_000  # microseconds: the time that a cap counts
+CapCount = Annotated[int, Bounds(0, 100_000)]
+
+
+class Cap(Value, frozen=True, kw_only=True):
+    """How many cases one person answers at most in 24 hours, by the level of their risk and in `total`.
+
+    All loops count together; None bounds nothing.
+    """
+
+    low: CapCount | None = None
+    medium: CapCount | None = None
+    high: CapCount | None = None
+    critical: CapCount | None = None
+    total: CapCount | None = None
+
+    def reached(self, risk: str | float | None, answered: Mapping[str, int]) -> tuple[str, int] | None:
+        """What bounds one more case of this risk, and the number; `answered` counts by `level_of`."""
+        level = level_of(risk)
+        count, bound = answered.get(level, 0), getattr(self, level, None)
+        if bound is not None and count >= bound:
+            return f"of {level} risk", bound
+        if self.total is not None and sum(answered.values()) >= self.total:
+            return "in all", self.total
+        return None
+
+
+def level_of(risk: str | float | None) -> str:
+    """The level that a risk belongs to, a number by the highest level that it reaches; "none" where nobody stated it.
+
+    What is stated below "low" counts as low.
+    """
+    if risk is None:
+        return "none"
+    number = risk_number(risk)
+    return "critical" if number >= 1.0 else "high" if number >= 0.75 else "medium" if number >= 0.5 else "low"
 
 
 class LoopSettings(Value, frozen=True, kw_only=True):
@@ -162,6 +251,8 @@ class LoopSettings(Value, frozen=True, kw_only=True):
     on_unknown: Literal["ask", "retry"] = "ask"
     effect_lease: Duration = "5m"
     changes: Literal["one", "two"] = "one"
+    probes: Probes | None = None
+    cap: Cap | None = None
     rules: tuple[Rule, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
 
@@ -180,6 +271,29 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         """`dead_time` in microseconds."""
         return microseconds(self.dead_time) or 0
 
+    @property
+    def probe_share(self) -> float:
+        """The share of answers that may go to probes: as declared, else a twentieth where answers can be compared.
+
+        Labels, numbers and choices need no declaration of what is wrong; actions and texts do.
+        """
+        if self.probes is not None:
+            return self.probes.share
+        return PROBE_SHARE if self.mode == "labels" else 0.0
+
+    @property
+    def ladder(self) -> int:
+        """The last step that follows by itself from a flag: as declared, none where no probes are asked."""
+        probes = self.probes or Probes()
+        return STEP_NAMES.index(probes.ladder) if self.probe_share > 0.0 else 0
+
+    @property
+    def again_share(self) -> float:
+        """The share of what people decide with the proposal shown that is asked again; none where nothing is probed."""
+        if self.probe_share == 0.0:
+            return 0.0
+        return PROBE_SHARE if self.probes is None else self.probes.again
+
     def undo_for(self, via: str) -> int:
         """For how many microseconds an answer by this door may be taken back: as declared, else on pages alone."""
         if self.undo is None:
@@ -195,6 +309,21 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         if self.guarantee is None or self.guarantee.independent_by is not None:
             return None if self.guarantee is None else self.guarantee.independent_by
         return QUESTION if self.capacity is not None else None
+
+    @property
+    def free_text(self) -> bool:
+        """Whether answers hardly ever equal a proposal: responses that are no number, truth value or choice."""
+        if self.mode != "fallback":
+            return False
+        schema: dict[str, JSON] = self.schema or {}
+        kinds = schema.get("type")
+        typed = kinds if isinstance(kinds, list) else [kinds]
+        return not ("enum" in schema or "const" in schema or all(kind in COMPARED for kind in typed))
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether a second person judges proposal and answer, since an answer alone says nothing of the proposal."""
+        return self.free_text and self.guarantee is not None and self.guarantee.blind
 
     @property
     def shown_meta(self) -> tuple[str, ...]:
@@ -214,7 +343,10 @@ class LoopSettings(Value, frozen=True, kw_only=True):
         return _in_full(getattr(self, key))
 
 
+COMPARED = ("number", "integer", "boolean")  # types of responses that equal a proposal or do not
 BY_TWO = "changes"  # the program's own loop, in which a second person approves changes
+SUSPEND, READMIT = "suspend_reviewer", "readmit_reviewer"  # changes that leads decide on, not policy owners
+LEADS = "leads"  # the group of the loop of changes that is asked about people
 GROUPS = "groups."  # begins the key of a group: ``groups.NAME``
 
 
@@ -346,6 +478,22 @@ class Override(Value, frozen=True, kw_only=True):
     case_id: str | None = None
 
 
+class Rung(Value, frozen=True, kw_only=True):
+    """Where somebody stands on the ladder of a loop: the step, since when, why, and by whom.
+
+    `training` says that the burst of training cases of step 2 is not done; `verdicts` is how many of the rubber-stamp
+    test had been heeded by then.
+    """
+
+    name: str
+    step: int
+    at: int
+    because: str
+    by: str = "system"
+    training: bool = False
+    verdicts: int = 0
+
+
 class Control(Value, frozen=True, kw_only=True):
     """What governs a loop at a moment, as one versioned value folded from the loop's own events.
 
@@ -353,7 +501,8 @@ class Control(Value, frozen=True, kw_only=True):
     score on, audited how often, since which epoch, for which model.  `scorer` is the risk model learned last.
     `closed` holds the reason by segment, and `causes` what closed it; while the loop is `stopped`, nothing runs at all.
     `people` are the accounts that have to do with the loop, by `names.identity`, None before the first account;
-    `groups` are those that accounts were put into, over those of the settings.  `untrained` says of a model or a risk
+    `groups` are those that accounts were put into, over those of the settings.  `rungs` says who stands where on the
+    ladder, by `names.identity`.  `untrained` says of a model or a risk
     model why its last training failed: it governs nothing, and makes no version.
 
     `settings` are those in force: what file and program declare, with the `overrides` by key laid over them.
@@ -380,7 +529,19 @@ class Control(Value, frozen=True, kw_only=True):
     people: dict[str, Member] | None = None
     groups: dict[str, tuple[str, ...]] = {}
     stopped: Stop | None = None
+    rungs: dict[str, Rung] = {}
     seq: int = 0
+
+    def step_of(self, person: str | None) -> int:
+        """The step that somebody is on, as far as the settings let it act; a suspension is a person's word and acts."""
+        rung = self.rungs.get(identity(person)) if self.rungs and person else None
+        if rung is None:
+            return 0
+        return rung.step if rung.step == SUSPENDED else min(rung.step, self.settings.ladder)
+
+    def in_training(self, person: str | None) -> bool:
+        """Whether somebody gets training cases, and no others, until their burst is done."""
+        return self.step_of(person) == TRAINING and self.rungs[identity(person or "")].training
 
     def members(self, group: str) -> tuple[str, ...] | None:
         """Who belongs to a group; None when the group is open to everybody."""
@@ -474,9 +635,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `leader` is the locked case that this one may join, or has joined; `score` the learned chance that the proposal is
     right; `followers` how many cases an answer will count for as well; `draw` the probability with which this row of a
     batch is audited, and whether it is, drawn together with all others.  `before` is the newest case that this one
-    would be one piece of evidence with, and `placed` whether what these have in common is known.
+    would be one piece of evidence with, and `placed` whether what these have in common is known.  `worked` counts what
+    the person who claims has answered in the last 24 hours and holds, by `level_of` its risk.
     """
 
+    worked: Mapping[str, int] | None = None
     leader: Case | None = None
     score: float | None = None
     followers: int = 0

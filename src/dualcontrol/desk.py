@@ -20,10 +20,22 @@ from dualcontrol.accounts import Registry, SignIns, Tokens
 from dualcontrol.aio import Aio
 from dualcontrol.apply import overdue
 from dualcontrol.batch import Batch, propose_batch
-from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, scalar
+from dualcontrol.case import JSON, Actor, Case, Outcome, Quorum, Rendering, Review, microseconds, plain, scalar
 from dualcontrol.commands import known_as
 from dualcontrol.commands import person as named
-from dualcontrol.control import BY_TWO, Capacity, Control, Feedback, Guarantee, LoopSettings, Rule
+from dualcontrol.control import (
+    BY_TWO,
+    READMIT,
+    SUSPEND,
+    Cap,
+    Capacity,
+    Control,
+    Feedback,
+    Guarantee,
+    LoopSettings,
+    Probes,
+    Rule,
+)
 from dualcontrol.errors import (
     AnswerError,
     ArgumentError,
@@ -38,8 +50,10 @@ from dualcontrol.errors import (
 )
 from dualcontrol.events import Event
 from dualcontrol.gate import OWNER, Gate, described, paused_inside
+from dualcontrol.guarantee.breakdown import Breakdown, Breakdowns
 from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import evidence
+from dualcontrol.guarantee.one_look import OneLook, look_once
 from dualcontrol.guarantee.relearn import Riskiness
 from dualcontrol.guarantee.standing import Standing, standing
 from dualcontrol.keys import fingerprint
@@ -56,6 +70,9 @@ from dualcontrol.step import Proposed, Steps
 from dualcontrol.stop import stop
 from dualcontrol.store import Store
 from dualcontrol.sweep import sweep
+from dualcontrol.vigilance.draw import Prober
+from dualcontrol.vigilance.standing import Oversight, oversight
+from dualcontrol.vigilance.written import written
 from dualcontrol.wait import Waiters
 
 P = ParamSpec("P")
@@ -161,7 +178,8 @@ class Desk:
         """Make the parts that hold locks and threads; a forked process makes its own."""
         self._waiters = Waiters(self.steps)
         self.runs.renew()
-        self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop))
+        self.prober = Prober(self.steps, lambda args, key: changes.suggest_suspension(self, args, key))
+        self.certifier = Certifier(self.steps, lambda control: current_model(self, control.loop), self.prober.blind)
         self.riskiness = Riskiness(self, self.certifier)
 
     @property
@@ -224,6 +242,8 @@ class Desk:
         on_unknown: Literal["ask", "retry"] | None = UNSET,
         effect_lease: str | float | None = UNSET,
         changes: Literal["one", "two"] | None = UNSET,
+        probes: Probes | Mapping[str, Any] | None = UNSET,
+        cap: Cap | Mapping[str, Any] | None = UNSET,
     ) -> Loop:
         """A loop by name, with its settings from the file, overridden by keywords, else as the database knows it.
 
@@ -354,6 +374,7 @@ class Desk:
         """Count what an answer is evidence of, once it stands."""
         self.certifier.answered(after)
         self.riskiness.answered(after)
+        self.prober.answered(after)
         changes.answered(self, after)
 
     def commit(self, claim_id: str, should: str, to: JSON = None) -> Claim:
@@ -400,7 +421,10 @@ class Desk:
         return self.steps.run(do.ResolveEffect(case_id=case_id, happened=happened, by=by, result=result))
 
     def erase(self, case_id: str, by: str = "operator") -> Case:
-        """Erase a case's content; the evidence stays."""
+        """Erase a case's content, and that of every probe that was made of it; the evidence stays."""
+        control = self.governing(self.case(case_id).loop)
+        for probe in self.store.queries.probes_of(control.loop_id, case_id):
+            self.steps.run(do.Erase(case_id=probe, by=by))
         return self.steps.run(do.Erase(case_id=case_id, by=by))
 
     @exact
@@ -436,6 +460,7 @@ class Desk:
         done = sweep(self.steps, seconds=seconds) + changes.run_all(self)
         self.certifier.run_all(self.loops())
         self.riskiness.run_all(self.loops())
+        self.prober.ladder.run_all(self.loops())
         return done
 
     def objection(self, control: Control, model: Any) -> str | None:
@@ -910,6 +935,19 @@ class Loop:
         """
         return changes.drop_override(self.desk, self.name, change(key, by, approved_by=approved_by))
 
+    @exact
+    def suspend(self, person: str, *, by: str, because: str) -> Control:
+        """Let somebody take no more cases of this loop, by the word of a lead; returns the new control.
+
+        Raises Pending where the loop takes changes by two, RoleError for who is no lead, EligibilityError for oneself.
+        """
+        return changes.move_person(self.desk, self.name, SUSPEND, person, by, because)
+
+    @exact
+    def readmit(self, person: str, *, by: str, because: str) -> Control:
+        """Let somebody take cases again who was suspended, as `suspend` does; they begin below the ladder."""
+        return changes.move_person(self.desk, self.name, READMIT, person, by, because)
+
     def certify(self) -> list[Event]:
         """Count the evidence that is due now, without waiting for the next answers; returns the events written."""
         return self.desk.certifier.run(self.name)
@@ -918,6 +956,70 @@ class Loop:
         """The status of the loop's guarantee, in numbers and words, for each segment."""
         control = self.control
         return standing(control, self.desk.certifier.segments(control))
+
+    @exact
+    def add_probe(
+        self,
+        *,
+        wrong: bool,
+        by: str,
+        right: JSON = None,
+        cue: str = "",
+        action: str = UNSET,
+        args: JSON = UNSET,
+        proposal: JSON = UNSET,
+        input: JSON = UNSET,
+        alternatives: Sequence[JSON] | None = UNSET,
+        schema: dict[str, JSON] | None = UNSET,
+        source: dict[str, JSON] | None = UNSET,
+        confidence: float | None = UNSET,
+        risk: str | float | None = UNSET,
+        requires_approval: bool = UNSET,
+        scores: Sequence[float] | Mapping[Any, float] | None = UNSET,
+        segment: str | None = UNSET,
+        rationale: str | None = UNSET,
+        history: JSON = UNSET,
+        meta: dict[str, JSON] | None = UNSET,
+        effect: Literal["none", "ready"] | None = UNSET,
+    ) -> Case:
+        """Write a test case, whose right answer is known: copies of it are asked of people, as any other case is.
+
+        `wrong` says whether what it proposes is wrong, `right` what is right, `cue` what shows it, which is told right
+        after the answer.  `by` wrote it, and is never asked it.  The rest is as for `propose`, and is to look as a live
+        case does.  Returns the closed case that is copied; the very same probe is kept once.
+
+        Raises ProposalError or a subclass; then nothing is written.
+        """
+        fields = stated(locals(), "wrong", "by", "right", "cue")
+        kept = written(
+            command(self.settings, **fields), self.settings, self.desk.steps.secret, wrong=wrong, right=plain(right),
+            cue=cue, by=by,
+        )  # fmt: skip
+        return self.desk.steps.propose(kept, own=True).case
+
+    def oversight(self, person: str | None = None) -> Oversight:
+        """What the loop's probes say of its people; with `person`, what that person sees of it: their own figures."""
+        whole = oversight(self.control, self.desk.prober.figures(self.control))
+        return whole if person is None else whole.own(named(person))
+
+    def breakdown(self) -> list[Breakdown]:
+        """How often autopilot is wrong in each class and group, with intervals that hold at every look."""
+        return Breakdowns(self.desk.store).of(self.control)
+
+    @exact
+    def look_once(
+        self, labels: int, *, max_error: float | None = None, confidence: float | None = None, segment: str = ""
+    ) -> OneLook:  # fmt: skip
+        """One decision at the first so many labels of this epoch, by an exact test; recorded, and never taken twice.
+
+        Bound and confidence are the guarantee's unless given; autopilot does not act by it.  Raises GuaranteeError
+        where there are too few labels, some were not certain to be seen, or they were looked at already.
+        """
+        self.certify()
+        return look_once(
+            self.desk.steps, self.control, scalar(labels), scalar(max_error), scalar(confidence),
+            known_as(segment, RequestError, "a segment"),
+        )  # fmt: skip
 
     def evidence(self, segment: str = "") -> list[dict[str, JSON]]:
         """The labels that the certificate of this epoch has counted, in order, as `Certificate.observe` takes them."""

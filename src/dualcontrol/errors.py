@@ -24,6 +24,9 @@ They stay in one file, long as it is: a catalogue is looked up by code, word and
     │   ├── BlockedError             the edited action meets a block rule
     │   ├── SamePersonError          one person may not answer a case twice
     │   ├── EligibilityError         this person may not review here
+    │   │   ├── TrainingError        until their training cases are done
+    │   │   ├── SuspendedError       until a lead lets them
+    │   │   └── CapError             until less than 24 hours hold so many answers of theirs
     │   └── EscalationError          nobody above to escalate to
     ├── SettingsError                a mistake in settings, with file, line and the nearest right name
     │   ├── RuleError                a routing rule that cannot be loaded
@@ -256,6 +259,27 @@ class EligibilityError(AnswerError):
     code = "DC-ELIGIBILITY"
     hint = "The proposer of a case does not review it, and a group's reviews are for its members."
     status = 403
+
+
+class TrainingError(EligibilityError):
+    """This person gets training cases, and no others, until these are done."""
+
+    code = "DC-TRAINING"
+    hint = "Answer the training cases first; the next claim gives one of them."
+
+
+class SuspendedError(EligibilityError):
+    """This person takes no cases in this loop until a lead lets them."""
+
+    code = "DC-SUSPENDED"
+    hint = "A lead ends it with `loop.readmit(person, by, because)`; until then others take the cases."
+
+
+class CapError(EligibilityError):
+    """This person has answered as many cases in 24 hours as the loop allows."""
+
+    code = "DC-CAP"
+    hint = "Let somebody else take it, or come back later: what is older than 24 hours no longer counts."
 
 
 class EscalationError(AnswerError):

@@ -19,6 +19,7 @@ from dualcontrol.case import (
     By,
     Cluster,
     Content,
+    ProbeKind,
     Quorum,
     Relief,
     ReviewKind,
@@ -148,7 +149,10 @@ class ReviewEvent(Event, frozen=True, kw_only=True):
 
 
 class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
-    """A row for one reviewer came into the queue."""
+    """A row for one reviewer came into the queue.
+
+    `again` is the probability with which a decision of people is asked about once more, where this row was drawn so.
+    """
 
     review: ReviewKind
     group: str
@@ -160,6 +164,9 @@ class ReviewOpened(ReviewEvent, frozen=True, kw_only=True):
     about: str | None = None
     after: str | None = None
     blind: bool = False
+    addressee: str | None = None
+    again: str | None = None
+    against: str | None = None
 
 
 class AlarmRaised(Event, frozen=True, kw_only=True):
@@ -172,7 +179,10 @@ class AlarmRaised(Event, frozen=True, kw_only=True):
 
 
 class Claimed(ReviewEvent, frozen=True, kw_only=True):
-    """A reviewer took a review for a time; `claim_id` is the fencing token."""
+    """A reviewer took a review for a time; `claim_id` is the fencing token.
+
+    `by_step` says that it is blind for this person, who commits first by their step of the ladder.
+    """
 
     person: str
     claim_id: str
@@ -182,6 +192,7 @@ class Claimed(ReviewEvent, frozen=True, kw_only=True):
     seen: tuple[str, ...] | None = None
     followers: int = 0
     meta: tuple[str, ...] = ()
+    by_step: bool = False
 
 
 class Released(ReviewEvent, frozen=True, kw_only=True):
@@ -277,6 +288,21 @@ class Audited(ReviewEvent, frozen=True, kw_only=True):
     review: ReviewKind
     verdict: Verdict
     wrong: int | None = None
+
+
+class ProbeScored(ReviewEvent, frozen=True, kw_only=True):
+    """A probe is over, and its answer key, sealed when it was opened, is compared with the answer.
+
+    `wrong` is what the key says of the proposal, `rejected` what the answer said, None where nobody answered: it was
+    passed on, or its time ran out.  `weight` was fixed with the key: what the probe counts for in the loop's rate.
+    """
+
+    at: int
+    wrong: bool
+    how: ProbeKind
+    rejected: bool | None = None
+    blind: bool = False
+    weight: str = "1.0"
 
 
 class TimedOut(Event, frozen=True, kw_only=True):
@@ -381,8 +407,8 @@ class Erased(Event, frozen=True, kw_only=True):
 
 CASE_EVENTS: tuple[type[Event], ...] = (
     Opened, Routed, Rerouted, Joined, Parted, ReviewOpened, AlarmRaised, Claimed, Released, Extended, LeaseExpired,
-    Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, TimedOut, Withdrawn, Concluded,
-    Recalled, Revoked, EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
+    Committed, Answered, Passed, ReviewCancelled, Decided, Retracted, Audited, ProbeScored, TimedOut, Withdrawn,
+    Concluded, Recalled, Revoked, EffectStarted, EffectSucceeded, EffectFailed, EffectLost, EffectResolved, Erased,
 )  # fmt: skip
 
 
@@ -461,6 +487,8 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
     `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
     With `order` it is a certificate of one of two orders, "confidence" or "risk", within the epoch: the other goes on.
+    One that is `carried` counts the evidence of the epoch before again, all of it and with the same part of delta, by
+    another allowance for what people miss; `measured` are the known-wrong cases that an allowance rests on.
     """
 
     epoch: int
@@ -471,6 +499,8 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     after: int = 0
     cut: str | None = None
     order: str = ""
+    carried: bool = False
+    measured: int | None = None
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):
@@ -482,7 +512,9 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Where cases
     count together, `clusters` names the first position of each label's cluster; `upto` is one of those.  Of `shown`
     decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
-    labels nobody had.  `chances` are the scores of the learned order beside it, "" for a label without one.
+    labels nobody had.  `chances` are the scores of the learned order beside it, "" for a label without one.  People
+    held the reviews behind the labels for `took` microseconds.  `alike` has, by what cases may share (run, submitter,
+    fields of meta), a keyed hash of each label's, "" where there is none.
     """
 
     at: int
@@ -498,6 +530,28 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     shown: int = 0
     blind: bool = False
     chances: tuple[str, ...] = ()
+    took: int = 0
+    alike: dict[str, tuple[str, ...]] = {}
+
+
+class LookTaken(Event, frozen=True, kw_only=True):
+    """One look was taken at so many labels of a segment, up to position `upto`: they certify by it, once and no more.
+
+    `threshold` is what it certified, None for nothing; `after` is the position that its labels come after, and
+    `missed` the share of errors that people were taken to let pass.  Autopilot does not act by it.
+    """
+
+    at: int
+    segment: str
+    epoch: int
+    labels: int
+    after: int
+    upto: int
+    max_error: str
+    confidence: str
+    missed: str
+    wrong: int
+    threshold: str | None = None
 
 
 class AuditsChanged(SegmentEvent, frozen=True, kw_only=True):
@@ -661,10 +715,27 @@ class GroupChanged(ControlEvent, frozen=True, kw_only=True):
     people: tuple[str, ...] | None
 
 
+class ReviewerStepped(ControlEvent, frozen=True, kw_only=True):
+    """Somebody went up or down the ladder of the rubber-stamp test, or stays where they are for a reason that counts.
+
+    `step` is from 0, none, to 5, suspended; see `control.Rung` for `training` and `verdicts`.  `case_id` is the probe
+    that ended the test, or the case in which `approved_by` agreed.
+    """
+
+    person: str
+    step: int
+    because: str
+    by: str = "system"
+    training: bool = False
+    verdicts: int = 0
+    approved_by: str | None = None
+    case_id: str | None = None
+
+
 LOOP_EVENTS: tuple[type[Event], ...] = (
-    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, ThresholdMoved, AuditsChanged,
-    AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
-    TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged,
+    PolicyChanged, SettingOverridden, OverrideDropped, EpochBegan, EvidenceCounted, LookTaken, ThresholdMoved,
+    AuditsChanged, AutopilotClosed, AutopilotOpened, LoopStopped, LoopResumed, ReliefChanged, ModelPromoted, ModelKept,
+    TrainingFailed, ScoreChanged, BatchRouted, PeopleChanged, GroupChanged, ReviewerStepped,
 )  # fmt: skip
 
 

@@ -8,7 +8,19 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from dualcontrol import events as ev
-from dualcontrol.case import Answer, Case, Content, Decision, Effect, Outcome, Review, ReviewState, Route, decoder
+from dualcontrol.case import (
+    Answer,
+    Case,
+    Content,
+    Decision,
+    Effect,
+    Outcome,
+    Review,
+    ReviewState,
+    Route,
+    Scored,
+    decoder,
+)
 from dualcontrol.control import (
     MODEL,
     RISK,
@@ -18,6 +30,7 @@ from dualcontrol.control import (
     Control,
     LoopSettings,
     Override,
+    Rung,
     Stop,
     Untrained,
 )
@@ -90,6 +103,12 @@ _UNCLAIMED: dict[str, Any] = {
 }  # fmt: skip
 
 
+def _unclaimed(case: Case, review_id: str) -> dict[str, Any]:
+    """What a review is that nobody holds; what was blind for its holder alone is shown to the next."""
+    review = case.review(review_id)
+    return _UNCLAIMED | ({"blind": False, "by_step": False} if review is not None and review.by_step else {})
+
+
 def _with_review(case: Case, review_id: str, **changes: Any) -> Case:
     reviews = tuple(replace(r, **changes) if r.id == review_id else r for r in case.reviews)
     return replace(case, reviews=reviews)
@@ -103,19 +122,22 @@ def _review_changed(
         review = Review(
             id=e.review_id, case_id=case.id, kind=e.review, group=e.group, round=e.round, state="open",
             due_at=e.due_at, order_at=e.order_at, opened_at=e.opened_at, excludes=e.excludes,
-            about=e.about, after=e.after, blind=e.blind,
+            about=e.about, after=e.after, blind=e.blind, addressee=e.addressee, against=e.against,
         )  # fmt: skip
         return replace(case, reviews=(*case.reviews, review))
     if isinstance(e, ev.Claimed):
         return _with_review(
             case, e.review_id, state="claimed", person=e.person, claim_id=e.claim_id, claimed_at=e.at,
             lease_until=e.until, presented=e.presented, seen=e.seen, followers=e.followers, meta=e.meta,
+            **({"blind": True, "by_step": True} if e.by_step else {}),
         )  # fmt: skip
     if isinstance(e, ev.Extended):
         return _with_review(case, e.review_id, lease_until=e.until)
     if isinstance(e, ev.ReviewCancelled):
         return _with_review(case, e.review_id, state="cancelled", lease_until=None)
-    return _with_review(case, e.review_id, state="open", lease_until=None, presented=(), **_UNCLAIMED)
+    return _with_review(
+        case, e.review_id, state="open", lease_until=None, presented=(), **_unclaimed(case, e.review_id)
+    )
 
 
 def _answered(case: Case, e: ev.Committed | ev.Answered | ev.Passed) -> Case:
@@ -145,7 +167,7 @@ def _without_answer(case: Case, review_id: str, state: ReviewState) -> Case:
         {s: v for s, v in case.content.seals.items() if s != slot},
     )
     answered = tuple(a for a in case.answered if a.review_id != review_id)
-    case = _with_review(case, review_id, state=state, answered_at=None, **_UNCLAIMED)
+    case = _with_review(case, review_id, state=state, answered_at=None, **_unclaimed(case, review_id))
     return replace(case, answered=answered, content=content)
 
 
@@ -188,6 +210,15 @@ def _concluded(case: Case, e: ev.Concluded | ev.Revoked) -> Case:
     )  # fmt: skip
 
 
+def _scored(case: Case, e: ev.ProbeScored) -> Case:
+    """The probe as it ended: nothing follows from it."""
+    scored = Scored(
+        review_id=e.review_id, at=e.at, wrong=e.wrong, how=e.how, rejected=e.rejected, blind=e.blind,
+        weight=float(e.weight),
+    )  # fmt: skip
+    return replace(case, scored=scored, state="closed", closed_at=e.at, due_at=None)
+
+
 def _effect_changed(
     case: Case, e: ev.EffectStarted | ev.EffectLost | ev.EffectSucceeded | ev.EffectFailed | ev.EffectResolved
 ) -> Case:  # fmt: skip
@@ -213,6 +244,7 @@ _EVOLVE: dict[type[Event], Callable[[Case, Any], Case]] = {
     **dict.fromkeys((ev.Decided, ev.Retracted), _decision_changed),
     **dict.fromkeys((ev.Joined, ev.AlarmRaised, ev.Audited, ev.TimedOut, ev.Withdrawn), _noted),
     **dict.fromkeys((ev.Concluded, ev.Revoked), _concluded),
+    ev.ProbeScored: _scored,
     **dict.fromkeys(
         (ev.EffectStarted, ev.EffectLost, ev.EffectSucceeded, ev.EffectFailed, ev.EffectResolved), _effect_changed
     ),
@@ -253,7 +285,8 @@ def _nothing_certified(control: Control) -> dict[str, Any]:
 def _settings(control: Control, event: ev.SettingsEvent) -> dict[str, Any]:
     """Other settings in force; another promise, or another question that it is about, is certified by nothing yet."""
     settings = _SETTINGS.decode(event.settings)
-    promised = settings.guarantee == control.settings.guarantee
+    old, new = control.settings.guarantee, settings.guarantee
+    promised = old is not None and new is not None and old.promise == new.promise if old != new else True
     same = control.version == 0 or (promised and not event.relabelled and event.asks is None)
     changed: dict[str, Any] = {"settings": settings} | ({} if same else _nothing_certified(control))
     changed |= _overrides(control, event)
@@ -363,6 +396,15 @@ def _people(control: Control, event: ev.PeopleChanged | ev.GroupChanged) -> dict
     return {"groups": groups if event.people is None else {**groups, event.group: event.people}}
 
 
+def _stepped(control: Control, event: ev.ReviewerStepped) -> dict[str, Any]:
+    """Where somebody stands on the ladder from here on."""
+    rung = Rung(
+        name=event.person, step=event.step, at=event.at, because=event.because, by=event.approved_by or event.by,
+        training=event.training, verdicts=event.verdicts,
+    )  # fmt: skip
+    return {"rungs": {**control.rungs, identity(event.person): rung}}
+
+
 # A batch is routed under a version, evidence is counted under one, and a training that failed changes nothing that
 # governs; every other event of a loop makes a new version.
 CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
@@ -373,4 +415,5 @@ CHANGES: dict[type[Event], Callable[[Control, Any], dict[str, Any]]] = {
     ev.ReliefChanged: lambda control, event: {"relief": event.level},
     **dict.fromkeys((ev.ModelPromoted, ev.ModelKept, ev.ScoreChanged), _model),
     **dict.fromkeys((ev.PeopleChanged, ev.GroupChanged), _people),
+    ev.ReviewerStepped: _stepped,
 }

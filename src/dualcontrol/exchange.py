@@ -127,6 +127,7 @@ def _applied(desk: Desk, row: dict[str, Any], actor: Actor, rehearsed: dict[str,
     if rehearsed is None:
         after = desk.steps.answer_case(case.id, person, command, review_id=review_id)
         desk.certifier.answered(after)
+        desk.prober.answered(after)
         changes.answered(desk, after)
         return "applied"
     # a dry run: every check of claim and answer is made, nothing is written

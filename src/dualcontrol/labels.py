@@ -30,6 +30,11 @@ def mark(value: JSON) -> bytes:
         raise PayloadError(f"a candidate is not JSON: {error}") from error
 
 
+def label_name(value: JSON) -> str:
+    """A label as a name: a text as it is, anything else as JSON text."""
+    return value if isinstance(value, str) else mark(value).decode()
+
+
 class ByLabel(dict[Any, float]):
     """Scores by label, for labels of every kind.
 

@@ -45,6 +45,16 @@ def same(one: str | None, other: str | None) -> bool:
     return one == other or (one is not None and other is not None and identity(one) == identity(other))
 
 
+def own_pool(person: str) -> str:
+    """The pool of reviews meant for one person alone; a group's name holds no control character."""
+    return f"\x1f{identity(person)}"
+
+
+def is_own(pool: str) -> bool:
+    """Whether a pool is one person's alone."""
+    return pool.startswith("\x1f")
+
+
 def among(name: str | None, names: Iterable[str]) -> bool:
     """Whether a name is in a list, however it is spelled there."""
     key = identity(name or "")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
-from dualcontrol.case import Actor, Case, Value, is_high
-from dualcontrol.control import BY_TWO, Control, Role
+from dualcontrol.case import Actor, Case, Review, Value, is_high
+from dualcontrol.control import BY_TWO, LEADS, READMIT, SECOND_REVIEW, SUSPEND, SUSPENDED, Control, Role
 from dualcontrol.errors import (
     ClaimError,
     DualcontrolError,
@@ -23,9 +23,11 @@ from dualcontrol.errors import (
     SamePersonError,
     ScopeError,
     StepUpError,
+    SuspendedError,
+    TrainingError,
 )
 from dualcontrol.layout import before
-from dualcontrol.names import among, identity, same
+from dualcontrol.names import among, identity, own_pool, same
 
 Verb = Literal[
     "overview", "read", "audit", "propose", "run", "withdraw", "claim", "answer", "escalate", "retract", "revoke",
@@ -111,10 +113,14 @@ def may(
     escalated to; what state these have to be in is asked by the stages.
     """
     refusal = _beyond_scope(who, verb, control) if isinstance(who, Principal) else None
-    refusal = refusal or _without_role(who, verb, control)
+    review = case.review(review_id) if case is not None and review_id else None
+    refusal = refusal or _without_role(who, verb, control, review.group if review else None)
+    person = who.person if isinstance(who, Principal) else who
+    if refusal is None and control is not None and verb in ("claim", "answer") and control.step_of(person) == SUSPENDED:
+        refusal = SuspendedError(f"{person} takes no cases in loop {control.loop!r} until a lead lets them")
     if refusal is not None or case is None or control is None:
         return refusal
-    return _not_in_case(who.person if isinstance(who, Principal) else who, verb, control, case, review_id, group)
+    return _not_in_case(person, verb, control, case, review_id, group)
 
 
 def refuse(reason: DualcontrolError | None) -> None:
@@ -136,8 +142,10 @@ def _beyond_scope(who: Principal, verb: Verb, control: Control | None) -> Dualco
     return None
 
 
-def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> DualcontrolError | None:
-    """The refusal of what somebody's roles do not permit; a name is asked only where accounts are."""
+def _without_role(
+    who: str | Principal, verb: Verb, control: Control | None, group: str | None = None
+) -> DualcontrolError | None:  # fmt: skip
+    """The refusal of what somebody's roles do not permit, of reviews of a group; a name is asked where accounts are."""
     if isinstance(who, Principal):
         roles, name = who.roles(control.loop if control else None), who.person
     else:
@@ -150,7 +158,7 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
             hint = "An admin lets people in: `dualcontrol users invite NAME --role reviewer`, or `users grant`."
             return EligibilityError(f"{who} has no role in loop {control.loop!r}", hint=hint)
         roles = frozenset(member.roles)
-    permitted = permitted_roles(verb, control)
+    permitted = permitted_roles(verb, control, group)
     if not roles.isdisjoint(permitted) and not ("admin" in roles and verb in DECISIONS):
         return None
     where = f" in loop {control.loop!r}" if control else ""
@@ -160,10 +168,10 @@ def _without_role(who: str | Principal, verb: Verb, control: Control | None) -> 
     return RoleError(f"{name} has {has}{where}; {verb} takes {' or '.join(permitted) or 'a role that nobody has'}")
 
 
-def permitted_roles(verb: Verb, control: Control | None) -> tuple[Role, ...]:
-    """The roles that may do this; changes that take two are decided by policy owners, and by nobody else."""
+def permitted_roles(verb: Verb, control: Control | None, group: str | None = None) -> tuple[Role, ...]:
+    """The roles that may do this; changes that take two are decided by policy owners, those about people by leads."""
     if control is not None and control.loop == BY_TWO and verb in DECISIONS:
-        return ("policy",)
+        return ("lead",) if group == LEADS else ("policy",)
     return PERMITTED[verb]
 
 
@@ -204,11 +212,29 @@ def _not_to_claim(person: str, control: Control, case: Case, review_id: str) -> 
             else f"is, or answers for, {case.submitter or case.owner}, who proposed"
         )
         return EligibilityError(f"{person} {why} case {case.id} and does not review it")
+    if (refusal := _beyond_step(person, control, case, review)) is not None:
+        return refusal
+    if review.addressee is not None and not same(review.addressee, person):
+        return EligibilityError(f"review {review.id} is meant for somebody else")
     if not belongs(person, review.group, control):
         return EligibilityError(f"{person} is not a member of group {review.group!r}")
     humans = humans_of((*review.excludes, *(r.person for r in case.reviews if r.id != review.id and r.person)), control)
     if human_of(person, control) in humans:
         return SamePersonError(f"{person} has already worked on case {case.id}")
+    return None
+
+
+def _beyond_step(person: str, control: Control, case: Case, review: Review) -> DualcontrolError | None:
+    """The refusal that follows from somebody's step on the ladder, or of a case about themselves."""
+    if control.loop == BY_TWO and case.action in (SUSPEND, READMIT) and case.proposal is not None:
+        about = str(case.proposal.value.get("person", ""))
+        if human_of(about, control) == human_of(person, control):
+            return EligibilityError(f"case {case.id} is about {person}, who does not decide it")
+    if control.in_training(person) and case.kind != "practice":
+        return TrainingError(f"{person} has training cases to answer first in loop {control.loop!r}")
+    if review.kind == "arbiter" and control.step_of(person) >= SECOND_REVIEW:
+        why = "their own answers need a second person, and an arbiter's is final"
+        return EligibilityError(f"{person} does not arbitrate in loop {control.loop!r}: {why}")
     return None
 
 
@@ -320,12 +346,24 @@ def belongs(person: str | None, group: str, control: Control) -> bool:
 
 
 def pools_of(person: str | None, control: Control) -> list[tuple[int, str]]:
-    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to; else all."""
-    if person is not None and control.people is not None and may(person, "claim", control) is not None:
+    """The pools of a loop that a person may take reviews from: open groups, and groups they belong to; else all.
+
+    Who has training cases to answer takes from their own pool alone.
+    """
+    if person is None:
+        return [(control.loop_id, group) for group in control.pools()]
+    allowed: Callable[[str], bool] = lambda group: _without_role(person, "claim", control, group) is None  # noqa: E731
+    groups = control.pools()
+    if control.people is not None and control.loop == BY_TWO:
+        groups = tuple(group for group in groups if allowed(group))
+    elif control.people is not None and not allowed(""):
         return []
-    return [
-        (control.loop_id, group) for group in control.pools() if person is None or belongs(person, group, control)
-    ]  # fmt: skip
+    if control.step_of(person) == SUSPENDED:
+        return []
+    own = [(control.loop_id, own_pool(person))] if control.settings.probe_share > 0.0 else []
+    if control.in_training(person):
+        return own
+    return [*((control.loop_id, group) for group in groups if belongs(person, group, control)), *own]
 
 
 def arbiter_of(case: Case, control: Control) -> str | None:
@@ -343,12 +381,16 @@ def available(case: Case, group: str, control: Control, excludes: tuple[str, ...
 
 
 def able_in(group: str, control: Control) -> tuple[str, ...] | None:
-    """The members of a group whose roles let them answer; None when it is open to everybody, accounts or not."""
-    members, people = control.members(group), control.people
-    if people is None:
-        return members
-    permitted = frozenset(permitted_roles("claim", control))
-    deciding = {key: m.name for key, m in people.items() if permitted.intersection(m.roles) and "admin" not in m.roles}
-    if members is None:
-        return tuple(deciding.values())
-    return tuple(name for name in members if identity(name) in deciding)
+    """The members of a group whose roles let them answer; None when it is open to everybody, accounts or not.
+
+    Nobody who is suspended is among them.
+    """
+    able, people = control.members(group), control.people
+    if people is not None:
+        permitted = frozenset(permitted_roles("claim", control, group))
+        deciding = {k: m.name for k, m in people.items() if permitted.intersection(m.roles) and "admin" not in m.roles}
+        named = tuple(deciding.values()) if able is None else able
+        able = tuple(name for name in named if identity(name) in deciding)
+    if able is None or not control.rungs:
+        return able
+    return tuple(name for name in able if control.step_of(name) != SUSPENDED)

@@ -14,6 +14,7 @@ from dualcontrol.commands import UNFIT, Propose, action_name, known_as, missing,
 from dualcontrol.control import LoopSettings
 from dualcontrol.errors import ContextError, ProposalError, SignalError
 from dualcontrol.labels import Labels, mark, named
+from dualcontrol.segments import segment_of
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET", "__bool__": lambda self: False})()
 CANDIDATE_KEYS = {"id", "action", "args", "value", "schema", "source", "rationale", "score"}
@@ -65,6 +66,8 @@ def command(
         raise ProposalError(f"loop {settings.name!r} is in approval mode: a proposal names an action and its args")
     if settings.mode == "preference" and len(rows) < 2:
         raise ProposalError(f"loop {settings.name!r} is in preference mode: give two or more candidates")
+    action, value = (rows[proposed].get("action"), rows[proposed]["value"]) if proposed is not None else (None, None)
+    segment = segment_of(settings, segment, action, value, meta)
     listed = any(part is not None for part in (alternatives, candidates, scores))
     return Propose(
         loop=settings.name, input=input, candidates=tuple(rows), proposed=proposed,

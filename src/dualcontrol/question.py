@@ -24,8 +24,9 @@ ASKS = (
 ASIDE = (
     "name", "threshold", "audit", "respond_within", "on_timeout", "context", "meta", "rationale",
     "markdown", "group", "quorum", "start", "feedback", "lease", "undo", "dead_time", "approval_lasts", "on_unknown",
-    "effect_lease", "changes", "groups",
+    "effect_lease", "changes", "groups", "probes", "cap",
 )  # fmt: skip
+SHOWS = ("breakdown",)  # of the guarantee: what is shown of the same cases
 ANSWERS = ("mode", "labels", "schema")  # what a right answer is: recorded answers were given to another question
 SHOWN = 3  # names in a reason; of more only the count
 WIDTH = 60  # characters of a name in a reason
@@ -120,9 +121,10 @@ def _promise(before: LoopSettings, after: LoopSettings) -> str | None:
         return "the guarantee was taken out" if new is None else "a guarantee is declared"
     parts = [
         f"{name} is {_plain(getattr(new, name))}, not {_plain(getattr(old, name))}"
-        for name in Guarantee.__struct_fields__ if getattr(old, name) != getattr(new, name)
+        for name in Guarantee.__struct_fields__
+        if name not in SHOWS and getattr(old, name) != getattr(new, name)
     ]  # fmt: skip
-    return f"the promise changed: {', '.join(parts)}"
+    return None if not parts else f"the promise changed: {', '.join(parts)}"
 
 
 def _plain(value: Any) -> str:

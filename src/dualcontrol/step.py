@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import wraps
@@ -43,7 +44,7 @@ from dualcontrol.commands import (
     checked,
 )
 from dualcontrol.commands import person as named
-from dualcontrol.control import BY_TWO, Control, Env, Facts, LoopSettings, uuid7
+from dualcontrol.control import A_DAY, BY_TWO, Control, Env, Facts, LoopSettings, level_of, uuid7
 from dualcontrol.errors import (
     ClaimError,
     ConflictError,
@@ -59,16 +60,18 @@ from dualcontrol.errors import (
     UnknownCaseError,
     UnknownLoopError,
 )
-from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged
+from dualcontrol.events import STOP, Concluded, Entry, Event, GroupChanged, LoopStopped, PeopleChanged, Routed
 from dualcontrol.evolve import all_stopped, fold, governed_by
 from dualcontrol.keys import check_key, fingerprint, json_text, likeness, short
 from dualcontrol.labels import Labels
 from dualcontrol.learn import examples
-from dualcontrol.names import same
+from dualcontrol.names import identity, same
 from dualcontrol.overrides import Lay, governed
-from dualcontrol.people import able_in, may, pools_of, proof_of, refuse
+from dualcontrol.people import able_in, human_of, may, pools_of, proof_of, refuse
+from dualcontrol.probe import unaddressed
 from dualcontrol.propose import admit
-from dualcontrol.review import lease, reactions, values
+from dualcontrol.review import lease as lease_of
+from dualcontrol.review import reactions, values
 from dualcontrol.review.edits import outstanding
 from dualcontrol.review.view import REASON, PersonalView, bare
 from dualcontrol.route import reroute
@@ -137,10 +140,10 @@ class Steps:
                 error = ClaimError(f"the time of claim {claim_id} ran out; claim the review again if it is still open")
             raise error from None
 
-    def ending(self, claim_id: str, person: str | None = None) -> lease.Ending | None:
+    def ending(self, claim_id: str, person: str | None = None) -> lease_of.Ending | None:
         """How a claim came to its end, for the person who held it; None while it is held, or where it never was."""
         entries = self.store.queries.entries(f"case/{case_of_claim(claim_id)}", values=False)
-        return lease.ending((event for entry in entries for event in entry.events), claim_id, self.now(), person)
+        return lease_of.ending((event for entry in entries for event in entry.events), claim_id, self.now(), person)
 
     def _look_ahead(self, command: GiveAnswer) -> None:
         """Check an answer against its schema before the transaction, whose lock others wait for; it is remembered."""
@@ -247,8 +250,11 @@ class Steps:
         if case.erased and not isinstance(command, AFTER_ERASURE):
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
-        count = len(tx.followers(case.id)) if case.followers and isinstance(command, TakeClaim) else 0
-        env = self.env(tx.now, Facts(leader=leader, followers=count))
+        count, worked = 0, None
+        if isinstance(command, TakeClaim):
+            count = len(tx.followers(case.id)) if case.followers else 0
+            worked = self._worked(tx, command.person, [control])
+        env = self.env(tx.now, Facts(leader=leader, followers=count, worked=worked))
         after, events = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
         if not events:
             return case, []
@@ -335,6 +341,12 @@ class Steps:
                     case = self.open(tx, command, control, events, print_, alike, together)
                 return Proposed(*self._started(tx, case, start), new)
         raise ConflictError
+
+    def rehearsed(self, command: Propose, control: Control) -> Routed | None:
+        """Dry run of a proposal under a control: how it would be routed; its draws are those of no real case."""
+        env = self.env(self.now(), Facts())
+        events = HANDLERS[Propose](None, checked(command), control, env)
+        return next((event for event in events if isinstance(event, Routed)), None)
 
     def _known(self, tx: Tx, control: Control, key: str, print_: str) -> Case | None:
         """The case that was opened with this key, brought up to date; refused where its content was another."""
@@ -442,18 +454,38 @@ class Steps:
                 refusals = [may(person, "claim", control) for control in controls.values()]
                 refuse(next(iter(refusals), None) if None not in refusals else None)
 
+            worked, capped = self._worked(tx, person, list(controls.values())), dict[str, DualcontrolError]()
+
             def fits(case: Case, review_id: str) -> bool:  # rows know names, not the humans behind them
                 control = controls[case.loop]
-                return control.people is None or may(person, "claim", control, case, review_id) is None
+                if (refusal := lease_of.capped(case, person, control, worked)) is not None:
+                    capped.setdefault(case.id, refusal)
+                    return False
+                known = control.people is None and not control.rungs
+                return known or may(person, "claim", control, case, review_id) is None
 
             head = self.queue.next(tx, person, pools, fits) if pools else None
             if head is None:
+                refuse(next(iter(capped.values()), None))  # nothing else waits
                 return None
             case, review_id = head
             duration = lease or microseconds(controls[case.loop].settings.lease) or 0
             command = TakeClaim(case_id=case.id, review_id=review_id, person=person, claim_id=self.new_claim(case.id),
                             until=tx.now + duration)  # fmt: skip
             return self._step(tx, case, command)[0]
+
+    def _worked(self, tx: Tx, person: str, controls: Sequence[Control]) -> dict[str, int] | None:
+        """What somebody has answered in 24 hours or holds, in all loops, by level of risk; None without a cap."""
+        if all(control.settings.cap is None for control in controls):
+            return None
+        human, counts = {human_of(person, control) for control in controls}, Counter[str]()
+        names = {identity(person)}
+        for control in controls:
+            names |= {key for key, member in (control.people or {}).items() if member.human in human}
+        for name in names:
+            for risk, count in tx.worked(name, tx.now - A_DAY, tx.now - 7 * A_DAY):
+                counts[level_of(risk)] += count
+        return counts
 
     @retrying
     def claim_case(self, case_id: str, person: str, lease: int | None = None) -> Case:
@@ -870,6 +902,7 @@ def case_of_claim(claim_id: str) -> str:
 
 def as_listed(row: InboxRow) -> InboxRow:
     """A row of the inbox as anybody may see it: that of a blind review says nothing of the proposal."""
+    row = replace(row, review=unaddressed(row.review))
     if not row.review.blind:
         return row
     return replace(row, review=bare(row.review), action=None, risk=None, confidence=None, reason=REASON)
@@ -877,9 +910,10 @@ def as_listed(row: InboxRow) -> InboxRow:
 
 def listed_as(row: CaseRow, seen: PersonalView) -> CaseRow:
     """A row of the list of cases as somebody may see it whose view of the case this is."""
+    case = seen.case
+    row = replace(row, kind=case.kind)
     if not seen.kept:
         return row
-    case = seen.case
     return replace(
         row, state=case.state, action=None, verdict=None, by=None, wrong=None, confidence=None, closed_at=None,
         effect=case.effect.state,

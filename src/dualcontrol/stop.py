@@ -126,8 +126,8 @@ def _asked(actor: Actor, because: str, verb: Verb) -> tuple[Actor, str]:
     return replace(actor, person=named(actor.person)), checked_reason(because, verb)
 
 
-def checked_reason(because: str, verb: Verb) -> str:
-    """Why somebody stops or resumes, as it is kept."""
+def checked_reason(because: str, verb: str) -> str:
+    """Why somebody stops, resumes, suspends or readmits, as it is kept."""
     why = known_as(because, RequestError, f"why to {verb}").strip()
     if not why:
         raise RequestError(f"say why to {verb}: it is recorded, and shown to everybody who waits")

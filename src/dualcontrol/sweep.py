@@ -45,7 +45,9 @@ def sweep(steps: Steps, kinds: tuple[str, ...] = tuple(DUE), *, seconds: float |
     end = math.inf if seconds is None else time.monotonic() + seconds
     done = sum(_sweep_kind(steps, kind, end) for kind in kinds)
     relieve_all(steps)
-    done += sum(steps.reseat(control) for control in steps.store.queries.loops() if control.people is not None)
+    done += sum(
+        steps.reseat(control) for control in steps.store.queries.loops() if control.people is not None or control.rungs
+    )
     return done
 
 

@@ -171,3 +171,40 @@ def test_a_file_cannot_answer_what_has_to_be_committed_to_first(run, paid, folde
     (folder / "out.jsonl").write_text(json.dumps({**json.loads(text), "verdict": "reject"}), encoding="utf-8")
     taken = run("import", "out.jsonl")
     assert (taken.code, "DC-COMMIT" in taken.out + taken.err) == (1, True)
+
+
+COMPARED = """
+[loop.chat]
+mode = "fallback"
+context = "minimal"
+group = "support"
+guarantee = { max_error = 0.05 }
+"""
+
+
+def test_two_texts_are_compared_at_the_command_line(folder: Path, run: Callable[..., Any]):
+    settings = folder / "dualcontrol.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + COMPARED, encoding="utf-8")
+    given = ("--proposal", '"by the machine"', "--input", '"hello"', "--confidence", "0.987", "--json")
+    case = str(run("propose", "chat", *given).json["case_id"])
+    assert run("answer", case, "respond", "--value", "by a person", "--person", "ben").code == 0
+    shown = run("show", case, "--person", "cleo")
+    assert ("by the machine" in shown.out, "by a person" in shown.out, "0.987" in shown.out) == (True, True, False)
+    assert "label --value a" in " ".join(shown.err.split())
+    twin = run("show", case, "--person", "cleo", "--json").json
+    texts = {text["value"]: text["id"] for text in twin["texts"]}
+    assert (sorted(texts.values()), twin["answers"], twin["outcome"]) == (["a", "b"], [], None)
+    assert "texts" not in run("show", case, "--person", "ben", "--json").json
+    open_rows = folder / "open.jsonl"
+    assert run("export", "--open", str(open_rows), "--person", "cleo").code == 0
+    rows = map(json.loads, open_rows.read_text(encoding="utf-8").splitlines())
+    (row,) = [row for row in rows if row["case_id"] == case]
+    assert (row["verdicts"], row["view"]["texts"]) == (["label", "abstain", "escalate"], twin["texts"])
+    row |= {"verdict": "label", "value": texts["by a person"]}
+    open_rows.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    applied = run("import", str(open_rows), "--person", "cleo")
+    assert applied.code == 0, applied.err
+    done = run("show", case, "--person", "ben").out
+    assert "proposal: not acceptable, answer: acceptable" in " ".join(done.split())
+    assert "label: the proposal was wrong" in done
+    assert run("import", str(open_rows), "--person", "cleo", "--json").json["skipped"] == 1

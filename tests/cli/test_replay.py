@@ -235,6 +235,11 @@ def test_it_is_readable_in_80_columns(run, files, monkeypatch):
 
 # past cases
 
+BARE = [
+    "the loop has no guarantee, so that nobody was asked blind: people saw the proposals, a live certificate would "
+    "count none of these answers, and here they are tested once",
+    "errors that people let pass are not allowed for; --miss-rate 0.1 takes every tenth to be missed",
+]
 LOOP = """
 [loop.mail]
 mode = "labels"
@@ -360,12 +365,13 @@ def test_what_a_guarantee_has_certified_a_replay_certifies(run, folder):
     own = promised(folder, 700)
     assert own is not None
     told = run("replay", "--loop", "mail", "--max-error", "0.1", "--json")
-    assert (told.code, told.json["interval"]) == (0, "betting"), told.json["reason"]
-    assert told.json["threshold"] is not None
-    [remark] = told.json["remarks"]
-    assert remark.startswith(f"the loop's own guarantee has certified {own:.4g} for an error of at most 10 %")
+    assert (told.code, told.json["interval"]) == (0, "certificate"), told.json["reason"]
+    assert told.json["threshold"] == own
+    assert told.json["remarks"] == ["this is what the loop's own guarantee has certified, by the same answers"]
     shown = run("replay", "--loop", "mail", "--max-error", "0.1")
     assert "the loop's own guarantee has certified" in shown.err
+    [other] = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json["remarks"]
+    assert other.startswith(f"the loop's own guarantee has certified {own:.4g} for an error of at most 10 %")
     assert "own guarantee" not in run("replay", "--loop", "mail", "--threshold", "0.5").err
 
 
@@ -373,7 +379,7 @@ def test_under_a_guarantee_the_test_does_not_depend_on_whether_it_has_opened(run
     """Else labels would choose which test they are put to, and two chances of being wrong would add up."""
     assert promised(folder, 60, 0.9) is None
     told = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json
-    assert (told["n"], told["interval"], told["remarks"]) == (60, "betting", [])
+    assert (told["n"], told["interval"], told["remarks"]) == (60, "certificate", [])
 
 
 def test_why_a_replay_and_a_guarantee_say_otherwise(run, folder):
@@ -384,11 +390,10 @@ def test_why_a_replay_and_a_guarantee_say_otherwise(run, folder):
     toml.write_text(toml.read_text(encoding="utf-8").replace("max_error = 0.1", "max_error = 0.2"), encoding="utf-8")
     promised(folder, 20, settings="")
     told = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json
-    assert told["remarks"] == [
-        "the cases are of 2 epochs, of which the loop's own guarantee counts the last only",
-        "the loop's own guarantee takes 50 % of errors to be missed by reviewers, and asks for that much more; "
-        "here only those count that somebody found",
-    ]
+    assert told["remarks"] == ["the errors are of 2 epochs, of which the loop's own guarantee counts the last only"]
+    assert told["reason"].startswith("20 answers show how the scores lie, and are no evidence")
+    named = run("replay", "--loop", "mail", "--threshold", "0.5", "--max-error", "0.2", "--json").json
+    assert named["reason"].endswith("people are taken to miss 50 % of errors, so 10 % are tested")
 
 
 def test_what_nobody_could_be_asked_about_counts_as_wrong(run, folder):
@@ -422,7 +427,7 @@ def test_without_audits_people_may_have_seen_all_the_same(run, folder):
     unreached(folder, 0.0)
     told = run("replay", "--loop", "mail", "--max-error", "0.1", "--json")
     assert (told.code, told.json["n"], told.json["interval"]) == (0, 80, "clopper-pearson")
-    assert told.json["remarks"] == []
+    assert told.json["remarks"] == BARE
 
 
 def test_which_test_is_made_hangs_on_the_settings_and_not_on_what_came(run, folder):
@@ -442,6 +447,7 @@ def test_audits_that_begin_later_are_evidence_by_themselves(run, folder):
         f"{100 - below} cases that nobody could be asked about (blocked, or on autopilot without audits) are left out",
         f"{below} cases that humans were asked about meanwhile are no evidence for a certificate either, since they "
         "are not like all",
+        *BARE,
     ]
 
 
@@ -471,7 +477,7 @@ def test_what_a_rule_let_through_counts_by_its_audits(run, folder):
                 desk.claim("ana", case=case).label("spam")
     toml.write_text(plain + settings, encoding="utf-8")
     told = run("replay", "--loop", "mail", "--max-error", "0.5", "--json")
-    assert (told.json["interval"], told.json["remarks"]) == ("betting", [])
+    assert (told.json["interval"], told.json["remarks"]) == ("betting", BARE)
     assert 60 < told.json["n"] < 120
 
 
@@ -493,4 +499,60 @@ def test_a_loop_that_watched_first_is_judged_by_what_came_after(run, folder, aft
         80 if after is unreached else 120,
         "clopper-pearson",
     )
-    assert told.json["remarks"] == ["30 cases went in the shadow, where nobody is asked, and are left out"]
+    assert told.json["remarks"] == [
+        "30 cases went in the shadow, where nobody is asked, and are left out",
+        *BARE,
+    ]
+
+
+# one look
+
+
+WATCHED = PROMISED.replace("launch = 0", "launch = 100000").replace("audit = 0.05", "audit = 1.0")
+
+
+def test_one_look_says_what_it_certified_and_is_not_taken_twice(run, folder):
+    promised(folder, 160, settings=WATCHED)
+    told = run("replay", "--loop", "mail", "--once", "150", "--json")
+    assert told.json["note"].startswith("One look: it holds for these labels once.")
+    assert (told.json["labels"], told.json["max_error"], told.json["again"]) == (150, 0.1, False)
+    assert told.code == int(told.json["threshold"] is None)
+    again = run("replay", "--loop", "mail", "--once", "150")
+    assert "this look was taken before: this is its answer, and no second look" in again.err
+    assert "Do not look at them again" in again.out
+    if told.json["threshold"] is not None:
+        assert f"autopilot from {told.json['threshold']!r}" in again.out
+    other = run("replay", "--loop", "mail", "--once", "140")
+    assert (other.code, "a look was taken at the labels of 'mail' already" in other.err) == (1, True), other.err
+    shown = run("guarantee", "mail", "--history")
+    assert "one look" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("--once", "10"), "give a file of scores and truths, or --loop LOOP"),
+        (("--loop", "mail", "--once", "10", "--threshold", "0.5"), "it takes no other option"),
+        (("--loop", "mail", "--once", "10", "--miss-rate", "0.1"), "it takes no other option"),
+        (("--loop", "mail", "--segment", "eu"), "--segment names what --once looks at"),
+        (("scored.csv", "--miss-rate", "0.1"), "--miss-rate is a share from 0 on and below 1"),
+        (("--loop", "mail", "--miss-rate", "1"), "--miss-rate is a share from 0 on and below 1"),
+    ],
+)
+def test_options_of_a_look_that_mean_nothing_are_refused(run, files, given, says):
+    refused = run("replay", *given)
+    assert (refused.code, says in " ".join(refused.err.split())) == (2, True), refused.err
+
+
+def test_what_people_may_miss_counts_in_a_loop_without_a_guarantee(run, folder):
+    mails(folder, 1.0, 150)
+    bare = run("replay", "--loop", "mail", "--max-error", "0.2", "--json").json
+    told = run("replay", "--loop", "mail", "--max-error", "0.2", "--miss-rate", "0.5", "--json").json
+    assert (bare["threshold"] or 1.0) < (told["threshold"] or 1.0)
+    assert "people are taken to miss 50 % of errors, so 10 % are tested" in told["reason"]
+    assert BARE[1] not in told["remarks"]
+    same = run("replay", "--loop", "mail", "--threshold", "0.5", "--max-error", "0.9", "--json").json
+    wider = run(
+        "replay", "--loop", "mail", "--threshold", "0.5", "--max-error", "0.9", "--miss-rate", "0.5", "--json"
+    ).json
+    assert wider["error_interval"][1] == pytest.approx(min(1.0, 2 * same["error_interval"][1]))

@@ -27,6 +27,7 @@ from typing import Any
 import dualcontrol as dc
 from dualcontrol import step
 from dualcontrol.case import Case
+from dualcontrol.commands import Propose
 from dualcontrol.errors import EffectError, EffectUnknownError
 from dualcontrol.events import (
     AuditsChanged,
@@ -35,13 +36,17 @@ from dualcontrol.events import (
     Entry,
     EpochBegan,
     EvidenceCounted,
+    LookTaken,
     ModelKept,
     ModelPromoted,
+    ProbeScored,
     ReliefChanged,
+    ReviewerStepped,
     ScoreChanged,
     ThresholdMoved,
     TrainingFailed,
 )
+from dualcontrol.probe import AnswerKey
 
 SHORT = 0.4
 STOPPING = ("LoopStopped", "LoopResumed", "AllStopped", "AllResumed")
@@ -354,6 +359,26 @@ def audited(desk: dc.Desk, witness: str) -> dict[str, Any]:
     return trip.end(result) | {"audited": trip.happened("Audited")}
 
 
+def probed(desk: dc.Desk, witness: str) -> dict[str, Any]:
+    """A probe for one person: it is asked and scored once, and nothing runs."""
+    trip = Trip(desk, witness, probes={"share": 0.05})
+    key = AnswerKey(person="ana", wrong=True, how="authored", cue="there is no such order")
+    pay = {"id": "c1", "action": "pay", "value": {"order": "A-18", "amount": 420.0}}
+    if not desk.store.queries.cases(kind="probe").rows:
+        desk.steps.propose(Propose(loop="pay", kind="probe", candidates=(pay,), proposed=0, given=("alternatives",),
+                                   answer_key=key.content(), **PAY))  # fmt: skip
+    for _ in range(40):
+        trip.answer("reject")
+        (row,) = desk.store.queries.cases(kind="probe").rows
+        case = desk.case(row.id)
+        if case.scored is not None:
+            break
+        time.sleep(0.05)
+    desk.sweep()
+    scores = [e.rejected for e in desk.events(case.id) if isinstance(e, ProbeScored)]
+    return {"scores": scores, "state": desk.case(case.id).state, "witness": trip.lines()}
+
+
 def committed(desk: dc.Desk, witness: str) -> dict[str, Any]:
     """An audit of an action: first it is said what should happen, then the action is shown and answered."""
     promise = {"max_error": 0.1, "adjudicate": False}
@@ -595,6 +620,19 @@ def counted(control: Any, now: int) -> Any:
     return [EvidenceCounted(at=now, segment="", epoch=0, upto=7, labels=((7, "0.5", 0, "1.0", 0, 0),))]
 
 
+def looked(control: Any, now: int) -> Any:
+    figures = {
+        "labels": 9,
+        "after": 0,
+        "upto": 9,
+        "max_error": "0.05",
+        "confidence": "0.95",
+        "missed": "0.0",
+        "wrong": 0,
+    }
+    return [LookTaken(at=now, segment="", epoch=0, threshold="0.9", **figures)]
+
+
 def audits(control: Any, now: int) -> Any:
     return [AuditsChanged(version=2, at=now, segment="", edges=("0.5",), shares=("1.0", "0.1"), reason="test")]
 
@@ -610,6 +648,10 @@ def relieved(control: Any, now: int) -> Any:
 def untrained(control: Any, now: int) -> Any:
     failure = {"code": "DC-MODEL", "reason": "test", "attempt": 1, "retry_at": now + 60_000_000}
     return [TrainingFailed(at=now, what="model", trainer="x:Y", **failure)]
+
+
+def stepped(control: Any, now: int) -> Any:
+    return [ReviewerStepped(version=control.version + 1, at=now, person="zed", step=1, because="test", verdicts=1)]
 
 
 def scored(control: Any, now: int) -> Any:
@@ -679,6 +721,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "Decided": plain,
     "Retracted": retracted,
     "Audited": audited,
+    "ProbeScored": probed,
     "Revoked": revoked,
     "Recalled": recalled,
     "TimedOut": timed_out,
@@ -697,6 +740,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "ThresholdMoved": control_event(moved, lambda c: c.thresholds == {"": 0.95}),
     "EpochBegan": control_event(began, lambda c: c.epoch == 1),
     "EvidenceCounted": control_event(counted, lambda c: c.seq > 1),
+    "LookTaken": control_event(looked, lambda c: c.seq > 1),
     "AuditsChanged": control_event(audits, lambda c: bool(c.audits)),
     "AutopilotClosed": control_event(closed, lambda c: bool(c.closed)),
     "AutopilotOpened": control_event(opened, lambda c: c.version > 1),
@@ -708,6 +752,7 @@ TRIPS: dict[str, Callable[[dc.Desk, str], dict[str, Any]]] = {
     "ModelKept": control_event(model(ModelKept), lambda c: c.version > 1),
     "ScoreChanged": control_event(scored, lambda c: c.scorer == "r1"),
     "BatchRouted": batch,
+    "ReviewerStepped": control_event(stepped, lambda c: "zed" in c.rungs),
 }
 
 

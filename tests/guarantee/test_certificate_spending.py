@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from certify_cases import EASY
+from certify_cases import EASY, Stream
 
-from dualcontrol.events import EpochBegan
+from dualcontrol.events import EpochBegan, ScoreChanged
 from dualcontrol.guarantee.certificate import Certificate, chance_of, part_of
 
 
@@ -115,3 +115,26 @@ def test_a_certificate_with_a_warm_start_goes_on_from_storage_bit_by_bit():
         assert parts.to_dict() == straight.to_dict()
     assert straight.steps
     assert min(step.seq for step in straight.steps) >= 89, "nothing is certified before the last warm label"
+
+
+def test_each_learned_score_spends_a_part_like_any_epoch():
+    """Confidence says nothing here and a third is wrong, so that scores are learned again and again and none opens."""
+    promise = EASY | {"score": "risk", "learn_from": 60, "pilot": 10, "max_error": 0.1, "launch": 0}
+    stream, noise = Stream("sqlite:///:memory:", guarantee=promise), random.Random(4)
+    for number in range(560):
+        case = stream.propose(noise.random(), wrong=noise.random() < 0.33, meta={"n": number % 7})
+        stream.answer(case=case)
+    stream.loop.certify()
+    learned = stream.events(ScoreChanged)
+    assert [event.examples for event in learned] == sorted({event.examples for event in learned})
+    assert len(learned) >= 3
+    promises = [json.loads(began.promise) for began in stream.events(EpochBegan)]
+    scorers = [began.scorer for began in stream.events(EpochBegan)]
+    assert scorers == list(dict.fromkeys(scorers)), "each score begins one epoch"
+    assert len(scorers) >= 3
+    assert [made["spent"] for made in promises] == list(range(len(promises)))
+    deltas = [Certificate(**made).delta for made in promises]
+    by_hand = [0.05 * (1 / 2 if n == 0 else 1 / (2 * n * (n + 1))) for n in range(len(promises))]
+    assert deltas == pytest.approx(by_hand)
+    assert math.fsum(deltas) <= 0.05
+    stream.desk.close()

@@ -206,7 +206,7 @@ def test_with_confidence_alone_there_is_no_second_order(tmp_path: Path) -> None:
         assert json.loads(recorded(desk, EpochBegan)[0].promise)["segments"] == 1
         assert stream.asked[-1].route.chance is None
         [standing] = stream.loop.guarantee()
-        assert (standing.orders, standing.kept, words(control, standing).orders) == ([], False, "")
+        assert (standing.orders, standing.halved, words(control, standing).orders) == ([], False, "")
 
 
 def test_where_no_risk_model_can_be_learned_confidence_has_all_of_delta(
@@ -221,7 +221,7 @@ def test_where_no_risk_model_can_be_learned_confidence_has_all_of_delta(
     with opened(tmp_path, 1) as desk:  # an epoch that has all of delta has no second order beside it
         stream = Stream(desk, desk.loop("pay"), 1).go(120)
         assert [event.order for event in recorded(desk, EpochBegan)] == [""]
-        assert (stream.loop.control.scorer, stream.loop.guarantee()[0].kept) == (None, False)
+        assert (stream.loop.control.scorer, stream.loop.guarantee()[0].halved) == (None, False)
         define(desk, "both", learn_from=60, max_error=0.06)
         Stream(desk, desk.loop("pay"), 2).go(120)
         began = [(e.order, json.loads(e.promise)) for e in recorded(desk, EpochBegan)][1:]

@@ -61,6 +61,7 @@ OTHERS: dict[str, Any] = {
     "meta": ["plan"], "rationale": "required", "markdown": ["input"], "group": "leads", "quorum": {"answers": 2},
     "start": "suggest", "feedback": {"retrain_every": 50}, "lease": "20m", "undo": "3s", "dead_time": "200ms",
     "approval_lasts": "1d", "on_unknown": "retry", "effect_lease": "9m", "changes": "two", "audit": 0.3,
+    "probes": {"share": 0.1}, "cap": {"high": 80},
 }  # fmt: skip
 OTHER_QUESTIONS: dict[str, tuple[Any, str]] = {
     "guarantee": (EASY | {"max_error": 0.25}, "the promise changed: max_error is 0.25, not 0.2"),

@@ -164,8 +164,10 @@ def described(url: str) -> dict[str, Any]:
     return {"loops": loops, "cases": cases, "events": events, "rest": _digest(rest), "heads": _digest(heads)}
 
 
-# What is said of an actor and of a route since that release; empty in what it wrote.
-LATER = ("signed_in_at", "stepped_up_at", "cluster", "evidence", "asked_blind", "chance", "chance_by")
+# What is said of an actor, a route and a review since that release; empty in what it wrote.
+LATER = (
+    "signed_in_at", "stepped_up_at", "cluster", "evidence", "asked_blind", "chance", "chance_by", "against",
+)  # fmt: skip
 
 
 def of_then(value: Any) -> Any:

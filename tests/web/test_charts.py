@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dualcontrol.guarantee.history import Point, Rate
 from dualcontrol.web.charts import course, lines
-from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, spark, ticks
+from dualcontrol.web.charts.plot import HEIGHT, WIDTH, Plot, spark, ticks, whisker
 
 SHARE = st.floats(0, 1)
 MAYBE = st.none() | SHARE
@@ -91,3 +91,15 @@ def test_a_sparkline_says_what_it_shows() -> None:
     assert made.attrib["aria-label"] == 'now "all"'
     assert len(made[0].attrib["points"].split()) == 3
     assert spark([], "nothing") == ""
+
+
+@given(st.tuples(SHARE, SHARE, SHARE).map(sorted), SHARE, st.floats(0.01, 1), st.booleans())
+def test_an_interval_stays_in_its_line_and_says_whether_it_is_above(
+    ends: list[float], bound: float, top: float, known: bool
+) -> None:
+    low, estimate, high = ends
+    line = drawn(whisker(low, estimate if known else None, high, bound, top, "5 % & more"))
+    places = [float(part.get(name, "0")) for part in line for name in ("x1", "x2", "cx")]
+    assert max(places) <= 120
+    assert line.get("aria-label") == "5 % & more"
+    assert ("chart-dot bad" in {part.get("class") for part in line}) == (known and low > bound)

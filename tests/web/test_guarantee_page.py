@@ -71,7 +71,8 @@ def test_what_is_certified(web: TestClient, api: TestClient, desk: dc.Desk) -> N
     assert shown["state"] == "certified"
     assert "At most 20 % of what autopilot does is wrong, with 90 % confidence." in page
     assert f"confidence of {shown['threshold']:.4g} or more" in page
-    for words in ("When it lapses", "What is not promised", "What counts as wrong", "Threshold moved to"):
+    parts = ("When it lapses", "What is not promised", "What counts as wrong", "Threshold moved to", "People’s time")
+    for words in parts:
         assert words in page
     for chart in charts(page):
         title, described = chart[0], chart[1]
@@ -264,3 +265,34 @@ def test_of_two_orders_it_says_which_acts_and_what_each_covers(web: TestClient, 
     assert "Which order acts" in page
     assert told["promise"]["orders"].startswith("Two orders count the same answers")
     assert orders["risk"]["scorer"] in told["promise"]["orders"]
+
+
+def test_the_error_of_each_class_stands_on_the_page(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
+    """A row for each, its interval drawn and in words, and a warning where one is far above the bound."""
+    loop = guarantee_cases.define(desk, max_error=0.3, launch=100_000, breakdown=["meta.country"])
+    for n in range(320):
+        label = "spam" if n % 4 == 0 else "ham"
+        case = loop.propose(proposal=label, input=f"mail {n}", confidence=0.9, meta={"country": EVIL})
+        if case.reviews:
+            desk.claim("ana", case=case).label("ham" if n > 100 and label == "spam" else label)
+        if n % 40 == 0:
+            loop.certify()
+    loop.certify()
+    page, told = web.get(PAGE).text, api.get(API).json()
+    (classes, countries) = told["breakdowns"]
+    assert (classes["by"], [part["name"] for part in classes["parts"]]) == ("class", ["spam", "ham"])
+    worst = classes["parts"][0]
+    assert worst["exceeds"]
+    for words in (
+        "Error of autopilot by class",
+        "Class &#39;spam&#39; is wrong in",
+        "per = &#34;class&#34;",
+        ">above</span>",
+    ):
+        assert words in page, words
+    drawn = [ElementTree.fromstring(found) for found in re.findall(r'(?s)<svg class="spark whisker".*?</svg>', page)]
+    assert len(drawn) == 3
+    assert "30 % is promised for all together" in drawn[0].get("aria-label", "")
+    assert "<script>alert" not in page
+    assert countries["by"] == "meta.country"
+    assert web.get(f"{PAGE}.json").json()["breakdowns"] == told["breakdowns"]

@@ -117,7 +117,7 @@ def _tables(columns: Any) -> tuple[dict[str, Any], dict[str, Any], int]:
 def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRoutes:
     """The routes of a chunk, when every row of it can be taken; nothing is written before all chunks have passed."""
     try:
-        columns = Columns(chunk.table, len(next(iter((chunk.table | chunk.aside).values()))))
+        columns = _columns(control, name, chunk)
         doubtful = Doubt(control.settings, columns, chunk.aside).rows
         for row in doubtful.tolist():
             _admitted(control, name, chunk, columns, row)
@@ -128,6 +128,21 @@ def _checked(steps: Steps, control: Control, name: str, chunk: Chunk) -> BatchRo
     except DualcontrolError as error:
         raise further_on(error, chunk.start) from error
     return routes
+
+
+def _columns(control: Control, name: str, chunk: Chunk) -> Columns:
+    """The columns of a chunk, with the segment of each row where the guarantee makes it of the proposal."""
+    rows = len(next(iter((chunk.table | chunk.aside).values())))
+    columns, guarantee = Columns(chunk.table, rows), control.settings.guarantee
+    if guarantee is None or guarantee.per is None:
+        return columns
+    segments = []
+    for row in range(rows):
+        try:
+            segments.append(_proposal(control, name, chunk, columns, row).segment)
+        except DualcontrolError as error:
+            raise at_row(error, row) from error
+    return Columns({**chunk.table, "signal.segment": segments}, rows)
 
 
 def _routes(steps: Steps, control: Control, chunk: Chunk, columns: Columns) -> BatchRoutes:
@@ -151,7 +166,7 @@ def _written(steps: Steps, loop: str, name: str, chunk: Chunk, routes: BatchRout
     with steps.store.transaction(starts=True) as tx:
         control, proposal_of = steps.control(tx, loop), _proposal
         if control.version != routes.control.version:
-            routes, proposal_of = _routes(steps, control, chunk, routes.columns), _admitted
+            routes, proposal_of = _routes(steps, control, chunk, _columns(control, name, chunk)), _admitted
         cases: dict[int, str] = {}
         for row in routes.for_people.tolist():
             proposal = proposal_of(control, name, chunk, routes.columns, row)

@@ -157,15 +157,20 @@ def _give(
             case_id = case_of(desk, target).id
             case = desk.steps.answer_case(case_id, who, lambda c, r: command(c, r, r.claim_id or "", who))
         desk.certifier.answered(case)
+        desk.prober.answered(case)
         changes.answered(desk, case)
     rows = [("case", case.id), ("answered", f"{verdict} by {who}")]
     followers = max((review.followers for review in case.reviews if same(review.person, who)), default=0)
     if followers:
         rows.append(("counts for", f"{followers} more that {'asks' if followers == 1 else 'ask'} the same"))
-    if case.outcome is not None:
+    if case.debriefing is not None:
+        rows.append(("debriefing", case.debriefing))
+    elif case.outcome is not None:
         rows += outcome_rows(case.outcome)
     elif case.settled is not None:
         rows.append(("outcome", "decided: effective when the time to take it back has passed"))
     else:
         rows.append(("outcome", "open: more answers are needed"))
-    report(state.as_json, concluded(case, verdict=verdict, person=who, state=case.state), facts(rows))
+    scored = case.scored and case.scored.to_dict()
+    ended = {"kind": case.kind, "scored": scored, "debriefing": case.debriefing}
+    report(state.as_json, concluded(case, verdict=verdict, person=who, state=case.state, **ended), facts(rows))

@@ -47,6 +47,12 @@ PLACES: dict[str, CommandPlace] = {
     "guarantee": CommandPlace(
         "guarantee", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
     ),
+    "oversight": CommandPlace(
+        "oversight", CASES, "Say what a loop's people catch of wrong proposals, and how sure that is."
+    ),
+    "probes": CommandPlace(
+        "probes", CASES, "Write test cases, whose right answer is known, to be asked among the others."
+    ),
     "train": CommandPlace("train", CASES, "Train a model from a loop's decisions, and promote it if it is better."),
     "policy": CommandPlace(
         "policy", CASES, "Check settings and rules, try a case on them without writing, and override a setting."

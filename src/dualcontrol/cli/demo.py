@@ -26,6 +26,9 @@ def demo(
     adjudicate: Annotated[
         bool, typer.Option("--adjudicate/--no-adjudicate", help="With --guarantee: ask a second reviewer first.")
     ] = True,
+    stamper: Annotated[
+        bool, typer.Option("--stamper", help="With --headless: refunds, and one of four reviewers stamps everything.")
+    ] = False,
     host: Annotated[str, typer.Option(metavar="HOST", help="Serve the console here.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="And there; another if taken.")] = 8765,
 ) -> None:
@@ -33,6 +36,11 @@ def demo(
 
     With --headless a scripted reviewer answers, and the figures of each round are printed. No settings are read.
     """
+    if stamper and (guarantee or not headless):
+        raise usage("--stamper is a --headless run of its own, under a guarantee already")
+    if stamper:
+        import_module("dualcontrol.demo.refunds").main(seed, state.database, as_json=state.as_json)
+        return
     if headless:
         import_module("dualcontrol.demo.headless").main(
             seed, state.database, as_json=state.as_json, guarantee=guarantee, adjudicate=adjudicate

@@ -14,6 +14,7 @@ from dualcontrol.cli.stop import notes
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.layout import one_line
+from dualcontrol.names import own_pool
 from dualcontrol.people import may, pools_of, refuse
 from dualcontrol.review.view import as_seen, seen_by
 from dualcontrol.step import as_listed
@@ -62,7 +63,10 @@ def pools(desk: Desk, loop: str | None, person: str | None) -> list[tuple[int, s
     refusals = [may(person, "claim", control) for control in controls] if person is not None else []
     if refusals and all(refusals):
         refuse(refusals[0])
-    return [pool for control in controls for pool in pools_of(person, control)]
+    pools = [pool for control in controls for pool in pools_of(person, control)]
+    if person is None:  # whose inbox has it, finds it here as well
+        pools += [(control.loop_id, own_pool(os_user())) for control in controls if control.settings.probe_share > 0.0]
+    return pools
 
 
 def _about(desk: Desk, row: InboxRow, person: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from dualcontrol.cli.read import usage
 from dualcontrol.cli.screen import document, note, progress, show, styled, table
 from dualcontrol.guarantee.curve import CurvePoint, Price
 from dualcontrol.guarantee.offline import check_promise, share
+from dualcontrol.guarantee.one_look import ONCE
 from dualcontrol.layout import some
 from dualcontrol.replay.files import Fields, scored
 from dualcontrol.replay.past import documented, past_result, remarks, replayed
@@ -27,6 +28,7 @@ app = group("replay", "Replay.")
     "dualcontrol replay scored.parquet --threshold 0.9 --group country --minute-price 0.8 --error-loss 40",
     "dualcontrol replay scored.jsonl --score confidence --proposal predicted --truth label",
     "dualcontrol replay --loop refunds --max-error 0.02",
+    "dualcontrol replay --loop mail --max-error 0.05 --once 4000",
 )  # fmt: skip
 def replay(
     state: State,
@@ -60,16 +62,28 @@ def replay(
     error_loss: Annotated[
         float | None, typer.Option(min=0, metavar="L", help="What an error on autopilot costs.")
     ] = None,
+    miss_rate: Annotated[
+        float | None,
+        typer.Option(metavar="0..1", help="The share of errors that people let pass; the guarantee's if not given."),
+    ] = None,
+    once: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="One look at the first N labels of a guarantee; recorded.")
+    ] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --once: the segment of the guarantee.")
+    ] = None,
     loop: Annotated[
         str | None, typer.Option(metavar="LOOP", help="Route this loop's past cases by today's rules.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="With --loop: the newest N cases.")] = 100_000,
 ) -> int:
-    """Try a threshold on scores and truths, or today's rules on past cases; nothing is written.
+    """Try a threshold on scores and truths, or today's rules on past cases; nothing is written but a look (--once).
 
     With --max-error a threshold is chosen by learn then test, from high scores to low, so that with the confidence
     asked for its error is at most that, for cases drawn like these; the exit code is 1 when nothing can be certified.
     A --threshold beside it is the only one tested.
+    Of a loop under a guarantee it is what the live certificate makes of the labels that it counts, or why it cannot.
+    --once N spends the whole chance of being wrong on one exact test of its first N labels.
 
     Intervals are Wilson's, at 95 %; with --max-error Clopper and Pearson's, each end at --confidence.
     Past cases count by one over the probability with which a human saw them; their intervals are a betting
@@ -81,10 +95,19 @@ def replay(
         raise usage("--confidence says how sure --max-error is to hold; give both")
     if max_error is not None:
         check_promise(max_error, 0.95 if confidence is None else confidence)
+    if miss_rate is not None and (loop is None or not 0 <= miss_rate < 1):
+        raise usage("--miss-rate is a share from 0 on and below 1, of errors that people let pass in cases of --loop")
+    if once is not None and (loop is None or threshold is not None or miss_rate is not None or by is not None):
+        raise usage("--once N looks at labels of a --loop, by its guarantee's miss rate; it takes no other option but "
+                    "--max-error, --confidence and --segment")  # fmt: skip
+    if segment is not None and once is None:
+        raise usage("--segment names what --once looks at; --group segment tells segments apart")
     if (minute_price is None) != (error_loss is None):
         raise usage("a cost takes both: --minute-price for reviewers, and --error-loss for errors on autopilot")
     price = None if minute_price is None or error_loss is None else Price(minutes * minute_price, error_loss)
-    wish = Options(threshold, max_error, 0.95 if confidence is None else confidence, price, by is not None)
+    wish = Options(threshold, max_error, 0.95 if confidence is None else confidence, price, by is not None, miss_rate)
+    if once is not None and loop is not None:
+        return _once(state, loop, once, max_error, confidence, segment or "")
     if loop is not None:
         return _loop(state, loop, limit, wish, by)
     return _file(state, str(file), Fields(score, truth, proposal, by), wish)
@@ -100,6 +123,8 @@ def _file(state: State, file: str, fields: Fields, wish: Options) -> int:
         for remark in remarks:
             note(remark)
         show(*lines(result, wish))
+        if wish.max_error is not None:
+            note("one look: it holds for these rows once; another bound, or more rows later, is a second look")
     return 1 if result.refused else 0
 
 
@@ -125,6 +150,31 @@ def _loop(state: State, loop: str, limit: int, wish: Options, by: str | None) ->
     return code
 
 
+def _once(
+    state: State, loop: str, labels: int, max_error: float | None, confidence: float | None, segment: str
+) -> int:  # fmt: skip
+    """One look, recorded; the exit code is 1 where nothing is certified."""
+    with desk_of(state) as desk:
+        look = desk.loop(loop).look_once(labels, max_error=max_error, confidence=confidence, segment=segment)
+    if state.as_json:
+        document({**look.to_dict(), "note": ONCE})
+        return int(look.threshold is None)
+    promise = f"an error of at most {share(look.max_error)} with {share(look.confidence)} confidence"
+    many = f"look {look.look} at {some(look.labels, 'label')} of {look.loop}" + (f", {segment}" if segment else "")
+    if look.again:
+        note("this look was taken before: this is its answer, and no second look")
+    if look.threshold is None:
+        show(styled(f"{many}: nothing certified for {promise}", "bold red"), look.reason, ONCE)
+        return 1
+    error = f"{share(look.error or 0.0)} of them wrong, between {share(look.low)} and {share(look.high)}"
+    show(
+        styled(f"{many}: certified for {promise}", "green"),
+        f"autopilot from {look.threshold!r}: {share(look.coverage)} of the labels; {error}", look.reason, ONCE,
+        f"Nothing acts by it: write threshold = {look.threshold!r} in place of the guarantee, and nothing counts on.",
+    )  # fmt: skip
+    return 0
+
+
 # A replay as people read it: the verdict in one line, the curve, the groups, and what costs least.
 
 
@@ -137,11 +187,24 @@ def lines(result: ThresholdResult, wish: Options) -> list[RenderableType | str]:
     parts: list[RenderableType | str] = []
     if wish.max_error is not None:
         promise = f"an error of at most {share(wish.max_error)} with {share(wish.confidence)} confidence"
-        if result.at is None:
+        if result.segments:
+            verdict = f"for {promise}, segment by segment:"
+        elif result.at is None:
             verdict = f"nothing certified for {promise}: everything goes to humans"
         else:
             verdict = f"certified for {promise}: {_chosen(result.at)}"
         parts += [styled(verdict, "bold red" if result.refused else "green"), result.reason]
+        if result.segments:
+            rows = [
+                [
+                    name,
+                    "all to humans" if of.threshold is None else f"{of.threshold:.4g}",
+                    share(of.coverage),
+                    of.reason,
+                ]
+                for name, of in result.segments.items()
+            ]
+            parts.append(table(["segment", "from", "of decisions", "why"], rows, whole=("from",)))
     elif result.at is not None:
         parts.append(_chosen(result.at))
     priced = result.humans is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -14,16 +15,23 @@ from dualcontrol.cli.command import State, group, os_user, verb
 from dualcontrol.cli.open import case_of, desk_of
 from dualcontrol.cli.screen import ago, document, due, facts, note, show, spread, stamp, table
 from dualcontrol.cli.stop import said
-from dualcontrol.control import Stop
+from dualcontrol.control import Env, Stop
+from dualcontrol.desk import Desk
 from dualcontrol.events import Entry
 from dualcontrol.layout import one_line, written
 from dualcontrol.names import same
-from dualcontrol.people import proof
+from dualcontrol.people import may, proof
+from dualcontrol.probe import event_as_seen
+from dualcontrol.review.comparison import order, texts
 from dualcontrol.review.joined import alike
 from dualcontrol.review.view import seen_by
 
 app = group("show", "Look at a case.")
 BLIND = "the proposal and what came of it are hidden while you hold or may take a blind review of this case"
+COMPARE = (
+    "one of these answers is the AI's, the other a person's; say which would be acceptable: "
+    "`dualcontrol answer CASE label --value a`, b, both or neither"
+)
 HIDDEN = "hidden while others still answer"
 EVENT = ("no", "at", "who", "event", "details")
 
@@ -46,11 +54,14 @@ def show_case(
         entries = desk.store.queries.entries(f"case/{shown.id}", values=False) if events else []
         now, control = desk.steps.now(), desk.governing(shown.loop)
         followers = desk.steps.followers(shown)
+        sides = compared(desk, shown, who)
     shown, blind = seen_by(shown, who, control)
+    entries = [replace(entry, events=tuple(event_as_seen(e, shown) for e in entry.events)) for entry in entries]
     hidden = () if blind else blind_to(shown, who)
     if state.as_json:
-        more = {"events": event_document(entries, hidden)} if events else {}
-        return document(plain_case(shown, hidden) | ({"hidden": BLIND} if blind else more))
+        more: dict[str, JSON] = {"events": event_document(entries, hidden)} if events else {}
+        more = {"hidden": BLIND, **({"texts": sides} if sides else {})} if blind else more
+        return document(plain_case(shown, hidden) | more)
     show(facts(_head(shown, control.stopped, now)), *_section("input", shown.input))
     show(*(() if blind else proposed_parts(shown)), *_section("history", shown.history))
     if shown.reviews:
@@ -60,9 +71,11 @@ def show_case(
             rows.append([review.id, review.kind, review.group, review.state, review.person or "", waits, done])
         show(table(REVIEW, rows, whole=("review", "state"), spare=("kind", "group")))
     if blind:  # what happened to the case would tell as well
-        return note(BLIND)
+        for text in sides:
+            show(*_section(f"answer {text['id']}", text["value"]))
+        return note(COMPARE if sides else BLIND)
     for answer in shown.answers:
-        show(_answer(answer) if answer.review_id not in hidden else f"{answer.review_id}: {HIDDEN}")
+        show(_answer(shown, answer) if answer.review_id not in hidden else f"{answer.review_id}: {HIDDEN}")
     show(facts(_result(shown)))
     if followers:
         show(alike(followers))
@@ -89,6 +102,18 @@ def blind_to(case: Case, person: str) -> tuple[str, ...]:
     if not blind or not deciding or case.concluded is not None:
         return ()
     return tuple(a.review_id for a in case.answered if not same(a.actor.person, person))
+
+
+def compared(desk: Desk, case: Case, person: str) -> list[JSON]:
+    """The two texts of a comparison that this person holds or may take, in the order that is drawn for them."""
+    control = desk.governing(case.loop)
+    for review in case.reviews:
+        if review.against is None or review.state not in BUSY or (review.person and not same(review.person, person)):
+            continue
+        if review.person or may(person, "claim", control, case, review.id) is None:
+            env = Env(now=desk.steps.now(), new_id=desk.steps.new_id, secret=desk.steps.secret)
+            return texts(case, replace(review, presented=order(case, review.person or person, env)))
+    return []
 
 
 def plain_case(case: Case, hidden: Sequence[str]) -> dict[str, JSON]:
@@ -131,6 +156,7 @@ def _head(case: Case, stop: Stop | None, now: int) -> list[tuple[str, str]]:
         ("route", (f"{route.to} by {route.by}" if route.by else route.to) if route else None),
         ("why", route.reason if route else None),
         ("joined to", case.leader),
+        ("debriefing", case.debriefing),
         ("due", f"{due(case.due_at, now)}, then {route.on_timeout}" if case.due_at and route else None),
         ("erased", "its content was erased; the evidence stays" if case.erased else None),
         ("read only", case.read_only),
@@ -144,8 +170,11 @@ def _section(name: str, value: JSON) -> Iterator[RenderableType | str]:
         yield spread(value)
 
 
-def _answer(answer: Answer) -> str:
+def _answer(case: Case, answer: Answer) -> str:
     value = "" if answer.value is None else f" {spread(answer.value)}"
+    review = case.review(answer.review_id)
+    if review is not None and review.against:
+        value = f" {', '.join(f'{side}: {said}' for side, said in answer.by_side.items())}"
     why = f"; {spread(answer.rationale)}" if answer.rationale else ""
     how = f"{stamp(answer.at)} {proof(answer.actor, answer.at)}"
     return f"{answer.actor.person} answered {answer.verdict}{value}{why}\n  {how}"
@@ -155,7 +184,8 @@ def _result(case: Case) -> list[tuple[str, str]]:
     """Alarms, audits, and what became of the case."""
     rows = [("alarm", alarm["reason"]) for alarm in case.alarms]
     for audit in case.audits:
-        rows.append((audit["kind"], f"{audit['verdict']}: the proposal was {'wrong' if audit['wrong'] else 'right'}"))
+        told = {0: "the proposal was right", 1: "the proposal was wrong"}.get(audit["wrong"], "to be compared")
+        rows.append((audit["kind"], f"{audit['verdict']}: {told}"))
     outcome = case.outcome
     if outcome is None:
         waits = "open: a human still has to answer" if case.state == "open" else "decided, not yet effective"

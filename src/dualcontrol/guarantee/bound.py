@@ -24,17 +24,20 @@ class RunningBound:
     `floor` is the least inclusion probability that an audited case can have had; `miss_rate` bounds the share of errors
     that reviewers let pass.  Of cases that belong together `largest` at most are one term of the sum
     (`observe_together`): what a cluster adds lies from 0 to largest / floor, and its variance is taken about 0, since
-    its size is not known before.
+    its size is not known before.  `kept` is the share of 1 - confidence that goes to the limits of `miss_rate`.
     """
 
     def __init__(
-        self, confidence: float = 0.95, *, floor: float = 0.05, miss_rate: float = 0.0, largest: int = 1
+        self, confidence: float = 0.95, *, floor: float = 0.05, miss_rate: float = 0.0, largest: int = 1,
+        kept: float = 0.0,
     ) -> None:  # fmt: skip
         certificate.share("confidence", confidence, hint=HINTS["confidence"])
         certificate.share("floor", floor, one=True)
         certificate.share("miss_rate", miss_rate, zero=True)
+        certificate.share("kept", kept, zero=True)
         certificate.whole("largest", largest, 1)
         self.confidence, self.floor, self.miss_rate, self.largest = confidence, floor, miss_rate, largest
+        self.kept = kept
         self.cases = self.labels = 0
         self.errors = 0.0
         self._sum, self._square, self._mean = 0.0, 0.0, 0.0
@@ -81,7 +84,7 @@ class RunningBound:
         """The bound on all errors, those that nobody noticed too; 1 before the first case."""
         if not self.cases:
             return 1.0
-        price = log(len(GRID) / (1.0 - self.confidence))
+        price = log(len(GRID) / (1.0 - self.confidence) / (1.0 - self.kept))
         least = self.floor / self.largest  # one over the most that a term can be
         sums = [self._sum + (price + _psi(share, least) * self._square) / (share * least) for share in GRID]
         return float(min(1.0, min(sums) / self.cases / (1.0 - self.miss_rate)))
@@ -89,7 +92,7 @@ class RunningBound:
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain JSON."""
         names = ["confidence", "floor", "cases", "labels", "errors"]
-        names += ["miss_rate"] * (self.miss_rate > 0.0) + ["largest"] * (self.largest > 1)
+        names += ["miss_rate"] * (self.miss_rate > 0.0) + ["largest"] * (self.largest > 1) + ["kept"] * bool(self.kept)
         return {name: getattr(self, name) for name in names} | {"sums": [self._sum, self._square, self._mean]}
 
     @classmethod
@@ -98,7 +101,7 @@ class RunningBound:
         with certificate.read("running bound"):
             bound = cls(
                 data["confidence"], floor=data["floor"], miss_rate=data.get("miss_rate", 0.0),
-                largest=data.get("largest", 1),
+                largest=data.get("largest", 1), kept=data.get("kept", 0.0),
             )  # fmt: skip
             bound.cases, bound.labels, bound.errors = data["cases"], data["labels"], data["errors"]
             certificate.numbers("counts", [bound.cases, bound.labels, bound.errors], 3, least=0)

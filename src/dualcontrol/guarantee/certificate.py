@@ -136,18 +136,19 @@ class Certificate:
     kept for them (`_lead_by`).  `spent` counts the epochs of this loop and segment that have spent of delta before
     (`part_of`); None where the promise is for this epoch alone.
     `largest` is the most cases of a cluster that may run on autopilot or count; above 1 there is no exact test, which
-    takes labels to be independent.
+    takes labels to be independent.  `kept` is the share of delta that goes to the limits of a measured `miss_rate`.
     """
 
     def __init__(
         self, max_error: float, confidence: float = 0.95, *, bins: int = 100, edges: Sequence[float] | None = None,
         pilot: int = 200, start: float | None = START, launch: int = 0, floor: float = FLOOR, miss_rate: float = 0.0,
         segments: int = 1, first: int | None = None, again: int = 0, warm: int = 0, warm_share: float = 1.0,
-        spent: int | None = None, largest: int = 1,
+        spent: int | None = None, largest: int = 1, kept: float = 0.0,
     ) -> None:  # fmt: skip
         promise(max_error, confidence)
         share("warm_share", warm_share, one=True)
         share("miss_rate", miss_rate, zero=True)
+        share("kept", kept, zero=True)
         share("floor", floor, one=True)
         if start is not None:
             share("start", start, one=True)
@@ -167,8 +168,8 @@ class Certificate:
         self.max_error, self.confidence, self.bins, self.pilot = max_error, confidence, bins, pilot
         self.start, self.launch, self.floor = start, launch, floor
         self.miss_rate, self.segments, self.largest = miss_rate, segments, largest
-        self.warm, self.warm_share, self.spent = warm, warm_share, spent
-        self.delta = (1.0 - confidence) / segments * part_of(spent)
+        self.warm, self.warm_share, self.spent, self.kept = warm, warm_share, spent, kept
+        self.delta = (1.0 - confidence) * (1.0 - kept) / segments * part_of(spent)
         self._flag = 1.0 / (1.0 - miss_rate)
         ratio = (MOST / LEAST) ** (1.0 / (FRACTIONS - 1))
         self._fractions = [LEAST * ratio**j / (1.0 - max_error) for j in range(FRACTIONS)]
@@ -503,7 +504,7 @@ class Certificate:
         """Everything as it is now, as plain JSON; floats survive bit for bit."""
         return {
             "given": {name: getattr(self, name) for name in _GIVEN}
-            | ({"largest": self.largest} if self.largest > 1 else {}),
+            | ({"largest": self.largest} if self.largest > 1 else {}) | ({"kept": self.kept} if self.kept else {}),
             "seq": self.seq, "labels": self.labels, "errors": self.errors, "least": self._least,
             "steps": [list(step) for step in self.steps], "waiting": [label.stored() for label in self._waiting],
             "piloted": [label.stored() for label in self._piloted], "launching": self.launching, "begun": self.begun,

@@ -21,12 +21,14 @@ from dualcontrol.events import (
     SettingsEvent,
 )
 from dualcontrol.evolve import governed_by
-from dualcontrol.guarantee import moves, orders, warm_start
+from dualcontrol.guarantee import alike, moves, orders, warm_start
+from dualcontrol.guarantee.alike import Marks
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, Versions, count, ready
 from dualcontrol.guarantee.monitor import BURSTS, FROM, Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.learn.serving import Served
+from dualcontrol.oversight.allowance import KEPT, Allowance, Blind, Lost, allowed
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -43,9 +45,12 @@ GROWN = 1.25  # times as many labels, after which it is looked at again whether 
 class Certifier:
     """Counts the evidence of loops under a guarantee; one for each desk, and any number of desks on one database."""
 
-    def __init__(self, steps: Steps, model: Callable[[Control], Served | None] = lambda control: None) -> None:
+    def __init__(
+        self, steps: Steps, model: Callable[[Control], Served | None] = lambda control: None,
+        blind: Callable[[Control], Blind | None] = lambda control: None,
+    ) -> None:  # fmt: skip
         self._steps = steps
-        self._model = model
+        self._model, self._blind = model, blind
         self._loops: dict[str, LoopState] = {}
         self._pace: dict[str, tuple[int, int]] = {}
         self._refused: dict[str, str] = {}
@@ -57,12 +62,19 @@ class Certifier:
             segments = {name: segment.copied() for name, segment in self._caught_up(control).segments.items()}
         for name, segment in segments.items():
             segment.size = self._size(control, name, segment)
+            if not _declared(control):
+                segment.size = max(segment.size, segment.alike.worst().effect)
         return segments
 
     def _size(self, control: Control, name: str, segment: Segment) -> float:
         """How many cases of one cluster people were to see in this epoch, on the average over those cases."""
         cases, squares = self._steps.store.queries.sizes(control.loop_id, name, segment.at)
         return squares / cases if cases else 1.0
+
+    def _marks(self, case: Case) -> Marks:
+        """What a case may share with others, by its content as far as that is still there."""
+        whole = self._steps.store.queries.case(case.id, recent=True)
+        return alike.marks(self._steps.secret, case if whole is None else whole)
 
     def run(self, loop: str) -> list[Event]:
         """Count what is due in a loop and move its control; the events that were written."""
@@ -148,23 +160,41 @@ class Certifier:
             pass
         for name, segment in state.segments.items():  # another process may have counted on
             decisions.trim(name, segment.upto)
-        due: dict[str, Beginning | None] = {}
-        now = self._steps.now()
+        due: dict[str, Beginning | Allowance | None] = {}
+        now, lost = self._steps.now(), self._lost(control)
         for name, waiting in decisions.waiting.items():
             if waiting and state.second_due(control, name):
                 due[name] = None
             beginning = self._beginning(control, name, state, decisions) if waiting else None
             if beginning is not None or (waiting and ready(name, decisions, control, now)):
                 due[name] = beginning
-        return self._write(control, state, decisions, due) if due else []
+        for name, segment in state.segments.items():
+            other = None if lost is None else state.allowance(control, name, segment, lost)
+            if other is not None and due.get(name) is None:  # what begins anyway takes over what is in force
+                due[name] = other
+        alarm = None if lost is None else state.people_miss(control, lost, now)
+        return self._write(control, state, decisions, due, alarm) if due or alarm is not None else []
+
+    def _lost(self, control: Control) -> Lost | None:
+        """How many errors are lost by people who miss them, as blind probes say; None where none were answered."""
+        guarantee = control.settings.guarantee
+        if guarantee is None or not guarantee.blind or control.settings.probe_share == 0.0:
+            return None
+        blind = self._blind(control)
+        if blind is None or not blind.answers:
+            return None
+        return blind.lost((1.0 - guarantee.confidence) * KEPT, confirmed=guarantee.adjudicate)
 
     def _write(
-        self, control: Control, state: LoopState, decisions: Decisions, due: dict[str, Beginning | None]
+        self, control: Control, state: LoopState, decisions: Decisions, due: dict[str, Beginning | Allowance | None],
+        alarm: AlarmRaised | None,
     ) -> list[Event] | None:  # fmt: skip
         """Count on copies, in the transaction that writes, and only when nobody else has written since."""
         segments = {name: old.copied() if name in due else old for name, old in state.segments.items()}
-        events: list[Event] = []
-        sizes = {name: self._size(control, name, segments[name]) for name in due if state.may_be_bursts(control, name)}
+        events: list[Event] = [] if alarm is None else [alarm]
+        due_sizes = [name for name in due if state.may_be_bursts(control, name)]
+        one = bool(due_sizes) and control.settings.together is not None  # equal questions are one label already
+        sizes = {name: 1.0 if one else self._size(control, name, segments[name]) for name in due_sizes}
         try:
             with self._steps.store.transaction() as tx:
                 now = self._steps.control(tx, control.loop)
@@ -173,6 +203,8 @@ class Certifier:
                 for name, beginning in due.items():
                     if beginning is None:
                         fresh = self._count(now, name, segments, decisions, tx.now, state.versions)
+                    elif isinstance(beginning, Allowance):
+                        fresh = recounted(now, name, segments, beginning, tx.now)
                     else:
                         fresh = self._begin(now, name, segments, beginning, tx.now)
                     for event in fresh:
@@ -203,7 +235,9 @@ class Certifier:
             return [second, *acts]
         fresh: list[Event]
         certificate, steps = segment.certificate, len(segment.steps)
-        event, alarm, refused = count(name, segment, decisions, control, now, versions)
+        guarantee = control.settings.guarantee
+        marks = self._marks if guarantee is not None and guarantee.independent_by is None else None
+        event, alarm, refused = count(name, segment, decisions, control, now, versions, marks)
         if alarm:
             fresh = moves.alarmed(control, name, segment, decisions.read, now, moves.drifted(segment))
         elif (place := moves.elsewhere(certificate)) is not None:
@@ -321,11 +355,26 @@ class LoopState:
         self.tried: dict[str, int] = {}
         self.bursts: set[str] = set()  # segments of which it was said in this epoch that questions come again
         self.looked: dict[str, tuple[int, int]] = {}  # the epoch and its labels when that was looked at last
+        self.missing_more = False  # whether it was said that people miss more than this promise takes them to
+
+    def allowance(self, control: Control, name: str, segment: Segment, lost: Lost) -> Allowance | None:
+        """The allowance that a segment's evidence is to be counted by again; None where the one in force stays."""
+        if control.epochs.get(name) != segment.epoch or not moves.measures(control):
+            return None
+        now = Allowance(segment.certificate.miss_rate, segment.measured)
+        other = allowed(lost, now)
+        keeps = segment.certificate.kept > 0.0  # one that began before kept nothing of delta for a measured rate
+        return other if other != now and (keeps or other.rate > now.rate) else None
+
+    def people_miss(self, control: Control, lost: Lost, now: int) -> AlarmRaised | None:
+        """The alarm that people miss more than is declared or assumed, once for each promise."""
+        guarantee = control.settings.guarantee
+        return None if guarantee is None or self.missing_more else moves.missing_more(guarantee, lost, now)
 
     def may_be_bursts(self, control: Control, name: str) -> bool:
-        """Whether to look if questions come again: where nothing says what belongs together, and labels have grown."""
+        """Whether to look if labels are alike: where nobody said what belongs together, and labels have grown."""
         segment = self.segments.get(name)
-        if segment is None or control.settings.together is not None or name in self.bursts:
+        if segment is None or _declared(control) or name in self.bursts:
             return False
         epoch, labels = self.looked.get(name, (0, 0))
         count = segment.certificate.labels
@@ -379,6 +428,7 @@ class LoopState:
         """Track what has changed in each segment since its epoch began: labels, policy, and models that were tried."""
         self.versions.take(event)
         if isinstance(event, SettingsEvent):
+            self.missing_more = self.missing_more and event.asks is None
             if event.relabelled:
                 self.relabelled |= set(self.segments)
             for name in self.segments if event.asks is not None else ():
@@ -386,11 +436,13 @@ class LoopState:
         elif isinstance(event, ModelKept):
             for name in self.segments:
                 self.tried[name] = self.tried.get(name, 0) + 1
-        elif isinstance(event, EpochBegan) and not event.order:
+        elif isinstance(event, EpochBegan) and not event.order and not event.carried:
             self.relabelled.discard(event.segment)
             self.asked.pop(event.segment, None)
             self.tried.pop(event.segment, None)
             self.bursts.discard(event.segment)
+        elif isinstance(event, AlarmRaised) and event.code == moves.MISSES:
+            self.missing_more = True
         elif isinstance(event, AlarmRaised) and event.code == BURSTS:
             self.bursts |= {name for name in self.segments if moves.named(name, event.reason)}
 
@@ -401,6 +453,11 @@ def second_due(control: Control, name: str, segment: Segment) -> bool:
         return False
     known = segment.second is not None and segment.second.scorer == control.scorer
     return not known and orders.shares(segment.promise, control)
+
+
+def _declared(control: Control) -> bool:
+    """Whether the settings name what makes cases one piece of evidence."""
+    return control.settings.guarantee is not None and control.settings.guarantee.independent_by is not None
 
 
 class Beginning(NamedTuple):
@@ -415,6 +472,16 @@ class Beginning(NamedTuple):
     start: warm_start.Start | None = None
     alarm: bool = False
     cut: str | None = None
+
+
+def recounted(control: Control, name: str, segments: Segments, allowed: Allowance, now: int) -> list[Event]:
+    """Count a segment's evidence again by another allowance, and certify what it carries by that."""
+    began = moves.recounted(control, name, segments[name], allowed, now)
+    apply(segments, began)
+    segment = segments[name]
+    fresh = moves.moved(governed_by(control, began), name, segment, segment.steps, now)
+    apply(segments, *fresh)
+    return [began, *fresh]
 
 
 def apply(segments: Segments, *events: Event) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import groupby, repeat
@@ -33,6 +33,7 @@ from dualcontrol.events import (
     SettingsEvent,
 )
 from dualcontrol.evolve import fold, governed_by
+from dualcontrol.guarantee.alike import Alike, Marks, columns
 from dualcontrol.guarantee.bound import RunningBound
 from dualcontrol.guarantee.certificate import Certificate, Step, checked
 from dualcontrol.guarantee.monitor import Monitor
@@ -174,13 +175,17 @@ MOST_AT_ONCE = 2_000
 
 
 def count(
-    name: str, segment: Segment, decisions: Decisions, control: Control, now: int, versions: Versions
+    name: str, segment: Segment, decisions: Decisions, control: Control, now: int, versions: Versions,
+    marks: Callable[[Case], Marks] | None = None,
 ) -> tuple[EvidenceCounted | None, bool, list[AlarmRaised]]:  # fmt: skip
     """Count what is due in a segment: what has its label, or has waited for it too long; True with the monitor's alarm.
 
     An audit that was drawn under a lower share than the certificate's own keeps the floor of the control that drew it.
-    What no certificate can take as it is counts as wrong, and as much as any label may: an alarm says so.
+    What no certificate can take as it is counts as wrong, and as much as any label may: an alarm says so.  `marks` are
+    what a case may share with others, where that is to be looked at.
     """
+    shared: list[Marks] = []
+    took = 0
     labels: list[Counted] = []
     floors: list[str] = []
     clusters: list[int] = []
@@ -220,6 +225,9 @@ def count(
                 stale.append(decision.pos)
             elif decision.case is not None:
                 blind = blind and adjudication.blind(decision.case)
+                took += held(decision.case)
+            answered = marks is not None and label != MISSING and not older and decision.case is not None
+            own = marks(decision.case) if answered and marks is not None and decision.case is not None else {}
             wrong = 1 if label == MISSING else int(label)
             counted = (decision.pos, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
             least, floor = min(versions.least(version, name), inclusion), UNSTATED
@@ -235,6 +243,7 @@ def count(
             labels.append(counted)
             chances.append(segment.chance_of(decision) if not older else "")
             floors.append(floor)
+            shared.append(own)
             clusters.append(upto)
             unseen = 0
         if len(labels) > cluster:
@@ -249,10 +258,21 @@ def count(
         stale=tuple(stale), missing=tuple(missing), floors=tuple(floors) if any(floors) else (),
         clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
         shown=shown, blind=blind and len(labels) > len(stale), chances=tuple(chances) if any(chances) else (),
+        took=took, alike=columns(shared) if any(shared) else {},
     )  # fmt: skip
-    segment.note_blind(event)
     segment.count_second(event)
+    segment.note(event)
     return event, alarm, refused
+
+
+def held(case: Case) -> int:
+    """For how many microseconds people held the reviews that they answered; what joined another case cost nobody."""
+    if case.leader is not None:
+        return 0
+    seconds = 0.0
+    for answer in case.answered:
+        seconds += answer.seconds or 0.0
+    return round(1_000_000 * seconds)
 
 
 UNSTATED = ""  # the floor of a label for which the certificate's own holds
@@ -338,11 +358,12 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
         return PENDING
     if case.route.to == "human" and case.concluded.by != "human":
         return MISSING  # its time ran out, or the program did not want it any more
-    if any(r.kind == "audit" and r.state in AWAITED for r in case.reviews):
+    if not case.route.shown and any(r.kind == "audit" and r.state in AWAITED for r in case.reviews):
         return PENDING
     verdict = adjudication.verdict(case, control)
     if verdict.state == "pending":
-        return 1 if alone else PENDING
+        compared = any(review.against for review in case.reviews)  # nothing was said of the proposal yet
+        return 1 if alone and not compared else PENDING
     return MISSING if verdict.wrong is None else verdict.wrong
 
 
@@ -351,6 +372,7 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
 
 DRIFT, SCALE, LABELS = "drift", "scale", "labels"  # what cuts off the evidence of before
 Counted = tuple[int, str, int, str, int, int]
+CARRIED = ("at", "upto", "since", "missing", "shown", "blind", "first")  # of a segment whose evidence is counted again
 
 
 class Segment:
@@ -364,22 +386,47 @@ class Segment:
         promise: dict[str, Any] = json.loads(began.promise)
         self.certificate, confidence = Certificate(**promise), promise["confidence"]
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
-        largest = self.certificate.largest
+        largest, kept = self.certificate.largest, self.certificate.kept
+        self.measured = began.measured  # known-wrong cases that the miss rate was measured on; None where it was not
         self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate, largest=largest)
-        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest)
+        self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest, kept=kept)
         old = None if before is None else before.bound
         if old is not None and (old.confidence, old.largest) == (confidence, largest) and old.floor <= floor:
             self.bound = copy(old)  # audits of before may still come, drawn at a lower share
-            self.bound.miss_rate = miss_rate
+            self.bound.miss_rate, self.bound.kept = miss_rate, kept
         self.at = began.at
         self.size = 1.0  # of the mean cluster among the cases that people were to see, as the certifier measures it
         self.upto: int = before.upto if before else began.after
         self.since: int = before.since if before is not None and began.cut is None else began.after
         self.missing = self.shown = 0
         self.blind = True  # of all that count nobody had seen the proposal
+        self.took = 0  # microseconds of people until something was certified, or so far
+        self.opened = False
+        self.alike = Alike()
         self.first: int | None = None  # the first decision that is evidence: the pilot is none
         self.shared_at = 0  # labels when the audit shares were computed last
         self.boosted = False
+        self.counted: list[EvidenceCounted] = []  # what this certificate has counted, so that it can be counted again
+        if began.carried and before is not None:
+            self._carried(before)
+
+    def _carried(self, before: Segment) -> None:
+        """Count again, by this certificate, what the one before has counted; the monitor and the rest go on.
+
+        So does the learned order, by what it has counted itself, and with the same allowance.
+        """
+        self.counted = before.counted.copy()
+        for event in self.counted:
+            stale = frozenset(event.stale)
+            for first, labels in together(event):
+                self._certified(first, labels, stale)
+        if before.second is not None:
+            self.second = before.second.recounted(self.certificate.miss_rate)
+        self.second_spent = before.second_spent
+        self.monitor, rate = copy(before.monitor), self.monitor.miss_rate
+        self.monitor.miss_rate = rate
+        for name in CARRIED:
+            setattr(self, name, getattr(before, name))
 
     def count(self, label: Counted, *, stale: bool = False, floor: str | None = None) -> bool:
         """Count one label that stands by itself; True when the monitor raises its alarm.
@@ -392,44 +439,52 @@ class Segment:
         self, first: int, labels: Sequence[tuple[Counted, str | None]], stale: Collection[int]
     ) -> bool:  # fmt: skip
         """The same with the labels of one cluster, which is that of the decision at position `first`, and floors."""
-        certificate = self.certificate
-        cluster = first if certificate.largest > 1 else None
-        self.upto, fresh = max(self.upto, first), False
+        self.upto = max(self.upto, first)
         audited: list[tuple[int, float]] = []
         watched: list[tuple[int, float]] = []
         floors: list[float] = []
-        for (pos, score, wrong, inclusion, autopilot, unseen), floor in labels:
+        for (pos, _, wrong, inclusion, autopilot, unseen), floor in labels:
             self.bound.skip(unseen)
             chance, least = float(inclusion), None if floor is None else float(floor)
             if autopilot:
                 audited.append((wrong, chance))
                 floors.append(chance if least is None else least)
-            if pos in stale:
-                continue
-            fresh = True
-            certificate.observe(
-                score=float(score), wrong=wrong, inclusion=chance, seq=pos, floor=least, cluster=cluster
-            )  # fmt: skip
-            if autopilot:
+            if autopilot and pos not in stale:
                 watched.append((wrong, chance))
         if audited:
             self._bounded(audited, min(floors))
-        if not fresh:
+        if not self._certified(first, labels, stale):
             return False
-        certificate.tick(first)
-        if self.first is None and certificate.labels:
+        if self.first is None and self.certificate.labels:
             self.first, self.missing = first, 0
         stated = [float(floor) for _, floor in labels if floor is not None]
         return bool(watched) and self.monitor.observe_together(
             watched, floor=min(*stated, self.monitor.floor) if stated else None
         )
 
+    def _certified(
+        self, first: int, labels: Sequence[tuple[Counted, str | None]], stale: Collection[int]
+    ) -> bool:  # fmt: skip
+        """Give the labels of one cluster to the certificate; whether it counts any of them."""
+        cluster, fresh = first if self.certificate.largest > 1 else None, False
+        for (pos, score, wrong, inclusion, _, _), floor in labels:
+            if pos in stale:
+                continue
+            fresh = True
+            self.certificate.observe(
+                score=float(score), wrong=wrong, inclusion=float(inclusion), seq=pos,
+                floor=None if floor is None else float(floor), cluster=cluster,
+            )  # fmt: skip
+        if fresh:
+            self.certificate.tick(first)
+        return fresh
+
     def _bounded(self, audited: Sequence[tuple[int, float]], floor: float) -> None:
         """Count audits of one cluster; the bound begins anew where they were drawn more seldom than it counted on."""
         bound = self.bound
         if min(chance for _, chance in audited) < bound.floor:
             self.bound = RunningBound(
-                bound.confidence, floor=floor, miss_rate=bound.miss_rate, largest=bound.largest
+                bound.confidence, floor=floor, miss_rate=bound.miss_rate, largest=bound.largest, kept=bound.kept
             )  # fmt: skip
         self.bound.observe_together(audited)
 
@@ -438,9 +493,13 @@ class Segment:
         counted = {label[0] for label in labels if label[0] >= (self.first or 0)} - set(stale)
         self.missing += len(counted.intersection(missing))
 
-    def note_blind(self, event: EvidenceCounted) -> None:
-        """Note whether all labels of an event that count were given without the proposal."""
+    def note(self, event: EvidenceCounted) -> None:
+        """Keep what every order has counted: if all that counts was given blind, what it took, and what is alike."""
+        self.counted.append(event)
         self.blind = self.blind and (event.blind or len(event.labels) == len(event.stale))
+        self.took += 0 if self.opened else event.took
+        self.opened = self.opened or any(self.of(order).steps for order in (CONFIDENCE, RISK))
+        self.alike.take(event.labels, event.alike)
 
     def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
         """Count the unreviewed decisions after the last label, and those that people were `shown`."""
@@ -454,8 +513,8 @@ class Segment:
         for first, labels in together(event):
             self.count_together(first, labels, stale)
         self.note_missing(event.labels, event.stale, event.missing)
-        self.note_blind(event)
         self.count_second(event)
+        self.note(event)
         self.finish(event.upto, event.unseen, event.shown)
 
     def count_second(self, event: EvidenceCounted) -> None:
@@ -500,6 +559,8 @@ class Segment:
         twin = copy(self)
         twin.certificate, twin.monitor, twin.bound = self.certificate.copied(), copy(self.monitor), copy(self.bound)
         twin.second = None if self.second is None else self.second.copied()
+        twin.counted = self.counted.copy()
+        twin.alike = Alike(self.alike.labels)
         return twin
 
     def promises(self, promise: Mapping[str, Any]) -> bool:
@@ -539,7 +600,7 @@ def evidence(entries: Iterable[Entry], segment: str, order: str = CONFIDENCE) ->
     rows: list[dict[str, Any]] = []
     for event in (event for entry in entries for event in entry.events):
         if isinstance(event, EpochBegan) and event.segment == segment and event.order in ("", order):
-            rows = []
+            rows = rows if event.carried else []
         elif isinstance(event, EvidenceCounted) and event.segment == segment:
             chances = dict(zip((label[0] for label in event.labels), event.chances, strict=False))
             for first, labels in together(event):

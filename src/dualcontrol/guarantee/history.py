@@ -23,6 +23,7 @@ from dualcontrol.events import (
     EpochBegan,
     Event,
     EvidenceCounted,
+    LookTaken,
     LoopResumed,
     LoopStopped,
     ModelPromoted,
@@ -81,8 +82,8 @@ class Trail:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen + event.shown
         segment.note_missing(event.labels, event.stale, event.missing)
-        segment.note_blind(event)
         segment.count_second(event)
+        segment.note(event)
         segment.finish(event.upto, event.unseen, event.shown)
 
     def note(self, at: int, threshold: float | None, *, mark: bool, suspicion: float | None = None) -> None:
@@ -111,6 +112,7 @@ class History:
         self.seq = 0
         self.moves: list[Move] = []
         self.trails: dict[str, Trail] = {}
+        self._spent = Spent()
         self._control = Control(loop=loop, loop_id=0, version=0, settings=LoopSettings(name=loop))
 
     def fold(self, entries: Iterable[Entry]) -> History:
@@ -118,7 +120,7 @@ class History:
         for entry in entries:
             self.seq = entry.seq
             for event in entry.events:
-                if (move := move_of(entry, event)) is not None:
+                if (move := self._spent.on(event, move_of(entry, event))) is not None:
                     self.moves.append(move)
                 self._control = governed_by(self._control, event)
                 if isinstance(event, SegmentEvent) and event.segment in self.trails:
@@ -168,7 +170,8 @@ ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores 
 class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One change and its reason; `segment` is "" where it concerns the whole loop.
 
-    `proof` is how who made it was known, where a person did it at a page, over HTTP or on the command line.
+    `proof` is how who made it was known, where a person did it at a page, over HTTP or on the command line.  The first
+    threshold of an epoch has the `seconds` of people behind it.
     """
 
     at: int
@@ -182,6 +185,7 @@ class Move(Value, frozen=True, kw_only=True, omit_defaults=False):
     pos: int | None = None
     steps: int = 1
     proof: Actor | None = None
+    seconds: float | None = None
 
 
 def gathered(moves: Iterable[Move]) -> list[Move]:
@@ -191,7 +195,7 @@ def gathered(moves: Iterable[Move]) -> list[Move]:
         before = result[-1] if result and move.threshold is not None else None
         place = (move.at, move.what, move.segment)
         if before is not None and (before.at, before.what, before.segment) == place:
-            result[-1] = replace(move, steps=before.steps + move.steps)
+            result[-1] = replace(move, steps=before.steps + move.steps, seconds=before.seconds)
         else:
             result.append(move)
     return result
@@ -199,7 +203,27 @@ def gathered(moves: Iterable[Move]) -> list[Move]:
 
 def moves(entries: Iterable[Entry]) -> list[Move]:
     """Every change in order."""
-    return [move for entry in entries for event in entry.events if (move := move_of(entry, event)) is not None]
+    spent = Spent()
+    changes = (spent.on(event, move_of(entry, event)) for entry in entries for event in entry.events)
+    return [move for move in changes if move is not None]
+
+
+class Spent:
+    """People's time by segment since its epoch began, until that certifies something."""
+
+    def __init__(self) -> None:
+        self._took: dict[str, int] = {}
+
+    def on(self, event: Event, move: Move | None) -> Move | None:
+        """The move of an event; the first threshold of an epoch with the time that people took for it."""
+        if isinstance(event, EpochBegan) and event.order != RISK and not event.carried:
+            self._took[event.segment] = 0
+        elif isinstance(event, EvidenceCounted) and event.segment in self._took:
+            self._took[event.segment] += event.took
+        elif isinstance(event, ThresholdMoved) and move is not None and move.threshold is not None:
+            took = self._took.pop(event.segment, None)
+            return move if took is None else replace(move, seconds=round(took / 1e6, 3))
+        return move
 
 
 def move_of(entry: Entry, event: Event) -> Move | None:
@@ -233,6 +257,12 @@ def move_of(entry: Entry, event: Event) -> Move | None:
             return move(what=PLAIN[type(event)], reason=event.reason, segment=event.segment)
         case LoopStopped() | LoopResumed():
             return move(what=PLAIN[type(event)], reason=event.because)
+        case LookTaken():
+            said = "nothing" if event.threshold is None else f"from {float(event.threshold):.4g} on"
+            many = f"{event.labels:,} labels at {share(float(event.max_error))} and {share(float(event.confidence))}"
+            return move(
+                what="one look", reason=f"at {many}: {said} is certified", segment=event.segment, epoch=event.epoch
+            )
         case AlarmRaised():
             return move(what="alarm", reason=event.reason)
         case ModelPromoted():

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dualcontrol.control import ALARM, CONFIDENCE, RISK, Control
+from dualcontrol.control import ALARM, CONFIDENCE, RISK, Control, Guarantee
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -18,12 +18,14 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.evolve import governed_by
-from dualcontrol.guarantee import monitor, orders
+from dualcontrol.guarantee import alike, monitor, orders
 from dualcontrol.guarantee.certificate import START, Certificate, Step, promising
 from dualcontrol.guarantee.evidence import DRIFT, Segment
 from dualcontrol.guarantee.monitor import WINDOW, Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.guarantee.warm_start import Start
+from dualcontrol.oversight.allowance import KEPT, Allowance, Lost
+from dualcontrol.oversight.rates import at_least
 from dualcontrol.route import audit
 
 SUSPICIOUS = "the monitor suspects that errors have become more frequent: reviewed five times as often"
@@ -47,11 +49,14 @@ def began(
     if warm is not None:
         promise |= warm.promise(promise["max_error"])
     epoch, order = control.epoch if before is None else max(control.epoch, before.epoch + 1), ""
+    measured = allowance(control, before).measured
     if before is not None and before.second is not None and first is not None:
-        epoch, order = before.epoch, CONFIDENCE
+        epoch, order, measured = before.epoch, CONFIDENCE, before.measured
+        promise = _allowing(promise, before)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
         scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut, order=order,
+        measured=measured,
     )  # fmt: skip
 
 
@@ -59,10 +64,11 @@ def began_second(control: Control, name: str, segment: Segment, now: int, first:
     """The learned order begins in an epoch of confidence, or begins again with another `first` region.
 
     It spends of its own half, and never an earlier part of it than confidence does, so that what was spent before there
-    were two is counted once.
+    were two is counted once.  For what people miss it allows as much as confidence does in this epoch.
     """
     promise, old = promised(control, segment), None if segment.second is None else segment.second.certificate
     reason = f"cases are ordered by risk model {control.scorer} as well, beside confidence"
+    promise = _allowing(promise, segment)
     promise |= {"launch": 0, "start": None, "spent": max(segment.learned_spent, segment.certificate.spent or 0)}
     if old is not None and first is not None:
         reason = f"the chance of being right: {restart_reason(old, first)}"
@@ -70,7 +76,18 @@ def began_second(control: Control, name: str, segment: Segment, now: int, first:
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=segment.epoch, reason=reason, model=segment.model,
         scorer=control.scorer, after=segment.upto, promise=json.dumps(promise, sort_keys=True), order=RISK,
+        measured=segment.measured,
     )  # fmt: skip
+
+
+ALLOWS = ("miss_rate", "kept")  # of a promise what people miss, and the share of delta that measuring it has
+
+
+def _allowing(promise: dict[str, Any], segment: Segment) -> dict[str, Any]:
+    """A promise within an epoch: it allows for what people miss as the epoch does, whose evidence it shares."""
+    own: dict[str, Any] = json.loads(segment.promise)
+    others = {name: value for name, value in promise.items() if name not in ALLOWS}
+    return others | {name: own[name] for name in ALLOWS if name in own}
 
 
 def promised(control: Control, before: Segment | None) -> dict[str, Any]:
@@ -81,11 +98,14 @@ def promised(control: Control, before: Segment | None) -> dict[str, Any]:
     promise: dict[str, Any] = {
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
         "segments": orders.sharing(guarantee), "floor": audit.floor_for(control),
-        "miss_rate": guarantee.missed, "pilot": guarantee.pilot, "start": None if control.learned else START,
+        "miss_rate": allowance(control, before).rate, "pilot": guarantee.pilot,
+        "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0, "spent": 0 if before is None else before.spent,
     }  # fmt: skip
     if before is not None and promise["segments"] == max(1, len(guarantee.segments)):  # the half of both is one's again
         promise["spent"] = max(before.spent, before.learned_spent)
+    if measures(control):
+        promise |= {"kept": KEPT}
     if guarantee.largest > 1:  # the exact test of a launch takes labels to be independent
         promise |= {"largest": guarantee.largest, "launch": 0}
     return promise if guarantee.pilot else promise | {"edges": [i / 100 for i in range(1, 100)]}
@@ -198,8 +218,9 @@ def rescaled(certificate: Certificate, scale: Scale, group: int) -> str:
 
 
 def bursty(name: str, segment: Segment, size: float, now: int) -> list[Event]:
-    """An alarm where labels that were counted as independent are of few questions; nothing closes by it."""
-    reason = monitor.bursty(segment.certificate.labels, size)
+    """An alarm where labels that were counted as independent are alike; nothing closes by it."""
+    labels = segment.certificate.labels
+    reason = monitor.bursty(labels, size) or alike.alarming(labels, segment.alike.worst(), monitor.FROM, monitor.FAR)
     if reason is None:
         return []
     return [AlarmRaised(code=monitor.BURSTS, reason=f"segment {name!r}: {reason}" if name else reason, at=now)]
@@ -221,6 +242,62 @@ def alarmed(
     closed = AutopilotClosed(version=control.version + 1, at=now, segment=name, cause=ALARM, reason=reason)
     epoch = began(governed_by(control, closed), name, segment.model, segment, after, now, code, cut=code)
     return [closed, alarm, epoch]
+
+
+# Allowance: what is allowed for people who miss errors, assumed or declared until blind probes have measured it.
+#
+# Another allowance counts the same evidence again.  Whatever made somebody choose it, that costs no part of delta: by a
+# higher one every bet of the certificate wins less and loses more, so that what an allowance above the true rate
+# certifies the true rate would have certified too (decision 0040).
+
+
+MISSES = "people_miss"  # the code of the alarm that people miss more than is declared or assumed
+
+
+def measures(control: Control) -> bool:
+    """Whether what people miss is to be measured: where answers given blind are evidence, and nothing is declared."""
+    guarantee = control.settings.guarantee
+    return (
+        guarantee is not None and guarantee.blind and guarantee.miss_rate is None and control.settings.probe_share > 0.0
+    )
+
+
+def allowance(control: Control, before: Segment | None) -> Allowance:
+    """The allowance that a new epoch begins with: what was measured goes on, else what is declared or assumed."""
+    guarantee = control.settings.guarantee
+    if guarantee is None:
+        raise ValueError("no guarantee, no allowance")
+    if before is not None and before.measured is not None and measures(control):
+        return Allowance(before.certificate.miss_rate, before.measured)
+    return Allowance(guarantee.missed)
+
+
+def recounted(control: Control, name: str, segment: Segment, allowed: Allowance, now: int) -> EpochBegan:
+    """An epoch that counts the evidence of the one before again, by another allowance; of two orders that of both."""
+    before = segment.certificate.miss_rate
+    more = "more" if allowed.rate > before else "less"
+    reason = (
+        f"people miss {more} than was allowed for: {share(allowed.rate)} of errors are taken to be missed instead of "
+        f"{share(before)}, by {allowed.measured} answers to known-wrong cases; what is counted is counted again"
+    )
+    promise = json.loads(segment.promise) | {"miss_rate": allowed.rate}
+    return EpochBegan(
+        version=control.version + 1, at=now, segment=name, epoch=max(control.epoch, segment.epoch + 1), reason=reason,
+        model=segment.model, scorer=segment.scorer, after=segment.after, promise=json.dumps(promise, sort_keys=True),
+        cut=segment.cut, carried=True, measured=allowed.measured,
+    )  # fmt: skip
+
+
+def missing_more(guarantee: Guarantee, lost: Lost, now: int) -> AlarmRaised | None:
+    """The alarm where people certainly miss more errors than is declared or assumed."""
+    if lost.lower <= guarantee.missed:
+        return None
+    known = "assumed" if guarantee.miss_rate is None else "declared (miss_rate)"
+    reason = (
+        f"people miss more than is {known}: at least {at_least(lost.lower)} of errors do not count, where "
+        f"{share(guarantee.missed)} are allowed for, by {lost.answers} answers to known-wrong cases"
+    )
+    return AlarmRaised(code=MISSES, reason=reason, at=now)
 
 
 # Restart: where the first region turns out to be wrong too often, another one is tried on new decisions.

@@ -69,16 +69,33 @@ class Second:
         self.certificate = Certificate(**json.loads(began.promise))
         same = before is not None and before.scorer == began.scorer
         self.latest: deque[Latest] = before.latest if before is not None and same else deque(maxlen=LATEST)
+        self.counted: list[EvidenceCounted] = []  # what this certificate has counted, so that it can be counted again
+
+    def recounted(self, miss_rate: float) -> Self:
+        """The same order by another allowance for what people miss: all that it has counted is counted again.
+
+        What it has spent, its restarts, its bins and its first region stay as they were promised (decision 0040).
+        """
+        twin, promise = self.copied(), json.loads(self.promise) | {"miss_rate": miss_rate}
+        twin.promise, twin.certificate = json.dumps(promise, sort_keys=True), Certificate(**promise)
+        for event in twin.counted:
+            twin._certify(event)
+        return twin
 
     def fold(self, event: EvidenceCounted) -> None:
         """Count the labels of an event that have a score of this order's model; cases of one cluster together."""
+        stale = frozenset(event.stale)
+        for (pos, score, _, inclusion, _, _), chance, _, _ in _columns(event):
+            if pos not in stale:
+                weight = 1.0 / float(inclusion)
+                self.latest.append(Latest(float(score), float(chance) if chance else None, weight))
+        self.counted.append(event)
+        self._certify(event)
+
+    def _certify(self, event: EvidenceCounted) -> None:
         certificate, stale = self.certificate, frozenset(event.stale)
-        for (pos, score, wrong, inclusion, _, _), chance, floor, first in _columns(event):
-            if pos in stale:
-                continue
-            weight = 1.0 / float(inclusion)
-            self.latest.append(Latest(float(score), float(chance) if chance else None, weight))
-            if chance and first > certificate.seq:
+        for (pos, _, wrong, inclusion, _, _), chance, floor, first in _columns(event):
+            if pos not in stale and chance and first > certificate.seq:
                 certificate.observe(
                     score=float(chance), wrong=wrong, inclusion=float(inclusion), seq=pos,
                     floor=float(floor) if floor else None, cluster=first if event.clusters else None,
@@ -106,6 +123,7 @@ class Second:
         """An independent copy."""
         twin = copy(self)
         twin.certificate, twin.latest = self.certificate.copied(), self.latest.copy()
+        twin.counted = self.counted.copy()
         return twin
 
 

@@ -10,6 +10,7 @@ from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
 from dualcontrol.guarantee.monitor import worth
 from dualcontrol.guarantee.moves import promised
 from dualcontrol.guarantee.offline import share
+from dualcontrol.oversight.rates import at_least
 from dualcontrol.route import audit
 
 WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will be counted"}
@@ -35,12 +36,14 @@ class Order(Value, frozen=True, kw_only=True, omit_defaults=False):
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
-    `labels_worth` is how many independent labels those used are worth, where questions come again or cases belong
-    together.  `miss_rate` is the share of errors that people are taken to let pass.  `shown` decisions are no evidence,
-    since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `reason`
-    says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.  Where two
-    orders count, the figures are those of the one that acts, and `orders` has both; `kept` says that half of the chance
-    of being wrong is for a second one.
+    `labels_worth` is how many independent labels those used are worth, where questions come again, cases belong
+    together, or errors fall together.  `miss_rate` is the share of errors that people are taken to let pass, `measured`
+    by so many answers to known-wrong cases, None where it is assumed or declared.  `shown` decisions are no evidence,
+    since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `seconds`
+    are those for which people held the reviews behind what counted in this epoch, until something was certified, or so
+    far.  `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    Where two orders count, the figures are those of the one that acts, and `orders` has both; `halved` says that half
+    of the chance of being wrong is for a second one.
     """
 
     loop: str
@@ -61,14 +64,16 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     audited_cases: int
     missing: int
     miss_rate: float
+    measured: int | None
     shown: int
     blind: bool
+    seconds: float
     suspicion: float
     state: str
     reason: str
     closed: str | None
     counted: str
-    kept: bool = False
+    halved: bool = False
     orders: list[Order] = []
 
 
@@ -93,7 +98,7 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
     else:
         needed = current.acting(control, name).labels_needed()
         state, counted = _counted(control, guarantee, current, current.acting(control, name), needed)
-    if guarantee is not None and guarantee.blind and not audit.comparable(control.settings):
+    if control.settings.side_by_side and not audit.judges(control):
         needed, counted = None, FREE
     if guarantee is not None and closed is not None:  # what the evidence says comes after that, as a sentence
         stands = f"What is certified stands by for when it opens: {counted}"
@@ -113,10 +118,12 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         missing=current.missing if current else 0, shown=current.shown if current else 0,
         blind=guarantee is not None and guarantee.blind and (current is None or current.blind),
         miss_rate=certificate.miss_rate if certificate else guarantee.missed if guarantee else 0.0,
+        measured=current.measured if current else None,
+        seconds=round(current.took / 1e6, 3) if current else 0.0,
         suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
         closed=closed, counted=counted, orders=_orders(control, name, current),
-        kept=orders.learnable() and control.beside and (current is None or orders.shares(current.promise, control)),
+        halved=orders.learnable() and control.beside and (current is None or orders.shares(current.promise, control)),
     )  # fmt: skip
 
 
@@ -175,7 +182,9 @@ def _counted(
         return "pilot", _joined(f"{left}; everything goes to humans", late)
     unseen = f", and {share(certificate.miss_rate)} of errors are taken to be missed" if certificate.miss_rate else ""
     errors = f"A proposal counts as wrong once a second reviewer says so too{unseen}"
-    if not guarantee.adjudicate:
+    if control.settings.side_by_side:
+        errors = f"{SIDE_BY_SIDE}{unseen}"
+    elif not guarantee.adjudicate:
         errors = f"Nobody is asked twice, so errors of reviewers count as errors of the model{unseen}"
     if scorer is not None:
         errors += f". Here the score is the chance of being right, learned by {scorer}"
@@ -221,9 +230,14 @@ ASSUMED = (
     "errors as they would have found without seeing it."
 )
 FREE = (
-    "A free response is never quite what was proposed, so that people cannot be asked without the proposal, and what "
-    "they answer with it is not counted. With a schema of a number, a yes or no, or a choice it could be compared; "
-    "blind = false counts answers to what was shown, and assumes that people notice what is wrong with it"
+    "A free response is never quite what was proposed, so that a second person has to judge both side by side, and the "
+    "group has nobody else. What one person answers is not counted. With a schema of a number, a yes or no, or a "
+    "choice it could be; blind = false counts answers to what was shown, and assumes that people notice what is wrong "
+    "with it"
+)
+SIDE_BY_SIDE = (
+    "A proposal counts as wrong when a person finds it not acceptable beside the answer that somebody else wrote "
+    "without seeing it, and is not told whose is whose"
 )
 LAPSES = (
     "It lapses when another model proposes, when the settings change the promise, the labels or which cases reach the "
@@ -240,6 +254,7 @@ NOT_YET = (
     "counted, no case goes to autopilot by its score."
 )
 NOTICED = f"assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
+MEASURED = "measured on {:,} answers to known-wrong cases"
 NOT_MEASURED = f" All this is said {NOTICED}"
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
@@ -285,11 +300,17 @@ def words(control: Control, of: Standing) -> Words:
         most = f"At most {share(of.max_error)} of what autopilot does is wrong"
         headline = f"{most}, with {share(of.confidence)} confidence."
     who = "A proposal counts as wrong when one person says so: errors of reviewers count as errors of the model"
-    if guarantee.adjudicate:
+    if control.settings.side_by_side:
+        who = SIDE_BY_SIDE
+    elif guarantee.adjudicate:
         who = "A proposal counts as wrong when a second person, who has not seen the first answer, says so too"
     assumed = "" if guarantee.blind else ASSUMED
     missed = f" Reviewers are taken to miss up to {share(of.miss_rate)} of all errors." if of.miss_rate else ""
-    if guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
+    if of.measured is not None:
+        second = ", and a second person sees them too" if guarantee.adjudicate else ""
+        noticed = f"people notice at least {at_least(1.0 - of.miss_rate)} of wrong proposals{second}"
+        missed = f" All this allows for what people miss: {noticed}; {MEASURED.format(of.measured)}."
+    elif guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
         missed = NOT_MEASURED
     lapses = LAPSES if of.scorer is None else f"{LAPSES} It lapses as well when another risk model is learned."
     return Words(
@@ -346,7 +367,7 @@ def _ordered(guarantee: Guarantee, of: Standing) -> str:
     """What orders the cases, where it may be either of two: what each lets through, and why which one acts."""
     if not of.orders:
         many = f"{guarantee.learn_from:,} decided cases"
-        return "" if not of.kept else (
+        return "" if not of.halved else (
             "Confidence alone orders the cases so far. Half of the chance of being wrong is kept for a second order, "
             f"by a chance of being right that is learned from about {many}: these count for confidence and not for it."
         )  # fmt: skip
@@ -369,6 +390,19 @@ def worth_of(of: Standing) -> str:
     if of.labels_worth is None or of.labels_worth >= LESS * of.labels_used:
         return ""
     return f"worth about {of.labels_worth:,.0f} independent ones"
+
+
+def effort(of: Standing) -> tuple[str, str]:
+    """People's time behind the answers that counted, and until when, in words."""
+    return time_of(of.seconds), "until it opened" if of.certified_coverage > 0.0 else "so far"
+
+
+def time_of(seconds: float) -> str:
+    """Working time as people say it: ``40 s``, ``75 min``, ``5 h 12 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _span(seconds: str | int | float) -> str:

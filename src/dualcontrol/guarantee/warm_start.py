@@ -39,7 +39,7 @@ class Start(NamedTuple):
     """What a new epoch begins with: cases that are evidence, and those that only choose where to begin.
 
     `share` is what these cases may spend of the part of delta that is kept for what was recorded before the epoch, and
-    `missing` are the positions of those that nobody answered.
+    `missing` are the positions of those that nobody answered.  `why_not` says why recorded cases are no evidence.
     """
 
     evidence: list[Counted]
@@ -48,6 +48,7 @@ class Start(NamedTuple):
     share: float = 1.0
     missing: tuple[int, ...] = ()
     shown: tuple[int, ...] = ()  # which of the evidence people gave with the proposal before them
+    why_not: str = ""
 
     def promise(self, max_error: float) -> dict[str, Any]:
         """Bins and first region by the burn-in; one exact test of the evidence if all of it was labelled for sure."""
@@ -161,6 +162,7 @@ def _asked_since(entries: Sequence[Entry], control: Control) -> int:
 
 RECORDED = 10_000  # of the latest decisions that people may have seen are routed again
 LOOK_BACK = 100_000  # positions of the feed that are looked through for them
+NOBODY = "went where nobody could be asked about them (blocked, or let run without audits)"
 POLICIES = 10  # may have been compared on what is recorded before one was chosen: each has a tenth of its part of delta
 
 
@@ -169,12 +171,16 @@ def recounted(steps: Steps, control: Control, name: str, segment: Segment) -> St
 
     Missing answers count as errors; so do erased cases, since nobody can say any more where they would go.
     """
-    nothing, guarantee = Start([], [], []), control.settings.guarantee
-    if guarantee is not None and guarantee.largest > 1:  # who was seen of a cluster is not looked up
-        return nothing
+    guarantee = control.settings.guarantee
+
+    def nothing(why: str) -> Start:
+        return Start([], [], [], why_not=why)
+
+    if guarantee is not None and guarantee.largest > 1:
+        return nothing("where several cases count together it is not looked up who was seen of a cluster")
     heads, unseen = _recorded(steps, control, segment)
     if unseen:
-        return nothing
+        return nothing(f"rows of a batch {NOBODY}, and left no case that could be routed again")
     entries = steps.store.queries.entries(f"loop/{control.loop_id}", values=False)
     least, now = floors(entries, control, name), steps.now()
     labels: list[Counted] = []
@@ -183,19 +189,24 @@ def recounted(steps: Steps, control: Control, name: str, segment: Segment) -> St
     for pos, case_id in heads:
         try:
             case = steps.store.queries.case(case_id)
-        except ReadOnlyError:  # a newer version wrote it: what it says cannot be routed here
-            return nothing
+        except ReadOnlyError:
+            return nothing("a newer version wrote some of the cases: what they say cannot be routed here")
         if case is None or case.route is None:
-            return nothing
+            return nothing("a case is not there any more")
         score = reaches(case, control, name, segment.model)
         if score is None:
             continue
-        if score is UNKNOWN or case.route.labelled == 0.0:
-            return nothing
+        if score is UNKNOWN:
+            return nothing("some cases that would reach the threshold have no score of the risk model")
+        if case.route.labelled == 0.0:
+            return nothing(f"some cases that would reach the threshold {NOBODY}, and the others are not like them")
         if case.route.shown:
             continue
         if guarantee is not None and guarantee.blind and not adjudication.blind(case):
-            return nothing  # nobody was asked without the proposal, as where a rule kept such cases with people
+            return nothing(
+                "some cases that would reach the threshold were answered with the proposal shown, as where a rule kept "
+                "them with people, which is no evidence"
+            )
         label = MISSING if case.erased else label_of(case, control, alone=True)
         if label == PENDING:
             if not overdue(case.opened_at, control, now):

@@ -16,24 +16,33 @@ from dualcontrol.verdicts import VERDICTS
 
 KINDS = {name: spec.example for name, spec in VERDICTS.items() if spec.example is not None}
 
+JUDGEMENT = "judgement"  # of a proposal and a person's answer, side by side
+
 
 def rows(case: Case, events: Sequence[Event], control: Control, env: Env) -> list[Example]:
     """The example rows that these events make: one for a human decision, one for each audit."""
-    verdicts: list[tuple[str, int | None]] = []
+    verdicts: list[tuple[str, str, int | None]] = []
     for event in events:
         if isinstance(event, Concluded) and event.by == "human" and case.settled is not None:
-            verdicts.append((event.verdict or "", case.settled.wrong))
-        elif isinstance(event, Audited) and event.verdict in KINDS:
-            verdicts.append((event.verdict, event.wrong))
+            verdicts.append((KINDS.get(event.verdict or "", ""), event.verdict or "", case.settled.wrong))
+        elif isinstance(event, Audited) and event.verdict in KINDS and not _asked_again(case, event):
+            review = case.review(event.review_id)
+            kind = JUDGEMENT if review is not None and review.against else KINDS[event.verdict]
+            verdicts.append((kind, event.verdict, event.wrong))
     route = case.route
     return [
         Example(
             case_id=case.id, loop_id=control.loop_id, epoch=route.epoch if route else 0,
-            kind=KINDS.get(verdict, verdict), verdict=verdict, wrong=wrong, bin=route.bin if route else None,
+            kind=kind or verdict, verdict=verdict, wrong=wrong, bin=route.bin if route else None,
             score=case.confidence, inclusion=route.inclusion if route else 1.0, at=env.now,
         )
-        for verdict, wrong in verdicts
+        for kind, verdict, wrong in verdicts
     ]  # fmt: skip
+
+
+def _asked_again(case: Case, event: Audited) -> bool:
+    """Whether this is what somebody said of a case that people had decided: one example of it is there already."""
+    return event.review == "audit" and case.route is not None and case.route.shown
 
 
 # The data set: every example with what it was about and where it comes from.
@@ -123,6 +132,7 @@ def _training_row(case: Case, example: Example) -> TrainingRow | None:
     proposal, first, distribution = case.proposal, answers[0], None
     if beside:
         value = case.proposed_value() if first.verdict == "approve" else first.value
+        value = first.by_side if example.kind == JUDGEMENT else value
     else:
         collected = case.settled is not None and case.settled.settled_by == "collect" and len(answers) > 1
         value = None if collected else case.resolved_value()

@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import log
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.oversight import rates
 
 Verdict = Literal["stamping", "healthy"]
+
+
+class Run(NamedTuple):
+    """A run of the test that ended: misses, of how many probes, and the log likelihood ratio that they came to."""
+
+    missed: int
+    of: int
+    evidence: float
 
 
 class Stamping:
@@ -37,6 +45,7 @@ class Stamping:
         self._flag, self._clear = log((1.0 - false_clear) / false_flag), log(false_clear / (1.0 - false_flag))
         self.missed = self.caught = 0  # since the test began anew
         self.flags = self.clears = 0
+        self.flagged: list[Run] = []  # the runs that ended in a flag; of those before it was stored only the number is
 
     def observe(self, missed: bool | int) -> Verdict | None:
         """Count one probe; the verdict where it ends the test, which then begins anew."""
@@ -48,6 +57,8 @@ class Stamping:
         evidence = self.evidence
         if self._clear < evidence < self._flag:
             return None
+        if evidence >= self._flag:
+            self.flagged.append(Run(self.missed, self.missed + self.caught, evidence))
         self.missed = self.caught = 0
         if evidence >= self._flag:
             self.flags += 1

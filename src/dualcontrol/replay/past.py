@@ -17,7 +17,8 @@ from dualcontrol.guarantee.curve import ScoredRow
 from dualcontrol.guarantee.evidence import Reach, reach
 from dualcontrol.guarantee.offline import Offline, share
 from dualcontrol.layout import some
-from dualcontrol.replay.whatif import Options, ThresholdResult, plain, threshold_result, weighted
+from dualcontrol.replay.live import METHOD, Recorded, recorded
+from dualcontrol.replay.whatif import Method, Options, ThresholdResult, allowing, plain, threshold_result, weighted
 from dualcontrol.review.adjudication import verdict
 from dualcontrol.route.route import learned_of, route, subject_of
 
@@ -57,7 +58,8 @@ class Replayed(NamedTuple):
     """How many past cases would go the same way, and where the others would go; oldest first in `past`.
 
     `reach` says who could see them, and `unscored` counts those without a score of the risk model in force.  `own` are
-    the thresholds that the loop's own guarantee has certified, by segment.
+    the thresholds that the loop's own guarantee has certified, by segment, and `recorded` the labels that it counted.
+    Where two orders count, all of this is of confidence, and `learned` has the thresholds of the other where it acts.
     """
 
     loop: str
@@ -69,6 +71,8 @@ class Replayed(NamedTuple):
     unscored: int = 0
     own: Mapping[str, float] = {}
     guarantee: Guarantee | None = None
+    recorded: tuple[Recorded, ...] = ()
+    learned: Mapping[str, float] = {}
 
     @property
     def moved(self) -> int:
@@ -123,13 +127,19 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
     guarantee = stored.settings.guarantee
     return Replayed(
         loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored,
-        {} if guarantee is None else by_score(stored), guarantee,
+        {} if guarantee is None else by_score(stored), guarantee, recorded(desk, stored, control),
+        {} if guarantee is None else by_chance(stored),
     )  # fmt: skip
 
 
 def by_score(control: Control) -> dict[str, float]:
     """The thresholds in force on the score that this replay tests: of two orders those of confidence."""
     return {name: at for name, at in control.thresholds.items() if control.learned or control.acting(name) != RISK}
+
+
+def by_chance(control: Control) -> dict[str, float]:
+    """The thresholds in force on the other score: of two orders those of the learned one, where it acts."""
+    return {name: at for name, at in control.thresholds.items() if name not in by_score(control)}
 
 
 def _past(case: Case, route: Route, control: Control, group: str | None) -> Past:
@@ -229,23 +239,30 @@ def seen(replayed: Replayed, *, certifying: bool) -> PastEvidence:
 
 
 def past_result(replayed: Replayed, options: Options, group: str | None) -> ThresholdResult:
-    """What a threshold would have done to past cases; with nothing judged, nothing is known."""
-    past = seen(replayed, certifying=options.max_error is not None)
+    """What a threshold would have done to past cases; with nothing judged, nothing is known.
+
+    Under a guarantee a threshold is chosen as the live certificate chooses it, by the labels that it counts.
+    """
+    chooses = options.max_error is not None and options.threshold is None
+    live = replayed.recorded if chooses else ()
+    past = seen(replayed, certifying=options.max_error is not None and not live)
     if not past.judged and past.left_out:
         bare = past_result(replayed, options._replace(max_error=None, threshold=None), group)
         why = UNSEEN if bare.n else NONE
         return bare._replace(offline=_refused(options, why), reason=why)
     if group is not None and past.judged and all(row.group == NO_GROUP for row in past.judged):
         raise FileError(f"no past case has {group!r}; --group takes segment, action, or a field of meta")
+    none = next((record.why_not for record in live if record.why_not), NONE)
     nothing = ThresholdResult(
-        0, "betting", options.confidence, None, None if options.max_error is None else _refused(options, NONE), [],
-        options.price.of(1.0, 0.0) if options.price else None, {}, NONE,
+        0, "betting", options.confidence, None, None if options.max_error is None else _refused(options, none), [],
+        options.price.of(1.0, 0.0) if options.price else None, {}, none,
     )  # fmt: skip
     if not past.judged:
         return nothing
-    result = threshold_result(
-        past.judged, options, weighted(past.evidence, options, guaranteed=replayed.reach.guaranteed)
-    )
+    by_bets = weighted(past.evidence, options, guaranteed=replayed.reach.guaranteed)
+    result = _as_live(replayed, past, options, by_bets) if live else threshold_result(
+        past.judged, options, allowing(by_bets, missed(replayed, options))
+    )  # fmt: skip
     if options.grouped:  # of a group of which nobody has judged a case nothing is known
         groups = dict(result.groups)
         for name, count in Counter(row.group for row in past.evidence).items():
@@ -253,11 +270,35 @@ def past_result(replayed: Replayed, options: Options, group: str | None) -> Thre
             groups.setdefault(name, nothing._replace(reason=silence))
         result = result._replace(groups=dict(sorted(groups.items())))
     reason = result.reason
-    if options.max_error and past.unanswered:
+    if options.max_error and past.unanswered and not live:
         reason += f"; {past.unanswered} that nobody judged count as wrong"
     if options.max_error and past.unseen:
         reason += f"; {past.unseen} that nobody could be asked about ({PLACES}) count as wrong, which audit = 0.05 ends"
     return result._replace(reason=reason)
+
+
+def _as_live(replayed: Replayed, past: PastEvidence, options: Options, by_bets: Method) -> ThresholdResult:
+    """What the live certificate of each segment makes of the labels that it counts."""
+    bounds = allowing(by_bets, missed(replayed, options)).bounds
+    found = {
+        record.segment: record.offline(options.max_error or 0.5, options.confidence, options.miss_rate)
+        for record in replayed.recorded
+    }  # fmt: skip
+    if len(found) == 1:
+        (only,) = found.values()
+        return threshold_result(past.judged, options, Method(METHOD, bounds, lambda *given, **more: only))
+    bare = threshold_result(past.judged, options._replace(max_error=None), Method(METHOD, bounds, by_bets.test))
+    return bare._replace(segments=found, reason=SEPARATE)
+
+
+SEPARATE = "each segment has a certificate of its own, and they share the chance of being wrong"
+
+
+def missed(replayed: Replayed, options: Options) -> float:
+    """The share of errors that people are taken to let pass: as asked for, else as the guarantee takes it."""
+    if options.miss_rate is not None:
+        return options.miss_rate
+    return replayed.guarantee.missed if replayed.guarantee is not None else 0.0
 
 
 def _refused(options: Options, why: str) -> Offline:
@@ -284,23 +325,55 @@ def remarks(replayed: Replayed, options: Options) -> list[str]:
         remarks.append(f"{some(replayed.unscored, 'case')} without a score of the risk model in force are left out")
     if options.max_error is None:
         return remarks
+    guarantee = replayed.guarantee
+    if guarantee is None:
+        return [*remarks, NO_LIVE, *([] if options.miss_rate is not None else [UNALLOWED])]
     epochs = len({case.epoch for case in replayed.past if case.seen})
     if epochs > 1:
-        remarks.append(f"the cases are of {epochs} epochs, of which the loop's own guarantee counts the last only")
-    guarantee = replayed.guarantee
-    if guarantee is not None and guarantee.missed:
+        remarks.append(f"the errors are of {epochs} epochs, of which the loop's own guarantee counts the last only")
+    if replayed.learned:
+        where = _places(replayed.learned)
         remarks.append(
-            f"the loop's own guarantee takes {share(guarantee.missed)} of errors to be missed by reviewers, and asks "
-            "for that much more; here only those count that somebody found"
+            "two orders count the same answers, and here they are put in that of confidence; the loop acts by the "
+            f"learned chance of being right, from {where} on, as its guarantee has certified it"
         )
-    if guarantee is not None and replayed.own:
-        where = ", ".join(f"{at:.4g}" + (f" ({name})" if name else "") for name, at in sorted(replayed.own.items()))
-        remarks.append(
-            f"the loop's own guarantee has certified {where} for an error of at most {share(guarantee.max_error)}, and "
-            "acts by that: it looks at answers as they come, from scores on that its first answers chose, and here all "
-            "past cases are tested once, from scores on of their own, so that the two are seldom quite the same"
+    if options.threshold is None and replayed.recorded:
+        return [*remarks, *_live(replayed, guarantee, options)]
+    return [*remarks, *_own(replayed, guarantee)]
+
+
+NO_LIVE = (
+    "the loop has no guarantee, so that nobody was asked blind: people saw the proposals, a live certificate would "
+    "count none of these answers, and here they are tested once"
+)
+UNALLOWED = "errors that people let pass are not allowed for; --miss-rate 0.1 takes every tenth to be missed"
+
+
+def _live(replayed: Replayed, guarantee: Guarantee, options: Options) -> Iterator[str]:
+    """What the labels were that were tested, and how that compares with what the guarantee has certified."""
+    for record in replayed.recorded:
+        if record.changed and not record.why_not:
+            yield (
+                f"by today's rules other cases reach the threshold ({record.changed}): past ones were routed again, "
+                "and counted with the part of the chance of being wrong that a new epoch keeps for them"
+            )
+    same = (options.max_error, options.confidence) == (guarantee.max_error, guarantee.confidence)
+    if same and options.miss_rate is None and replayed.own and not any(r.changed for r in replayed.recorded):
+        yield "this is what the loop's own guarantee has certified, by the same answers"
+    else:
+        yield from _own(replayed, guarantee)
+
+
+def _own(replayed: Replayed, guarantee: Guarantee) -> Iterator[str]:
+    if replayed.own:
+        yield (
+            f"the loop's own guarantee has certified {_places(replayed.own)} for an error of at most "
+            f"{share(guarantee.max_error)}, and acts by that"
         )
-    return remarks
+
+
+def _places(thresholds: Mapping[str, float]) -> str:
+    return ", ".join(f"{at:.4g}" + (f" ({name})" if name else "") for name, at in sorted(thresholds.items()))
 
 
 def documented(replayed: Replayed, result: ThresholdResult, options: Options) -> dict[str, JSON]:

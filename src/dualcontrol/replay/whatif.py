@@ -19,7 +19,7 @@ from dualcontrol.errors import FileError
 from dualcontrol.guarantee import binomial
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.curve import Bounds, CurvePoint, Price, ScoredRow, at, by_wilson, curve, weight, wilson
-from dualcontrol.guarantee.offline import Offline, certify, certify_weighted
+from dualcontrol.guarantee.offline import Offline, certify, certify_weighted, share
 from dualcontrol.guarantee.offline import bounds as betting
 
 FEW = 30  # below this, a group's error is hardly known
@@ -29,13 +29,14 @@ GROUPS = "the promise is for the whole; each group has its own error and interva
 
 
 class Options(NamedTuple):
-    """The options of a replay, checked."""
+    """The options of a replay, checked; `miss_rate` of past cases is the guarantee's where it is not given."""
 
     threshold: float | None = None
     max_error: float | None = None
     confidence: float = 0.95
     price: Price | None = None
     grouped: bool = False
+    miss_rate: float | None = None
 
 
 class Method(NamedTuple):
@@ -47,7 +48,10 @@ class Method(NamedTuple):
 
 
 class ThresholdResult(NamedTuple):
-    """What a threshold would have done; `offline` is the certificate where one was asked for."""
+    """What a threshold would have done; `offline` is the certificate where one was asked for.
+
+    Where several segments have a certificate each, `segments` has them in the place of one for the whole.
+    """
 
     n: int
     method: str
@@ -58,10 +62,13 @@ class ThresholdResult(NamedTuple):
     humans: float | None
     groups: dict[str, ThresholdResult]
     reason: str
+    segments: Mapping[str, Offline] = {}
 
     @property
     def refused(self) -> bool:
         """Whether a certificate was asked for and there is none."""
+        if self.segments:
+            return all(part.threshold is None for part in self.segments.values())
         return self.offline is not None and self.offline.threshold is None
 
 
@@ -92,6 +99,25 @@ def weighted(evidence: Sequence[ScoredRow], options: Options, *, guaranteed: boo
     scores, wrong = [row.score for row in evidence], [not row.right for row in evidence]
     chances, floors = [row.inclusion for row in evidence], [row.floor for row in evidence]
     return Method("betting", by_betting, partial(certify_weighted, scores, wrong, chances, least=floors))
+
+
+def allowing(method: Method, missed: float) -> Method:
+    """The same where people let this share of errors pass: what they find is held against so much less."""
+    if not missed:
+        return method
+
+    def bounds(rows: Sequence[ScoredRow]) -> tuple[float, float]:
+        low, high = method.bounds(rows)
+        return low, min(1.0, high / (1.0 - missed))
+
+    def test(max_error: float, confidence: float, **more: Any) -> Offline:
+        offline = method.test(max_error * (1.0 - missed), confidence, **more)
+        allowed = (
+            f"people are taken to miss {share(missed)} of errors, so {share(max_error * (1.0 - missed))} are tested"
+        )
+        return offline._replace(reason=f"{offline.reason}; {allowed}")
+
+    return Method(method.name, bounds, test)
 
 
 def threshold_result(rows: Sequence[ScoredRow], options: Options, method: Method) -> ThresholdResult:
@@ -154,10 +180,19 @@ def plain(result: ThresholdResult) -> Mapping[str, JSON]:
         "cost_unit": UNIT if result.humans is not None else None,
         "cheapest": dict(zip(("threshold", "load", "cost"), least, strict=True)) if result.humans is not None else None,
         "curve": [{**p._asdict(), "interval": list(p.interval)} for p in result.points],
+        **({"segments": {name: segment(part) for name, part in result.segments.items()}} if result.segments else {}),
         **(
             {"groups": {n: plain(group) for n, group in result.groups.items()}, "note": GROUPS} if result.groups else {}
         ),
     }
+
+
+def segment(of: Offline) -> dict[str, JSON]:
+    """One segment's certificate as plain JSON values."""
+    return {
+        "threshold": of.threshold, "coverage": of.coverage, "n": of.n, "labels_needed": of.labels_needed,
+        "reason": of.reason,
+    }  # fmt: skip
 
 
 # What another promise, or another threshold, would have meant for the answers that a certificate has counted.

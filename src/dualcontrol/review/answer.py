@@ -6,6 +6,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from dualcontrol import probe
 from dualcontrol.case import JSON, Case, Content, Review, risk_number
 from dualcontrol.commands import Commit, GiveAnswer, Retract
 from dualcontrol.control import Control, Env
@@ -54,6 +55,8 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
             confidence=real(command.confidence), presented=review.presented, seconds=seconds, shown=shown,
             content=Content({slot: content} if content else {}),
         )  # fmt: skip
+        if case.kind != "live":  # asked of nobody else
+            return [passed, *probe.over(case, review, env, rejected=None)]
         return [passed, reopened(case, review, command.actor.person, to, control, env)]
     edit = edit_under_review(case, review) if verdict == "approve" else None
     content = {"value": value} | ({} if edit is None else {"approved": edit}) | optional
@@ -69,7 +72,7 @@ def answer(case: Case, command: GiveAnswer, control: Control, env: Env) -> list[
 
 def retract(case: Case, command: Retract, control: Control, env: Env) -> list[Event]:
     """Take a decision back before it is effective; only who answered may."""
-    if case.concluded is not None:
+    if case.concluded is not None or case.scored is not None:  # the answer of a test case was told already
         raise SettledError(f"the decision of case {case.id} is effective already")
     refuse(may(command.person, "retract", control, case, command.review_id))
     return [Retracted(review_id=command.review_id, person=command.person)]

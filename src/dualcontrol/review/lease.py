@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec.structs import replace
@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from dualcontrol.case import ENCODER, Case, Review
 from dualcontrol.commands import Expire, Extend, Release, TakeClaim
 from dualcontrol.control import Control, Env
-from dualcontrol.errors import ClaimError, SettledError, UnknownCaseError
+from dualcontrol.errors import CapError, ClaimError, SettledError, UnknownCaseError
 from dualcontrol.events import Answered, Claimed, Event, Extended, LeaseExpired, Passed, Released, ReviewCancelled
 from dualcontrol.names import same
 from dualcontrol.people import may, refuse
-from dualcontrol.review import view
+from dualcontrol.review import comparison, view
 from dualcontrol.review.view import passed_up, visible_answers
 
 
@@ -28,18 +28,43 @@ def claim(case: Case, command: TakeClaim, control: Control, env: Env) -> list[Ev
     if review.state != "open":
         raise SettledError(f"review {review.id} is {review.state}")
     refuse(may(command.person, "claim", control, case, review.id))
+    refuse(capped(case, command.person, control, env.facts.worked))
+    by_step = view.by_step(case, review, command.person, control)
+    review = replace(review, blind=True) if by_step else review
     return [
         Claimed(
             review_id=review.id, person=command.person, claim_id=command.claim_id, at=env.now, until=command.until,
             presented=presentation(case, review, command.person, control, env),
             seen=seen_by(case, review), followers=0 if review.beside else env.facts.followers,
-            meta=meta_for(review, control),
+            meta=meta_for(review, control), by_step=by_step,
         )
     ]  # fmt: skip
 
 
+def capped(case: Case, person: str, control: Control, worked: Mapping[str, int] | None) -> CapError | None:
+    """Why somebody takes no more cases of this risk for now, by the loop's cap; None where they may."""
+    cap = control.settings.cap
+    reached = None if cap is None or worked is None else cap.reached(risk_of(case), worked)
+    if reached is None:
+        return None
+    what, bound = reached
+    count = f"{bound} case{'' if bound == 1 else 's'}"
+    return CapError(f"{person} has had {count} {what} in 24 hours, as many as loop {control.loop!r} allows one person",
+                    bound=bound, what=what)  # fmt: skip
+
+
+def risk_of(case: Case) -> str | float | None:
+    """The risk that a case was routed at, else as it was proposed."""
+    return case.route.risk if case.route is not None and case.route.risk is not None else case.risk
+
+
 def presentation(case: Case, review: Review, person: str, control: Control, env: Env) -> tuple[str, ...]:
-    """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's."""
+    """Candidate ids in the order shown: drawn by reviewer for a preference, else the caller's; blind, the loop's.
+
+    Where two texts are compared it is the order of these.
+    """
+    if review.against is not None:
+        return comparison.order(case, person, env)
     if view.hidden(review):
         # of the loop's labels; in none where only some of them are candidates: these few would tell what is likely
         by_label = {ENCODER.encode(c["value"]): c["id"] for c in case.content.get("candidates", ())}

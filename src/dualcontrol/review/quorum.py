@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dualcontrol.case import JSON, Answer, Case, Quorum
 from dualcontrol.names import identity
+from dualcontrol.review import comparison
 from dualcontrol.review.values import canonical
 from dualcontrol.schema import meaning, plain_text
 from dualcontrol.verdicts import VERDICTS
@@ -119,7 +120,7 @@ def said_first(case: Case, answer: Answer) -> str | None:
     return str(answer.first["verdict"]) if committed else None
 
 
-def label(case: Case, source: Answer | None) -> int | None:
+def label(case: Case, source: Answer | None, *, free: bool = False) -> int | None:
     """Whether the proposal was wrong by the answer that settled a case.
 
     In a case that is asked blind only blind answers say so: where the one that settled it was not, any that was.
@@ -128,26 +129,29 @@ def label(case: Case, source: Answer | None) -> int | None:
         return None
     blind = {review.id for review in case.reviews if review.blind and not review.beside}
     if case.route is None or not case.route.asked_blind or source.review_id in blind:
-        return wrong(case, source)
-    words = [wrong(case, case.answer(a.review_id)) for a in case.answered if a.review_id in blind]
+        return wrong(case, source, free=free)
+    words = [wrong(case, case.answer(a.review_id), free=free) for a in case.answered if a.review_id in blind]
     return max((word for word in words if word is not None), default=None)
 
 
-def wrong(case: Case, answer: Answer) -> int | None:
+def wrong(case: Case, answer: Answer, *, free: bool = False) -> int | None:
     """Whether the proposal was wrong by this answer, 0 or 1; None where it says nothing of that.  The one definition.
 
     approve 0; edit 1 unless it equals the proposal; reject 1; respond 1, also where the AI had nothing to propose,
-    but in a blind review 0 if it says the very same; label 1 if unequal; else none.  Who said that an action should not
-    happen before they saw it has said that it is wrong, whatever they let happen then.
+    but in a blind review 0 if it says the very same, and where responses are `free` none if it does not; label 1 if
+    unequal, and of two texts that are compared what is said of the proposal; else none.  Who said that an action should
+    not happen before they saw it has said that it is wrong, whatever they let happen then.
     """
-    spec, proposal = VERDICTS[answer.verdict], case.proposal
+    spec, proposal, review = VERDICTS[answer.verdict], case.proposal, case.review(answer.review_id)
+    if review is not None and review.against is not None:
+        return comparison.wrong(answer)
     if said_first(case, answer) == "reject" and case.proposed is not None:
         return 1
     if spec.value == "response":
-        review = case.review(answer.review_id)
         if review is None or not review.blind or proposal is None:
             return 1
-        return int(plain_text(answer.value) not in (plain_text(proposal.value), plain_text({"text": proposal.value})))
+        same = plain_text(answer.value) in (plain_text(proposal.value), plain_text({"text": proposal.value}))
+        return 0 if same else None if free else 1
     if spec.wrong is None or case.proposed is None:
         return None
     if spec.wrong != "compared":

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from dualcontrol import events as ev
-from dualcontrol.case import Case
-from dualcontrol.control import Control, Env
+from dualcontrol import probe
+from dualcontrol.case import Case, ReviewKind
+from dualcontrol.control import SECOND_REVIEW, Control, Env
 from dualcontrol.events import Event, real
 from dualcontrol.evolve import fold
-from dualcontrol.people import arbiter_of
+from dualcontrol.people import arbiter_of, humans_of
 from dualcontrol.review import adjudication, edits, joined, quorum, rows
 
 
 def _opened_by_route(case: Case, event: ev.Routed, control: Control, env: Env) -> list[Event]:
     """The rows of a case for people, or the one of an audit beside autopilot."""
     route = case.route
+    if case.kind != "live":
+        return _probe_asked(case, control, env)
     if route is None or case.origin == "shadow" or route.relief in ("reject", "joined"):
         return []
     if route.to == "human":
@@ -26,18 +31,37 @@ def _opened_by_route(case: Case, event: ev.Routed, control: Control, env: Env) -
     return []
 
 
+def _probe_asked(case: Case, control: Control, env: Env) -> list[Event]:
+    """The rows of a probe, all for the person it is meant for: those of a live case, or an audit beside autopilot.
+
+    One that is meant for nobody is over at once, and kept to be copied.
+    """
+    key, route = probe.key_of(case), case.route
+    if key is None or not key.person or route is None or route.to == "block":
+        return [probe.scored(case, None, env, rejected=None)]
+    kind: ReviewKind = "audit" if route.to == "autopilot" else "decide"
+    asked = rows.first(case, control, env) if kind == "decide" else []
+    if all(getattr(event, "review", kind) != kind for event in asked):  # an arbiter alone is somebody else
+        asked = [rows.row(case, kind, rows.group_of(route, control), 1, control, env)]
+    return [replace(event, addressee=key.person) if isinstance(event, ev.ReviewOpened) else event for event in asked]
+
+
 def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) -> list[Event]:
     """What an answer leads to: an audit's result, a decision, more people for an edit, an arbiter, or more votes."""
     review, route = case.review(event.review_id), case.route
     if review is None:
         return []
+    if case.kind != "live":
+        return probe.over(case, review, env, rejected=bool(quorum.wrong(case, case.answer(review.id))))
     if review.beside or case.concluded is not None:
         answer = case.answer(review.id)
-        wrong = quorum.wrong(case, answer)
+        wrong = quorum.wrong(case, answer, free=control.settings.side_by_side)
         return [ev.Audited(review_id=review.id, review=review.kind, verdict=answer.verdict, wrong=wrong)]
     votes = quorum.votes(case)
     if votes.settled_by is not None:
         more = edits.more(case, votes, control, env)
+        if more is None and _settles_alone(case, votes, control):
+            return [_with_a_second(case, votes, control)]
         return [_decided(case, votes, control, env)] if more is None else more
     if votes.dispute:
         arbitrating = any(r.kind == "arbiter" and r.state in rows.WAITING for r in case.reviews)
@@ -59,9 +83,34 @@ def _after_answer(case: Case, event: ev.Answered, control: Control, env: Env) ->
     ]  # fmt: skip
 
 
+def _settles_alone(case: Case, votes: quorum.Votes, control: Control) -> bool:
+    """Whether the answer of one person alone settles a case, whose answers need a second by the ladder.
+
+    A veto stops something at once, whoever gives it, and who is under second review arbitrates nothing.
+    """
+    if not control.rungs or votes.source is None or votes.settled_by in ("veto", "arbiter"):
+        return False
+    says = quorum.shape(case, votes.source)
+    agreeing = [a.actor.person for a in case.answers if a.review_id in votes.answers and quorum.shape(case, a) == says]
+    alone = len(humans_of(agreeing, control)) == 1
+    return alone and any(control.step_of(person) >= SECOND_REVIEW for person in agreeing)
+
+
+def _with_a_second(case: Case, votes: quorum.Votes, control: Control) -> ev.Rerouted:
+    """The route by which one more person has to agree; of an edit they read what was edited."""
+    route, source = case.route, votes.source
+    asked = route.quorum if route else control.settings.quorum
+    settle = asked.settle + 1 if isinstance(asked.settle, int) else asked.settle
+    return ev.Rerouted(
+        by="ladder", reason="one person's answer does not settle this case alone", group=route.group if route else None,
+        quorum=replace(asked, answers=len(votes.answers) + 1, settle=settle), risk=real(route.risk if route else None),
+        about=source.review_id if source is not None and source.verdict == "edit" else None,
+    )  # fmt: skip
+
+
 def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.Decided:
     """The decision that the answers came to, effective once none of them can be retracted any more."""
-    source = votes.source
+    source, free = votes.source, control.settings.side_by_side
     answers = [a for a in case.answered if a.review_id in votes.answers]
     # Effective once everybody whose answer settles the case has had the time to retract it that their door gives;
     # without such a time it is effective now, whatever another's clock says.
@@ -70,7 +119,7 @@ def _decided(case: Case, votes: quorum.Votes, control: Control, env: Env) -> ev.
         verdict=source.verdict if source else case.answers[-1].verdict, answers=votes.answers,
         settled_by=votes.settled_by or "",
         effective_at=max([env.now, *(at + undo for at, undo in undo_times if undo)]),
-        wrong=quorum.label(case, source), source=source.review_id if source else None,
+        wrong=quorum.label(case, source, free=free), source=source.review_id if source else None,
         risk=real(edits.decided_risk(case, source, control, env)),
         until=min((a.until for a in answers if a.until is not None), default=None),
     )  # fmt: skip
@@ -85,6 +134,8 @@ def _escalated(case: Case, event: ev.TimedOut, control: Control, env: Env) -> li
 def _by_reroute(case: Case, event: ev.Rerouted, control: Control, env: Env) -> list[Event]:
     """What was asked about the original is over; the people whom the edit demands are asked about the edit."""
     cancelled = _cancelled(case, "rerouted")
+    if event.about is None:
+        return [*cancelled, *rows.seats(fold(case, cancelled), "decide", control, env, rows=1, people=1, settling=1)]
     return [*cancelled, *edits.seconds(fold(case, cancelled), event, control, env)]
 
 
@@ -94,11 +145,14 @@ def _taken_back(case: Case, event: ev.Retracted, control: Control, env: Env) -> 
 
 
 def _over(case: Case, event: ev.Decided | ev.Concluded | ev.Erased, control: Control, env: Env) -> list[Event]:
-    """Cancel what waits; at the conclusion ask a second person where the first said that the proposal was wrong."""
+    """Cancel what waits; at the conclusion ask a second person where the first said "wrong", or where it was drawn."""
     if isinstance(event, ev.Erased):
         return _cancelled(case, "erased", beside=True)
     cancelled = _cancelled(case, "decided" if case.settled else "over")
-    return [*cancelled, *(adjudication.asked(case, event, control, env) if isinstance(event, ev.Concluded) else ())]
+    if not isinstance(event, ev.Concluded):
+        return cancelled
+    asked = adjudication.asked(case, event, control, env)
+    return [*cancelled, *asked, *adjudication.asked_again(case, event, control, env)]
 
 
 def _cancelled(case: Case, reason: str, *, beside: bool = False, about: str | None = None) -> list[Event]:

@@ -21,13 +21,13 @@ def group_of(route: Route | None, control: Control) -> str:
 
 def row(
     case: Case, kind: ReviewKind, group: str, round_: int, control: Control, env: Env, *,
-    excludes: tuple[str, ...] = (), about: str | None = None, after: str | None = None,
+    excludes: tuple[str, ...] = (), about: str | None = None, after: str | None = None, against: str | None = None,
 ) -> ReviewOpened:  # fmt: skip
     """One row for one reviewer."""
     return ReviewOpened(
         review_id=env.new_id(), review=kind, group=group, round=round_, opened_at=env.now,
         order_at=order_at(case, kind, control, env.now), due_at=case.due_at, excludes=excludes, about=about,
-        after=after, blind=view.wanted(case, kind, about, control),
+        after=after, blind=view.wanted(case, kind, about, control), against=against,
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def reopened(case: Case, review: Review, person: str, to: str | None, control: C
         if people is None or people > len(waiting):  # beside those that its waiting rows will take
             return row(
                 case, review.kind, group, review.round, control, env, excludes=excludes, about=review.about,
-                after=review.id,
+                after=review.id, against=review.against,
             )  # fmt: skip
     raise EscalationError(f"nobody else in {' or '.join(groups)} may take this review of case {case.id}")
 

@@ -24,6 +24,7 @@ from dualcontrol.errors import (
 )
 from dualcontrol.labels import Labels
 from dualcontrol.people import arbiter_of, may, refuse
+from dualcontrol.review import comparison
 from dualcontrol.review.view import hidden, proposal_for
 from dualcontrol.schema import bound, flaw, violation
 from dualcontrol.verdicts import BY_MODE, PASSING, VERDICTS
@@ -31,6 +32,8 @@ from dualcontrol.verdicts import BY_MODE, PASSING, VERDICTS
 
 def legal_in(case: Case, review: Review) -> tuple[str, ...]:
     """The verdicts that this review may be answered with."""
+    if review.against is not None:
+        return ("label", *PASSING)
     if not hidden(review):
         return (*BY_MODE[case.mode], *PASSING)
     blind = [v for v in BY_MODE[case.mode] if not VERDICTS[v].needs_proposal and case.mode != "approval"]
@@ -51,6 +54,10 @@ def checked(case: Case, review: Review, command: GiveAnswer, control: Control) -
     if command.verdict in BY_MODE[case.mode] and command.verdict not in legal:  # too early in a blind review
         if case.mode == "approval":
             raise CommitError("this review shows the action only after a commitment, and is answered after that")
+        if review.against is not None:
+            raise VerdictError(
+                "this review compares two texts: label each of them", verdict=command.verdict, legal=list(legal)
+            )
         how = "give the label" if case.mode == "labels" else "respond without the proposal"
         raise VerdictError(f"this review is blind: {how}", verdict=command.verdict, legal=list(legal))
     if command.verdict not in legal:
@@ -67,6 +74,8 @@ def checked(case: Case, review: Review, command: GiveAnswer, control: Control) -
     needs_reason = control.settings.rationale == "required" and VERDICTS[command.verdict].needs_reason
     if needs_reason and not (command.rationale or "").strip():
         raise RationaleError(f"loop {case.loop!r} requires a rationale for {command.verdict}")
+    if review.against is not None and command.verdict == "label":
+        return comparison.judgement(command.value)
     return _CHECKS[command.verdict](case, review, command, control)
 
 

@@ -24,9 +24,12 @@ from dualcontrol.case import (
     ReviewKind,
     Route,
 )
-from dualcontrol.control import Control
-from dualcontrol.names import same
+from dualcontrol.control import COMMIT_FIRST, Control
+from dualcontrol.errors import TrainingError, UnknownCaseError
+from dualcontrol.names import identity, same
 from dualcontrol.people import may
+from dualcontrol.probe import anonymous, concealed, unaddressed
+from dualcontrol.review import comparison
 
 
 def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
@@ -35,9 +38,9 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     Other reviewers' answers stay hidden while a blind quorum is open; the arbiter, and the second reviewer of an
     edit, see those before theirs.  From the claim on nothing in it changes, so that the digest at the answer is that
     of what was shown.  A preference shows its candidates in this reviewer's own order and without their sources; a
-    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  Of `meta`
-    it shows what the loop names.  `followers` says how many more cases ask the same, for which the answer counts as
-    well.
+    blind review shows nothing that tells of the proposal, for an action until its reviewer has committed.  Where an
+    answer is compared with the proposal, `texts` are the two, unnamed.  Of `meta` it shows what the loop names.
+    `followers` says how many more cases ask the same, for which the answer counts as well.
     """
     seen, shown = as_seen(case, review)
     proposal, route = proposal_for(seen, shown), seen.route
@@ -45,6 +48,8 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
     if commits_first(case, review):  # the actions to choose among, where one would not be the one
         names = sorted({str(c["action"]) for c in case.content.get("candidates", ()) if c.get("action")})
         blindness |= {"committed": committed(case, review), "actions": names if len(names) > 1 else []}
+    if review.against is not None:
+        blindness["texts"] = comparison.texts(case, review)
     candidates: list[dict[str, JSON]] = list(seen.content.get("candidates", ()))
     if shown.presented:  # in this reviewer's own order
         by_id = {c["id"]: c for c in candidates}
@@ -73,6 +78,7 @@ def view(case: Case, review: Review, person: str) -> dict[str, JSON]:
         "due_at": review.due_at,
         "opened_at": review.opened_at,
         **({"followers": review.followers} if review.followers else {}),
+        **({"practice": True} if case.kind == "practice" else {}),
         **blindness,
     }
 
@@ -174,6 +180,17 @@ def wanted(case: Case, kind: ReviewKind, about: str | None, control: Control) ->
     return evidence and guarantee is not None and guarantee.blind and case.mode in MODES and case.proposed is not None
 
 
+def by_step(case: Case, review: Review, person: str, control: Control) -> bool:
+    """Whether a review is blind for this person alone, who commits first by their step of the ladder.
+
+    Not a reading of somebody's edit, which is about what was edited, and no training case, which is to be seen.
+    """
+    return (
+        control.step_of(person) >= COMMIT_FIRST and not review.blind and review.about is None
+        and case.mode in MODES and case.proposed is not None and case.kind != "practice"
+    )  # fmt: skip
+
+
 def hidden(review: Review) -> bool:
     """Whether the proposal is hidden from the reviewer now: for good, or until this person has committed."""
     return review.blind and (not same(review.committed, review.person) or review.committed is None)
@@ -191,9 +208,11 @@ def committed(case: Case, review: Review) -> JSON:
 
 def as_seen(case: Case, review: Review) -> tuple[Case, Review]:
     """Case and review as this reviewer may see them; what is hidden is not there."""
+    case, review = concealed(case), unaddressed(review)
     if not hidden(review):
         return case, review
-    return _masked(case, review.presented), bare(review)
+    # the order of two texts that are compared is no order of candidates
+    return _masked(case, review.presented if review.against is None else ()), bare(review)
 
 
 class PersonalView(NamedTuple):
@@ -207,14 +226,26 @@ def seen_by(case: Case, person: str, control: Control) -> PersonalView:
     """The case as a person may see it who holds no review of it: page, list, flash, command line, refusals.
 
     Nothing of the proposal and of what came of it where they hold a blind review or may take one; else all of it, and
-    of meta what the loop shows.
+    of meta what the loop shows.  Raises UnknownCaseError for a probe of somebody else, which is not theirs to see.
     """
-    if kept_from(case, person, control):
+    if withheld(case, person, control):
+        raise UnknownCaseError(f"there is no case {case.id}", case_id=case.id)
+    kept, case = kept_from(case, person, control), concealed(case)
+    if kept:
         return PersonalView(_masked(case), kept=True)
+    if control.settings.probe_share > 0.0 and may(person, "claim", control) is None:
+        case = anonymous(case)
     values = case.content.values
     if "meta" in values:
         values = {**values, "meta": fields_of(case.meta, control.settings.shown_meta)}
     return PersonalView(replace(case, content=Content(values, case.content.seals)), kept=False)
+
+
+def withheld(case: Case, person: str, control: Control) -> bool:
+    """Whether a probe is not for this person: neither asked of them, nor may they see how others are measured."""
+    if case.kind == "live" or not control.people or identity(person) not in control.people:
+        return False  # who has no account holds the database itself
+    return not any(same(r.addressee, person) for r in case.reviews) and may(person, "audit", control) is not None
 
 
 def fields_of(meta: dict[str, JSON], names: tuple[str, ...]) -> dict[str, JSON]:
@@ -239,8 +270,10 @@ def bare(review: Review) -> Review:
 
 
 def without_claim(review: Review, person: str) -> Review:
-    """A review without the id of its claim, which is a fencing token, unless this person holds it."""
-    return review if review.claim_id is None or same(review.person, person) else replace(review, claim_id=None)
+    """A review without the id of its claim, which is a fencing token, and the step of who held it: theirs alone."""
+    if same(review.person, person) or not (review.claim_id or review.by_step):
+        return review
+    return replace(review, claim_id=None, by_step=False)
 
 
 def with_own_claims(case: Case, person: str) -> Case:
@@ -285,6 +318,7 @@ def kept_from(case: Case, person: str, control: Control) -> bool:
             if hidden(review):
                 return True
             continue
-        if may(person, "claim", control, case, review.id) is None:  # now, or once its holder gives it back
+        refusal = may(person, "claim", control, case, review.id)
+        if refusal is None or isinstance(refusal, TrainingError):  # now, or once it is given back or they are trained
             return True
     return False

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, sqrt
 
-from dualcontrol.case import JSON, RouteTo
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.case import RouteTo
+from dualcontrol.control import Control
+from dualcontrol.people import able_in, humans_of
 from dualcontrol.route.capacity import AUDITS, FEWER
 
 PURPOSE, BLIND = "audit", "blind"  # of draws
@@ -61,13 +62,13 @@ def blind(
     """The probability with which people who decide a case are asked blind; None where any answer counts, or none does.
 
     All are while nothing is certified for the segment and the model that proposes, so that no evidence waits; what is
-    drawn later is one share for all scores.  Where no answer can be compared with the proposal unseen, nobody is asked
-    blind and nothing is evidence.
+    drawn later is one share for all scores.  Where an answer has to be judged beside the proposal and nobody is there
+    to do it, nobody is asked blind and nothing is evidence.
     """
     guarantee = control.settings.guarantee
     if guarantee is None or not guarantee.blind or score is None or mode not in ("labels", "approval", "fallback"):
         return None
-    if not comparable(control.settings):
+    if control.settings.side_by_side and not judges(control):
         return 0.0
     segment = control.certificate_for(segment) or ""
     table = control.audits.get(segment)
@@ -76,20 +77,13 @@ def blind(
     return table.blind
 
 
-COMPARED = ("number", "integer", "boolean")
+def judges(control: Control) -> bool:
+    """Whether a loop has the two people that it takes to compare an answer with the proposal, as far as it knows them.
 
-
-def comparable(settings: LoopSettings) -> bool:
-    """Whether what people say without the proposal can be compared with it: anything but a free response.
-
-    A number, a yes or no, and a choice can be equal; two texts that mean the same seldom are.
+    It is asked of the loop's own group, so that all cases of a time are evidence or none is.
     """
-    if settings.mode != "fallback":
-        return True
-    schema: dict[str, JSON] = settings.schema or {}
-    kinds = schema.get("type")
-    typed = kinds if isinstance(kinds, list) else [kinds]
-    return "enum" in schema or "const" in schema or all(kind in COMPARED for kind in typed)
+    able = able_in(control.settings.group, control)
+    return able is None or len(humans_of(able, control)) > 1
 
 
 def sparsest(control: Control, segment: str) -> float:

@@ -129,6 +129,7 @@ def confident(subject: Subject, control: Control) -> Ruling:
             why = "no threshold is set"
         elif not certified:
             named = "a case without a segment" if segment is None else f"segment {segment!r}"
+            named = named if guarantee.per is None else f"its {guarantee.per}"
             few = ", ".join(guarantee.segments[:NAMED]) + (", …" if len(guarantee.segments) > NAMED else "")
             why = f"{named} is none that the guarantee is for ({few})"
         else:

@@ -33,7 +33,7 @@ from dualcontrol.route.rules import Failure, Findings, Subject, compiled
 
 MODEL = 200  # characters of a model's name that are kept
 NO_FACTS = Facts()
-SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta")
+SLOTS = ("input", "candidates", "scores", "rationale", "history", "meta", "answer_key")
 
 
 def propose(case: None, command: Propose, control: Control, env: Env) -> list[Event]:
@@ -74,8 +74,14 @@ def _routed(opened: Opened, command: Propose, control: Control, env: Env, leader
     """The route of a new case with its draws: whether an audit looks at it, and whether people are asked blind."""
     subject = subject_in(command)._replace(score=env.facts.score)
     live = opened.origin == "live" and opened.case_kind == "live"
+    asked = opened.case_kind != "live"  # a probe is for people, as an audit where autopilot would have acted
     usual = route(subject, control, env.now, ease=live, facts=replace(env.facts, leader=leader))
     chosen = by_its_model(usual, proposed(command), subject, control)
+    if opened.case_kind == "practice":  # for people, at once and whatever it is of
+        chosen = Route(
+            to="human", by="training", reason="a training case: what is right is known", control=control.version,
+            inclusion=1.0, audited=False, epoch=control.epoch, group=control.settings.group, risk=chosen.risk,
+        )  # fmt: skip
     cluster = chosen.cluster
     if cluster is not None and not cluster.first:
         cluster = replace(cluster, first=opened.case_id)
@@ -84,7 +90,7 @@ def _routed(opened: Opened, command: Propose, control: Control, env: Env, leader
         inclusion, audited = env.facts.draw
     else:
         may_be_audited = chosen.to == "autopilot" and inclusion > 0.0
-        audited = may_be_audited and env.draw(audit.PURPOSE, opened.case_id) < inclusion
+        audited = may_be_audited and (asked or env.draw(audit.PURPOSE, opened.case_id) < inclusion)
     routed = Routed(
         to=chosen.to, by=chosen.by, reason=chosen.reason, control=chosen.control, inclusion=repr(inclusion),
         audited=audited, epoch=chosen.epoch, bin=chosen.bin, group=chosen.group, quorum=chosen.quorum,
@@ -106,10 +112,11 @@ def with_blind(opened: Opened, routed: Routed, control: Control, env: Env) -> Ro
     """The route with the probability with which its people are asked blind, and whether they are."""
     score = None if routed.score is None else float(routed.score)
     chance = audit.blind(control, opened.segment, score, routed.model, opened.mode)
-    live = opened.origin == "live" and opened.case_kind == "live" and opened.proposed is not None
+    live = opened.origin == "live" and opened.case_kind != "practice" and opened.proposed is not None
     if routed.to != "human" or not live or chance is None:
         return replace(routed, evidence=None, asked_blind=None)
-    drawn = env.draw(audit.BLIND, opened.case_id) < chance
+    key = opened.content.get("answer_key")  # of a probe it was drawn before, since not every probe can be asked blind
+    drawn = env.draw(audit.BLIND, opened.case_id) < chance if key is None else bool(key.get("blind"))
     return replace(routed, evidence=repr(chance), asked_blind=drawn)
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from dualcontrol.case import Quorum, is_high, risk_number
-from dualcontrol.control import BY_TWO, LoopSettings
+from dualcontrol.control import BY_TWO, CLASS, LoopSettings
 from dualcontrol.errors import QuorumError, RuleError
+from dualcontrol.labels import label_name
 from dualcontrol.names import identity, nearest, same
 from dualcontrol.route.check import check_rules
 from dualcontrol.settings.place import MISSING, Place
@@ -38,6 +39,11 @@ def check_loop(loop: LoopSettings, place: Place) -> None:
         raise here.error(
             f"{here.words} is {loop.dead_time!r}, and {why} takes {span}: a second tap must not answer the next page"
         )
+    for index, corruption in enumerate(loop.probes.corruptions if loop.probes is not None else ()):
+        here = place.child("probes").child("corruptions").child(index)
+        ways = [corruption.times is not None or corruption.plus is not None, corruption.to is not None, corruption.swap]
+        if sum(ways) != 1:
+            raise here.error(f"{here.table} takes one of times and plus, to, and swap: what becomes of the field")
     # Capacity is how many people answer within a promise: both have to be known.
     here = place.child("capacity")
     if loop.capacity is not None and loop.respond_within is None:
@@ -64,6 +70,7 @@ def _exclusive(loop: LoopSettings, place: Place) -> None:
                 f"{here.words} is {loop.guarantee.largest}, and nothing says which cases belong together: "
                 'give independent_by too, "question", "run" or a field such as "meta.conversation"'
             )
+    _per(loop, guarantee.child("per"))
     if loop.labels is not None and loop.mode != "labels":
         raise place.child("labels").error(
             f'labels in {place.table} need mode = "labels", not {loop.mode!r}', near="labels"
@@ -73,6 +80,29 @@ def _exclusive(loop: LoopSettings, place: Place) -> None:
             f'settle in {place.child("quorum").table} is "collect", which decides nothing; '
             'approval needs "unanimous", "majority" or a number'
         )  # fmt: skip
+
+
+def _per(loop: LoopSettings, place: Place) -> None:
+    """What gets a certificate of its own is declared: each has its share of the chance of being wrong beforehand."""
+    guarantee = loop.guarantee
+    if guarantee is None or guarantee.per is None:
+        return
+    here, per = Place(place.sources, (*place.path[:-1], "segments")), guarantee.per
+    if loop.mode == "preference" and per == CLASS:
+        raise place.error(f'{place.words} is "{CLASS}", and in preference mode no class is proposed')
+    if not guarantee.segments:
+        what = "classes, such as actions," if per == CLASS else f"values of {per}"
+        raise place.error(
+            f"{place.words} is {per!r}: name the {what} that get a certificate of their own in segments; "
+            "they share the chance of being wrong, so they have to be known before"
+        )
+    names = [label_name(label) for label in loop.labels or ()] if per == CLASS else []
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise place.error(f"{place.words}: two labels go by the name {twice!r}; write them so that they differ")
+    other = next((name for name in guarantee.segments if name not in names), None) if names else None
+    if other is not None:
+        raise here.error(f"{here.words} names {other!r}, which is no label of the loop", near=nearest(other, names))
 
 
 def _actions(loop: LoopSettings, place: Place) -> None:

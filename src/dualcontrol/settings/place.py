@@ -230,13 +230,13 @@ def rows(settings: Any) -> Iterator[tuple[str, Any, KeyPath]]:
 
 
 def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
-    """The keys in a value: values inside it are tables, rules are numbered ones."""
+    """The keys in a value: values inside it are tables, rules and corruptions are numbered ones."""
     inside: Mapping[Any, Any] | None = None
     if isinstance(value, msgspec.Struct):
         inside = msgspec.structs.asdict(value)
     elif path in (("groups",), ("loop",)):
         inside = value
-    elif path[-1] == "rule":
+    elif path[-1] in ("rule", "corruptions"):
         inside = dict(enumerate(value))
     if inside is None:
         shown = list(value) if isinstance(value, tuple) else value

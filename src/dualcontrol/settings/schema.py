@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from dualcontrol.case import ENCODER, RISK_LEVELS, Bounds, People, Quorum, Value, microseconds
-from dualcontrol.control import QUESTION, RUN, ContextLevel, Feedback, LoopSettings, ProperShare, Rule
+from dualcontrol.control import CLASS, QUESTION, RUN, ContextLevel, Feedback, LoopSettings, ProperShare, Rule
 from dualcontrol.guarantee.offline import HINTS, beyond
+from dualcontrol.labels import label_name
 from dualcontrol.learn.trainers import NONE, TRAINERS, known
 from dualcontrol.names import identity, nearest, written
 from dualcontrol.schema import flaw
@@ -187,6 +189,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
+def constant(value: Any, place: Place) -> Any:
+    """A text, a number or a flag."""
+    if isinstance(value, bool) or _is_number(value) or isinstance(value, str):
+        return value
+    raise place.wrong("a text, a number, true or false", value)
+
+
 def promise(value: Any, place: Place) -> float:
     """A share that can be promised: not 0, not 1, and not so small that no number of labels carries it."""
     share = float(check_of(ProperShare)(value, place))
@@ -294,6 +303,32 @@ def independent_by(value: Any, place: Place) -> str:
         raise place.wrong('"question", "run", or a field such as "meta.conversation" or "input.customer"', value, near)
     if not rest or not all(rest):
         raise place.error(f"{place.words} is {field!r}: name the field, such as {head}.conversation")
+    return field
+
+
+def per(value: Any, place: Place) -> str:
+    """What gets a certificate of its own: each class that is proposed, or each value of a field of meta."""
+    field = text(value, place)
+    return field if field == CLASS else meta_field(field, place, f'"{CLASS}", or a field such as "meta.country"')
+
+
+def meta_fields(value: Any, place: Place) -> tuple[str, ...]:
+    """Fields of meta by their dotted paths, each named once."""
+    wanted = 'fields of meta, such as ["meta.country"]'
+    fields = tuple(meta_field(field, place, wanted) for field in texts(value, place))
+    twice = next((field for at, field in enumerate(fields) if field in fields[:at]), None)
+    if twice is not None:
+        raise place.error(f"{place.words} names {twice!r} twice")
+    return fields
+
+
+def meta_field(field: str, place: Place, wanted: str) -> str:
+    """One field of meta by its dotted path."""
+    head, *rest = field.split(".")
+    if head != "meta":
+        raise place.wrong(wanted, field, nearest(head, (CLASS, "meta")))
+    if not rest or not all(rest):
+        raise place.error(f"{place.words} is {field!r}: name the field, such as meta.country")
     return field
 
 
@@ -501,15 +536,15 @@ class Rows:
             missing = next((key for key in self.item.required if key not in rows[-1]), None)
             if missing is not None:
                 needed = ", ".join(self.item.required)
-                raise here.error(f"{here.table} has no {missing!r}: a rule needs {needed}")
+                raise here.error(f"{here.table} has no {missing!r}: a {self.item.kind.__name__.lower()} needs {needed}")
         return rows
 
 
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        base_url, context, credential, database_url, duration, independent_by, issuer, key_material, labels, markdown,
-        pause, people, promise, risk, schema, scopes, segments, settle, trainer,
+        base_url, constant, context, credential, database_url, duration, independent_by, issuer, key_material, labels,
+        markdown, meta_fields, pause, people, per, promise, risk, schema, scopes, segments, settle, trainer,
     )
 }  # fmt: skip
 PLAIN: dict[Any, Check] = {str: text, bool: flag, tuple[str, ...]: texts}
@@ -611,7 +646,13 @@ def build_loop(sources: Sources, name: str, groups: Mapping[str, tuple[str, ...]
     for key, check in LOOP.keys.items():
         if isinstance(check, TomlTable) and values.get(key) is not None:
             complete = {*check.required} <= {*values[key]}
+            for part, listing in check.keys.items():
+                if isinstance(listing, Rows) and part in values[key]:
+                    values[key][part] = tuple(listing.item.kind(**row) for row in values[key][part])
             values[key] = check.kind(**values[key]) if complete else None  # refused below, where it says what is wrong
+    guarantee, declared = values.get("guarantee"), values.get("labels")
+    if guarantee is not None and guarantee.per == CLASS and not guarantee.segments and declared:
+        values["guarantee"] = replace(guarantee, segments=tuple(map(label_name, declared)))
     loop = LoopSettings(
         name=name, quorum=Quorum(**quorum), rules=tuple(Rule(**rule) for rule in rules), groups=dict(groups), **values
     )

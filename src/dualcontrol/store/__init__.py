@@ -134,6 +134,12 @@ class Tx(Protocol):
     def followers(self, case_id: str) -> list[str]:
         """The open followers of a case, by id."""
 
+    def worked(self, person: str, since: int, opened: int) -> list[tuple[str | float | None, int]]:
+        """(risk, count) of what somebody, by `identity`, has answered since a time or holds, in all loops.
+
+        Of cases that are not closed those count that were opened since another time.
+        """
+
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
         """Lock and return (case id, review id) of the next open review this person may take, or None.
 
@@ -279,10 +285,28 @@ class Queries(Protocol):
     def following(self, case_id: str) -> int:
         """How many open followers a case has."""
 
+    def probes(self, loop_id: int, since: int) -> Iterator[Case]:
+        """The probes and training cases of a loop closed since a time, with their content, the oldest first."""
+
+    def probes_of(self, loop_id: int, case_id: str) -> list[str]:
+        """The probes that were made of a case and still have their content."""
+
+    def probes_waiting(self, loop_id: int) -> dict[str, int]:
+        """How many probes of a loop wait for an answer, by the names under which `counts` has live cases."""
+
+    def probes_opened(self, loop_id: int, since: int) -> int:
+        """How many probes of a loop were opened since a time."""
+
     def handling(self, loop_id: int, since: int, limit: int) -> list[tuple[str, float]]:
         """(reviewer, seconds held) of what was answered or passed, in the newest cases that people saw.
 
         The reviewer is the name's `identity`, the same for all spellings.
+        """
+
+    def times(self, loop_id: int, since: int, limit: int) -> list[tuple[str, int, int]]:
+        """(reviewer, claimed at, answered at) of what was answered in the newest cases that people saw, in order.
+
+        Of cases that were opened since a time; the reviewer is the name's `identity`.
         """
 
     def named(self, beginning: str, limit: int = 10) -> list[tuple[str, str]]:

@@ -18,12 +18,25 @@ from dualcontrol.desk import Desk
 from dualcontrol.people import Verb
 from dualcontrol.web import problem, shapes
 from dualcontrol.web.access import Access, Provider
-from dualcontrol.web.api import cases, claims, effects, events, guarantee, inbox, loops, people, settings, stop
+from dualcontrol.web.api import (
+    cases,
+    claims,
+    effects,
+    events,
+    guarantee,
+    inbox,
+    loops,
+    oversight,
+    people,
+    settings,
+    stop,
+)
 from dualcontrol.web.deps import Here, asks, authorised, check_query
 from dualcontrol.web.guard import Guard
 from dualcontrol.web.pages import account, case, entry, front, review, value
 from dualcontrol.web.pages import guarantee as guarantee_page
 from dualcontrol.web.pages import inbox as inbox_page
+from dualcontrol.web.pages import oversight as oversight_page
 from dualcontrol.web.pages import people as people_page
 from dualcontrol.web.pages import provider as provider_page
 from dualcontrol.web.pages import settings as settings_page
@@ -33,13 +46,13 @@ from dualcontrol.web.reply import Head, reply
 from dualcontrol.web.settler import Settler
 
 PAGES = (
-    front, inbox_page, review, case, guarantee_page, settings_page, stop_page, people_page, account, entry,
-    provider_page, value,
+    front, inbox_page, review, case, guarantee_page, oversight_page, settings_page, stop_page, people_page, account,
+    entry, provider_page, value,
 )  # fmt: skip
 API = "/api/v1"
 RESOURCES = (
     cases.router, claims.router, claims.answers, effects.router, inbox.router, loops.router, guarantee.router,
-    settings.router, events.router, stop.router, people.router,
+    oversight.router, settings.router, events.router, stop.router, people.router,
 )  # fmt: skip
 
 

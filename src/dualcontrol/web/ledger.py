@@ -10,6 +10,7 @@ from dualcontrol.case import Case
 from dualcontrol.desk import Desk
 from dualcontrol.events import Answered, Event, Opened, Passed, with_values
 from dualcontrol.names import same
+from dualcontrol.probe import event_as_seen
 from dualcontrol.review.view import fields_of
 from dualcontrol.web.shapes import EntryReply, blind
 
@@ -27,10 +28,11 @@ def ledger(
     for stored in desk.store.queries.entries(f"case/{case.id}", values=values):
         entry = stored if values else with_values(stored, case.content.values)
         events = []
-        for event in entry.events:
+        for event in (event_as_seen(event, case) for event in entry.events):
             body: dict[str, Any] = msgspec.to_builtins(event, enc_hook=lambda content: content.seals)
             if "claim_id" in body and not own_claim(event, entry.actor, person):
-                del body["claim_id"]  # a fencing token is its holder's alone
+                del body["claim_id"]  # a fencing token is its holder's alone, and so is their step of the ladder
+                body.pop("by_step", None)
             content = getattr(event, "content", None)
             if content is not None and content.seals:
                 slots = content.values

@@ -27,9 +27,11 @@ from dualcontrol.case import (
     Outcome,
     Review,
     Route,
+    Scored,
     Signal,
 )
 from dualcontrol.control import Override
+from dualcontrol.guarantee.breakdown import Breakdown
 from dualcontrol.guarantee.history import Move, Point, Rate
 from dualcontrol.guarantee.standing import Standing, Words
 from dualcontrol.people import Grant
@@ -37,6 +39,7 @@ from dualcontrol.replay.whatif import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
 from dualcontrol.store.accounts import AccountKind, AccountState
 from dualcontrol.verdicts import Mode
+from dualcontrol.vigilance.standing import Certified, Flagged, Watched
 
 REF = "#/components/schemas/{name}"
 
@@ -46,11 +49,15 @@ class Shape(msgspec.Struct, kw_only=True):
 
 
 class CaseReply(Shape):
-    """One case: one JSON for four modes."""
+    """One case: one JSON for four modes.
+
+    Of a test case (kind "probe") `scored` says after the answer how it ended, and `debriefing` says it in words.
+    """
 
     id: str
     loop: str
     mode: Mode
+    kind: Literal["live", "probe", "practice"]
     state: CaseState
     effect: Effect
     opened_at: int
@@ -67,6 +74,8 @@ class CaseReply(Shape):
     answers_hidden: int
     decision: Decision | None
     outcome: Outcome | None
+    scored: Scored | None
+    debriefing: str | None
     seq: int
 
 
@@ -193,8 +202,23 @@ class GuaranteeReply(Shape):
     segments: list[Standing]
     points: list[Point]
     reliability: list[Rate]
+    breakdowns: list[Breakdown]
     moves: list[Move]
     what_if: WhatIf | None
+
+
+class OversightReply(Shape):
+    """What test cases say of a loop's people; not `whole` where it is the visitor's own figures alone."""
+
+    loop: str
+    share: float
+    statement: str
+    whole: bool
+    certificate: Certified | None
+    team: Watched | None
+    people: list[Watched]
+    levels: list[Watched]
+    flags: list[Flagged]
 
 
 class PersonReply(Shape):
@@ -249,7 +273,7 @@ class Problem(Shape):
 
 SHAPES: tuple[type[Shape], ...] = (
     CaseReply, CasePage, ClaimReply, EffectReply, EntryPage, ExamplePage, FeedPage, FingerprintReply, GuaranteeReply,
-    Health, InboxPage, KnownCases, LoopPage, LoopReply, PeoplePage, PersonReply, Problem, SettingsReply,
+    Health, InboxPage, KnownCases, LoopPage, LoopReply, OversightReply, PeoplePage, PersonReply, Problem, SettingsReply,
 )  # fmt: skip
 REASONS = {
     400: "The body cannot be read.",
@@ -297,6 +321,7 @@ def case_reply(case: Case) -> dict[str, JSON]:
     fields = case.to_dict()
     del fields["content"]
     fields["answers_hidden"] = 0
+    fields |= {"scored": case.scored and case.scored.to_dict(), "debriefing": case.debriefing}
     if blind(case):
         fields |= {"answers": [], "answers_hidden": len(case.answered)}
         if case.mode == "preference":
@@ -309,7 +334,7 @@ def case_reply(case: Case) -> dict[str, JSON]:
 
 def blind(case: Case) -> bool:
     """Whether a case still asks people who must not see each other's answers."""
-    undecided = case.settled is None and case.concluded is None
+    undecided = case.settled is None and case.concluded is None and case.scored is None
     return undecided and (case.route is None or case.route.quorum.blind)
 
 

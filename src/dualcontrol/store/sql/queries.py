@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Select
 
 from dualcontrol.case import JSON, Case, Content, Example, ModelRow, Review
 from dualcontrol.control import Control
-from dualcontrol.errors import NotFoundError
+from dualcontrol.errors import NotFoundError, ReadOnlyError
 from dualcontrol.events import Entry, opened, unreal, with_values
 from dualcontrol.names import identity
 from dualcontrol.store import CaseRow, InboxRow, KeyRow, Page, SlotRow, Stray, key_digest
@@ -92,10 +93,13 @@ class SqlQueries:
         self, *, loop: str | None = None, state: str | None = None, kind: str | None = "live",
         limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
-        """Cases, newest first, as `CaseRow`s; the state "decided" is of all that people have decided, closed or not."""
+        """Cases, newest first, as `CaseRow`s; the state "decided" is of all that people have decided, closed or not.
+
+        Of the kind "listed" are live cases and the probes that are still to be answered.
+        """
         at, last = _position(cursor)
         construct = statements.list_cases(
-            loop is not None, state is not None, state == "decided", kind is not None, cursor is not None
+            loop is not None, state is not None, state == "decided", kind, cursor is not None
         )
         records = self._read(construct, loop=loop, state=state, kind=kind, at=at, last=last, rows=limit + 1)
         named = [dict(zip(statements.CASE_ROW, row, strict=True)) for row in records[:limit]]
@@ -151,10 +155,39 @@ class SqlQueries:
         """The cases that calls of a named run have opened in a loop, in their order."""
         return [row[0] for row in self._read(statements.OF_RUN, loop_id=loop_id, run=run)]
 
+    def probes(self, loop_id: int, since: int) -> Iterator[Case]:
+        """The probes of a loop that were closed since a time: see the port."""
+        for case_id, *_ in self._read(statements.PROBES, loop_id=loop_id, since=since):
+            with suppress(ReadOnlyError):
+                case = self.case(case_id)
+                if case is not None:
+                    yield case
+
+    def probes_of(self, loop_id: int, case_id: str) -> list[str]:
+        """The probes that were made of a case: see the port."""
+        return [row[0] for row in self._read(statements.PROBES_OF, loop_id=loop_id, case_id=case_id)]
+
+    def probes_waiting(self, loop_id: int) -> dict[str, int]:
+        """How many probes of a loop wait for an answer, as counts of live cases: see the port."""
+        waiting: Counter[str] = Counter()
+        for state, route, many in self._read(statements.PROBES_WAITING, loop_id=loop_id):
+            waiting.update({state: many, route: many, **({"audited": many} if route == "autopilot" else {})})
+        return dict(waiting)
+
+    def probes_opened(self, loop_id: int, since: int) -> int:
+        """How many probes of a loop were opened since a time."""
+        return int(self._read(statements.PROBES_OPENED, loop_id=loop_id, since=since)[0][0])
+
     def handling(self, loop_id: int, since: int, limit: int) -> list[tuple[str, float]]:
         """(reviewer, seconds held) of what was answered or passed: see the port."""
         durations = self._read(statements.HANDLING, loop_id=loop_id, since=since, rows=limit)
         return [(person, int(duration) / 1_000_000) for person, duration in durations if duration is not None]
+
+    def times(self, loop_id: int, since: int, limit: int) -> list[tuple[str, int, int]]:
+        """(reviewer, claimed at, answered at) of what was answered: see the port."""
+        answers = self._read(statements.TIMES, loop_id=loop_id, since=since, rows=limit)
+        whole = ((person, claimed, at) for person, claimed, at in answers if claimed is not None and at is not None)
+        return sorted(((person, int(claimed), int(at)) for person, claimed, at in whole), key=lambda one: one[2])
 
     def counts(self, loop_id: int) -> dict[str, int]:
         """How much of each there is: see the port."""

@@ -16,7 +16,7 @@ from dualcontrol.control import Control
 from dualcontrol.errors import LedgerError, PayloadError, PayloadTooLargeError, ReadOnlyError
 from dualcontrol.events import Entry, real
 from dualcontrol.evolve import caused
-from dualcontrol.names import distinct, identity
+from dualcontrol.names import distinct, identity, own_pool
 from dualcontrol.store import MAX_PAYLOAD, KeyRow
 
 Row = tuple[Any, ...]
@@ -71,7 +71,8 @@ def _key(person: str | None) -> str | None:
 def review_moving(review: Review, case: Case) -> Row:
     """The columns of a review that an event may change: see `statements.REVIEW_MOVING`."""
     return (
-        review.group, review.round, review.state, review.order_at, review.due_at, _key(review.person), review.claim_id,
+        review.group if review.addressee is None else own_pool(review.addressee), review.round, review.state,
+        review.order_at, review.due_at, _key(review.person), review.claim_id,
         review.lease_until, review.claimed_at, review.answered_at,
         ENCODER.encode(review.presented).decode() if review.presented else "", _shown(review, case),
     )  # fmt: skip

@@ -233,6 +233,8 @@ class Hot(Statements):
         )
         locked = limited(first, ONE).with_for_update(of=(cases, reviews), skip_locked=True)
         self.lock_review = self._add(locked, *names)
+        self.worked_closed = self._add(worked(True), "since", "person", "since")
+        self.worked_open = self._add(worked(False), "opened", "person", "since")
 
 
 # The constructs of the read side; what is not `live` is left out in one place, here
@@ -275,8 +277,11 @@ def _how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
 # Cases
 
 
+_waits = exists().where(reviews.c.case_id == cases.c.id, reviews.c.state.in_([literal("open"), literal("claimed")]))
+
+
 @cache
-def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool) -> Select[Any]:
+def list_cases(loop: bool, state: bool, decided: bool, kind: str | None, cursor: bool) -> Select[Any]:
     """Cases, newest first; each flag says whether that filter is on.
 
     What is decided is all that people have decided: most of it is closed by then.
@@ -293,7 +298,9 @@ def list_cases(loop: bool, state: bool, decided: bool, kind: bool, cursor: bool)
         statement = statement.where((cases.c.state == literal("decided")) | (cases.c.by == literal("human")))
     elif state:
         statement = statement.where(cases.c.state == bindparam("state"))
-    if kind:
+    if kind == "listed":
+        statement = statement.where(LIVE | ((cases.c.kind == literal("probe")) & _waits))
+    elif kind is not None:
         statement = statement.where(cases.c.kind == bindparam("kind"))
     if cursor:
         statement = statement.where(tuple_(cases.c.opened_at, cases.c.id) < AT)
@@ -378,6 +385,58 @@ HANDLING = (
     .select_from(_newest.join(reviews, reviews.c.case_id == _newest.c.id))
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
+
+# The same with the times themselves, probes included; and what one person has answered or holds by risk of the case,
+# in cases closed since a time, and in those not closed that were opened since another.
+_since = (cases.c.loop_id == bindparam("loop_id"), cases.c.opened_at >= bindparam("since", type_=BigInteger))
+_latest = limited(select(cases.c.id).where(*_since, _shown).order_by(cases.c.opened_at.desc())).subquery()
+TIMES = (
+    select(reviews.c.person, reviews.c.claimed_at, reviews.c.answered_at)
+    .select_from(_latest.join(reviews, reviews.c.case_id == _latest.c.id))
+    .where(reviews.c.person.is_not(None) & (reviews.c.state == literal("answered")))
+)
+
+
+@cache
+def worked(closed: bool) -> Select[Any]:
+    """How much of each risk one person has answered since a time, or holds, in cases that are closed or not."""
+    since = bindparam("since", type_=BigInteger)
+    times = (
+        (cases.c.closed_at >= since,)
+        if closed
+        else (cases.c.opened_at >= bindparam("opened", type_=BigInteger), cases.c.closed_at.is_(None))
+    )
+    mine = reviews.c.person.is_not(None) & (reviews.c.person == bindparam("person", type_=Text))
+    done = (reviews.c.state == literal("answered")) & (reviews.c.answered_at >= since)
+    return (
+        select(cases.c.risk, func.count())
+        .select_from(cases.join(reviews, reviews.c.case_id == cases.c.id))
+        .where(cases.c.loop_id.in_(select(loops.c.id)), *times, mine, done | (reviews.c.state == literal("claimed")))
+        .group_by(cases.c.risk)
+    )
+
+
+# Probes and training cases: those closed since a time, and how many probes were opened.
+_of_loop, _probe = cases.c.loop_id == bindparam("loop_id"), cases.c.kind == literal("probe")
+_made = cases.c.kind.in_([literal("probe"), literal("practice")])
+PROBES = (
+    select(cases.c.id)
+    .where(_of_loop, cases.c.closed_at >= bindparam("since", type_=BigInteger), cases.c.closed_at.is_not(None), _made)
+    .order_by(cases.c.closed_at, cases.c.id)
+)
+PROBES_OF = select(cases.c.id).where(
+    _of_loop, _made, cases.c.parent_id == bindparam("case_id"),
+    exists().where(payloads.c.case_id == cases.c.id),
+)  # fmt: skip
+_asked = select(reviews.c.case_id).where(reviews.c.loop_id == bindparam("loop_id"))
+_waiting = union_all(*(_asked.where(reviews.c.state == literal(state)) for state in ("open", "claimed")))
+PROBES_WAITING = (  # by what they look like in the counts
+    select(cases.c.state, cases.c.route, func.count()).where(cases.c.id.in_(_waiting), _probe)
+    .group_by(cases.c.state, cases.c.route)
+)  # fmt: skip
+PROBES_OPENED = select(func.count()).select_from(cases).where(
+    _of_loop, cases.c.opened_at >= bindparam("since", type_=BigInteger), _probe
+)  # fmt: skip
 
 # The slots that a list of cases shows; of a large one only how it begins.
 _start = func.substr(payloads.c.body, ONE, bindparam("begins", type_=Integer))

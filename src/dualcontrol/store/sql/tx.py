@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect as SqlDialect
 from dualcontrol.case import ENCODER, JSON, Case, Content, Example, ModelRow
 from dualcontrol.control import Control, uuid7
 from dualcontrol.errors import PayloadError, UnknownLoopError
-from dualcontrol.events import Entry, opened, sealed
+from dualcontrol.events import Entry, opened, sealed, unreal
 from dualcontrol.names import identity
 from dualcontrol.store import Conflict, KeyRow, key_digest
 from dualcontrol.store.sql import rows
@@ -482,6 +482,14 @@ class SqlTx(StreamTx, WorkTx):
         return [row[0] for row in self.session.all(self._hot.followers, (case_id,))]
 
     # Reviews
+
+    def worked(self, person: str, since: int, opened: int) -> list[tuple[str | float | None, int]]:
+        """(risk, count) of what somebody has answered since a time or holds: see the port."""
+        counts = [
+            *self.session.all(self._hot.worked_closed, (since, person, since)),
+            *self.session.all(self._hot.worked_open, (opened, person, since)),
+        ]
+        return [(unreal(risk), int(count)) for risk, count in counts]
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
         """Lock and return (case id, review id) of the next open review this person may take, or None."""

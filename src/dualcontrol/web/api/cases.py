@@ -14,7 +14,7 @@ from starlette.responses import Response
 from dualcontrol.case import Case
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk, Loop
-from dualcontrol.errors import DualcontrolError, Pending, RequestError
+from dualcontrol.errors import DualcontrolError, Pending, RequestError, UnknownCaseError
 from dualcontrol.keys import fingerprint
 from dualcontrol.propose import command
 from dualcontrol.step import listed_as
@@ -100,17 +100,21 @@ def listed(
 ) -> Response:  # fmt: skip
     """Cases, newest first; `decided` are those that people have decided, whether closed by now or not."""
     controls = {control.loop: control for control in readable(desk, visitor, loop)}
-    page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=limit, cursor=cursor or None)
+    page = desk.store.queries.cases(
+        loop=loop or None, state=state or None, kind="listed", limit=limit, cursor=cursor or None
+    )
     rows = [row_for(desk, visitor, row, controls[row.loop], state) for row in page.rows if row.loop in controls]
     return reply(CasePage(rows=[row for row in rows if row is not None], next=page.next))
 
 
 def row_for(desk: Desk, visitor: Visitor, row: CaseRow, control: Control, state: str) -> CaseRow | None:
-    """A row of the list as a visitor may see it; None where the state that was asked for would tell too much."""
+    """A row of the list as a visitor may see it; None where it, or the state asked for, is not for them."""
     if not decides(visitor, control):
         return row
     try:
         seen = seen_over_http(desk, visitor, desk.glance(row.id)[0])
+    except UnknownCaseError:
+        return None
     except DualcontrolError:
         return row  # one that cannot be read is named by what its row says
     return None if seen.kept and state else listed_as(row, seen)
@@ -145,9 +149,9 @@ async def show(
 @asks("read")
 def events(case_id: CaseId, desk: Here, visitor: Who) -> Response:
     """Everything that happened to a case: its ledger entries with hashes, content where it is not erased."""
-    case = desk.case(case_id)
-    kept = seen_over_http(desk, visitor, case).kept
-    return reply(EntryPage(case_id=case_id, entries=[] if kept else ledger(desk, case, visitor.person)))
+    seen = seen_over_http(desk, visitor, desk.case(case_id))
+    entries = [] if seen.kept else ledger(desk, seen.case, visitor.person)
+    return reply(EntryPage(case_id=case_id, entries=entries))
 
 
 @router.post("/cases/{case_id}/withdraw", responses=replies(CaseReply, 400, 404, 409, 410, 413))

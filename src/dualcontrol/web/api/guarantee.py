@@ -12,6 +12,7 @@ from starlette.responses import Response
 from dualcontrol.control import RISK, Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError
+from dualcontrol.guarantee.breakdown import Breakdowns
 from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.history import History, Move, Point, Rate, gathered
 from dualcontrol.guarantee.standing import UNNAMED, Standing, standing, words
@@ -70,7 +71,8 @@ def as_guarantee(desk: Desk, courses: Courses, control: Control, segment: str | 
         trial = what_if(evidence(entries, shown.segment), bound, today=today, promise=course.promise)
     body = GuaranteeReply(
         loop=control.loop, segment=shown.segment, promise=words(control, shown), segments=standings,
-        points=course.points, reliability=course.rates, moves=gathered(course.moves), what_if=trial,
+        points=course.points, reliability=course.rates,
+        breakdowns=courses.breakdowns.of(control), moves=gathered(course.moves), what_if=trial,
     )  # fmt: skip
     return Status(control, shown, course, body)
 
@@ -98,6 +100,7 @@ class Courses:
         self._desk = desk
         self._lock = threading.Lock()
         self._histories: dict[int, History] = {}
+        self.breakdowns = Breakdowns(desk.store)
 
     def of(self, control: Control, segment: str) -> Course:
         """A segment's course up to now."""

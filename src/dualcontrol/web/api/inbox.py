@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from dualcontrol.control import Control
 from dualcontrol.desk import Desk
+from dualcontrol.names import is_own, own_pool
 from dualcontrol.people import pools_of
 from dualcontrol.review.view import without_claim
 from dualcontrol.step import as_listed
@@ -24,10 +25,18 @@ router = APIRouter(prefix="/inbox", tags=["inbox"])
 
 
 def queue(
-    desk: Desk, controls: Sequence[Control], *, person: str | None = None, limit: int = 50, cursor: str | None = None
-) -> Page:
-    """Open reviews of these loops, and those the person holds, in queue order."""
+    desk: Desk, controls: Sequence[Control], *, person: str | None = None, limit: int = 50, cursor: str | None = None,
+    seen_by: str | None = None,
+) -> Page:  # fmt: skip
+    """Open reviews of these loops, and those the person holds, in queue order.
+
+    `seen_by` is who looks at the queues of everybody: what is meant for them alone is in these too, and in no other.
+    """
     pools = [pool for control in controls for pool in pools_of(person, control)]
+    if seen_by is not None:
+        own = own_pool(seen_by)
+        pools = [pool for pool in pools if pool[1] == own or not is_own(pool[1])]
+        pools += [(control.loop_id, own) for control in controls if control.settings.probe_share > 0.0]
     page = desk.store.queries.inbox(pools, person=person, limit=limit, cursor=cursor)
     return Page(rows=tuple(as_listed(row) for row in page.rows), next=page.next)
 
@@ -40,6 +49,9 @@ def listed(
     loop: LoopQuery = "", limit: Limit = 50, cursor: Cursor = "",
 ) -> Response:  # fmt: skip
     """Open reviews in queue order."""
-    page = queue(desk, readable(desk, visitor, loop), person=person or None, limit=limit, cursor=cursor or None)
+    page = queue(
+        desk, readable(desk, visitor, loop), person=person or None, limit=limit, cursor=cursor or None,
+        seen_by=visitor.person,
+    )  # fmt: skip
     rows = [replace(row, review=without_claim(row.review, visitor.person)) for row in page.rows]
     return reply(InboxPage(rows=rows, next=page.next))

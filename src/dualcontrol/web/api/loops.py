@@ -20,10 +20,16 @@ router = APIRouter(prefix="/loops", tags=["loops"])
 
 
 def as_loop(desk: Desk, control: Control, unfed: dict[str, int]) -> LoopReply:
-    """A loop with its counts; `unfed` are the answers not yet used for learning, by loop."""
+    """A loop with its counts; `unfed` are the answers not yet used for learning, by loop.
+
+    A probe that is still to be answered counts as the live case that it is taken for.
+    """
+    counts = desk.store.queries.counts(control.loop_id)
+    probes = desk.store.queries.probes_waiting(control.loop_id) if control.settings.probe_share > 0.0 else {}
     return LoopReply(
         loop=control.loop, mode=control.settings.mode, control=control.to_dict(),
-        counts=desk.store.queries.counts(control.loop_id), unfed=unfed.get(control.loop, 0), model=control.model,
+        counts={name: many + probes.get(name, 0) for name, many in counts.items()},
+        unfed=unfed.get(control.loop, 0), model=control.model,
     )  # fmt: skip
 
 

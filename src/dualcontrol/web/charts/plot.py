@@ -90,3 +90,21 @@ def spark(values: Sequence[float], label: str) -> Markup:
         '<polyline class="chart-line" points="{}"/></svg>'
     )
     return image.format(f"{WIDE:g}", f"{HIGH:g}", label, points)
+
+
+def whisker(low: float, estimate: float | None, high: float, bound: float, top: float, label: str) -> Markup:
+    """An interval from 0 to `top` as one small line: its span, the estimate as a dot, the bound across; in words."""
+
+    def x(value: float) -> str:
+        return f"{3 + (WIDE - 6) * _share(value, 0.0, top):.1f}"
+
+    span = '<line class="{}" x1="{}" x2="{}" y1="12" y2="12"/>'
+    far = " bad" if low > bound else ""
+    parts = [Markup(span).format("chart-grid", x(0.0), x(top))]
+    if estimate is not None:
+        parts.append(Markup(span).format(f"chart-span{far}", x(low), x(high)))
+    parts.append(Markup('<line class="chart-limit" x1="{x}" x2="{x}" y1="2" y2="22"/>').format(x=x(bound)))
+    if estimate is not None:
+        parts.append(Markup('<circle class="chart-dot{}" cx="{}" cy="12" r="4"/>').format(far, x(estimate)))
+    head = Markup('<svg class="spark whisker" viewBox="0 0 {} {}" role="img" aria-label="{}">')
+    return head.format(f"{WIDE:g}", f"{HIGH:g}", label) + Markup("").join(parts) + Markup("</svg>")

@@ -13,6 +13,7 @@ from dualcontrol.store.accounts import Account, SignIn
 from dualcontrol.web.access import Visitor
 from dualcontrol.web.deps import Form, Here, Keys, Who, access_of, asks, visible
 from dualcontrol.web.pages.entry import carrying
+from dualcontrol.web.pages.inbox import probed
 from dualcontrol.web.pages.people import LIVES, account_of, in_force
 from dualcontrol.web.pages.provider import away
 from dualcontrol.web.pages.site import go, pages_of
@@ -55,7 +56,7 @@ def _show(
         words_of=ROLES, may_decide=any(account.has(role) for role in (*DECIDING, "policy")), error=error, done=done,
         once={"what": "Token", "shown": secret, "of": account.name, "hint": ""} if secret else None,
         provider=provider.name if provider else None, linked=bool(account.subjects), shortest=SHORTEST,
-        loops=[control.loop for control in visible(desk, visitor)],
+        loops=[control.loop for control in visible(desk, visitor)], probed=probed(visible(desk, visitor, "claim")),
     )  # fmt: skip
 
 

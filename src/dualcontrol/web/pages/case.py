@@ -10,7 +10,8 @@ from starlette.responses import Response
 from dualcontrol.case import Case
 from dualcontrol.control import PAGE, Control
 from dualcontrol.desk import Desk
-from dualcontrol.errors import DualcontrolError, NotFoundError
+from dualcontrol.errors import DualcontrolError, NotFoundError, UnknownCaseError
+from dualcontrol.names import same
 from dualcontrol.people import may
 from dualcontrol.review.view import seen_by, with_own_claims
 from dualcontrol.step import case_of_claim, listed_as
@@ -19,7 +20,7 @@ from dualcontrol.web.access import Visitor
 from dualcontrol.web.deps import CaseId, Form, Here, Who, actor_of, asks, readable, visible
 from dualcontrol.web.ledger import ledger
 from dualcontrol.web.pages.claim import why
-from dualcontrol.web.pages.inbox import CaseFilter, LoopFilter, filtered, flash, holds, summary, unread
+from dualcontrol.web.pages.inbox import CaseFilter, LoopFilter, filtered, flash, holds, missed, summary, unread
 from dualcontrol.web.pages.site import go, pages_of
 from dualcontrol.web.reply import wants_json
 from dualcontrol.web.shapes import blind, case_reply
@@ -39,7 +40,7 @@ def listed(
     state: Literal["open", "decided", "closed", ""] = "", cursor: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """All cases, newest first."""
-    page = desk.store.queries.cases(loop=loop or None, state=state or None, limit=50, cursor=cursor)
+    page = desk.store.queries.cases(loop=loop or None, state=state or None, kind="listed", limit=50, cursor=cursor)
     controls = {control.loop: control for control in readable(desk, visitor, loop)}
     lines = [item(desk, row, visitor.person, controls[row.loop], state) for row in page.rows if row.loop in controls]
     items = [line for line in lines if line is not None]
@@ -51,11 +52,13 @@ def listed(
 def item(desk: Desk, row: CaseRow, person: str, control: Control, state: str) -> dict[str, Any] | None:
     """What one line of the list shows; a case that cannot be read is named by what its row says.
 
-    None where its state, which was asked for, is not for this person: that would tell what came of it.
+    None where it is not for this person, or its state, which was asked for: that would tell what came of it.
     """
     try:
         whole, start = desk.glance(row.id)
         seen = seen_by(whole, person, control)
+    except UnknownCaseError:
+        return None
     except DualcontrolError:
         return {"row": row, **unread(row), "kept": False}
     if seen.kept and state:
@@ -89,7 +92,8 @@ def show(
         request, "case.html", data, case=case, title=titles.title(case), blind=blind(case),
         look=look, others=others, scores=scores(case), why=why(case, control), changes=changes(case, look),
         lost=ending, kept=hidden, claims=claimable, mine=mine(case, visitor, desk.steps.now()),
-        flash=flash(desk, done, visitor.person), loop=loop or "",
+        flash=flash(desk, done, visitor.person), loop=loop or "", key=case.content.get("answer_key"),
+        missed=missed(case), theirs=any(same(review.addressee, visitor.person) for review in case.reviews),
     )  # fmt: skip
 
 

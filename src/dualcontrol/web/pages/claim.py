@@ -61,6 +61,7 @@ def shown(claim: Claim, control: Control, now: int) -> dict[str, Any]:
         "typed": len(choices) > MOST_LABELS
         or sum(weight(c["text"]) + weight(c["value"]) for c in choices) > LABEL_TEXT,
         "first": first,
+        "form_of": "compare" if review.against else "commit" if first["asked"] else case.mode,
         "panes": candidates if case.mode == "preference" else [],
         "alike": alike,
         "earlier": visible_answers(claim.case, review)[:EARLIER],
@@ -113,8 +114,12 @@ def why(case: Case, control: Control, review: Review | None = None) -> dict[str,
     kind = review.kind if review is not None else "decide"
     if kind == "audit":
         reason = "Autopilot acted; this case was drawn at random for an audit. What was done stands."
+        if route is not None and route.shown:
+            reason = "People have decided; this case was drawn at random to be asked again. What was decided stands."
     elif kind == "arbiter":
         reason = "The reviewers disagree, or nobody answered in time: your answer settles it."
+    elif review is not None and review.against:
+        reason = "Somebody answered this without seeing what the AI would say. What was decided stands."
     elif review is not None and review.adjudicates:
         reason = "It is answered once more, by somebody who has not seen the first answer. What was decided stands."
     elif kind == "second":

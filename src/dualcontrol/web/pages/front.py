@@ -53,6 +53,7 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
             "ordered_by": "a learned chance of being right of" if control.acting(None) == RISK else "confidence",
             "guarantee": settings.guarantee,
             "certified": sorted(control.thresholds) if settings.guarantee else [],
+            "probed": settings.probe_share > 0.0,
             "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,
             "stopped": control.stopped is not None,
             "load": counts["human"] / routed if routed else None,

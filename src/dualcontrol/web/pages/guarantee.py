@@ -7,19 +7,21 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.control import ALARM, PERSON
-from dualcontrol.guarantee.standing import Standing, some, worth_of
+from dualcontrol.control import ALARM, PERSON, Control
+from dualcontrol.guarantee.breakdown import Breakdown, mend, scope, warning
+from dualcontrol.guarantee.standing import Standing, effort, some, time_of, worth_of
 from dualcontrol.people import proof
 from dualcontrol.replay.whatif import Asked, WhatIf
 from dualcontrol.web.api.guarantee import Courses, SegmentName, Status, as_guarantee, courses_of
 from dualcontrol.web.charts import course
-from dualcontrol.web.charts.plot import spark
+from dualcontrol.web.charts.plot import spark, whisker
 from dualcontrol.web.deps import Here, LoopName, Who, asks
 from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.show.words import count, percent
 
 router = APIRouter(include_in_schema=False)
 ROWS = 24  # of a chart's table
+PARTS = 20  # in a table of classes or groups; the JSON has all
 LATEST = 60  # moves on the page; the JSON has all
 Typed = Annotated[str, Query(max_length=40)]
 STATES = {
@@ -59,9 +61,11 @@ def guarantee(
         request, "guarantee.html", status.reply, course=status.course, of=of, control=control,
         say=status.reply.promise,
         state=STATES.get(of.state, STATES["off"]), charts=charts, tabs=tabs(courses, status),
+        parts=[by_part(control, of) for of in status.reply.breakdowns if any(part.labels for part in of.parts)],
         rows=points[::-1][:: max(1, -(-len(points) // ROWS))],  # the latest first, evenly thinned
         moved=status.reply.moves[::-1][:LATEST], typed=typed, form=form, figures=figures(of),
         tried=lines(status.reply.what_if), closed=closed, proof=proof,
+        time_of=time_of,
     )  # fmt: skip
 
 
@@ -110,6 +114,25 @@ def tabs(courses: Courses, status: Status) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def by_part(control: Control, of: Breakdown) -> dict[str, Any]:
+    """How often autopilot is wrong in each class or group, the worst first, each with its interval as a small chart."""
+    top = min(1.0, max(2 * of.max_error, *(part.high for part in of.parts if part.labels)))
+    rows = []
+    for part in of.parts[:PARTS]:
+        label = f"not audited yet; {percent(of.max_error)} is promised {scope(of)}"
+        if part.estimate is not None:
+            label = (
+                f"about {percent(part.estimate)}, between {percent(part.low)} and {percent(part.high)}; "
+                f"{percent(of.max_error)} is promised {scope(of)}"
+            )
+        rows.append({"part": part, "chart": whisker(part.low, part.estimate, part.high, of.max_error, top, label)})
+    return {
+        "of": of, "rows": rows, "top": top, "more": len(of.parts) - len(rows),
+        "scope": scope(of), "warning": warning(of),
+        "mend": mend(control, of),
+    }  # fmt: skip
+
+
 def figures(of: Standing) -> list[tuple[str, str, str]]:
     """The figures on top: name, value, and a remark."""
     estimated = "autopilot has done nothing yet"
@@ -126,6 +149,7 @@ def figures(of: Standing) -> list[tuple[str, str, str]]:
         ("Certified coverage", percent(of.certified_coverage), "of decisions may go to autopilot"),
         ("Error so far, at most", percent(of.error_upper), estimated),
         ("Answers counted", f"{of.labels_used:,}", needed),
+        ("People’s time", *effort(of)),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from dualcontrol.case import Case, Review
+from dualcontrol.control import Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import DualcontrolError
 from dualcontrol.names import same
@@ -41,9 +43,14 @@ def inbox(
     rows = [replace(row, review=without_claim(row.review, visitor.person)) for row in page.rows]
     return pages_of(request).show(
         request, "inbox.html", {"rows": rows, "next": page.next, "loop": loop},
-        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names,
-        flash=flash(desk, done, visitor.person),
+        items=[item(desk, row, loop) for row in of_loop(page.rows, loop)], loops=names, probed=probed(controls),
+        flash=flash(desk, done, visitor.person), notices=desk.prober.notices(visitor.person, controls),
     )  # fmt: skip
+
+
+def probed(controls: Sequence[Control]) -> list[str]:
+    """The loops of which some cases are known ones, which the people who review there are told."""
+    return [control.loop for control in controls if control.settings.probe_share > 0.0]
 
 
 def item(desk: Desk, row: InboxRow, loop: str | None) -> dict[str, Any]:
@@ -105,15 +112,21 @@ def holds(review: Review, person: str, now: int) -> bool:
     return review.state == "claimed" and same(review.person, person) and (review.lease_until or 0) > now
 
 
+def missed(case: Case) -> bool:
+    """Whether a probe was answered otherwise than its key says: let pass, or turned down for nothing."""
+    return case.scored is not None and case.scored.rejected is not None and case.scored.rejected != case.scored.wrong
+
+
 def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None:
     """What this person last did to a case, with the way back while there is one; read from the case itself."""
     if not case_id:
         return None
     try:
         case = desk.case(case_id)
+        control = desk.governing(case.loop)
+        title = titles.title(seen_by(case, person, control).case)
     except DualcontrolError:
         return None
-    control = desk.governing(case.loop)
     answer = next((a for a in reversed(case.answers) if same(a.actor.person, person)), None)
     until = None
     if answer is None:
@@ -128,8 +141,8 @@ def flash(desk: Desk, case_id: str | None, person: str) -> dict[str, Any] | None
             until = answer.at + control.settings.undo_for(answer.actor.via)
         elif answer.review_id in case.settled.answers:
             until = case.settled.effective_at
-    undoable = case.concluded is None and until and until > desk.steps.now()
+    undoable = case.concluded is None and case.scored is None and until and until > desk.steps.now()
     return {
-        "case": case.id, "title": titles.title(seen_by(case, person, control).case), "said": deed,
-        "undo_until": until if undoable else None,
+        "case": case.id, "loop": case.loop, "title": title, "said": deed,
+        "undo_until": until if undoable else None, "debriefing": case.debriefing, "missed": missed(case),
     }  # fmt: skip

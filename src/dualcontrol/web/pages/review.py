@@ -85,6 +85,7 @@ def _page(
     field = misfit(error, around["edit"])
     return pages_of(request).show(
         request, "review.html", as_claim(claim, around["view"]), status=error.status if error else 200, claim=claim,
+        notices=claim.desk.prober.notices(claim.person, [], claim.case),
         case=case, misfit=field, told=plainly(error, field), form=typed, flash=flash, loop=loop,
         look=Look(f"/claims/{claim.id}", control.settings.markdown),
         shown_digest=digest(around["view"], rendering(control)), **_proof(request, claim, control), **around,

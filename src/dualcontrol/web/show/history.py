@@ -48,6 +48,11 @@ def _with(form: str, *names: JSON) -> Markup:
     return Markup(form).format(*(inline(words.brief(name, 300)) for name in names))
 
 
+def _review_opened(e: dict[str, JSON]) -> str:
+    kind = words.COMPARISON if e.get("against") else words.KINDS[e["review"]]
+    return _with(f"{kind} opened for {{}}", e["group"])
+
+
 def _routed(e: dict[str, JSON]) -> str:
     where = {"autopilot": "Sent to autopilot", "human": "Sent to a human", "block": "Blocked"}[e["to"]]
     return _with(f"{where}: {{}}{' (drawn for an audit)' if e.get('audited') else ''}", e["reason"])
@@ -79,6 +84,11 @@ def _decided(e: dict[str, JSON]) -> str:
     return f"Decided: {words.VERDICTS[e['verdict']].lower()} ({how}{wrong})"
 
 
+def _probe_scored(e: dict[str, JSON]) -> str:
+    end = {True: "was turned down", False: "came through", None: "was answered by nobody"}[e.get("rejected")]
+    return f"A test case: {WRONG[int(e['wrong'])]}, and it {end}"
+
+
 def _concluded(e: dict[str, JSON]) -> str:
     verdict = words.VERDICTS.get(e.get("verdict") or "", "goes through as proposed")
     return f"Outcome by {words.BY[e['by']]}: {verdict.lower()}"
@@ -94,7 +104,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Rerouted": ("route", lambda e: _with("The edit asks for more: {}", e["reason"])),
     "Joined": ("list", lambda e: "Another case asks the same; it is settled with this one"),
     "Parted": ("list", lambda e: "Settled with another case no longer: it is asked by itself"),
-    "ReviewOpened": ("list", lambda e: _with(f"{words.KINDS[e['review']]} opened for {{}}", e["group"])),
+    "ReviewOpened": ("list", _review_opened),
     "AlarmRaised": ("alert", lambda e: _with("Alarm: {}", e["reason"])),
     "Claimed": ("user", lambda e: _with("{} took the review", e["person"])),
     "Released": ("undo", lambda e: "Given back to the queue"),
@@ -107,6 +117,7 @@ SENTENCES: dict[str, tuple[str, Callable[[dict[str, JSON]], str]]] = {
     "Decided": ("check", _decided),
     "Retracted": ("undo", lambda e: _with("{} took the decision back", e["person"])),
     "Audited": ("shield", lambda e: f"Audited: {WRONG.get(e.get('wrong', -1), 'no judgement')}"),
+    "ProbeScored": ("shield", _probe_scored),
     "TimedOut": ("clock", lambda e: f"The response time passed: {words.TIMEOUTS[e['how']]}"),
     "Withdrawn": ("x", lambda e: _with("Withdrawn by {}", e["by"])),
     "Concluded": ("flag", _concluded),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from dualcontrol import verdicts
-from dualcontrol.case import JSON
+from dualcontrol.case import JSON, Review
 from dualcontrol.characters import visible
 
 SECOND = 1_000_000
@@ -16,6 +16,7 @@ MODES = {"approval": "Approval", "labels": "Labels", "preference": "Preference",
 KINDS = {
     "decide": "Decision", "second": "Second reading", "arbiter": "Arbitration", "audit": "Audit", "probe": "Decision",
 }  # fmt: skip
+COMPARISON = "Comparison"
 TIMEOUTS = {
     "reject": "it is rejected", "hold": "it keeps waiting", "escalate": "it goes to the group above",
     "autopilot": "it goes through as proposed",
@@ -27,6 +28,16 @@ EFFECTS = {
 BY = {"autopilot": "autopilot", "human": "a human", "timeout": "the timeout", "withdrawn": "withdrawal"}
 BARE = {True: "true", False: "false", None: "nothing"}
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def kind_of(review: Review | None) -> str:
+    """What a review is, in a word."""
+    return COMPARISON if review is not None and review.against else KINDS[review.kind if review else "decide"]
+
+
+def compared(said: dict[str, str]) -> str:
+    """What a comparison found of the proposal and of the person's answer."""
+    return "; ".join(f"the {side}: {word}" for side, word in said.items())
 
 
 def duration(micros: int, most: int = 2) -> str:
