@@ -999,7 +999,9 @@ class Loop:
 
     def oversight(self, person: str | None = None) -> Oversight:
         """What the loop's probes say of its people; with `person`, what that person sees of it: their own figures."""
-        whole = oversight(self.control, self.desk.prober.figures(self.control))
+        control, prober = self.control, self.desk.prober
+        steps = prober.ladder.standings(control)
+        whole = oversight(control, prober.figures(control), steps, prober.drift(control))
         return whole if person is None else whole.own(named(person))
 
     def breakdown(self) -> list[Breakdown]:

@@ -10,7 +10,7 @@ import hmac
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -244,15 +244,16 @@ class Steps:
             raise UnknownCaseError(f"there is no case {short(str(case_id))}")
         return case
 
-    def _step(self, tx: Tx, case: Case, command: Any, leader: Case | None = None) -> tuple[Case, list[Event]]:
+    def _step(
+        self, tx: Tx, case: Case, command: Any, leader: Case | None = None, worked: Mapping[str, int] | None = None
+    ) -> tuple[Case, list[Event]]:  # fmt: skip
         if case.read_only:
             raise ReadOnlyError(f"case {case.id} holds an event {case.read_only!r} that this version does not know")
         if case.erased and not isinstance(command, AFTER_ERASURE):
             raise ErasedError(f"the content of case {case.id} was erased")
         control = self.control(tx, case.loop)
-        count, worked = 0, None
-        if isinstance(command, TakeClaim):
-            count = len(tx.followers(case.id)) if case.followers else 0
+        count = len(tx.followers(case.id)) if case.followers and isinstance(command, TakeClaim) else 0
+        if isinstance(command, TakeClaim) and worked is None:
             worked = self._worked(tx, command.person, [control])
         env = self.env(tx.now, Facts(leader=leader, followers=count, worked=worked))
         after, events = self._events(case, HANDLERS[type(command)](case, command, control, env), control, env)
@@ -472,7 +473,7 @@ class Steps:
             duration = lease or microseconds(controls[case.loop].settings.lease) or 0
             command = TakeClaim(case_id=case.id, review_id=review_id, person=person, claim_id=self.new_claim(case.id),
                             until=tx.now + duration)  # fmt: skip
-            return self._step(tx, case, command)[0]
+            return self._step(tx, case, command, worked=worked)[0]
 
     def _worked(self, tx: Tx, person: str, controls: Sequence[Control]) -> dict[str, int] | None:
         """What somebody has answered in 24 hours or holds, in all loops, by level of risk; None without a cap."""
@@ -483,8 +484,7 @@ class Steps:
         for control in controls:
             names |= {key for key, member in (control.people or {}).items() if member.human in human}
         for name in names:
-            for risk, count in tx.worked(name, tx.now - A_DAY, tx.now - 7 * A_DAY):
-                counts[level_of(risk)] += count
+            counts.update(map(level_of, tx.worked(name, tx.now - A_DAY)))
         return counts
 
     @retrying

@@ -74,9 +74,11 @@ def test_shown_answers_certify_what_is_worse_than_promised_and_blind_ones_do_not
     assert asked.worst <= BOUND
 
 
-def test_perfect_reviewers_open_as_soon_with_blind_answers_as_with_shown_ones():
+def test_perfect_reviewers_open_about_as_soon_with_blind_answers_as_with_shown_ones():
     blind, shown = (through_a_desk(1, 400, catches=(1.0, 1.0), blind=way) for way in (True, False))
-    assert blind.opened == shown.opened is not None
+    assert blind.opened is not None
+    assert shown.opened is not None
+    assert shown.opened <= blind.opened <= 1.02 * shown.opened  # a tenth of delta is kept for what people miss
     assert (blind.blind > shown.blind, shown.worst <= BOUND) == (True, True)
 
 

@@ -505,3 +505,15 @@ def test_who_is_in_training_sees_no_more_of_a_blind_case_than_before(desk: dc.De
     assert seen_by(desk.case(case.id), "ana", loop.control).kept
     put(desk, 2, FLAG, training=True)
     assert seen_by(desk.case(case.id), "ana", loop.control).kept
+
+
+def test_a_training_case_is_seen_also_by_who_commits_first_by_now(desk: dc.Desk) -> None:
+    loop = mail(desk, quorum={"answers": 2})
+    settled(desk, loop, 3)
+    put(desk, 2, FLAG, training=True)
+    desk.sweep()
+    put(desk, 3, FLAG)
+    claim = desk.claim("ana", "mail")
+    assert claim is not None
+    assert claim.view["practice"] is True
+    assert claim.view["proposal"] is not None

@@ -86,6 +86,7 @@ POST /api/v1/loops/{loop}/autopilot/stop stop
 POST /api/v1/loops/{loop}/autopilot/open resume
 GET /api/v1/loops/{loop}/examples read
 GET /api/v1/loops/{loop}/guarantee overview
+GET /api/v1/loops/{loop}/oversight read
 GET /api/v1/loops/{loop}/settings overview
 PUT /api/v1/loops/{loop}/settings/{key} configure
 DELETE /api/v1/loops/{loop}/settings/{key} configure
@@ -110,6 +111,7 @@ POST /cases/{case_id}/undo retract
 POST /cases/{case_id}/revoke revoke
 POST /cases/{case_id}/effect resolve
 GET /loops/{loop}/guarantee overview
+GET /loops/{loop}/oversight read
 GET /loops/{loop}/settings overview
 POST /loops/{loop}/settings configure
 GET /loops/{loop}/stop stop

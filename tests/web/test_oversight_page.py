@@ -206,12 +206,16 @@ def test_the_page_says_all_of_it_in_words(place: Place) -> None:
         "ben missed 3 of the last 3 wrong proposals: 64 times as likely of somebody who misses 40 %",
         "measured with cases whose right answer is known, by a sequential test (Wald 1945)",
         "In the order of names", "Below 100 test cases figures do not tell people apart: ana, ben have fewer",
+        "What follows, and for whom", "ben · ", "Flagged by the rubber-stamp test", "Over a shift, and over weeks",
         "At most 10 % of all answers", "Right after your answer", "You see your own figures", "Nobody is ranked",
     ):  # fmt: skip
         assert said in text, said
     names = re.findall(r'(?s)<th scope="row">\s*([\w ]+)', page.text)
-    assert names == ["The team", "ana", "ben", "input", "minimal"]
+    assert names[:5] == ["The team", "ana", "ben", "input", "minimal"]
+    assert names[5] == "hour 1"
     twin = place.browsers["lee"].get(f"{PAGE}.json").json()
+    assert [(step["person"], step["name"]) for step in twin["steps"]] == [("ben", "notice")]
+    assert [(span["of"], span["caught"], span["wrong"]) for span in twin["drift"]["hours"]] == [("hour 1", 4, 9)]
     assert twin["statement"] == place.desk.loop("mail").oversight().statement
 
 

@@ -47,9 +47,7 @@ PLACES: dict[str, CommandPlace] = {
     "guarantee": CommandPlace(
         "guarantee", CASES, "Say what is guaranteed of a loop's autopilot: promise, evidence, and when it lapses."
     ),
-    "oversight": CommandPlace(
-        "oversight", CASES, "Say what a loop's people catch of wrong proposals, and how sure that is."
-    ),
+    "oversight": CommandPlace("oversight", CASES, "Say what the people of a loop catch of wrong proposals."),
     "probes": CommandPlace(
         "probes", CASES, "Write test cases, whose right answer is known, to be asked among the others."
     ),

@@ -29,9 +29,10 @@ def oversight(
         str | None, typer.Option("--person", metavar="PERSON", help="Only what this person sees: their own figures.")
     ] = None,
 ) -> None:
-    """Say what the people of a loop catch of wrong proposals, measured with cases whose right answer is known.
+    """Say what the people of a loop catch of wrong proposals, and how sure that is.
 
-    Figures of team, people and context levels stand with their limits, in the order of names.
+    It is measured with cases whose right answer is known.  Figures of team, people and context levels stand with their
+    limits, in the order of names.
     """
     with desk_of(state) as desk:
         measured, now = desk.loop(loop).oversight(person), desk.steps.now()
@@ -54,6 +55,16 @@ def _print(measured: Oversight, now: int) -> None:
     for flag, times in measured.last_flags()[:FLAGS]:
         often = f", {times} times so far" if times > 1 else ""
         show(styled(f"flagged {ago(flag.at, now)}{often}", "bold red"), f"{flag.words}; case {flag.case_id}", "")
+    if measured.steps:
+        show(table(("who", "step", "since", "because"), [
+            [step.person, step.name.replace("_", " "), ago(step.at, now), step.because] for step in measured.steps
+        ], whole=("who", "step")))  # fmt: skip
+    for title, spans in (("hour of a shift", measured.drift.hours), ("week", measured.drift.weeks)):
+        if spans:
+            noticed = [[t.of, f"{t.caught} of {t.wrong} ({share(t.low)} to {share(t.high)})"] for t in spans]
+            show(table((title, "noticed, of wrong ones in view"), noticed, whole=(title,)))
+    for alarm in measured.drift.alarms:
+        show(styled(alarm, "bold red"))
     if measured.whole and any(not each.comparable for each in measured.people):
         note(f"people stand in the order of their names; below {RANKED} test cases figures do not tell them apart")
     if not measured.share:

@@ -372,7 +372,17 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
 
 DRIFT, SCALE, LABELS = "drift", "scale", "labels"  # what cuts off the evidence of before
 Counted = tuple[int, str, int, str, int, int]
-CARRIED = ("at", "upto", "since", "missing", "shown", "blind", "first")  # of a segment whose evidence is counted again
+CARRIED = (
+    "at",
+    "upto",
+    "since",
+    "missing",
+    "shown",
+    "blind",
+    "took",
+    "opened",
+    "first",
+)  # of a segment whose evidence is counted again
 
 
 class Segment:
@@ -425,6 +435,7 @@ class Segment:
         self.second_spent = before.second_spent
         self.monitor, rate = copy(before.monitor), self.monitor.miss_rate
         self.monitor.miss_rate = rate
+        self.alike = Alike(before.alike.labels)
         for name in CARRIED:
             setattr(self, name, getattr(before, name))
 

@@ -134,10 +134,10 @@ class Tx(Protocol):
     def followers(self, case_id: str) -> list[str]:
         """The open followers of a case, by id."""
 
-    def worked(self, person: str, since: int, opened: int) -> list[tuple[str | float | None, int]]:
-        """(risk, count) of what somebody, by `identity`, has answered since a time or holds, in all loops.
+    def worked(self, person: str, since: int) -> list[str | float | None]:
+        """The risk of each case that somebody, by `identity`, has answered since a time or holds, in all loops.
 
-        Of cases that are not closed those count that were opened since another time.
+        What is decided and not closed yet, since its effect is to run, is not among them.
         """
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:

@@ -83,7 +83,7 @@ def _flags(verdicts: Sequence[Verdict], at: int) -> int:
     return sum(verdict.stamping and verdict.at >= at - HEEDED for verdict in verdicts)
 
 
-class Standing(Value, frozen=True, kw_only=True):
+class LadderPlace(Value, frozen=True, kw_only=True):
     """Where somebody stands, for the people themselves and for leads; `left` is how many training cases remain."""
 
     person: str
@@ -182,7 +182,7 @@ class Ladder:
                     except Exception:
                         log.warning("the ladder of loop %s is left to the next sweep", control.loop, exc_info=True)
 
-    def standings(self, control: Control) -> list[Standing]:
+    def standings(self, control: Control) -> list[LadderPlace]:
         """Everybody who is on a step in force, the highest first."""
         listed = []
         for key, rung in control.rungs.items():
@@ -190,13 +190,13 @@ class Ladder:
             if step:
                 answered = self._prober.practised(control, rung.name, rung.at)[1]
                 left = BURST - answered if control.in_training(key) else None
-                listed.append(Standing(
+                listed.append(LadderPlace(
                     person=rung.name, step=step, name=STEP_NAMES[step], at=rung.at, because=rung.because, by=rung.by,
                     words=WORDS[step], left=left,
                 ))  # fmt: skip
         return sorted(listed, key=lambda standing: (-standing.step, standing.person))
 
-    def standing(self, control: Control, person: str) -> Standing | None:
+    def standing(self, control: Control, person: str) -> LadderPlace | None:
         """Where one person stands; None on no step."""
         return next((s for s in self.standings(control) if identity(s.person) == identity(person)), None)
 

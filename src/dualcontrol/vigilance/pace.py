@@ -85,7 +85,7 @@ def drift(
     of_person: defaultdict[str, list[Timed]] = defaultdict(list)
     for answer in answers:
         of_person[answer.person].append(answer)
-    shown = [probe for probe in probes if probe.counts and not probe.blind]
+    shown = [probe for probe in probes if probe.counts and (not probe.blind or probe.mode == "approval")]
     missed: defaultdict[str, list[bool]] = defaultdict(list)
     for probe in sorted(shown, key=lambda one: one.at):
         missed[identity(probe.person)].append(not probe.rejected)

@@ -7,7 +7,7 @@ their names: fewer than a hundred probes do not tell them apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import exp
 
 from dualcontrol.case import Value
@@ -17,6 +17,8 @@ from dualcontrol.oversight.certificate import Disagreement
 from dualcontrol.oversight.rates import RANKED, Rate, at_least
 from dualcontrol.oversight.scorecard import Diagnosis, Scorecard, wilson
 from dualcontrol.oversight.stamping import Stamping
+from dualcontrol.vigilance.ladder import LadderPlace
+from dualcontrol.vigilance.pace import Drift
 from dualcontrol.vigilance.record import DELTA, Figures
 
 DIAGNOSES: dict[Diagnosis, str] = {
@@ -101,7 +103,9 @@ class Certified(Value, frozen=True, kw_only=True, omit_defaults=False):
 class Oversight(Value, frozen=True, kw_only=True, omit_defaults=False):
     """What is measured of a loop's people; `whole` says whether this is all of it, or one person's own figures.
 
-    `share` is the largest share of answers that goes to probes; 0 where none are asked.
+    `share` is the largest share of answers that goes to probes; 0 where none are asked.  `steps` are those of the
+    ladder that people are on, `drift` how they fare over a shift and over weeks; of their own people see their step and
+    pace.
     """
 
     loop: str
@@ -113,6 +117,8 @@ class Oversight(Value, frozen=True, kw_only=True, omit_defaults=False):
     people: tuple[Watched, ...]
     levels: tuple[Watched, ...]
     flags: tuple[Flagged, ...]
+    steps: tuple[LadderPlace, ...]
+    drift: Drift
 
     def last_flags(self) -> list[tuple[Flagged, int]]:
         """The last flag of each person, the newest first, and how many there are of them."""
@@ -127,11 +133,15 @@ class Oversight(Value, frozen=True, kw_only=True, omit_defaults=False):
             loop=self.loop, share=self.share, statement=_own_words(mine[0] if mine else None), whole=False,
             certificate=None, team=None, people=mine, levels=(),
             flags=tuple(flag for flag in self.flags if same(flag.person, person)),
+            steps=tuple(step for step in self.steps if same(step.person, person)),
+            drift=Drift(paces=tuple(pace for pace in self.drift.paces if same(pace.person, person))),
         )  # fmt: skip
 
 
-def oversight(control: Control, figures: Figures) -> Oversight:
-    """Everything that the probes of a loop say now."""
+def oversight(
+    control: Control, figures: Figures, steps: Sequence[LadderPlace] = (), drift: Drift | None = None
+) -> Oversight:
+    """Everything that the probes of a loop say now, the steps that its people are on, and how they fare over time."""
     names = sorted(figures.names.items(), key=lambda item: (item[0], item[1]))
     people = tuple(
         _watched(
@@ -155,6 +165,7 @@ def oversight(control: Control, figures: Figures) -> Oversight:
         ),
         team=_watched("", figures.shown.all, figures.blind.all, figures.team) if figures.probes else None,
         people=people, levels=levels, flags=tuple(_flags(figures))[::-1],
+        steps=tuple(steps), drift=drift or Drift(),
     )  # fmt: skip
 
 

@@ -39,6 +39,8 @@ from dualcontrol.replay.whatif import WhatIf
 from dualcontrol.store import CaseRow, InboxRow
 from dualcontrol.store.accounts import AccountKind, AccountState
 from dualcontrol.verdicts import Mode
+from dualcontrol.vigilance.ladder import LadderPlace
+from dualcontrol.vigilance.pace import Drift
 from dualcontrol.vigilance.standing import Certified, Flagged, Watched
 
 REF = "#/components/schemas/{name}"
@@ -219,6 +221,8 @@ class OversightReply(Shape):
     people: list[Watched]
     levels: list[Watched]
     flags: list[Flagged]
+    steps: list[LadderPlace]
+    drift: Drift
 
 
 class PersonReply(Shape):

@@ -233,8 +233,9 @@ class Hot(Statements):
         )
         locked = limited(first, ONE).with_for_update(of=(cases, reviews), skip_locked=True)
         self.lock_review = self._add(locked, *names)
-        self.worked_closed = self._add(worked(True), "since", "person", "since")
-        self.worked_open = self._add(worked(False), "opened", "person", "since")
+        self.worked_closed = self._add(WORKED["closed"], "ended", "person", "since")
+        self.worked_held = self._add(WORKED["held"], "person")
+        self.worked_waiting = self._add(WORKED["waiting"], "person", "since")
 
 
 # The constructs of the read side; what is not `live` is left out in one place, here
@@ -386,8 +387,7 @@ HANDLING = (
     .where(reviews.c.person.is_not(None) & (reviews.c.state.in_([literal("answered"), literal("passed")])))
 )
 
-# The same with the times themselves, probes included; and what one person has answered or holds by risk of the case,
-# in cases closed since a time, and in those not closed that were opened since another.
+# The same with the times themselves, probes included; and what one person has answered or holds by risk of the case.
 _since = (cases.c.loop_id == bindparam("loop_id"), cases.c.opened_at >= bindparam("since", type_=BigInteger))
 _latest = limited(select(cases.c.id).where(*_since, _shown).order_by(cases.c.opened_at.desc())).subquery()
 TIMES = (
@@ -397,23 +397,23 @@ TIMES = (
 )
 
 
-@cache
-def worked(closed: bool) -> Select[Any]:
-    """How much of each risk one person has answered since a time, or holds, in cases that are closed or not."""
-    since = bindparam("since", type_=BigInteger)
-    times = (
-        (cases.c.closed_at >= since,)
-        if closed
-        else (cases.c.opened_at >= bindparam("opened", type_=BigInteger), cases.c.closed_at.is_(None))
-    )
-    mine = reviews.c.person.is_not(None) & (reviews.c.person == bindparam("person", type_=Text))
-    done = (reviews.c.state == literal("answered")) & (reviews.c.answered_at >= since)
-    return (
-        select(cases.c.risk, func.count())
-        .select_from(cases.join(reviews, reviews.c.case_id == cases.c.id))
-        .where(cases.c.loop_id.in_(select(loops.c.id)), *times, mine, done | (reviews.c.state == literal("claimed")))
-        .group_by(cases.c.risk)
-    )
+# Each by an index of its own: cases by their end, held reviews by their lease, and what is answered in cases that still
+# ask somebody by the queue.
+_own = reviews.alias("own")
+_mine = _own.c.person.is_not(None) & (_own.c.person == bindparam("person", type_=Text))
+_done = (_own.c.state == literal("answered")) & (_own.c.answered_at >= bindparam("since", type_=BigInteger))
+_everywhere = select(loops.c.id)
+WORKED = {
+    "closed": select(_own.c.id, cases.c.risk)
+    .select_from(cases.join(_own, _own.c.case_id == cases.c.id))
+    .where(cases.c.loop_id.in_(_everywhere), cases.c.closed_at >= bindparam("ended", type_=BigInteger), _mine, _done),
+    "held": select(_own.c.id, cases.c.risk)
+    .select_from(_own.join(cases, cases.c.id == _own.c.case_id))
+    .where((_own.c.state == literal("claimed")) & (_own.c.lease_until > NONE), _mine),
+    "waiting": select(_own.c.id, cases.c.risk)
+    .select_from(reviews.join(_own, _own.c.case_id == reviews.c.case_id).join(cases, cases.c.id == reviews.c.case_id))
+    .where(reviews.c.loop_id.in_(_everywhere), reviews.c.state == literal("open"), _mine, _done),
+}
 
 
 # Probes and training cases: those closed since a time, and how many probes were opened.

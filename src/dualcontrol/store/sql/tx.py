@@ -483,13 +483,14 @@ class SqlTx(StreamTx, WorkTx):
 
     # Reviews
 
-    def worked(self, person: str, since: int, opened: int) -> list[tuple[str | float | None, int]]:
-        """(risk, count) of what somebody has answered since a time or holds: see the port."""
-        counts = [
+    def worked(self, person: str, since: int) -> list[str | float | None]:
+        """The risk of each case that somebody has answered since a time or holds: see the port."""
+        listed = dict([
             *self.session.all(self._hot.worked_closed, (since, person, since)),
-            *self.session.all(self._hot.worked_open, (opened, person, since)),
-        ]
-        return [(unreal(risk), int(count)) for risk, count in counts]
+            *self.session.all(self._hot.worked_held, (person,)),
+            *self.session.all(self._hot.worked_waiting, (person, since)),
+        ])  # fmt: skip
+        return [unreal(risk) for risk in listed.values()]
 
     def take(self, person: str, pools: Sequence[tuple[int, str]], *, now: int) -> tuple[str, str] | None:
         """Lock and return (case id, review id) of the next open review this person may take, or None."""

@@ -16,6 +16,7 @@ from dualcontrol.web.pages.site import pages_of
 from dualcontrol.web.show.words import count, percent
 
 router = APIRouter(include_in_schema=False)
+STEPS = {1: "told", 2: "training", 3: "commits first", 4: "second review", 5: "suspended"}
 ALARMS = {
     "more gets through": (
         "More that is wrong gets through than the test cases say.",
@@ -39,7 +40,7 @@ def oversight(request: Request, loop: LoopName, desk: Here, visitor: Who) -> Res
     return pages_of(request).show(
         request, "oversight.html", as_reply(view), control=control, of=view, groups=groups(view),
         parts=parts(view.certificate), alarm=ALARMS.get(str(view.certificate and view.certificate.disagreement)),
-        flagged=view.last_flags(),        ranked=RANKED, enough=ENOUGH, open_to_all=control.people is None,
+        flagged=view.last_flags(), steps=STEPS, ranked=RANKED, enough=ENOUGH, open_to_all=control.people is None,
     )  # fmt: skip
 
 
