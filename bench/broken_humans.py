@@ -123,7 +123,7 @@ class Run:
         together = {"independent_by": "question"} if self.world.bursts and self.declared else {}
         return self.desk.loop(
             LOOP, mode="labels", labels=["yes", "no"], context="minimal", audit=0.10, rules=list(rules),
-            guarantee={"max_error": ALPHA, "confidence": 1.0 - DELTA, **together},
+            guarantee={"max_error": ALPHA, "confidence": 1.0 - DELTA, "score": "confidence", **together},
         )  # fmt: skip
 
     def play(self) -> dict[str, Any]:

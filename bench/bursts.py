@@ -204,7 +204,7 @@ def desk_of(given: dict[str, Any], cases: int, seed: int) -> dict[str, Any]:
     with dc.open("sqlite:///:memory:", durability="process", clock=clock, new_id=ids, secret=secret) as desk:
         loop = desk.loop(
             "questions", mode="labels", labels=list(LABELS), context="minimal", capacity={"reviewers": 3},
-            respond_within="15m", guarantee={"max_error": BOUND, **people, **given},
+            respond_within="15m", guarantee={"max_error": BOUND, "score": "confidence", **people, **given},
         )  # fmt: skip
         desk.steps.move(loop.name, joining)
         answers = opened = 0

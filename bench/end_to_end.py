@@ -52,7 +52,7 @@ class Run:
         self.said = model.classes_[proba.argmax(1)]
         self.confidence, self.truth = proba.max(1), data.y[rest]
         self.name, self.url, self.replicas = name, url, replicas
-        self.guarantee = {"max_error": ALPHA[name], "confidence": 0.95, "launch": launch}
+        self.guarantee = {"max_error": ALPHA[name], "confidence": 0.95, "launch": launch, "score": "confidence"}
         self.clock = FakeClock()
         self.late: list[tuple[float, int, str, int]] = []  # when an answer comes, a number, the claim, the row
         self.rows: dict[str, int] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import dualcontrol as dc
 from dualcontrol.doctor import examine
 from dualcontrol.doctor.database import PROBLEM
-from dualcontrol.events import EpochBegan, ThresholdMoved
+from dualcontrol.events import AlarmRaised, EpochBegan, ThresholdMoved
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.testing import FakeClock, seeded_ids
 
@@ -19,6 +19,7 @@ SECRET = "5eed" * 16
 # A loose promise, so that a stream of a few hundred cases opens autopilot.
 EASY: dict[str, Any] = {
     "max_error": 0.2, "adjudicate": False, "miss_rate": 0.0, "blind": False, "pilot": 20, "launch": 0,
+    "score": "confidence",
 }  # fmt: skip
 
 
@@ -119,3 +120,48 @@ class Stream:
 def problems(desk: dc.Desk, models: Path | None = None) -> list[str]:
     """What the doctor finds wrong."""
     return [found.what for found in examine(desk.store, models=models) if found.level == PROBLEM]
+
+
+# People who miss errors, and the known-wrong cases by which that is measured.
+
+
+TEAM = ("ana", "ben", "cal", "dan", "eve")
+PROMISE = {"max_error": 0.2, "confidence": 0.8, "pilot": 20, "launch": 0, "score": "confidence"}
+OFTEN = {"share": 0.5}
+
+
+class People:
+    """A stream whose reviews go to five people, each of whom catches an error with the same chance."""
+
+    def __init__(self, make: Any, url: str = "sqlite:///:memory:", *, catch: float = 1.0, **changes: Any) -> None:
+        given = {"labels": ["a", "b"], "guarantee": PROMISE, "probes": OFTEN, "seed": 1, **changes}
+        self.stream: Stream = make(url, **given)
+        self.stream.risk = lambda score: 0.8 * (1.0 - score)
+        self.catch, self.chance, self.known = catch, random.Random(5), {}
+
+    def go(self, count: int, desk: Any = None) -> None:
+        """So many proposals; everybody answers whatever there is for them, in an order that changes."""
+        for _ in range(count):
+            case = self.stream.propose(desk=desk)
+            self.known[case.input] = self.stream.truth[case.id]
+            for person in self.chance.sample(TEAM, len(TEAM)):
+                while (claim := (desk or self.stream.desk).claim(person, "mail")) is not None:
+                    truth = self.known[claim.view["input"]]
+                    caught = self.chance.random() < self.catch
+                    claim.label(truth if truth == "a" or caught else "a")
+        (desk or self.stream.desk).sweep()
+
+    def settle(self, **changes: Any) -> None:
+        """Other settings of the loop."""
+        self.stream.settings |= changes
+        self.stream.loop = self.stream.desk.loop("mail", **self.stream.settings)
+
+    def epochs(self) -> list[EpochBegan]:
+        return self.stream.events(EpochBegan)
+
+    def alarms(self) -> list[AlarmRaised]:
+        return [alarm for alarm in self.stream.events(AlarmRaised) if alarm.code == "people_miss"]
+
+
+def miss_rate(began: EpochBegan) -> float:
+    return float(json.loads(began.promise)["miss_rate"])

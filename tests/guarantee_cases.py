@@ -9,7 +9,7 @@ import dualcontrol as dc
 
 QUICK: dict[str, Any] = {
     "max_error": 0.2, "confidence": 0.9, "pilot": 20, "launch": 0, "adjudicate": False, "blind": False,
-    "miss_rate": 0.0,
+    "miss_rate": 0.0, "score": "confidence",
 }  # fmt: skip
 
 

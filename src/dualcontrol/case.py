@@ -513,6 +513,8 @@ class Route(Shown, frozen=True, kw_only=True):
     """Autopilot or human, by what, why, and with what probability a human sees the case.
 
     `cluster` says which cases it counts together with, where the loop's guarantee tells.
+    Where cases have two orders, `score` is the confidence and `chance` the learned chance of being right, by the risk
+    model `chance_by`, whichever acts.
     Where people decide under a guarantee, `evidence` is the probability with which they are asked blind, so that what
     they answer is evidence, and `asked_blind` says whether they are; None says that any answer counts.
     """
@@ -537,6 +539,8 @@ class Route(Shown, frozen=True, kw_only=True):
     cluster: Cluster | None = None
     evidence: float | None = None
     asked_blind: bool | None = None
+    chance: float | None = None
+    chance_by: str | None = None
 
     @property
     def labelled(self) -> float:

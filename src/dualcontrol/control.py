@@ -56,6 +56,7 @@ class Rule(Value, frozen=True, kw_only=True):
     respond_within: Duration | None = None
 
 
+CONFIDENCE, RISK = "confidence", "risk"  # what cases are ordered by
 UNCHECKED = 0.75  # of errors are taken to be missed by reviewers whom nobody checks
 OVERLOOKED = 0.1  # of errors are taken to be missed by one person, until that is measured
 
@@ -77,10 +78,11 @@ class Guarantee(Value, frozen=True, kw_only=True):
     `blind` only answers given without the proposal are evidence: all until autopilot opens, then the share
     `blind_share` of what people decide, and audits.  Where
     `score` is "risk", the chance of being right that is learned from `learn_from` decided cases stands in the place
-    of confidence.  Cases with the same `independent_by` are one piece of evidence: the first `largest` of them `within`
-    that time; the rest go to people and are no evidence.  With `per` the segment of a case is the class that is
-    proposed, or a field of its meta, as far as `segments` names it; `breakdown` are fields by whose values the error
-    of autopilot is shown, beside that of each class.
+    of confidence; where it is "both", each orders the cases for a certificate on half of the chance of being wrong,
+    and the wider one acts.  Cases with the same `independent_by` are one piece of evidence: the first `largest` of
+    them `within` that time; the rest go to people and are no evidence.  With `per` the segment of a case is the class
+    that is proposed, or a field of its meta, as far as `segments` names it; `breakdown` are fields by whose values the
+    error of autopilot is shown, beside that of each class.
     """
 
     max_error: Annotated[float, "promise"]
@@ -88,7 +90,7 @@ class Guarantee(Value, frozen=True, kw_only=True):
     segments: Annotated[tuple[str, ...], "segments"] = ()
     per: Annotated[str, "per"] | None = None
     breakdown: Annotated[tuple[str, ...], "meta_fields"] = ()
-    score: Literal["confidence", "risk"] = "confidence"
+    score: Literal["both", "confidence", "risk"] = "both"
     learn_from: Annotated[int, Bounds(20, 1_000_000)] = 500
     pilot: Cases = 200
     launch: Cases = 2000
@@ -521,6 +523,7 @@ class Control(Value, frozen=True, kw_only=True):
     audits: dict[str, Audits] = {}
     epochs: dict[str, int] = {}
     models: dict[str, str] = {}
+    orders: dict[str, str] = {}
     relief: int = 0
     scorer: str | None = None
     untrained: dict[str, Untrained] = {}
@@ -566,6 +569,22 @@ class Control(Value, frozen=True, kw_only=True):
     def learned(self) -> bool:
         """Whether a learned chance of being right is compared with the threshold, in the place of confidence."""
         return self.settings.guarantee is not None and self.settings.guarantee.score == "risk"
+
+    @property
+    def beside(self) -> bool:
+        """Whether a learned chance of being right orders the cases beside confidence."""
+        return self.settings.guarantee is not None and self.settings.guarantee.score == "both"
+
+    @property
+    def chances_by(self) -> str | None:
+        """The risk model that scores each proposal, in the place of confidence or beside it; None where none does."""
+        return self.scorer if self.learned or self.beside else None
+
+    def acting(self, segment: str | None) -> str:
+        """What orders the cases of a segment for autopilot: the confidence, or the learned chance of being right."""
+        if self.learned:
+            return RISK
+        return self.orders.get(self.certificate_for(segment) or "", CONFIDENCE) if self.beside else CONFIDENCE
 
     @property
     def scores_by(self) -> str | None:

@@ -89,7 +89,7 @@ class Routed(Event, frozen=True, kw_only=True):
     """The case was sent to autopilot, to a human, or blocked; the audit's probability stands beside its draw.
 
     So does `evidence`, the probability of being `asked_blind`; without it people's answers count however they were
-    asked.
+    asked.  `chance` is the learned chance of being right by `chance_by`, where it orders cases beside `score`.
     """
 
     to: RouteTo
@@ -112,6 +112,8 @@ class Routed(Event, frozen=True, kw_only=True):
     cluster: Cluster | None = None
     evidence: str | None = None
     asked_blind: bool | None = None
+    chance: str | None = None
+    chance_by: str | None = None
 
 
 class Rerouted(Event, frozen=True, kw_only=True):
@@ -468,7 +470,7 @@ class OverrideDropped(SettingsEvent, frozen=True, kw_only=True):
 
 
 class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
-    """The confidence from which autopilot may act moved, and why."""
+    """The score from which autopilot may act moved, and why; `order` is "risk" where the learned one acts beside it."""
 
     threshold: str | None
     reason: str
@@ -476,6 +478,7 @@ class ThresholdMoved(SegmentEvent, frozen=True, kw_only=True):
     pos: int | None = None
     bin: int | None = None
     coverage: str | None = None
+    order: str = ""
 
 
 class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
@@ -483,6 +486,7 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
 
     `promise` is what the certificate was made with, as JSON text; `after` the position that evidence comes after.
     `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
+    With `order` it is a certificate of one of two orders, "confidence" or "risk", within the epoch: the other goes on.
     One that is `carried` counts the evidence of the epoch before again, all of it and with the same part of delta, by
     another allowance for what people miss; `measured` are the known-wrong cases that an allowance rests on.
     """
@@ -494,6 +498,7 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     scorer: str | None = None
     after: int = 0
     cut: str | None = None
+    order: str = ""
     carried: bool = False
     measured: int | None = None
 
@@ -507,8 +512,9 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     Labels older than the epoch bring `floors`: the least inclusion that any decision could have had then.  Where cases
     count together, `clusters` names the first position of each label's cluster; `upto` is one of those.  Of `shown`
     decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
-    labels nobody had.  People held the reviews behind the labels for `took` microseconds.  `alike` has, by what cases
-    may share (run, submitter, fields of meta), a keyed hash of each label's, "" where there is none.
+    labels nobody had.  `chances` are the scores of the learned order beside it, "" for a label without one.  People
+    held the reviews behind the labels for `took` microseconds.  `alike` has, by what cases may share (run, submitter,
+    fields of meta), a keyed hash of each label's, "" where there is none.
     """
 
     at: int
@@ -523,6 +529,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     clusters: tuple[int, ...] = ()
     shown: int = 0
     blind: bool = False
+    chances: tuple[str, ...] = ()
     took: int = 0
     alike: dict[str, tuple[str, ...]] = {}
 
@@ -658,7 +665,8 @@ class TrainingFailed(Event, frozen=True, kw_only=True):
 class ScoreChanged(ControlEvent, frozen=True, kw_only=True):
     """A risk model was learned from people's decisions: its score is compared from here on, and nothing is certified.
 
-    Only decisions from here on are evidence for it.
+    Only decisions from here on are evidence for it.  `beside` says that it orders cases beside confidence, whose
+    certificates go on.
     """
 
     model: str
@@ -666,6 +674,7 @@ class ScoreChanged(ControlEvent, frozen=True, kw_only=True):
     reason: str
     file: str | None = None
     sha256: str | None = None
+    beside: bool = False
 
 
 class BatchRouted(Event, frozen=True, kw_only=True):

@@ -21,7 +21,19 @@ from dualcontrol.case import (
     Scored,
     decoder,
 )
-from dualcontrol.control import MODEL, RISK_MODEL, Audits, Cause, Control, LoopSettings, Override, Rung, Stop, Untrained
+from dualcontrol.control import (
+    MODEL,
+    RISK,
+    RISK_MODEL,
+    Audits,
+    Cause,
+    Control,
+    LoopSettings,
+    Override,
+    Rung,
+    Stop,
+    Untrained,
+)
 from dualcontrol.events import Event, unreal
 from dualcontrol.names import identity
 
@@ -65,6 +77,7 @@ def _routed(case: Case, e: ev.Routed | ev.Rerouted | ev.Parted | ev.Recalled) ->
             epoch=e.epoch, bin=e.bin, group=e.group, quorum=e.quorum, risk=unreal(e.risk), due_at=e.due_at,
             on_timeout=e.on_timeout, score=_number(e.score), scorer=e.scorer, model=e.model, relief=e.relief,
             cluster=e.cluster, evidence=_number(e.evidence), asked_blind=e.asked_blind,
+            chance=_number(e.chance), chance_by=e.chance_by,
         )  # fmt: skip
         return replace(case, route=route, due_at=e.due_at)
     if case.route is None:
@@ -266,7 +279,7 @@ def _without(by_segment: dict[str, _T], segment: str) -> dict[str, _T]:
 
 
 def _nothing_certified(control: Control) -> dict[str, Any]:
-    return {"thresholds": {}, "audits": {}, "epochs": {}, "models": {}, "epoch": control.epoch + 1}
+    return {"thresholds": {}, "audits": {}, "epochs": {}, "models": {}, "orders": {}, "epoch": control.epoch + 1}
 
 
 def _settings(control: Control, event: ev.SettingsEvent) -> dict[str, Any]:
@@ -306,10 +319,13 @@ def _certificate(control: Control, event: ev.EpochBegan | ev.ThresholdMoved | ev
             blind=_number(event.blind),
         )  # fmt: skip
         return {"audits": {**control.audits, event.segment: audits}}
-    thresholds = _without(control.thresholds, event.segment)
+    thresholds, orders = _without(control.thresholds, event.segment), _without(control.orders, event.segment)
     if isinstance(event, ev.ThresholdMoved):
         moved = {} if event.threshold is None else {event.segment: float(event.threshold)}
-        return {"thresholds": thresholds | moved}
+        return {"thresholds": thresholds | moved, "orders": orders | ({event.segment: RISK} if event.order else {})}
+    if event.order:  # one of two orders begins again: nothing is certified by it, and if it acted, nothing acts
+        acted = event.segment in control.thresholds and control.acting(event.segment) == event.order
+        return _nothing_acts(control, [event.segment]) if acted else {}
     models = _without(control.models, event.segment)
     return {
         "epoch": max(control.epoch, event.epoch),
@@ -317,6 +333,16 @@ def _certificate(control: Control, event: ev.EpochBegan | ev.ThresholdMoved | ev
         "models": models if event.model is None else {**models, event.segment: event.model},
         "thresholds": thresholds,
         "audits": _without(control.audits, event.segment),
+        "orders": orders,
+    }
+
+
+def _nothing_acts(control: Control, segments: Iterable[str]) -> dict[str, Any]:
+    """Without what acts in these segments, whose epochs go on; everything goes to people and counts."""
+    names = frozenset(segments)
+    return {
+        what: {name: value for name, value in getattr(control, what).items() if name not in names}
+        for what in ("thresholds", "audits", "orders")
     }
 
 
@@ -352,6 +378,8 @@ def _model(control: Control, event: ev.ModelPromoted | ev.ModelKept | ev.ScoreCh
     """A new model begins an epoch, and so does a new risk model: what was certified was the old one."""
     if isinstance(event, ev.ScoreChanged):
         trained = {"scorer": event.model, "untrained": _without(control.untrained, RISK_MODEL)}
+        if event.beside:  # the learned order begins again; confidence goes on
+            return trained | _nothing_acts(control, control.orders)
         return trained | _nothing_certified(control)
     untrained = {"untrained": _without(control.untrained, MODEL)}
     if isinstance(event, ev.ModelKept):

@@ -815,7 +815,7 @@ class RiskScores:
 
     def current(self, control: Control, score: Score | None) -> float | None:
         """The score that routing may use; `UnscoredError` where it is not one of the model in force."""
-        if control.scores_by is None:
+        if control.chances_by is None:
             self._controls.pop(control.loop, None)
             return None
         if score is None or score.scorer != control.scorer:

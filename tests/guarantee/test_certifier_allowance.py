@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
-from certify_cases import EASY, Stream, problems
+from certify_cases import EASY, OFTEN, PROMISE, People, miss_rate, problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualcontrol.events import AlarmRaised, EpochBegan, EvidenceCounted, ProbeScored, SettingsEvent
+from dualcontrol.events import EpochBegan, EvidenceCounted, ProbeScored, SettingsEvent
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import Segment
 from dualcontrol.guarantee.standing import words
-
-TEAM = ("ana", "ben", "cal", "dan", "eve")
-PROMISE = {"max_error": 0.2, "confidence": 0.8, "pilot": 20, "launch": 0}
-OFTEN = {"share": 0.5}
-
-
-class People:
-    """A stream whose reviews go to five people, each of whom catches an error with the same chance."""
-
-    def __init__(self, make: Any, url: str = "sqlite:///:memory:", *, catch: float = 1.0, **changes: Any) -> None:
-        given = {"labels": ["a", "b"], "guarantee": PROMISE, "probes": OFTEN, "seed": 1, **changes}
-        self.stream: Stream = make(url, **given)
-        self.stream.risk = lambda score: 0.8 * (1.0 - score)
-        self.catch, self.chance, self.known = catch, random.Random(5), {}
-
-    def go(self, count: int, desk: Any = None) -> None:
-        """So many proposals; everybody answers whatever there is for them, in an order that changes."""
-        for _ in range(count):
-            case = self.stream.propose(desk=desk)
-            self.known[case.input] = self.stream.truth[case.id]
-            for person in self.chance.sample(TEAM, len(TEAM)):
-                while (claim := (desk or self.stream.desk).claim(person, "mail")) is not None:
-                    truth = self.known[claim.view["input"]]
-                    caught = self.chance.random() < self.catch
-                    claim.label(truth if truth == "a" or caught else "a")
-        (desk or self.stream.desk).sweep()
-
-    def settle(self, **changes: Any) -> None:
-        """Other settings of the loop."""
-        self.stream.settings |= changes
-        self.stream.loop = self.stream.desk.loop("mail", **self.stream.settings)
-
-    def epochs(self) -> list[EpochBegan]:
-        return self.stream.events(EpochBegan)
-
-    def alarms(self) -> list[AlarmRaised]:
-        return [alarm for alarm in self.stream.events(AlarmRaised) if alarm.code == "people_miss"]
-
-
-def miss_rate(began: EpochBegan) -> float:
-    return float(json.loads(began.promise)["miss_rate"])
-
 
 # People who miss more
 

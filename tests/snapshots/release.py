@@ -165,7 +165,9 @@ def described(url: str) -> dict[str, Any]:
 
 
 # What is said of an actor, a route and a review since that release; empty in what it wrote.
-LATER = ("signed_in_at", "stepped_up_at", "cluster", "evidence", "asked_blind", "against")
+LATER = (
+    "signed_in_at", "stepped_up_at", "cluster", "evidence", "asked_blind", "chance", "chance_by", "against",
+)  # fmt: skip
 
 
 def of_then(value: Any) -> Any:

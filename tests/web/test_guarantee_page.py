@@ -249,6 +249,24 @@ def test_it_says_which_answers_counted(web: TestClient, desk: dc.Desk) -> None:
     assert (twin["blind"], twin["shown"]) == (True, shown.shown)
 
 
+def test_of_two_orders_it_says_which_acts_and_what_each_covers(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
+    """Before there is a second one the page says what is kept for it."""
+    playing = world(desk, score="both", learn_from=60)
+    playing.decisions(40)
+    assert "Half of the chance of being wrong is kept for a second order" in web.get(PAGE).text
+    playing.decisions(360)
+    page, told = web.get(PAGE).text, api.get(API).json()
+    [segment] = told["segments"]
+    orders = {one["order"]: one for one in segment["orders"]}
+    assert set(orders) == {"confidence", "risk"}
+    assert [one["acts"] for one in orders.values()].count(True) == 1
+    acting = next(one for one in orders.values() if one["acts"])
+    assert (acting["threshold"], acting["through"] > 0.0) == (segment["threshold"], True)
+    assert "Which order acts" in page
+    assert told["promise"]["orders"].startswith("Two orders count the same answers")
+    assert orders["risk"]["scorer"] in told["promise"]["orders"]
+
+
 def test_the_error_of_each_class_stands_on_the_page(web: TestClient, api: TestClient, desk: dc.Desk) -> None:
     """A row for each, its interval drawn and in words, and a warning where one is far above the bound."""
     loop = guarantee_cases.define(desk, max_error=0.3, launch=100_000, breakdown=["meta.country"])

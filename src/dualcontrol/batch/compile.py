@@ -15,7 +15,7 @@ import numpy as np
 
 from dualcontrol.batch.columns import CHUNK, Array, Column, Columns, bound
 from dualcontrol.case import RISK_LEVELS
-from dualcontrol.control import Control
+from dualcontrol.control import RISK, Control
 from dualcontrol.names import identity
 from dualcontrol.route import precedence
 from dualcontrol.route.cel import (
@@ -174,11 +174,13 @@ class Plan:
         if control.learned:
             self.tape.pick(TRUE, self._place("no_signal") | HUMAN)
             return
-        confidence = self.columns.get("signal.confidence")
-        self.tape.pick(masker.absent("signal.confidence"), self._place("no_signal") | HUMAN)
+        confidence, nothing = self.columns.get("signal.confidence"), self._place("no_signal") | HUMAN
+        self.tape.pick(masker.absent("signal.confidence"), nothing)
+        learned = self._by_segment(control.orders, lambda segment: TRUE if control.acting(segment) == RISK else FALSE)
+        self.tape.pick(learned, nothing)
 
         def reached(segment: str | None) -> int:
-            threshold = control.threshold_for(segment)
+            threshold = None if control.acting(segment) == RISK else control.threshold_for(segment)
             return FALSE if confidence is None or threshold is None else masker.number(confidence, ">=", threshold)
 
         code = self._place("threshold")

@@ -17,7 +17,7 @@ from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.breakdown import Breakdown, mend, warning
 from dualcontrol.guarantee.history import Move, gathered, moves
 from dualcontrol.guarantee.offline import share
-from dualcontrol.guarantee.standing import UNNAMED, Standing, effort, some, time_of, words, worth_of
+from dualcontrol.guarantee.standing import UNNAMED, Order, Standing, effort, some, time_of, words, worth_of
 
 app = group("guarantee", "What is guaranteed.")
 SHOWN = 40
@@ -70,12 +70,12 @@ def _print(
         name = f"{of.loop}, segment {of.segment}" if of.segment else of.loop
         show(styled(f"{name}: {of.state}", COLOURS.get(of.state, "yellow")), text.headline)
         show(*([] if of.state in ("certified", "off") else [f"Why: {of.reason}."]))
-        show(*filter(None, (text.promised_for, text.evidence, text.errors, text.lapses)))
+        show(*filter(None, (text.promised_for, text.evidence, text.orders, text.errors, text.lapses)))
         show(f"Not promised: {text.not_promised}", "")
         show(facts(_facts(of)), "")
     for breakdown in parts:
         if any(part.labels for part in breakdown.parts):
-            show(*_by(control, breakdown), "")
+            show(*_broken_down(control, breakdown), "")
     if not moved:
         return
     named = ["segment"] if any(move.segment for move in moved) else []
@@ -93,7 +93,18 @@ def _print(
         show(f"and {len(moved) - SHOWN} before; --json lists all")
 
 
-def _by(control: Control, of: Breakdown) -> list[RenderableType | str]:
+ORDERS = {"confidence": "confidence", "risk": "learned score"}
+
+
+def _by(one: Order) -> str:
+    """What an order lets through, in one line."""
+    if one.threshold is None:
+        return f"nothing certified, {one.labels_used:,} labels"
+    acts = "acts: " if one.acts else ""
+    return f"{acts}{share(one.through)} of the latest cases from {one.threshold:.4g} on, {one.labels_used:,} labels"
+
+
+def _broken_down(control: Control, of: Breakdown) -> list[RenderableType | str]:
     """How often autopilot is wrong in each part, the worst first, with the bound on each bar."""
     top = min(1.0, max(2 * of.max_error, *(part.high for part in of.parts if part.labels)))
     rows = []
@@ -137,6 +148,7 @@ def _facts(of: Standing) -> list[tuple[str, str]]:
     return [
         ("threshold", "none: all to humans" if of.threshold is None else f"{of.threshold:.4g}"),
         ("certified coverage", share(of.certified_coverage)),
+        *((f"by {ORDERS[one.order]}", _by(one)) for one in of.orders),
         ("labels used", ", ".join(filter(None, (f"{of.labels_used:,}", worth_of(of))))),
         ("people's time", " ".join(effort(of))),
         ("labels to the next step", "unknown" if of.labels_needed is None else some(of.labels_needed)),

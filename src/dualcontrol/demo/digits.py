@@ -25,7 +25,10 @@ SETTINGS: dict[str, Any] = {
     "feedback": {"retrain_every": RETRAIN_EVERY, "trainer": "sklearn", "holdout": 0.2},
 }
 
-GUARANTEE: dict[str, Any] = {"max_error": 0.05, "confidence": 0.95, "pilot": 60, "launch": 0, "evidence": 0.4}
+# one order: a model of its own confidence, and too few scans for another to be worth half of the chance of being wrong
+GUARANTEE: dict[str, Any] = {
+    "max_error": 0.05, "confidence": 0.95, "pilot": 60, "launch": 0, "evidence": 0.4, "score": "confidence",
+}  # fmt: skip
 
 
 def guaranteed(*, adjudicate: bool) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def files(store: Store, control: Control, folder: str | Path | None) -> Iterator
         yield Finding("models", PROBLEM, what, CHANGED)
         return
     events = recorded(entries)
-    for version in {control.model, control.scores_by} - {None, *(row.version for row in rows)}:
+    for version in {control.model, control.chances_by} - {None, *(row.version for row in rows)}:
         what = f"loop {control.loop}: model {version} is in force, and the database has no row of it"
         yield Finding("models", PROBLEM, what, RESTORE)
     for row in rows:
@@ -151,7 +151,7 @@ def files(store: Store, control: Control, folder: str | Path | None) -> Iterator
 
 
 def _model(control: Control, row: ModelRow, event: Recorded | None, folder: str | Path | None) -> Iterator[Finding]:
-    live = row.version in (control.model, control.scores_by)
+    live = row.version in (control.model, control.chances_by)
     kind, option = ("risk model", " --risk") if row.state == RISK else ("model", "")
     model, train = f"loop {control.loop}: {kind} {row.version}", f"Train again with `dualcontrol train {control.loop}"
     otherwise = unlike(row, event)

@@ -144,13 +144,18 @@ class Audits:
         self._floors: dict[str, float] = {}
 
     def fold(self, entries: Iterable[Entry]) -> None:
-        """Read on in the loop's stream; a new epoch begins with no label."""
+        """Read on in the loop's stream; a new epoch begins with no label.
+
+        One that is carried goes on with those of the one before, and which order of the cases acts changes nothing.
+        """
         for entry in entries:
             self.seq = entry.seq
             for event in entry.events:
-                if isinstance(event, EpochBegan):
+                if isinstance(event, EpochBegan) and not event.order:
                     name = event.segment
-                    self._labels[name], self._epochs[name], self._least[name] = [], event.epoch, 1.0
+                    if not event.carried:
+                        self._labels[name], self._least[name] = [], 1.0
+                    self._epochs[name] = event.epoch
                     self._floors[name] = float(json.loads(event.promise).get("floor", 1.0))
                 elif isinstance(event, EvidenceCounted) and event.segment in self._labels:
                     self._count(event)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dualcontrol.case import Case
-from dualcontrol.control import Control
+from dualcontrol.control import CONFIDENCE, RISK, Control
 from dualcontrol.errors import DualcontrolError, GuaranteeError
 from dualcontrol.events import (
     AlarmRaised,
@@ -21,8 +21,9 @@ from dualcontrol.events import (
     SettingsEvent,
 )
 from dualcontrol.evolve import governed_by
-from dualcontrol.guarantee import alike, moves, warm_start
+from dualcontrol.guarantee import alike, moves, orders, warm_start
 from dualcontrol.guarantee.alike import Marks
+from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segment, Segments, Versions, count, ready
 from dualcontrol.guarantee.monitor import BURSTS, FROM, Scale
 from dualcontrol.guarantee.offline import share
@@ -162,6 +163,8 @@ class Certifier:
         due: dict[str, Beginning | Allowance | None] = {}
         now, lost = self._steps.now(), self._lost(control)
         for name, waiting in decisions.waiting.items():
+            if waiting and state.second_due(control, name):
+                due[name] = None
             beginning = self._beginning(control, name, state, decisions) if waiting else None
             if beginning is not None or (waiting and ready(name, decisions, control, now)):
                 due[name] = beginning
@@ -224,6 +227,13 @@ class Certifier:
     ) -> list[Event]:  # fmt: skip
         """Count what is due in a segment, and what follows: an alarm, a restart, or a new threshold and audits."""
         segment = segments[name]
+        if second_due(control, name, segment):  # before any decision that it scored is counted
+            second = moves.began_second(control, name, segment, now)
+            apply(segments, second)
+            acts = moves.moved(governed_by(control, second), name, segment, [], now)
+            apply(segments, *acts)
+            return [second, *acts]
+        fresh: list[Event]
         certificate, steps = segment.certificate, len(segment.steps)
         guarantee = control.settings.guarantee
         marks = self._marks if guarantee is not None and guarantee.independent_by is None else None
@@ -234,6 +244,8 @@ class Certifier:
             reason = moves.restart_reason(certificate, place)
             model, after = segment.model, segment.upto
             fresh = [moves.began(control, name, model, segment, after, now, reason, first=place)]
+        elif segment.second is not None and (place := moves.elsewhere(segment.second.certificate)) is not None:
+            fresh = [moves.began_second(control, name, segment, now, place)]
         else:
             fresh = moves.moved(control, name, segment, segment.steps[steps:], now)
         apply(segments, *fresh)
@@ -306,11 +318,12 @@ class Certifier:
             state = self._caught_up(control)
             segments, tried = {name: segment.copied() for name, segment in state.segments.items()}, dict(state.tried)
         for name, segment in segments.items():
-            if control.epochs.get(name) != segment.epoch or segment.certificate.threshold is None:
+            acts = segment.acting(control, name)
+            if control.epochs.get(name) != segment.epoch or acts.threshold is None:
                 continue
             start = warm_start.start(self._steps, control, name, segment, model, tried.get(name, 0) + 1)
             began = moves.began(control, name, None, segment, segment.upto, self._steps.now(), "", start)
-            covered, now = warm_start.coverage(began, start), segment.certificate.coverage
+            covered, now = warm_start.coverage(began, start), acts.coverage
             if covered < now:
                 return (
                     f"its evidence certifies {share(covered)} of decisions, where {share(now)} are on autopilot today"
@@ -335,8 +348,8 @@ class LoopState:
         self.versions = Versions(loop)
         self.segments: Segments = {}
         self.decisions: Decisions | None = None
-        self.scales: dict[tuple[str, int], Scale] = {}
-        self.alarms: dict[tuple[str, int], str] = {}
+        self.scales: dict[tuple[str, int, str], Scale] = {}
+        self.alarms: dict[tuple[str, int, str], str] = {}
         self.relabelled: set[str] = set()
         self.asked: dict[str, list[str]] = {}
         self.tried: dict[str, int] = {}
@@ -372,18 +385,36 @@ class LoopState:
 
     def score_drift(self, name: str, decisions: Decisions) -> str | None:
         """How the scores of a segment where something is certified have drifted; None while they are as they were."""
-        segment, scores = self.segments.get(name), decisions.scores.pop(name, [])
-        if segment is None or segment.certificate.threshold is None:
+        segment, latest = self.segments.get(name), decisions.scores.pop(name, [])
+        if segment is None:
             return None
-        certificate, key = segment.certificate, (name, segment.epoch)
+        own = [decision for decision in latest if decision.model == segment.model]
+        drift = self._drift(name, segment, segment.certificate, CONFIDENCE, [decision.score for decision in own])
+        if drift is None and segment.second is not None:
+            chances = [float(chance) for chance in map(segment.chance_of, own) if chance]
+            drift = self._drift(name, segment, segment.second.certificate, f"{RISK} {segment.second.at}", chances)
+        return drift
+
+    def _drift(
+        self, name: str, segment: Segment, certificate: Certificate, order: str, scores: Sequence[float]
+    ) -> str | None:  # fmt: skip
+        """The same of one order, whose scores these are."""
+        if certificate.threshold is None:
+            return None
+        key = (name, segment.epoch, order)
         scale = self.scales.get(key)
         if scale is None:
             scale = self.scales[key] = Scale(certificate.weights, certificate.labels)
-        for place in [certificate.bin_of(score) for model, score in scores if model == segment.model]:
+        for place in map(certificate.bin_of, scores):
             group = scale.observe(place)
             if group is not None:
-                self.alarms[key] = moves.rescaled(segment, scale, group)
+                self.alarms[key] = moves.rescaled(certificate, scale, group)
         return self.alarms.get(key)
+
+    def second_due(self, control: Control, name: str) -> bool:
+        """Whether the learned order is to begin in a segment, or to begin again for another risk model."""
+        segment = self.segments.get(name)
+        return segment is not None and second_due(control, name, segment)
 
     def fold(self, entries: Sequence[Entry]) -> None:
         """Read on in the loop's stream."""
@@ -405,7 +436,7 @@ class LoopState:
         elif isinstance(event, ModelKept):
             for name in self.segments:
                 self.tried[name] = self.tried.get(name, 0) + 1
-        elif isinstance(event, EpochBegan) and not event.carried:
+        elif isinstance(event, EpochBegan) and not event.order and not event.carried:
             self.relabelled.discard(event.segment)
             self.asked.pop(event.segment, None)
             self.tried.pop(event.segment, None)
@@ -414,6 +445,14 @@ class LoopState:
             self.missing_more = True
         elif isinstance(event, AlarmRaised) and event.code == BURSTS:
             self.bursts |= {name for name in self.segments if moves.named(name, event.reason)}
+
+
+def second_due(control: Control, name: str, segment: Segment) -> bool:
+    """Whether a risk model is there that orders no cases of this epoch yet, and half of delta is kept for it."""
+    if control.scorer is None or control.epochs.get(name) != segment.epoch:
+        return False
+    known = segment.second is not None and segment.second.scorer == control.scorer
+    return not known and orders.shares(segment.promise, control)
 
 
 def _declared(control: Control) -> bool:
@@ -448,7 +487,9 @@ def recounted(control: Control, name: str, segments: Segments, allowed: Allowanc
 def apply(segments: Segments, *events: Event) -> None:
     """Fold events of the loop's stream into its segments."""
     for event in events:
-        if isinstance(event, EpochBegan):
+        if isinstance(event, EpochBegan) and event.order and event.segment in segments:
+            segments[event.segment] = segments[event.segment].begin_order(event)
+        elif isinstance(event, EpochBegan):
             segments[event.segment] = Segment(event, segments.get(event.segment))
         elif isinstance(event, EvidenceCounted) and event.segment in segments:
             segments[event.segment].fold(event)

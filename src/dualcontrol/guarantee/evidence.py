@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from dualcontrol.case import Case, Cluster, microseconds
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.control import CONFIDENCE, RISK, Control, LoopSettings
 from dualcontrol.errors import GuaranteeError
 from dualcontrol.events import (
     AlarmRaised,
@@ -37,6 +37,7 @@ from dualcontrol.guarantee.alike import Alike, Marks, columns
 from dualcontrol.guarantee.bound import RunningBound
 from dualcontrol.guarantee.certificate import Certificate, Step, checked
 from dualcontrol.guarantee.monitor import Monitor
+from dualcontrol.guarantee.orders import Second
 from dualcontrol.names import identity
 from dualcontrol.review import adjudication
 from dualcontrol.route import audit
@@ -51,7 +52,8 @@ class CertifiedDecision:
     """One decision that a certificate speaks for; `case` is followed until its label is known, None if nobody looks.
 
     `batch` rows of a batch, where nobody looks, stand together; at one that is `shown` people look, and see the
-    proposal.  Where cases count together, `later` are those of its `cluster` that came after it.
+    proposal.  Where cases count together, `later` are those of its `cluster` that came after it.  `chance` is the
+    learned chance of being right by the risk model `chance_by`, where that orders cases beside the score.
     """
 
     pos: int
@@ -63,6 +65,8 @@ class CertifiedDecision:
     cluster: Cluster | None = None
     later: list[CertifiedDecision] = field(default_factory=list)
     shown: bool = False
+    chance: str | None = None
+    chance_by: str | None = None
 
 
 class ModelRun(NamedTuple):
@@ -77,7 +81,7 @@ class Decisions:
     """Decisions that are not counted yet, by segment and in order; `read` is the position that the feed was read to.
 
     `people` have answered lately; `changed` is the position of the last change of settings, `runs` the models that
-    propose now, `scores` those that nobody has looked at yet, with their models.
+    propose now, `scores` those whose scores nobody has looked at yet.
     """
 
     def __init__(self, after: int, control: Control) -> None:
@@ -87,7 +91,7 @@ class Decisions:
         self.people: set[str] = set()
         self.runs: dict[str, ModelRun] = {}
         self.changed = 0
-        self.scores: defaultdict[str, list[tuple[str | None, float]]] = defaultdict(list)
+        self.scores: defaultdict[str, list[CertifiedDecision]] = defaultdict(list)
         self._open: dict[str, CertifiedDecision] = {}
         self._first: dict[str, CertifiedDecision] = {}  # of each cluster that is not counted yet, by its case
 
@@ -142,14 +146,15 @@ class Decisions:
         case = fold(None, entry.events) if seen else None
         cluster = routed.cluster
         decision = CertifiedDecision(
-            entry.pos or 0, float(routed.score), routed.model, opened.at, case, cluster=cluster, shown=shown
+            entry.pos or 0, float(routed.score), routed.model, opened.at, case, cluster=cluster, shown=shown,
+            chance=routed.chance, chance_by=routed.chance_by,
         )  # fmt: skip
         run = self.runs.get(segment)
         if run is None or run.model != decision.model:
             run = ModelRun(decision.model, decision.pos, 0)
         self.runs[segment] = ModelRun(run.model, run.start, run.length + 1)
         if not (opened.key or "").startswith(BATCH):
-            self.scores[segment].append((decision.model, decision.score))
+            self.scores[segment].append(decision)
         if cluster is not None and cluster.place > 1:
             first = self._first.get(cluster.first)
             if first is None:  # the cluster was closed and counted, with this case
@@ -184,6 +189,7 @@ def count(
     labels: list[Counted] = []
     floors: list[str] = []
     clusters: list[int] = []
+    chances: list[str] = []
     refused: list[AlarmRaised] = []
     stale: list[int] = []
     missing: list[int] = []
@@ -225,14 +231,17 @@ def count(
             wrong = 1 if label == MISSING else int(label)
             counted = (decision.pos, repr(decision.score), wrong, repr(inclusion), int(autopilot), unseen)
             least, floor = min(versions.least(version, name), inclusion), UNSTATED
-            if least < segment.certificate.floor:
-                floor = repr(least)
+            if least < segment.certificate.floor or (segment.second is not None and least < 1.0):
+                floor = repr(
+                    least
+                )  # what a second certificate knows of it: which audits are rare, the one that acts says
             reason = refusal(counted, floor)
             if reason is not None:
                 floor = repr(segment.certificate.floor)
                 counted = (decision.pos, _placeable(decision.score), 1, floor, int(autopilot), unseen)
                 refused.append(AlarmRaised(code=REFUSED, reason=reason, at=now))
             labels.append(counted)
+            chances.append(segment.chance_of(decision) if not older else "")
             floors.append(floor)
             shared.append(own)
             clusters.append(upto)
@@ -248,9 +257,10 @@ def count(
         at=now, segment=name, epoch=segment.epoch, upto=upto, labels=tuple(labels), unseen=unseen,
         stale=tuple(stale), missing=tuple(missing), floors=tuple(floors) if any(floors) else (),
         clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
-        shown=shown, blind=blind and len(labels) > len(stale), took=took,
-        alike=columns(shared) if any(shared) else {},
+        shown=shown, blind=blind and len(labels) > len(stale), chances=tuple(chances) if any(chances) else (),
+        took=took, alike=columns(shared) if any(shared) else {},
     )  # fmt: skip
+    segment.count_second(event)
     segment.note(event)
     return event, alarm, refused
 
@@ -362,13 +372,25 @@ def label_of(case: Case, control: Control, *, alone: bool = False) -> int | str:
 
 DRIFT, SCALE, LABELS = "drift", "scale", "labels"  # what cuts off the evidence of before
 Counted = tuple[int, str, int, str, int, int]
-CARRIED = ("at", "upto", "since", "missing", "shown", "blind", "first")  # of a segment whose evidence is counted again
+CARRIED = (
+    "at",
+    "upto",
+    "since",
+    "missing",
+    "shown",
+    "blind",
+    "took",
+    "opened",
+    "first",
+)  # of a segment whose evidence is counted again
 
 
 class Segment:
     """A segment since its epoch began, folded from the loop's stream."""
 
     def __init__(self, began: EpochBegan, before: Segment | None) -> None:
+        self.second: Second | None = None  # the certificate of the learned order, once there is one
+        self.second_spent: int = 0 if before is None else before.learned_spent
         self.epoch, self.after, self.model, self.cut = began.epoch, began.after, began.model, began.cut
         self.promise, self.scorer = began.promise, began.scorer
         promise: dict[str, Any] = json.loads(began.promise)
@@ -399,14 +421,21 @@ class Segment:
             self._carried(before)
 
     def _carried(self, before: Segment) -> None:
-        """Count again, by this certificate, what the one before has counted; the monitor and the rest go on."""
+        """Count again, by this certificate, what the one before has counted; the monitor and the rest go on.
+
+        So does the learned order, by what it has counted itself, and with the same allowance.
+        """
         self.counted = before.counted.copy()
         for event in self.counted:
             stale = frozenset(event.stale)
             for first, labels in together(event):
                 self._certified(first, labels, stale)
+        if before.second is not None:
+            self.second = before.second.recounted(self.certificate.miss_rate)
+        self.second_spent = before.second_spent
         self.monitor, rate = copy(before.monitor), self.monitor.miss_rate
         self.monitor.miss_rate = rate
+        self.alike = Alike(before.alike.labels)
         for name in CARRIED:
             setattr(self, name, getattr(before, name))
 
@@ -476,11 +505,11 @@ class Segment:
         self.missing += len(counted.intersection(missing))
 
     def note(self, event: EvidenceCounted) -> None:
-        """Keep what was counted: if all labels that count were given blind, what they took, and what is alike."""
+        """Keep what every order has counted: if all that counts was given blind, what it took, and what is alike."""
         self.counted.append(event)
         self.blind = self.blind and (event.blind or len(event.labels) == len(event.stale))
         self.took += 0 if self.opened else event.took
-        self.opened = self.opened or bool(self.certificate.steps)
+        self.opened = self.opened or any(self.of(order).steps for order in (CONFIDENCE, RISK))
         self.alike.take(event.labels, event.alike)
 
     def finish(self, upto: int, unseen: int, shown: int = 0) -> None:
@@ -495,8 +524,42 @@ class Segment:
         for first, labels in together(event):
             self.count_together(first, labels, stale)
         self.note_missing(event.labels, event.stale, event.missing)
+        self.count_second(event)
         self.note(event)
         self.finish(event.upto, event.unseen, event.shown)
+
+    def count_second(self, event: EvidenceCounted) -> None:
+        """Count the labels of an event by the learned order too, where it runs beside."""
+        if self.second is not None:
+            self.second.fold(event)
+
+    def begin_order(self, began: EpochBegan) -> Segment:
+        """One of two orders begins again within the epoch; the other goes on, with the labels that it has."""
+        if began.order != RISK:
+            again = Segment(began, self)
+            again.second, again.second_spent = self.second, self.second_spent
+            return again
+        self.second_spent = self.learned_spent
+        self.second = Second(began, self.second)
+        return self
+
+    def chance_of(self, decision: CertifiedDecision) -> str:
+        """The learned score with which a decision counts for the second order; "" where it does not."""
+        own = self.second is not None and decision.chance_by == self.second.scorer
+        return decision.chance or "" if own else ""
+
+    def of(self, order: str) -> Certificate:
+        """The certificate of an order."""
+        return self.second.certificate if order == RISK and self.second is not None else self.certificate
+
+    def acting(self, control: Control, name: str) -> Certificate:
+        """The certificate by which cases of this segment go to autopilot."""
+        return self.of(control.acting(name))
+
+    @property
+    def learned_spent(self) -> int:
+        """How many epochs will have spent of the learned order's half when it begins again."""
+        return self.second_spent if self.second is None else max(self.second_spent, self.second.spent)
 
     def shared(self) -> None:
         """Remember that audit shares were computed from the present counts."""
@@ -506,6 +569,7 @@ class Segment:
         """An independent copy."""
         twin = copy(self)
         twin.certificate, twin.monitor, twin.bound = self.certificate.copied(), copy(self.monitor), copy(self.bound)
+        twin.second = None if self.second is None else self.second.copied()
         twin.counted = self.counted.copy()
         twin.alike = Alike(self.alike.labels)
         return twin
@@ -539,17 +603,22 @@ def together(event: EvidenceCounted) -> Iterator[tuple[int, list[tuple[Counted, 
         yield first, [label for _, label in several]
 
 
-def evidence(entries: Iterable[Entry], segment: str) -> list[dict[str, Any]]:
-    """The labels that the certificate of a segment's latest epoch has counted, by the entries of the loop's stream."""
+def evidence(entries: Iterable[Entry], segment: str, order: str = CONFIDENCE) -> list[dict[str, Any]]:
+    """The labels that the certificate of a segment's latest epoch has counted, by the entries of the loop's stream.
+
+    Where two orders count, those of the one that is named.
+    """
     rows: list[dict[str, Any]] = []
     for event in (event for entry in entries for event in entry.events):
-        if isinstance(event, EpochBegan) and event.segment == segment:
+        if isinstance(event, EpochBegan) and event.segment == segment and event.order in ("", order):
             rows = rows if event.carried else []
         elif isinstance(event, EvidenceCounted) and event.segment == segment:
+            chances = dict(zip((label[0] for label in event.labels), event.chances, strict=False))
             for first, labels in together(event):
                 for (pos, score, wrong, inclusion, _, _), floor in labels:
-                    if pos not in event.stale:
-                        row = {"seq": pos, "score": float(score), "wrong": wrong, "inclusion": float(inclusion)}
+                    by = chances.get(pos, "") if order == RISK else score
+                    if pos not in event.stale and by:
+                        row = {"seq": pos, "score": float(by), "wrong": wrong, "inclusion": float(inclusion)}
                         row |= {} if floor is None else {"floor": float(floor)}
                         rows.append(row | {"cluster": first} if event.clusters else row)
     return rows

@@ -13,7 +13,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from dualcontrol.case import Actor, Value, decoder
-from dualcontrol.control import Control, LoopSettings
+from dualcontrol.control import CONFIDENCE, RISK, Control, LoopSettings
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -29,6 +29,7 @@ from dualcontrol.events import (
     ModelPromoted,
     OverrideDropped,
     PolicyChanged,
+    SegmentEvent,
     SettingOverridden,
     ThresholdMoved,
 )
@@ -60,6 +61,7 @@ class Trail:
 
     def __init__(self, began: EpochBegan, before: Trail | None) -> None:
         self.segment: Segment = Segment(began, before.segment if before else None)
+        self.order: str = CONFIDENCE  # of two, the one that acts
         self.tally = Tally()
         self.decisions: int = before.decisions if before else 0
         self.seen: int = before.seen if before else 0
@@ -80,15 +82,16 @@ class Trail:
                 self.note(event.at, threshold, mark=alarm, suspicion=1.0 if alarm else None)
         self.decisions += event.unseen + event.shown
         segment.note_missing(event.labels, event.stale, event.missing)
+        segment.count_second(event)
         segment.note(event)
         segment.finish(event.upto, event.unseen, event.shown)
 
     def note(self, at: int, threshold: float | None, *, mark: bool, suspicion: float | None = None) -> None:
         """Keep a point of what stands now; marks are never thinned out."""
-        certificate, bound = self.segment.certificate, self.segment.bound
+        certificate, bound, acts = self.segment.certificate, self.segment.bound, self.segment.of(self.order)
         coverage: float = 0
-        if certificate.begun and threshold is not None:
-            coverage = certificate.share_from(certificate.bin_of(threshold))
+        if acts.begun and threshold is not None:
+            coverage = acts.share_from(acts.bin_of(threshold))
         point = Point(
             at=at, pos=self.segment.upto, epoch=self.segment.epoch, decisions=self.decisions,
             labels=certificate.labels, threshold=threshold, coverage=round(coverage, 6),
@@ -120,7 +123,12 @@ class History:
                 if (move := self._spent.on(event, move_of(entry, event))) is not None:
                     self.moves.append(move)
                 self._control = governed_by(self._control, event)
-                if isinstance(event, EpochBegan):
+                if isinstance(event, SegmentEvent) and event.segment in self.trails:
+                    self.trails[event.segment].order = self._control.orders.get(event.segment, CONFIDENCE)
+                if isinstance(event, EpochBegan) and event.order and event.segment in self.trails:
+                    trail = self.trails[event.segment]
+                    trail.segment = trail.segment.begin_order(event)
+                elif isinstance(event, EpochBegan):
                     self.trails[event.segment] = Trail(event, self.trails.get(event.segment))
                 elif isinstance(event, EvidenceCounted) and event.segment in self.trails:
                     self.trails[event.segment].count(event, self._in_force(event.segment))
@@ -155,6 +163,7 @@ PLAIN = {
     AuditsChanged: "audits changed", AutopilotClosed: "autopilot closed", AutopilotOpened: "autopilot opened",
     LoopStopped: "loop stopped", LoopResumed: "loop opened again",
 }  # fmt: skip
+BEGAN = {"": "epoch began", RISK: "learned order began", CONFIDENCE: "confidence began again"}
 ALARMS = {"drift": "the monitor's alarm", "scale": "the alarm, since the scores are not what they were"}
 
 
@@ -207,7 +216,7 @@ class Spent:
 
     def on(self, event: Event, move: Move | None) -> Move | None:
         """The move of an event; the first threshold of an epoch with the time that people took for it."""
-        if isinstance(event, EpochBegan):
+        if isinstance(event, EpochBegan) and event.order != RISK and not event.carried:
             self._took[event.segment] = 0
         elif isinstance(event, EvidenceCounted) and event.segment in self._took:
             self._took[event.segment] += event.took
@@ -237,7 +246,7 @@ def move_of(entry: Entry, event: Event) -> Move | None:
             return move(what="override dropped", reason=f"{event.key} is as the settings say{why}")
         case EpochBegan():
             why = event.reason if event.cut is None else ALARMS.get(event.cut, event.reason)
-            return move(what="epoch began", reason=why, segment=event.segment, epoch=event.epoch)
+            return move(what=BEGAN[event.order], reason=why, segment=event.segment, epoch=event.epoch)
         case ThresholdMoved():
             return move(
                 what="threshold moved", reason=event.reason, segment=event.segment, epoch=event.epoch,

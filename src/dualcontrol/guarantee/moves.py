@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dualcontrol.control import ALARM, Control, Guarantee
+from dualcontrol.control import ALARM, CONFIDENCE, RISK, Control, Guarantee
 from dualcontrol.events import (
     AlarmRaised,
     AuditsChanged,
@@ -18,7 +18,7 @@ from dualcontrol.events import (
     real,
 )
 from dualcontrol.evolve import governed_by
-from dualcontrol.guarantee import alike, monitor
+from dualcontrol.guarantee import alike, monitor, orders
 from dualcontrol.guarantee.certificate import START, Certificate, Step, promising
 from dualcontrol.guarantee.evidence import DRIFT, Segment
 from dualcontrol.guarantee.monitor import WINDOW, Scale
@@ -39,6 +39,7 @@ def began(
     """A new epoch; after an alarm its certificate keeps the bins of the one before.
 
     A restart has the same bins with another `first` region: what was counted chose it, and is no evidence for it.
+    Where a second order counts, the restart is one of the first within the epoch.
     """
     promise, old = promised(control, before), None if before is None else before.certificate
     if old is not None and first is not None:  # what it spends was kept by the one before
@@ -47,12 +48,46 @@ def began(
         promise |= {"edges": old.edges} | ({"first": old.first} if old.again else {})
     if warm is not None:
         promise |= warm.promise(promise["max_error"])
+    epoch, order = control.epoch if before is None else max(control.epoch, before.epoch + 1), ""
+    measured = allowance(control, before).measured
+    if before is not None and before.second is not None and first is not None:
+        epoch, order, measured = before.epoch, CONFIDENCE, before.measured
+        promise = _allowing(promise, before)
     return EpochBegan(
-        version=control.version + 1, at=now, segment=name,
-        epoch=control.epoch if before is None else max(control.epoch, before.epoch + 1), reason=reason, model=model,
-        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut,
-        measured=allowance(control, before).measured,
+        version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
+        scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut, order=order,
+        measured=measured,
     )  # fmt: skip
+
+
+def began_second(control: Control, name: str, segment: Segment, now: int, first: int | None = None) -> EpochBegan:
+    """The learned order begins in an epoch of confidence, or begins again with another `first` region.
+
+    It spends of its own half, and never an earlier part of it than confidence does, so that what was spent before there
+    were two is counted once.  For what people miss it allows as much as confidence does in this epoch.
+    """
+    promise, old = promised(control, segment), None if segment.second is None else segment.second.certificate
+    reason = f"cases are ordered by risk model {control.scorer} as well, beside confidence"
+    promise = _allowing(promise, segment)
+    promise |= {"launch": 0, "start": None, "spent": max(segment.learned_spent, segment.certificate.spent or 0)}
+    if old is not None and first is not None:
+        reason = f"the chance of being right: {restart_reason(old, first)}"
+        promise |= {"edges": old.edges, "first": first, "again": old.again + 1, "spent": old.spent}
+    return EpochBegan(
+        version=control.version + 1, at=now, segment=name, epoch=segment.epoch, reason=reason, model=segment.model,
+        scorer=control.scorer, after=segment.upto, promise=json.dumps(promise, sort_keys=True), order=RISK,
+        measured=segment.measured,
+    )  # fmt: skip
+
+
+ALLOWS = ("miss_rate", "kept")  # of a promise what people miss, and the share of delta that measuring it has
+
+
+def _allowing(promise: dict[str, Any], segment: Segment) -> dict[str, Any]:
+    """A promise within an epoch: it allows for what people miss as the epoch does, whose evidence it shares."""
+    own: dict[str, Any] = json.loads(segment.promise)
+    others = {name: value for name, value in promise.items() if name not in ALLOWS}
+    return others | {name: own[name] for name in ALLOWS if name in own}
 
 
 def promised(control: Control, before: Segment | None) -> dict[str, Any]:
@@ -62,11 +97,13 @@ def promised(control: Control, before: Segment | None) -> dict[str, Any]:
         raise ValueError("no guarantee, no certificate")
     promise: dict[str, Any] = {
         "max_error": guarantee.max_error, "confidence": guarantee.confidence,
-        "segments": max(1, len(guarantee.segments)), "floor": audit.floor_for(control),
+        "segments": orders.sharing(guarantee), "floor": audit.floor_for(control),
         "miss_rate": allowance(control, before).rate, "pilot": guarantee.pilot,
         "start": None if control.learned else START,
         "launch": guarantee.launch if before is None else 0, "spent": 0 if before is None else before.spent,
     }  # fmt: skip
+    if before is not None and promise["segments"] == max(1, len(guarantee.segments)):  # the half of both is one's again
+        promise["spent"] = max(before.spent, before.learned_spent)
     if measures(control):
         promise |= {"kept": KEPT}
     if guarantee.largest > 1:  # the exact test of a launch takes labels to be independent
@@ -78,9 +115,18 @@ def moved(control: Control, name: str, segment: Segment, steps: Sequence[Step], 
     """The threshold after what was certified, step by step, and audit shares that fit it.
 
     What an alarm has closed and this certificate speaks for opens again, also where the segments were others then.
+    Of two orders the one that is wider by now acts.
     """
     events: list[Event] = []
-    certificate = segment.certificate
+    certificate, order, instead = segment.certificate, CONFIDENCE, ""
+    if segment.second is not None:
+        acting = control.acting(name)
+        chosen = orders.wider(segment.certificate, segment.second, acting)
+        certificate, order, live = segment.of(chosen.order), chosen.order, control.thresholds.get(name)
+        instead = _instead(chosen) if order != acting else ""
+        steps = [one for one in certificate.steps if live is None or one.threshold < live]
+        if instead or live is None:
+            steps = certificate.steps[-1:]
     for closed in control.closed if steps else ():
         mine = not closed or control.certificate_for(closed) == name
         if mine and closed in control.causes and control.causes[closed].by == ALARM:
@@ -89,36 +135,56 @@ def moved(control: Control, name: str, segment: Segment, steps: Sequence[Step], 
     for step in steps:
         coverage = certificate.share_from(step.bin)
         answers = "the first answers, tested all at once," if step.by == "launch" else "the answers"
+        by = "" if segment.second is None or instead else f" by {NAMES[order]}"
         reason = (
-            f"{answers} carry it: from {step.threshold:.4g} on at most {share(certificate.max_error)} are wrong, with "
-            f"{share(certificate.confidence)} confidence; that is {share(coverage)} of decisions, after "
+            f"{instead}{answers} carry it{by}: from {step.threshold:.4g} on at most {share(certificate.max_error)} are "
+            f"wrong, with {share(certificate.confidence)} confidence; that is {share(coverage)} of decisions, after "
             f"{certificate.labels:,} answers"
         )
         threshold = ThresholdMoved(
             version=control.version + len(events) + 1, at=now, segment=name, threshold=real(step.threshold),
             reason=reason, epoch=segment.epoch, pos=step.seq, bin=step.bin, coverage=real(round(coverage, 6)),
+            order=RISK if order == RISK else "",
         )  # fmt: skip
         events.append(threshold)
-    audits = _audits(control.version + len(events) + 1, control, name, segment, bool(steps), now)
+    audits = _audits(control.version + len(events) + 1, control, name, segment, certificate, bool(steps), now)
     return events if audits is None else [*events, audits]
 
 
+NAMES = {CONFIDENCE: "confidence", RISK: "the learned chance of being right"}
+
+
+def _instead(chosen: orders.Wider) -> str:
+    """Why another order acts from here on, in words."""
+    one, other = (share(chosen.chance), share(chosen.confidence))
+    if chosen.order == CONFIDENCE:
+        one, other = other, one
+    was = RISK if chosen.order == CONFIDENCE else CONFIDENCE
+    return (
+        f"{NAMES[chosen.order]} acts from here on, since it lets {one} of the latest cases through, and "
+        f"{NAMES[was]} {other}; "
+    )
+
+
 def _audits(
-    version: int, control: Control, name: str, segment: Segment, stepped: bool, now: int
+    version: int, control: Control, name: str, segment: Segment, certificate: Certificate, stepped: bool, now: int
 ) -> AuditsChanged | None:  # fmt: skip
-    """Audit shares by what is counted now, where they are due; None where those in force will do."""
-    certificate, table, boosted = segment.certificate, control.audits.get(name), segment.monitor.suspicious
+    """Audit shares by what is counted now, where they are due; None where those in force will do.
+
+    `certificate` is the one that acts; until the full-audit phase of the first is over, everything is reviewed.
+    """
+    table, boosted, launching = control.audits.get(name), segment.monitor.suspicious, segment.certificate.launching
     if certificate.bin is None:
         return None
     if not stepped and table is not None and segment.boosted == boosted:
         everything = table.shares.count(1.0) == len(table.shares)
-        if certificate.launching and everything:
+        if launching and everything:
             return None
-        if not certificate.launching and not everything and certificate.labels - segment.shared_at < REFRESH:
+        if not launching and not everything and segment.certificate.labels - segment.shared_at < REFRESH:
             return None
     blind = None  # all of what people decide: one exact test takes nothing that was not labelled for sure
     shares, reason = (1.0,) * (len(certificate.edges) + 1), "every case is reviewed until the first answers are in"
-    if not certificate.launching:
+    if not launching:
         blind = audit.blind_share(control, certificate.floor)
         shares = audit.shares(
             certificate.wrongs, certificate.weights, certificate.bin, share=audit.declared(control),
@@ -140,11 +206,11 @@ def drifted(segment: Segment) -> str:
     return f"{drift}; {unanswered} counted as wrong" if count else drift
 
 
-def rescaled(segment: Segment, scale: Scale, group: int) -> str:
+def rescaled(certificate: Certificate, scale: Scale, group: int) -> str:
     """How the scores have drifted, in words."""
     first, last = scale.bins(group)
-    score = segment.certificate.score_of
-    upto = f"{score(last + 1):.4g}" if last < len(segment.certificate.edges) else "1"
+    score = certificate.score_of
+    upto = f"{score(last + 1):.4g}" if last < len(certificate.edges) else "1"
     return (
         f"that the scores are not what they were: {share(scale.risen)} of the last {WINDOW} lie from "
         f"{score(first):.4g} to {upto}, where {share(scale.shares[group])} did"
@@ -207,7 +273,7 @@ def allowance(control: Control, before: Segment | None) -> Allowance:
 
 
 def recounted(control: Control, name: str, segment: Segment, allowed: Allowance, now: int) -> EpochBegan:
-    """An epoch that counts the evidence of the one before again, by another allowance."""
+    """An epoch that counts the evidence of the one before again, by another allowance; of two orders that of both."""
     before = segment.certificate.miss_rate
     more = "more" if allowed.rate > before else "less"
     reason = (

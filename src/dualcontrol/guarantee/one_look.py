@@ -4,19 +4,21 @@ The live certificate may be looked at after every label, and pays for it.  Who n
 chance of being wrong on one exact test of so many labels (Angelopoulos et al. 2021; Clopper and Pearson 1934).  It
 holds once: a second test of the same labels, at another bound or another number, would be another chance of being
 wrong.  So a look is recorded, the same question gets the answer that was given, and any other look takes new labels.
+
+Where two orders count, a look is at the order of confidence, whichever of them acts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
 from dualcontrol.case import Value
-from dualcontrol.control import Control
+from dualcontrol.control import RISK, Control
 from dualcontrol.errors import GuaranteeError
-from dualcontrol.events import Entry, EpochBegan, LookTaken, real
+from dualcontrol.events import Entry, EpochBegan, Event, LookTaken, real
 from dualcontrol.guarantee.certificate import whole
 from dualcontrol.guarantee.evidence import evidence
 from dualcontrol.guarantee.offline import Offline, certify, check_promise, share
@@ -82,7 +84,7 @@ def look_once(
         what = "no label was counted yet" if segment in (guarantee.segments or ("",)) else f"there is none; {known}"
         raise GuaranteeError(f"segment {segment!r}: {what}" if segment or guarantee.segments else what, hint=LIVE)
     rows, before = evidence(entries, segment), looks(entries, segment)
-    began = next(e for n in reversed(entries) for e in n.events if isinstance(e, EpochBegan) and e.segment == segment)
+    began = next(e for n in reversed(entries) for e in reversed(n.events) if _begins(e, segment))
     for number, look in enumerate(before, 1):
         asked = (look.labels, float(look.max_error), float(look.confidence), float(look.missed))
         if asked == (labels, most, sure, guarantee.missed):
@@ -114,11 +116,18 @@ def looks(entries: Sequence[Entry], segment: str) -> list[LookTaken]:
     """The looks that were taken at the labels of a segment's latest epoch, by the entries of the loop's stream."""
     taken: list[LookTaken] = []
     for event in (event for entry in entries for event in entry.events):
-        if isinstance(event, EpochBegan) and event.segment == segment:
+        if _begins(event, segment):
             taken = []
         elif isinstance(event, LookTaken) and event.segment == segment:
             taken.append(event)
     return taken
+
+
+def _begins(event: Event, segment: str) -> TypeGuard[EpochBegan]:
+    """Whether other labels count for confidence from here on; what is carried, or begins beside it, has the same."""
+    if not isinstance(event, EpochBegan) or event.segment != segment:
+        return False
+    return event.order != RISK and not event.carried
 
 
 def _refuse(fresh: Sequence[Mapping[str, Any]], labels: int, before: int, loop: str) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dualcontrol.case import Case, Example, ModelRow
 from dualcontrol.control import RISK_MODEL, Control
 from dualcontrol.errors import ModelError, ReadOnlyError, StoreUnavailableError, UnknownLoopError
+from dualcontrol.guarantee import orders
 from dualcontrol.guarantee.certifier import Certifier
 from dualcontrol.guarantee.evidence import label_of
 from dualcontrol.learn import training
@@ -41,9 +42,9 @@ def learn_risk(desk: DeskPort, loop: str, *, seed: int = 0, reason: str = "by ha
     control = desk.control(loop)
     if control is None:
         raise UnknownLoopError(f"there is no loop {loop!r}", loop=loop)
-    if not control.learned:
+    if not (control.learned or control.beside):
         raise ModelError(f"loop {loop!r} is not scored by a risk model",
-                         hint='Set guarantee = { max_error = 0.05, score = "risk" }.')  # fmt: skip
+                         hint='Set guarantee = { max_error = 0.05, score = "both" }.')  # fmt: skip
     data = gathered(desk, control)
     return fitted(desk, control, data.rows, left_out=data.left_out, reason=reason, seed=seed)
 
@@ -104,15 +105,17 @@ class Riskiness:
             self.run(case.loop)
 
     def run_all(self, controls: Sequence[Control]) -> None:
-        """Look at every loop that is scored by a risk model."""
+        """Look at every loop that a risk model scores, or may."""
         for control in controls:
-            if control.learned:
+            if control.learned or control.beside:
                 self.run(control.loop)
 
     def run(self, loop: str) -> RiskReport | None:
         """Learn if it is time; what cannot be learned is logged and tried again with more answers."""
         control = self._desk.control(loop)
-        if control is None or not control.learned or not self._lock.acquire(blocking=False):
+        if control is None or not (control.learned or (control.beside and orders.learnable())):
+            return None
+        if not self._lock.acquire(blocking=False):
             return None
         try:
             return self._learned(control, self._loops.setdefault(loop, _Seen()))
@@ -120,6 +123,9 @@ class Riskiness:
             log.warning("loop %s: no risk model was learned: %s", loop, error.message)
             return None
         except Exception as error:  # the answer stands, whatever comes of it
+            if control.beside:  # nothing waits for it: confidence orders the cases, as it did
+                log.info("loop %s: no risk model was learned: %s", loop, training.described(error)[1])
+                return None
             last = control.untrained.get(RISK_MODEL)
             reason = training.described(error)[1]
             if last is not None and last.reason == reason and self._desk.steps.now() < last.retry_at:
@@ -134,7 +140,7 @@ class Riskiness:
 
     def _learned(self, control: Control, seen: _Seen) -> RiskReport | None:
         """Learn from enough labels, unless the score in force certifies something or will before they have doubled."""
-        if control.thresholds:
+        if self._serves(control):
             return None
         for example in _labels(self._desk, control, seen.after):
             seen.after = example.id or seen.after
@@ -148,14 +154,40 @@ class Riskiness:
         seen.again = len(seen.cases) + max(LOOK, target // 20)
         self._certifier.run(control.loop)
         now = self._desk.control(control.loop)
-        if now is None or now.thresholds or now.scorer != control.scorer:
+        if now is None or now.scorer != control.scorer or self._serves(now, soon=True):
             return None
-        for name, segment in self._certifier.segments(now).items():
-            labels, needed = segment.certificate.labels, segment.certificate.labels_needed()
-            if now.epochs.get(name) == segment.epoch and needed and needed <= labels:
-                return None
         data = gathered(self._desk, control)
         if len(data.rows) < target:
             return None
         reason = f"the first {target} decided cases" if control.scorer is None else "twice as many, nothing certified"
         return fitted(self._desk, control, data.rows, left_out=data.left_out, reason=reason)
+
+    def _serves(self, control: Control, *, soon: bool = False) -> bool:
+        """Whether the score in force certifies something, or with `soon` will before its labels have doubled.
+
+        Beside confidence it is the learned order's own certificate that says so, and where no half of delta is kept
+        for one, nothing is to be learned.
+        """
+        if control.learned:
+            if control.thresholds:
+                return True
+            certificates = [] if not soon else [
+                segment.certificate for name, segment in self._certifier.segments(control).items()
+                if control.epochs.get(name) == segment.epoch
+            ]  # fmt: skip
+        else:
+            if control.orders:
+                return True
+            current = [
+                segment
+                for name, segment in self._certifier.segments(control).items()
+                if control.epochs.get(name) == segment.epoch and orders.shares(segment.promise, control)
+            ]
+            if not current:
+                return True
+            certificates = [segment.second.certificate for segment in current if segment.second is not None]
+        for certificate in certificates:
+            needed = certificate.labels_needed() if soon else None
+            if certificate.threshold is not None or (needed and needed <= certificate.labels):
+                return True
+        return False

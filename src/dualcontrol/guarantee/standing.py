@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dualcontrol.case import Value
-from dualcontrol.control import OVERLOOKED, Control, Guarantee
-from dualcontrol.guarantee import moves
+from dualcontrol.control import CONFIDENCE, OVERLOOKED, RISK, Control, Guarantee
+from dualcontrol.guarantee import moves, orders
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.evidence import LABELS, Segment, Segments
 from dualcontrol.guarantee.monitor import worth
@@ -17,6 +17,22 @@ WATCHES = {"shadow": "The loop only watches, so nobody is asked and nothing will
 SUGGESTS = {"suggest": "The loop only suggests, so nothing goes to autopilot all the same"}
 
 
+class Order(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One of two orders of the cases: "confidence" or "risk", whether it acts, and what is certified by it.
+
+    `through` is the share of the latest cases that it lets through, by which the wider one acts.
+    """
+
+    order: str
+    acts: bool
+    scorer: str | None
+    threshold: float | None
+    certified_coverage: float
+    through: float
+    labels_used: int
+    labels_needed: int | None
+
+
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One segment of a loop under a guarantee; `state` is off, waiting, pilot, collecting, certified or closed.
 
@@ -26,6 +42,8 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `seconds`
     are those for which people held the reviews behind what counted in this epoch, until something was certified, or so
     far.  `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
+    Where two orders count, the figures are those of the one that acts, and `orders` has both; `halved` says that half
+    of the chance of being wrong is for a second one.
     """
 
     loop: str
@@ -55,6 +73,8 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     reason: str
     closed: str | None
     counted: str
+    halved: bool = False
+    orders: list[Order] = []
 
 
 def standing(control: Control, segments: Segments) -> list[Standing]:
@@ -67,7 +87,7 @@ def standing(control: Control, segments: Segments) -> list[Standing]:
 def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
     guarantee, closed = control.settings.guarantee, control.closed_for(name)
     current = segment if segment is not None and control.epochs.get(name) == segment.epoch else None
-    certificate = current.certificate if current is not None else None
+    certificate = current.acting(control, name) if current is not None else None
     bound = segment.bound if segment is not None else None
     if guarantee is None:
         state, counted, needed = "off", "this loop has no guarantee", None
@@ -76,8 +96,8 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         needed = fresh.labels_needed()
         counted = _joined(_waiting(control, guarantee, fresh, segment), WATCHES.get(control.settings.start))
     else:
-        needed = current.certificate.labels_needed()
-        state, counted = _counted(control, guarantee, current, needed)
+        needed = current.acting(control, name).labels_needed()
+        state, counted = _counted(control, guarantee, current, current.acting(control, name), needed)
     if control.settings.side_by_side and not audit.judges(control):
         needed, counted = None, FREE
     if guarantee is not None and closed is not None:  # what the evidence says comes after that, as a sentence
@@ -85,7 +105,8 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         state, counted = "closed", stands if state == "certified" else counted[:1].upper() + counted[1:]
     return Standing(
         loop=control.loop, segment=name, epoch=current.epoch if current else control.epoch,
-        model=current.model if current else control.model, scorer=control.scores_by,
+        model=current.model if current else control.model,
+        scorer=control.scorer if control.acting(name) == RISK else None,
         max_error=guarantee.max_error if guarantee else None, confidence=guarantee.confidence if guarantee else None,
         threshold=control.threshold_for(name) if guarantee else None,
         certified_coverage=round(certificate.coverage, 6) if certificate else 0.0,
@@ -101,8 +122,31 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         seconds=round(current.took / 1e6, 3) if current else 0.0,
         suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
-        closed=closed, counted=counted,
+        closed=closed, counted=counted, orders=_orders(control, name, current),
+        halved=orders.learnable() and control.beside and (current is None or orders.shares(current.promise, control)),
     )  # fmt: skip
+
+
+def _orders(control: Control, name: str, current: Segment | None) -> list[Order]:
+    """Both orders of a segment, where a learned one counts beside confidence."""
+    if current is None or current.second is None:
+        return []
+    learned = current.second
+    through = learned.through(current.certificate.threshold, learned.certificate.threshold)
+    both = ((CONFIDENCE, None, current.certificate), (RISK, learned.scorer, learned.certificate))
+    return [
+        Order(
+            order=order,
+            acts=control.acting(name) == order,
+            scorer=scorer,
+            threshold=certificate.threshold,
+            certified_coverage=round(certificate.coverage, 6),
+            through=round(lets, 6),
+            labels_used=certificate.labels,
+            labels_needed=certificate.labels_needed(),
+        )
+        for (order, scorer, certificate), lets in zip(both, through, strict=True)
+    ]
 
 
 def _waiting(control: Control, guarantee: Guarantee, fresh: Certificate, before: Segment | None) -> str:
@@ -121,9 +165,11 @@ def _waiting(control: Control, guarantee: Guarantee, fresh: Certificate, before:
     return _joined(*parts)
 
 
-def _counted(control: Control, guarantee: Guarantee, current: Segment, needed: int | None) -> tuple[str, str]:
+def _counted(
+    control: Control, guarantee: Guarantee, current: Segment, certificate: Certificate, needed: int | None
+) -> tuple[str, str]:  # fmt: skip
     """The state, and what the evidence says, whether or not autopilot is closed."""
-    certificate, late, scorer = current.certificate, None, control.scores_by
+    late, scorer = None, control.scores_by if certificate is current.certificate else control.scorer
     if current.missing:  # they count as wrong; who does not know that takes them for errors of the model
         several = "count as wrong because nobody answered them"
         counts = several if current.missing > 1 else "counts as wrong because nobody answered it"
@@ -225,6 +271,7 @@ class Words(Value, frozen=True, kw_only=True, omit_defaults=False):
     headline: str
     promised_for: str
     evidence: str
+    orders: str
     errors: str
     lapses: str
     not_promised: str
@@ -240,6 +287,7 @@ def words(control: Control, of: Standing) -> Words:
             headline="This loop has no guarantee: nothing is promised about the error of autopilot.",
             promised_for=f"The loop {where}, because its settings say so and not because anybody has counted.",
             evidence="",
+            orders="",
             errors="",
             lapses="With guarantee = { max_error = 0.05 } in its settings the threshold follows the evidence.",
             not_promised="Anything about the error of autopilot.",
@@ -264,9 +312,10 @@ def words(control: Control, of: Standing) -> Words:
         missed = f" All this allows for what people miss: {noticed}; {MEASURED.format(of.measured)}."
     elif guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
         missed = NOT_MEASURED
-    lapses = f"{LAPSES} It lapses as well when another risk model is learned." if control.learned else LAPSES
+    lapses = LAPSES if of.scorer is None else f"{LAPSES} It lapses as well when another risk model is learned."
     return Words(
         headline=headline, promised_for=_for(control, guarantee, of), evidence=_evidence(of, guarantee),
+        orders=_ordered(guarantee, of),
         errors=f"{who}; so does a case that nobody answers within {_span(guarantee.answer_within)}.{missed}{assumed}",
         lapses=lapses if certified else _opens(of),
         not_promised=NOT_PROMISED if certified else NOT_YET,
@@ -274,7 +323,7 @@ def words(control: Control, of: Standing) -> Words:
 
 
 def _for(control: Control, guarantee: Guarantee, of: Standing) -> str:
-    score = "learned score" if guarantee.score == "risk" else "confidence"
+    score = "confidence" if of.scorer is None else "learned score"
     part = f"segment {of.segment!r} of loop {of.loop!r}" if of.segment else f"loop {of.loop!r}"
     model = f"model {of.model!r}" if of.model else "what proposes today"
     starts = STARTS.get(control.settings.start, "")
@@ -309,6 +358,31 @@ def _evidence(of: Standing, guarantee: Guarantee) -> str:
         f"{share(of.error_upper)} with {share(of.confidence or 0.0)} confidence. This last bound takes nothing for "
         "granted, not even that cases stay as they are, so it is wider than what the certificate says."
     )
+
+
+HALVES = "each with half of the chance of being wrong, so that what either certifies holds whichever acts"
+
+
+def _ordered(guarantee: Guarantee, of: Standing) -> str:
+    """What orders the cases, where it may be either of two: what each lets through, and why which one acts."""
+    if not of.orders:
+        many = f"{guarantee.learn_from:,} decided cases"
+        return "" if not of.halved else (
+            "Confidence alone orders the cases so far. Half of the chance of being wrong is kept for a second order, "
+            f"by a chance of being right that is learned from about {many}: these count for confidence and not for it."
+        )  # fmt: skip
+    confidence, chance = of.orders
+    acts, rests = (chance, confidence) if chance.acts else (confidence, chance)
+    two = f"Two orders count the same answers, {HALVES}: confidence, and the chance of being right by {chance.scorer}."
+    if acts.threshold is None:
+        counted = _many(chance.labels_used, "answer")
+        return f"{two} Neither certifies anything yet; the learned one has counted {counted}."
+    lets = f"{share(acts.through)} of the latest cases through, from {acts.threshold:.4g} on"
+    other = "nothing is certified by the other" if rests.threshold is None else (
+        f"the other would let {share(rests.through)} through, from {rests.threshold:.4g} on"
+    )  # fmt: skip
+    which = "The learned one acts" if chance.acts else "Confidence acts"
+    return f"{two} {which}: it lets {lets}, and {other}."
 
 
 def worth_of(of: Standing) -> str:

@@ -36,17 +36,20 @@ _loaded: WeakKeyDictionary[Any, dict[tuple[str, str], Any]] = WeakKeyDictionary(
 def chance_of_being_right(desk: DeskPort, control: Control, command: Propose) -> float | None:
     """One less the learned probability that a proposal is wrong; None where there is no model to say it.
 
-    Models are cached by version; one that cannot be used is tried again by the next program.
+    Models are cached by version; one that cannot be used is tried again by the next program.  Where confidence goes on
+    without it, nothing closes: what the learned order would let through goes to people, and the other acts.
     """
-    if control.scores_by is None:
+    if control.chances_by is None:
         return None
-    cache, key = _loaded.setdefault(desk, {}), (control.loop, control.scores_by)
+    cache, key = _loaded.setdefault(desk, {}), (control.loop, control.chances_by)
     if key not in cache:
         model = None
         try:
             _, data = serving.verified(desk, control, SCORER)
         except ModelError as error:
-            serving.close(desk, control, error.message, SCORER)
+            if control.learned:
+                serving.close(desk, control, error.message, SCORER)
+            log.warning("loop %s is not scored by its risk model: %s", control.loop, error.message)
         else:
             serving.reopen(desk, control, SCORER)
             try:
@@ -109,10 +112,10 @@ def fitted(
 
     def changed(now: Control, at: int) -> list[Event]:
         """The new score, unless another was learned meanwhile; it opens what the file of the one before closed."""
-        if now.scorer != before or not now.learned:
+        if now.scorer != before or not (now.learned or now.beside):
             return []
         events: list[Event] = [ScoreChanged(version=now.version + 1, at=at, model=version, examples=len(rows),
-                                            reason=reason, file=path, sha256=digest)]  # fmt: skip
+                                            reason=reason, file=path, sha256=digest, beside=now.beside)]  # fmt: skip
         if now.closed_by("", RISK_FILE):
             events.append(AutopilotOpened(version=now.version + 2, at=at, segment="",
                                           reason=f"risk model {version} took over"))  # fmt: skip

@@ -4,6 +4,8 @@ Where the rules of today are those that the answers were counted under, these ar
 with the inclusion probability and the least one of then, in clusters as they were counted; where other cases reach the
 threshold by now, past cases are routed again and counted as a new epoch would count them.  The certificate has the
 promise of the epoch: its part of the chance of being wrong, its bins, its exact test, and what people may miss.
+
+Where two orders count, this is the certificate of confidence, on its half; what the other certifies is only said.
 """
 
 from __future__ import annotations
@@ -136,7 +138,7 @@ def _change(stored: Control, control: Control, name: str, segment: Segment, entr
         return change
     since: list[SettingsEvent] = []
     for event in (event for entry in entries for event in entry.events):
-        if isinstance(event, EpochBegan) and event.segment == name:
+        if isinstance(event, EpochBegan) and event.segment == name and not event.order:
             since = []
         elif isinstance(event, SettingsEvent):
             since.append(event)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dualcontrol.case import JSON, Case, Route
-from dualcontrol.control import Control, Guarantee
+from dualcontrol.control import RISK, Control, Guarantee
 from dualcontrol.desk import Desk
 from dualcontrol.errors import FileError, ReadOnlyError, UnknownLoopError
 from dualcontrol.guarantee.binomial import needed
@@ -20,7 +20,7 @@ from dualcontrol.layout import some
 from dualcontrol.replay.live import METHOD, Recorded, recorded
 from dualcontrol.replay.whatif import Method, Options, ThresholdResult, allowing, plain, threshold_result, weighted
 from dualcontrol.review.adjudication import verdict
-from dualcontrol.route.route import route, subject_of
+from dualcontrol.route.route import learned_of, route, subject_of
 
 STEP = "threshold"  # what speaks where confidence is compared
 FIELDS, NO_GROUP = ("segment", "action"), "none"
@@ -59,6 +59,7 @@ class Replayed(NamedTuple):
 
     `reach` says who could see them, and `unscored` counts those without a score of the risk model in force.  `own` are
     the thresholds that the loop's own guarantee has certified, by segment, and `recorded` the labels that it counted.
+    Where two orders count, all of this is of confidence, and `learned` has the thresholds of the other where it acts.
     """
 
     loop: str
@@ -71,6 +72,7 @@ class Replayed(NamedTuple):
     own: Mapping[str, float] = {}
     guarantee: Guarantee | None = None
     recorded: tuple[Recorded, ...] = ()
+    learned: Mapping[str, float] = {}
 
     @property
     def moved(self) -> int:
@@ -125,8 +127,19 @@ def replayed(desk: Desk, loop: str, limit: int, done: Callable[[], None], group:
     guarantee = stored.settings.guarantee
     return Replayed(
         loop, same, skipped, most, tuple(past[::-1]), reach(entries, control), unscored,
-        {} if guarantee is None else stored.thresholds, guarantee, recorded(desk, stored, control),
+        {} if guarantee is None else by_score(stored), guarantee, recorded(desk, stored, control),
+        {} if guarantee is None else by_chance(stored),
     )  # fmt: skip
+
+
+def by_score(control: Control) -> dict[str, float]:
+    """The thresholds in force on the score that this replay tests: of two orders those of confidence."""
+    return {name: at for name, at in control.thresholds.items() if control.learned or control.acting(name) != RISK}
+
+
+def by_chance(control: Control) -> dict[str, float]:
+    """The thresholds in force on the other score: of two orders those of the learned one, where it acts."""
+    return {name: at for name, at in control.thresholds.items() if name not in by_score(control)}
 
 
 def _past(case: Case, route: Route, control: Control, group: str | None) -> Past:
@@ -147,8 +160,8 @@ def routed(case: Case, control: Control) -> tuple[str, str, str]:
     proposal = case.proposal
     action, value = (proposal.action, proposal.value) if proposal else (None, None)
     subject = subject_of(action, value, case.input, case.signal, case.meta, proposal is not None)
-    if case.route is not None and case.route.scorer == control.scores_by:
-        subject = subject._replace(score=case.route.score)
+    if case.route is not None:
+        subject = subject._replace(score=learned_of(case.route, control))
     routing = route(subject, control, case.opened_at)
     return routing.to, routing.by, routing.reason
 
@@ -318,6 +331,12 @@ def remarks(replayed: Replayed, options: Options) -> list[str]:
     epochs = len({case.epoch for case in replayed.past if case.seen})
     if epochs > 1:
         remarks.append(f"the errors are of {epochs} epochs, of which the loop's own guarantee counts the last only")
+    if replayed.learned:
+        where = _places(replayed.learned)
+        remarks.append(
+            "two orders count the same answers, and here they are put in that of confidence; the loop acts by the "
+            f"learned chance of being right, from {where} on, as its guarantee has certified it"
+        )
     if options.threshold is None and replayed.recorded:
         return [*remarks, *_live(replayed, guarantee, options)]
     return [*remarks, *_own(replayed, guarantee)]
@@ -347,11 +366,14 @@ def _live(replayed: Replayed, guarantee: Guarantee, options: Options) -> Iterato
 
 def _own(replayed: Replayed, guarantee: Guarantee) -> Iterator[str]:
     if replayed.own:
-        where = ", ".join(f"{at:.4g}" + (f" ({name})" if name else "") for name, at in sorted(replayed.own.items()))
         yield (
-            f"the loop's own guarantee has certified {where} for an error of at most {share(guarantee.max_error)}, and "
-            "acts by that"
+            f"the loop's own guarantee has certified {_places(replayed.own)} for an error of at most "
+            f"{share(guarantee.max_error)}, and acts by that"
         )
+
+
+def _places(thresholds: Mapping[str, float]) -> str:
+    return ", ".join(f"{at:.4g}" + (f" ({name})" if name else "") for name, at in sorted(thresholds.items()))
 
 
 def documented(replayed: Replayed, result: ThresholdResult, options: Options) -> dict[str, JSON]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dualcontrol.case import RISK_LEVELS, RouteTo
-from dualcontrol.control import Control, LoopSettings, Rule
+from dualcontrol.control import RISK, Control, LoopSettings, Rule
 from dualcontrol.names import among
 from dualcontrol.route.rules import Failure, Findings, Subject
 
@@ -20,7 +20,8 @@ class Ruling(NamedTuple):
     reason: str
     rule: Rule | None = None
     failed: bool = False
-    score: float | None = None  # what a certificate's threshold was compared with; None where none spoke
+    score: float | None = None  # what a certificate counts the case by; None where none spoke
+    by_score: float | None = None  # what the threshold was compared with: of two orders, the one that acts
 
 
 def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
@@ -37,10 +38,10 @@ def rule_on(subject: Subject, control: Control, findings: Findings) -> Ruling:
         return ruling
     closed = control.closed_for(subject.signal.segment)
     if closed is not None:
-        return Ruling("human", "closed", f"autopilot is closed: {closed}", ruling.rule, score=ruling.score)
+        return ruling._replace(to="human", by="closed", reason=f"autopilot is closed: {closed}")
     if settings.start == "suggest":
         reason = "this loop only suggests: a human decides every case"
-        return Ruling("human", "start", reason, ruling.rule, score=ruling.score)
+        return ruling._replace(to="human", by="start", reason=reason)
     return ruling
 
 
@@ -105,20 +106,22 @@ def listed(subject: Subject, settings: LoopSettings) -> Ruling | None:
 def confident(subject: Subject, control: Control) -> Ruling:
     """Step 6: the score against the threshold in force; autopilot needs a positive reason.
 
-    The score is the learned chance of being right where the loop asks for it, else the confidence.  A certificate
-    learns from it where the loop has a guarantee, and one that speaks for the case's segment.
+    The score is the learned chance of being right where the loop asks for it, or where that acts beside confidence,
+    else the confidence.  A certificate learns from it where the loop has a guarantee, and one that speaks for the
+    case's segment; of two orders each learns from every case that has a confidence, whichever acts.
     """
     segment, guarantee = subject.signal.segment, control.settings.guarantee
-    value = subject.score if control.learned else subject.signal.confidence
-    if value is None:
+    learned, confidence = control.acting(segment) == RISK, subject.signal.confidence
+    value = subject.score if learned else confidence
+    certified = guarantee is not None and control.certificate_for(segment) is not None
+    score = (confidence if control.beside else value) if certified else None
+    if value is None or (control.beside and confidence is None):
         why = "no confidence was given"
         if control.learned and control.scorer is None:
             why = "no risk model was learned yet"
-        elif control.learned:
+        elif learned and value is None:
             why = f"risk model {control.scorer} gave no chance of being right"
-        return Ruling("human", "no_signal", f"{why}, and autopilot needs a positive reason")
-    certified = guarantee is not None and control.certificate_for(segment) is not None
-    score = value if certified else None
+        return Ruling("human", "no_signal", f"{why}, and autopilot needs a positive reason", score=score)
     threshold = control.threshold_for(segment)
     if threshold is None:
         closed = control.closed_for(segment)
@@ -131,13 +134,13 @@ def confident(subject: Subject, control: Control) -> Ruling:
             why = f"{named} is none that the guarantee is for ({few})"
         else:
             why = "nothing is certified yet" if closed is None else f"autopilot is closed: {closed}"
-        return Ruling("human", "threshold", f"{why}, so nothing runs on autopilot", score=score)
+        return Ruling("human", "threshold", f"{why}, so nothing runs on autopilot", score=score, by_score=value)
     reaches = value >= threshold
     number_shown, needed = distinct(value, threshold)
-    what = f"chance of being right {number_shown} (learned)" if control.learned else f"confidence {number_shown}"
+    what = f"chance of being right {number_shown} (learned)" if learned else f"confidence {number_shown}"
     relation = "reaches" if reaches else "is below"
     reason = f"{what} {relation} {needed}, the autopilot threshold of {control.loop}"
-    return Ruling("autopilot" if reaches else "human", "threshold", reason, score=score)
+    return Ruling("autopilot" if reaches else "human", "threshold", reason, score=score, by_score=value)
 
 
 def distinct(confidence: float, threshold: float) -> tuple[str, str]:

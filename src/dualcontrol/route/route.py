@@ -96,7 +96,7 @@ def _routed(opened: Opened, command: Propose, control: Control, env: Env, leader
         audited=audited, epoch=chosen.epoch, bin=chosen.bin, group=chosen.group, quorum=chosen.quorum,
         risk=real(chosen.risk), due_at=chosen.due_at if audited or chosen.to == "human" else None,
         on_timeout=chosen.on_timeout, score=real(chosen.score), scorer=chosen.scorer, model=chosen.model,
-        relief=chosen.relief, cluster=cluster,
+        relief=chosen.relief, cluster=cluster, chance=real(chosen.chance), chance_by=chosen.chance_by,
     )  # fmt: skip
     return with_blind(opened, routed, control, env)
 
@@ -175,9 +175,19 @@ def reroute(case: Case, candidate: Candidate, control: Control, asks: Mapping[st
     subject = subject_of(candidate.action, candidate.value, content, replace(case.signal, **signal), meta, True)
     unchanged = case.route is not None and case.route.scorer == control.scores_by and candidate == case.proposal
     if unchanged and case.route is not None:
-        subject = subject._replace(score=case.route.score)
+        subject = subject._replace(score=learned_of(case.route, control))
     usual = route(subject, control, case.opened_at)
     return by_its_model(usual, candidate.to_dict(), subject, control) if unchanged else usual
+
+
+def learned_of(of: Route, control: Control) -> float | None:
+    """The learned chance of being right that a case was routed by, or could have been, where this control asks for it.
+
+    None where another risk model gave it.
+    """
+    if control.beside:
+        return of.chance if of.chance_by == control.scorer else None
+    return of.score if of.scorer == control.scores_by else None
 
 
 def subject_of(
@@ -200,15 +210,18 @@ def route(
         findings = Findings(compiled(settings.rules), subject)
         ruling = rule_on(subject, control, findings)
         need = demands(ruling, settings, findings)
-        table = None if ruling.score is None else control.audits.get(control.certificate_for(segment) or "")
+        by = None if ruling.score is None else ruling.by_score
+        table = None if by is None else control.audits.get(control.certificate_for(segment) or "")
+        chance = subject.score if control.beside and ruling.score is not None else None
         usual = Route(
             to=ruling.to, by=ruling.by, reason=ruling.reason, control=control.version,
-            inclusion=audit.inclusion(ruling.to, control, segment, ruling.score),
+            inclusion=audit.inclusion(ruling.to, control, segment, by),
             audited=False, epoch=control.epoch, score=ruling.score,
-            bin=None if table is None or ruling.score is None else bisect_right(table.edges, ruling.score),
+            bin=None if table is None or by is None else bisect_right(table.edges, by),
             scorer=None if ruling.score is None else control.scores_by, group=need.group, quorum=need.quorum,
             risk=need.risk, due_at=None if need.within is None or ruling.to == "block" else now + need.within,
             on_timeout=timeout(settings, ruling, need.risk),
+            chance=chance, chance_by=None if chance is None else control.scorer,
         )  # fmt: skip
         if not ease or ruling.failed:
             return usual

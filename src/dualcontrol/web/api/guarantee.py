@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from dualcontrol.control import Control
+from dualcontrol.control import RISK, Control
 from dualcontrol.desk import Desk
 from dualcontrol.errors import NotFoundError
 from dualcontrol.guarantee.breakdown import Breakdowns
@@ -67,7 +67,8 @@ def as_guarantee(desk: Desk, courses: Courses, control: Control, segment: str | 
     trial = None
     if bound is not None:
         entries = desk.store.queries.entries(f"loop/{control.loop_id}", values=False)
-        trial = what_if(evidence(entries, shown.segment), bound, today=shown.threshold, promise=course.promise)
+        today = None if control.beside and control.acting(shown.segment) == RISK else shown.threshold
+        trial = what_if(evidence(entries, shown.segment), bound, today=today, promise=course.promise)
     body = GuaranteeReply(
         loop=control.loop, segment=shown.segment, promise=words(control, shown), segments=standings,
         points=course.points, reliability=course.rates,

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import escape
 
 from dualcontrol.case import JSON, Candidate, Case, Review
-from dualcontrol.control import Control
+from dualcontrol.control import RISK, Control
 from dualcontrol.desk import Claim
 from dualcontrol.labels import mark
 from dualcontrol.layout import laid
@@ -130,7 +130,7 @@ def why(case: Case, control: Control, review: Review | None = None) -> dict[str,
         "reason": reason,
         "by": route.by if route else None,
         "confidence": case.confidence,
-        "threshold": None if control.learned else control.threshold_for(case.segment),
+        "threshold": None if control.acting(case.segment) == RISK else control.threshold_for(case.segment),
         "risk": route.risk if route and route.risk is not None else case.risk,
         "ceiling": control.settings.risk_ceiling,
         "segment": case.segment,

@@ -12,6 +12,7 @@ from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from dualcontrol.control import RISK
 from dualcontrol.route.capacity import LEVELS
 from dualcontrol.web.api.events import HEARTBEAT, STREAM, stream
 from dualcontrol.web.api.loops import as_loop
@@ -48,7 +49,9 @@ def front(request: Request, desk: Here, access: Keys, token: Annotated[str | Non
         cards.append({
             "name": control.loop, "mode": settings.mode, "start": settings.start, "counts": counts, "waiting": waiting,
             "others": 0 if waiting.more else max(counts["open"] - waiting.open + waiting.audits, 0),
-            "autopilot_from": control.threshold_for(None), "guarantee": settings.guarantee,
+            "autopilot_from": control.threshold_for(None),
+            "ordered_by": "a learned chance of being right of" if control.acting(None) == RISK else "confidence",
+            "guarantee": settings.guarantee,
             "certified": sorted(control.thresholds) if settings.guarantee else [],
             "probed": settings.probe_share > 0.0,
             "human_above": settings.risk_ceiling, "audit": settings.audit, "closed": control.closed,

@@ -144,7 +144,8 @@ def figures(of: Standing) -> list[tuple[str, str, str]]:
     needed = "; ".join(filter(None, (worth_of(of), needed)))
     return [
         ("Autopilot from", "–" if of.threshold is None else f"{of.threshold:.4g}",
-         "everything goes to humans" if of.threshold is None else "confidence and above"),
+         "everything goes to humans" if of.threshold is None else
+         f"{'confidence' if of.scorer is None else 'learned chance of being right'} and above"),
         ("Certified coverage", percent(of.certified_coverage), "of decisions may go to autopilot"),
         ("Error so far, at most", percent(of.error_upper), estimated),
         ("Answers counted", f"{of.labels_used:,}", needed),
