@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -140,8 +141,12 @@ def unreadable(case_id: str, error: msgspec.DecodeError) -> ReadOnlyError:
     return ReadOnlyError(f"the record of case {case_id} is damaged: {error}", hint=hint, case_id=case_id)
 
 
+@lru_cache(maxsize=128)
 def control_of(text: str, loop_id: int, seq: int) -> Control:
-    """The control that a loop's row holds; id and sequence number are the row's."""
+    """The control that a loop's row holds; id and sequence number are the row's.
+
+    A control is read with every answer and changes seldom, so the latest are kept.
+    """
     control: Control = decode_control(text)
     return caused(replace(control, loop_id=loop_id, seq=seq))
 
