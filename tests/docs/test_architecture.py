@@ -41,6 +41,7 @@ BEHAVIOURS = {
     "learn/test_failures", "learn/test_learned_nothing", "learn/test_wiring", "oversight/test_bench",
     "web/test_blind", "web/test_browser", "web/test_dead_time", "web/test_record", "web/test_schemathesis",
     "web/test_ladder_doors", "web/test_seen",
+    "web/test_probes_unseen",
 }  # fmt: skip
 
 

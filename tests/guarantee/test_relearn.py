@@ -126,7 +126,7 @@ def test_a_replay_reads_the_score_that_the_loop_goes_by(
     url = f"sqlite:///{played.folder}/dc.db"
     code = main(["replay", "--loop", "pay", "--max-error", "0.05", "--json", "--database", url])
     told = json.loads(capsys.readouterr().out)
-    assert (code, told["interval"]) == (0, "betting")
+    assert (code, told["interval"]) == (0, "certificate")
     cases = [played.stream.desk.case(case.id) for case in played.stream.asked]
     scores = {c.route.score for c in cases if c.route.scorer == played.stream.loop.control.scorer}
     assert told["threshold"] in scores
