@@ -139,7 +139,8 @@ def pairing(pairs: int, count: int, wrong: int, sizes: Mapping[int, int]) -> flo
     """The probability of so many pairs of errors within clusters or more, where errors fall at random.
 
     Expectation and variance are exact, over all ways in which the errors may fall; the tail is the negative binomial's
-    with these.  It tells more than `crowding` where clusters are so large that most errors share one in any case.
+    with these, which is a sixth of the exact chance at worst where a dozen cases are counted in full.  It tells more
+    than `crowding` where clusters are so large that most errors share one in any case.
     """
     within = sum(many * size * (size - 1) / 2 for size, many in sizes.items())
     sharing = sum(many * size * (size - 1) * (size - 2) for size, many in sizes.items())  # ordered pairs of pairs
