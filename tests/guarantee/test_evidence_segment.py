@@ -70,7 +70,7 @@ def test_one_more_label_takes_few_calls(monkeypatch):
     monkeypatch.syspath_prepend(script.parent)
     figures = runpy.run_path(str(script))["measured"]()
     assert figures["regions"] == 100
-    assert figures["a label's update"] < 170
+    assert figures["a label's update"] < 190
 
 
 def test_a_label_that_contradicts_or_comes_again_cannot_enter(stream):

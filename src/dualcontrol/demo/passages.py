@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dualcontrol.errors import NotFoundError
 
-LEFT_OUT = ("README.md", "status.md", "benchmarks.md")  # lists of links, and what is true of one moment
+LEFT_OUT = ("README.md", "status.md", "benchmarks.md", "oversight.md")  # links, what is true of one moment, formulas
 WHOLE = ("errors", "decisions")
 ASIDE = ("Example", "Alternatives")
 ROWS = ("glossary.md",)

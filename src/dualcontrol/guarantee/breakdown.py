@@ -101,7 +101,7 @@ class Breakdowns:
             audits.fold(self._queries.entries(stream, after=audits.seq, values=False))
             named = [(audit, self._names(control, audit.pos)) for audit in audits.current(control)]
         tables = fields(control)
-        alone = (1.0 - guarantee.confidence) / len(tables)
+        alone = (1.0 - guarantee.confidence) / max(len(tables), 1)  # free responses without segments have no table
         return [
             Breakdown(
                 by=by, each=by in (guarantee.per, SEGMENT), max_error=guarantee.max_error,
