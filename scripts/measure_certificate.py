@@ -44,7 +44,14 @@ def calls(work: Callable[[], Any]) -> dict[str, int]:
 
 def measured() -> dict[str, int]:
     """All figures."""
-    guarantee = {"max_error": 0.2, "pilot": PILOT, "launch": 0, "adjudicate": False, "blind": False, "score": "confidence"}
+    guarantee = {
+        "max_error": 0.2,
+        "pilot": PILOT,
+        "launch": 0,
+        "adjudicate": False,
+        "blind": False,
+        "score": "confidence",
+    }
     clock = FakeClock()
     with dc.open("sqlite:///:memory:", clock=clock, new_id=seeded_ids(0), secret="5eed" * 16) as desk:
         loop = desk.loop("mail", mode="labels", context="minimal", guarantee=guarantee)
