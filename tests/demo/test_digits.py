@@ -31,7 +31,8 @@ def stream_of(desk: dc.Desk) -> list:
 def test_autopilot_opens_and_keeps_the_promise(played):
     told = played[0]["guarantee"]
     assert told["state"] == "certified"
-    assert told["opened_at"] < 1_000  # people are taken to miss errors, and half of delta is for later epochs
+    # people are taken to miss errors, half of delta is for later epochs, and a tenth for what is measured of people
+    assert told["opened_at"] < 1_200
     assert told["last_third_reviews"] <= 0.35
     assert told["autopilot_error"] <= 0.05
 
