@@ -116,18 +116,24 @@ def misread(seed: int, sample: int, right: int, person: str = "") -> int:
 WIDE = 120
 
 
+def console(file: TextIO) -> Console:
+    """A console of a demo, as wide as a page where it is no terminal."""
+    return Console(file=file, width=None if file.isatty() else WIDE, highlight=False, emoji=False)
+
+
+def progress(err: TextIO) -> Progress:
+    """The progress bar of a demo, on a terminal only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console(err), transient=True, disable=not err.isatty())
+
+
 def main(
     seed: int = 0, database: str | None = None, *, as_json: bool = False, limit: int | None = None,
     out: TextIO | None = None, err: TextIO | None = None, guarantee: bool = False, adjudicate: bool = True,
 ) -> Figures:  # fmt: skip
     """Play the demo with a progress bar on `err` and its figures on `out`."""
     out, err = out or sys.stdout, err or sys.stderr
-
-    def console(file: TextIO) -> Console:
-        return Console(file=file, width=None if file.isatty() else WIDE, highlight=False, emoji=False)
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(err), transient=True, disable=not err.isatty()) as bar:
+    with progress(err) as bar:
         task = bar.add_task("playing", total=None)
         result, url = run(
             seed, database, limit=limit, guarantee=guarantee, adjudicate=adjudicate,

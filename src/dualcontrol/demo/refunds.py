@@ -15,12 +15,11 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from dualcontrol import compose
 from dualcontrol.case import JSON
-from dualcontrol.demo.headless import WIDE, fresh_url
+from dualcontrol.demo.headless import console, fresh_url, progress
 from dualcontrol.desk import Desk, Loop
 from dualcontrol.errors import SettingsError
 from dualcontrol.names import identity
@@ -135,12 +134,7 @@ def main(
 ) -> dict[str, Any]:  # fmt: skip
     """Play the demo with a progress bar on `err` and its figures on `out`."""
     out, err = out or sys.stdout, err or sys.stderr
-
-    def console(file: TextIO) -> Console:
-        return Console(file=file, width=None if file.isatty() else WIDE, highlight=False, emoji=False)
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(err), transient=True, disable=not err.isatty()) as bar:
+    with progress(err) as bar:
         task = bar.add_task("refunds", total=None)
         result, url = run(
             seed, database, limit=limit, watch=lambda done, of: bar.update(task, completed=done, total=of)

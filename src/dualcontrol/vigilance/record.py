@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from dualcontrol.case import Case, Value
-from dualcontrol.control import LoopSettings
 from dualcontrol.names import identity
 from dualcontrol.oversight.allowance import Blind, BlindAnswer
 from dualcontrol.oversight.certificate import OversightCertificate
@@ -168,7 +167,7 @@ class Record:
         known = (probe for probe in self.ordered() if probe.blind and probe.counts)
         return Blind(BlindAnswer(probe.source or probe.case_id, not probe.rejected) for probe in known)
 
-    def figures(self, settings: LoopSettings | None = None) -> Figures:
+    def figures(self) -> Figures:
         """Everything that the probes say."""
         return Figures(self.ordered(), self.direct)
 
