@@ -420,9 +420,10 @@ class Desk:
         """
         return self.steps.run(do.ResolveEffect(case_id=case_id, happened=happened, by=by, result=result))
 
+    @exact
     def erase(self, case_id: str, by: str = "operator") -> Case:
         """Erase a case's content, and that of every probe that was made of it; the evidence stays."""
-        case = self.store.queries.case(case_id)
+        case = self.store.queries.case(known_as(case_id, UnknownCaseError, "a case"))
         control = None if case is None else self.control(case.loop)
         for probe in [] if control is None else self.store.queries.probes_of(control.loop_id, case_id):
             self.steps.run(do.Erase(case_id=probe, by=by))
