@@ -96,6 +96,10 @@ ROWS: dict[str, tuple[World, People]] = {
     "a rule is added": (ADDED, People()),
     "bursts of twenty": (TWENTY, People()),
     "bursts larger when wrong": (LARGER, People()),
+    "catch .95": (PLAIN, People(0.95, 0.95)),
+    "catch .8": (PLAIN, People(0.8, 0.8)),
+    "five catch .95": (PLAIN, People(0.95, 0.95)),
+    "five catch .8": (PLAIN, People(0.8, 0.8)),
 }
 
 

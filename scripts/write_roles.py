@@ -26,7 +26,7 @@ MEANINGS: dict[Verb, str] = {
     "revoke": "take an approval back before its effect begins",
     "resolve": "say whether a lost effect happened",
     "stop": "send everything to people, or let nothing run",
-    "resume": "open again what a person stopped",
+    "resume": "open again what a person stopped; suspend reviewers, and readmit them",
     "configure": "change settings, thresholds and rules; train",
     "erase": "erase the content of a case",
     "people": "let people in and out; roles, groups and tokens",

@@ -272,7 +272,7 @@ class SuspendedError(EligibilityError):
     """This person takes no cases in this loop until a lead lets them."""
 
     code = "DC-SUSPENDED"
-    hint = "A lead ends it with `loop.readmit(person, by, because)`; until then others take the cases."
+    hint = "A lead ends it: `dualcontrol readmit LOOP REVIEWER --because TEXT`; until then others take the cases."
 
 
 class CapError(EligibilityError):

@@ -130,7 +130,7 @@ def checked_reason(because: str, verb: str) -> str:
     """Why somebody stops, resumes, suspends or readmits, as it is kept."""
     why = known_as(because, RequestError, f"why to {verb}").strip()
     if not why:
-        raise RequestError(f"say why to {verb}: it is recorded, and shown to everybody who waits")
+        raise RequestError(f"say why to {verb}: it is recorded and shown")
     return why
 
 

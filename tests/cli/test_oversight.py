@@ -141,3 +141,23 @@ def test_an_answer_on_the_command_line_is_told(run, folder, clock):
                 assert "you let it pass" in " ".join(told.out.split())
             shown = run("show", probe.id, "--person", "ana", "--database", "sqlite:///other.db")
             assert "That was a test case." in shown.out
+
+
+def test_a_reviewer_is_suspended_and_readmitted_by_a_lead(run, desk):
+    loop = desk.loop("spam")
+    told = run("suspend", "spam", "ben", "--because", "does not look", "--person", "lee", "--json", *URL)
+    assert (told.code, json.loads(told.out)) == (0, {"loop": "spam", "reviewer": "ben", "suspended": True})
+    assert loop.control.step_of("ben") == 5
+    assert "ben  suspension  now    does not look" in run("oversight", "spam", *URL).out
+    own = run("readmit", "spam", "ben", "--because", "I am fine", "--person", "ben", *URL)
+    assert (own.code, "nothing about themselves" in own.err) == (1, True)
+    told = run("readmit", "spam", "ben", "--because", "trained", "--person", "lee", *URL)
+    assert (told.code, "takes cases  yes" in told.out) == (0, True)
+    assert loop.control.step_of("ben") == 0
+
+
+def test_a_suspension_says_why_and_whom(run, desk):
+    assert run("suspend", "spam", "ben", "--because", " ", *URL).code == 1
+    assert run("suspend", "spam", "", "--because", "why", *URL).code == 1
+    assert run("suspend", "spam", "ben", *URL).code == 2
+    assert not desk.loop("spam").control.rungs

@@ -87,6 +87,8 @@ POST /api/v1/loops/{loop}/autopilot/open resume
 GET /api/v1/loops/{loop}/examples read
 GET /api/v1/loops/{loop}/guarantee overview
 GET /api/v1/loops/{loop}/oversight read
+POST /api/v1/loops/{loop}/suspend resume
+POST /api/v1/loops/{loop}/readmit resume
 GET /api/v1/loops/{loop}/settings overview
 PUT /api/v1/loops/{loop}/settings/{key} configure
 DELETE /api/v1/loops/{loop}/settings/{key} configure
@@ -112,6 +114,10 @@ POST /cases/{case_id}/revoke revoke
 POST /cases/{case_id}/effect resolve
 GET /loops/{loop}/guarantee overview
 GET /loops/{loop}/oversight read
+GET /loops/{loop}/suspend resume
+GET /loops/{loop}/readmit resume
+POST /loops/{loop}/suspend resume
+POST /loops/{loop}/readmit resume
 GET /loops/{loop}/settings overview
 POST /loops/{loop}/settings configure
 GET /loops/{loop}/stop stop

@@ -260,3 +260,98 @@ def test_what_is_left_after_review_is_said_twice_and_an_alarm_where_the_two_excl
     assert said["Wrong after review, directly"] == "at most 23 % of decisions, about 20 %"
     assert said["Wrong after review, by test cases"].startswith("at most 1")
     assert "at most 12 % of the proposals that reach people is wrong" in said["Wrong after review, by test cases"]
+
+
+# Whom the leads suspend, and readmit
+
+
+def mail(place: Place, **settings: Any) -> dc.Loop:
+    return place.desk.loop("mail", mode="labels", labels=LABELS, context="minimal", **settings)
+
+
+def send(place: Place, name: str, act: str, **body: str) -> Any:
+    """What the API answers somebody who suspends or readmits, by a token of their own that decides."""
+    token = place.desk.tokens.issue(name, "root", scopes=("decide",))[1]
+    return place.api.post(
+        f"/api/v1/loops/mail/{act}", json=body, headers={"Authorization": f"Bearer {token}"}
+    )
+
+
+def submit(place: Place, name: str, act: str, **fields: str) -> Any:
+    """What the page answers to the form of somebody."""
+    browser = place.browsers[name]
+    page = browser.get(f"/loops/mail/{act}").text
+    csrf = re.search(r'name="csrf" value="(\w+)"', page)
+    return browser.post(f"/loops/mail/{act}", data={"csrf": csrf[1] if csrf else "none", **fields})
+
+
+def test_a_lead_suspends_and_readmits_over_http(place: Place) -> None:
+    loop = mail(place)
+    reply = send(place, "lee", "suspend", reviewer="ana", because="does not look")
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["control"]["rungs"]["ana"]["step"] == 5
+    assert loop.control.step_of("ana") == 5
+    entry = place.desk.store.queries.entries(loop.stream)[-1]
+    assert (entry.events[-1].by, entry.events[-1].because) == ("lee", "does not look")
+    again = send(place, "lee", "suspend", reviewer="Ana", because="twice")
+    assert again.status_code == 200
+    assert place.desk.store.queries.entries(loop.stream)[-1].seq == entry.seq
+    assert send(place, "lee", "readmit", reviewer="ana", because="trained").status_code == 200
+    assert loop.control.step_of("ana") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "code"),
+    [
+        ("ana", {"reviewer": "ben", "because": "why"}, 403, "DC-ROLE"),
+        ("lee", {"reviewer": "lee", "because": "why"}, 403, "DC-ELIGIBILITY"),
+        ("lee", {"reviewer": "ben", "because": " "}, 422, "DC-REQUEST"),
+        ("lee", {"reviewer": "", "because": "why"}, 422, "DC-REQUEST"),
+        ("lee", {"reviewer": "ben"}, 422, "DC-REQUEST"),
+        ("lee", {"reviewer": "ben", "because": "why", "person": "otto"}, 403, "DC-ROLE"),
+    ],
+)
+def test_who_may_not_suspend_is_told_why(
+    place: Place, name: str, body: dict[str, str], status: int, code: str
+) -> None:
+    loop = mail(place)
+    for act in ("suspend", "readmit"):
+        refused = send(place, name, act, **body)
+        assert refused.status_code == status, refused.text
+        assert refused.json()["code"] == code
+    assert not loop.control.rungs
+
+
+def test_where_changes_take_two_a_second_lead_is_asked(place: Place) -> None:
+    loop = mail(place, changes="two")
+    reply = send(place, "lee", "suspend", reviewer="ana", because="does not look")
+    assert reply.status_code == 202, reply.text
+    assert reply.json()["loop"] == "changes"
+    assert loop.control.step_of("ana") == 0
+    page = submit(place, "lee", "suspend", reviewer="ben", because="nor he")
+    assert "a second person has to approve it" in page.text
+    assert page.url.path == PAGE
+
+
+def test_a_lead_suspends_and_readmits_on_the_page(place: Place) -> None:
+    loop = measured(place)
+    page = place.browsers["lee"].get(PAGE).text
+    assert 'href="/loops/mail/suspend?reviewer=ana"' in page
+    assert "/suspend" not in place.browsers["otto"].get(PAGE).text
+    assert place.browsers["ana"].get("/loops/mail/suspend").status_code == 403
+    asked = place.browsers["lee"].get("/loops/mail/suspend?reviewer=<b>ana</b>").text
+    assert "&lt;b&gt;ana&lt;/b&gt;" in asked
+    assert "<b>ana" not in asked
+    empty = submit(place, "lee", "suspend", reviewer="ana", because="  ")
+    assert (empty.status_code, 'value="ana"' in empty.text, "why to suspend" in empty.text) == (422, True, True)
+    after = submit(place, "lee", "suspend", reviewer="ana", because="does\nnot look")
+    assert after.url.path == PAGE
+    assert "does not look, by lee" in words(after.text).replace("Does", "does")
+    assert 'href="/loops/mail/readmit?reviewer=ana"' in after.text
+    assert "/suspend?reviewer=ana" not in after.text
+    submit(place, "lee", "readmit", reviewer="ana", because="trained")
+    assert loop.control.step_of("ana") == 0
+    own = submit(place, "lee", "suspend", reviewer="lee", because="why not")
+    assert (own.status_code, "nothing about themselves" in own.text) == (403, True)
+    forged = place.browsers["lee"].post("/loops/mail/suspend", data={"reviewer": "ana", "because": "x", "csrf": "no"})
+    assert forged.status_code == 403

@@ -57,6 +57,8 @@ PLACES: dict[str, CommandPlace] = {
     ),
     "stop": CommandPlace("stop", CARE, "Let no effect start from here on, in a loop or in all."),
     "resume": CommandPlace("stop", CARE, "Open a stopped loop again, or all."),
+    "suspend": CommandPlace("oversight", CARE, "Let somebody take no more cases of a loop."),
+    "readmit": CommandPlace("oversight", CARE, "Let somebody take cases again who was suspended."),
     "autopilot": CommandPlace("autopilot", CARE, "Stop a loop's autopilot, and open it again."),
     "users": CommandPlace("users", CARE, "Let people in and out, and say what each may do."),
     "groups": CommandPlace("groups", CARE, "Say who belongs to a group, in the place of the settings."),

@@ -1,15 +1,18 @@
-"""``oversight``: what a loop's people catch, how sure that is, and who lets what pass."""
+"""``oversight``: what a loop's people catch, and how sure that is; ``suspend``, ``readmit``: whom leads let review."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from dualcontrol.cli.command import LoopName, State, group, verb
+from dualcontrol.cli.command import LoopName, Person, State, group, os_user, verb
 from dualcontrol.cli.open import desk_of
-from dualcontrol.cli.screen import ago, document, facts, note, show, styled, table
+from dualcontrol.cli.screen import ago, document, facts, note, report, show, styled, table
+from dualcontrol.control import SUSPENDED, Control
+from dualcontrol.desk import Loop
 from dualcontrol.guarantee.offline import share
 from dualcontrol.oversight.rates import RANKED
 from dualcontrol.vigilance.standing import Certified, Oversight, Share, Watched
@@ -17,6 +20,8 @@ from dualcontrol.vigilance.standing import Certified, Oversight, Share, Watched
 app = group("oversight", "What people catch.")
 COLUMNS = ("who", "noticed", "", "let pass unseen", "turned down", "d′", "criterion", "seconds", "points to")
 WHOLE, SPARE = ("who", "noticed", "", "d′", "criterion", "seconds"), ("points to", "seconds", "let pass unseen", "")
+Reviewer = Annotated[str, typer.Argument(metavar="REVIEWER", help="Whom it is about; never oneself.")]
+Because = Annotated[str, typer.Option("--because", metavar="TEXT", help="Why; it is recorded, and shown to them.")]
 BAR = 16
 FLAGS = 10
 
@@ -39,6 +44,32 @@ def oversight(
     if state.as_json:
         return document(measured.to_dict())
     return _print(measured, now)
+
+
+@verb(app, "suspend", "dualcontrol suspend mail ben --because 'he says that he does not look' --person lee")
+def suspend(state: State, loop: LoopName, reviewer: Reviewer, because: Because, person: Person = None) -> None:
+    """Let somebody take no more cases of a loop, by the word of a lead.
+
+    Where the loop takes changes by two, a second lead is asked.
+    """
+    _move(state, loop, Loop.suspend, reviewer, because, person)
+
+
+@verb(app, "readmit", "dualcontrol readmit mail ben --because 'trained for a day' --person lee")
+def readmit(state: State, loop: LoopName, reviewer: Reviewer, because: Because, person: Person = None) -> None:
+    """Let somebody take cases again who was suspended; they begin below the ladder."""
+    _move(state, loop, Loop.readmit, reviewer, because, person)
+
+
+def _move(
+    state: State, loop: str, move: Callable[..., Control], reviewer: str, because: str, person: str | None
+) -> None:
+    with desk_of(state) as desk:
+        governed = Loop(desk, desk.governing(loop))
+        control = move(governed, reviewer, by=person or os_user(), because=because)
+    suspended = control.step_of(reviewer) == SUSPENDED
+    rows = [("loop", control.loop), ("reviewer", reviewer), ("takes cases", "no" if suspended else "yes")]
+    report(state.as_json, {"loop": control.loop, "reviewer": reviewer, "suspended": suspended}, facts(rows))
 
 
 def _print(measured: Oversight, now: int) -> None:

@@ -142,6 +142,14 @@ class Reason(Body):
     because: Annotated[Name, Field(description="Why; it is recorded, and shown to everybody who waits.")]
 
 
+class Moving(Body):
+    """Who is suspended from a loop, or readmitted, and why; who says so is whose token it is."""
+
+    person: Person | None = Field(None, description="The bearer, if given.")
+    reviewer: Person = Field(description="Whom it is about; never the bearer.")
+    because: Annotated[Name, Field(description="Why; it is recorded, and shown to the reviewer.")]
+
+
 class Stopping(Body):
     """Why a loop's autopilot is stopped."""
 
