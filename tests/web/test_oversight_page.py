@@ -272,9 +272,7 @@ def mail(place: Place, **settings: Any) -> dc.Loop:
 def send(place: Place, name: str, act: str, **body: str) -> Any:
     """What the API answers somebody who suspends or readmits, by a token of their own that decides."""
     token = place.desk.tokens.issue(name, "root", scopes=("decide",))[1]
-    return place.api.post(
-        f"/api/v1/loops/mail/{act}", json=body, headers={"Authorization": f"Bearer {token}"}
-    )
+    return place.api.post(f"/api/v1/loops/mail/{act}", json=body, headers={"Authorization": f"Bearer {token}"})
 
 
 def submit(place: Place, name: str, act: str, **fields: str) -> Any:
@@ -311,9 +309,7 @@ def test_a_lead_suspends_and_readmits_over_http(place: Place) -> None:
         ("lee", {"reviewer": "ben", "because": "why", "person": "otto"}, 403, "DC-ROLE"),
     ],
 )
-def test_who_may_not_suspend_is_told_why(
-    place: Place, name: str, body: dict[str, str], status: int, code: str
-) -> None:
+def test_who_may_not_suspend_is_told_why(place: Place, name: str, body: dict[str, str], status: int, code: str) -> None:
     loop = mail(place)
     for act in ("suspend", "readmit"):
         refused = send(place, name, act, **body)
