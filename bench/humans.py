@@ -5,8 +5,9 @@
 
 P1 rubber-stamp alarm, P2 oversight certificate looked at after every probe, P3 both limits of a rate, P4 two people on
 the same case, P5 product and direct figure of what is left after review, P6 the work behind a probe, P7 limits of all
-people of a team at once, P8 what it costs.  A desk fails when a limit was ever wrong of the mean catch rate so far;
-at most the share delta of desks may, here delta and 1.65 standard errors.  Exit status 1 when a bar is not met.
+people of a team at once, P8 what it costs, P9 two people who are all there are.  A desk fails when a limit was ever
+wrong of the mean catch rate so far; at most the share delta of desks may, here delta and 1.65 standard errors.
+Exit status 1 when a bar is not met.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from dualcontrol.control import OVERLOOKED, missed_by_pairs
+from dualcontrol.oversight.allowance import Allowance, SecondAnswers, allowed
 from dualcontrol.oversight.certificate import OversightCertificate
 from dualcontrol.oversight.rates import Team
 from dualcontrol.oversight.stamping import Stamping
@@ -360,8 +363,45 @@ def p8(bench: Bench) -> list[Bar]:
     ]
 
 
+# P9: two people, of whom only their second answers are known
+
+ASSUMED = missed_by_pairs(OVERLOOKED)
+LABELS, EVERY = 2_500, 50
+TWO = ((0.3, 0.0), (0.2, 0.0), (0.1, 0.0), (0.05, 0.0), (0.0, 0.05), (0.05, 0.05), (0.0, 0.1), (0.3, 0.05))
+
+
+def two(seed: int, errors: float, miss: float, false: float) -> tuple[bool, bool]:
+    """Whether two people are ever taken to miss more than is assumed, and at the end; errors fall with the score."""
+    rng, now, ever = np.random.default_rng([seed, 9]), Allowance(ASSUMED), False
+    scores, draws, counted = rng.random(LABELS), rng.random((LABELS, 3)), SecondAnswers()
+    for n, (score, (one, *others)) in enumerate(zip(scores, draws, strict=True)):
+        wrong = one < errors * (1.0 - score)
+        first, second = (other >= miss if wrong else other < false for other in others)
+        counted.observe(float(score), bool(second) if first else None)
+        if n % EVERY == 0:
+            now = allowed(counted.lost(0.1 * DELTA), now, ASSUMED)
+            ever |= now.by_second
+    return ever, now.by_second
+
+
+def p9(bench: Bench) -> list[Bar]:
+    """Two people: who misses is told from who calls right proposals wrong, by where they differ."""
+    desks, rows, bars = max(20, bench.desks // 10), [], []
+    kinds = [(errors, *kind) for errors in (0.25, 0.1) for kind in TWO]
+    for errors, miss, false in bench.watched(kinds, "P9"):
+        each = [two(bench.seed + n, errors, miss, false) for n in range(desks)]
+        ever, last = (float(np.mean([pair[place] for pair in each])) for place in (0, 1))
+        rows.append({"wrong at most": errors, "misses": miss, "false alarms": false, "ever": ever, "at the end": last})
+        if (errors, miss, false) == (0.25, 0.3, 0.0):
+            bars.append(least("P9", "two who miss 30 %: taken to", ever, 0.95))
+        if (errors, miss, false) == (0.25, 0.05, 0.05):
+            bars.append(most("P9", "two who err 5 % both ways: taken to miss more, at the end", last, 0.05))
+    bench.tables["two people, taken to miss more than is assumed"] = rows
+    return bars
+
+
 BARS: dict[str, Callable[[Bench], list[Bar]]] = {
-    "P1": p1, "P2": p2, "P3": p3, "P4": p4, "P5": p5, "P6": p6, "P7": p7, "P8": p8,
+    "P1": p1, "P2": p2, "P3": p3, "P4": p4, "P5": p5, "P6": p6, "P7": p7, "P8": p8, "P9": p9,
 }  # fmt: skip
 
 

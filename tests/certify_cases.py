@@ -131,24 +131,32 @@ OFTEN = {"share": 0.5}
 
 
 class People:
-    """A stream whose reviews go to five people, each of whom catches an error with the same chance."""
+    """A stream whose reviews go to five people, each of whom catches an error with the same chance.
 
-    def __init__(self, make: Any, url: str = "sqlite:///:memory:", *, catch: float = 1.0, **changes: Any) -> None:
+    Of what is right they call the share `false` wrong.
+    """
+
+    def __init__(
+        self, make: Any, url: str = "sqlite:///:memory:", *, catch: float = 1.0, false: float = 0.0,
+        team: tuple[str, ...] = TEAM, **changes: Any,
+    ) -> None:  # fmt: skip
         given = {"labels": ["a", "b"], "guarantee": PROMISE, "probes": OFTEN, "seed": 1, **changes}
         self.stream: Stream = make(url, **given)
         self.stream.risk = lambda score: 0.8 * (1.0 - score)
         self.catch, self.chance, self.known = catch, random.Random(5), {}
+        self.false, self.team = false, team
 
     def go(self, count: int, desk: Any = None) -> None:
         """So many proposals; everybody answers whatever there is for them, in an order that changes."""
         for _ in range(count):
             case = self.stream.propose(desk=desk)
             self.known[case.input] = self.stream.truth[case.id]
-            for person in self.chance.sample(TEAM, len(TEAM)):
+            for person in self.chance.sample(self.team, len(self.team)):
                 while (claim := (desk or self.stream.desk).claim(person, "mail")) is not None:
                     truth = self.known[claim.view["input"]]
                     caught = self.chance.random() < self.catch
-                    claim.label(truth if truth == "a" or caught else "a")
+                    wrongly = truth == "a" and self.false > 0.0 and self.chance.random() < self.false
+                    claim.label("b" if wrongly or (truth == "b" and caught) else "a")
         (desk or self.stream.desk).sweep()
 
     def settle(self, **changes: Any) -> None:

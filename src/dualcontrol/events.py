@@ -488,7 +488,8 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     `cut` says why what was decided until then is no evidence: the code of an alarm, or "labels" for another set.
     With `order` it is a certificate of one of two orders, "confidence" or "risk", within the epoch: the other goes on.
     One that is `carried` counts the evidence of the epoch before again, all of it and with the same part of delta, by
-    another allowance for what people miss; `measured` are the known-wrong cases that an allowance rests on.
+    another allowance for what people miss; `measured` are the known-wrong cases that an allowance rests on, or with
+    `by_second` the second answers of two people, of which nobody can say who of them was right.
     """
 
     epoch: int
@@ -501,6 +502,7 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     order: str = ""
     carried: bool = False
     measured: int | None = None
+    by_second: bool = False
 
 
 class EvidenceCounted(Event, frozen=True, kw_only=True):
@@ -514,7 +516,8 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     decisions people saw the proposal before they answered, so that they are no evidence; `blind` says that of all the
     labels nobody had.  `chances` are the scores of the learned order beside it, "" for a label without one.  People
     held the reviews behind the labels for `took` microseconds.  `alike` has, by what cases may share (run, submitter,
-    fields of meta), a keyed hash of each label's, "" where there is none.
+    fields of meta), a keyed hash of each label's, "" where there is none.  Where a first answer said "wrong" and a
+    second one, given blind, did not, the position is `unconfirmed`.
     """
 
     at: int
@@ -532,6 +535,7 @@ class EvidenceCounted(Event, frozen=True, kw_only=True):
     chances: tuple[str, ...] = ()
     took: int = 0
     alike: dict[str, tuple[str, ...]] = {}
+    unconfirmed: tuple[int, ...] = ()
 
 
 class LookTaken(Event, frozen=True, kw_only=True):

@@ -90,6 +90,78 @@ def test_people_who_miss_little_are_believed_once_that_is_measured(make):
     assert (anew.carried, anew.cut, miss_rate(anew), anew.measured) == (False, "labels", miss_rate(last), last.measured)
 
 
+# Two people, of whom nobody is left for a blind probe
+
+
+TWO = ("ana", "ben")
+
+
+def test_two_people_who_miss_more_are_allowed_for_by_their_second_answers(make, database_url: str):
+    p = People(make, database_url, catch=0.5, team=TWO)
+    while not p.epochs()[-1:] or not p.epochs()[-1].carried:
+        p.go(50)
+    first, other, *_ = p.epochs()
+    assert (miss_rate(first), first.measured, first.by_second) == (0.19, None, False)
+    assert (other.carried, other.by_second) == (True, True)
+    assert miss_rate(other) > 0.5
+    assert "where two people differ nobody can tell" in other.reason
+    assert p.alarms() == []  # nothing is proven of who was right
+    assert p.stream.desk.prober.blind(p.stream.loop.control).answers == 0
+    unconfirmed = [e for e in p.stream.events(EvidenceCounted) if e.unconfirmed]
+    labels = {label[0]: label for event in unconfirmed for label in event.labels}
+    assert all(labels[pos][2] == 0 for event in unconfirmed for pos in event.unconfirmed)
+    assert other.measured == sum(
+        len(e.unconfirmed) + sum(label[2] for label in e.labels)
+        for e in p.stream.events(EvidenceCounted)[: _before(p, other)]
+    )
+    p.stream.check()
+    assert problems(p.stream.desk) == []
+    (standing,) = p.stream.loop.guarantee()
+    assert standing.by_second
+    assert "with a third person it is measured" in words(p.stream.loop.control, standing).errors
+
+
+def _before(p: People, began: EpochBegan) -> int:
+    """How many times evidence was counted before an epoch began."""
+    events = p.stream.events(EvidenceCounted, EpochBegan)
+    return sum(isinstance(event, EvidenceCounted) for event in events[: events.index(began)])
+
+
+def test_two_people_with_false_alarms_are_not_taken_to_miss_errors(make):
+    p = People(make, catch=0.97, false=0.06, team=TWO)
+    while not p.stream.loop.control.thresholds:
+        p.go(50)
+    assert all(miss_rate(began) == 0.19 for began in p.epochs())
+    assert sum(len(e.unconfirmed) for e in p.stream.events(EvidenceCounted)) >= 5
+
+
+def test_second_answers_of_two_people_are_folded_alike_by_every_desk(make, tmp_path):
+    p = People(make, f"sqlite:///{tmp_path}/dc.db", catch=0.5, team=TWO)
+    for _ in range(4):
+        p.go(150)
+        before = p.stream.desk.certifier._loops["mail"].seconds
+        p.stream.restart()
+        p.stream.desk.certifier.segments(p.stream.loop.control)
+        after = p.stream.desk.certifier._loops["mail"].seconds
+        assert after.lost(0.005) == before.lost(0.005)
+    assert p.epochs()[-1].by_second
+    assert after.answers != [0, 0]
+    p.stream.check()
+
+
+def test_a_third_person_who_is_measured_takes_their_place(make):
+    p = People(make, catch=0.5, team=TWO)
+    while not p.epochs()[-1:] or not p.epochs()[-1].carried:
+        p.go(50)
+    assert p.epochs()[-1].by_second
+    p.team, p.catch = ("ana", "ben", "cal"), 1.0
+    while p.epochs()[-1].by_second:
+        p.go(50)
+    last = p.epochs()[-1]
+    assert (last.carried, last.by_second) == (True, False)
+    assert last.measured <= p.stream.desk.prober.blind(p.stream.loop.control).answers
+
+
 # Where nothing is measured
 
 

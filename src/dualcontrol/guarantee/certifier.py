@@ -28,7 +28,7 @@ from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segme
 from dualcontrol.guarantee.monitor import BURSTS, FROM, Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.learn.serving import Served
-from dualcontrol.oversight.allowance import KEPT, Allowance, Blind, Lost, allowed
+from dualcontrol.oversight.allowance import KEPT, SOON, Allowance, Blind, Lost, SecondAnswers, allowed
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -161,7 +161,7 @@ class Certifier:
         for name, segment in state.segments.items():  # another process may have counted on
             decisions.trim(name, segment.upto)
         due: dict[str, Beginning | Allowance | None] = {}
-        now, lost = self._steps.now(), self._lost(control)
+        now, lost = self._steps.now(), self._lost(control, state, decisions)
         for name, waiting in decisions.waiting.items():
             if waiting and state.second_due(control, name):
                 due[name] = None
@@ -175,15 +175,20 @@ class Certifier:
         alarm = None if lost is None else state.people_miss(control, lost, now)
         return self._write(control, state, decisions, due, alarm) if due or alarm is not None else []
 
-    def _lost(self, control: Control) -> Lost | None:
-        """How many errors are lost by people who miss them, as blind probes say; None where none were answered."""
+    def _lost(self, control: Control, state: LoopState, decisions: Decisions) -> Lost | None:
+        """How many errors are lost by people who miss them, as blind probes say; None where none were answered.
+
+        Where two people are all, nobody is left for a blind probe: their second answers take its place.
+        """
         guarantee = control.settings.guarantee
         if guarantee is None or not guarantee.blind or control.settings.probe_share == 0.0:
             return None
-        blind = self._blind(control)
+        delta, blind = (1.0 - guarantee.confidence) * KEPT, self._blind(control)
+        if len(decisions.people) == 2 and guarantee.adjudicate and (blind is None or blind.answers < SOON):
+            return state.seconds.lost(delta)
         if blind is None or not blind.answers:
             return None
-        return blind.lost((1.0 - guarantee.confidence) * KEPT, confirmed=guarantee.adjudicate)
+        return blind.lost(delta, confirmed=guarantee.adjudicate)
 
     def _write(
         self, control: Control, state: LoopState, decisions: Decisions, due: dict[str, Beginning | Allowance | None],
@@ -355,21 +360,24 @@ class LoopState:
         self.tried: dict[str, int] = {}
         self.bursts: set[str] = set()  # segments of which it was said in this epoch that questions come again
         self.looked: dict[str, tuple[int, int]] = {}  # the epoch and its labels when that was looked at last
+        self.seconds = SecondAnswers()
+        self.read: dict[str, int] = {}  # up to which decision of a segment they are counted: a warm start counts again
         self.missing_more = False  # whether it was said that people miss more than this promise takes them to
 
     def allowance(self, control: Control, name: str, segment: Segment, lost: Lost) -> Allowance | None:
         """The allowance that a segment's evidence is to be counted by again; None where the one in force stays."""
         if control.epochs.get(name) != segment.epoch or not moves.measures(control):
             return None
-        now = Allowance(segment.certificate.miss_rate, segment.measured)
-        other = allowed(lost, now)
+        now = Allowance(segment.certificate.miss_rate, segment.measured, segment.by_second)
+        other = allowed(lost, now, moves.assumed(control))
         keeps = segment.certificate.kept > 0.0  # one that began before kept nothing of delta for a measured rate
         return other if other != now and (keeps or other.rate > now.rate) else None
 
     def people_miss(self, control: Control, lost: Lost, now: int) -> AlarmRaised | None:
         """The alarm that people miss more than is declared or assumed, once for each promise."""
         guarantee = control.settings.guarantee
-        return None if guarantee is None or self.missing_more else moves.missing_more(guarantee, lost, now)
+        known = self.missing_more or lost.by_second  # which prove nothing of who was right
+        return None if guarantee is None or known else moves.missing_more(guarantee, lost, now)
 
     def may_be_bursts(self, control: Control, name: str) -> bool:
         """Whether to look if labels are alike: where nobody said what belongs together, and labels have grown."""
@@ -427,6 +435,8 @@ class LoopState:
     def note(self, event: Event) -> None:
         """Track what has changed in each segment since its epoch began: labels, policy, and models that were tried."""
         self.versions.take(event)
+        if isinstance(event, EvidenceCounted):
+            self._seconds(event)
         if isinstance(event, SettingsEvent):
             self.missing_more = self.missing_more and event.asks is None
             if event.relabelled:
@@ -445,6 +455,15 @@ class LoopState:
             self.missing_more = True
         elif isinstance(event, AlarmRaised) and event.code == BURSTS:
             self.bursts |= {name for name in self.segments if moves.named(name, event.reason)}
+
+    def _seconds(self, event: EvidenceCounted) -> None:
+        """Count second answers, of each decision once."""
+        after = self.read.get(event.segment, 0)
+        self.read[event.segment] = max(after, event.upto)
+        apart = {*event.stale, *event.missing}
+        for pos, score, wrong, *_ in event.labels:
+            if pos > after and pos not in apart:
+                self.seconds.observe(float(score), None if not wrong and pos not in event.unconfirmed else bool(wrong))
 
 
 def second_due(control: Control, name: str, segment: Segment) -> bool:

@@ -186,6 +186,7 @@ def count(
     """
     shared: list[Marks] = []
     took = 0
+    unconfirmed: list[int] = []
     labels: list[Counted] = []
     floors: list[str] = []
     clusters: list[int] = []
@@ -226,6 +227,8 @@ def count(
             elif decision.case is not None:
                 blind = blind and adjudication.blind(decision.case)
                 took += held(decision.case)
+                if adjudication.confirmed(decision.case) is False:
+                    unconfirmed.append(decision.pos)
             answered = marks is not None and label != MISSING and not older and decision.case is not None
             own = marks(decision.case) if answered and marks is not None and decision.case is not None else {}
             wrong = 1 if label == MISSING else int(label)
@@ -259,6 +262,7 @@ def count(
         clusters=tuple(clusters) if segment.certificate.largest > 1 else (),
         shown=shown, blind=blind and len(labels) > len(stale), chances=tuple(chances) if any(chances) else (),
         took=took, alike=columns(shared) if any(shared) else {},
+        unconfirmed=tuple(unconfirmed),
     )  # fmt: skip
     segment.count_second(event)
     segment.note(event)
@@ -398,6 +402,7 @@ class Segment:
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
         largest, kept = self.certificate.largest, self.certificate.kept
         self.measured = began.measured  # known-wrong cases that the miss rate was measured on; None where it was not
+        self.by_second = began.by_second  # or second answers of two people, of which nobody knows who was right
         self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate, largest=largest)
         self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest, kept=kept)
         old = None if before is None else before.bound

@@ -49,14 +49,14 @@ def began(
     if warm is not None:
         promise |= warm.promise(promise["max_error"])
     epoch, order = control.epoch if before is None else max(control.epoch, before.epoch + 1), ""
-    measured = allowance(control, before).measured
+    _, measured, by_second = allowance(control, before)
     if before is not None and before.second is not None and first is not None:
-        epoch, order, measured = before.epoch, CONFIDENCE, before.measured
+        epoch, order, measured, by_second = before.epoch, CONFIDENCE, before.measured, before.by_second
         promise = _allowing(promise, before)
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=epoch, reason=reason, model=model,
         scorer=control.scores_by, after=after, promise=json.dumps(promise, sort_keys=True), cut=cut, order=order,
-        measured=measured,
+        measured=measured, by_second=by_second,
     )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def began_second(control: Control, name: str, segment: Segment, now: int, first:
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=segment.epoch, reason=reason, model=segment.model,
         scorer=control.scorer, after=segment.upto, promise=json.dumps(promise, sort_keys=True), order=RISK,
-        measured=segment.measured,
+        measured=segment.measured, by_second=segment.by_second,
     )  # fmt: skip
 
 
@@ -268,8 +268,14 @@ def allowance(control: Control, before: Segment | None) -> Allowance:
     if guarantee is None:
         raise ValueError("no guarantee, no allowance")
     if before is not None and before.measured is not None and measures(control):
-        return Allowance(before.certificate.miss_rate, before.measured)
+        return Allowance(before.certificate.miss_rate, before.measured, before.by_second)
     return Allowance(guarantee.missed)
+
+
+def assumed(control: Control) -> float:
+    """The share of lost errors that is declared, or assumed."""
+    guarantee = control.settings.guarantee
+    return 0.0 if guarantee is None else guarantee.missed
 
 
 def recounted(control: Control, name: str, segment: Segment, allowed: Allowance, now: int) -> EpochBegan:
@@ -280,11 +286,22 @@ def recounted(control: Control, name: str, segment: Segment, allowed: Allowance,
         f"people miss {more} than was allowed for: {share(allowed.rate)} of errors are taken to be missed instead of "
         f"{share(before)}, by {allowed.measured} answers to known-wrong cases; what is counted is counted again"
     )
+    if segment.by_second and allowed.measured is None:
+        reason = (
+            f"second answers no longer say that people miss more than is assumed: {share(allowed.rate)} of errors are "
+            f"taken to be missed again instead of {share(before)}"
+        )
+    elif allowed.by_second:
+        reason = (
+            f"{share(allowed.rate)} of errors are taken to be missed instead of {share(before)}, by {allowed.measured} "
+            "second answers: where two people differ nobody can tell an error that was missed from one that was none"
+        )
     promise = json.loads(segment.promise) | {"miss_rate": allowed.rate}
     return EpochBegan(
         version=control.version + 1, at=now, segment=name, epoch=max(control.epoch, segment.epoch + 1), reason=reason,
         model=segment.model, scorer=segment.scorer, after=segment.after, promise=json.dumps(promise, sort_keys=True),
         cut=segment.cut, carried=True, measured=allowed.measured,
+        by_second=allowed.by_second,
     )  # fmt: skip
 
 

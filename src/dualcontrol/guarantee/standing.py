@@ -65,6 +65,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
     missing: int
     miss_rate: float
     measured: int | None
+    by_second: bool
     shown: int
     blind: bool
     seconds: float
@@ -118,7 +119,7 @@ def _standing(control: Control, name: str, segment: Segment | None) -> Standing:
         missing=current.missing if current else 0, shown=current.shown if current else 0,
         blind=guarantee is not None and guarantee.blind and (current is None or current.blind),
         miss_rate=certificate.miss_rate if certificate else guarantee.missed if guarantee else 0.0,
-        measured=current.measured if current else None,
+        measured=current.measured if current else None, by_second=current is not None and current.by_second,
         seconds=round(current.took / 1e6, 3) if current else 0.0,
         suspicion=round(current.monitor.share, 4) if current else 0.0,
         state=state, reason=f"autopilot is closed: {closed}. {counted}" if state == "closed" else counted,
@@ -255,6 +256,10 @@ NOT_YET = (
 )
 NOTICED = f"assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
 MEASURED = "measured on {:,} answers to known-wrong cases"
+BY_SECOND = (
+    "taken from {:,} second answers, as where two people differ nobody can tell an error that was missed from one that "
+    "was none; with a third person it is measured"
+)
 NOT_MEASURED = f" All this is said {NOTICED}"
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',
@@ -309,7 +314,8 @@ def words(control: Control, of: Standing) -> Words:
     if of.measured is not None:
         second = ", and a second person sees them too" if guarantee.adjudicate else ""
         noticed = f"people notice at least {at_least(1.0 - of.miss_rate)} of wrong proposals{second}"
-        missed = f" All this allows for what people miss: {noticed}; {MEASURED.format(of.measured)}."
+        rests = (BY_SECOND if of.by_second else MEASURED).format(of.measured)
+        missed = f" All this allows for what people miss: {noticed}; {rests}."
     elif guarantee.miss_rate is None and guarantee.adjudicate and of.miss_rate:
         missed = NOT_MEASURED
     lapses = LAPSES if of.scorer is None else f"{LAPSES} It lapses as well when another risk model is learned."

@@ -4,6 +4,8 @@ An error counts as one where a person sees it and, with adjudication, another co
 misses are lost as evidence.  The share that is lost is measured by known-wrong cases that were answered blind, with
 limits that hold at every look (`rates`).  Shown answers say nothing of it.
 
+Of two people nobody is left whom an error could be asked that both have found: see `SecondAnswers`.
+
 A guarantee counts its evidence with one allowance r, and may count the same evidence again with another (see
 `guarantee.certifier`).  It does so where people miss more than r so far, or where they certainly miss much less.
 """
@@ -11,6 +13,7 @@ A guarantee counts its evidence with one allowance r, and may count the same evi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from math import sqrt
 from typing import NamedTuple
 
 from dualcontrol.oversight import rates
@@ -20,6 +23,9 @@ KEPT = 0.1  # of the delta of a loop goes to the limits of what people miss, the
 WORTH = 0.8  # of the allowance in force a measured limit has to fall to, before evidence is counted again by it
 MOST = 0.999  # an allowance of everything: no error could be seen, and nothing is certified
 SOON = 20  # answers after which more misses than are allowed for end an assumption, proven or not
+DIVIDED = 200  # labels after which their scores are divided into halves, for good
+APART = 1.5  # standard errors by which the halves have to differ in first "wrong", to tell misses from false alarms
+UNDIVIDED = 3 * SOON  # second answers after which every one that differs counts as a miss, where the halves do not
 FIRM = SOON // 2  # pairs after which what two people miss is estimated by pairs, and not by each one's answers
 
 
@@ -64,18 +70,20 @@ class Blind:
     def lost(self, delta: float, *, confirmed: bool) -> Lost:
         """The share of errors that is lost as evidence; `confirmed` where a second person has to see them too.
 
-        Half of delta is for pairs, half for the single answers, whose limit counts twice whatever the correlation is.
+        Half of delta is for the single answers, whose limit counts twice whatever the correlation is, a quarter for
+        pairs, and a quarter for second answers.
         """
         rate, pairs = self.first, self.pairs
         single = rate.estimate or 0.0
         if not confirmed:
             return Lost(single, rate.lower_at(delta), rate.upper_at(delta), self.answers)
-        half, missed = delta / 2.0, pairs.of - pairs.neither
+        half, quarter, missed = delta / 2.0, delta / 4.0, pairs.of - pairs.neither
         estimate = pairs.total if pairs.of >= FIRM else None
+        twice = total_miss(rate.upper_at(half), rate.upper_at(half), -1.0)
         return Lost(
             estimate=total_miss(single, single) if estimate is None else estimate,
-            lower=max(rate.lower_at(half), rates.lower(missed, pairs.of, half) if pairs.of else 0.0),
-            upper=min(rates.upper(missed, pairs.of, half), total_miss(rate.upper_at(half), rate.upper_at(half), -1.0)),
+            lower=max(rate.lower_at(half), rates.lower(missed, pairs.of, quarter) if pairs.of else 0.0),
+            upper=min(rates.upper(missed, pairs.of, quarter), twice),
             answers=self.answers,
         )  # fmt: skip
 
@@ -87,26 +95,93 @@ class Lost(NamedTuple):
     lower: float
     upper: float
     answers: int
+    by_second: bool = False
+
+
+class SecondAnswers:
+    """What a second person says of a first "wrong", of two people who are all there are; by the score of the case.
+
+    A second "right" is an error missed, or a first "wrong" said of what was right: nobody can tell.  So its share is at
+    least that of the misses, and its upper limit one of theirs.  Whether people miss more than is assumed is told by
+    where they differ: false alarms come with every score, misses only where errors are.  If a share e of some cases is
+    wrong and a share c of that is caught, a second answer takes c m e + f back of the first ones and confirms
+    c (1 - m) e + f': between two parts of the cases that differ in e, the misses m are the difference of the first over
+    that of both.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, bool | None]] = []  # until there are enough of them to divide
+        self.split: float | None = None
+        self.answers, self.confirmed, self.unconfirmed = [0, 0], [0, 0], [0, 0]  # below the split, and from it on
+
+    def observe(self, score: float, confirmed: bool | None) -> None:
+        """Count a first answer: None where it said "right", else whether a second one confirmed it."""
+        if self.split is None:
+            self._waiting.append((score, confirmed))
+            if len(self._waiting) < DIVIDED:
+                return
+            self.split = sorted(score for score, _ in self._waiting)[DIVIDED // 2]
+            for each in self._waiting:
+                self._count(*each)
+            self._waiting.clear()
+        else:
+            self._count(score, confirmed)
+
+    def _count(self, score: float, confirmed: bool | None) -> None:
+        half = int(self.split is not None and score >= self.split)
+        self.answers[half] += 1
+        if confirmed is not None:
+            (self.confirmed if confirmed else self.unconfirmed)[half] += 1
+
+    def lost(self, delta: float) -> Lost:
+        """What they say of the share of errors that is lost: `lower` is one standard error below the estimate."""
+        missed, of = sum(self.unconfirmed), sum(self.confirmed) + sum(self.unconfirmed)
+        estimate, error = self._slope() or (missed / of if of >= UNDIVIDED else 0.0, 0.0)
+        least, upper = max(0.0, estimate - error), rates.upper(missed, of, delta / 4.0)
+        return Lost(
+            total_miss(estimate, estimate), total_miss(least, least), total_miss(upper, upper, -1.0), of, by_second=True
+        )
+
+    def _slope(self) -> tuple[float, float] | None:
+        """The miss rate by both halves, and its standard error; None where they do not tell errors apart."""
+        if self.split is None or 0 in self.answers:
+            return None
+        (low, high), (k_low, k_high), (u_low, u_high) = self.answers, self.confirmed, self.unconfirmed
+        k, k_noise = k_low / low - k_high / high, k_low / low**2 + k_high / high**2
+        u, u_noise = u_low / low - u_high / high, u_low / low**2 + u_high / high**2
+        rise = k + u
+        if rise <= APART * sqrt(k_noise + u_noise):
+            return None
+        miss = min(1.0, max(0.0, u / rise))
+        return miss, sqrt((1.0 - miss) ** 2 * u_noise + miss**2 * k_noise) / rise
 
 
 class Allowance(NamedTuple):
-    """The share of errors that is allowed for, and by how many answers it was measured; None where it is assumed."""
+    """The share of errors that is allowed for, and by how many answers it was measured; None where it is assumed.
+
+    With `by_second` it was not measured, but taken from so many second answers.
+    """
 
     rate: float
     measured: int | None = None
+    by_second: bool = False
 
 
-def allowed(lost: Lost, now: Allowance) -> Allowance:
+def allowed(lost: Lost, now: Allowance, assumed: float) -> Allowance:
     """The allowance that takes the place of the one in force; the same where it stays.
 
     What is assumed stands while answers neither prove it (`ENOUGH`) nor speak against it (`SOON`); what was measured
     once is never assumed again.  The estimate decides that an allowance is too low, since a higher one breaks no
-    promise; that it is too high, only the upper limit.
+    promise; that it is too high, only the upper limit.  Second answers measure nothing: they end an assumption, and it
+    holds again where they no longer speak against it.
     """
-    against = lost.estimate > now.rate if lost.answers >= SOON else lost.lower > now.rate
+    soon = lost.answers >= SOON and not lost.by_second
+    against = lost.estimate > now.rate if soon else lost.lower > now.rate
     upper = min(lost.upper, MOST)
     if against and upper > now.rate:
-        return Allowance(upper, lost.answers)
-    if lost.answers >= ENOUGH and upper <= WORTH * now.rate:
-        return Allowance(upper, lost.answers)
+        return Allowance(upper, lost.answers, lost.by_second)
+    if lost.by_second and now.by_second and lost.estimate <= assumed:
+        return Allowance(assumed)
+    if lost.answers >= ENOUGH and upper <= WORTH * now.rate and (now.by_second or not lost.by_second):
+        return Allowance(upper, lost.answers, lost.by_second)
     return now

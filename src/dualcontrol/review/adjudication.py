@@ -51,6 +51,15 @@ def blind(case: Case) -> bool:
     return drawn or any(review.kind == "audit" and review.blind for review in case.reviews)
 
 
+def confirmed(case: Case) -> bool | None:
+    """Whether a second person, who answered blind, confirmed a first "wrong"; None where none did, or had to."""
+    if case.leader is not None or _first_word(case) != 1:
+        return None
+    second = next((audit for audit in case.audits if audit["kind"] == "second"), None)
+    review = None if second is None else case.review(second["review_id"])
+    return None if second is None or review is None or not review.blind else second["wrong"] == 1
+
+
 def truth(case: Case, *, alone: bool = False) -> JSON:
     """The true label of a case, by the latest answer; None outside labels mode and while adjudication is open.
 
