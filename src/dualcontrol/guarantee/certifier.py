@@ -336,7 +336,9 @@ class Certifier:
         return None
 
     def _caught_up(self, control: Control) -> LoopState:
-        state = self._loops.setdefault(control.loop, LoopState(control.loop))
+        state = self._loops.get(control.loop)
+        if state is None:
+            state = self._loops[control.loop] = LoopState(control.loop)
         stream = f"loop/{control.loop_id}"
         state.fold(self._steps.store.queries.entries(stream, after=state.seq, values=False))
         return state
