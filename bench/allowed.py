@@ -4,8 +4,11 @@
     python bench/allowed.py --catch 0.7 --rules assumed      one of them, by what is assumed of people alone
 
 Streams of `bench/streams.py` through the certificate, the monitor and the audit shares of the product, label by label.
-Two people who each catch the share `catch` see an error, or it is lost.  Probes come as at a desk: a twentieth of the
-blind answers draws one, seven of ten are errors of the model, two people get the same one, and a tenth finds no source.
+Two people who each catch the share `catch` see an error, or it is lost; "tires" are five who miss from 5 to 60 % within
+each 200 answers, "stamper" is somebody who approves nine of ten wrong proposals that are shown, and catches 95 % of
+those that are not, beside a colleague who does; by the rule "shown" what was shown counts as well.
+Probes come as at a desk: a twentieth of the blind answers draws one, seven of ten are errors of the model, two people
+get the same one, and a tenth finds no source.
 The allowance is the product's own (`oversight.allowance`), and what was counted is counted again by it.
 
 A stream is violated when the threshold that was live at any moment had a true error above the bound of 5 %.
@@ -19,6 +22,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
 from multiprocessing import get_context
 from typing import Any
@@ -36,6 +40,7 @@ from dualcontrol.oversight.allowance import KEPT, MOST, WORTH, Allowance, Blind,
 from dualcontrol.oversight.pairs import ENOUGH
 
 STREAMS = ("cal_light", "cal_heavy")
+CLOSED = (0.8, 0.7, "tires")  # with these people autopilot may stay closed
 CATCH = (1.0, 0.95, 0.9, 0.8, 0.7)
 PROBED = 0.05 * 0.7 * 0.9  # of blind answers lead to a replay of an error
 SOURCES = 5  # errors that are known before one is replayed
@@ -61,20 +66,42 @@ def _proven(lost: Lost, now: Allowance) -> Allowance:
     return Allowance(upper, lost.answers) if wrong else now
 
 
+TEAM, SHIFT = 5, 200
+Catch = float | str  # the share of errors that each person catches; or "tires", or "stamper"
+
+
+def _tired(answers: np.ndarray | int) -> np.ndarray | float:
+    """What somebody misses after so many answers: from 5 to 60 % within each shift of 200."""
+    return 0.05 + 0.55 * (answers % SHIFT) / SHIFT
+
+
+def seen_by(catch: Catch, rule: str, stream: Stream, seed: int) -> np.ndarray:
+    """Which errors two people see, one after the other, where nothing depends on the score."""
+    rng, count = np.random.default_rng([seed, 8]), len(stream)
+    if catch == "stamper":  # blind answers catch 95 %, shown ones a tenth
+        catches = ((0.1 if rule == "shown" else 0.95), 0.95)
+        return stream.wrong & (rng.random(count) < catches[0]) & (rng.random(count) < catches[1])
+    first = rng.integers(TEAM, size=count)
+    second = (first + rng.integers(1, TEAM, size=count)) % TEAM
+    work = np.arange(count) // TEAM  # answers so far; people begin their shifts one after the other
+    missed = [rng.random(count) < _tired(work + who * SHIFT // TEAM) for who in (first, second)]
+    return stream.wrong & ~missed[0] & ~missed[1]
+
+
 RULES: dict[str, Callable[[Lost, Allowance], Allowance]] = {
     "product": _product, "assumed": lambda lost, now: now, "nothing missed": lambda lost, now: now,
-    "strict": _strictly, "proven": _proven,
+    "strict": _strictly, "proven": _proven, "shown": lambda lost, now: now,
 }  # fmt: skip
 
 
 class Probed(Governed):
     """A loop whose people are probed while they answer."""
 
-    def __init__(self, stream: Stream, catch: float, rule: str, seed: int, known: bool = False) -> None:
+    def __init__(self, stream: Stream, catch: Catch, rule: str, seed: int, known: bool = False) -> None:
         self.catch, self.rule, self.chance = catch, RULES[rule], np.random.default_rng([seed, 7])
         self.blind, self.allowance = Blind(), Allowance(0.0 if known else missed_by_pairs(OVERLOOKED))
         self.kept, self.sources, self.changes, self.told = 0.0 if known else KEPT, 0, 0, 0
-        super().__init__(stream, Promise(delta=DELTA))
+        super().__init__(stream, Promise(delta=DELTA, blind=1.0 if rule == "shown" else Promise.blind))
 
     def begin(self, launch: int, first: int | None = None, tries: int = 0) -> None:
         """A new epoch; a restart spends what was kept for it."""
@@ -83,6 +110,12 @@ class Probed(Governed):
         self.counted: list[dict[str, Any]] = []
         self.certificate = self.by_allowance()
         self.monitor = Monitor(self.promise.max_error, floor=self.floor, miss_rate=self.allowance.rate)
+
+    def missed(self) -> float:
+        """The chance that somebody misses an error that they are asked about now, without the proposal."""
+        if self.catch == "tires":
+            return float(_tired(self.reviewed // TEAM + int(self.chance.integers(TEAM)) * SHIFT // TEAM))
+        return 0.05 if isinstance(self.catch, str) else 1.0 - self.catch
 
     def by_allowance(self) -> Certificate:
         """A certificate of this epoch with the allowance in force, fed with what the epoch has counted."""
@@ -106,7 +139,7 @@ class Probed(Governed):
         for _ in range(self.chance.binomial(answers, PROBED * evidence) if self.sources > SOURCES else 0):
             half = self.blind.halves()
             source = half[0] if half else str(self.blind.answers)
-            self.blind.observe(BlindAnswer(source, bool(self.chance.random() >= self.catch)))
+            self.blind.observe(BlindAnswer(source, bool(self.chance.random() < self.missed())))
         other = self.rule(self.blind.lost(self.promise.delta * KEPT, confirmed=True), self.allowance)
         if other == self.allowance:
             return
@@ -131,11 +164,15 @@ class Noted(Certificate):
         super().observe(**label)
 
 
-def once(task: tuple[str, float, str, int, int]) -> dict[str, Any]:
+def once(task: tuple[str, Catch, str, int, int]) -> dict[str, Any]:
     """One stream."""
     name, catch, rule, seed, decisions = task
-    lost = missed_by_pairs(1.0 - catch)
-    loop = Probed(drawn(name, decisions, seed, noise=lost), catch, rule, seed, known=rule == "nothing missed")
+    if isinstance(catch, str):
+        stream = drawn(name, decisions, seed)
+        stream = replace(stream, seen=seen_by(catch, rule, stream, seed))
+    else:
+        stream = drawn(name, decisions, seed, noise=missed_by_pairs(1.0 - catch))
+    loop = Probed(stream, catch, rule, seed, known=rule == "nothing missed")
     for start in range(0, decisions, REFRESH):
         loop.batch(start)
     run = loop.finish()
@@ -145,7 +182,7 @@ def once(task: tuple[str, float, str, int, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summed_up(name: str, catch: float, rule: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summed_up(name: str, catch: Catch, rule: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the runs of a row came to; coverage as a share of what an oracle automates."""
     opened = [run["opened"] for run in runs if run["opened"] >= 0]
     means = ("coverage", "allowed", "answers", "changes")
@@ -160,14 +197,19 @@ def summed_up(name: str, catch: float, rule: str, runs: list[dict[str, Any]]) ->
 def holds(row: dict[str, Any]) -> bool:
     """Whether a row of the product keeps its promise and opens."""
     most = DELTA + 1.65 * sqrt(DELTA * (1.0 - DELTA) / row["runs"])
-    return row["rule"] != "product" or (row["violated"] <= most and (row["catch"] < 0.9 or row["opened"] >= 0.9))
+    return row["rule"] != "product" or (row["violated"] <= most and (row["catch"] in CLOSED or row["opened"] >= 0.9))
+
+
+def people(text: str) -> Catch:
+    """A share of errors caught, or a kind of people."""
+    return text if text in ("tires", "stamper") else float(text)
 
 
 def main() -> int:
     """Run what was asked for and print it, row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stream", nargs="+", choices=STREAMS, default=list(STREAMS))
-    parser.add_argument("--catch", nargs="+", type=float, default=list(CATCH))
+    parser.add_argument("--catch", nargs="+", type=people, default=list(CATCH), help="shares, tires, stamper")
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=["product"])
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--decisions", type=int, default=10_000)
