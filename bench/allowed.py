@@ -31,15 +31,25 @@ import numpy as np
 from product import REFRESH, Governed, Promise
 from rich.console import Console
 from rich.table import Table
-from streams import Stream, drawn
+from streams import ERRORS, Stream, drawn
 
 from dualcontrol.control import OVERLOOKED, missed_by_pairs
 from dualcontrol.guarantee.certificate import Certificate
 from dualcontrol.guarantee.monitor import Monitor
-from dualcontrol.oversight.allowance import KEPT, MOST, WORTH, Allowance, Blind, BlindAnswer, Lost, allowed
+from dualcontrol.oversight.allowance import (
+    KEPT,
+    MOST,
+    WORTH,
+    Allowance,
+    Blind,
+    BlindAnswer,
+    Lost,
+    SecondAnswers,
+    allowed,
+)
 from dualcontrol.oversight.pairs import ENOUGH
 
-STREAMS = ("cal_light", "cal_heavy")
+STREAMS = ("cal_light", "cal_heavy")  # unless others are named
 CLOSED = (0.8, 0.7, "tires")  # with these people autopilot may stay closed
 CATCH = (1.0, 0.95, 0.9, 0.8, 0.7)
 PROBED = 0.05 * 0.7 * 0.9  # of blind answers lead to a replay of an error
@@ -47,19 +57,29 @@ SOURCES = 5  # errors that are known before one is replayed
 DELTA = 0.05
 
 
-def _product(lost: Lost, now: Allowance) -> Allowance:
-    """What a desk does."""
-    return allowed(lost, now, missed_by_pairs(OVERLOOKED))
+def _product(lost: Lost, second: Lost, now: Allowance) -> Allowance:
+    """What a desk does where there are more than two people."""
+    return allowed(lost, second, now, missed_by_pairs(OVERLOOKED), pair=False)
 
 
-def _strictly(lost: Lost, now: Allowance) -> Allowance:
+def _of_two(lost: Lost, second: Lost, now: Allowance) -> Allowance:
+    """What a desk does where two people are all there are: their second answers are all that is known of them."""
+    return allowed(Lost(0.0, 0.0, 1.0, 0), second, now, missed_by_pairs(OVERLOOKED), pair=True)
+
+
+def _probed(lost: Lost, second: Lost, now: Allowance) -> Allowance:
+    """By probes alone."""
+    return allowed(lost, Lost(0.0, 0.0, 1.0, 0), now, missed_by_pairs(OVERLOOKED), pair=False)
+
+
+def _strictly(lost: Lost, second: Lost, now: Allowance) -> Allowance:
     """The measured limit from `ENOUGH` answers on, whatever it is."""
     if lost.answers >= ENOUGH and now.measured is None:
         return Allowance(min(lost.upper, MOST), lost.answers)
-    return _product(lost, now)
+    return _probed(lost, second, now)
 
 
-def _proven(lost: Lost, now: Allowance) -> Allowance:
+def _proven(lost: Lost, second: Lost, now: Allowance) -> Allowance:
     """Another allowance only where the limits prove that the one in force is wrong."""
     upper = min(lost.upper, MOST)
     wrong = lost.lower > now.rate or (lost.answers >= ENOUGH and upper <= WORTH * now.rate)
@@ -75,22 +95,26 @@ def _tired(answers: np.ndarray | int) -> np.ndarray | float:
     return 0.05 + 0.55 * (answers % SHIFT) / SHIFT
 
 
-def seen_by(catch: Catch, rule: str, stream: Stream, seed: int) -> np.ndarray:
-    """Which errors two people see, one after the other, where nothing depends on the score."""
+def looked_at(catch: Catch, rule: str, stream: Stream, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which errors a first person sees, and which a second one would, whatever the score."""
     rng, count = np.random.default_rng([seed, 8]), len(stream)
-    if catch == "stamper":  # blind answers catch 95 %, shown ones a tenth
-        catches = ((0.1 if rule == "shown" else 0.95), 0.95)
-        return stream.wrong & (rng.random(count) < catches[0]) & (rng.random(count) < catches[1])
-    first = rng.integers(TEAM, size=count)
-    second = (first + rng.integers(1, TEAM, size=count)) % TEAM
-    work = np.arange(count) // TEAM  # answers so far; people begin their shifts one after the other
-    missed = [rng.random(count) < _tired(work + who * SHIFT // TEAM) for who in (first, second)]
-    return stream.wrong & ~missed[0] & ~missed[1]
+    draws = rng.random((2, count))
+    if catch == "tires":
+        first = rng.integers(TEAM, size=count)
+        second = (first + rng.integers(1, TEAM, size=count)) % TEAM
+        work = np.arange(count) // TEAM  # answers so far; people begin their shifts one after the other
+        caught = [1.0 - _tired(work + who * SHIFT // TEAM) for who in (first, second)]
+    elif catch == "stamper":  # blind answers catch 95 %, shown ones a tenth
+        caught = [0.1 if rule == "shown" else 0.95, 0.95]
+    else:
+        caught = [catch, catch]
+    return stream.wrong & (draws[0] < caught[0]), stream.wrong & (draws[1] < caught[1])
 
 
-RULES: dict[str, Callable[[Lost, Allowance], Allowance]] = {
-    "product": _product, "assumed": lambda lost, now: now, "nothing missed": lambda lost, now: now,
-    "strict": _strictly, "proven": _proven, "shown": lambda lost, now: now,
+RULES: dict[str, Callable[[Lost, Lost, Allowance], Allowance]] = {
+    "product": _product, "two": _of_two, "probes": _probed, "strict": _strictly, "proven": _proven,
+    "assumed": lambda lost, second, now: now, "nothing missed": lambda lost, second, now: now,
+    "shown": lambda lost, second, now: now,
 }  # fmt: skip
 
 
@@ -99,6 +123,8 @@ class Probed(Governed):
 
     def __init__(self, stream: Stream, catch: Catch, rule: str, seed: int, known: bool = False) -> None:
         self.catch, self.rule, self.chance = catch, RULES[rule], np.random.default_rng([seed, 7])
+        self.first, self.second, self.seconds = *looked_at(catch, rule, stream, seed), SecondAnswers()
+        stream, self.told_of = replace(stream, seen=self.first & self.second), 0
         self.blind, self.allowance = Blind(), Allowance(0.0 if known else missed_by_pairs(OVERLOOKED))
         self.kept, self.sources, self.changes, self.told = 0.0 if known else KEPT, 0, 0, 0
         super().__init__(stream, Promise(delta=DELTA, blind=1.0 if rule == "shown" else Promise.blind))
@@ -108,6 +134,7 @@ class Probed(Governed):
         super().begin(launch, first, tries)
         self.options: dict[str, Any] = {"launch": launch, "first": first, "again": tries}
         self.counted: list[dict[str, Any]] = []
+        self.told_of = 0
         self.certificate = self.by_allowance()
         self.monitor = Monitor(self.promise.max_error, floor=self.floor, miss_rate=self.allowance.rate)
 
@@ -140,7 +167,12 @@ class Probed(Governed):
             half = self.blind.halves()
             source = half[0] if half else str(self.blind.answers)
             self.blind.observe(BlindAnswer(source, bool(self.chance.random() < self.missed())))
-        other = self.rule(self.blind.lost(self.promise.delta * KEPT, confirmed=True), self.allowance)
+        for label in self.counted[self.told_of :]:
+            seq = label["seq"]
+            self.seconds.observe(label["score"], bool(self.second[seq]) if self.first[seq] else None)
+        self.told_of = len(self.counted)
+        kept = self.promise.delta * KEPT
+        other = self.rule(self.blind.lost(kept, confirmed=True), self.seconds.lost(kept), self.allowance)
         if other == self.allowance:
             return
         self.allowance, self.changes = other, self.changes + 1
@@ -167,12 +199,7 @@ class Noted(Certificate):
 def once(task: tuple[str, Catch, str, int, int]) -> dict[str, Any]:
     """One stream."""
     name, catch, rule, seed, decisions = task
-    if isinstance(catch, str):
-        stream = drawn(name, decisions, seed)
-        stream = replace(stream, seen=seen_by(catch, rule, stream, seed))
-    else:
-        stream = drawn(name, decisions, seed, noise=missed_by_pairs(1.0 - catch))
-    loop = Probed(stream, catch, rule, seed, known=rule == "nothing missed")
+    loop = Probed(drawn(name, decisions, seed), catch, rule, seed, known=rule == "nothing missed")
     for start in range(0, decisions, REFRESH):
         loop.batch(start)
     run = loop.finish()
@@ -197,7 +224,9 @@ def summed_up(name: str, catch: Catch, rule: str, runs: list[dict[str, Any]]) ->
 def holds(row: dict[str, Any]) -> bool:
     """Whether a row of the product keeps its promise and opens."""
     most = DELTA + 1.65 * sqrt(DELTA * (1.0 - DELTA) / row["runs"])
-    return row["rule"] != "product" or (row["violated"] <= most and (row["catch"] in CLOSED or row["opened"] >= 0.9))
+    return row["rule"] not in ("product", "two") or (
+        row["violated"] <= most and (row["catch"] in CLOSED or row["opened"] >= 0.9)
+    )
 
 
 def people(text: str) -> Catch:
@@ -208,7 +237,7 @@ def people(text: str) -> Catch:
 def main() -> int:
     """Run what was asked for and print it, row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stream", nargs="+", choices=STREAMS, default=list(STREAMS))
+    parser.add_argument("--stream", nargs="+", choices=list(ERRORS), default=list(STREAMS))
     parser.add_argument("--catch", nargs="+", type=people, default=list(CATCH), help="shares, tires, stamper")
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=["product"])
     parser.add_argument("--runs", type=int, default=40)

@@ -28,7 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 from dualcontrol.control import OVERLOOKED, missed_by_pairs
-from dualcontrol.oversight.allowance import Allowance, SecondAnswers, allowed
+from dualcontrol.oversight.allowance import KEPT, Allowance, Lost, SecondAnswers, allowed
 from dualcontrol.oversight.certificate import OversightCertificate
 from dualcontrol.oversight.rates import Team
 from dualcontrol.oversight.stamping import Stamping
@@ -379,7 +379,7 @@ def two(seed: int, errors: float, miss: float, false: float) -> tuple[bool, bool
         first, second = (other >= miss if wrong else other < false for other in others)
         counted.observe(float(score), bool(second) if first else None)
         if n % EVERY == 0:
-            now = allowed(counted.lost(0.1 * DELTA), now, ASSUMED)
+            now = allowed(Lost(0.0, 0.0, 1.0, 0), counted.lost(KEPT * DELTA), now, ASSUMED, pair=True)
             ever |= now.by_second
     return ever, now.by_second
 

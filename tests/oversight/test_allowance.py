@@ -39,9 +39,9 @@ def _no_miss(n: int, delta: float) -> float:
 
 def test_limits_of_pairs_and_of_singles_share_delta() -> None:
     singles = blind(*((str(n), False) for n in range(60))).lost(0.005, confirmed=True)
-    assert singles.upper == pytest.approx(2 * _no_miss(60, 0.0025), abs=1e-6)  # whatever the correlation
+    assert singles.upper == pytest.approx(2 * _no_miss(60, 0.00125), abs=1e-6)  # whatever the correlation
     pairs = blind(*((str(n // 2), False) for n in range(120))).lost(0.005, confirmed=True)
-    assert pairs.upper == pytest.approx(_no_miss(60, 0.00125), abs=1e-6)
+    assert pairs.upper == pytest.approx(_no_miss(60, 0.0025), abs=1e-6)
     alone = blind(*((str(n), False) for n in range(60))).lost(0.005, confirmed=False)
     assert alone.upper == pytest.approx(_no_miss(60, 0.005), abs=1e-6)
     assert alone.upper > -log(0.005) / 60 * 0.9
@@ -55,6 +55,7 @@ def test_an_error_is_lost_where_either_misses_it() -> None:
 
 
 ASSUMED = Allowance(0.19)
+NONE = Lost(0.0, 0.0, 1.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +73,54 @@ ASSUMED = Allowance(0.19)
         (Lost(0.62, 0.3, 0.9, 40), Allowance(0.6, 20), Allowance(0.9, 40)),
         (Lost(1.0, 0.8, 1.0, 40), ASSUMED, Allowance(MOST, 40)),
         (Lost(1.0, 0.8, 1.0, 60), Allowance(MOST, 40), Allowance(MOST, 40)),
-        (Lost(0.5, 0.19, 0.9, 100, True), ASSUMED, ASSUMED),  # an error from the estimate it may still be so
-        (Lost(0.5, 0.2, 0.9, 10, True), ASSUMED, Allowance(0.9, 10, True)),
-        (Lost(0.0, 0.0, 0.1, 500, True), ASSUMED, ASSUMED),  # nothing is measured by them
-        (Lost(0.25, 0.1, 0.9, 100, True), Allowance(0.9, 50, True), Allowance(0.9, 50, True)),
-        (Lost(0.25, 0.1, 0.7, 100, True), Allowance(0.9, 50, True), Allowance(0.7, 100, True)),
-        (Lost(0.19, 0.1, 0.9, 100, True), Allowance(0.9, 50, True), ASSUMED),
-        (Lost(0.1, 0.0, 0.9, 100, True), Allowance(0.9, 50), Allowance(0.9, 50)),  # what was measured stays
         (Lost(0.1, 0.0, 0.7, 30), Allowance(0.9, 50, True), Allowance(0.7, 30)),
     ],
 )
 def test_when_another_allowance_takes_its_place(lost: Lost, now: Allowance, then: Allowance) -> None:
-    assert allowed(lost, now, 0.19) == then
+    assert allowed(lost, NONE, now, 0.19, pair=False) == then
+    assert allowed(lost, NONE, now, 0.19, pair=True) == (then if lost.answers >= 20 else now)
+
+
+@pytest.mark.parametrize(
+    ("second", "now", "then"),
+    [
+        (Lost(0.5, 0.19, 0.9, 100, True), ASSUMED, ASSUMED),  # an error from the estimate it may still be so
+        (Lost(0.5, 0.2, 0.9, 10, True), ASSUMED, Allowance(0.9, 10, True)),
+        (Lost(0.0, 0.0, 0.1, 500, True), ASSUMED, ASSUMED),  # of who answers first they prove nothing
+        (Lost(0.25, 0.1, 0.9, 100, True), Allowance(0.9, 50, True), Allowance(0.9, 50, True)),
+        (Lost(0.25, 0.1, 0.7, 100, True), Allowance(0.9, 50, True), Allowance(0.7, 100, True)),
+        (Lost(0.2, 0.1, 0.1, 100, True), Allowance(0.9, 50, True), Allowance(0.19, 100, True)),
+        (Lost(0.5, 0.95, 1.0, 100, True), Allowance(0.9, 50, True), Allowance(MOST, 100, True)),
+        (Lost(0.19, 0.1, 0.9, 100, True), Allowance(0.9, 50, True), ASSUMED),
+        (Lost(0.1, 0.0, 0.9, 100, True), Allowance(0.9, 50), Allowance(0.9, 50)),  # what was measured stays
+    ],
+)
+def test_what_is_allowed_for_of_two_people_by_their_second_answers(
+    second: Lost, now: Allowance, then: Allowance
+) -> None:
+    assert allowed(NONE, second, now, 0.19, pair=True) == then
+    assert allowed(Lost(0.9, 0.0, 1.0, 19), second, now, 0.19, pair=True) == then
+    assert allowed(NONE, second, now, 0.19, pair=False) == now
+
+
+@pytest.mark.parametrize(
+    ("known", "second", "then"),
+    [
+        (Lost(0.1, 0.0, 0.6, 20), Lost(0.0, 0.0, 0.15, 30, True), Allowance(0.15, 30, True)),
+        (Lost(0.1, 0.0, 0.6, 19), Lost(0.0, 0.0, 0.15, 30, True), ASSUMED),  # too few to tighten
+        (Lost(0.1, 0.0, 0.6, 20), Lost(0.0, 0.0, 0.15, 29, True), ASSUMED),
+        (Lost(0.0, 0.0, 0.1, 30), Lost(0.0, 0.0, 0.15, 30, True), Allowance(0.1, 30)),
+        (Lost(0.151, 0.0, 0.6, 20), Lost(0.0, 0.0, 0.1, 30, True), ASSUMED),  # first answers miss more than second ones
+        (Lost(0.15, 0.11, 0.6, 20), Lost(0.0, 0.0, 0.1, 30, True), ASSUMED),
+        (Lost(0.5, 0.1, 0.9, 20), Lost(0.0, 0.0, 0.05, 500, True), Allowance(0.9, 20)),
+        (Lost(0.3, 0.1, 0.9, 20), Lost(0.3, 0.2, 0.4, 500, True), Allowance(0.4, 500, True)),
+        (Lost(0.2, 0.1, 0.9, 20), Lost(0.3, 0.2, 0.18, 500, True), ASSUMED),  # against it, and the limit is lower
+    ],
+)
+def test_second_answers_tighten_what_known_errors_measure_where_both_agree(
+    known: Lost, second: Lost, then: Allowance
+) -> None:
+    assert allowed(known, second, ASSUMED, 0.19, pair=False) == then
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6])
@@ -99,7 +136,7 @@ def test_a_measured_allowance_is_seldom_below_the_truth(correlation: float) -> N
             second = draw < both or miss <= draw < 2 * miss - both
             counted.observe(BlindAnswer(str(n), bool(first)))
             counted.observe(BlindAnswer(str(n), bool(second)))
-            now = allowed(counted.lost(delta, confirmed=True), now, 0.19)
+            now = allowed(counted.lost(delta, confirmed=True), NONE, now, 0.19, pair=False)
             wrong |= now.measured is not None and now.rate < true - 1e-12
         failed += wrong
     assert failed / 200 <= delta
@@ -124,7 +161,7 @@ def test_second_answers_that_differ_where_errors_are_are_misses() -> None:
     error = ((1 - m) ** 2 * (15 + 2) + m**2 * (35 + 5)) ** 0.5 / 43
     assert lost.estimate == pytest.approx(1 - (1 - m) ** 2)
     assert lost.lower == pytest.approx(1 - (1 - m + error) ** 2)
-    assert (lost.answers, lost.by_second) == (57, True)
+    assert (lost.answers, lost.second) == (57, True)
     assert lost.lower > 0.19 < lost.estimate < lost.upper
 
 
@@ -159,6 +196,6 @@ def test_false_alarms_of_two_people_are_seldom_taken_for_misses(miss: float, fal
             wrong = w < 0.25 * (1.0 - score)
             first, second = (one >= miss if wrong else one < false for one in (a, b))
             counted.observe(float(score), bool(second) if first else None)
-            raised |= n % 25 == 0 and allowed(counted.lost(0.005), ASSUMED, 0.19) != ASSUMED
+            raised |= n % 25 == 0 and allowed(NONE, counted.lost(0.005), ASSUMED, 0.19, pair=True) != ASSUMED
         often += raised
     assert (often >= 100 * flagged) if miss > 0.1 else (often <= 100 * flagged)

@@ -28,7 +28,7 @@ from dualcontrol.guarantee.evidence import LABELS, SCALE, TURN, Decisions, Segme
 from dualcontrol.guarantee.monitor import BURSTS, FROM, Scale
 from dualcontrol.guarantee.offline import share
 from dualcontrol.learn.serving import Served
-from dualcontrol.oversight.allowance import KEPT, SOON, Allowance, Blind, Lost, SecondAnswers, allowed
+from dualcontrol.oversight.allowance import KEPT, Allowance, Blind, Lost, SecondAnswers, allowed
 from dualcontrol.step import Steps
 from dualcontrol.store import Conflict
 
@@ -161,7 +161,7 @@ class Certifier:
         for name, segment in state.segments.items():  # another process may have counted on
             decisions.trim(name, segment.upto)
         due: dict[str, Beginning | Allowance | None] = {}
-        now, lost = self._steps.now(), self._lost(control, state, decisions)
+        now, lost = self._steps.now(), self._lost(control, state)
         for name, waiting in decisions.waiting.items():
             if waiting and state.second_due(control, name):
                 due[name] = None
@@ -169,26 +169,25 @@ class Certifier:
             if beginning is not None or (waiting and ready(name, decisions, control, now)):
                 due[name] = beginning
         for name, segment in state.segments.items():
-            other = None if lost is None else state.allowance(control, name, segment, lost)
+            pair = len(decisions.people) == 2
+            other = None if lost is None else state.allowance(control, name, segment, *lost, pair=pair)
             if other is not None and due.get(name) is None:  # what begins anyway takes over what is in force
                 due[name] = other
-        alarm = None if lost is None else state.people_miss(control, lost, now)
+        alarm = None if lost is None else state.people_miss(control, lost[0], now)
         return self._write(control, state, decisions, due, alarm) if due or alarm is not None else []
 
-    def _lost(self, control: Control, state: LoopState, decisions: Decisions) -> Lost | None:
-        """How many errors are lost by people who miss them, as blind probes say; None where none were answered.
+    def _lost(self, control: Control, state: LoopState) -> tuple[Lost, Lost] | None:
+        """How many errors are lost by people who miss them, by blind probes and by second answers.
 
-        Where two people are all, nobody is left for a blind probe: their second answers take its place.
+        None where nothing is measured, or nothing was answered.
         """
         guarantee = control.settings.guarantee
         if guarantee is None or not guarantee.blind or control.settings.probe_share == 0.0:
             return None
-        delta, blind = (1.0 - guarantee.confidence) * KEPT, self._blind(control)
-        if len(decisions.people) == 2 and guarantee.adjudicate and (blind is None or blind.answers < SOON):
-            return state.seconds.lost(delta)
-        if blind is None or not blind.answers:
-            return None
-        return blind.lost(delta, confirmed=guarantee.adjudicate)
+        delta, blind = (1.0 - guarantee.confidence) * KEPT, self._blind(control) or Blind()
+        known = blind.lost(delta, confirmed=guarantee.adjudicate)
+        second = state.seconds.lost(delta) if guarantee.adjudicate else Lost(0.0, 0.0, 1.0, 0)
+        return (known, second) if known.answers or second.answers else None
 
     def _write(
         self, control: Control, state: LoopState, decisions: Decisions, due: dict[str, Beginning | Allowance | None],
@@ -366,20 +365,21 @@ class LoopState:
         self.read: dict[str, int] = {}  # up to which decision of a segment they are counted: a warm start counts again
         self.missing_more = False  # whether it was said that people miss more than this promise takes them to
 
-    def allowance(self, control: Control, name: str, segment: Segment, lost: Lost) -> Allowance | None:
+    def allowance(
+        self, control: Control, name: str, segment: Segment, known: Lost, second: Lost, *, pair: bool
+    ) -> Allowance | None:  # fmt: skip
         """The allowance that a segment's evidence is to be counted by again; None where the one in force stays."""
         if control.epochs.get(name) != segment.epoch or not moves.measures(control):
             return None
         now = Allowance(segment.certificate.miss_rate, segment.measured, segment.by_second)
-        other = allowed(lost, now, moves.assumed(control))
+        other = allowed(known, second, now, moves.assumed(control), pair=pair)
         keeps = segment.certificate.kept > 0.0  # one that began before kept nothing of delta for a measured rate
         return other if other != now and (keeps or other.rate > now.rate) else None
 
     def people_miss(self, control: Control, lost: Lost, now: int) -> AlarmRaised | None:
         """The alarm that people miss more than is declared or assumed, once for each promise."""
         guarantee = control.settings.guarantee
-        known = self.missing_more or lost.by_second  # which prove nothing of who was right
-        return None if guarantee is None or known else moves.missing_more(guarantee, lost, now)
+        return None if guarantee is None or self.missing_more else moves.missing_more(guarantee, lost, now)
 
     def may_be_bursts(self, control: Control, name: str) -> bool:
         """Whether to look if labels are alike: where nobody said what belongs together, and labels have grown."""

@@ -282,19 +282,17 @@ def recounted(control: Control, name: str, segment: Segment, allowed: Allowance,
     """An epoch that counts the evidence of the one before again, by another allowance; of two orders that of both."""
     before = segment.certificate.miss_rate
     more = "more" if allowed.rate > before else "less"
+    by = "answers to known-wrong cases"
+    if allowed.by_second:
+        by = 'second answers, of which each that took a first "wrong" back counts as a miss'
     reason = (
         f"people miss {more} than was allowed for: {share(allowed.rate)} of errors are taken to be missed instead of "
-        f"{share(before)}, by {allowed.measured} answers to known-wrong cases; what is counted is counted again"
+        f"{share(before)}, by {allowed.measured} {by}; what is counted is counted again"
     )
-    if segment.by_second and allowed.measured is None:
+    if allowed.measured is None:
         reason = (
             f"second answers no longer say that people miss more than is assumed: {share(allowed.rate)} of errors are "
             f"taken to be missed again instead of {share(before)}"
-        )
-    elif allowed.by_second:
-        reason = (
-            f"{share(allowed.rate)} of errors are taken to be missed instead of {share(before)}, by {allowed.measured} "
-            "second answers: where two people differ nobody can tell an error that was missed from one that was none"
         )
     promise = json.loads(segment.promise) | {"miss_rate": allowed.rate}
     return EpochBegan(

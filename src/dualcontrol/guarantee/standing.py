@@ -256,10 +256,7 @@ NOT_YET = (
 )
 NOTICED = f"assuming that people notice at least {share(1.0 - OVERLOOKED)} of wrong proposals; not measured yet."
 MEASURED = "measured on {:,} answers to known-wrong cases"
-BY_SECOND = (
-    "taken from {:,} second answers, as where two people differ nobody can tell an error that was missed from one that "
-    "was none; with a third person it is measured"
-)
+BY_SECOND = 'measured on {:,} second answers, of which each that took a first "wrong" back counts as a miss'
 NOT_MEASURED = f" All this is said {NOTICED}"
 STARTS = {
     "suggest": ' The loop only suggests so far (start = "suggest"): nothing goes to autopilot.',

@@ -1,10 +1,9 @@
 """What a guarantee allows for people who miss errors: what is declared or assumed, until blind probes say otherwise.
 
 An error counts as one where a person sees it and, with adjudication, another confirms it: those that either of them
-misses are lost as evidence.  The share that is lost is measured by known-wrong cases that were answered blind, with
-limits that hold at every look (`rates`).  Shown answers say nothing of it.
-
-Of two people nobody is left whom an error could be asked that both have found: see `SecondAnswers`.
+misses are lost as evidence.  The share that is lost is measured by known-wrong cases that were answered blind, and by
+what second people say, blind, of a first "wrong", with limits that hold at every look (`rates`).  Shown answers say
+nothing of it.
 
 A guarantee counts its evidence with one allowance r, and may count the same evidence again with another (see
 `guarantee.certifier`).  It does so where people miss more than r so far, or where they certainly miss much less.
@@ -26,6 +25,7 @@ SOON = 20  # answers after which more misses than are allowed for end an assumpt
 DIVIDED = 200  # labels after which their scores are divided into halves, for good
 APART = 1.5  # standard errors by which the halves have to differ in first "wrong", to tell misses from false alarms
 UNDIVIDED = 3 * SOON  # second answers after which every one that differs counts as a miss, where the halves do not
+AGREE = 1.5  # times the limit by second answers that the estimate by known-wrong cases may be, for the two to agree
 FIRM = SOON // 2  # pairs after which what two people miss is estimated by pairs, and not by each one's answers
 
 
@@ -70,8 +70,8 @@ class Blind:
     def lost(self, delta: float, *, confirmed: bool) -> Lost:
         """The share of errors that is lost as evidence; `confirmed` where a second person has to see them too.
 
-        Half of delta is for the single answers, whose limit counts twice whatever the correlation is, a quarter for
-        pairs, and a quarter for second answers.
+        Half of delta is for pairs, a quarter for the single answers, whose limit counts twice whatever the correlation
+        is, and a quarter for second answers.
         """
         rate, pairs = self.first, self.pairs
         single = rate.estimate or 0.0
@@ -79,34 +79,37 @@ class Blind:
             return Lost(single, rate.lower_at(delta), rate.upper_at(delta), self.answers)
         half, quarter, missed = delta / 2.0, delta / 4.0, pairs.of - pairs.neither
         estimate = pairs.total if pairs.of >= FIRM else None
-        twice = total_miss(rate.upper_at(half), rate.upper_at(half), -1.0)
+        twice = total_miss(rate.upper_at(quarter), rate.upper_at(quarter), -1.0)
         return Lost(
             estimate=total_miss(single, single) if estimate is None else estimate,
-            lower=max(rate.lower_at(half), rates.lower(missed, pairs.of, quarter) if pairs.of else 0.0),
-            upper=min(rates.upper(missed, pairs.of, quarter), twice),
+            lower=max(rate.lower_at(quarter), rates.lower(missed, pairs.of, half) if pairs.of else 0.0),
+            upper=min(rates.upper(missed, pairs.of, half), twice),
             answers=self.answers,
         )  # fmt: skip
 
 
 class Lost(NamedTuple):
-    """The share of errors that is lost as evidence: about, at least, and at most, by so many answers."""
+    """The share of errors that is lost as evidence: about, at least, and at most, by so many answers.
+
+    `second` says that they are second answers, whose `lower` is no limit but a standard error below the estimate.
+    """
 
     estimate: float
     lower: float
     upper: float
     answers: int
-    by_second: bool = False
+    second: bool = False
 
 
 class SecondAnswers:
-    """What a second person says of a first "wrong", of two people who are all there are; by the score of the case.
+    """What a second person says, blind, of a first "wrong", by the score of the case.
 
     A second "right" is an error missed, or a first "wrong" said of what was right: nobody can tell.  So its share is at
-    least that of the misses, and its upper limit one of theirs.  Whether people miss more than is assumed is told by
-    where they differ: false alarms come with every score, misses only where errors are.  If a share e of some cases is
-    wrong and a share c of that is caught, a second answer takes c m e + f back of the first ones and confirms
-    c (1 - m) e + f': between two parts of the cases that differ in e, the misses m are the difference of the first over
-    that of both.
+    least that of the misses, as nobody calls what is right wrong more often than what is wrong, and its upper limit one
+    of theirs.  Whether people miss more than is assumed is told by where they differ: false alarms come with every
+    score, misses only where errors are.  If a share e of some cases is wrong and a share c of that is caught, a second
+    answer takes c m e + f back of the first ones and confirms c (1 - m) e + f': between two parts of the cases that
+    differ in e, the misses m are the difference of the first over that of both.
     """
 
     def __init__(self) -> None:
@@ -139,7 +142,7 @@ class SecondAnswers:
         estimate, error = self._slope() or (missed / of if of >= UNDIVIDED else 0.0, 0.0)
         least, upper = max(0.0, estimate - error), rates.upper(missed, of, delta / 4.0)
         return Lost(
-            total_miss(estimate, estimate), total_miss(least, least), total_miss(upper, upper, -1.0), of, by_second=True
+            total_miss(estimate, estimate), total_miss(least, least), total_miss(upper, upper, -1.0), of, second=True
         )
 
     def _slope(self) -> tuple[float, float] | None:
@@ -159,7 +162,7 @@ class SecondAnswers:
 class Allowance(NamedTuple):
     """The share of errors that is allowed for, and by how many answers it was measured; None where it is assumed.
 
-    With `by_second` it was not measured, but taken from so many second answers.
+    With `by_second` these are second answers, of which every "right" counts as a miss.
     """
 
     rate: float
@@ -167,21 +170,35 @@ class Allowance(NamedTuple):
     by_second: bool = False
 
 
-def allowed(lost: Lost, now: Allowance, assumed: float) -> Allowance:
+def allowed(known: Lost, second: Lost, now: Allowance, assumed: float, *, pair: bool) -> Allowance:
     """The allowance that takes the place of the one in force; the same where it stays.
 
-    What is assumed stands while answers neither prove it (`ENOUGH`) nor speak against it (`SOON`); what was measured
-    once is never assumed again.  The estimate decides that an allowance is too low, since a higher one breaks no
-    promise; that it is too high, only the upper limit.  Second answers measure nothing: they end an assumption, and it
-    holds again where they no longer speak against it.
+    `known` is by answers to known-wrong cases, `second` by second answers.  What is assumed stands while answers
+    neither prove it (`ENOUGH`) nor speak against it (`SOON`); what was measured once is never assumed again.  The
+    estimate decides that an allowance is too low, since a higher one breaks no promise; that it is too high, only the
+    upper limit.  Second answers tighten that limit where the two agree: of who only answers first they know nothing.
     """
-    soon = lost.answers >= SOON and not lost.by_second
-    against = lost.estimate > now.rate if soon else lost.lower > now.rate
-    upper = min(lost.upper, MOST)
-    if against and upper > now.rate:
-        return Allowance(upper, lost.answers, lost.by_second)
-    if lost.by_second and now.by_second and lost.estimate <= assumed:
+    if pair and known.answers < SOON:
+        return _of_two(second, now, assumed)
+    agree = known.lower <= second.upper and known.estimate <= AGREE * second.upper
+    tighter = second.answers >= ENOUGH and known.answers >= SOON and agree and second.upper < known.upper
+    best = second if tighter else known
+    measured = Allowance(min(best.upper, MOST), best.answers, best.second)
+    against = known.estimate if known.answers >= SOON else known.lower
+    if against > now.rate:
+        return measured if measured.rate > now.rate else now
+    return measured if best.answers >= ENOUGH and measured.rate <= WORTH * now.rate else now
+
+
+def _of_two(second: Lost, now: Allowance, assumed: float) -> Allowance:
+    """The allowance of two people who are all there are, so that nobody can be asked about a known-wrong case.
+
+    Their second answers prove nothing of who answers first.  They end an assumption, and it holds again where they no
+    longer speak against it.
+    """
+    measured = Allowance(min(max(second.upper, assumed), MOST), second.answers, by_second=True)
+    if second.lower > now.rate:
+        return measured if measured.rate > now.rate else now
+    if now.by_second and now.rate > assumed >= second.estimate:
         return Allowance(assumed)
-    if lost.answers >= ENOUGH and upper <= WORTH * now.rate and (now.by_second or not lost.by_second):
-        return Allowance(upper, lost.answers, lost.by_second)
-    return now
+    return measured if now.by_second and measured.rate <= WORTH * now.rate else now
