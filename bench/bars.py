@@ -171,6 +171,7 @@ def b8(bench: Bench) -> list[Bar]:
     return [
         most("B8", "microseconds a label", found["us_per_label"], 20.0),
         most("B8", "bytes of state, as doubles", found["state_bytes"], 16_000),
+        most("B8", "milliseconds a desk's update, median", found["ms_per_update"], 1.0),
     ]
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from math import exp, inf, isfinite, log
 from numbers import Real
 from typing import Any, Literal, Self
@@ -32,6 +33,7 @@ _EXACT = 1e-12
 RANKED = 100  # probes of one person below which they stand in no order; Buser 2025: reliability 0.7 there
 
 
+@lru_cache(maxsize=4_096)  # certifiers ask the same after every answer that changes nothing here
 def upper(total: float, of: int, delta: float) -> float:
     """The upper limit of the running mean after `of` answers whose misses add up to `total`; 1 before the first.
 

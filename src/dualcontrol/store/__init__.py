@@ -285,8 +285,11 @@ class Queries(Protocol):
     def following(self, case_id: str) -> int:
         """How many open followers a case has."""
 
-    def probes(self, loop_id: int, since: int) -> Iterator[Case]:
-        """The probes and training cases of a loop closed since a time, with their content, the oldest first."""
+    def probes(self, loop_id: int, since: int, known: Mapping[str, int] | None = None) -> Iterator[Case]:
+        """The probes and training cases of a loop closed since a time, with their content, the oldest first.
+
+        Without those that are `known` as they are, by id and the number of their last entry.
+        """
 
     def probes_of(self, loop_id: int, case_id: str) -> list[str]:
         """The probes that were made of a case and still have their content."""

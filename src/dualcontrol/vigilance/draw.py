@@ -136,7 +136,7 @@ class Prober:
 
     def _read(self, control: Control, sheet: Sheet) -> None:
         queries = self._steps.store.queries
-        sheet.record.read(lambda since: queries.probes(control.loop_id, since))
+        sheet.record.read(lambda since, known: queries.probes(control.loop_id, since, known))
 
     def _drawn(self, loop: str, review: Review) -> Case | None:
         """The probe that an answer draws for who gave it; None where it draws none."""

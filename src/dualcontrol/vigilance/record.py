@@ -6,7 +6,7 @@ It is read from the cases themselves, and kept in memory; any process folds the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from dualcontrol.case import Case, Value
@@ -141,10 +141,13 @@ class Record:
         self.authored: dict[str, None] = {}  # cases that somebody wrote as probes, to be copied
         self.direct = Direct()
         self.since = 0
+        self._known: dict[str, int] = {}  # the last entry of each case that was read
+        self._blind: Blind | None = None  # what follows from all probes, until there is another one
 
-    def read(self, closed: Callable[[int], Iterable[Case]]) -> None:
-        """Read on; `closed` gives the probes that were closed since a time, the oldest first."""
-        for case in closed(max(0, self.since - OVERLAP)):
+    def read(self, closed: Callable[[int, Mapping[str, int]], Iterable[Case]]) -> None:
+        """Read on; `closed` gives the probes that were closed since a time, but for those known as they are."""
+        for case in closed(max(0, self.since - OVERLAP), self._known):
+            self._known[case.id] = case.seq
             self.since = max(self.since, case.closed_at or 0)
             for review in case.reviews:
                 if case.parent is not None and review.addressee is not None:
@@ -155,8 +158,9 @@ class Record:
                 person = identity(case.reviews[0].addressee or "")
                 self.practised[case.id] = Practised(person, case.opened_at, case.scored.rejected is not None)
             probe = answered(case)
-            if probe is not None:
+            if probe is not None and probe != self.probes.get(case.id):
                 self.probes[case.id] = probe
+                self._blind = None
 
     def ordered(self) -> list[Answered]:
         """The probes in the order in which they were answered."""
@@ -164,8 +168,10 @@ class Record:
 
     def blind(self) -> Blind:
         """The blind answers to the model's own errors: what evidence loses by people who miss them."""
-        known = (probe for probe in self.ordered() if probe.blind and probe.counts)
-        return Blind(BlindAnswer(probe.source or probe.case_id, not probe.rejected) for probe in known)
+        if self._blind is None:
+            known = (probe for probe in self.ordered() if probe.blind and probe.counts)
+            self._blind = Blind(BlindAnswer(probe.source or probe.case_id, not probe.rejected) for probe in known)
+        return self._blind
 
     def figures(self) -> Figures:
         """Everything that the probes say."""

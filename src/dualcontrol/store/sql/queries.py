@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -155,9 +155,11 @@ class SqlQueries:
         """The cases that calls of a named run have opened in a loop, in their order."""
         return [row[0] for row in self._read(statements.OF_RUN, loop_id=loop_id, run=run)]
 
-    def probes(self, loop_id: int, since: int) -> Iterator[Case]:
+    def probes(self, loop_id: int, since: int, known: Mapping[str, int] | None = None) -> Iterator[Case]:
         """The probes of a loop that were closed since a time: see the port."""
-        for case_id, *_ in self._read(statements.PROBES, loop_id=loop_id, since=since):
+        for case_id, seq in self._read(statements.PROBES, loop_id=loop_id, since=since):
+            if known is not None and known.get(case_id) == seq:
+                continue
             with suppress(ReadOnlyError):
                 case = self.case(case_id)
                 if case is not None:

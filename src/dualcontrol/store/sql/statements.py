@@ -420,7 +420,7 @@ WORKED = {
 _of_loop, _probe = cases.c.loop_id == bindparam("loop_id"), cases.c.kind == literal("probe")
 _made = cases.c.kind.in_([literal("probe"), literal("practice")])
 PROBES = (
-    select(cases.c.id)
+    select(cases.c.id, cases.c.seq)
     .where(_of_loop, cases.c.closed_at >= bindparam("since", type_=BigInteger), cases.c.closed_at.is_not(None), _made)
     .order_by(cases.c.closed_at, cases.c.id)
 )
