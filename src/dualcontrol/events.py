@@ -489,7 +489,7 @@ class EpochBegan(SegmentEvent, frozen=True, kw_only=True):
     With `order` it is a certificate of one of two orders, "confidence" or "risk", within the epoch: the other goes on.
     One that is `carried` counts the evidence of the epoch before again, all of it and with the same part of delta, by
     another allowance for what people miss; `measured` are the known-wrong cases that an allowance rests on, or with
-    `by_second` the second answers of two people, of which nobody can say who of them was right.
+    `by_second` the second answers, of which each that took a first "wrong" back counts as a miss.
     """
 
     epoch: int

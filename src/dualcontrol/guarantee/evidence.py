@@ -402,7 +402,7 @@ class Segment:
         floor, miss_rate = self.certificate.floor, self.certificate.miss_rate
         largest, kept = self.certificate.largest, self.certificate.kept
         self.measured = began.measured  # known-wrong cases that the miss rate was measured on; None where it was not
-        self.by_second = began.by_second  # or second answers of two people, of which nobody knows who was right
+        self.by_second = began.by_second  # or second answers
         self.monitor = Monitor(self.certificate.max_error, floor=floor, miss_rate=miss_rate, largest=largest)
         self.bound = RunningBound(confidence, floor=floor, miss_rate=miss_rate, largest=largest, kept=kept)
         old = None if before is None else before.bound
