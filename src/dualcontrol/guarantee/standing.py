@@ -38,12 +38,12 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     `labels_worth` is how many independent labels those used are worth, where questions come again, cases belong
     together, or errors fall together.  `miss_rate` is the share of errors that people are taken to let pass, `measured`
-    by so many answers to known-wrong cases, `by_second` by second answers; None where it is assumed or declared.  `shown` decisions are no evidence,
-    since people saw the proposal before they answered; `blind` says that of all that is evidence nobody had.  `seconds`
-    are those for which people held the reviews behind what counted in this epoch, until something was certified, or so
-    far.  `reason` says all of it; of its parts `closed` is what closed autopilot, and `counted` what the evidence says.
-    Where two orders count, the figures are those of the one that acts, and `orders` has both; `halved` says that half
-    of the chance of being wrong is for a second one.
+    by so many answers to known-wrong cases, `by_second` by second answers; None where it is assumed or declared.
+    `shown` decisions are no evidence, since people saw the proposal before they answered; `blind` says that of all that
+    is evidence nobody had.  `seconds` are those for which people held the reviews behind what counted in this epoch,
+    until something was certified, or so far.  `reason` says all of it; of its parts `closed` is what closed autopilot,
+    and `counted` what the evidence says.  Where two orders count, the figures are those of the one that acts, and
+    `orders` has both; `halved` says that half of the chance of being wrong is for a second one.
     """
 
     loop: str
