@@ -262,6 +262,16 @@ def test_what_is_left_after_review_is_said_twice_and_an_alarm_where_the_two_excl
     assert "at most 12 % of the proposals that reach people is wrong" in said["Wrong after review, by test cases"]
 
 
+def test_of_actions_it_says_that_people_had_committed_and_saw_them_then(place: Place) -> None:
+    probe = probe_cases.work(place.desk, "approval", wrong=True, clock=place.clock)
+    claim = place.desk.claim("ana", case=probe.id)
+    assert claim is not None
+    claim.approve()
+    page = words(place.browsers["lee"].get(PAGE).text)
+    assert "Let pass, of wrong ones after they had committed" in page
+    assert "not in view" not in page
+
+
 # Whom the leads suspend, and readmit
 
 
