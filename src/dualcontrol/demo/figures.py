@@ -124,7 +124,7 @@ def _governed(events: Sequence[Event], start: int, end: int) -> Figures:
         elif isinstance(event, SettingsEvent):
             stated = json.loads(event.settings).get("threshold")
         elif isinstance(event, EpochBegan):
-            moved = None
+            moved = moved if event.order else None  # the other order goes on
         elif not event.segment:
             moved = None if event.threshold is None else float(event.threshold)
     return {"promoted": promoted, "threshold": stated if moved is None else moved}
