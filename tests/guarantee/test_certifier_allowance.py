@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dualcontrol.events import EpochBegan, EvidenceCounted, ProbeScored, SettingsEvent
 from dualcontrol.guarantee.certificate import Certificate
+from dualcontrol.guarantee.certifier import LoopState
 from dualcontrol.guarantee.evidence import Segment
 from dualcontrol.guarantee.standing import words
 
@@ -147,6 +148,23 @@ def test_second_answers_of_two_people_are_folded_alike_by_every_desk(make, tmp_p
     assert p.epochs()[-1].by_second
     assert after.answers != [0, 0]
     p.stream.check()
+
+
+def test_second_answers_count_once_and_without_those_of_earlier_epochs_or_that_nobody_gave():
+    labels = [(pos, "0.5", int(pos % 4 == 0), "1.0", 0, 0) for pos in range(1, 401)]
+    common = {"at": 1, "segment": "", "epoch": 1}
+    first = EvidenceCounted(
+        labels=tuple(labels[:300]), upto=300, stale=(1, 4), missing=(8,), unconfirmed=(3,), **common
+    )
+    again = EvidenceCounted(labels=tuple(labels[:350]), upto=350, **common)  # a warm start counts from the beginning
+    other = EvidenceCounted(labels=tuple(labels[:10]), upto=10, **{**common, "segment": "x"})
+    state = LoopState("mail")
+    state.note(first)
+    assert (sum(state.seconds.answers), sum(state.seconds.confirmed), sum(state.seconds.unconfirmed)) == (297, 73, 1)
+    state.note(again)
+    assert (sum(state.seconds.answers), sum(state.seconds.confirmed), sum(state.seconds.unconfirmed)) == (347, 85, 1)
+    state.note(other)
+    assert sum(state.seconds.answers) == 357
 
 
 def test_a_third_person_who_is_measured_takes_their_place(make):

@@ -184,9 +184,10 @@ def test_the_threshold_is_that_of_a_certificate_fed_with_the_evidence(make: Make
     assert (certificate.largest, len(certificate.steps)) == (3, 1)
 
 
-def test_followers_are_as_right_or_wrong_as_their_leader_is_in_the_end(make: Make) -> None:
+@pytest.mark.parametrize("blind", [True, False])
+def test_followers_are_as_right_or_wrong_as_their_leader_is_in_the_end(make: Make, blind: bool) -> None:
     """One answer, one second opinion: it says right, and then all of them are."""
-    promise = {**EASY, "adjudicate": True, "independent_by": "question", "largest": 3, "pilot": 0}
+    promise = {**EASY, "adjudicate": True, "independent_by": "question", "largest": 3, "pilot": 0, "blind": blind}
     stream = make(guarantee=promise, capacity={"reviewers": 3}, respond_within="15m")
     for person in ("ana", "ben"):
         stream.propose(0.5)
@@ -200,6 +201,9 @@ def test_followers_are_as_right_or_wrong_as_their_leader_is_in_the_end(make: Mak
     stream.clock.tick(2 * 86_400.0)
     stream.loop.certify()
     assert [row["wrong"] for row in stream.loop.evidence()][2:] == [0, 0, 0]
+    unconfirmed = [pos for event in stream.events(EvidenceCounted) for pos in event.unconfirmed]
+    opened = [entry.pos for entry in stream.desk.store.queries.entries(f"case/{cases[0].id}")][:1]
+    assert unconfirmed == (opened if blind else [])  # of the leader, and not where the second saw the proposal
 
 
 def test_monitor_and_bound_take_a_conversation_as_one(make: Make) -> None:
