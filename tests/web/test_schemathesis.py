@@ -147,7 +147,7 @@ def test_as_described(described: Any, tag: str) -> None:
 
 def test_proposals_to_a_loop(described: Any) -> None:
     """Proposals reach the loop, and who stops or opens it or its autopilot; what it refuses is a documented problem."""
-    assert fuzz(described.include(path_regex="/loops/", method="POST"), 40, of_a_loop) == 6
+    assert fuzz(described.include(path_regex="/loops/", method="POST"), 40, of_a_loop) == 8
 
 
 @pytest.mark.slow
