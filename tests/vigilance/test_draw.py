@@ -457,4 +457,10 @@ def test_it_holds_on_every_database_and_after_a_restart(database_url):
     assert after.scored is not None
     assert len(again.desk.prober.figures(again.loop.control).probes) == len(before.probes) + 1
     assert next(e for e in again.desk.events(case.id) if isinstance(e, Answered)).actor.person == "cleo"
+    queries, loop_id = again.desk.store.queries, again.loop.control.loop_id
+    known = {probe.id: probe.seq for probe in queries.probes(loop_id, 0)}
+    assert list(queries.probes(loop_id, 0, known)) == []  # what is known as it is, is not read again
+    assert [probe.id for probe in queries.probes(loop_id, 0, {**known, case.id: after.seq - 1})] == [case.id]
+    sheet = again.desk.prober._sheets["mail"].record
+    assert {case_id: seq for case_id, seq in sheet._known.items() if case_id in known} == known
     again.desk.close()

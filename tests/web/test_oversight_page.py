@@ -355,6 +355,7 @@ def test_a_lead_suspends_and_readmits_on_the_page(place: Place) -> None:
     assert "does not look, by lee" in words(after.text).replace("Does", "does")
     assert 'href="/loops/mail/readmit?reviewer=ana"' in after.text
     assert "/suspend?reviewer=ana" not in after.text
+    assert "/readmit" not in place.browsers["otto"].get(PAGE).text
     submit(place, "lee", "readmit", reviewer="ana", because="trained")
     assert loop.control.step_of("ana") == 0
     own = submit(place, "lee", "suspend", reviewer="lee", because="why not")

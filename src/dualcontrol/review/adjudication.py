@@ -53,7 +53,7 @@ def blind(case: Case) -> bool:
 
 def confirmed(case: Case) -> bool | None:
     """Whether a second person, who answered blind, confirmed a first "wrong"; None where none did, or had to."""
-    if case.leader is not None or _first_word(case) != 1:
+    if _first_word(case) != 1:
         return None
     second = next((audit for audit in case.audits if audit["kind"] == "second"), None)
     review = None if second is None else case.review(second["review_id"])
