@@ -58,18 +58,18 @@ DELTA = 0.05
 
 
 def _product(lost: Lost, second: Lost, now: Allowance) -> Allowance:
-    """What a desk does where there are more than two people."""
-    return allowed(lost, second, now, missed_by_pairs(OVERLOOKED), pair=False)
+    """What a desk does."""
+    return allowed(lost, second, now, missed_by_pairs(OVERLOOKED))
 
 
 def _of_two(lost: Lost, second: Lost, now: Allowance) -> Allowance:
     """What a desk does where two people are all there are: their second answers are all that is known of them."""
-    return allowed(Lost(0.0, 0.0, 1.0, 0), second, now, missed_by_pairs(OVERLOOKED), pair=True)
+    return allowed(Lost(0.0, 0.0, 1.0, 0), second, now, missed_by_pairs(OVERLOOKED))
 
 
 def _probed(lost: Lost, second: Lost, now: Allowance) -> Allowance:
     """By probes alone."""
-    return allowed(lost, Lost(0.0, 0.0, 1.0, 0), now, missed_by_pairs(OVERLOOKED), pair=False)
+    return allowed(lost, Lost(0.0, 0.0, 1.0, 0), now, missed_by_pairs(OVERLOOKED))
 
 
 def _strictly(lost: Lost, second: Lost, now: Allowance) -> Allowance:

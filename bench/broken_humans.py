@@ -5,7 +5,7 @@
     python bench/broken_humans.py --rows "bursts of twenty" --undeclared   where nobody says what belongs together
 
 A desk on SQLite in memory, a loop in labels mode under a guarantee of 5 %, scripted reviewers who answer at once; two
-of them, so that a "wrong" is adjudicated and what they miss is seen by where second answers differ, or five, so that
+of them, so that a "wrong" is adjudicated and what they miss is seen by where second answers differ, or three or five, so that
 errors can be replayed to those who do not know them; who is asked first is drawn.  The model, the truth, and what a
 rule sends to people are simulated, so that the true error of any region is known.  A run is broken when, at any moment,
 the region in force (the scores from the live threshold up, of the cases that the policy then in force lets reach it)
@@ -40,7 +40,8 @@ from dualcontrol.testing import FakeClock, seeded_ids
 ALPHA, DELTA = 0.05, 0.05
 CHANGE = 0.7  # of the decisions are made under the first rules
 SECONDS = 10.0  # of an answer
-LOOP, PEOPLE, FIVE = "stream", ("ana", "ben"), ("ana", "ben", "cal", "dan", "eve")
+LOOP, FIVE = "stream", ("ana", "ben", "cal", "dan", "eve")
+TEAMS = {"three": FIVE[:3], "five": FIVE}  # by how a row begins; two people else
 SCORES = (np.arange(BINS) + 0.5) / BINS
 HARD = {"name": "hard cases", "when": "meta.hard", "route": "human"}
 OTHER = {"yes": "no", "no": "yes"}
@@ -102,6 +103,9 @@ ROWS: dict[str, tuple[World, People]] = {
     "five catch .95": (PLAIN, People(0.95, 0.95)),
     "five catch .8": (PLAIN, People(0.8, 0.8)),
     "five tire": (PLAIN, People(tires=True)),
+    "three catch .9": (PLAIN, People(0.9, 0.9)),
+    "three catch .7": (PLAIN, People(0.7, 0.7)),
+    "three tire": (PLAIN, People(tires=True)),
 }
 
 
@@ -114,7 +118,7 @@ class Run:
         self.burst: tuple[int, bool, int] = (0, False, 0)  # bin, wrongness, and how often it still comes
         self.rng = np.random.default_rng([seed, list(ROWS).index(row)])
         self.number = 0  # of decisions
-        self.team = FIVE if row.startswith("five") else PEOPLE
+        self.team = TEAMS.get(row.split()[0], FIVE[:2])
         self.decisions, self.truth, self.answers, self.blind = decisions, {}, dict.fromkeys(self.team, 0), 0
         self.clock = FakeClock()
         self.desk = dc.open("sqlite:///:memory:", clock=self.clock, new_id=seeded_ids(seed), durability="process")
@@ -189,7 +193,7 @@ class Run:
         self.truth[f"question {question}"] = "no" if wrong else "yes"
         if case.route is not None and case.route.to == "autopilot":
             self.alone.append(wrong)
-        order = self.rng.permutation(len(self.team)) if self.team is FIVE else range(len(self.team))
+        order = self.rng.permutation(len(self.team)) if len(self.team) > 2 else range(2)
         for person in (self.team[place] for place in order):
             while (claim := self.desk.claim(person, LOOP)) is not None:
                 said = self.answer(claim)

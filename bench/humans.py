@@ -379,7 +379,7 @@ def two(seed: int, errors: float, miss: float, false: float) -> tuple[bool, bool
         first, second = (other >= miss if wrong else other < false for other in others)
         counted.observe(float(score), bool(second) if first else None)
         if n % EVERY == 0:
-            now = allowed(Lost(0.0, 0.0, 1.0, 0), counted.lost(KEPT * DELTA), now, ASSUMED, pair=True)
+            now = allowed(Lost(0.0, 0.0, 1.0, 0), counted.lost(KEPT * DELTA), now, ASSUMED)
             ever |= now.by_second
     return ever, now.by_second
 

@@ -74,11 +74,13 @@ NONE = Lost(0.0, 0.0, 1.0, 0)
         (Lost(1.0, 0.8, 1.0, 40), ASSUMED, Allowance(MOST, 40)),
         (Lost(1.0, 0.8, 1.0, 60), Allowance(MOST, 40), Allowance(MOST, 40)),
         (Lost(0.1, 0.0, 0.7, 30), Allowance(0.9, 50, True), Allowance(0.7, 30)),
+        (Lost(0.19, 0.0, 0.7, 29), Allowance(0.9, 50, True), ASSUMED),  # it was doubted, and is assumed again
+        (Lost(0.2, 0.0, 0.7, 29), Allowance(0.9, 50, True), Allowance(0.9, 50, True)),
+        (Lost(0.0, 0.0, 0.7, 29), Allowance(0.1, 50, True), Allowance(0.1, 50, True)),
     ],
 )
 def test_when_another_allowance_takes_its_place(lost: Lost, now: Allowance, then: Allowance) -> None:
-    assert allowed(lost, NONE, now, 0.19, pair=False) == then
-    assert allowed(lost, NONE, now, 0.19, pair=True) == (then if lost.answers >= 20 else now)
+    assert allowed(lost, NONE, now, 0.19) == then
 
 
 @pytest.mark.parametrize(
@@ -98,9 +100,9 @@ def test_when_another_allowance_takes_its_place(lost: Lost, now: Allowance, then
 def test_what_is_allowed_for_of_two_people_by_their_second_answers(
     second: Lost, now: Allowance, then: Allowance
 ) -> None:
-    assert allowed(NONE, second, now, 0.19, pair=True) == then
-    assert allowed(Lost(0.9, 0.0, 1.0, 19), second, now, 0.19, pair=True) == then
-    assert allowed(NONE, second, now, 0.19, pair=False) == now
+    assert allowed(NONE, second, now, 0.19) == then
+    assert allowed(Lost(0.9, 0.0, 1.0, 19), second, now, 0.19) == then
+    assert allowed(Lost(0.9, 1.0, 1.0, 19), second, now, 0.19) == (Allowance(MOST, 19) if now.rate < 0.99 else now)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_what_is_allowed_for_of_two_people_by_their_second_answers(
 def test_second_answers_tighten_what_known_errors_measure_where_both_agree(
     known: Lost, second: Lost, then: Allowance
 ) -> None:
-    assert allowed(known, second, ASSUMED, 0.19, pair=False) == then
+    assert allowed(known, second, ASSUMED, 0.19) == then
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6])
@@ -136,7 +138,7 @@ def test_a_measured_allowance_is_seldom_below_the_truth(correlation: float) -> N
             second = draw < both or miss <= draw < 2 * miss - both
             counted.observe(BlindAnswer(str(n), bool(first)))
             counted.observe(BlindAnswer(str(n), bool(second)))
-            now = allowed(counted.lost(delta, confirmed=True), NONE, now, 0.19, pair=False)
+            now = allowed(counted.lost(delta, confirmed=True), NONE, now, 0.19)
             wrong |= now.measured is not None and now.rate < true - 1e-12
         failed += wrong
     assert failed / 200 <= delta
@@ -196,6 +198,6 @@ def test_false_alarms_of_two_people_are_seldom_taken_for_misses(miss: float, fal
             wrong = w < 0.25 * (1.0 - score)
             first, second = (one >= miss if wrong else one < false for one in (a, b))
             counted.observe(float(score), bool(second) if first else None)
-            raised |= n % 25 == 0 and allowed(NONE, counted.lost(0.005), ASSUMED, 0.19, pair=True) != ASSUMED
+            raised |= n % 25 == 0 and allowed(NONE, counted.lost(0.005), ASSUMED, 0.19) != ASSUMED
         often += raised
     assert (often >= 100 * flagged) if miss > 0.1 else (often <= 100 * flagged)

@@ -169,8 +169,7 @@ class Certifier:
             if beginning is not None or (waiting and ready(name, decisions, control, now)):
                 due[name] = beginning
         for name, segment in state.segments.items():
-            pair = len(decisions.people) == 2
-            other = None if lost is None else state.allowance(control, name, segment, *lost, pair=pair)
+            other = None if lost is None else state.allowance(control, name, segment, *lost)
             if other is not None and due.get(name) is None:  # what begins anyway takes over what is in force
                 due[name] = other
         alarm = None if lost is None else state.people_miss(control, lost[0], now)
@@ -366,13 +365,13 @@ class LoopState:
         self.missing_more = False  # whether it was said that people miss more than this promise takes them to
 
     def allowance(
-        self, control: Control, name: str, segment: Segment, known: Lost, second: Lost, *, pair: bool
+        self, control: Control, name: str, segment: Segment, known: Lost, second: Lost
     ) -> Allowance | None:  # fmt: skip
         """The allowance that a segment's evidence is to be counted by again; None where the one in force stays."""
         if control.epochs.get(name) != segment.epoch or not moves.measures(control):
             return None
         now = Allowance(segment.certificate.miss_rate, segment.measured, segment.by_second)
-        other = allowed(known, second, now, moves.assumed(control), pair=pair)
+        other = allowed(known, second, now, moves.assumed(control))
         keeps = segment.certificate.kept > 0.0  # one that began before kept nothing of delta for a measured rate
         return other if other != now and (keeps or other.rate > now.rate) else None
 

@@ -170,16 +170,19 @@ class Allowance(NamedTuple):
     by_second: bool = False
 
 
-def allowed(known: Lost, second: Lost, now: Allowance, assumed: float, *, pair: bool) -> Allowance:
+def allowed(known: Lost, second: Lost, now: Allowance, assumed: float) -> Allowance:
     """The allowance that takes the place of the one in force; the same where it stays.
 
     `known` is by answers to known-wrong cases, `second` by second answers.  What is assumed stands while answers
     neither prove it (`ENOUGH`) nor speak against it (`SOON`); what was measured once is never assumed again.  The
     estimate decides that an allowance is too low, since a higher one breaks no promise; that it is too high, only the
     upper limit.  Second answers tighten that limit where the two agree: of who only answers first they know nothing.
+    Until there are enough of the others to speak, they may end an assumption (`_doubted`).
     """
-    if pair and known.answers < SOON:
-        return _of_two(second, now, assumed)
+    if known.answers < SOON and known.lower <= now.rate:
+        return _doubted(second, now, assumed)
+    if known.answers < ENOUGH and now.by_second and known.estimate <= assumed < now.rate:
+        return Allowance(assumed)  # it was doubted, and those who know do not speak against it
     agree = known.lower <= second.upper and known.estimate <= AGREE * second.upper
     tighter = second.answers >= ENOUGH and known.answers >= SOON and agree and second.upper < known.upper
     best = second if tighter else known
@@ -190,11 +193,11 @@ def allowed(known: Lost, second: Lost, now: Allowance, assumed: float, *, pair: 
     return measured if best.answers >= ENOUGH and measured.rate <= WORTH * now.rate else now
 
 
-def _of_two(second: Lost, now: Allowance, assumed: float) -> Allowance:
-    """The allowance of two people who are all there are, so that nobody can be asked about a known-wrong case.
+def _doubted(second: Lost, now: Allowance, assumed: float) -> Allowance:
+    """The allowance while nobody, or hardly anybody, could be asked about known-wrong cases, as where two are all.
 
-    Their second answers prove nothing of who answers first.  They end an assumption, and it holds again where they no
-    longer speak against it.
+    Second answers prove nothing of who answers first.  They end an assumption, and it holds again where they no longer
+    speak against it.
     """
     measured = Allowance(min(max(second.upper, assumed), MOST), second.answers, by_second=True)
     if second.lower > now.rate:
