@@ -5,11 +5,11 @@
     python bench/broken_humans.py --rows "bursts of twenty" --undeclared   where nobody says what belongs together
 
 A desk on SQLite in memory, a loop in labels mode under a guarantee of 5 %, scripted reviewers who answer at once; two
-of them, so that a "wrong" is adjudicated and what they miss is seen by where second answers differ, or three or five, so that
-errors can be replayed to those who do not know them; who is asked first is drawn.  The model, the truth, and what a
-rule sends to people are simulated, so that the true error of any region is known.  A run is broken when, at any moment,
-the region in force (the scores from the live threshold up, of the cases that the policy then in force lets reach it)
-had a true error above the bound.
+of them, so that a "wrong" is adjudicated and what they miss is seen by where second answers differ, or three or five,
+so that errors can be replayed to those who do not know them; who is asked first is drawn.  The model, the truth, and
+what a rule sends to people are simulated, so that the true error of any region is known.  A run is broken when, at any
+moment, the region in force (the scores from the live threshold up, of the cases that the policy then in force lets
+reach it) had a true error above the bound.
 Questions that come in bursts are declared (independent_by = "question"), so that the promise is about the first of
 each; with --undeclared it is about all, which breaks, and an alarm says what to declare.
 Each answer takes ten seconds; "hours" are those of people behind what counted until autopilot opened.

@@ -291,7 +291,7 @@ def recounted(control: Control, name: str, segment: Segment, allowed: Allowance,
     )
     if allowed.measured is None:
         reason = (
-            f"second answers no longer say that people miss more than is assumed: {share(allowed.rate)} of errors are "
+            f"answers no longer say that people miss more than is assumed: {share(allowed.rate)} of errors are "
             f"taken to be missed again instead of {share(before)}"
         )
     promise = json.loads(segment.promise) | {"miss_rate": allowed.rate}
