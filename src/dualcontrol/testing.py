@@ -89,7 +89,7 @@ def _pair(answer: tuple[str, JSON] | str) -> tuple[str, JSON]:
 def scripted_model(turns: Sequence[Any]) -> Any:
     """A chat model for LangGraph and LangChain that says one turn after the other, the last one again and again.
 
-    A turn is a text, or ``(text, (tool, args), …)`` to call tools.  It counts what was said in the conversation, so a
-    program that is started again goes on where it was.  Needs the extra ``langgraph``.
+    A turn is a text, ``(text, (tool, args), …)`` to call tools, or an AIMessage.  It counts what was said in the
+    conversation, so a program that is started again goes on where it was.  Needs the extra ``langgraph``.
     """
     return optional("dualcontrol.adapters.scripted_model", "langgraph").ScriptedModel(turns=list(turns))

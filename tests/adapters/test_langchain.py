@@ -154,7 +154,7 @@ def test_a_poisoned_batched_thread_is_rescued_to_the_gate(desk: dc.Desk, loop: d
     """LangChain keeps an answer of the wrong number, and every right one after it fails as well."""
     saver, shop = InMemorySaver(), Shop()
     tools, turns = [shop.refund, shop.mail], [BOTH, "Done."]
-    own = HumanInTheLoopMiddleware(interrupt_on={"refund": True, "mail": True}, interrupt_mode="batched")
+    own = HumanInTheLoopMiddleware(interrupt_on={"refund": True, "mail": True})
     old = agent(tools, turns, own, saver=saver)
     (waits,) = start(old)
     right = {"decisions": [{"type": "approve"}, {"type": "reject"}]}

@@ -178,9 +178,10 @@ def test_a_replayed_thread_is_answered_from_the_record(desk: dc.Desk, loop: dc.L
 
 
 def test_the_same_call_is_another_case_when_the_model_makes_it_again(desk: dc.Desk, loop: dc.Loop) -> None:
-    """The ids of scripted calls repeat in every turn of a thread with other messages: cases must not."""
+    """Some models number the calls of each message from the beginning: the message tells them apart."""
     shop = Shop()
-    app = graph(gated(loop, [shop.refund]), [REFUND, REFUND, "Done."])
+    refund = AIMessage("Again.", tool_calls=[{"name": "refund", "args": ORDER, "id": "call_0"}])
+    app = graph(gated(loop, [shop.refund]), [refund, refund, "Done."])
     waits = start(app)
     desk.claim("ana").approve()
     waits = paused(resume(app, waits))

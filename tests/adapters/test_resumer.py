@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,6 +70,26 @@ def test_four_resumers_at_once_continue_a_thread_once(desk: dc.Desk, loop: dc.Lo
     assert not [result for result in results if isinstance(result, BaseException)]
     assert len([result for result in results if result is not None]) == 1
     assert shop.ran == [("A-17", 40.0)]
+
+
+def test_resumers_that_begin_at_one_moment_want_the_same_lease(desk: dc.Desk, loop: dc.Loop) -> None:
+    shop, moment = Shop(takes=0.2), threading.Barrier(4)
+
+    class AtOneMoment(Resumer):
+        """Each has read what was continued before any of them writes."""
+
+        def _continuations(self, thread: str) -> list[str]:
+            read = super()._continuations(thread)
+            moment.wait(timeout=30)
+            return read
+
+    app = graph(gated(loop, [shop.refund]), [REFUND, "Done."])
+    app.invoke({"messages": "hello"}, thread("a"))
+    answer(desk, "approve")
+    results = at_once(lambda: AtOneMoment(app, loop).resume("a"))
+    assert not [result for result in results if isinstance(result, BaseException)]
+    assert len([result for result in results if result is not None]) == 1
+    assert len(desk.store.queries.cases(loop="orders-resumed").rows) == 1
 
 
 def test_a_new_program_continues_what_an_old_one_left(desk: dc.Desk, loop: dc.Loop) -> None:

@@ -17,7 +17,7 @@ from dualcontrol.errors import RequestError
 
 
 class ScriptedModel(BaseChatModel):
-    """Says one turn after the other: a text, or ``(text, (tool, args), …)``; the last one again and again."""
+    """Says one turn after the other, the last one again and again: a text, ``(text, (tool, args), …)``, a message."""
 
     turns: Sequence[Any]
 
@@ -40,7 +40,12 @@ class ScriptedModel(BaseChatModel):
 def _message(turn: Any, spoken: int) -> AIMessage:
     if isinstance(turn, str):
         return AIMessage(turn)
+    if isinstance(turn, AIMessage):
+        copied: AIMessage = turn.model_copy(update={"id": None})  # said again, it is another message
+        return copied
     if not isinstance(turn, tuple) or not turn or not isinstance(turn[0], str):
-        raise RequestError(f"a turn is a text, or a tuple of a text and of calls (tool, args), not {turn!r:.80}")
+        raise RequestError(
+            f"a turn is a text, a message, or a tuple of a text and of calls (tool, args), not {turn!r:.80}"
+        )
     calls = [{"name": name, "args": args, "id": f"call-{spoken}-{n}"} for n, (name, args) in enumerate(turn[1:])]
     return AIMessage(turn[0], tool_calls=calls)
