@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -14,11 +15,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Command, interrupt
+from team import team
 from typing_extensions import TypedDict
 
 import dualcontrol as dc
 from dualcontrol import errors
 from dualcontrol.adapters.langgraph import CallGate, ask, ask_async, gated
+from dualcontrol.web.server import background
 
 pytestmark = pytest.mark.slow
 HERE = thread("t1")
@@ -474,3 +477,20 @@ def test_the_scripted_model_goes_on_where_the_conversation_is() -> None:
     assert model.invoke([("human", "hello"), AIMessage("It never arrived.")]).content == "Done."
     with pytest.raises(errors.RequestError, match="a turn is a text"):
         scripted_model([7]).invoke("hello")
+
+
+def test_an_agent_far_from_the_database_is_gated_as_well(tmp_path: Path) -> None:
+    """The same gate over HTTP, for a program that has a token and no database."""
+    with dc.open(f"sqlite:///{tmp_path}/dc.db") as desk:
+        desk.loop("orders", mode="approval", rationale="optional")
+        team(desk, ("ana", "olga"))
+        desk.people.register("bot", "root", owner="olga")
+        token = desk.tokens.issue("bot", "root")[1]
+        with background(desk, port=0) as server, dc.open(server.url, token=token) as far:
+            shop = Shop(takes=0.1)
+            app = graph(gated(far.loop("orders"), [shop.refund]), [REFUND, "Done."])
+            waits = start(app)
+            desk.claim("ana").approve()
+            results = at_once(lambda: texts(resume(app, waits))[1])
+            assert results == ["refunded 40.0 for A-17"] * 4
+            assert shop.ran == [("A-17", 40.0)]

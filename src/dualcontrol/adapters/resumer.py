@@ -73,7 +73,7 @@ class Resumer:
         self.graph, self.loop, self.config = graph, loop, dict(config or {})
         name = lease_loop or f"{loop.name}-resumed"
         self.leases = loop.desk.loop(
-            name, mode="approval", autopilot_actions=["resume"], context=["proposal"], on_unknown="retry",
+            name, mode="approval", autopilot_actions=["resume"], context=["proposal"], audit=0.0, on_unknown="retry",
             effect_lease=lease,
         )  # fmt: skip
         self._over: set[str] = set()  # cases whose threads have gone on
