@@ -390,6 +390,7 @@ def test_a_node_asks_the_desk_and_acts_once(desk: dc.Desk, loop: dc.Loop) -> Non
     assert ran == []
     claim = desk.claim("ana")
     assert (claim.case.run, claim.case.action) == ("t1", "pay")
+    assert "ana" not in (claim.case.key or ""), "what is asked can be erased, and a key cannot"
     claim.approve()
     assert resume(app, waits)["said"] == "approve"
     assert ran == ["ana"]

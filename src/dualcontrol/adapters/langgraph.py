@@ -42,6 +42,7 @@ from dualcontrol.errors import (
 from dualcontrol.gate.gate import Trip, drive, drive_async
 from dualcontrol.gate.tool import ToolArguments, ToolGate, check_unchanged, closed
 from dualcontrol.keys import json_text, short
+from dualcontrol.propose import command
 from dualcontrol.schema import bound
 
 __all__ = ["CallGate", "GatedTool", "Resumed", "Resumer", "ask", "ask_async", "gated"]
@@ -125,8 +126,8 @@ async def ask_async(
 
 def _opened(loop: Loop, key: str | None, question: Question) -> Case:
     thread, place = thread_of(get_config())
-    content = [question.get(name) for name in ("action", "args", "proposal", "candidates", "input")]
-    named = key if key is not None else json_text(content).decode()
+    # A keyed hash: what is asked stands in the content of the case alone, where it can be erased.
+    named = key if key is not None else loop._fingerprint(command(loop.settings, **question), question)
     return loop.propose(key=f"langgraph/{thread}/{place}/{named}", run=thread, **question)
 
 
@@ -288,7 +289,7 @@ class PlacedToolCall:
             "input": self.spoken.asked, "rationale": self.spoken.why, "history": self.spoken.history,
             "meta": {"framework": "langgraph", "thread": self.thread, "call": self.call_id},
         }  # fmt: skip
-        meta = {**self.gate.signal.get("meta", {}), **around["meta"]}
+        meta = {**(self.gate.signal.get("meta") or {}), **around["meta"]}
         return {**{k: v for k, v in around.items() if v is not None}, **self.gate.signal, "meta": meta}
 
     def _refused(self) -> ToolMessage | None:
