@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 STAMP := $(VENV)/.setup-stamp
 BENCH_STAMP := $(VENV)/.bench-stamp
+FRAMEWORKS_STAMP := $(VENV)/.frameworks-stamp
 CHROMIUM := $(VENV)/chromium-path
 # Three test processes on two cores, since many tests wait; `make test JOBS=0` runs in one, for a debugger.
 JOBS ?= 3
@@ -50,8 +51,13 @@ format: $(STAMP) ## Format the code and mend what the linter can mend
 test: $(STAMP) browser ## Run the tests, with SQLite, PostgreSQL and a browser; ARGS are handed to pytest
 	$(PYTEST) -m "not slow" $(ARGS)
 
+# The agent frameworks, of which only slow tests know.
+$(FRAMEWORKS_STAMP): $(STAMP)
+	$(PIP_INSTALL) --editable '.[langchain,langgraph]' 'langgraph-checkpoint-sqlite>=3.1,<4'
+	@touch $@
+
 # Exit status 5 means that no test carries the mark.
-test-slow: $(STAMP) browser ## Run the slow tests
+test-slow: $(STAMP) $(FRAMEWORKS_STAMP) browser ## Run the slow tests, with the agent frameworks installed
 	$(PYTEST) -m slow --timeout 900 $(ARGS) || test $$? -eq 5
 
 $(BENCH_STAMP): $(STAMP)

@@ -1,12 +1,14 @@
-"""Shipped to users: a clock you move, ids and secrets you seed, and a reviewer who follows a script."""
+"""Shipped to users: a clock you move, ids and secrets you seed, and a reviewer and a model who follow a script."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from dualcontrol.case import JSON, Case
 from dualcontrol.desk import Desk
+from dualcontrol.learn.trainers import optional
 
 START = 1_767_225_600_000_000
 Script = Callable[[dict[str, JSON]], tuple[str, JSON] | str]
@@ -82,3 +84,12 @@ class ScriptedReviewer:
 
 def _pair(answer: tuple[str, JSON] | str) -> tuple[str, JSON]:
     return (answer, None) if isinstance(answer, str) else answer
+
+
+def scripted_model(turns: Sequence[Any]) -> Any:
+    """A chat model for LangGraph and LangChain that says one turn after the other, the last one again and again.
+
+    A turn is a text, ``(text, (tool, args), …)`` to call tools, or an AIMessage.  It counts what was said in the
+    conversation, so a program that is started again goes on where it was.  Needs the extra ``langgraph``.
+    """
+    return optional("dualcontrol.adapters.scripted_model", "langgraph").ScriptedModel(turns=list(turns))

@@ -34,6 +34,7 @@ def test_the_code_that_it_names_is_there() -> None:
 ACROSS = {"contract", "docs", "failure", "loop", "snapshots", "typing"}
 BEHAVIOURS = {
     "test_bad_input", "test_fixtures", "test_postgres_server",
+    "adapters/test_installed", "adapters/test_killed",
     "cli/test_answers", "cli/test_blind", "cli/test_care", "cli/test_choosing", "cli/test_help", "cli/test_narrow",
     "cli/test_operate", "cli/test_seen",
     "guarantee/test_bad_input", "guarantee/test_batches", "guarantee/test_bench", "guarantee/test_counting",

@@ -56,7 +56,13 @@ def names(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=names)
+FRAMEWORKS = ("langchain.md", "langgraph.md")  # installed by `make test-slow` alone
+RUN = [
+    pytest.param(page, marks=[pytest.mark.slow] if page.name in FRAMEWORKS else []) for page in PAGES if examples(page)
+]
+
+
+@pytest.mark.parametrize("page", RUN, ids=names)
 def test_every_python_example_runs(page: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shared = {"__name__": "__main__"}
     for block in blocks(page):
