@@ -672,12 +672,12 @@ class Loop:
         proposal = command(self.settings, **fields)
         if run is None or proposal.key is not None:
             return PlacedCall(proposal, None, NOWHERE, older, fields)
-        content = self._fingerprint(proposal, fields)
+        content = self.fingerprint(proposal, fields)
         place = run.place(proposal.loop, content, again=again)
         return PlacedCall(replace(proposal, key=place.key, run=run.name), content, place, older, fields)
 
-    def _fingerprint(self, proposal: do.Propose, fields: Mapping[str, Any]) -> str:
-        """What tells equal calls from others."""
+    def fingerprint(self, proposal: do.Propose, fields: Mapping[str, Any]) -> str:
+        """What tells equal calls from others, and says nothing of their content: a keyed hash."""
         return fingerprint(self.desk.steps.secret, proposal)
 
     def _opened(self, call: PlacedCall, start: do.StartEffect | None = None) -> Proposed:

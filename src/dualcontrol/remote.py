@@ -671,7 +671,7 @@ class RemoteLoop(Loop):
 
     desk: RemoteDesk
 
-    def _fingerprint(self, proposal: do.Propose, fields: Mapping[str, Any]) -> str:
+    def fingerprint(self, proposal: do.Propose, fields: Mapping[str, Any]) -> str:
         body = proposal_in(fields, checked(proposal))
         text: str = self.desk.server.send("POST", "loops", self.name, "fingerprint", body=body, again=True)[
             "fingerprint"

@@ -127,7 +127,7 @@ async def ask_async(
 def _opened(loop: Loop, key: str | None, question: Question) -> Case:
     thread, place = thread_of(get_config())
     # A keyed hash: what is asked stands in the content of the case alone, where it can be erased.
-    named = key if key is not None else loop._fingerprint(command(loop.settings, **question), question)
+    named = key if key is not None else loop.fingerprint(command(loop.settings, **question), question)
     return loop.propose(key=f"langgraph/{thread}/{place}/{named}", run=thread, **question)
 
 
