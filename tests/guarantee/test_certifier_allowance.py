@@ -120,6 +120,7 @@ def test_two_people_who_miss_more_are_allowed_for_by_their_second_answers(make, 
     (standing,) = p.stream.loop.guarantee()
     assert standing.by_second
     assert f"measured on {standing.measured} second answers" in words(p.stream.loop.control, standing).errors
+    assert "a third person would be measured" in words(p.stream.loop.control, standing).lapses
 
 
 def _before(p: People, began: EpochBegan) -> int:

@@ -420,6 +420,11 @@ def _opens(of: Standing) -> str:
             "It opens when the error of the surest cases falls below the bound. Cases that nobody answers in time "
             f"count as errors, {of.missing:,} so far: more answers, and in time, will do it."
         )
+    if of.labels_needed is None and of.by_second:
+        return (
+            "It opens when the error of the surest cases falls below the bound, as far as people can be shown to see "
+            "it: the limit of what they miss comes down with more second answers, and a third person would be measured."
+        )
     if of.labels_needed is None:
         return "It opens when the error of the surest cases falls below the bound; more answers alone will not do it."
     return f"It opens when the evidence is enough: {some(of.labels_needed)} more answers, if they go on as they have."
