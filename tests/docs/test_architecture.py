@@ -25,14 +25,9 @@ def test_the_tree_names_every_part() -> None:
 
 def test_the_code_that_it_names_is_there() -> None:
     for text, path in re.findall(r"\[`?([\w./ ]+)`?\]\(\.\./src/(dualcontrol/[\w/]+)\.py\)", PAGE):
-        name = text.rpartition(".")[2]
-        try:
-            module = import_module(path.replace("/", "."))
-        except ModuleNotFoundError as missing:  # of an adapter whose framework is not installed only its text is there
-            assert not str(missing.name).startswith("dualcontrol"), path
-            assert re.search(rf"\b{name}\b", (ROOT / "src" / f"{path}.py").read_text(encoding="utf-8")), text
-            continue
+        assert (ROOT / "src" / f"{path}.py").is_file(), path  # of an adapter the framework need not be installed
         if "." in text and not text.endswith(".py"):
+            module, name = import_module(path.replace("/", ".")), text.rpartition(".")[2]
             assert any(hasattr(owner, name) for owner in [module, *vars(module).values()]), text
 
 
