@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,12 +20,6 @@ from dualcontrol.testing import scripted_model
 pytestmark = pytest.mark.slow
 HERE = thread("t1")
 BOTH = ("Both.", ("refund", ORDER), ("mail", {"to": "ana"}))
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[dc.Desk]:
-    with dc.open(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,12 +25,6 @@ from dualcontrol.web.server import background
 
 pytestmark = pytest.mark.slow
 HERE = thread("t1")
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[dc.Desk]:
-    with dc.open(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

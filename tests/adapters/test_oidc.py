@@ -17,7 +17,7 @@ import httpx2
 import identity_provider
 import pytest
 from adapters.forging import CLIENT, CURVE, RSA, ForgingProvider, encoded
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from msgspec.structs import replace
@@ -779,6 +779,7 @@ def test_an_email_is_verified_by_true_alone(idp: ForgingProvider, provider: Prov
     assert not sign_in(idp, provider).email_verified
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # beside other work texts come slowly
 @given(st.dictionaries(st.sampled_from(("upn", *oidc.NAME_CLAIMS[:-1])), st.text() | st.integers() | st.none()))
 def test_a_name_can_be_shown_and_kept_whatever_a_provider_says(claims: dict[str, Any]) -> None:
     name = oidc.name_of({**claims, "sub": "248289761001"}, "upn")
